@@ -1,0 +1,1 @@
+"""VSE++ (Faghri et al. 2018)."""

@@ -1,0 +1,1 @@
+"""vsezoo: a plugin-based model zoo for visual-semantic embeddings."""

@@ -1,0 +1,1 @@
+"""Data: sources, readers, and the batches that training draws from them."""

@@ -1,0 +1,74 @@
+"""The errors that a user can meet: one small tree, each with a remedy in its text and an exit code.
+
+The command line prints the text of a `VsezooError` and leaves with its `exit_code`; anything else that
+escapes is a fault of vsezoo itself. Imports nothing but the standard library.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from pathlib import Path
+
+
+class VsezooError(Exception):
+    """A mistake or a mishap that the user can mend.
+
+    Args:
+        problem: what is wrong, one sentence.
+        file: the file or folder that it is about; put in front of the text.
+        remedy: what to do about it, one sentence.
+    """
+
+    exit_code = 1
+
+    def __init__(self, problem: str, *, file: str | Path | None = None, remedy: str = "") -> None:
+        self.problem = problem
+        self.file = None if file is None else str(file)
+        self.remedy = remedy
+        place = "" if self.file is None else f"{self.file}: "
+        super().__init__(f"{place}{problem}" + (f"\n{remedy}" if remedy else ""))
+
+
+class UsageError(VsezooError):
+    """The call itself is wrong: an unknown name, an impossible value, a folder that is taken."""
+
+    exit_code = 2
+
+
+class UnknownNameError(UsageError):
+    """A name that no installed distribution registers."""
+
+
+class ConflictError(UsageError):
+    """One name registered by several distributions."""
+
+
+class RecipeError(UsageError):
+    """A recipe with an unknown field or an impossible value."""
+
+
+class PluginError(VsezooError):
+    """A registered object that cannot be imported."""
+
+
+class DataError(VsezooError):
+    """A data set that is absent or damaged."""
+
+
+class CheckpointError(VsezooError):
+    """A checkpoint folder that cannot be read or does not fit."""
+
+
+class TrainingError(VsezooError):
+    """A training that cannot go on, such as one whose loss is not a number."""
+
+
+class StorageError(VsezooError):
+    """A file that cannot be written."""
+
+
+def suggest_name(name: str, known: Iterable[str]) -> str:
+    """Return "Did you mean 'x'?" for the known name nearest to `name`, or an empty string."""
+    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
+    return f"Did you mean {near[0]!r}?" if near else ""

@@ -1,0 +1,234 @@
+"""What every image encoder, text encoder, similarity, loss and data set is: the one file that a plugin author must read.
+
+Register a subclass through an entry point of the group `vsezoo.image_encoders`, `vsezoo.text_encoders`,
+`vsezoo.similarities` or `vsezoo.losses`; a data set through a `DataSource` in `vsezoo.datasets`.
+
+Sizes in the docstrings: B captions in a batch, L tokens in the longest of them, D the width of the joint
+embedding, R regions of an image, F the width of a feature, N images and M captions of a collection.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+KINDS = ("vector", "regions", "picture")
+"""The forms of an image: one feature `(F,)`, a set of features `(R, F)`, or a picture (`PIL.Image.Image`)."""
+
+
+class PairDataset(ABC):
+    """The images and captions of one split. Knows no vocabulary and no tensor.
+
+    Attributes:
+        name: the data set, as recipes name it in their overrides.
+        split: `train`, `dev`, `test`, …
+        kind: the form of its images, one of `KINDS`.
+        captions: one `str` each.
+        image_ids: one for each distinct image.
+        image_of: `(len(captions),)` int64, which image each caption describes. Captions of one image are neighbours.
+        image_shape: the shape of one image: `(F,)`, `(R, F)`, or `(height, width, 3)`.
+    """
+
+    name: str
+    split: str
+    kind: str
+    captions: Sequence[str]
+    image_ids: Sequence[str]
+    image_of: np.ndarray
+    image_shape: tuple[int, ...]
+
+    @abstractmethod
+    def images(self, indices: Sequence[int] | np.ndarray) -> Any:
+        """Return the images of these indices, in their order.
+
+        Returns:
+            features as a float32 or float16 array `(len(indices), *image_shape)`, or a list of pictures.
+        """
+
+
+class Tokenizer(ABC):
+    """Turns captions into token ids, and travels in the checkpoint as files of its own."""
+
+    def split(self, captions: Sequence[str]) -> list[Any]:
+        """Cut captions into what `fit` and `encode_split` take. Called once for each caption of a training."""
+        return list(captions)
+
+    def fit(self, split_captions: Sequence[Any]) -> None:
+        """Learn what is learnt from captions, such as a vocabulary. By default, nothing."""
+
+    @abstractmethod
+    def encode_split(self, split_captions: Sequence[Any]) -> list[np.ndarray]:
+        """Return the ids of each caption, an int32 array `(length,)` with `length >= 1`."""
+
+    def encode(self, captions: Sequence[str]) -> list[np.ndarray]:
+        """Return the ids of each caption."""
+        return self.encode_split(self.split(captions))
+
+    @abstractmethod
+    def to_files(self) -> Mapping[str, bytes]:
+        """Return the files of the tokenizer by their names in a checkpoint folder."""
+
+    @classmethod
+    @abstractmethod
+    def from_files(cls, folder: Path) -> Tokenizer:
+        """Read the tokenizer from a checkpoint folder."""
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """Return the number of ids."""
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """A batch of captions as ids, padded with 0 at the end.
+
+    Attributes:
+        ids: `(B, L)` int64.
+        lengths: `(B,)` int64, always in main memory (as packed sequences want it).
+    """
+
+    ids: Tensor
+    lengths: Tensor
+
+    @classmethod
+    def pad(cls, captions: Sequence[np.ndarray]) -> Tokens:
+        """Stack captions of different lengths."""
+        lengths = torch.tensor([len(caption) for caption in captions], dtype=torch.int64)
+        ids = np.zeros((len(captions), int(lengths.max())), dtype=np.int64)
+        for row, caption in zip(ids, captions, strict=True):
+            row[: len(caption)] = caption
+        return cls(torch.from_numpy(ids), lengths)
+
+    def to(self, device: torch.device) -> Tokens:
+        """Move the ids to a device; the lengths stay."""
+        return replace(self, ids=self.ids.to(device, non_blocking=True))
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Pairs of an image and a caption.
+
+    Attributes:
+        images: `(B, ...)` what `ImageEncoder.transform` made of the images.
+        tokens: the captions.
+        image_index: `(B,)` int64, which image of the split each row is: equal for captions of one image.
+        caption_index: `(B,)` int64, which caption of the split each row is.
+    """
+
+    images: Tensor
+    tokens: Tokens
+    image_index: Tensor
+    caption_index: Tensor
+
+    def to(self, device: torch.device) -> Batch:
+        """Move the batch to a device."""
+        return Batch(
+            self.images.to(device, non_blocking=True),
+            self.tokens.to(device),
+            self.image_index.to(device, non_blocking=True),
+            self.caption_index.to(device, non_blocking=True),
+        )
+
+
+class ImageEncoder(nn.Module, ABC):
+    """Maps images to joint embeddings. The constructor takes `embed_size` and the encoder's options as keywords."""
+
+    kinds: ClassVar[tuple[str, ...]]
+    """The forms of image that it takes, the preferred one first."""
+
+    @classmethod
+    def accepted_kinds(cls, options: Mapping[str, Any]) -> tuple[str, ...]:
+        """Return the forms of image that an encoder with these options takes; by default `kinds`."""
+        return cls.kinds
+
+    @classmethod
+    def resolve_options(cls, options: Mapping[str, Any], data: PairDataset) -> dict[str, Any]:
+        """Fill in the options that the data decide, such as the width of a feature.
+
+        Raises:
+            RecipeError: for an option that contradicts the data.
+        """
+        return dict(options)
+
+    def fit(self, data: PairDataset) -> None:
+        """Learn what is learnt from the training images before training, such as their mean. By default, nothing."""
+
+    @abstractmethod
+    def transform(self, training: bool) -> Callable[[Any], Tensor]:
+        """Return the function that makes `forward`'s input `(B, ...)` of what `PairDataset.images` gives.
+
+        It must not hold the encoder itself: worker processes get a copy of it.
+        """
+
+    @abstractmethod
+    def forward(self, images: Tensor) -> Tensor | ImageOutput:
+        """Return the joint embeddings `(B, D)`, with the regions where a loss wants them."""
+
+
+@dataclass(frozen=True)
+class ImageOutput:
+    """Joint embeddings `(B, D)` and the regions `(B, R, D')` that they were made of."""
+
+    embeddings: Tensor
+    regions: Tensor
+
+
+class TextEncoder(nn.Module, ABC):
+    """Maps captions to joint embeddings. The constructor takes `embed_size`, `tokenizer` and its options as keywords."""
+
+    tokenizer: Tokenizer
+
+    @classmethod
+    @abstractmethod
+    def make_tokenizer(cls, options: Mapping[str, Any]) -> Tokenizer:
+        """Return the tokenizer that an encoder with these options uses, not yet fitted."""
+
+    @classmethod
+    @abstractmethod
+    def read_tokenizer(cls, folder: Path) -> Tokenizer:
+        """Read the tokenizer from a checkpoint folder."""
+
+    @abstractmethod
+    def forward(self, tokens: Tokens) -> Tensor:
+        """Return the joint embeddings `(B, D)`."""
+
+
+class Similarity(nn.Module, ABC):
+    """Scores every image against every caption; the higher, the better they fit."""
+
+    @abstractmethod
+    def forward(self, images: Tensor, texts: Tensor) -> Tensor:
+        """Return the scores `(N, M)` of images `(N, D)` and texts `(M, D)`."""
+
+
+@dataclass(frozen=True)
+class LossOutput:
+    """A scalar to minimise, and named parts of it for the log."""
+
+    total: Tensor
+    parts: Mapping[str, Tensor] = field(default_factory=dict)
+
+
+class Loss(nn.Module, ABC):
+    """What training minimises: a sum over the batch, as in the papers."""
+
+    def start_epoch(self, epoch: int) -> None:
+        """Take note of the epoch, counted from 0, that begins. By default, nothing."""
+
+    @abstractmethod
+    def forward(self, scores: Tensor, images: Tensor | ImageOutput, texts: Tensor, batch: Batch) -> LossOutput:
+        """Return the loss.
+
+        Args:
+            scores: `(B, B)`, images in rows, captions in columns, matching pairs on the diagonal.
+            images: what the image encoder returned.
+            texts: `(B, D)`.
+            batch: the pairs themselves; `batch.image_index` tells captions of the same image.
+        """
