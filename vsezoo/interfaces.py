@@ -1,4 +1,4 @@
-"""What every image encoder, text encoder, similarity, loss and data set is: the one file that a plugin author must read.
+"""What every image encoder, text encoder, similarity, loss and data set is: all that a plugin author must read.
 
 Register a subclass through an entry point of the group `vsezoo.image_encoders`, `vsezoo.text_encoders`,
 `vsezoo.similarities` or `vsezoo.losses`; a data set through a `DataSource` in `vsezoo.datasets`.
@@ -181,7 +181,7 @@ class ImageOutput:
 
 
 class TextEncoder(nn.Module, ABC):
-    """Maps captions to joint embeddings. The constructor takes `embed_size`, `tokenizer` and its options as keywords."""
+    """Maps captions to joint embeddings. The constructor takes `embed_size`, `tokenizer` and its options by keyword."""
 
     tokenizer: Tokenizer
 

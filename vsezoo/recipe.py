@@ -132,20 +132,27 @@ class Recipe:
             if not tail:
                 if not isinstance(value, str):
                     raise RecipeError(f"{head} is {value!r}; it must be the name of a registered part.")
-                return dataclasses.replace(self, **{head: part if part.name == value else Part(value)})
-            return dataclasses.replace(self, **{head: Part(part.name, {**part.options, tail: value})})
+                changed = part if part.name == value else Part(value)
+            else:
+                changed = Part(part.name, {**part.options, tail: value})
+            return self._with(head, changed)
         if head == "training" and tail:
             _require_field(Training, tail, "training.")
             value = _convert(Training, tail, value, "training.")
-            return dataclasses.replace(self, training=dataclasses.replace(self.training, **{tail: value}))
+            changes: dict[str, Any] = {tail: value}
+            return self._with("training", dataclasses.replace(self.training, **changes))
         if head == "embed_size" and not tail:
-            return dataclasses.replace(self, embed_size=_convert(Recipe, "embed_size", value))
+            return self._with("embed_size", _convert(Recipe, "embed_size", value))
         known = [*PART_KINDS, *(f"{kind}.OPTION" for kind in PART_KINDS), "embed_size"]
         known += [f"training.{f.name}" for f in dataclasses.fields(Training)]
         raise RecipeError(
             f"{name!r} is not a setting of a recipe.",
             remedy=" ".join(filter(None, [suggest_name(name, known), "Settings: " + ", ".join(known) + "."])),
         )
+
+    def _with(self, name: str, value: Any) -> Recipe:
+        changes: dict[str, Any] = {name: value}
+        return dataclasses.replace(self, **changes)
 
     def for_data(self, data: str) -> Recipe:
         """Return the recipe with its overrides for the data set of this name, if it has any."""
@@ -171,7 +178,7 @@ class Recipe:
         """Read what `to_json` wrote; a field that is absent or not known is an error."""
         fields = {"name", "summary", *PART_KINDS, "embed_size", "training"}
         _require_keys("recipe", value, fields)
-        parts = {}
+        parts: dict[str, Any] = {}
         for kind in PART_KINDS:
             _require_keys(f"recipe.{kind}", value[kind], {"name", "options"})
             name, options = value[kind]["name"], value[kind]["options"]
