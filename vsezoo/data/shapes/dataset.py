@@ -1,0 +1,60 @@
+"""One split of the data set `shapes`."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from vsezoo.data.shapes.captions import CAPTIONS_PER_SCENE, write_captions
+from vsezoo.data.shapes.features import make_regions, make_vectors
+from vsezoo.data.shapes.pictures import draw_scene
+from vsezoo.data.shapes.scenes import SIDE, find_twin, make_scenes
+from vsezoo.interfaces import PairDataset
+
+_MAKE_FEATURES = {"vector": make_vectors, "regions": make_regions}
+
+
+class ShapesDataset(PairDataset):
+    """The images and captions of one split.
+
+    Attributes:
+        scenes: what the images show, `N` of them.
+        mirrored: `(N,)` int64, the index of the image's mirrored twin, or -1.
+        relational: `(M,)` bool, whether the caption is true of its image and false of the image's mirrored twin.
+    """
+
+    name = "shapes"
+
+    def __init__(self, split: str, kind: str) -> None:
+        self.split = split
+        self.kind = kind
+        self.scenes = make_scenes(split)
+        written = [write_captions(scene) for scene in self.scenes]
+        self.captions: Sequence[str] = tuple(caption.text for group in written for caption in group)
+        self.image_ids: Sequence[str] = tuple(scene.id for scene in self.scenes)
+        self.image_of = np.repeat(np.arange(len(self.scenes), dtype=np.int64), CAPTIONS_PER_SCENE)
+        self.mirrored = np.array([find_twin(index) for index in range(len(self.scenes))], dtype=np.int64)
+        self.relational = np.array(
+            [
+                twin >= 0 and caption.relation is not None and not caption.relation.holds(self.scenes[twin])
+                for group, twin in zip(written, self.mirrored, strict=True)
+                for caption in group
+            ]
+        )
+        self._features = None if kind == "picture" else _MAKE_FEATURES[kind](self.scenes)
+        self.image_shape = (SIDE, SIDE, 3) if self._features is None else self._features.shape[1:]
+
+    def images(self, indices: Sequence[int] | np.ndarray) -> Any:
+        """Return float32 features `(len(indices), *image_shape)`, or a list of RGB pictures."""
+        if self._features is None:
+            return [draw_scene(self.scenes[index]) for index in indices]
+        return self._features[np.asarray(indices, dtype=np.int64)]
+
+
+@functools.cache
+def open_split(split: str, kind: str) -> ShapesDataset:
+    """Return the split, generated once in a process and shared."""
+    return ShapesDataset(split, kind)

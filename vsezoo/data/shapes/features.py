@@ -1,0 +1,78 @@
+"""Features of the data set `shapes`: a region is [appearance code | location code] plus a little noise.
+
+The appearance code is a sum of random signs for the colour, the shape, the size, and the colour and shape together, so
+that a mean over regions still tells which objects there are. The location code is a smooth function of the place, in
+dimensions of its own, so that a mean over regions loses which object is where.
+
+Codes, noise and their sums are multiples of `GRID`, hence exact in float64: the bits depend neither on the order of
+summation nor on how a machine computes a sine.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+from itertools import product
+
+import numpy as np
+
+from vsezoo.data.shapes.scenes import COLOURS, MAX_OBJECTS, SHAPES, SIDE, SIZES, Scene
+
+APPEARANCE_WIDTH = 114
+FREQUENCIES = (1, 2, 3)
+LOCATION_WIDTH = 2 * (1 + 2 * len(FREQUENCIES))
+WIDTH = APPEARANCE_WIDTH + LOCATION_WIDTH
+LOCATION_SCALE = 2.0
+NOISE = 0.2
+"""Noise is uniform between minus and plus this; a dimension of the appearance code has a variance of about 1."""
+GRID = 2.0**-12
+
+EMPTY = "empty background"
+_CODED = (EMPTY, *COLOURS, *SHAPES, *SIZES, *product(COLOURS, SHAPES))
+_SIGNS = np.random.RandomState(20).random_sample((len(_CODED), APPEARANCE_WIDTH)) < 0.5
+_CODES = dict(zip(_CODED, np.where(_SIGNS, 0.5, -0.5), strict=True))
+
+
+def make_regions(scenes: Sequence[Scene]) -> np.ndarray:
+    """Return float32 `(N, MAX_OBJECTS, WIDTH)`: one region for each object, the rest empty background, in any order."""
+    regions = np.stack([_shuffle_rows(*_describe_regions(scene)) for scene in scenes])
+    return regions.astype(np.float32)
+
+
+def make_vectors(scenes: Sequence[Scene]) -> np.ndarray:
+    """Return float32 `(N, WIDTH)`: the mean of the regions that are objects, scaled to an L2 norm of 1."""
+    sums = np.stack([_describe_regions(scene)[0][: len(scene.objects)].sum(axis=0) for scene in scenes])
+    vectors: np.ndarray = sums / np.sqrt(np.square(sums).sum(axis=1, keepdims=True))
+    return vectors.astype(np.float32)
+
+
+def encode_location(x: int, y: int) -> np.ndarray:
+    """Return the location code `(LOCATION_WIDTH,)` of a pixel: for each axis u, sin(k pi u), cos(k pi u), k=1, 2, 3.
+
+    u is the coordinate from -1 at one edge of the picture to 1 at the other.
+    """
+    axes = []
+    for u in ((2 * x - SIDE) / SIDE, (2 * y - SIDE) / SIDE):
+        angles = np.pi * u * np.array(FREQUENCIES)
+        axes.append(np.concatenate([[u], np.sin(angles), np.cos(angles)]))
+    return LOCATION_SCALE * _round_to_grid(np.concatenate(axes))
+
+
+def _describe_regions(scene: Scene) -> tuple[np.ndarray, np.random.RandomState]:
+    """Return float64 `(MAX_OBJECTS, WIDTH)` with the objects first, and the generator to draw more from."""
+    rng = np.random.RandomState(zlib.crc32(f"shapes/features/{scene.id}".encode()))
+    regions = _round_to_grid(NOISE * (2 * rng.random_sample((MAX_OBJECTS, WIDTH)) - 1))
+    for region, thing in zip(regions, scene.objects, strict=False):
+        for part in (thing.colour, thing.shape, thing.size, (thing.colour, thing.shape)):
+            region[:APPEARANCE_WIDTH] += _CODES[part]
+        region[APPEARANCE_WIDTH:] += encode_location(thing.x, thing.y)
+    regions[len(scene.objects) :, :APPEARANCE_WIDTH] += 2 * _CODES[EMPTY]
+    return regions, rng
+
+
+def _shuffle_rows(rows: np.ndarray, rng: np.random.RandomState) -> np.ndarray:
+    return rows[np.argsort(rng.random_sample(len(rows)))]
+
+
+def _round_to_grid(values: np.ndarray) -> np.ndarray:
+    return np.round(values / GRID) * GRID
