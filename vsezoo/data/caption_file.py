@@ -1,0 +1,72 @@
+"""Caption files: one caption on each line, five neighbouring lines for each image. UTF-8 text, never bytes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from vsezoo.errors import DataError
+
+CAPTIONS_PER_IMAGE = 5
+"""What every layout of the field has; of the six or seven captions of some COCO images the first five are kept."""
+
+
+def read_lines(path: Path) -> list[str]:
+    r"""Read a UTF-8 file as lines stripped of white space, without what follows the last line feed if it is empty.
+
+    Lines end at the line feed alone: a caption may hold any other character at which `str.splitlines` would cut,
+    and one line too many would shift every caption after it to another image.
+
+    Raises:
+        DataError: for a file that cannot be read or is not UTF-8.
+    """
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        remedy = "There must be a file that you may read."
+        raise DataError(f"cannot be read: {error.strerror}.", file=path, remedy=remedy) from None
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise DataError(
+            f"line {line} is not UTF-8 text.",
+            file=path,
+            remedy=f"Convert the file, for example with `iconv -f latin1 -t utf-8 {path.name}`.",
+        ) from None
+    lines = [line.strip() for line in text.split("\n")]
+    return lines if lines[-1] else lines[:-1]
+
+
+def read_captions(path: Path) -> list[str]:
+    """Read the captions of a split; captions 5i to 5i+4 describe image i.
+
+    An empty line is an empty caption, because dropping it would shift the captions after it. Only empty lines at
+    the end that are too many for whole groups of five are dropped.
+
+    Raises:
+        DataError: for a file that cannot be read or is not UTF-8.
+    """
+    captions = read_lines(path)
+    while len(captions) % CAPTIONS_PER_IMAGE and not captions[-1]:
+        captions.pop()
+    return captions
+
+
+def read_image_ids(path: Path, images: int) -> list[str]:
+    """Read the ids of the images, which stand once for each image or once for each of its five captions.
+
+    Raises:
+        DataError: for a file that cannot be read, is not UTF-8, or has another number of ids.
+    """
+    ids = read_lines(path)
+    remedy = f"Mend or remove {path.name}; without it the images are named by their index."
+    if len(ids) == images * CAPTIONS_PER_IMAGE:
+        for start in range(0, len(ids), CAPTIONS_PER_IMAGE):
+            if len(set(ids[start : start + CAPTIONS_PER_IMAGE])) > 1:
+                raise DataError(f"the five ids from line {start + 1} differ.", file=path, remedy=remedy)
+        return ids[::CAPTIONS_PER_IMAGE]
+    if len(ids) != images:
+        raise DataError(
+            f"holds {len(ids):,} ids for {images:,} images; expected {images:,} or {images * CAPTIONS_PER_IMAGE:,}.",
+            file=path,
+            remedy=remedy,
+        )
+    return ids

@@ -1,0 +1,63 @@
+"""The data sets of precomputed features that the field trains and evaluates on. Imports neither torch nor numpy."""
+
+from __future__ import annotations
+
+from vsezoo.data.precomputed_source import PrecomputedSource
+
+VSEPP_ORIGIN = (
+    "data.tar of VSE++ (Faghri et al. 2018), www.cs.toronto.edu/~faghri/vsepp/. Mind the terms of the images: "
+)
+SCAN_ORIGIN = (
+    "region features: those of SCAN (Lee et al. 2018), the Kaggle data set kuanghueilee/scan-features (about 34 GB)."
+)
+KIROS_ORIGIN = (
+    "archive {name}.zip of Kiros et al. 2014 (visual-semantic-embedding), www.cs.toronto.edu/~rkiros/, "
+    "which is not always up. Mind the terms of the images: "
+)
+FLICKR_TERMS = "Flickr pictures, for non-commercial research."
+COCO_TERMS = "those of the MS-COCO web site."
+
+f8k_precomp = PrecomputedSource(
+    name="f8k_precomp",
+    summary="Flickr8K, one vector for each image (6,000/1,000/1,000 images)",
+    origin=VSEPP_ORIGIN + FLICKR_TERMS,
+    kinds=("vector",),
+)
+f30k_precomp = PrecomputedSource(
+    name="f30k_precomp",
+    summary="Flickr30K, one vector or 36 regions for each image (29,000/1,014/1,000 images)",
+    origin=f"vectors: {VSEPP_ORIGIN}{FLICKR_TERMS} Or {SCAN_ORIGIN}",
+)
+coco_precomp = PrecomputedSource(
+    name="coco_precomp",
+    summary="MS-COCO, one vector, or 36 regions (113,287/5,000/1,000 images, testall 5,000), for each image",
+    origin=f"vectors: {VSEPP_ORIGIN}{COCO_TERMS} Or {SCAN_ORIGIN}",
+    splits=("train", "dev", "test", "testall"),
+)
+coco_10crop_precomp = PrecomputedSource(
+    name="10crop_precomp",
+    summary="MS-COCO, VGG-19 features averaged over ten crops (Vendrov et al. 2016), one vector for each image",
+    origin=f"{VSEPP_ORIGIN}{COCO_TERMS} First made for order-embeddings: www.cs.toronto.edu/~vendrov/order/.",
+    kinds=("vector",),
+)
+f8k = PrecomputedSource(
+    name="f8k",
+    summary="Flickr8K, VGG-19 features and tokenised captions of Kiros et al. 2014",
+    origin=KIROS_ORIGIN.format(name="f8k") + FLICKR_TERMS,
+    kinds=("vector",),
+    prefix="f8k_",
+)
+f30k = PrecomputedSource(
+    name="f30k",
+    summary="Flickr30K, VGG-19 features and tokenised captions of Kiros et al. 2014",
+    origin=KIROS_ORIGIN.format(name="f30k") + FLICKR_TERMS,
+    kinds=("vector",),
+    prefix="f30k_",
+)
+coco = PrecomputedSource(
+    name="coco",
+    summary="MS-COCO (train2014), VGG-19 features and tokenised captions of Kiros et al. 2014",
+    origin=KIROS_ORIGIN.format(name="coco") + COCO_TERMS,
+    kinds=("vector",),
+    prefix="coco_",
+)

@@ -1,0 +1,63 @@
+"""From what `--data` says, a registered name or a folder, to an open data set. Imports neither torch nor numpy."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vsezoo import registry
+from vsezoo.data.precomputed_source import PrecomputedSource
+from vsezoo.data.source import DataSource
+from vsezoo.errors import UnknownNameError, UsageError
+
+if TYPE_CHECKING:
+    from vsezoo.interfaces import PairDataset
+
+
+def find_source(data: str) -> DataSource:
+    """Return the data set of a registered name, or of a folder of precomputed features.
+
+    A folder is a path with a separator, or a directory whose name is not registered. The data set is called by the
+    folder's name, so that the overrides of recipes for a data set apply to a folder of that name.
+
+    Raises:
+        UnknownNameError: for a name that is neither.
+        ConflictError, PluginError: see `vsezoo.registry.load`.
+    """
+    folder = PrecomputedSource(name=Path(data).absolute().name, summary=f"the folder {data}", folder=Path(data))
+    if os.sep in data or "/" in data:
+        return folder
+    try:
+        source: DataSource = registry.load("datasets", data)
+    except UnknownNameError:
+        if not Path(data).is_dir():
+            raise
+        return folder
+    return source
+
+
+def open_data(
+    data: str, split: str, kinds: Sequence[str], root: Path | None = None, full_dev: bool = False
+) -> PairDataset:
+    """Open a split of a data set.
+
+    Args:
+        data: a registered name or a folder.
+        split: `train`, `dev`, `test`, ….
+        kinds: the forms of image that the encoder takes, the preferred one first.
+        root: where registered data sets are looked for; a folder is taken as it is.
+        full_dev: use all of the dev split, not its first 1,000 images alone.
+
+    Raises:
+        DataError: when the data are absent, damaged, or come in none of these forms.
+        UnknownNameError: for a name that is not registered and no folder.
+        UsageError: for `full_dev` with a data set that knows no such cut.
+    """
+    source = find_source(data)
+    if isinstance(source, PrecomputedSource):
+        return source.open(split, kinds, root, full_dev=full_dev)
+    if full_dev:
+        raise UsageError(f"The dev split of {data!r} is not cut.", remedy="Leave the option for the full one out.")
+    return source.open(split, kinds, root)

@@ -1,0 +1,77 @@
+"""Precomputed features and captions as pairs: what `vsezoo.data.precomputed_source` opens."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vsezoo.data.caption_file import CAPTIONS_PER_IMAGE, read_captions, read_image_ids
+from vsezoo.data.feature_file import FeatureFile
+from vsezoo.errors import DataError
+from vsezoo.interfaces import PairDataset
+
+DEV_IMAGES = 1000
+"""How many images of the dev split are used, as by VSE++, SCAN and VSRN, of whatever the file holds."""
+
+
+class PrecomputedPairs(PairDataset):
+    """One split of precomputed features: vectors `(F,)` or regions `(R, F)`, and five captions for each image.
+
+    Args:
+        name: the data set.
+        split: the split; `dev` is cut to its first 1,000 images.
+        stem: the files without their endings: `STEM_ims.npy`, `STEM_caps.txt` and, if there, `STEM_ids.txt`.
+        full_dev: leave the dev split as it is.
+
+    Raises:
+        DataError: for files that are absent, damaged, or do not fit together.
+    """
+
+    def __init__(self, name: str, split: str, stem: Path, *, full_dev: bool = False) -> None:
+        self._features = FeatureFile.open(stem.with_name(f"{stem.name}_ims.npy"))
+        captions = read_captions(stem.with_name(f"{stem.name}_caps.txt"))
+        self._copies = _count_copies(self._features, stem.with_name(f"{stem.name}_caps.txt"), len(captions))
+        self._features.check(self._copies)
+        images = self._features.shape[0] // self._copies
+        ids_file = stem.with_name(f"{stem.name}_ids.txt")
+        image_ids = read_image_ids(ids_file, images) if ids_file.exists() else [str(index) for index in range(images)]
+        if split == "dev" and not full_dev:
+            images = min(images, DEV_IMAGES)
+        self.name = name
+        self.split = split
+        self.kind = "vector" if len(self._features.shape) == 2 else "regions"
+        self.captions = captions[: images * CAPTIONS_PER_IMAGE]
+        self.image_ids = image_ids[:images]
+        self.image_of = np.repeat(np.arange(images), CAPTIONS_PER_IMAGE)
+        self.image_shape = self._features.shape[1:]
+
+    def images(self, indices: Sequence[int] | np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        """Return features `(len(indices), *image_shape)`, float16 if the file holds float16, else float32.
+
+        Raises:
+            IndexError: for an index outside the split.
+            DataError: for a row with NaN or an infinite value.
+        """
+        chosen = np.asarray(indices, dtype=np.int64)
+        if chosen.size and not 0 <= chosen.min() <= chosen.max() < len(self.image_ids):
+            raise IndexError(f"image {chosen.min()} to {chosen.max()} of {len(self.image_ids)}")
+        return self._features.read(chosen * self._copies)
+
+
+def _count_copies(features: FeatureFile, caption_file: Path, captions: int) -> int:
+    """Return how many rows an image has: 5 if there is a row for each caption, else 1 (`im_div` of VSE++)."""
+    rows = features.shape[0]
+    if rows * CAPTIONS_PER_IMAGE == captions:
+        return 1
+    if rows == captions and captions % CAPTIONS_PER_IMAGE == 0:
+        return CAPTIONS_PER_IMAGE
+    raise DataError(
+        f"has {rows:,} rows, and {caption_file.name} has {captions:,} captions; expected five captions for each image: "
+        f"{rows * CAPTIONS_PER_IMAGE:,} captions for one row per image, or as many rows as captions for rows that "
+        "stand five times each.",
+        file=features.path,
+        remedy=f"Mend the file that is short: {features.path.name} or {caption_file.name}.",
+    )

@@ -1,0 +1,130 @@
+"""Data sets of precomputed features: where their folder is, and which of the field's layouts it has.
+
+Imports neither torch nor numpy, so that data sets can be listed quickly; the reader is imported when one is opened.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vsezoo import registry
+from vsezoo.data.source import DataSource
+from vsezoo.errors import DataError
+
+if TYPE_CHECKING:
+    from vsezoo.data.precomputed import PrecomputedPairs
+
+ROOT_VARIABLE = "VSEZOO_DATA"
+SPLIT_ORDER = ("train", "dev", "test", "testall")
+
+
+@dataclass(frozen=True)
+class PrecomputedSource(DataSource):
+    """Precomputed features in the layout of VSE++, SCAN and VSRN, or of Kiros, told apart by the files there are.
+
+    Attributes:
+        prefix: what the names of the files begin with in the data set's own layout, to say which are wanted.
+        folder: the data set's own folder; None: it is looked for by its name.
+    """
+
+    name: str
+    summary: str
+    origin: str = ""
+    splits: tuple[str, ...] = ("train", "dev", "test")
+    kinds: tuple[str, ...] = ("vector", "regions")
+    prefix: str = ""
+    folder: Path | None = None
+
+    def open(
+        self, split: str, kinds: Sequence[str], root: Path | None = None, *, full_dev: bool = False
+    ) -> PrecomputedPairs:
+        """Open one split; see `DataSource.open`.
+
+        Args:
+            split: one of the splits that have files.
+            kinds: the forms of image that the encoder takes.
+            root: the folder that holds the data set's folder, or that folder itself.
+            full_dev: use all of the dev split, not its first 1,000 images alone.
+
+        Raises:
+            DataError: when the data are absent, damaged, or come in none of these forms.
+        """
+        stems = self._find_stems(root)
+        if split not in stems:
+            folder = next(iter(stems.values())).parent
+            raise DataError(f"has no split {split!r}.", file=folder, remedy=f"Its splits are {', '.join(stems)}.")
+
+        from vsezoo.data.precomputed import PrecomputedPairs
+
+        pairs = PrecomputedPairs(self.name, split, stems[split], full_dev=full_dev)
+        if pairs.kind not in kinds:
+            form = "one vector" if pairs.kind == "vector" else "regions"
+            raise DataError(
+                f"the features are {form} of shape {pairs.image_shape} for each image (kind {pairs.kind!r}); the image "
+                f"encoder takes {' or '.join(map(repr, kinds))}.",
+                file=stems[split].parent,
+                remedy="Choose another model, or other features of the data set.",
+            )
+        return pairs
+
+    def _find_stems(self, root: Path | None) -> dict[str, Path]:
+        """Return the files of each split without their endings, from the first place that has a known layout."""
+        looked_in = []
+        for folder in self._places(root):
+            try:
+                names = sorted(path.name for path in folder.iterdir())
+            except OSError as error:
+                looked_in.append(f"  {folder.absolute()} ({error.strerror})")
+                continue
+            stems = _inspect(folder, names, self.name)
+            if stems:
+                return stems
+            shown = ", ".join(names[:8]) + (", …" if len(names) > 8 else "")
+            looked_in.append(f"  {folder.absolute()} ({f'holds {shown}' if names else 'empty'})")
+        files = [f"{self.prefix}{split}_{ending}" for split in self.splits for ending in ("ims.npy", "caps.txt")]
+        remedy = [
+            f"Files wanted: {', '.join(files)}.",
+            "Looked in:",
+            *looked_in,
+            *([f"Origin: {self.origin}"] if self.origin else []),
+        ]
+        raise DataError(f"The features of data set {self.name!r} are not there.", remedy="\n".join(remedy))
+
+    def _places(self, root: Path | None) -> Iterator[Path]:
+        if self.folder is not None:
+            yield self.folder
+            return
+        variable = os.environ.get(ROOT_VARIABLE)
+        roots = [root] if root is not None else [*([Path(variable)] if variable else []), Path("data")]
+        for place in roots:
+            yield place / self.name
+            # The root may be the data set's own folder, but not that of another data set.
+            basename = place.absolute().name
+            if basename == self.name or basename not in registry.names("datasets"):
+                yield place
+
+
+def _inspect(folder: Path, files: Sequence[str], name: str) -> dict[str, Path]:
+    """Return the files of each split without their endings; empty for a folder of no known layout.
+
+    Files are `SPLIT_ims.npy` (VSE++, SCAN, VSRN) or `NAME_SPLIT_ims.npy` (Kiros); in the data set's own folder,
+    NAME may be any one word, as in a renamed copy.
+    """
+    stems: dict[str, dict[str, Path]] = {}
+    for file in files:
+        stem = file.removesuffix("_ims.npy")
+        if stem != file and not file.startswith("."):
+            prefix, underscore, split = stem.rpartition("_")
+            stems.setdefault(prefix + underscore, {})[split] = folder / stem
+    splits = stems.get("") or stems.get(f"{name}_") or {}
+    if not splits and len(stems) == 1 and folder.absolute().name == name:
+        (splits,) = stems.values()
+    return dict(sorted(splits.items(), key=lambda item: (_rank(item[0]), item[0])))
+
+
+def _rank(split: str) -> int:
+    return SPLIT_ORDER.index(split) if split in SPLIT_ORDER else len(SPLIT_ORDER)
