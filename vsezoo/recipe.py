@@ -39,6 +39,7 @@ class Training:
     grad_clip: float = 2.0  # largest global L2 norm of the gradient; 0 leaves it as it is
     val_step: int = 500  # steps between two validations inside an epoch; 0: only after each epoch
     criterion: str = "rsum"  # what the best checkpoint is chosen by, on the dev split
+    select_mid_epoch: bool = False  # may a validation inside an epoch give the best checkpoint (VSRN)
     precision: str = "fp32"  # or bf16: autocast, with parameters kept in float32
     seed: int = 0
 

@@ -249,8 +249,8 @@ def reason(error: PluginError) -> str:
 
 def natural_key(text: str) -> list[tuple[bool, int, str]]:
     """Return what sorts names as people do: without regard to case, and vse2 before vse10."""
-    parts = re.split(r"(\d+)", text.lower())
-    return [(part.isdigit(), int(part) if part.isdigit() else 0, part) for part in parts if part]
+    parts = [part for part in re.split(r"(\d+)", text.lower()) if part]
+    return [(not part.isdecimal(), int(part) if part.isdecimal() else 0, part) for part in parts]
 
 
 def _read_distribution(distribution: metadata.Distribution) -> Distribution:
@@ -280,7 +280,7 @@ def _require_type(kind: str, thing: object) -> None:
         return
     given = f"the class {thing.__name__}" if isinstance(thing, type) else f"of type {type(thing).__name__}"
     form = "a subclass" if wanted.subclass else "an instance"
-    raise TypeError(f"it is {given}; a {wanted.noun} must be {form} of {wanted.base.replace(':', '.')}")
+    raise TypeError(f"the object is {given}; a {wanted.noun} must be {form} of {wanted.base.replace(':', '.')}")
 
 
 def _require_kind(kind: str) -> None:

@@ -1,1 +1,134 @@
-"""vsezoo.cli."""
+"""The command line: one file for each command, found through the entry-point group `vsezoo.commands`.
+
+Only the module of the command that runs is imported; `--help` imports those of all commands, so a command imports
+torch and the like inside its functions.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from typing import Any
+
+import click
+
+from vsezoo import registry
+from vsezoo.errors import PluginError, VsezooError
+
+INTERRUPTED = 130
+"""The exit code of a process that Ctrl-C ended, as shells count it."""
+
+REMEDIES = {
+    errno.ENOSPC: "Free some space on that disk, or write elsewhere.",
+    errno.EDQUOT: "Free some of your quota on that disk, or write elsewhere.",
+    errno.EACCES: "Check the permissions, or name another place.",
+    errno.EPERM: "Check the permissions, or name another place.",
+    errno.EROFS: "That disk is read-only: write elsewhere.",
+    errno.ENOENT: "Check the path.",
+    errno.ENOTDIR: "Check the path: a part of it is a file.",
+    errno.EISDIR: "Name a file, not a folder.",
+    errno.EMFILE: "Close other programs, or raise the limit with `ulimit -n`.",
+}
+
+
+class Commands(click.Group):
+    """A group whose commands are those of the registry, each imported when it is wanted."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the registered names."""
+        return registry.names("commands")
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return a command, or None for a name that is not registered."""
+        try:
+            entry = registry.find("commands", cmd_name)
+        except VsezooError:
+            return None
+        command: click.Command = entry.load()
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the command that the arguments name; raise the registry's error for a name that it does not have."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.exceptions.NoSuchCommand:
+            registry.find("commands", args[0])
+            raise
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of commands, those that cannot be loaded included."""
+        rows = []
+        for name in self.list_commands(ctx):
+            try:
+                command = registry.load("commands", name)
+            except PluginError as error:
+                rows.append((name, f"FAILED: {registry.reason(error)}"))
+                continue
+            if not command.hidden:
+                rows.append((name, command.get_short_help_str(formatter.width)))
+        with formatter.section("Commands"):
+            formatter.write_dl(rows or [("(none)", "The installation of vsezoo is damaged: install it again.")])
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command."""
+        try:
+            result = super().invoke(ctx)
+            sys.stdout.flush()  # here, not when Python ends: a full disk or a closed pipe is noticed in time
+        except KeyboardInterrupt:
+            click.echo("Interrupted.", err=True)
+            ctx.exit(INTERRUPTED)
+        return result
+
+    def main(self, *args: Any, **extra: Any) -> Any:
+        """Run the command line; turn what goes wrong for a user into one message and an exit code."""
+        try:
+            return super().main(*args, **extra)
+        except VsezooError as error:
+            message, code = str(error), error.exit_code
+        except OSError as error:
+            if error.errno not in REMEDIES:
+                raise
+            place = f"{error.filename}: " if error.filename is not None else ""
+            message, code = f"{place}{error.strerror}.\n{REMEDIES[error.errno]}", 1
+            _finish_output()
+        click.echo(f"Error: {message}", err=True)
+        sys.exit(code)
+
+
+def _finish_output() -> None:
+    """Write what is left in the buffer, or drop it: Python would fail on it once more when it ends."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, sys.stdout.fileno())
+        os.close(null)
+
+
+def _leave_plugins_out(ctx: click.Context, option: click.Parameter, given: bool) -> None:
+    if given:
+        os.environ["VSEZOO_PLUGINS"] = "none"  # for the processes that this one starts, too
+
+
+@click.group(
+    "vsezoo",
+    cls=Commands,
+    context_settings={
+        "help_option_names": ["-h", "--help"],
+        "token_normalize_func": lambda token: token.replace("_", "-"),  # --max_violation, as the field writes it
+    },
+)
+@click.version_option(package_name="vsezoo", message="%(prog)s %(version)s")
+@click.option(
+    "--no-plugins",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_leave_plugins_out,
+    help="Leave out all that other distributions register, as VSEZOO_PLUGINS=none does.",
+)
+def main() -> None:
+    """Visual-semantic embeddings: images and sentences in one space."""

@@ -1,1 +1,1 @@
-"""vsezoo.encoders."""
+"""General encoders that recipes compose; each is found through its entry point."""

@@ -1,1 +1,1 @@
-"""vsezoo.evaluation."""
+"""Evaluation: exact ranks, metrics, the field's protocols, and reports."""

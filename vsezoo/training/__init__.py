@@ -1,1 +1,1 @@
-"""vsezoo.training."""
+"""Training: the plan, the loop, its exact state, and what is told of it."""

@@ -1,0 +1,230 @@
+"""The checkpoint folder: written whole, verified when read, and the same on disk and on the Hub.
+
+    config.json         format version, resolved recipe, data, plugins, sizes and sha256 of the files below
+    model.safetensors   every parameter and buffer
+    vocab.json          (or whatever files the tokenizer has)
+    metrics.json        the last evaluation, labelled
+    README.md           the model card, which people may edit
+
+Reading unpickles nothing and imports no module that the folder names: parts are looked up in the registry.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from vsezoo import registry
+from vsezoo.errors import CheckpointError, RecipeError, UnknownNameError, UsageError
+from vsezoo.hub.card import render_card
+from vsezoo.interfaces import PairDataset
+from vsezoo.model import GROUPS, JointEmbedding, build_model, resolve_recipe, text_encoder_class
+from vsezoo.recipe import PART_KINDS, Recipe
+from vsezoo.storage import digest_files, find_folder, replace_folder, verify_files
+
+FORMAT_VERSION = 1
+CONFIG, MODEL, METRICS, CARD = "config.json", "model.safetensors", "metrics.json", "README.md"
+BEST = "best"
+"""The folder of a run that holds its best checkpoint."""
+
+
+def save_checkpoint(
+    folder: Path,
+    model: JointEmbedding,
+    data: PairDataset,
+    trained: Mapping[str, Any],
+    evaluation: Mapping[str, Any] | None = None,
+) -> None:
+    """Write a checkpoint folder, whole or not at all.
+
+    Args:
+        folder: where; replaced if it exists.
+        model: what to store.
+        data: the training split, for the record.
+        trained: how far the training was: epoch, step, criterion, score.
+        evaluation: what `Evaluation.to_json` gives, stored as `metrics.json`; None: no such file. The digest of the
+            model is added to it.
+
+    Raises:
+        StorageError: when a file cannot be written; the folder is then as it was.
+    """
+    with replace_folder(folder) as temporary:
+        save_file({name: tensor.contiguous() for name, tensor in model.state_dict().items()}, temporary / MODEL)
+        for name, content in model.tokenizer.to_files().items():
+            (temporary / name).write_bytes(content)
+        if evaluation is not None:
+            digest = digest_files(temporary)[MODEL]["sha256"]
+            label = {"reference": ".", "model": model.recipe.name, "sha256": digest}
+            evaluation = {**evaluation, "checkpoints": [label]}
+            write_json(temporary / METRICS, evaluation)
+        config = {
+            "format": "vsezoo",
+            "format_version": FORMAT_VERSION,
+            "vsezoo_version": version("vsezoo"),
+            "recipe": model.recipe.to_json(),
+            "plugins": _provenance(model.recipe),
+            "data": {
+                "name": data.name,
+                "kind": data.kind,
+                "image_shape": list(data.image_shape),
+                "images": len(data.image_ids),
+                "captions": len(data.captions),
+            },
+            "trained": dict(trained),
+            "files": digest_files(temporary),
+        }
+        write_json(temporary / CONFIG, config)
+        (temporary / CARD).write_text(render_card(model.recipe, data, evaluation), encoding="utf-8")
+
+
+def load(reference: str | Path, device: str | torch.device = "cpu") -> JointEmbedding:
+    """Read the model of a checkpoint.
+
+    Args:
+        reference: a checkpoint folder, or the folder of a run, whose best checkpoint it means.
+        device: where to put it.
+
+    Returns:
+        the model in eval mode.
+
+    Raises:
+        CheckpointError: for a folder that is absent, damaged, newer than this vsezoo, or needs a missing plugin.
+    """
+    folder = find_checkpoint(reference)
+    config = read_config(folder)
+    try:
+        recipe = Recipe.from_json(config["recipe"])
+        _require_parts(folder, recipe, config["plugins"])
+        recipe = resolve_recipe(recipe)
+        tokenizer = text_encoder_class(recipe).read_tokenizer(folder)
+        # Building draws initial weights; the caller's random numbers must not notice.
+        with torch.random.fork_rng():
+            model = build_model(recipe, tokenizer)
+    except RecipeError as error:
+        raise CheckpointError(error.problem, file=folder / CONFIG, remedy=error.remedy) from error
+    try:
+        tensors = load_file(folder / MODEL)
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"is not a safetensors file: {error}.", file=folder / MODEL) from error
+    load_tensors(model, tensors, folder / MODEL)
+    return model.to(device).eval()
+
+
+def find_checkpoint(reference: str | Path) -> Path:
+    """Return the checkpoint folder that a reference means."""
+    text = str(reference)
+    if text.startswith(("hub:", "hf-hub:", "hf://")):
+        raise UsageError(f"{text!r} is on the Hub, from which this version cannot load.", remedy="Give a folder.")
+    folder = find_folder(Path(reference))
+    if not (folder / CONFIG).exists():
+        best = find_folder(folder / BEST)
+        if (best / CONFIG).exists():
+            return best
+    if not folder.is_dir():
+        raise CheckpointError(
+            "is no folder.", file=folder, remedy="Give the folder that `vsezoo train` wrote, for example runs/NAME."
+        )
+    return folder
+
+
+def read_config(folder: Path, *, verify: bool = True) -> dict[str, Any]:
+    """Read and check `config.json`, and verify the digests of the files that it lists."""
+    path = folder / CONFIG
+    if not path.is_file():
+        held = ", ".join(sorted(item.name for item in folder.iterdir())[:8]) or "nothing"
+        raise CheckpointError(
+            f"is no checkpoint folder: it has no {CONFIG} (it holds {held}).",
+            file=folder,
+            remedy="Give the folder that `vsezoo train` wrote.",
+        )
+    config = read_json(path)
+    if config.get("format") != "vsezoo" or not isinstance(config.get("format_version"), int):
+        raise CheckpointError("is not the configuration of a vsezoo checkpoint.", file=path)
+    if config["format_version"] > FORMAT_VERSION:
+        raise CheckpointError(
+            f"has the format version {config['format_version']}; this vsezoo reads up to {FORMAT_VERSION}.",
+            file=path,
+            remedy="Upgrade: pip install --upgrade vsezoo",
+        )
+    for name, kind in (("recipe", dict), ("plugins", dict), ("data", dict), ("trained", dict), ("files", dict)):
+        if not isinstance(config.get(name), kind):
+            raise CheckpointError(f"lacks the object {name!r}.", file=path)
+    for name, digest in config["files"].items():
+        if not isinstance(digest, dict) or not {"size", "sha256"} <= set(digest):
+            raise CheckpointError(f"has no size and sha256 for {name!r}.", file=path)
+    if MODEL not in config["files"]:
+        raise CheckpointError(f"does not list {MODEL}.", file=path)
+    if verify:
+        verify_files(folder, config["files"])
+    return config
+
+
+def load_tensors(model: JointEmbedding, tensors: Mapping[str, torch.Tensor], file: Path) -> None:
+    """Put tensors into a model; every name and every shape must agree."""
+    expected = model.state_dict()
+    remedy = "The file does not belong to this recipe; fetch or copy the checkpoint folder again."
+    for words, names in (("lacks", expected.keys() - tensors.keys()), ("has the extra", tensors.keys() - expected)):
+        if names:
+            listing = ", ".join(sorted(names)[:5]) + (", …" if len(names) > 5 else "")
+            raise CheckpointError(f"{words} tensor{'s' * (len(names) > 1)} {listing}.", file=file, remedy=remedy)
+    for name, tensor in tensors.items():
+        if tensor.shape != expected[name].shape:
+            raise CheckpointError(
+                f"has the tensor {name} of shape {tuple(tensor.shape)} where the recipe and the vocabulary want "
+                f"{tuple(expected[name].shape)}.",
+                file=file,
+                remedy=remedy,
+            )
+    model.load_state_dict(dict(tensors))
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object."""
+    try:
+        value = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"cannot be read as JSON: {error}.", file=path) from error
+    if not isinstance(value, dict):
+        raise CheckpointError("does not hold a JSON object.", file=path)
+    return value
+
+
+def write_json(path: Path, value: Mapping[str, Any]) -> None:
+    """Write a JSON object for people to read."""
+    path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _provenance(recipe: Recipe) -> dict[str, dict[str, str]]:
+    entries = {kind: registry.find(GROUPS[kind], getattr(recipe, kind).name) for kind in PART_KINDS}
+    return {
+        kind: {"name": entry.name, "distribution": entry.distribution, "version": entry.version}
+        for kind, entry in entries.items()
+    }
+
+
+def _require_parts(folder: Path, recipe: Recipe, plugins: Mapping[str, Any]) -> None:
+    for kind in PART_KINDS:
+        try:
+            registry.find(GROUPS[kind], getattr(recipe, kind).name)
+        except UnknownNameError as error:
+            origin = plugins.get(kind)
+            known = isinstance(origin, dict) and {"distribution", "version"} <= origin.keys()
+            remedy = (
+                f"It was written with the distribution {origin['distribution']} {origin['version']}: "
+                f"pip install {origin['distribution']}"
+                if known and isinstance(origin, dict)
+                else error.remedy
+            )
+            raise CheckpointError(
+                f"names the {kind.replace('_', ' ')} {getattr(recipe, kind).name!r}, which no installed "
+                "distribution registers.",
+                file=folder / CONFIG,
+                remedy=remedy,
+            ) from error

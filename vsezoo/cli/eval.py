@@ -1,0 +1,80 @@
+"""`vsezoo eval`: measure a checkpoint, or an ensemble of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from vsezoo.cli import console
+from vsezoo.errors import UsageError
+
+
+@click.command("eval")
+@click.argument("checkpoints", nargs=-1, required=True, metavar="CHECKPOINT...")
+@click.option("--data", metavar="DATASET", help="A registered data set or a folder.  [default: as in training]")
+@click.option("--data-root", type=click.Path(path_type=Path), help="The folder that holds the data set's folder.")
+@click.option("--split", help="dev, test, testall, …  [default: test; testall for --fold5]")
+@click.option("--fold5", is_flag=True, help="COCO 1K: five folds of 1,000 images, averaged.")
+@click.option("--ensemble", is_flag=True, help="Average the similarities of several checkpoints.")
+@click.option(
+    "--ties",
+    type=click.Choice(["lower_index", "pessimistic", "expected"]),
+    default="lower_index",
+    show_default=True,
+    help="Where an item stands among others of exactly its score.",
+)
+@click.option("--full-dev", is_flag=True, help="The whole dev split, not its first 1,000 images.")
+@click.option("--device", default="auto", show_default=True, help="cpu, cuda, …")
+@click.option("--output", type=click.Path(path_type=Path), help="Write the figures to this JSON file, too.")
+@click.option("--json", "as_json", is_flag=True, help="Write the figures as JSON.")
+def evaluate(
+    checkpoints: tuple[str, ...],
+    data: str | None,
+    data_root: Path | None,
+    split: str | None,
+    fold5: bool,
+    ensemble: bool,
+    ties: str,
+    full_dev: bool,
+    device: str,
+    output: Path | None,
+    as_json: bool,
+) -> None:
+    """Measure R@K, MedR and MeanR of CHECKPOINT both ways.
+
+    Several checkpoints are measured one by one, or as one with --ensemble.
+    """
+    if ensemble and len(checkpoints) < 2:
+        raise UsageError("--ensemble wants two checkpoints or more.")
+    from vsezoo.checkpoint import write_json
+    from vsezoo.cli.progress import show_encoding
+    from vsezoo.evaluation.evaluate import evaluate as measure
+    from vsezoo.evaluation.report import render
+    from vsezoo.training.runtime import choose_device
+
+    chosen = choose_device(device)
+    evaluations = []
+    for references in [checkpoints] if ensemble else [(reference,) for reference in checkpoints]:
+        with show_encoding(f"Encoding for {', '.join(references)}") as advance:
+            evaluation = measure(
+                references,
+                data,
+                split=split,
+                data_root=data_root,
+                protocol="fold5" if fold5 else "full",
+                ties=ties,
+                full_dev=full_dev,
+                device=chosen,
+                advance=advance,
+            )
+        evaluations.append(evaluation)
+    values = [evaluation.to_json() for evaluation in evaluations]
+    value = values[0] if len(values) == 1 else {"evaluations": values}
+    if output is not None:
+        write_json(output, value)
+    if as_json:
+        console.print_json(value)
+    else:
+        for evaluation in evaluations:
+            console.results().print(render(evaluation))

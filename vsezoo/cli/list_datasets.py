@@ -1,0 +1,59 @@
+"""`vsezoo list-datasets`: the data sets that can be named after `--data`."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.text import Text
+
+from vsezoo import registry
+from vsezoo.cli import console
+from vsezoo.data.precomputed_source import ROOT_VARIABLE
+from vsezoo.errors import PluginError
+
+
+@click.command("list-datasets")
+@click.option("--json", "as_json", is_flag=True, help="Write JSON.")
+def list_datasets(as_json: bool) -> None:
+    """List the data sets, and the folder of each that is found in $VSEZOO_DATA, or else in ./data.
+
+    A data set without a folder is absent or, as its summary says then, generated.
+    """
+    root = Path(os.environ.get(ROOT_VARIABLE) or "data")
+    datasets = [_describe(entry, root) for entry in registry.entries("datasets")]
+    if as_json:
+        console.print_json(datasets)
+    else:
+        console.print_table(["data set", "what it is"], map(_row, datasets))
+
+
+def _describe(entry: registry.Entry, root: Path) -> dict[str, Any]:
+    summary, splits, kinds, folder, failed = "", [], [], None, None
+    try:
+        source = entry.load()
+    except PluginError as error:
+        failed = registry.reason(error)
+    else:
+        summary, splits, kinds = source.summary, list(source.splits), list(source.kinds)
+        folder = str(root / source.name) if (root / source.name).is_dir() else None
+    return {
+        "name": entry.label,
+        "summary": summary,
+        "splits": splits,
+        "kinds": kinds,
+        "folder": folder,
+        "distribution": entry.distribution,
+        "version": entry.version,
+        "conflict": entry.conflict,
+        "failed": failed,
+    }
+
+
+def _row(dataset: dict[str, Any]) -> list[str | Text]:
+    cell = console.mark_problems(dataset, dataset["summary"])
+    details = {name: ", ".join(dataset[name]) for name in ("splits", "kinds")} | {"folder": dataset["folder"]}
+    listing = "; ".join(f"{name} {value}" for name, value in details.items() if value)
+    return [dataset["name"], cell.append(f"\n{listing}", "dim") if listing else cell]

@@ -1,0 +1,89 @@
+"""`vsezoo list-models`: the models that can be trained, by name."""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+from typing import Any
+
+import click
+from rich.text import Text
+
+from vsezoo import registry
+from vsezoo.cli import console
+from vsezoo.errors import PluginError, VsezooError, suggest_name
+from vsezoo.recipe import Paper
+
+
+@click.command("list-models")
+@click.argument("pattern", default="*")
+@click.option("--json", "as_json", is_flag=True, help="Write JSON.")
+def list_models(pattern: str, as_json: bool) -> None:
+    """List the models, or those whose name or alias matches PATTERN ('vse*').
+
+    A model that cannot be loaded is listed as FAILED with the reason, a name that several distributions register as
+    CONFLICT in its qualified form. The exit code is 1 if nothing matches.
+    """
+    known = describe_models()
+    models = [model for model in known if _matches(model, pattern)]
+    if not models:
+        names = [name for model in known for name in (model["name"], *model["aliases"])]
+        hint = f"'*{pattern.strip('*')}*' matches the names that contain it; without a pattern, all are listed."
+        raise VsezooError(
+            f"No model matches {pattern!r}.", remedy=" ".join(filter(None, [suggest_name(pattern, names), hint]))
+        )
+
+    if as_json:
+        console.print_json(models)
+    else:
+        console.print_table(["model", "what it is", "paper", "from"], [_row(model) for model in models])
+
+
+def describe_models() -> list[dict[str, Any]]:
+    """Return what is known about each model, aliases beside it, in natural order.
+
+    The keys are `name`, `aliases`, `summary`, `paper` (first author and year), `distribution`, `version`, `conflict`
+    and `failed` (the reason, or None).
+    """
+    groups: dict[tuple[str, str], list[registry.Entry]] = {}
+    for entry in registry.entries("models"):
+        groups.setdefault((entry.distribution, entry.value), []).append(entry)
+    return sorted((_describe(group) for group in groups.values()), key=lambda m: registry.natural_key(m["name"]))
+
+
+def _describe(entries: list[registry.Entry]) -> dict[str, Any]:
+    first, summary, paper, failed = entries[0], "", "", None
+    try:
+        recipe = first.load()
+    except PluginError as error:
+        failed = registry.reason(error)
+    else:
+        summary, paper = recipe.summary, cite_paper(recipe.paper)
+        first = next((entry for entry in entries if entry.name == recipe.name), first)
+    return {
+        "name": first.label,
+        "aliases": [entry.label for entry in entries if entry is not first],
+        "summary": summary,
+        "paper": paper,
+        "distribution": first.distribution,
+        "version": first.version,
+        "conflict": first.conflict,
+        "failed": failed,
+    }
+
+
+def cite_paper(paper: Paper | None) -> str:
+    """Return the family name of the first author and the year."""
+    if paper is None:
+        return ""
+    first = paper.authors.split(",")[0].split(" and ")[0].removesuffix("et al.")
+    return f"{first.split()[-1]} {paper.year}"
+
+
+def _matches(model: dict[str, Any], pattern: str) -> bool:
+    return any(fnmatchcase(name.lower(), pattern.lower()) for name in (model["name"], *model["aliases"]))
+
+
+def _row(model: dict[str, Any]) -> list[str | Text]:
+    name = f"{model['name']} ({', '.join(model['aliases'])})" if model["aliases"] else model["name"]
+    origin = f"{model['distribution']} {model['version']}".strip()
+    return [name, console.mark_problems(model, model["summary"]), model["paper"], origin]

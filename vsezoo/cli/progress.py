@@ -1,0 +1,91 @@
+"""What a person sees of long work, on standard error: bars in a terminal, lines elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from vsezoo.cli import console
+from vsezoo.evaluation.evaluate import Advance
+from vsezoo.evaluation.report import Evaluation
+from vsezoo.recipe import Recipe
+from vsezoo.training.observer import Observer, StepRecord
+from vsezoo.training.state import Place
+
+
+def make_bar(screen: Console) -> Progress:
+    """Return a progress bar, which draws nothing where there is no terminal."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=None),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[note]}"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=screen,
+        transient=True,
+        expand=True,
+        disable=not screen.is_terminal,
+    )
+
+
+@contextmanager
+def show_encoding(description: str) -> Iterator[Advance]:
+    """Show a bar of images and captions encoded."""
+    with make_bar(console.messages()) as bar:
+        task = bar.add_task(description, total=None, note="")
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+class TrainingProgress(Observer):
+    """A bar for each epoch, and a line for each validation and warning."""
+
+    def __init__(self) -> None:
+        self._screen = console.messages()
+        self._bar = make_bar(self._screen)
+        self._steps, self._epochs = 0, 0
+        self._loss = float("nan")
+
+    def begin(self, recipe: Recipe, steps_per_epoch: int, place: Place) -> None:
+        """Say what is trained and start the bar."""
+        settings = recipe.training
+        self._steps, self._epochs = steps_per_epoch, settings.num_epochs
+        start = "" if place.step == 0 else f", going on after step {place.step:,}"
+        self._screen.print(
+            f"Training {recipe.name}: {self._epochs} epochs of {steps_per_epoch:,} steps, "
+            f"{settings.precision}, seed {settings.seed}{start}"
+        )
+        self._task = self._bar.add_task(self._describe(place), total=self._steps, completed=place.batch, note="")
+        self._bar.start()
+
+    def step(self, place: Place) -> None:
+        """Move the bar."""
+        self._bar.update(self._task, description=self._describe(place), completed=place.batch)
+
+    def record(self, record: StepRecord) -> None:
+        """Show the loss."""
+        self._loss = record.loss
+        self._bar.update(self._task, note=f"loss {record.loss:.4g}")
+
+    def validation(self, place: Place, evaluation: Evaluation, score: float, best: bool) -> None:
+        """Print the recalls on the dev split."""
+        i2t, t2i = evaluation.metrics.i2t, evaluation.metrics.t2i
+        self._screen.print(
+            f"{self._describe(place)}, step {place.step:,}: loss {self._loss:.4g}; dev R@1/5/10 "
+            f"i2t {i2t.r1:.1f}/{i2t.r5:.1f}/{i2t.r10:.1f}, t2i {t2i.r1:.1f}/{t2i.r5:.1f}/{t2i.r10:.1f}, "
+            f"score {score:.1f}{' (best)' if best else ''}"
+        )
+
+    def warning(self, text: str) -> None:
+        """Print a warning."""
+        self._screen.print(f"Warning: {text}", style="yellow")
+
+    def close(self) -> None:
+        """Take the bar away."""
+        self._bar.stop()
+
+    def _describe(self, place: Place) -> str:
+        return f"epoch {min(place.epoch + 1, self._epochs)}/{self._epochs}"

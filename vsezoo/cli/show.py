@@ -1,0 +1,129 @@
+"""`vsezoo show MODEL`: all that is known about a model."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+import click
+from rich.text import Text
+
+from vsezoo import registry
+from vsezoo.cli import console
+from vsezoo.recipe import PART_KINDS, PublishedResult, Training
+
+if TYPE_CHECKING:
+    from vsezoo.recipe import Recipe
+
+
+@click.command("show")
+@click.argument("model")
+@click.option("--data", metavar="DATASET", help="Show the settings for this data set, its overrides applied.")
+@click.option("--json", "as_json", is_flag=True, help="Write JSON.")
+def show(model: str, data: str | None, as_json: bool) -> None:
+    """Show a model: its parts with every option, training settings, size, overrides, paper and published results."""
+    entry = registry.find("models", model)
+    recipe: Recipe = entry.load()
+    if data is not None:
+        from vsezoo.data.lookup import find_source
+
+        data = find_source(data).name
+        recipe = recipe.for_data(data)
+    value = _describe(entry, recipe, data)
+    if as_json:
+        console.print_json(value)
+    else:
+        _print(value, recipe)
+
+
+def _describe(entry: registry.Entry, recipe: Recipe, data: str | None) -> dict[str, Any]:
+    from vsezoo.model import COUNT_ASSUMPTION, count_parameters  # imports torch
+
+    return {
+        "name": recipe.name,
+        "aliases": [name for name in (entry.label, *registry.list_aliases(entry)) if name != recipe.name],
+        "summary": recipe.summary,
+        "distribution": entry.distribution,
+        "version": entry.version,
+        "data": data,
+        "embed_size": recipe.embed_size,
+        "parts": {kind: _describe_part(recipe, kind) for kind in PART_KINDS},
+        "training": dataclasses.asdict(recipe.training),
+        "parameters": {**count_parameters(recipe), "assumption": COUNT_ASSUMPTION},
+        "overrides": {name: dataclasses.asdict(override) for name, override in recipe.overrides.items()},
+        "paper": None if recipe.paper is None else dataclasses.asdict(recipe.paper),
+        "published": [dataclasses.asdict(result) for result in recipe.published],
+    }
+
+
+def _describe_part(recipe: Recipe, kind: str) -> dict[str, Any]:
+    """Return the name of a part, where it comes from, and the value and the default of each of its options."""
+    from vsezoo.model import GROUPS, default_options
+
+    part = getattr(recipe, kind)
+    entry = registry.find(GROUPS[kind], part.name)
+    defaults = default_options(entry.load())
+    return {
+        "name": part.name,
+        "distribution": entry.distribution,
+        "version": entry.version,
+        "options": {
+            name: {"value": part.options.get(name, default), "default": default} for name, default in defaults.items()
+        },
+    }
+
+
+def _print(value: dict[str, Any], recipe: Recipe) -> None:
+    aliases = f" (also {', '.join(value['aliases'])})" if value["aliases"] else ""
+    fields: list[tuple[str, str | Text]] = [("from", f"{value['distribution']} {value['version']}".strip())]
+    if recipe.paper is not None:
+        paper = recipe.paper
+        fields.append(("paper", f"{paper.authors}: {paper.title}. {paper.venue} {paper.year}. {paper.url}".strip()))
+    if value["data"] is not None:
+        fields.append(("data set", f"{value['data']}, with its overrides"))
+    counts = value["parameters"]
+    fields += [
+        ("embed size", str(recipe.embed_size)),
+        (
+            "parameters",
+            f"{counts['total']:,} (image encoder {counts['image_encoder']:,}, text encoder "
+            f"{counts['text_encoder']:,}; counted with {counts['assumption']})",
+        ),
+    ]
+    console.print_fields(f"{recipe.name}{aliases}: {recipe.summary}", fields)
+    _print_settings(value)
+    if recipe.overrides:
+        rows = [
+            (data, ", ".join(f"{name}={setting}" for name, setting in override.settings.items()), override.reason)
+            for data, override in recipe.overrides.items()
+        ]
+        console.print_table(["data set", "settings", "reason"], rows, title="\nOverrides")
+    if recipe.published:
+        heading = "".join(f"{name:>6}" for name in ("R@1", "R@5", "R@10", "MedR"))
+        columns = ["data", f"image to text\n{heading}", f"text to image\n{heading}", "features; source"]
+        console.print_table(columns, map(_published_row, recipe.published), title="\nPublished results")
+
+
+def _print_settings(value: dict[str, Any]) -> None:
+    for kind, part in value["parts"].items():
+        title = f"\n{kind.replace('_', ' ').capitalize()}: {part['name']} ({part['distribution']} {part['version']})"
+        options = part["options"].items()
+        rows = [(f"{kind}.{name}", _setting(option["value"], option["default"])) for name, option in options]
+        console.print_fields(title, rows)
+    defaults = dataclasses.asdict(Training())
+    rows = [(f"training.{name}", _setting(setting, defaults[name])) for name, setting in value["training"].items()]
+    console.print_fields("\nTraining", rows)
+
+
+def _setting(value: Any, default: Any) -> Text:
+    text = Text(str(value))
+    return text if value == default else text.append(f"  (default {default})", "dim")
+
+
+def _published_row(result: PublishedResult) -> list[str]:
+    def align(recalls: tuple[float | None, ...], rank: float | None) -> str:
+        return "".join(f"{'-' if figure is None else f'{figure:g}':>6}" for figure in (*recalls, rank))
+
+    data = result.data if result.protocol == "full" else f"{result.data} {result.protocol}"
+    source = "; ".join(filter(None, [result.features, result.source]))
+    return [data, align(result.i2t, result.i2t_medr), align(result.t2i, result.t2i_medr), source]

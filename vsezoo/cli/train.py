@@ -1,0 +1,142 @@
+"""`vsezoo train`: train a model and evaluate its best checkpoint."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from vsezoo.cli import console
+from vsezoo.errors import UsageError
+
+FLAGS = {
+    "margin": "loss.margin",
+    "max_violation": "loss.max_violation",
+    "warmup_epochs": "loss.warmup_epochs",
+    "mask_same_image": "loss.mask_same_image",
+    "word_dim": "text_encoder.word_dim",
+    "num_layers": "text_encoder.num_layers",
+    "embed_size": "embed_size",
+    "num_epochs": "training.num_epochs",
+    "batch_size": "training.batch_size",
+    "learning_rate": "training.learning_rate",
+    "lr_update": "training.lr_update",
+    "grad_clip": "training.grad_clip",
+    "val_step": "training.val_step",
+    "seed": "training.seed",
+    "precision": "training.precision",
+}
+"""The flags that the field knows, and the settings of a recipe that they are."""
+
+PARTS = {"image_encoder": "image_encoder", "text_encoder": "text_encoder", "measure": "similarity", "loss": "loss"}
+"""The flags that exchange a part."""
+
+
+@click.command()
+@click.argument("model")
+@click.option("--data", metavar="DATASET", help="A registered data set or a folder.  [default: shapes]")
+@click.option("--data-root", type=click.Path(path_type=Path), help="The folder that holds the data set's folder.")
+@click.option("--output", type=click.Path(path_type=Path), help="The run's folder.  [default: runs/MODEL-DATASET]")
+@click.option("--resume", is_flag=True, help="Go on where the run in the output folder stopped.")
+@click.option("--overrides/--no-overrides", default=True, help="Apply what the recipe changes for this data set.")
+@click.option("--max-violation/--sum-violation", default=None, help="Hardest negatives, or the sum over all.")
+@click.option("--margin", type=float, help="Of the hinge.")
+@click.option("--warmup-epochs", type=int, help="Epochs of the sum before the hardest negatives.")
+@click.option("--mask-same-image/--no-mask-same-image", default=None, help="No negatives of the same image.")
+@click.option("--measure", metavar="SIMILARITY", help="cosine, order, or another registered one.")
+@click.option("--use-abs/--no-use-abs", default=None, help="Absolute values of both embeddings.")
+@click.option("--imgnorm/--no-imgnorm", default=None, help="Scale images to unit length, or leave them.")
+@click.option("--image-encoder", metavar="NAME", help="Exchange the image encoder.")
+@click.option("--text-encoder", metavar="NAME", help="Exchange the text encoder.")
+@click.option("--loss", metavar="NAME", help="Exchange the loss.")
+@click.option("--embed-size", type=int, help="Width of the joint embedding.")
+@click.option("--word-dim", type=int, help="Width of a word embedding.")
+@click.option("--num-layers", type=int, help="Layers of the text encoder.")
+@click.option("--num-epochs", type=int)
+@click.option("--batch-size", type=int, help="Captions in a batch.")
+@click.option("--learning-rate", type=float)
+@click.option("--lr-update", type=int, help="Epochs between two steps of the learning rate.")
+@click.option("--grad-clip", type=float, help="Largest norm of the gradient; 0: no limit.")
+@click.option("--val-step", type=int, help="Steps between validations inside an epoch; 0: none.")
+@click.option("--seed", type=int)
+@click.option("--precision", metavar="fp32|bf16", help="What the encoders compute in.")
+@click.option("--set", "assignments", multiple=True, metavar="NAME=VALUE", help="Any setting, e.g. loss.margin=0.1.")
+@click.option("--device", default="auto", show_default=True, help="cpu, cuda, …")
+@click.option("--workers", type=click.IntRange(0), default=0, show_default=True, help="Processes that read batches.")
+@click.option("--save-step", type=click.IntRange(0), default=200, show_default=True, help="Steps between saves.")
+@click.option("--full-dev", is_flag=True, help="Choose by the whole dev split, not its first 1,000 images.")
+@click.option("--json", "as_json", is_flag=True, help="Write the final figures as JSON.")
+def train(
+    model: str,
+    data: str | None,
+    data_root: Path | None,
+    output: Path | None,
+    resume: bool,
+    overrides: bool,
+    device: str,
+    workers: int,
+    save_step: int,
+    full_dev: bool,
+    as_json: bool,
+    assignments: tuple[str, ...],
+    **flags: Any,
+) -> None:
+    """Train MODEL, keep its best checkpoint, and evaluate that on the test split.
+
+    The run's folder holds best/ (the checkpoint), last/ (what --resume goes on from), log.jsonl and tensorboard/.
+    """
+    settings = read_settings(flags, assignments)
+    from vsezoo.cli.progress import TrainingProgress
+    from vsezoo.evaluation.report import render
+    from vsezoo.training import train as training
+
+    progress = TrainingProgress()
+    try:
+        result = training.train(
+            model,
+            data,
+            data_root=data_root,
+            output=output,
+            resume=resume,
+            settings=settings,
+            overrides=overrides,
+            device=device,
+            workers=workers,
+            save_step=save_step,
+            full_dev=full_dev,
+            observers=[progress],
+        )
+    finally:
+        progress.close()
+    if as_json:
+        console.print_json(result.evaluation.to_json())
+    else:
+        console.results().print(render(result.evaluation))
+    console.messages().print(f"Checkpoint: {result.checkpoint}")
+
+
+def read_settings(flags: dict[str, Any], assignments: tuple[str, ...]) -> dict[str, Any]:
+    """Return the settings that the command line gives, by their dotted names: parts first, `--set` last."""
+    given = {name: value for name, value in flags.items() if value is not None}
+    settings: dict[str, Any] = {kind: given[flag] for flag, kind in PARTS.items() if flag in given}
+    settings |= {setting: given[flag] for flag, setting in FLAGS.items() if flag in given}
+    if "imgnorm" in given:
+        settings["image_encoder.normalize"] = given["imgnorm"]
+    if "use_abs" in given:
+        settings |= {"image_encoder.use_abs": given["use_abs"], "text_encoder.use_abs": given["use_abs"]}
+    for assignment in assignments:
+        name, separator, text = assignment.partition("=")
+        if not separator or not name:
+            raise UsageError(f"--set takes NAME=VALUE, not {assignment!r}.", remedy="Example: --set loss.margin=0.1")
+        settings[name.strip()] = _read_value(text.strip())
+    return settings
+
+
+def _read_value(text: str) -> Any:
+    """Return a number, true, false or null as JSON writes it, anything else as the string that it is."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return {"True": True, "False": False}.get(text, text)

@@ -1,0 +1,105 @@
+"""The batches of a training: which pairs, in which order, as tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from vsezoo.interfaces import Batch, PairDataset, Tokens
+
+
+class TokenTable:
+    """The ids of all captions of a split in one flat array, made once for a training."""
+
+    def __init__(self, captions: Sequence[np.ndarray]) -> None:
+        self.ids = np.concatenate(captions)
+        self.ends = np.cumsum([len(caption) for caption in captions])
+
+    def __len__(self) -> int:
+        """Return the number of captions."""
+        return len(self.ends)
+
+    def caption(self, index: int) -> np.ndarray:
+        """Return the ids of one caption."""
+        start = self.ends[index - 1] if index else 0
+        return self.ids[start : self.ends[index]]
+
+    def pad(self, indices: np.ndarray) -> Tokens:
+        """Return the captions of these indices as a batch."""
+        return Tokens.pad([self.caption(index) for index in indices])
+
+
+class PairBatches(Dataset[Batch]):
+    """Batches of pairs, each a list of captions with their images.
+
+    Args:
+        data: the split.
+        tokens: its captions as ids.
+        transform: what the image encoder's `transform` returned.
+        batches: for each batch, the indices of its captions.
+    """
+
+    def __init__(
+        self,
+        data: PairDataset,
+        tokens: TokenTable,
+        transform: Callable[[Any], Tensor],
+        batches: Sequence[np.ndarray],
+    ) -> None:
+        self.data, self.tokens, self.transform, self.batches = data, tokens, transform, batches
+
+    def __len__(self) -> int:
+        """Return the number of batches."""
+        return len(self.batches)
+
+    def __getitem__(self, index: int) -> Batch:
+        """Read one batch."""
+        captions = self.batches[index]
+        images = self.data.image_of[captions]
+        return Batch(
+            images=self.transform(self.data.images(images)),
+            tokens=self.tokens.pad(captions),
+            image_index=torch.from_numpy(images),
+            caption_index=torch.from_numpy(captions),
+        )
+
+    def load(self, workers: int) -> DataLoader[Batch]:
+        """Return a loader that reads the batches in order, ahead of time where there are worker processes."""
+        return DataLoader(
+            self,
+            batch_size=None,
+            num_workers=workers,
+            worker_init_fn=_leave_interrupts_to_parent,
+            # A generator of its own: making the iterator draws a number, which must not shift the training's.
+            generator=torch.Generator(),
+        )
+
+
+def order_batches(captions: int, batch_size: int, seed: int, epoch: int) -> list[np.ndarray]:
+    """Return the batches of an epoch: a permutation of all captions that depends on seed and epoch alone.
+
+    The last batch holds what is left over; a batch size above the number of captions gives one batch of all.
+    """
+    order = np.random.default_rng([seed, epoch]).permutation(captions)
+    return [order[start : start + batch_size] for start in range(0, captions, batch_size)]
+
+
+def share_batches(batches: Sequence[np.ndarray], rank: int, ranks: int) -> list[np.ndarray]:
+    """Return the part of each batch that a process trains on.
+
+    All processes get equally many pairs, so that their embeddings can be gathered: up to `ranks - 1` pairs at the end
+    of the last batch are left out.
+    """
+    sizes = [len(batch) // ranks for batch in batches]
+    return [batch[rank * size : (rank + 1) * size] for batch, size in zip(batches, sizes, strict=True) if size]
+
+
+def _leave_interrupts_to_parent(worker: int) -> None:
+    import signal
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

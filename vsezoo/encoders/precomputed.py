@@ -1,0 +1,109 @@
+"""Images given as precomputed CNN features: one linear layer into the joint space (VSE++; Kiros et al. 2014)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from vsezoo.errors import DataError, RecipeError
+from vsezoo.interfaces import ImageEncoder, PairDataset
+
+
+class PrecomputedImageEncoder(ImageEncoder):
+    """`f(i) = W φ(i) + b`, then unit L2 norm (Faghri et al. 2018, section 3.1).
+
+    Args:
+        embed_size: D, the width of the joint embedding.
+        img_dim: F, the width of a feature.
+        normalize: scale embeddings to unit L2 norm; False is VSE++'s `--no_imgnorm`.
+        use_abs: take absolute values at the end, as order-embeddings do.
+        center: subtract the mean feature of the training images first. Not in the papers: features after a ReLU
+            share a large mean, which makes all embeddings alike at first and hides what tells them apart.
+        pool: "mean" averages the regions of an image; "none" takes one feature for each image.
+    """
+
+    kinds: ClassVar[tuple[str, ...]] = ("vector",)
+    mean: Tensor
+
+    def __init__(
+        self,
+        *,
+        embed_size: int,
+        img_dim: int = 4096,
+        normalize: bool = True,
+        use_abs: bool = False,
+        center: bool = False,
+        pool: str = "none",
+    ) -> None:
+        super().__init__()
+        if pool not in POOLINGS:
+            raise RecipeError(f"image_encoder.pool is {pool!r}; it must be one of {', '.join(POOLINGS)}.")
+        self.normalize, self.use_abs, self.center, self.pool = normalize, use_abs, center, pool
+        self.fc = nn.Linear(img_dim, embed_size)
+        nn.init.xavier_uniform_(self.fc.weight)
+        nn.init.zeros_(self.fc.bias)
+        if center:
+            self.register_buffer("mean", torch.zeros(img_dim))
+
+    @classmethod
+    def accepted_kinds(cls, options: Mapping[str, Any]) -> tuple[str, ...]:
+        """Return the forms of image that an encoder with these options takes."""
+        return ("regions", "vector") if options.get("pool") == "mean" else cls.kinds
+
+    @classmethod
+    def resolve_options(cls, options: Mapping[str, Any], data: PairDataset) -> dict[str, Any]:
+        """Take the width of a feature from the data."""
+        width = data.image_shape[-1]
+        if options.get("img_dim", width) != width:
+            raise RecipeError(
+                f"image_encoder.img_dim is {options['img_dim']}, but the features of {data.name} are {width} wide.",
+                remedy="Leave img_dim out: it is taken from the data.",
+            )
+        return {**options, "img_dim": width}
+
+    def fit(self, data: PairDataset) -> None:
+        """Compute the mean feature of the images, in blocks, when `center` asks for it."""
+        if not self.center:
+            return
+        total = np.zeros(data.image_shape[-1], dtype=np.float64)
+        count = len(data.image_ids)
+        for start in range(0, count, FIT_BLOCK):
+            block = np.asarray(data.images(np.arange(start, min(start + FIT_BLOCK, count))))
+            total += block.reshape(len(block), -1, block.shape[-1]).mean(axis=1, dtype=np.float64).sum(axis=0)
+        self.mean.copy_(torch.from_numpy(total / count))
+
+    def transform(self, training: bool) -> Callable[[Any], Tensor]:
+        """Return the function that makes a float32 tensor of rows of features."""
+        return to_tensor
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return joint embeddings `(B, D)` of features `(B, F)`, or of regions `(B, R, F)` to be pooled."""
+        if images.dim() == 3 and self.pool == "mean":
+            images = images.mean(dim=1)
+        if images.dim() != 2 or images.shape[-1] != self.fc.in_features:
+            raise DataError(
+                f"the images have the shape {tuple(images.shape)}, but this model takes features of "
+                f"(images, {self.fc.in_features}).",
+                remedy="Use the features that it was trained on, or others of the same width.",
+            )
+        if self.center:
+            images = images - self.mean
+        # Scaled in float32: eight bits of mantissa would blur the cosines.
+        embeddings: Tensor = self.fc(images).float()
+        if self.normalize:
+            embeddings = functional.normalize(embeddings, dim=-1)
+        return embeddings.abs() if self.use_abs else embeddings
+
+
+POOLINGS = ("none", "mean")
+FIT_BLOCK = 256  # images read at a time for the mean
+
+
+def to_tensor(features: Any) -> Tensor:
+    """Return an array of float16 or float32 features as a float32 tensor of its own."""
+    return torch.from_numpy(np.array(features, dtype=np.float32))

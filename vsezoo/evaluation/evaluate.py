@@ -1,0 +1,137 @@
+"""Evaluate models: encode a split once, rank it, and label the figures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from vsezoo.checkpoint import MODEL, find_checkpoint, load, read_config
+from vsezoo.data.lookup import find_source, open_data
+from vsezoo.errors import DataError, UsageError
+from vsezoo.evaluation.protocols import Embeddings, measure
+from vsezoo.evaluation.report import Evaluation
+from vsezoo.interfaces import PairDataset
+from vsezoo.model import JointEmbedding, accepted_kinds
+
+Advance = Callable[[int, int], None]
+"""Is told how many images and captions have been encoded, of how many."""
+
+
+def evaluate(
+    references: str | Path | Sequence[str | Path],
+    data: str | None = None,
+    *,
+    split: str | None = None,
+    data_root: str | Path | None = None,
+    protocol: str = "full",
+    ties: str = "lower_index",
+    full_dev: bool = False,
+    device: str | torch.device = "cpu",
+    advance: Advance | None = None,
+) -> Evaluation:
+    """Evaluate a checkpoint, or several as an ensemble whose similarities are averaged.
+
+    Args:
+        references: one checkpoint or several, as `load` takes them.
+        data: a registered data set or a folder; None: the one that the first checkpoint was trained on.
+        split: None: `test`, or `testall` for fold5.
+        data_root: the folder that holds the data set's folder.
+        protocol: `full`, or `fold5` for COCO 1K.
+        ties: how equal scores are ranked: `lower_index`, `pessimistic` or `expected`.
+        full_dev: take the whole dev split, not its first 1,000 images as the original codes do.
+        device: where to encode and rank.
+        advance: is told of the progress.
+
+    Returns:
+        the figures, labelled.
+
+    Raises:
+        CheckpointError: for a checkpoint that cannot be read.
+        DataError: for data that are absent or damaged, or that the model does not take.
+    """
+    references = [references] if isinstance(references, str | Path) else list(references)
+    if not references:
+        raise UsageError("There is no checkpoint to evaluate.")
+    members = []
+    labels: list[Mapping[str, Any]] = []
+    opened: dict[tuple[str, ...], PairDataset] = {}
+    for reference in references:
+        model = load(reference, device)
+        config = read_config(find_checkpoint(reference), verify=False)
+        data = data or config["data"].get("name")
+        if not isinstance(data, str):
+            raise UsageError(f"{reference} does not say what it was trained on.", remedy="Name the data with --data.")
+        split = split or default_split(data, protocol)
+        kinds = accepted_kinds(model.recipe)
+        if kinds not in opened:
+            root = None if data_root is None else Path(data_root)
+            opened[kinds] = open_data(data, split, kinds, root, full_dev=full_dev)
+        members.append(embed_pairs(model, opened[kinds], advance=advance))
+        digest = config["files"][MODEL]["sha256"]
+        labels.append({"reference": str(reference), "model": model.recipe.name, "sha256": digest})
+    return label(members, next(iter(opened.values())), labels, protocol=protocol, ties=ties)
+
+
+def default_split(data: str, protocol: str) -> str:
+    """Return the split that a protocol is reported on."""
+    return "testall" if protocol == "fold5" and "testall" in find_source(data).splits else "test"
+
+
+def embed_pairs(
+    model: JointEmbedding,
+    data: PairDataset,
+    captions: Sequence[np.ndarray] | None = None,
+    *,
+    batch_size: int = 256,
+    advance: Advance | None = None,
+) -> Embeddings:
+    """Encode each distinct image and each caption of a split once.
+
+    Args:
+        model: in eval mode.
+        data: the split.
+        captions: its captions as ids, where they are known already.
+        batch_size: images or captions encoded at a time.
+        advance: is told of the progress.
+    """
+    if captions is None:
+        captions = model.tokenizer.encode(data.captions)
+    images, total = len(data.image_ids), len(data.image_ids) + len(captions)
+    if not images or not captions:
+        raise DataError(f"the split {data.split} of {data.name} is empty.")
+    blocks = []
+    for start in range(0, images, batch_size):
+        block = data.images(np.arange(start, min(start + batch_size, images)))
+        blocks.append(model.encode_images(block, batch_size))
+        if advance:
+            advance(min(start + batch_size, images), total)
+    texts = model.encode_tokens(captions)
+    if advance:
+        advance(total, total)
+    return Embeddings(torch.cat(blocks), texts, model.similarity)
+
+
+def label(
+    members: Sequence[Embeddings],
+    data: PairDataset,
+    checkpoints: Sequence[Mapping[str, Any]],
+    *,
+    protocol: str = "full",
+    ties: str = "lower_index",
+) -> Evaluation:
+    """Measure a split and say what the figures are of."""
+    with torch.inference_mode():
+        metrics = measure(members, data.image_of, protocol=protocol, ties=ties)
+    return Evaluation(
+        metrics,
+        data=data.name,
+        split=data.split,
+        protocol=protocol,
+        checkpoints=checkpoints,
+        images=len(data.image_ids),
+        captions=len(data.captions),
+    )

@@ -1,0 +1,152 @@
+"""The field's metrics, from ranks counted from 0, and the criteria that choose the best checkpoint.
+
+Knows ranks as arrays only; imports no torch, so that stored results can be shown quickly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import astuple, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vsezoo.errors import UsageError, suggest_name
+
+if TYPE_CHECKING:
+    from vsezoo.evaluation.ranks import Ranks
+
+TIE_RULES: Mapping[str, str] = {
+    "lower_index": "of equal scores the lower index comes first",
+    "pessimistic": "of equal scores the match comes last",
+    "expected": "the mean place over a random order of equal scores",
+}
+"""How equal scores are ranked, in words."""
+
+PROTOCOLS: Mapping[str, str] = {
+    "full": "all images against all captions",
+    "fold5": "5 folds of 1,000 images, averaged",
+}
+"""What is ranked against what, in words."""
+
+LABELS = ("R@1", "R@5", "R@10", "MedR", "MeanR")
+"""The five figures of a direction, in the order of the fields of `DirectionMetrics`."""
+
+
+@dataclass(frozen=True)
+class DirectionMetrics:
+    """The figures of one direction, not rounded: recalls in percent, median and mean rank counted from 1."""
+
+    r1: float
+    r5: float
+    r10: float
+    medr: float
+    meanr: float
+
+    @classmethod
+    def from_ranks(cls, ranks: np.ndarray) -> DirectionMetrics:
+        """Measure ranks counted from 0, one for each query `(Q,)`.
+
+        R@K = 100 · #(rank < K) / Q, MedR = ⌊median(rank)⌋ + 1, MeanR = mean(rank) + 1, as Kiros et al. (2014)
+        and all after them count.
+        """
+        r1, r5, r10 = (100.0 * float(np.mean(ranks < k)) for k in (1, 5, 10))
+        return cls(r1, r5, r10, float(np.floor(np.median(ranks))) + 1, float(np.mean(ranks)) + 1)
+
+    @property
+    def recalls(self) -> tuple[float, float, float]:
+        """R@1, R@5 and R@10 in percent."""
+        return self.r1, self.r5, self.r10
+
+    def to_json(self) -> dict[str, float]:
+        """Return the figures by their labels."""
+        return dict(zip(LABELS, astuple(self), strict=True))
+
+
+@dataclass(frozen=True)
+class Ties:
+    """How many queries have another item that scores exactly as their best match, and how such are ranked."""
+
+    rule: str
+    i2t: int
+    t2i: int
+
+    @property
+    def total(self) -> int:
+        """The tied queries of both directions."""
+        return self.i2t + self.t2i
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """The figures of both directions."""
+
+    i2t: DirectionMetrics
+    t2i: DirectionMetrics
+    ties: Ties
+
+    @classmethod
+    def from_ranks(cls, ranks: Ranks, rule: str) -> Metrics:
+        """Measure ranks that were counted by this tie rule."""
+        ties = Ties(rule, int(ranks.i2t_tied.sum()), int(ranks.t2i_tied.sum()))
+        return cls(DirectionMetrics.from_ranks(ranks.i2t), DirectionMetrics.from_ranks(ranks.t2i), ties)
+
+    @property
+    def rsum(self) -> float:
+        """The sum of the six recalls, 600 at most."""
+        return sum(self.i2t.recalls) + sum(self.t2i.recalls)
+
+    @property
+    def mr(self) -> float:
+        """The mean of the six recalls, printed as mR."""
+        return self.rsum / 6
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the figures as JSON values."""
+        return {
+            "i2t": self.i2t.to_json(),
+            "t2i": self.t2i.to_json(),
+            "rsum": self.rsum,
+            "mR": self.mr,
+            "ties": {"rule": self.ties.rule, "i2t": self.ties.i2t, "t2i": self.ties.t2i},
+        }
+
+
+def average_metrics(parts: Sequence[Metrics]) -> Metrics:
+    """Return the mean of each figure over parts of a split; ties are summed.
+
+    The rsum of the result is the mean of the parts' rsum, as both are sums.
+    """
+
+    def average(directions: Iterable[DirectionMetrics]) -> DirectionMetrics:
+        return DirectionMetrics(*np.mean([astuple(direction) for direction in directions], axis=0).tolist())
+
+    ties = Ties(parts[0].ties.rule, sum(part.ties.i2t for part in parts), sum(part.ties.t2i for part in parts))
+    return Metrics(average(part.i2t for part in parts), average(part.t2i for part in parts), ties)
+
+
+CRITERIA: Mapping[str, Callable[[Metrics], float]] = {
+    "rsum": lambda metrics: metrics.rsum,  # VSE, VSE++, VSE∞
+    "r1+r5": lambda metrics: sum(metrics.i2t.recalls[:2]) + sum(metrics.t2i.recalls[:2]),  # VSRN
+    "search": lambda metrics: sum(metrics.t2i.recalls),  # order-embeddings
+}
+"""What the best checkpoint of a training is chosen by; the higher, the better."""
+
+
+def criterion_score(metrics: Metrics, name: str) -> float:
+    """Return the score of a selection criterion, one of `CRITERIA`.
+
+    Raises:
+        UsageError: for a criterion that is not known.
+    """
+    require_name("selection criterion", name, CRITERIA)
+    return CRITERIA[name](metrics)
+
+
+def require_name(kind: str, name: str, known: Iterable[str]) -> None:
+    """Raise a UsageError unless `name` is one of the known names of this kind."""
+    names = list(known)
+    if name not in names:
+        listing = f"Known: {', '.join(names)}."
+        remedy = " ".join(filter(None, [suggest_name(name, names), listing]))
+        raise UsageError(f"{name!r} is not a {kind}.", remedy=remedy)

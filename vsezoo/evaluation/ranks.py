@@ -1,0 +1,196 @@
+"""Exact ranks of matching pairs, counted in blocks of scores, on any device and in bounded memory.
+
+Nothing is sorted: a rank is the number of candidates before the best match. The score of the match is read from the
+same block as the scores that it is compared to, since another product of the same two vectors may differ in its
+last bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vsezoo.errors import DataError, VsezooError
+from vsezoo.evaluation.metrics import TIE_RULES, require_name
+
+Scorer = Callable[[slice, slice], Tensor]
+"""Gives the scores of a block of images (rows) and captions (columns)."""
+
+BLOCK_SIZE = 2**24
+"""Scores held at once: 64 MB in float32. Counting takes about as much again."""
+
+MIN_QUERIES = 8
+"""Queries in a block, where there are so many: a product with very few vectors runs in another kernel, in which the
+scores of equal vectors may differ in the last bit by their place."""
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """Ranks counted from 0: int64, or float64 under the tie rule `expected`.
+
+    Attributes:
+        i2t: `(N,)` the place of the image's best own caption among all M captions.
+        t2i: `(M,)` the place of the caption's image among the N distinct images.
+        i2t_tied: `(N,)` bool, whether a caption of another image scores exactly as the best own caption.
+        t2i_tied: `(M,)` bool, whether another image scores exactly as the caption's own.
+    """
+
+    i2t: np.ndarray
+    t2i: np.ndarray
+    i2t_tied: np.ndarray
+    t2i_tied: np.ndarray
+
+
+@dataclass(frozen=True)
+class _Match:
+    """The best match of each of Q queries.
+
+    Attributes:
+        score: `(Q, 1)`.
+        index: `(Q, 1)` its candidate, of the lowest index among matches of this score.
+        number: `(Q,)` how many matches have this score.
+    """
+
+    score: Tensor
+    index: Tensor
+    number: Tensor
+
+
+@torch.no_grad()
+def rank_pairs(
+    scorer: Scorer,
+    image_of: np.ndarray,
+    num_images: int,
+    *,
+    ties: str = "lower_index",
+    block_size: int = BLOCK_SIZE,
+) -> Ranks:
+    """Rank the captions of every image and the images of every caption.
+
+    The best match of an image is its caption of the highest score and, among equals, of the lowest index; its other
+    captions are never before it. The tie rules (`TIE_RULES`), with e candidates that equal the best match and do not
+    match, and k matches that equal it, itself included:
+
+    - `lower_index`: #(better) + #(those of the e with a lower index),
+    - `pessimistic`: #(better) + e,
+    - `expected`: #(better) + e / (k + 1).
+
+    Args:
+        scorer: the scores of a block. Unless all scores fit into one block, each is asked for twice.
+        image_of: `(M,)` integers, which image each caption describes. Captions of one image are neighbours.
+        num_images: N. Every image has a caption.
+        ties: the tie rule.
+        block_size: scores held at once; a block has `MIN_QUERIES` queries with all their candidates at least.
+
+    Raises:
+        DataError: when `image_of` is not as described.
+        UsageError: for a tie rule that is not known.
+        VsezooError: when a score is not a number, or the scores have not the shape of their block.
+    """
+    require_name("tie rule", ties, TIE_RULES)
+    image_of = np.asarray(image_of, np.int64)
+    first, count = _locate_captions(image_of, num_images)
+    num_captions = len(image_of)
+    every_image, every_caption = slice(0, num_images), slice(0, num_captions)
+    if num_images * num_captions <= block_size:  # one product serves both directions
+        whole = _score(scorer, every_image, every_caption)
+        i2t = [_place(whole, _match_images(whole, first, count), ties)]
+        t2i = [_place(whole.T, _match_captions(whole.T, image_of), ties)]
+    else:
+        i2t, t2i = [], []
+        for images in _cut(num_images, num_captions, block_size):
+            scores = _score(scorer, images, every_caption)
+            i2t.append(_place(scores, _match_images(scores, first[images], count[images]), ties))
+        for captions in _cut(num_captions, num_images, block_size):
+            scores = _score(scorer, every_image, captions).T
+            t2i.append(_place(scores, _match_captions(scores, image_of[captions]), ties))
+    i2t_ranks, i2t_tied = map(np.concatenate, zip(*i2t, strict=True))
+    t2i_ranks, t2i_tied = map(np.concatenate, zip(*t2i, strict=True))
+    return Ranks(i2t_ranks, t2i_ranks, i2t_tied, t2i_tied)
+
+
+def _locate_captions(image_of: np.ndarray, num_images: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the index of the first caption of each image and how many captions it has, both `(N,)`."""
+    if num_images < 1 or len(image_of) < 1:
+        raise DataError("There are no images or no captions to rank.")
+    if image_of.min() < 0 or image_of.max() >= num_images:
+        raise DataError(f"A caption belongs to an image that is not among the {num_images:,}.")
+    count = np.bincount(image_of, minlength=num_images)
+    if not count.all():
+        raise DataError(
+            f"{np.sum(count == 0):,} of {num_images:,} images have no caption; the first is number {np.argmin(count)}.",
+            remedy="Rank images that have captions only.",
+        )
+    heads = np.flatnonzero(np.diff(image_of, prepend=-1))
+    if len(heads) != num_images:
+        raise DataError(
+            "The captions of an image are not neighbours.", remedy="Sort the captions by the image that they describe."
+        )
+    first = np.empty(num_images, np.int64)
+    first[image_of[heads]] = heads
+    return first, count
+
+
+def _cut(num_queries: int, num_candidates: int, block_size: int) -> Iterator[slice]:
+    """Cut the queries into slices of nearly equal length, so that none is left with very few."""
+    wanted = max(2 * MIN_QUERIES, block_size // num_candidates)  # nearly equal slices have half of it at least
+    bounds = np.linspace(0, num_queries, -(-num_queries // wanted) + 1).astype(int).tolist()
+    return map(slice, bounds[:-1], bounds[1:])
+
+
+def _score(scorer: Scorer, images: slice, captions: slice) -> Tensor:
+    scores = scorer(images, captions)
+    shape = images.stop - images.start, captions.stop - captions.start
+    if scores.shape != shape:
+        raise VsezooError(f"The similarity gave scores of shape {tuple(scores.shape)} instead of {shape}.")
+    # Nothing is better than NaN, so that its rank would be perfect. A finite sum (the cheap test) has none in it.
+    if not scores.sum().isfinite() and scores.isnan().any():
+        raise VsezooError(
+            "Some scores are not a number (NaN), so that they cannot be ranked.",
+            remedy="The model has diverged, or its similarity divides by zero; look at its embeddings.",
+        )
+    return scores
+
+
+def _match_images(scores: Tensor, first: np.ndarray, count: np.ndarray) -> _Match:
+    """Return the best own caption of images, from `(Q, M)` scores; `first` and `count` are `(Q,)`."""
+    own = first[:, None] + np.arange(count.max())  # (Q, most captions of an image)
+    absent = torch.from_numpy(own >= (first + count)[:, None]).to(scores.device)
+    columns = torch.from_numpy(np.minimum(own, scores.shape[1] - 1)).to(scores.device)
+    own_scores = scores.gather(1, columns).masked_fill(absent, -torch.inf)
+    place = own_scores.argmax(1, keepdim=True)  # the first of equals
+    best = own_scores.gather(1, place)
+    return _Match(best, columns.gather(1, place), ((own_scores == best) & ~absent).sum(1))
+
+
+def _match_captions(scores: Tensor, image_of: np.ndarray) -> _Match:
+    """Return the image of captions, from `(Q, N)` scores; `image_of` is `(Q,)`."""
+    index = torch.from_numpy(image_of).to(scores.device)[:, None]
+    return _Match(scores.gather(1, index), index, torch.ones_like(index[:, 0]))
+
+
+def _place(scores: Tensor, match: _Match, ties: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return the ranks of Q queries among C candidates, from `(Q, C)` scores, and which queries are tied."""
+    better = _count(scores > match.score)
+    equal = _count(scores >= match.score) - better - match.number
+    tied = equal > 0
+    before = better
+    if ties == "pessimistic":
+        before = better + equal
+    elif ties == "lower_index" and tied.any():
+        queries = tied.nonzero()[:, 0]
+        lower = torch.arange(scores.shape[1], device=scores.device) < match.index[queries]
+        before = better.index_add(0, queries, _count((scores[queries] == match.score[queries]) & lower))
+    ranks = before.cpu().numpy()
+    if ties == "expected":
+        ranks = ranks + equal.cpu().numpy() / (match.number.cpu().numpy() + 1)
+    return ranks, tied.cpu().numpy()
+
+
+def _count(flags: Tensor) -> Tensor:
+    """Return how many flags are set in each row. As bytes summed in 32 bits: far faster than the sum of booleans."""
+    return flags.view(torch.uint8).sum(1, dtype=torch.int32).long()

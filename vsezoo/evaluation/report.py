@@ -1,0 +1,141 @@
+"""What an evaluation says: the figures with the labels that make them comparable, as JSON and as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from vsezoo.errors import CheckpointError
+from vsezoo.evaluation.metrics import LABELS, PROTOCOLS, DirectionMetrics, Metrics, Ties
+
+TIED_SHARE = 0.01
+"""The share of tied queries above which the figures are in doubt."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Metrics, and what they are of.
+
+    Attributes:
+        metrics: the figures.
+        data: name of the data set.
+        split: `dev`, `test`, …
+        protocol: `full` or `fold5`.
+        checkpoints: one for each member of the ensemble, each with `reference`, `model` and `sha256`.
+        images: how many distinct images were ranked.
+        captions: how many captions were ranked.
+    """
+
+    metrics: Metrics
+    data: str
+    split: str
+    protocol: str
+    checkpoints: Sequence[Mapping[str, Any]]
+    images: int
+    captions: int
+
+    @property
+    def ensemble(self) -> bool:
+        """Whether the similarities of several checkpoints were averaged."""
+        return len(self.checkpoints) > 1
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what `eval --json` prints and `metrics.json` holds."""
+        return {
+            "data": self.data,
+            "split": self.split,
+            "protocol": self.protocol,
+            "checkpoints": [dict(checkpoint) for checkpoint in self.checkpoints],
+            "ensemble": self.ensemble,
+            "images": self.images,
+            "captions": self.captions,
+            **self.metrics.to_json(),
+        }
+
+    @classmethod
+    def from_json(cls, value: Any, file: str | Path | None = None) -> Evaluation:
+        """Read what `to_json` gave. Other keys are ignored, and what follows from the figures is computed anew.
+
+        Args:
+            value: the JSON value; it may come from a stranger's checkpoint.
+            file: where it stands, for the error.
+
+        Raises:
+            CheckpointError: for a key that is absent or a value of the wrong type.
+        """
+
+        def read(kind: type[Any], *path: str) -> Any:
+            return _read(value, kind, path, file)
+
+        i2t, t2i = (DirectionMetrics(*(read(float, key, label) for label in LABELS)) for key in ("i2t", "t2i"))
+        ties = Ties(read(str, "ties", "rule"), read(int, "ties", "i2t"), read(int, "ties", "t2i"))
+        return cls(
+            Metrics(i2t, t2i, ties),
+            data=read(str, "data"),
+            split=read(str, "split"),
+            protocol=read(str, "protocol"),
+            checkpoints=read(list, "checkpoints"),
+            images=read(int, "images"),
+            captions=read(int, "captions"),
+        )
+
+
+def _read(value: Any, kind: type[Any], path: Sequence[str], file: str | Path | None) -> Any:
+    """Return the value at a path of keys; labels must be printable, figures finite and counts not negative."""
+    remedy = "Evaluate the checkpoint anew."
+    for depth, key in enumerate(path, start=1):
+        if not isinstance(value, Mapping) or key not in value:
+            problem = f"The stored evaluation lacks {'.'.join(path[:depth])!r}."
+            raise CheckpointError(problem, file=file, remedy=remedy)
+        value = value[key]
+    if kind is float and type(value) is int:
+        value = float(value)
+    sound = (
+        type(value) is kind
+        and (kind is not str or value.isprintable())
+        and (kind is not float or isfinite(value))
+        and (kind is not int or value >= 0)
+        and (kind is not list or all(isinstance(item, Mapping) for item in value))
+    )
+    if not sound:
+        problem = f"The stored evaluation has an impossible value of {'.'.join(path)!r}."
+        raise CheckpointError(problem, file=file, remedy=remedy)
+    return value
+
+
+def render(evaluation: Evaluation) -> RenderableType:
+    """Return the labels, a table and the notes for the terminal, with a warning where many queries are tied."""
+    metrics = evaluation.metrics
+    title = (
+        f"{evaluation.data}, {evaluation.split} split: {PROTOCOLS.get(evaluation.protocol, evaluation.protocol)}\n"
+        f"{f'ensemble of {len(evaluation.checkpoints)} models' if evaluation.ensemble else 'single model'}, "
+        f"{evaluation.images:,} images, {evaluation.captions:,} captions"
+    )
+    table = Table()
+    table.add_column("")
+    for label in LABELS:
+        table.add_column(label, justify="right")
+    for name, direction in (("image to text (i2t)", metrics.i2t), ("text to image (t2i)", metrics.t2i)):
+        table.add_row(name, *(f"{figure:.1f}" for figure in direction.to_json().values()))
+    ties = metrics.ties
+    tied = f"tied queries: {ties.i2t:,} i2t, {ties.t2i:,} t2i (rule: {ties.rule})" if ties.total else "no tied queries"
+    lines: list[RenderableType] = [
+        Text(title, style="bold"),
+        table,
+        Text(f"rsum {metrics.rsum:.1f}, mR {metrics.mr:.1f}; {tied}"),
+    ]
+    share = ties.total / max(evaluation.images + evaluation.captions, 1)
+    if share > TIED_SHARE:
+        warning = (
+            f"Warning: {share:.1%} of the queries are tied: another item scores exactly as their match, and the tie "
+            "rule alone decides their rank. Many ties mean a collapsed model or repeated items."
+        )
+        lines.append(Text(warning, style="bold yellow"))
+    return Group(*lines)

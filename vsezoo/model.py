@@ -1,0 +1,234 @@
+"""The joint embedding: an image encoder, a text encoder and a similarity, built from a recipe."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from vsezoo import registry
+from vsezoo.errors import DataError, RecipeError, UsageError, suggest_name
+from vsezoo.interfaces import ImageEncoder, ImageOutput, Loss, PairDataset, Similarity, TextEncoder, Tokenizer, Tokens
+from vsezoo.recipe import PART_KINDS, Part, Recipe
+
+GROUPS = {
+    "image_encoder": "image_encoders",
+    "text_encoder": "text_encoders",
+    "similarity": "similarities",
+    "loss": "losses",
+}
+"""The registry's group for each part of a recipe."""
+
+GIVEN_BY_VSEZOO = ("self", "embed_size", "tokenizer")
+
+
+class JointEmbedding(nn.Module):
+    """Two encoders into one space, and the similarity that compares what they give.
+
+    Args:
+        recipe: what it was built from, every option resolved.
+        image_encoder: images to `(B, D)`.
+        text_encoder: captions to `(B, D)`.
+        similarity: `(N, D)` and `(M, D)` to `(N, M)`.
+    """
+
+    def __init__(
+        self, recipe: Recipe, image_encoder: ImageEncoder, text_encoder: TextEncoder, similarity: Similarity
+    ) -> None:
+        super().__init__()
+        self.recipe = recipe
+        self.image_encoder = image_encoder
+        self.text_encoder = text_encoder
+        self.similarity = similarity
+
+    def forward(self, images: Tensor, tokens: Tokens) -> tuple[Tensor | ImageOutput, Tensor]:
+        """Return what the encoders give for a batch: the images' side, and the texts' `(B, D)`."""
+        return self.image_encoder(images), self.text_encoder(tokens)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the parameters are."""
+        return next(self.parameters()).device
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """What turns captions into ids."""
+        return self.text_encoder.tokenizer
+
+    @torch.inference_mode()
+    def encode_images(self, images: Any, batch_size: int = 256) -> Tensor:
+        """Return the joint embeddings of images.
+
+        Args:
+            images: features as an array or tensor `(N, F)` or `(N, R, F)`, or a list of pictures, as the image
+                encoder takes them.
+            batch_size: images encoded at a time.
+
+        Returns:
+            `(N, D)` float32, on the model's device.
+
+        Raises:
+            DataError: for images of another form than the encoder takes, or with NaN in them.
+        """
+        if isinstance(images, Tensor):
+            images = images.cpu().numpy()
+        transform = self.image_encoder.transform(training=False)
+        blocks = []
+        for start in range(0, len(images), batch_size):
+            batch = transform(images[start : start + batch_size])
+            if not torch.isfinite(batch).all():
+                raise DataError(f"the images {start} to {start + len(batch) - 1} hold NaN or infinite numbers.")
+            output = self.image_encoder(batch.to(self.device))
+            blocks.append((output.embeddings if isinstance(output, ImageOutput) else output).float())
+        return torch.cat(blocks) if blocks else torch.empty(0, self.recipe.embed_size, device=self.device)
+
+    @torch.inference_mode()
+    def encode_texts(self, texts: Sequence[str], batch_size: int = 128) -> Tensor:
+        """Return the joint embeddings of captions, `(M, D)` float32, on the model's device.
+
+        Args:
+            texts: captions as plain strings.
+            batch_size: captions encoded at a time.
+
+        Raises:
+            UsageError: for a single string where a list of them is meant.
+        """
+        if isinstance(texts, str):
+            raise UsageError("encode_texts takes a list of strings, not one string.", remedy="Pass [text].")
+        return self.encode_tokens(self.tokenizer.encode(texts), batch_size)
+
+    @torch.inference_mode()
+    def encode_tokens(self, captions: Sequence[np.ndarray], batch_size: int = 128) -> Tensor:
+        """Return the joint embeddings `(M, D)` of captions given as ids."""
+        # Neighbours of one length need no padding; the result is put back in order.
+        order = np.argsort([len(caption) for caption in captions], kind="stable")
+        embeddings = torch.empty(len(captions), self.recipe.embed_size, device=self.device)
+        for start in range(0, len(order), batch_size):
+            chosen = order[start : start + batch_size]
+            tokens = Tokens.pad([captions[index] for index in chosen]).to(self.device)
+            embeddings[torch.from_numpy(chosen).to(self.device)] = self.text_encoder(tokens).float()
+        return embeddings
+
+
+def create_model(
+    name: str, data: PairDataset | None = None, captions: Sequence[str] = (), **settings: Any
+) -> JointEmbedding:
+    """Build an untrained model from the recipe of this name.
+
+    Args:
+        name: a registered model, as `list_models` names it.
+        data: the training split whose captions make the vocabulary and whose features give the widths.
+        captions: captions for the vocabulary where no `data` is given (or beside them).
+        **settings: recipe settings with `__` for the dot, for example `embed_size=512, loss__margin=0.1`.
+
+    Returns:
+        the model in eval mode, initialised from torch's present random state.
+    """
+    recipe = registry.load("models", name).replace({key.replace("__", "."): value for key, value in settings.items()})
+    recipe = resolve_recipe(recipe, data)
+    tokenizer = text_encoder_class(recipe).make_tokenizer(recipe.text_encoder.options)
+    words = tokenizer.split([*(data.captions if data is not None else ()), *captions])
+    if words:
+        tokenizer.fit(words)
+    model = build_model(recipe, tokenizer)
+    if data is not None:
+        model.image_encoder.fit(data)
+    return model.eval()
+
+
+def build_model(recipe: Recipe, tokenizer: Tokenizer) -> JointEmbedding:
+    """Build the model of a resolved recipe, untrained."""
+    image_encoder = part_class(recipe, "image_encoder")(embed_size=recipe.embed_size, **recipe.image_encoder.options)
+    text_encoder = text_encoder_class(recipe)(
+        embed_size=recipe.embed_size, tokenizer=tokenizer, **recipe.text_encoder.options
+    )
+    similarity = part_class(recipe, "similarity")(**recipe.similarity.options)
+    return JointEmbedding(recipe, image_encoder, text_encoder, similarity)
+
+
+def build_loss(recipe: Recipe) -> Loss:
+    """Build the loss of a resolved recipe."""
+    loss: Loss = part_class(recipe, "loss")(**recipe.loss.options)
+    return loss
+
+
+def part_class(recipe: Recipe, kind: str) -> Any:
+    """Return the registered class of a part: `image_encoder`, `text_encoder`, `similarity` or `loss`."""
+    return registry.load(GROUPS[kind], getattr(recipe, kind).name)
+
+
+def text_encoder_class(recipe: Recipe) -> type[TextEncoder]:
+    """Return the registered class of the text encoder."""
+    encoder: type[TextEncoder] = part_class(recipe, "text_encoder")
+    return encoder
+
+
+def accepted_kinds(recipe: Recipe) -> tuple[str, ...]:
+    """Return the forms of image that the recipe's image encoder takes."""
+    encoder: type[ImageEncoder] = part_class(recipe, "image_encoder")
+    return encoder.accepted_kinds(recipe.image_encoder.options)
+
+
+def resolve_recipe(recipe: Recipe, data: PairDataset | None = None) -> Recipe:
+    """Fill in every option of every part: what is given, else what the data decide, else the part's default.
+
+    Raises:
+        RecipeError: for an option that the part does not have, or of another type than its default.
+        UnknownNameError: for a part that is not registered.
+    """
+    for kind in PART_KINDS:
+        part: Part = getattr(recipe, kind)
+        options = dict(part.options)
+        defaults = default_options(part_class(recipe, kind))
+        _check_options(kind, part, defaults)
+        if kind == "image_encoder" and data is not None:
+            options = part_class(recipe, kind).resolve_options(options, data)
+        for name, value in {**defaults, **options}.items():
+            recipe = recipe.replace({f"{kind}.{name}": value})
+    return recipe
+
+
+def default_options(part: type) -> dict[str, Any]:
+    """Return the options of a part and their defaults, in the order of its constructor."""
+    parameters = inspect.signature(part).parameters.values()
+    return {p.name: p.default for p in parameters if p.name not in GIVEN_BY_VSEZOO and p.default is not p.empty}
+
+
+def _check_options(kind: str, part: Part, defaults: Mapping[str, Any]) -> None:
+    for name, value in part.options.items():
+        if name not in defaults:
+            listing = ", ".join(defaults) or "none"
+            raise RecipeError(
+                f"{kind} {part.name!r} has no option {name!r}.",
+                remedy=" ".join(filter(None, [suggest_name(name, defaults), f"Options: {listing}."])),
+            )
+        default = defaults[name]
+        number = isinstance(default, float) and type(value) is int
+        if default is not None and not number and type(value) is not type(default):
+            raise RecipeError(
+                f"{kind}.{name} is {value!r}; it must be of type {type(default).__name__}, such as {default!r}."
+            )
+
+
+COUNT_WORDS = 10_000
+COUNT_ASSUMPTION = f"features as wide as the recipe says, a vocabulary of {COUNT_WORDS:,} words"
+
+
+def count_parameters(recipe: Recipe) -> dict[str, int]:
+    """Return the number of parameters of the encoders and in total, under `COUNT_ASSUMPTION`."""
+    recipe = resolve_recipe(recipe)
+    tokenizer = text_encoder_class(recipe).make_tokenizer(recipe.text_encoder.options)
+    often = recipe.text_encoder.options.get("vocab_threshold", 1)
+    absent = COUNT_WORDS - len(tokenizer)
+    tokenizer.fit(tokenizer.split([" ".join(f"w{index}" for index in range(absent))] * often))
+    with torch.device("meta"):
+        model = build_model(recipe, tokenizer)
+    counts = {
+        "image_encoder": sum(p.numel() for p in model.image_encoder.parameters()),
+        "text_encoder": sum(p.numel() for p in model.text_encoder.parameters()),
+    }
+    return {**counts, "total": sum(p.numel() for p in model.parameters())}

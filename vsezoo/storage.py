@@ -1,0 +1,118 @@
+"""Folders that are written whole or not at all, and the digests of their files.
+
+A folder is written beside its place under a unique name, flushed to the disk, and renamed. A rename cannot replace a
+folder that has files in it, so the one before is first renamed to `NAME.previous`; a process killed between the two
+renames leaves that one, and `find_folder` falls back to it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+
+from vsezoo.errors import CheckpointError, StorageError
+
+
+@contextmanager
+def replace_folder(target: Path) -> Iterator[Path]:
+    """Give an empty folder to write into, which becomes `target` when the block ends without an error.
+
+    Raises:
+        StorageError: when a file cannot be written (full disk, no permission); what was there before is untouched.
+    """
+    temporary: Path | None = None
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent))
+        temporary.chmod(0o777 & ~_umask())
+        yield temporary
+        for file in temporary.iterdir():
+            _flush(file)
+        _flush(temporary)
+        previous = _previous(target)
+        if target.exists():
+            shutil.rmtree(previous, ignore_errors=True)
+            target.rename(previous)
+        temporary.rename(target)
+        _flush(target.parent)
+        shutil.rmtree(previous, ignore_errors=True)
+    except (OSError, SafetensorError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise StorageError(
+            f"cannot be written: {reason}.",
+            file=target,
+            remedy="Free space on the disk or choose another --output; what was saved before is still there.",
+        ) from error
+    finally:
+        if temporary is not None:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def find_folder(target: Path) -> Path:
+    """Return `target`, or what it replaces if the process that wrote it was killed between the two renames."""
+    previous = _previous(target)
+    return previous if not target.exists() and previous.exists() else target
+
+
+def remove_leftovers(parent: Path) -> None:
+    """Remove the half-written folders that killed processes left in `parent`."""
+    for folder in parent.glob(".*.tmp"):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def digest_files(folder: Path) -> dict[str, dict[str, Any]]:
+    """Return the size in bytes and the sha256 of each file of a folder."""
+    return {
+        file.name: {"size": file.stat().st_size, "sha256": _digest(file)}
+        for file in sorted(folder.iterdir())
+        if file.is_file()
+    }
+
+
+def verify_files(folder: Path, digests: Mapping[str, Mapping[str, Any]]) -> None:
+    """Compare the files of a folder with their digests.
+
+    Raises:
+        CheckpointError: for a file that is absent or differs.
+    """
+    remedy = "Fetch or copy the folder again; a file of it was cut short or altered."
+    for name, expected in digests.items():
+        file = folder / name
+        if Path(name).name != name or not file.is_file():
+            raise CheckpointError("is absent, though the folder's list of files names it.", file=file, remedy=remedy)
+        size = file.stat().st_size
+        if size != expected["size"]:
+            raise CheckpointError(f"has {size:,} bytes instead of {expected['size']:,}.", file=file, remedy=remedy)
+        if _digest(file) != expected["sha256"]:
+            raise CheckpointError("does not have the recorded sha256.", file=file, remedy=remedy)
+
+
+def _digest(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _previous(target: Path) -> Path:
+    return target.with_name(f"{target.name}.previous")
+
+
+def _flush(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

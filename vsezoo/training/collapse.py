@@ -1,0 +1,38 @@
+"""Notice embeddings that have all fallen into one point."""
+
+from __future__ import annotations
+
+PATIENCE = 10  # records in a row, each ten steps after the one before
+TOLERANCE = 0.02  # the original VSE++ code stood at 51.5 of 51.2 on Flickr8K
+
+CURE = (
+    "The loss has stood for {steps} steps at {plateau:.4g}, where it is when all embeddings are equal "
+    "(2 · batch · margin for max violation): the model has collapsed. Cures: sum over all negatives in the first "
+    "epochs (--warmup-epochs 1), do not take captions of the same image for negatives (--mask-same-image), subtract "
+    "the mean feature (--set image_encoder.center=true), a lower learning rate, or a larger batch."
+)
+
+
+class CollapseMonitor:
+    """Tells when the loss sits at the value that it has for equal embeddings.
+
+    Args:
+        patience: how many records in a row must be there.
+        tolerance: how near, as a share of that value.
+    """
+
+    def __init__(self, patience: int = PATIENCE, tolerance: float = TOLERANCE) -> None:
+        self.patience = patience
+        self.tolerance = tolerance
+        self._in_a_row = 0
+
+    def update(self, loss: float, plateau: float) -> bool:
+        """Take note of a loss; return True once, when the patience is used up.
+
+        Args:
+            loss: of a batch.
+            plateau: what the loss of that batch is when all scores are equal.
+        """
+        near = plateau > 0 and abs(loss - plateau) <= self.tolerance * plateau
+        self._in_a_row = self._in_a_row + 1 if near else 0
+        return self._in_a_row == self.patience

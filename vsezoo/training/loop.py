@@ -1,0 +1,249 @@
+"""The loop: batches, steps, validations, saves."""
+
+from __future__ import annotations
+
+import math
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vsezoo.checkpoint import BEST, save_checkpoint
+from vsezoo.data.batches import PairBatches, TokenTable, order_batches, share_batches
+from vsezoo.errors import TrainingError, VsezooError
+from vsezoo.evaluation.evaluate import embed_pairs, label
+from vsezoo.evaluation.metrics import criterion_score
+from vsezoo.evaluation.report import Evaluation
+from vsezoo.interfaces import Batch, ImageOutput, Loss, LossOutput, PairDataset
+from vsezoo.model import JointEmbedding
+from vsezoo.training.collapse import CURE, CollapseMonitor
+from vsezoo.training.observer import Observer, RunLog, StepRecord
+from vsezoo.training.runtime import Runtime
+from vsezoo.training.state import Place, collect_tensors, save_state
+
+RECORD_STEPS = 10  # steps between two records of the loss
+
+
+class InterruptedTrainingError(VsezooError):
+    """The user stopped the training; its state is saved."""
+
+    exit_code = 130
+
+
+@dataclass(frozen=True)
+class Split:
+    """A split with its captions as ids."""
+
+    data: PairDataset
+    tokens: TokenTable
+
+    @property
+    def captions(self) -> list[np.ndarray]:
+        """The ids of each caption."""
+        return [self.tokens.caption(index) for index in range(len(self.tokens))]
+
+
+def evaluate_split(model: JointEmbedding, split: Split) -> Evaluation:
+    """Evaluate a model in float32."""
+    members = [embed_pairs(model, split.data, split.captions)]
+    return label(members, split.data, [{"reference": ".", "model": model.recipe.name, "sha256": ""}])
+
+
+class Loop:
+    """Trains a model from a place to the end.
+
+    Args:
+        model: on the runtime's device.
+        loss: likewise.
+        train: what to train on.
+        dev: what to choose the best checkpoint by.
+        runtime: where to run.
+        output: the run's folder.
+        run: what the run was started with, stored in its state.
+        place: where to begin.
+        log: the run's own log, whose size its state keeps; None in processes that do not lead.
+        observers: told as well.
+        workers: processes that read batches ahead.
+        save_step: steps between two saves of the state inside an epoch.
+    """
+
+    def __init__(
+        self,
+        model: JointEmbedding,
+        loss: Loss,
+        train: Split,
+        dev: Split,
+        runtime: Runtime,
+        output: Path,
+        run: dict[str, Any],
+        place: Place,
+        log: RunLog | None,
+        observers: Sequence[Observer] = (),
+        workers: int = 0,
+        save_step: int = 200,
+    ) -> None:
+        self.model, self.loss, self.train, self.dev = model, loss, train, dev
+        self.runtime, self.output, self.run, self.place, self.log = runtime, output, run, place, log
+        self.observers = [*([log] if log else []), *observers] if runtime.leads else []
+        self.workers, self.save_step = workers, save_step
+        self.settings = model.recipe.training
+        self.parameters = [p for p in (*model.parameters(), *loss.parameters()) if p.requires_grad]
+        self.optimizer = torch.optim.Adam(self.parameters, self.settings.learning_rate, fused=True)
+        self.modules = {"model": model, "loss": loss}
+        self._encode = runtime.distribute(model)
+        self._monitor = CollapseMonitor()
+        self._stopped = False
+
+    def start(self) -> None:
+        """Train until the last epoch is done and its state is saved."""
+        order = self._order(0)
+        self._tell(lambda observer: observer.begin(self.model.recipe, len(order), self.place))
+        with self._interruptible():
+            while self.place.epoch < self.settings.num_epochs:
+                self._train_epoch()
+                self._validate(choose=True)
+                self.place.epoch, self.place.batch = self.place.epoch + 1, 0
+                self.save()
+
+    def save(self) -> None:
+        """Save the state, in the process that leads."""
+        if self.runtime.leads and self.log:
+            tensors = collect_tensors(self.modules, self.optimizer)
+            run = {**self.run, "log_size": self.log.size}
+            save_state(self.output, self.place, tensors, run, self.model.tokenizer.to_files())
+
+    def step(self, batch: Batch) -> tuple[LossOutput, Tensor, float]:
+        """Make one optimiser step.
+
+        Returns:
+            the loss, the gradient's norm before clipping, and the loss if all scores were equal (NaN between records).
+        """
+        batch = batch.to(self.runtime.device)
+        with self.runtime.autocast():
+            images, texts = self._encode(batch.images, batch.tokens)
+        gather = self.runtime.gather
+        if self.runtime.ranks > 1:
+            batch = Batch(batch.images, batch.tokens, gather(batch.image_index), gather(batch.caption_index))
+        # Similarity and loss are computed in float32: differences of cosines are small.
+        embeddings = gather((images.embeddings if isinstance(images, ImageOutput) else images).float())
+        texts = gather(texts.float())
+        scores = self.model.similarity(embeddings, texts)
+        output: LossOutput = self.loss(scores, images, texts, batch)
+        self.optimizer.zero_grad(set_to_none=True)
+        output.total.backward()  # type: ignore[no-untyped-call]
+        limit = self.settings.grad_clip or math.inf
+        norm = torch.nn.utils.clip_grad_norm_(self.parameters, limit)
+        self.optimizer.step()
+        plateau = math.nan
+        if self._records(self.place.step + 1):
+            with torch.no_grad():
+                plateau = float(self.loss(torch.zeros_like(scores), images, texts, batch).total)
+        return output, norm, plateau
+
+    def _train_epoch(self) -> None:
+        place, settings = self.place, self.settings
+        self.model.train()
+        self.loss.train()
+        self.loss.start_epoch(place.epoch)
+        rate = settings.learning_rate * settings.lr_decay ** (place.epoch // settings.lr_update)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        order = self._order(place.epoch)
+        transform = self.model.image_encoder.transform(training=True)
+        batches = PairBatches(self.train.data, self.train.tokens, transform, order[place.batch :])
+        for batch in batches.load(self.workers):
+            output, norm, plateau = self.step(batch)
+            place.batch += 1
+            place.step += 1
+            if self._records(place.step):
+                self._record(output, norm, plateau, rate)
+            self._tell(lambda observer: observer.step(place))
+            last = place.batch == len(order)
+            if settings.val_step and place.step % settings.val_step == 0 and not last:
+                self._validate(choose=settings.select_mid_epoch)
+                self.save()
+            elif self.save_step and place.step % self.save_step == 0 and not last:
+                self.save()
+            if self.runtime.any(self._stopped):
+                self.save()
+                raise InterruptedTrainingError(
+                    f"Stopped after step {place.step}; the state is saved.",
+                    file=self.output,
+                    remedy=f"Go on with: vsezoo train {self.model.recipe.name} --output {self.output} --resume",
+                )
+
+    def _validate(self, *, choose: bool) -> None:
+        if self.runtime.leads:
+            evaluation = evaluate_split(self.model.eval(), self.dev)
+            score = criterion_score(evaluation.metrics, self.settings.criterion)
+            best = choose and (self.place.best_score is None or score > self.place.best_score)
+            if best:
+                self.place.best_score, self.place.best_step = score, self.place.step
+                self.place.best_epoch = self.place.epoch + 1
+                self.save_best(self.model, evaluation)
+            self._tell(lambda observer: observer.validation(self.place, evaluation, score, best))
+            self.model.train()
+        self.runtime.wait()
+
+    def save_best(self, model: JointEmbedding, evaluation: Evaluation) -> None:
+        """Write a model as the run's best checkpoint."""
+        trained = {
+            "epoch": self.place.best_epoch,
+            "step": self.place.best_step,
+            "criterion": self.settings.criterion,
+            "score": self.place.best_score,
+        }
+        save_checkpoint(self.output / BEST, model, self.train.data, trained, evaluation.to_json())
+
+    def _record(self, output: LossOutput, norm: Tensor, plateau: float, rate: float) -> None:
+        loss, place = float(output.total), self.place
+        if not math.isfinite(loss):
+            raise TrainingError(
+                f"the loss is {loss} at step {place.step}; the state saved before is still there.",
+                file=self.output,
+                remedy="Lower the learning rate, or check the data for NaN.",
+            )
+        parts = {name: float(part) for name, part in output.parts.items()}
+        record = StepRecord(place.step, place.epoch + 1, loss, rate, float(norm), parts)
+        self._tell(lambda observer: observer.record(record))
+        if self._monitor.update(loss, plateau):
+            text = CURE.format(steps=self._monitor.patience * RECORD_STEPS, plateau=plateau)
+            self._tell(lambda observer: observer.warning(text))
+
+    def _order(self, epoch: int) -> list[np.ndarray]:
+        batches = order_batches(len(self.train.tokens), self.settings.batch_size, self.settings.seed, epoch)
+        return share_batches(batches, self.runtime.rank, self.runtime.ranks)
+
+    def _records(self, step: int) -> bool:
+        return step % RECORD_STEPS == 0
+
+    def _tell(self, message: Callable[[Observer], None]) -> None:
+        for observer in self.observers:
+            message(observer)
+
+    @contextmanager
+    def _interruptible(self) -> Iterator[None]:
+        """Let Ctrl-C and SIGTERM end the training after the present step; a second one ends it at once."""
+
+        def stop(number: int, frame: object) -> None:
+            self._stopped = True
+            signal.signal(number, before[number])
+
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before: dict[int, Any] = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            for number in before:
+                signal.signal(number, stop)
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)

@@ -1,0 +1,89 @@
+"""Where a training runs: the device, the precision, and the processes that share a batch."""
+
+from __future__ import annotations
+
+import os
+from contextlib import AbstractContextManager
+
+import torch
+from torch import Tensor, distributed, nn
+from torch.distributed.nn.functional import all_gather
+from torch.nn.parallel import DistributedDataParallel
+
+from vsezoo.errors import UsageError
+
+
+def choose_device(name: str) -> torch.device:
+    """Return the device of this name; `auto` takes a GPU where there is one.
+
+    Raises:
+        UsageError: for a device that this machine or this torch does not have.
+    """
+    if name == "auto":
+        accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+        return accelerator or torch.device("cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0]
+        raise UsageError(f"the device {name!r} cannot be used: {reason}", remedy="Try --device cpu.") from error
+    return device
+
+
+class Runtime:
+    """The device, precision and processes of a training.
+
+    Several processes are those that torch's launcher starts (`torchrun --nproc-per-node 2 -m vsezoo train …`).
+
+    Args:
+        device: a name of torch's, or `auto`.
+        precision: `fp32`, or `bf16` for encoders that compute in bfloat16 with float32 parameters.
+    """
+
+    def __init__(self, device: str = "auto", precision: str = "fp32") -> None:
+        self.rank, self.ranks = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+        self.device = choose_device(device)
+        self.precision = precision
+        if self.ranks > 1:
+            if self.device.type == "cuda":
+                self.device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+                torch.cuda.set_device(self.device)
+            if not distributed.is_initialized():
+                distributed.init_process_group("nccl" if self.device.type == "cuda" else "gloo")
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process validates, saves and reports."""
+        return self.rank == 0
+
+    def autocast(self) -> AbstractContextManager[None]:
+        """Return the context in which the encoders run."""
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16")
+
+    def distribute(self, model: nn.Module) -> nn.Module:
+        """Return the module that averages gradients over the processes; with one, the model itself."""
+        return DistributedDataParallel(model) if self.ranks > 1 else model
+
+    def gather(self, rows: Tensor) -> Tensor:
+        """Return the rows of all processes, in the order of their ranks, with gradients that flow back to each.
+
+        Every process then computes the loss of the whole batch. The gradient of a row is the sum over processes of
+        `ranks` equal losses; the average that `distribute` takes makes it that of one.
+        """
+        if self.ranks == 1:
+            return rows
+        return torch.cat(all_gather(rows))  # type: ignore[no-untyped-call]
+
+    def any(self, flag: bool) -> bool:
+        """Tell whether the flag is set in any process."""
+        if self.ranks == 1:
+            return flag
+        total = torch.tensor(float(flag), device=self.device)
+        distributed.all_reduce(total)
+        return bool(total > 0)
+
+    def wait(self) -> None:
+        """Wait until all processes have come here."""
+        if self.ranks > 1:
+            distributed.barrier()

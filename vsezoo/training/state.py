@@ -1,0 +1,158 @@
+"""The exact state of a training: everything that decides what comes next, as tensors and JSON.
+
+A run that is killed at any moment and resumed ends with the same bits as one that was not (on one kind of CPU or
+GPU, with the same number of threads): parameters, the optimiser's moments, the random generators, the place in the
+epoch and the best score are stored; the order of the data is a function of seed and epoch.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from vsezoo.checkpoint import read_json, write_json
+from vsezoo.errors import CheckpointError
+from vsezoo.storage import digest_files, find_folder, replace_folder, verify_files
+
+LAST = "last"
+"""The folder of a run that holds its state."""
+TENSORS, STATE = "state.safetensors", "state.json"
+STATE_VERSION = 1
+
+
+@dataclass
+class Place:
+    """Where a training stands."""
+
+    epoch: int = 0  # epochs done
+    batch: int = 0  # batches of the present epoch done
+    step: int = 0  # optimiser steps done
+    best_score: float | None = None
+    best_epoch: int = 0  # counted from 1; 0: none yet
+    best_step: int = 0
+    complete: bool = False  # the final evaluation is done too
+
+
+@dataclass(frozen=True)
+class State:
+    """What `read_state` gives: the place, the tensors, and what the run was started with."""
+
+    place: Place
+    tensors: Mapping[str, Tensor]
+    python_random: Any
+    run: Mapping[str, Any]  # the resolved recipe, the data, the size of the log
+
+
+def save_state(
+    output: Path, place: Place, tensors: Mapping[str, Tensor], run: Mapping[str, Any], files: Mapping[str, bytes]
+) -> None:
+    """Write the state of a run, whole or not at all.
+
+    Args:
+        output: the run's folder.
+        place: where the training stands.
+        tensors: what `collect_tensors` gave.
+        run: what the run was started with, as JSON values.
+        files: the tokenizer's files.
+    """
+    with replace_folder(output / LAST) as temporary:
+        save_file({**tensors, **_random_tensors()}, temporary / TENSORS)
+        for name, content in files.items():
+            (temporary / name).write_bytes(content)
+        state = {
+            "state_version": STATE_VERSION,
+            "place": asdict(place),
+            "python_random": random.getstate(),
+            "run": dict(run),
+            "files": digest_files(temporary),
+        }
+        write_json(temporary / STATE, state)
+
+
+def has_state(output: Path) -> bool:
+    """Tell whether a run has left a state here."""
+    return (find_folder(output / LAST) / STATE).is_file()
+
+
+def read_state(output: Path) -> State:
+    """Read the state of a run.
+
+    Raises:
+        CheckpointError: for a state that is damaged or of another version.
+    """
+    folder = find_folder(output / LAST)
+    value = read_json(folder / STATE)
+    if value.get("state_version") != STATE_VERSION:
+        raise CheckpointError(
+            f"has the state version {value.get('state_version')}; this vsezoo resumes from {STATE_VERSION}.",
+            file=folder / STATE,
+            remedy="Resume with the vsezoo that wrote it, or train anew with another --output.",
+        )
+    verify_files(folder, value["files"])
+    return State(Place(**value["place"]), load_file(folder / TENSORS), value["python_random"], value["run"])
+
+
+def collect_tensors(modules: Mapping[str, torch.nn.Module], optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """Return the tensors of modules and of an optimiser under names of their own."""
+    tensors = {
+        f"{prefix}.{name}": tensor.contiguous()
+        for prefix, module in modules.items()
+        for name, tensor in module.state_dict().items()
+    }
+    for index, slots in optimizer.state_dict()["state"].items():
+        for name, tensor in slots.items():
+            tensors[f"optimizer.{index}.{name}"] = tensor
+    return tensors
+
+
+def restore_tensors(state: State, modules: Mapping[str, torch.nn.Module], optimizer: torch.optim.Optimizer) -> None:
+    """Put back what `collect_tensors` took, and the random generators."""
+    slots: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in state.tensors.items():
+        if name.startswith("optimizer."):
+            _, index, slot = name.split(".", 2)
+            slots.setdefault(int(index), {})[slot] = tensor
+    optimizer.load_state_dict({"state": slots, "param_groups": optimizer.state_dict()["param_groups"]})
+    for prefix, module in modules.items():
+        start = f"{prefix}."
+        module.load_state_dict({n.removeprefix(start): t for n, t in state.tensors.items() if n.startswith(start)})
+    _restore_random(state)
+
+
+def seed_all(seed: int) -> None:
+    """Seed every generator that a part may draw from."""
+    torch.manual_seed(seed)
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+
+
+def _random_tensors() -> dict[str, Tensor]:
+    _, keys, position, has_gauss, gauss = np.random.get_state(legacy=True)
+    tensors = {
+        "random.torch": torch.get_rng_state(),
+        "random.numpy.keys": torch.from_numpy(np.asarray(keys).astype(np.int64)),
+        "random.numpy.rest": torch.tensor([position, has_gauss, gauss], dtype=torch.float64),
+    }
+    for index in range(torch.cuda.device_count() if torch.cuda.is_available() else 0):
+        tensors[f"random.cuda.{index}"] = torch.cuda.get_rng_state(index)
+    return tensors
+
+
+def _restore_random(state: State) -> None:
+    torch.set_rng_state(state.tensors["random.torch"])
+    position, has_gauss, gauss = state.tensors["random.numpy.rest"].tolist()
+    keys = state.tensors["random.numpy.keys"].numpy().astype(np.uint32)
+    np.random.set_state(("MT19937", keys, int(position), int(has_gauss), gauss))
+    kind, numbers, gauss_next = state.python_random
+    random.setstate((kind, tuple(numbers), gauss_next))
+    for index in range(torch.cuda.device_count() if torch.cuda.is_available() else 0):
+        if f"random.cuda.{index}" in state.tensors:
+            torch.cuda.set_rng_state(state.tensors[f"random.cuda.{index}"], index)

@@ -1,0 +1,231 @@
+"""Train a recipe on a data set: plan the run, or take up one that was stopped, and go through the loop."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vsezoo import registry
+from vsezoo.checkpoint import BEST, CONFIG, METRICS, load, read_json
+from vsezoo.data.batches import TokenTable
+from vsezoo.data.lookup import find_source, open_data
+from vsezoo.errors import CheckpointError, DataError, UsageError
+from vsezoo.evaluation.report import Evaluation
+from vsezoo.interfaces import PairDataset, Tokenizer
+from vsezoo.model import accepted_kinds, build_loss, build_model, resolve_recipe, text_encoder_class
+from vsezoo.recipe import Recipe
+from vsezoo.storage import find_folder, remove_leftovers
+from vsezoo.training.loop import Loop, Split, evaluate_split
+from vsezoo.training.observer import LOG, Observer, RunLog
+from vsezoo.training.runtime import Runtime
+from vsezoo.training.state import LAST, Place, State, has_state, read_state, restore_tensors, seed_all
+
+DEFAULT_DATA = "shapes"
+
+
+@dataclass(frozen=True)
+class Training:
+    """What a training left.
+
+    Attributes:
+        checkpoint: the folder of the best checkpoint.
+        evaluation: of that checkpoint on the test split (on dev where there is no test split).
+    """
+
+    checkpoint: Path
+    evaluation: Evaluation
+
+
+def train(
+    model: str,
+    data: str | None = None,
+    *,
+    data_root: str | Path | None = None,
+    output: str | Path | None = None,
+    resume: bool = False,
+    settings: Mapping[str, Any] | None = None,
+    overrides: bool = True,
+    device: str = "auto",
+    workers: int = 0,
+    save_step: int = 200,
+    full_dev: bool = False,
+    observers: Sequence[Observer] = (),
+) -> Training:
+    """Train a model and evaluate its best checkpoint.
+
+    Args:
+        model: a registered recipe.
+        data: a registered data set or a folder; None: `shapes`, or on resume that of the run.
+        data_root: the folder that holds the data set's folder; None: `$VSEZOO_DATA`, then `./data`.
+        output: the run's folder; None: `runs/MODEL-DATA`.
+        resume: go on where the run in `output` stopped; a run that saved no state yet begins anew.
+        settings: changes to the recipe by dotted names, such as `{"loss.margin": 0.1}`.
+        overrides: apply what the recipe changes for this data set.
+        device: `auto`, `cpu`, `cuda`, …
+        workers: processes that read batches ahead; 0 reads in this one, which is enough for features.
+        save_step: steps between two saves of the state inside an epoch; 0: only with validations and epochs.
+        full_dev: choose by the whole dev split, not its first 1,000 images as the original codes do.
+        observers: told of the progress, beside the run's own log.
+
+    Raises:
+        VsezooError: for any mistake or mishap that the user can mend.
+    """
+    name = registry.find("models", model).load().name
+    folder = Path(output) if output is not None else default_output(name, data)
+    state = _find_run(folder, resume)
+    settings = dict(settings or {})
+    if state is None:
+        data = data or DEFAULT_DATA
+        recipe = plan_recipe(model, data, settings, overrides=overrides)
+    else:
+        recipe = _resume_recipe(folder, state, name, settings)
+        data, data_root, full_dev = _resume_data(folder, state, data, data_root, full_dev)
+    root = None if data_root is None else Path(data_root).resolve()
+    runtime = Runtime(device, recipe.training.precision)
+    seed_all(recipe.training.seed)
+
+    kinds = accepted_kinds(recipe)
+    train_data = open_data(data, "train", kinds, root)
+    dev_data = open_data(data, "dev", kinds, root, full_dev=full_dev)
+    recipe = resolve_recipe(recipe, train_data)
+    tokenizer = text_encoder_class(recipe).make_tokenizer(recipe.text_encoder.options)
+    train_split, dev_split = _tokenize(tokenizer, train_data, dev_data)
+    joint = build_model(recipe, tokenizer)
+    if state is None:
+        joint.image_encoder.fit(train_data)
+    joint.to(runtime.device)
+    run = {
+        "recipe": recipe.to_json(),
+        "data": data,
+        "data_root": None if root is None else str(root),
+        "full_dev": full_dev,
+    }
+    place = Place() if state is None else state.place
+    runtime.wait()  # every process has looked at the folder before one writes into it
+    with ExitStack() as stack:
+        log = None
+        if runtime.leads:
+            log = stack.enter_context(_open_log(folder, state))
+        loss = build_loss(recipe).to(runtime.device)
+        loop = Loop(
+            joint, loss, train_split, dev_split, runtime, folder, run, place, log, observers, workers, save_step
+        )
+        if state is not None:
+            restore_tensors(state, loop.modules, loop.optimizer)
+        loop.start()
+        evaluation = None
+        if runtime.leads:
+            evaluation = _finish(loop, folder, data, root, kinds)
+        runtime.wait()
+    if evaluation is None:
+        evaluation = read_evaluation(folder / BEST)
+    return Training(folder / BEST, evaluation)
+
+
+def default_output(model: str, data: str | None) -> Path:
+    """Return the folder of a run for which none is named."""
+    return Path("runs") / f"{model}-{Path(data or DEFAULT_DATA).name}"
+
+
+def plan_recipe(model: str, data: str, settings: Mapping[str, Any], *, overrides: bool = True) -> Recipe:
+    """Return the recipe with its overrides for the data set, then with the user's settings."""
+    recipe: Recipe = registry.load("models", model)
+    source = find_source(data)
+    if overrides:
+        recipe = recipe.for_data(source.name)
+    return recipe.replace(settings)
+
+
+def read_evaluation(folder: Path) -> Evaluation:
+    """Read the evaluation that a checkpoint holds."""
+    return Evaluation.from_json(read_json(folder / METRICS), folder / METRICS)
+
+
+def _find_run(folder: Path, resume: bool) -> State | None:
+    """Return the state to resume from; refuse to write over a run without being told to."""
+    remove_leftovers(folder)
+    if has_state(folder):
+        if resume:
+            return read_state(folder)
+    elif resume and not (folder / BEST / CONFIG).exists():
+        return None  # killed before it saved anything: the beginning is where to go on
+    held = [name for name in (LAST, BEST, LOG, CONFIG) if find_folder(folder / name).exists()]
+    if not resume and held:
+        raise UsageError(
+            f"already holds a run ({', '.join(held)}).",
+            file=folder,
+            remedy="Go on with it by --resume, choose another --output, or remove the folder.",
+        )
+    if resume:
+        raise CheckpointError(f"holds {BEST}/ but no {LAST}/, so there is nothing to resume from.", file=folder)
+    return None
+
+
+def _resume_recipe(folder: Path, state: State, model: str, settings: Mapping[str, Any]) -> Recipe:
+    stored = Recipe.from_json(state.run["recipe"])
+    if stored.name != model:
+        raise UsageError(f"holds a run of {stored.name!r}, not of {model!r}.", file=folder)
+    recipe = stored.replace(settings)
+    state.place.complete = state.place.complete and recipe == stored
+    same = recipe.replace({"training.num_epochs": stored.training.num_epochs})
+    if same != stored:
+        changed = [name for name in settings if stored.replace({name: settings[name]}) != stored]
+        raise UsageError(
+            f"the run was started with other values of {', '.join(changed)}.",
+            file=folder,
+            remedy="On resume only --num-epochs may change. Leave the others out, or train anew with another --output.",
+        )
+    if recipe.training.num_epochs < state.place.epoch:
+        raise UsageError(f"the run has already done {state.place.epoch} epochs.", file=folder)
+    return recipe
+
+
+def _resume_data(
+    folder: Path, state: State, data: str | None, root: str | Path | None, full_dev: bool
+) -> tuple[str, str | Path | None, bool]:
+    if data is not None and data != state.run["data"]:
+        raise UsageError(f"the run was started on {state.run['data']!r}, not on {data!r}.", file=folder)
+    return state.run["data"], root if root is not None else state.run["data_root"], state.run["full_dev"]
+
+
+def _tokenize(tokenizer: Tokenizer, train_data: PairDataset, dev_data: PairDataset) -> tuple[Split, Split]:
+    """Cut every caption into words once: for the vocabulary, and for all epochs."""
+    train_words, dev_words = tokenizer.split(train_data.captions), tokenizer.split(dev_data.captions)
+    tokenizer.fit([*train_words, *dev_words])
+    splits = ((train_data, train_words), (dev_data, dev_words))
+    first, second = (Split(split, TokenTable(tokenizer.encode_split(words))) for split, words in splits)
+    return first, second
+
+
+@contextmanager
+def _open_log(folder: Path, state: State | None) -> Iterator[RunLog]:
+    log = RunLog(folder) if state is None else RunLog(folder, state.run["log_size"], state.place.step)
+    try:
+        yield log
+    finally:
+        log.close()
+
+
+def _finish(loop: Loop, folder: Path, data: str, root: Path | None, kinds: Sequence[str]) -> Evaluation:
+    """Evaluate the best checkpoint on the test split, and store the figures in it."""
+    if loop.place.complete:
+        return read_evaluation(folder / BEST)
+    best = load(folder / BEST, loop.runtime.device)
+    split = loop.dev
+    if "test" in find_source(data).splits:
+        try:
+            test = open_data(data, "test", kinds, root)
+            split = Split(test, TokenTable(best.tokenizer.encode(test.captions)))
+        except DataError as error:
+            for observer in loop.observers:
+                observer.warning(f"No test split, so the dev split is reported: {error.problem}")
+    loop.save_best(best, evaluate_split(best, split))
+    evaluation = read_evaluation(folder / BEST)
+    for observer in loop.observers:
+        observer.end(evaluation)
+    loop.place.complete = True
+    loop.save()
+    return evaluation
