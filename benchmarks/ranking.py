@@ -1,0 +1,77 @@
+"""Time and peak memory of exact ranks in both directions, on random unit vectors with five captions an image.
+
+    python benchmarks/ranking.py                        1,000 images x 5,000 captions x 1,024 dimensions
+    python benchmarks/ranking.py --images 5000          COCO 5K: 5,000 x 25,000
+    python benchmarks/ranking.py --collapsed            all embeddings equal: every query is tied
+
+Memory is the peak above the embeddings themselves, of the process (or of the accelerator's tensors).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import sys
+import time
+
+import numpy as np
+import torch
+
+from vsezoo.evaluation.protocols import Embeddings, measure
+from vsezoo.similarities import CosineSimilarity
+
+
+def main() -> None:
+    """Print the figures as JSON."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--images", type=int, default=1000)
+    parser.add_argument("--embed-size", type=int, default=1024)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--collapsed", action="store_true")
+    options = parser.parse_args()
+    device = torch.device(options.device)
+
+    def embed(rows: int) -> torch.Tensor:
+        vectors = torch.ones(rows, options.embed_size, device=device)
+        if not options.collapsed:
+            vectors.normal_()
+        return vectors.div_(vectors.norm(dim=1, keepdim=True))
+
+    run(embed(20), embed(100))  # loads the kernels, which are no part of the figures
+    images, texts = embed(options.images), embed(5 * options.images)
+    before = peak_memory(device)
+    seconds = []
+    for _ in range(3):
+        start = time.perf_counter()
+        run(images, texts)
+        seconds.append(time.perf_counter() - start)
+    figures = {
+        "images": len(images),
+        "captions": len(texts),
+        "embed_size": options.embed_size,
+        "device": str(device),
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "seconds": round(min(seconds), 3),
+        "peak_mb_above_embeddings": round((peak_memory(device) - before) / 1e6),
+    }
+    json.dump(figures, sys.stdout, indent=2)
+    print()
+
+
+def run(images: torch.Tensor, texts: torch.Tensor) -> None:
+    """Rank both directions once."""
+    measure([Embeddings(images, texts, CosineSimilarity())], np.repeat(np.arange(len(images)), 5))
+
+
+def peak_memory(device: torch.device) -> int:
+    """Return the most bytes held so far."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+if __name__ == "__main__":
+    main()
