@@ -103,7 +103,8 @@ def test_blocks_do_not_matter(ties, block_size):
         np.testing.assert_array_equal(getattr(cut, name), getattr(whole, name))
 
 
-def test_blocks_are_bounded_and_never_of_few_queries():
+@pytest.mark.parametrize(("block_size", "most"), [(20 * 202, 20 * 202), (1, 16 * 202)])
+def test_blocks_are_bounded_and_never_of_few_queries(block_size, most):
     image_of = np.repeat(np.arange(101), 2)
     shapes = []
 
@@ -111,12 +112,12 @@ def test_blocks_are_bounded_and_never_of_few_queries():
         shapes.append((images.stop - images.start, captions.stop - captions.start))
         return torch.zeros(shapes[-1])
 
-    rank_pairs(score, image_of, 101, block_size=20 * 202)
+    rank_pairs(score, image_of, 101, block_size=block_size)
     images = [rows for rows, columns in shapes if columns == 202]
     captions = [columns for rows, columns in shapes if rows == 101]
     assert sum(images) == 101
     assert sum(captions) == 202
-    assert max(rows * columns for rows, columns in shapes) <= 20 * 202
+    assert max(rows * columns for rows, columns in shapes) <= most
     assert min(images + captions) >= 8
 
 
@@ -149,6 +150,11 @@ def test_infinite_scores_are_ranked():
     ranks = rank_pairs(scorer_of([[-np.inf, np.inf], [0, -np.inf]]), np.array([0, 1]), 2)
     assert ranks.i2t.tolist() == [1, 1]
     assert ranks.t2i.tolist() == [1, 1]
+
+
+def test_infinite_scores_of_images_with_fewer_captions():
+    ranks = rank_pairs(scorer_of(np.full((2, 3), -np.inf)), np.array([0, 0, 1]), 2, ties="expected")
+    assert ranks.i2t.tolist() == [1 / 3, 2 / 2]  # two matches and one other; one match and two others
 
 
 @pytest.mark.parametrize("place", [(0, 0), (2, 4), (1, 3)])
