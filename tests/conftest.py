@@ -1,0 +1,71 @@
+"""Distributions made by tests, and the command line as a process."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+RECIPE = """
+from vsezoo.recipe import Part, Recipe
+
+recipe = Recipe("{name}", "{summary}", Part("precomp"), Part("gru"), Part("cosine"), Part("hinge"))
+"""
+
+
+@pytest.fixture
+def make_distribution(tmp_path: Path) -> Callable[..., Path]:
+    """Write what an installer would write, and return the folder to put on Python's path."""
+
+    def make(
+        name: str,
+        entry_points: Mapping[str, Mapping[str, str]] | str,
+        modules: Mapping[str, str] | None = None,
+        version: str = "1.0",
+        folder: str = "",
+    ) -> Path:
+        root = tmp_path / (folder or name)
+        info = root / f"{name.replace('-', '_')}-{version}.dist-info"
+        info.mkdir(parents=True)
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n", encoding="utf-8")
+        if not isinstance(entry_points, str):
+            lines = []
+            for kind, points in entry_points.items():
+                lines += [f"[vsezoo.{kind}]", *(f"{point} = {value}" for point, value in points.items())]
+            entry_points = "\n".join(lines)
+        (info / "entry_points.txt").write_text(entry_points, encoding="utf-8")
+        for module, source in (modules or {}).items():
+            (root / f"{module}.py").write_text(source, encoding="utf-8")
+        return root
+
+    return make
+
+
+@pytest.fixture
+def recipe_source() -> Callable[..., str]:
+    """Return the text of a module whose attribute `recipe` is a recipe of this name."""
+    return lambda name, summary="A model of the tests.": RECIPE.format(name=name, summary=summary)
+
+
+@pytest.fixture
+def run_vsezoo() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run the console script in a process of its own, with folders put on Python's path."""
+    script = shutil.which("vsezoo", path=str(Path(sys.executable).parent))
+    if script is None:
+        pytest.skip("the console script is not installed beside this Python")
+
+    def run(*arguments: str, path: tuple[Path, ...] = (), **options: Any) -> subprocess.CompletedProcess[str]:
+        clean = {
+            k: v for k, v in os.environ.items() if not k.startswith("VSEZOO_") and k not in ("COLUMNS", "PYTHONPATH")
+        }
+        environment = clean | {"PYTHONPATH": os.pathsep.join(map(str, path))} | options.pop("env", {})
+        settings: dict[str, Any] = {"capture_output": True, "text": True, "encoding": "utf-8", "timeout": 120}
+        return subprocess.run([script, *arguments], env=environment, **{**settings, **options})
+
+    return run

@@ -1,0 +1,235 @@
+"""Look-ups, conflicts, failures, the allow-list: on real metadata, in this process."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+from vsezoo import registry
+from vsezoo.errors import ConflictError, PluginError, UnknownNameError, UsageError
+from vsezoo.recipe import Recipe
+
+Install = Callable[..., None]
+
+
+@pytest.fixture
+def install(make_distribution: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> Iterator[Install]:
+    """Make a distribution and put it on this process's path, for the time of the test."""
+    before = set(sys.modules)
+    for name in ("VSEZOO_PLUGINS", "VSEZOO_RAISE_PLUGIN_ERRORS"):
+        monkeypatch.delenv(name, raising=False)
+    registry.distributions.cache_clear()
+
+    def add(*arguments: object, **options: object) -> None:
+        monkeypatch.syspath_prepend(make_distribution(*arguments, **options))
+        registry.distributions.cache_clear()
+
+    yield add
+    registry.distributions.cache_clear()
+    for name in set(sys.modules) - before:
+        if name.startswith("made_"):
+            del sys.modules[name]
+
+
+def test_names_come_from_metadata_and_a_lookup_imports_one_module(
+    install: Install, recipe_source: Callable[..., str]
+) -> None:
+    modules = {"made_a": recipe_source("a"), "made_b": "raise RuntimeError('imported')"}
+    install("demo", {"models": {"a": "made_a:recipe", "b": "made_b:recipe"}}, modules)
+    assert {"a", "b"} <= set(registry.names("models"))
+    assert not {"made_a", "made_b"} & set(sys.modules)
+    found = registry.load("models", "a")
+    assert isinstance(found, Recipe)
+    assert found.name == "a"
+    assert {"made_a", "made_b"} & set(sys.modules) == {"made_a"}
+
+
+def test_entry_says_where_it_comes_from(install: Install) -> None:
+    install("Demo.Plugin", {"losses": {"mine": "made_a.part:Loss"}}, version="2.3")
+    entry = registry.find("losses", "mine")
+    assert (entry.kind, entry.name, entry.value) == ("losses", "mine", "made_a.part:Loss")
+    assert (entry.distribution, entry.version, entry.qualified) == ("Demo.Plugin", "2.3", "Demo.Plugin:mine")
+
+
+def test_metadata_is_read_once(install: Install, monkeypatch: pytest.MonkeyPatch) -> None:
+    reads = []
+    read = metadata.distributions
+    monkeypatch.setattr(metadata, "distributions", lambda: reads.append(1) or read())
+    for _ in range(3):
+        registry.names("models")
+        registry.names("losses")
+    assert len(reads) == 1
+
+
+def test_names_are_in_natural_order(install: Install) -> None:
+    install("demo", {"importers": dict.fromkeys(("v10", "V2", "b", "10a", "9a", "v"), "made_a:x")})
+    assert registry.names("importers") == ["9a", "10a", "b", "v", "V2", "v10"]
+
+
+def test_one_name_of_two_distributions(install: Install, recipe_source: Callable[..., str]) -> None:
+    install(
+        "left-side", {"models": {"twin": "made_l:recipe"}}, {"made_l": recipe_source("twin", "left")}, version="1.0"
+    )
+    install("right", {"models": {"twin": "made_r:recipe"}}, {"made_r": recipe_source("twin", "right")}, version="2.0")
+    with pytest.raises(ConflictError) as caught:
+        registry.load("models", "twin")
+    assert str(caught.value) == (
+        "The model 'twin' is registered by left-side 1.0 and right 2.0.\nSay which: left-side:twin or right:twin."
+    )
+    assert caught.value.exit_code == 2
+    assert "twin" not in registry.names("models")
+    assert {"left-side:twin", "right:twin"} <= set(registry.names("models"))
+    assert [e.conflict for e in registry.entries("models") if e.name == "twin"] == [True, True]
+    assert registry.load("models", "left-side:twin").summary == "left"
+    assert registry.load("models", "Left_Side:twin").summary == "left"  # compared as package indexes compare names
+    assert registry.load("models", "right:twin").summary == "right"
+
+
+def test_no_conflict_when_the_other_distribution_is_not_allowed(
+    install: Install, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install("left", {"models": {"twin": "made_l:recipe"}})
+    install("right", {"models": {"twin": "made_r:recipe"}})
+    monkeypatch.setenv("VSEZOO_PLUGINS", "right")
+    assert registry.find("models", "twin").distribution == "right"
+    assert not registry.find("models", "twin").conflict
+
+
+def test_a_distribution_twice_on_the_path_is_one(install: Install) -> None:
+    install("demo-x", {"models": {"a": "made_a:recipe"}}, folder="second", version="1.0")
+    install("Demo_X", {"models": {"a": "made_a:recipe"}}, folder="first", version="2.0")
+    assert [(e.version, e.conflict) for e in registry.entries("models") if e.name == "a"] == [("2.0", False)]
+
+
+FAILURES = {
+    "raises": ("import made_absent_dependency", "ModuleNotFoundError: No module named 'made_absent_dependency'"),
+    "exits": ("raise SystemExit('no licence')", "SystemExit: no licence"),
+    "panics": ("class Panic(BaseException): pass\nraise Panic('at the disco')", "made_bad.Panic: at the disco"),
+    "is no Python": ("def (:", "SyntaxError: invalid syntax"),
+    "lacks it": ("", "AttributeError: module 'made_bad' has no attribute 'thing'"),
+    "has another": ("thing = 'text'", "of type str; a model must be an instance of vsezoo.recipe.Recipe"),
+    "has a class": ("from vsezoo.recipe import Recipe as thing", "the class Recipe; a model must be an instance of"),
+}
+
+
+@pytest.mark.parametrize(("source", "last_line"), FAILURES.values(), ids=FAILURES)
+def test_a_plugin_that_fails(install: Install, recipe_source: Callable[..., str], source: str, last_line: str) -> None:
+    modules = {"made_bad": source, "made_good": recipe_source("good")}
+    install("broken", {"models": {"bad": "made_bad:thing", "good": "made_good:recipe"}}, modules, version="0.9")
+    with pytest.raises(PluginError) as caught:
+        registry.load("models", "bad")
+    assert str(caught.value).startswith("The model 'bad' of broken 0.9 cannot be loaded from made_bad:thing: ")
+    assert last_line in registry.reason(caught.value)
+    assert str(caught.value).splitlines()[0].endswith(registry.reason(caught.value))
+    assert "uninstall broken" in caught.value.remedy
+    assert "--no-plugins" in caught.value.remedy
+    assert registry.load("models", "good").name == "good"
+    assert {"bad", "good"} <= set(registry.names("models"))
+
+
+def test_a_module_that_is_gone(install: Install) -> None:
+    install("stale", {"losses": {"gone": "made_gone:Loss"}})
+    with pytest.raises(PluginError, match="No module named 'made_gone'"):
+        registry.load("losses", "gone")
+
+
+def test_a_part_must_be_a_class_of_its_kind(install: Install) -> None:
+    source = "from vsezoo.interfaces import Loss as loss\ndef function(): pass"
+    points = {
+        "similarities": {"wrong-kind": "made_a:loss", "function": "made_a:function"},
+        "losses": {"base": "made_a:loss"},
+    }
+    install("demo", points, {"made_a": source})
+    with pytest.raises(
+        PluginError, match=r"the class Loss; a similarity must be a subclass of vsezoo\.interfaces\.Sim"
+    ):
+        registry.load("similarities", "wrong-kind")
+    with pytest.raises(PluginError, match="of type function; a similarity must be a subclass"):
+        registry.load("similarities", "function")
+    assert registry.load("losses", "base").__name__ == "Loss"
+
+
+def test_ctrl_c_is_no_failure_of_the_plugin(install: Install) -> None:
+    install("demo", {"models": {"slow": "made_a:recipe"}}, {"made_a": "raise KeyboardInterrupt"})
+    with pytest.raises(KeyboardInterrupt):
+        registry.load("models", "slow")
+
+
+def test_the_exception_itself_on_demand(install: Install, monkeypatch: pytest.MonkeyPatch) -> None:
+    install("demo", {"models": {"bad": "made_a:recipe"}}, {"made_a": "1 / 0"})
+    monkeypatch.setenv("VSEZOO_RAISE_PLUGIN_ERRORS", "1")
+    with pytest.raises(ZeroDivisionError):
+        registry.load("models", "bad")
+
+
+def test_what_a_plugin_prints_stays_out_of_the_results(
+    install: Install, recipe_source: Callable[..., str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    install("demo", {"models": {"loud": "made_a:recipe"}}, {"made_a": "print('hello')\n" + recipe_source("loud")})
+    registry.load("models", "loud")
+    assert capsys.readouterr() == ("", "hello\n")
+
+
+def test_an_unknown_name(install: Install) -> None:
+    install("demo", {"models": {"kiros-lstm": "made_a:x"}, "losses": {"soft": "made_a:x"}})
+    with pytest.raises(UnknownNameError) as caught:
+        registry.load("models", "kiros-lstn")
+    assert str(caught.value) == (
+        "There is no model 'kiros-lstn'.\nDid you mean 'kiros-lstm'? `vsezoo list-models` lists what there is."
+    )
+    with pytest.raises(UnknownNameError, match=r"`vsezoo list-plugins` lists") as caught:
+        registry.load("losses", "zzzzz")
+    assert "mean" not in str(caught.value)
+    with pytest.raises(UnknownNameError, match="Did you mean 'demo:kiros-lstm'"):
+        registry.load("models", "demo:kiros-lst")
+    with pytest.raises(UsageError, match="is no kind"):
+        registry.names("model")
+
+
+@pytest.mark.parametrize(
+    ("allowed", "expected"),
+    [
+        (None, {"a", "b"}),
+        ("", set()),
+        ("none", set()),
+        ("one-plugin", {"a"}),
+        ("ONE__plugin", {"a"}),
+        ("two, one.plugin", {"a", "b"}),
+        ("three", set()),
+    ],
+)
+def test_the_allow_list(
+    install: Install, monkeypatch: pytest.MonkeyPatch, allowed: str | None, expected: set[str]
+) -> None:
+    install("One.Plugin", {"models": {"a": "made_a:x"}})
+    install("two", {"models": {"b": "made_a:x"}})
+    if allowed is not None:
+        monkeypatch.setenv("VSEZOO_PLUGINS", allowed)
+    names = set(registry.names("models"))
+    assert names & {"a", "b"} == expected
+    assert "vsepp" in names  # vsezoo itself is always allowed
+    assert {found.name for found in registry.distributions()} >= {"One.Plugin", "two", "vsezoo"}
+    for name in {"a", "b"} - expected:
+        with pytest.raises(UnknownNameError, match=r"registered by (One\.Plugin|two), which is not allowed here"):
+            registry.find("models", name)
+
+
+def test_damaged_metadata_stops_nothing_else(install: Install) -> None:
+    install("damaged", "[vsezoo.models]\nno equals sign here\n")
+    install("good", {"models": {"a": "made_a:x"}})
+    assert "a" in registry.names("models")
+    problems = {found.name: found.problem for found in registry.distributions()}
+    assert problems["damaged"]
+    assert not problems["good"]
+
+
+def test_aliases_are_names_of_one_distribution_for_one_object(install: Install) -> None:
+    install("demo", {"models": {"m": "made_a:m", "m-old": "made_a:m", "m++": "made_a:m", "n": "made_a:n"}})
+    install("copy", {"models": {"m-copy": "made_a:m"}})
+    assert registry.list_aliases(registry.find("models", "m-old")) == ["m", "m++"]
+    assert registry.list_aliases(registry.find("models", "n")) == []
+    assert registry.list_aliases(registry.find("models", "m-copy")) == []

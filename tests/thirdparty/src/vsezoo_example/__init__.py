@@ -1,0 +1,1 @@
+"""A plugin of vsezoo, as small as one can be."""
