@@ -1,1 +1,44 @@
-"""vsezoo: a plugin-based model zoo for visual-semantic embeddings."""
+"""vsezoo: a plugin-based model zoo for visual-semantic embeddings, images and sentences in one space.
+
+The public names are imported when they are first used, so that `import vsezoo` brings neither torch nor numpy.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from vsezoo.checkpoint import load as load
+    from vsezoo.errors import VsezooError as VsezooError
+    from vsezoo.evaluation.evaluate import evaluate as evaluate
+    from vsezoo.model import JointEmbedding as JointEmbedding
+    from vsezoo.model import create_model as create_model
+    from vsezoo.registry import list_models as list_models
+    from vsezoo.training.train import train as train
+
+_HOMES = {
+    "JointEmbedding": "vsezoo.model",
+    "VsezooError": "vsezoo.errors",
+    "create_model": "vsezoo.model",
+    "evaluate": "vsezoo.evaluation.evaluate",
+    "list_models": "vsezoo.registry",
+    "load": "vsezoo.checkpoint",
+    "train": "vsezoo.training.train",
+}
+
+__all__ = ["JointEmbedding", "VsezooError", "create_model", "evaluate", "list_models", "load", "train"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("vsezoo")
+    raise AttributeError(f"module 'vsezoo' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

@@ -22,6 +22,7 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import redirect_stdout
 from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 from importlib import metadata
 from typing import Any, NamedTuple, TypeVar
 
@@ -191,6 +192,11 @@ def load(kind: str, name: str) -> Any:
         PluginError: when it cannot be imported or is not what its kind wants.
     """
     return find(kind, name).load()
+
+
+def list_models(pattern: str = "*") -> list[str]:
+    """Return every name that `create_model` and `train` take, aliases included, or those that match a pattern."""
+    return [name for name in names("models") if fnmatchcase(name.lower(), pattern.lower())]
 
 
 def list_aliases(entry: Entry) -> list[str]:

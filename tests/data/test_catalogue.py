@@ -13,7 +13,7 @@ from vsezoo import registry
 from vsezoo.data.lookup import find_source, open_data
 from vsezoo.data.precomputed_source import PrecomputedSource
 from vsezoo.data.source import DataSource
-from vsezoo.errors import DataError, UnknownNameError, UsageError
+from vsezoo.errors import DataError, UnknownNameError
 
 NAMES = ("f8k_precomp", "f30k_precomp", "coco_precomp", "10crop_precomp", "f8k", "f30k", "coco")
 VECTOR = ("vector",)
@@ -148,15 +148,14 @@ class OtherSource(DataSource):
 
     name, summary, origin, splits, kinds = "other", "", "", ("train",), VECTOR
 
-    def open(self, split: str, kinds: object, root: Path | None = None) -> object:
-        return split, kinds, root
+    def open(self, split: str, kinds: object, root: Path | None = None, *, full_dev: bool = False) -> object:
+        return split, kinds, root, full_dev
 
 
-def test_other_data_sets_get_what_they_know(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_data_sets_get_the_same_call(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registry, "load", lambda kind, name: OtherSource())
-    assert open_data("other", "train", VECTOR, Path("x")) == ("train", VECTOR, Path("x"))
-    with pytest.raises(UsageError):
-        open_data("other", "dev", VECTOR, full_dev=True)
+    assert open_data("other", "train", VECTOR, Path("x")) == ("train", VECTOR, Path("x"), False)
+    assert open_data("other", "dev", VECTOR, full_dev=True) == ("dev", VECTOR, None, True)
 
 
 def test_listing_data_sets_imports_neither_torch_nor_numpy() -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from vsezoo import registry
 from vsezoo.data.precomputed_source import PrecomputedSource
 from vsezoo.data.source import DataSource
-from vsezoo.errors import UnknownNameError, UsageError
+from vsezoo.errors import UnknownNameError
 
 if TYPE_CHECKING:
     from vsezoo.interfaces import PairDataset
@@ -53,11 +53,5 @@ def open_data(
     Raises:
         DataError: when the data are absent, damaged, or come in none of these forms.
         UnknownNameError: for a name that is not registered and no folder.
-        UsageError: for `full_dev` with a data set that knows no such cut.
     """
-    source = find_source(data)
-    if isinstance(source, PrecomputedSource):
-        return source.open(split, kinds, root, full_dev=full_dev)
-    if full_dev:
-        raise UsageError(f"The dev split of {data!r} is not cut.", remedy="Leave the option for the full one out.")
-    return source.open(split, kinds, root)
+    return find_source(data).open(split, kinds, root, full_dev=full_dev)

@@ -29,7 +29,9 @@ class DataSource(ABC):
     kinds: tuple[str, ...]
 
     @abstractmethod
-    def open(self, split: str, kinds: Sequence[str], root: Path | None = None) -> PairDataset:
+    def open(
+        self, split: str, kinds: Sequence[str], root: Path | None = None, *, full_dev: bool = False
+    ) -> PairDataset:
         """Open one split.
 
         Args:
@@ -37,6 +39,8 @@ class DataSource(ABC):
             kinds: the forms of image that the encoder takes, the preferred one first; the data set yields the
                 first of them that it has.
             root: the folder that holds the data set's folder (`--data-root`); None: `$VSEZOO_DATA`, then `./data`.
+            full_dev: the whole dev split, where the data set otherwise cuts it to its first images as the original
+                codes do.
 
         Raises:
             DataError: when the data are absent, damaged, or come in none of these forms.

@@ -112,6 +112,11 @@ class Loop:
                 self.place.epoch, self.place.batch = self.place.epoch + 1, 0
                 self.save()
 
+    def warn(self, text: str) -> None:
+        """Tell the observers what the user should know; an empty text is nothing."""
+        if text:
+            self._tell(lambda observer: observer.warning(text))
+
     def save(self) -> None:
         """Save the state, in the process that leads."""
         if self.runtime.leads and self.log:
@@ -203,19 +208,18 @@ class Loop:
         save_checkpoint(self.output / BEST, model, self.train.data, trained, evaluation.to_json())
 
     def _record(self, output: LossOutput, norm: Tensor, plateau: float, rate: float) -> None:
-        loss, place = float(output.total), self.place
+        loss, place = output.total.item(), self.place
         if not math.isfinite(loss):
             raise TrainingError(
                 f"the loss is {loss} at step {place.step}; the state saved before is still there.",
                 file=self.output,
                 remedy="Lower the learning rate, or check the data for NaN.",
             )
-        parts = {name: float(part) for name, part in output.parts.items()}
-        record = StepRecord(place.step, place.epoch + 1, loss, rate, float(norm), parts)
+        parts = {name: part.item() for name, part in output.parts.items()}
+        record = StepRecord(place.step, place.epoch + 1, loss, rate, norm.item(), parts)
         self._tell(lambda observer: observer.record(record))
         if self._monitor.update(loss, plateau):
-            text = CURE.format(steps=self._monitor.patience * RECORD_STEPS, plateau=plateau)
-            self._tell(lambda observer: observer.warning(text))
+            self.warn(CURE.format(steps=self._monitor.patience * RECORD_STEPS, plateau=plateau))
 
     def _order(self, epoch: int) -> list[np.ndarray]:
         batches = order_batches(len(self.train.tokens), self.settings.batch_size, self.settings.seed, epoch)

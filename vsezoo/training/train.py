@@ -90,9 +90,11 @@ def train(
     kinds = accepted_kinds(recipe)
     train_data = open_data(data, "train", kinds, root)
     dev_data = open_data(data, "dev", kinds, root, full_dev=full_dev)
+    test_data, absence = _open_test(data, kinds, root)
     recipe = resolve_recipe(recipe, train_data)
     tokenizer = text_encoder_class(recipe).make_tokenizer(recipe.text_encoder.options)
-    train_split, dev_split = _tokenize(tokenizer, train_data, dev_data)
+    all_dev = open_data(data, "dev", kinds, root, full_dev=True).captions
+    train_split, dev_split = _tokenize(tokenizer, train_data, dev_data, all_dev)
     joint = build_model(recipe, tokenizer)
     if state is None:
         joint.image_encoder.fit(train_data)
@@ -115,10 +117,11 @@ def train(
         )
         if state is not None:
             restore_tensors(state, loop.modules, loop.optimizer)
+        loop.warn(absence)
         loop.start()
         evaluation = None
         if runtime.leads:
-            evaluation = _finish(loop, folder, data, root, kinds)
+            evaluation = _finish(loop, folder, test_data)
         runtime.wait()
     if evaluation is None:
         evaluation = read_evaluation(folder / BEST)
@@ -191,11 +194,16 @@ def _resume_data(
     return state.run["data"], root if root is not None else state.run["data_root"], state.run["full_dev"]
 
 
-def _tokenize(tokenizer: Tokenizer, train_data: PairDataset, dev_data: PairDataset) -> tuple[Split, Split]:
-    """Cut every caption into words once: for the vocabulary, and for all epochs."""
-    train_words, dev_words = tokenizer.split(train_data.captions), tokenizer.split(dev_data.captions)
+def _tokenize(
+    tokenizer: Tokenizer, train_data: PairDataset, dev_data: PairDataset, dev_captions: Sequence[str]
+) -> tuple[Split, Split]:
+    """Cut every caption into words once: for the vocabulary, and for all epochs.
+
+    The vocabulary is made of all dev captions, as the original codes do, though they validate on the first 5,000.
+    """
+    train_words, dev_words = tokenizer.split(train_data.captions), tokenizer.split(dev_captions)
     tokenizer.fit([*train_words, *dev_words])
-    splits = ((train_data, train_words), (dev_data, dev_words))
+    splits = ((train_data, train_words), (dev_data, dev_words[: len(dev_data.captions)]))
     first, second = (Split(split, TokenTable(tokenizer.encode_split(words))) for split, words in splits)
     return first, second
 
@@ -209,19 +217,20 @@ def _open_log(folder: Path, state: State | None) -> Iterator[RunLog]:
         log.close()
 
 
-def _finish(loop: Loop, folder: Path, data: str, root: Path | None, kinds: Sequence[str]) -> Evaluation:
+def _open_test(data: str, kinds: Sequence[str], root: Path | None) -> tuple[PairDataset | None, str]:
+    """Open the test split before the training, when what is wrong with it can still be mended."""
+    try:
+        return open_data(data, "test", kinds, root), ""
+    except DataError as error:
+        return None, f"The test split cannot be used, so the dev split will be reported. {error}"
+
+
+def _finish(loop: Loop, folder: Path, test: PairDataset | None) -> Evaluation:
     """Evaluate the best checkpoint on the test split, and store the figures in it."""
     if loop.place.complete:
         return read_evaluation(folder / BEST)
     best = load(folder / BEST, loop.runtime.device)
-    split = loop.dev
-    if "test" in find_source(data).splits:
-        try:
-            test = open_data(data, "test", kinds, root)
-            split = Split(test, TokenTable(best.tokenizer.encode(test.captions)))
-        except DataError as error:
-            for observer in loop.observers:
-                observer.warning(f"No test split, so the dev split is reported: {error.problem}")
+    split = loop.dev if test is None else Split(test, TokenTable(best.tokenizer.encode(test.captions)))
     loop.save_best(best, evaluate_split(best, split))
     evaluation = read_evaluation(folder / BEST)
     for observer in loop.observers:

@@ -28,6 +28,9 @@ DIRECTION_PHRASES = {
     "above": ("above", "directly above", "over"),
     "below": ("below", "directly below", "beneath", "under"),
 }
+PREFERRED = ("left", "above")
+"""Directions that captions rather state than their opposites."""
+SHARE_PREFERRED = 0.8
 COUNT_WORDS = {2: "two", 3: "three"}
 
 # {a} stands in {relation} to {b}, and {c} is another object of the scene.
@@ -79,12 +82,22 @@ def write_captions(scene: Scene) -> list[Caption]:
     third = choose(rng, RELATION_TEMPLATES_WITH_THIRD if len(scene.objects) == MAX_OBJECTS else more)
     between_first_two = find_relations(scene, (0, 1))
     captions = [
-        _state_relation(rng, scene, choose(rng, between_first_two), first),
-        _state_relation(rng, scene, choose(rng, between_first_two), second),
-        _state_relation(rng, scene, choose(rng, find_relations(scene)), third),
+        _state_relation(rng, scene, _choose_relation(rng, between_first_two), first),
+        _state_relation(rng, scene, _choose_relation(rng, between_first_two), second),
+        _state_relation(rng, scene, _choose_relation(rng, find_relations(scene)), third),
         *(_list_objects(rng, scene, template) for template in shuffle(rng, LIST_TEMPLATES)[:2]),
     ]
     return shuffle(rng, captions)
+
+
+def _choose_relation(rng: random.Random, relations: Sequence[Relation]) -> Relation:
+    """Return one of the relations, of which each comes with its opposite.
+
+    If both were as likely, neither a word nor its place would say anything of a relation, only all of them together:
+    a parity, which gradient descent does not find from so few scenes.
+    """
+    preferred = rng.random() < SHARE_PREFERRED
+    return choose(rng, [relation for relation in relations if (relation.direction in PREFERRED) == preferred])
 
 
 def _state_relation(rng: random.Random, scene: Scene, relation: Relation, template: str) -> Caption:

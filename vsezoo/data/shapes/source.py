@@ -23,8 +23,10 @@ class ShapesSource(DataSource):
     splits = tuple(SPLITS)
     kinds = ("vector", "regions", "picture")
 
-    def open(self, split: str, kinds: Sequence[str], root: Path | None = None) -> ShapesDataset:
-        """Generate one split in the first of `kinds` that the data set has; `root` is not used.
+    def open(
+        self, split: str, kinds: Sequence[str], root: Path | None = None, *, full_dev: bool = False
+    ) -> ShapesDataset:
+        """Generate one split in the first of `kinds` that the data set has; `root` is not used, dev never cut.
 
         Raises:
             DataError: for a split that does not exist, or when none of `kinds` is one of the data set's.
