@@ -18,9 +18,10 @@ from vsezoo.errors import PluginError
 @click.command("list-datasets")
 @click.option("--json", "as_json", is_flag=True, help="Write JSON.")
 def list_datasets(as_json: bool) -> None:
-    """List the data sets, and the folder of each that is found in $VSEZOO_DATA, or else in ./data.
+    """List the data sets, and where they are found.
 
-    A data set without a folder is absent or, as its summary says then, generated.
+    They are looked for in the folder $VSEZOO_DATA, or else in ./data. A data set that names no folder is absent
+    or, as its summary says then, generated.
     """
     root = Path(os.environ.get(ROOT_VARIABLE) or "data")
     datasets = [_describe(entry, root) for entry in registry.entries("datasets")]

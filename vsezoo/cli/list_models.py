@@ -18,7 +18,9 @@ from vsezoo.recipe import Paper
 @click.argument("pattern", default="*")
 @click.option("--json", "as_json", is_flag=True, help="Write JSON.")
 def list_models(pattern: str, as_json: bool) -> None:
-    """List the models, or those whose name or alias matches PATTERN ('vse*').
+    """List the models, or those that match PATTERN.
+
+    PATTERN is compared with names and aliases: 'vse*', '*vse*', without regard to case.
 
     A model that cannot be loaded is listed as FAILED with the reason, a name that several distributions register as
     CONFLICT in its qualified form. The exit code is 1 if nothing matches.

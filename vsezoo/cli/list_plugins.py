@@ -22,9 +22,9 @@ from vsezoo.errors import PluginError
 @click.option("--json", "as_json", is_flag=True, help="Write JSON.")
 @click.pass_context
 def list_plugins(ctx: click.Context, check: bool, as_json: bool) -> None:
-    """List the distributions that register anything, what it is, and where it comes from.
+    """List the distributions that register anything.
 
-    Nothing of theirs is imported without --check. VSEZOO_PLUGINS and --no-plugins decide which of them are allowed.
+    It shows what they register and where they come from. Nothing of theirs is imported without --check. VSEZOO_PLUGINS and --no-plugins decide which of them are allowed.
     """
     plugins = [_describe(distribution, check) for distribution in registry.distributions()]
     if as_json:

@@ -21,7 +21,11 @@ if TYPE_CHECKING:
 @click.option("--data", metavar="DATASET", help="Show the settings for this data set, its overrides applied.")
 @click.option("--json", "as_json", is_flag=True, help="Write JSON.")
 def show(model: str, data: str | None, as_json: bool) -> None:
-    """Show a model: its parts with every option, training settings, size, overrides, paper and published results."""
+    """Show a model and all of its settings.
+
+    The parts with every option, the training settings, the size, what is changed for which data set and why, the
+    paper, and published results with their sources.
+    """
     entry = registry.find("models", model)
     recipe: Recipe = entry.load()
     if data is not None:
@@ -99,7 +103,7 @@ def _print(value: dict[str, Any], recipe: Recipe) -> None:
         ]
         console.print_table(["data set", "settings", "reason"], rows, title="\nOverrides")
     if recipe.published:
-        heading = "".join(f"{name:>6}" for name in ("R@1", "R@5", "R@10", "MedR"))
+        heading = " ".join(f"{name:>4}" for name in ("R@1", "R@5", "R@10", "MedR"))
         columns = ["data", f"image to text\n{heading}", f"text to image\n{heading}", "features; source"]
         console.print_table(columns, map(_published_row, recipe.published), title="\nPublished results")
 
@@ -122,7 +126,7 @@ def _setting(value: Any, default: Any) -> Text:
 
 def _published_row(result: PublishedResult) -> list[str]:
     def align(recalls: tuple[float | None, ...], rank: float | None) -> str:
-        return "".join(f"{'-' if figure is None else f'{figure:g}':>6}" for figure in (*recalls, rank))
+        return " ".join(f"{'-' if figure is None else f'{figure:g}':>4}" for figure in (*recalls, rank))
 
     data = result.data if result.protocol == "full" else f"{result.data} {result.protocol}"
     source = "; ".join(filter(None, [result.features, result.source]))
