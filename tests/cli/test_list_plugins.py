@@ -119,3 +119,11 @@ def test_the_second_distribution_can_be_left_out(run_vsezoo: Run, installed: Pat
     done = run_vsezoo("--no-plugins", "show", "example-euclid", path=(installed,))
     assert done.returncode == 2
     assert "registered by vsezoo-example, which is not allowed here: VSEZOO_PLUGINS is 'none'" in done.stderr
+
+
+def test_the_documentation_shows_this_distribution() -> None:
+    text = (THIRDPARTY.parent.parent / "docs" / "plugins.md").read_text(encoding="utf-8")
+    for name in ("pyproject.toml", *(f"src/vsezoo_example/{m}.py" for m in ("recipes", "similarity", "command"))):
+        language = "toml" if name.endswith("toml") else "python"
+        source = (THIRDPARTY / name).read_text(encoding="utf-8")
+        assert f"`{name}`:\n\n```{language}\n{source}```\n" in text, name

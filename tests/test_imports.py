@@ -1,0 +1,149 @@
+"""The directions of imports: who may know whom, and what the start of the command line must not load."""
+
+from __future__ import annotations
+
+import ast
+import graphlib
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+LAYERS: tuple[set[str], ...] = (
+    {"errors"},
+    {"registry"},
+    {"recipe"},
+    {"interfaces"},
+    {"model", "text", "encoders", "losses", "similarities", "data", "storage"},
+    {"checkpoint", "training", "evaluation", "search", "hub", "legacy", "testing"},
+    {"cli"},
+)
+"""Parts of the core; each imports only from its own layer and those above it in this list."""
+
+FORBIDDEN = {("recipe", "registry")}
+"""Pairs that the order of layers allows and that must not be, all the same: a recipe is plain data."""
+
+HEAVY = ("torch", "torchvision", "timm", "numpy", "transformers", "huggingface_hub", "safetensors", "nltk", "PIL")
+
+
+def find_modules(folder: Path) -> dict[str, Path]:
+    """Return the modules below a folder of packages by their dotted names."""
+    modules = {}
+    for path in folder.rglob("*.py"):
+        parts = path.relative_to(folder).with_suffix("").parts
+        modules[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return modules
+
+
+CORE = {name: path for name, path in find_modules(ROOT).items() if name.split(".")[0] == "vsezoo"}
+PLUGINS = find_modules(ROOT / "plugins")
+MODULES = CORE | PLUGINS
+
+
+def read_imports(name: str, *, at_start: bool = False) -> set[str]:
+    """Return the modules that a module imports, as far as they belong to this repository.
+
+    Args:
+        name: of the module.
+        at_start: only what runs when the module is imported: neither in functions nor under TYPE_CHECKING.
+    """
+    path = MODULES[name]
+    found = set()
+    for node in _walk(ast.parse(path.read_text(encoding="utf-8")), at_start):
+        if isinstance(node, ast.Import):
+            targets = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            package = name.split(".") if path.name == "__init__.py" else name.split(".")[:-1]
+            base = package[: len(package) - node.level + 1] if node.level else []
+            source = ".".join([*base, *([node.module] if node.module else [])])
+            # `from vsezoo import registry` imports a module, `from vsezoo.registry import find` a name of one.
+            targets = [f"{source}.{a.name}" if f"{source}.{a.name}" in MODULES else source for a in node.names]
+        else:
+            continue
+        found |= {target for target in targets if target in MODULES}
+    return found - {name}
+
+
+def _walk(node: ast.AST, at_start: bool) -> Iterator[ast.AST]:
+    for child in ast.iter_child_nodes(node):
+        lazy = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+        typing = isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test)
+        if not (at_start and (lazy or typing)):
+            yield child
+            yield from _walk(child, at_start)
+
+
+def layer_of(name: str) -> int:
+    part = name.split(".")[1]
+    assert any(part in layer for layer in LAYERS), f"{name}: say in LAYERS where vsezoo.{part} belongs"
+    return next(index for index, layer in enumerate(LAYERS) if part in layer)
+
+
+def test_the_walk_sees_imports() -> None:
+    """Guard the tests below against a walk that finds nothing."""
+    assert {"vsezoo.errors"} <= read_imports("vsezoo.registry")
+    assert "vsezoo.registry" in read_imports("vsezoo.cli")  # from vsezoo import registry
+    assert "vsezoo.model" in read_imports("vsezoo.cli.show")  # inside a function
+    assert "vsezoo.model" not in read_imports("vsezoo.cli.show", at_start=True)
+    assert "vsezoo.interfaces" in read_imports("vsezoo.data.source")  # under TYPE_CHECKING
+    assert "vsezoo.interfaces" not in read_imports("vsezoo.data.source", at_start=True)
+    assert any(name.startswith("vsezoo_vsepp") for name in PLUGINS)
+
+
+@pytest.mark.parametrize("name", sorted(set(CORE) - {"vsezoo"}))
+def test_core_imports_point_one_way(name: str) -> None:
+    for target in read_imports(name):
+        assert target in CORE, f"{name} imports the plugin {target}"
+        assert target != "vsezoo", f"{name} imports the package's public names instead of the module that has them"
+        assert layer_of(target) <= layer_of(name), f"{name} imports {target}"
+        assert (name.split(".")[1], target.split(".")[1]) not in FORBIDDEN, f"{name} imports {target}"
+
+
+def test_the_public_names_are_loaded_lazily() -> None:
+    assert not read_imports("vsezoo", at_start=True)
+
+
+@pytest.mark.parametrize("name", sorted(PLUGINS))
+def test_a_plugin_imports_the_core_and_no_other_plugin(name: str) -> None:
+    package = name.split(".")[0]
+    for target in read_imports(name):
+        assert target.split(".")[0] in {"vsezoo", package}, f"{name} imports {target}"
+        assert not target.startswith("vsezoo.cli"), f"{name} imports {target}"
+
+
+def test_no_circle() -> None:
+    """Modules that import each other work or fail by the order in which they are imported."""
+    order = graphlib.TopologicalSorter({name: read_imports(name, at_start=True) for name in MODULES})
+    try:
+        order.prepare()
+    except graphlib.CycleError as error:
+        pytest.fail(" imports ".join(reversed(error.args[1])))
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        "import vsezoo",
+        "import vsezoo.errors, vsezoo.registry, vsezoo.recipe",
+        "import vsezoo.cli",
+        "import vsezoo.cli.list_models, vsezoo.cli.list_plugins, vsezoo.cli.list_datasets, vsezoo.cli.show",
+        "from vsezoo.cli import main; main(['--help'], standalone_mode=False)",
+        "from vsezoo.cli import main; main(['list-models'], standalone_mode=False)",
+        "from vsezoo.cli import main; main(['list-datasets', '--json'], standalone_mode=False)",
+        "from vsezoo.cli import main; main(['list-plugins'], standalone_mode=False)",
+    ],
+)
+def test_what_must_start_fast_loads_nothing_heavy(program: str) -> None:
+    report = "import sys; print('loaded', sorted({name.split('.')[0] for name in sys.modules}))"
+    environment = os.environ | {"VSEZOO_PLUGINS": "none"}
+    done = subprocess.run(
+        [sys.executable, "-c", f"{program}\n{report}"], env=environment, capture_output=True, text=True, check=True
+    )
+    loaded = ast.literal_eval(done.stdout.splitlines()[-1].removeprefix("loaded "))
+    assert "vsezoo" in loaded
+    assert not set(HEAVY) & set(loaded)
