@@ -1,1 +1,1 @@
-"""The built-in data set `shapes`: small generated scenes with captions, the same bits on every machine."""
+"""The built-in data set `shapes`: small generated scenes with captions, the same on every machine."""
