@@ -7,6 +7,8 @@ importing a model and stored in a checkpoint without trusting it. Imports nothin
 from __future__ import annotations
 
 import dataclasses
+import math
+import sys
 import types
 import typing
 from collections.abc import Iterable, Mapping
@@ -48,15 +50,20 @@ class Training:
             if getattr(self, name) < 1:
                 raise RecipeError(f"training.{name} is {getattr(self, name)}; it must be at least 1.")
         for name in ("grad_clip", "val_step", "seed"):
-            if getattr(self, name) < 0:
+            if not 0 <= getattr(self, name) < math.inf:
                 raise RecipeError(f"training.{name} is {getattr(self, name)}; it must not be negative.")
-        if not 0 < self.learning_rate < float("inf"):
+        if self.seed >= SEEDS:
+            raise RecipeError(f"training.seed is {self.seed}; it must be below 2**64.")
+        if not 0 < self.learning_rate < math.inf:
             raise RecipeError(f"training.learning_rate is {self.learning_rate}; it must be above 0.")
+        if not 0 < self.lr_decay <= 1:
+            raise RecipeError(f"training.lr_decay is {self.lr_decay}; it must be above 0 and at most 1.")
         if self.precision not in PRECISIONS:
             raise RecipeError(f"training.precision is {self.precision!r}; it must be one of {', '.join(PRECISIONS)}.")
 
 
 PRECISIONS = ("fp32", "bf16")
+SEEDS = 2**64  # how many seeds torch's generator knows
 
 
 @dataclass(frozen=True)
@@ -127,22 +134,22 @@ class Recipe:
         return recipe
 
     def _set(self, name: str, value: Any) -> Recipe:
-        head, _, tail = name.partition(".")
+        head, dot, tail = name.partition(".")
         if head in PART_KINDS:
             part: Part = getattr(self, head)
-            if not tail:
+            if not dot:
                 if not isinstance(value, str):
                     raise RecipeError(f"{head} is {value!r}; it must be the name of a registered part.")
                 changed = part if part.name == value else Part(value)
             else:
                 changed = Part(part.name, {**part.options, tail: value})
             return self._with(head, changed)
-        if head == "training" and tail:
+        if head == "training" and dot:
             _require_field(Training, tail, "training.")
             value = _convert(Training, tail, value, "training.")
             changes: dict[str, Any] = {tail: value}
             return self._with("training", dataclasses.replace(self.training, **changes))
-        if head == "embed_size" and not tail:
+        if head == "embed_size" and not dot:
             return self._with("embed_size", _convert(Recipe, "embed_size", value))
         known = [*PART_KINDS, *(f"{kind}.OPTION" for kind in PART_KINDS), "embed_size"]
         known += [f"training.{f.name}" for f in dataclasses.fields(Training)]
@@ -222,7 +229,7 @@ def _convert(owner: type, name: str, value: Any, prefix: str = "") -> Any:
     """Return the value as the declared type of the field, so that 1 is accepted for 1.0 but "x" is not."""
     wanted = typing.get_type_hints(owner)[name]
     allowed = typing.get_args(wanted) if isinstance(wanted, types.UnionType) else (wanted,)
-    if float in allowed and isinstance(value, int) and not isinstance(value, bool):
+    if float in allowed and type(value) is int and abs(value) < sys.float_info.max:
         return float(value)
     if any(type(value) is option for option in allowed):
         return value
