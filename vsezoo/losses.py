@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -33,8 +35,10 @@ class HingeLoss(Loss):
         mask_same_image: bool = False,
     ) -> None:
         super().__init__()
-        if margin < 0 or warmup_epochs < 0:
-            raise RecipeError("loss.margin and loss.warmup_epochs must not be negative.")
+        if not 0 <= margin < math.inf:
+            raise RecipeError(f"loss.margin is {margin}; it must be a number that is not negative.")
+        if warmup_epochs < 0:
+            raise RecipeError(f"loss.warmup_epochs is {warmup_epochs}; it must not be negative.")
         self.margin = margin
         self.max_violation = max_violation
         self.warmup_epochs = warmup_epochs

@@ -75,13 +75,17 @@ class JointEmbedding(nn.Module):
             DataError: for images of another form than the encoder takes, or with NaN in them.
         """
         if isinstance(images, Tensor):
-            images = images.cpu().numpy()
+            images = images.float().cpu().numpy()  # NumPy has no bfloat16
         transform = self.image_encoder.transform(training=False)
         blocks = []
         for start in range(0, len(images), batch_size):
             batch = transform(images[start : start + batch_size])
-            if not torch.isfinite(batch).all():
-                raise DataError(f"the images {start} to {start + len(batch) - 1} hold NaN or infinite numbers.")
+            finite = batch.isfinite().reshape(len(batch), -1).all(dim=1)
+            if not finite.all():
+                raise DataError(
+                    f"The image at index {start + int(finite.int().argmin())} holds NaN or infinite numbers.",
+                    remedy="Mend or leave out this image.",
+                )
             output = self.image_encoder(batch.to(self.device))
             blocks.append((output.embeddings if isinstance(output, ImageOutput) else output).float())
         return torch.cat(blocks) if blocks else torch.empty(0, self.recipe.embed_size, device=self.device)
@@ -95,10 +99,16 @@ class JointEmbedding(nn.Module):
             batch_size: captions encoded at a time.
 
         Raises:
-            UsageError: for a single string where a list of them is meant.
+            UsageError: for a single string where a list of them is meant, or for what is no string.
         """
         if isinstance(texts, str):
             raise UsageError("encode_texts takes a list of strings, not one string.", remedy="Pass [text].")
+        for index, text in enumerate(texts):
+            if not isinstance(text, str):
+                raise UsageError(
+                    f"The text at index {index} is of type {type(text).__name__}, not str.",
+                    remedy="Pass text; bytes become text by .decode('utf-8').",
+                )
         return self.encode_tokens(self.tokenizer.encode(texts), batch_size)
 
     @torch.inference_mode()
@@ -141,19 +151,38 @@ def create_model(
 
 
 def build_model(recipe: Recipe, tokenizer: Tokenizer) -> JointEmbedding:
-    """Build the model of a resolved recipe, untrained."""
-    image_encoder = part_class(recipe, "image_encoder")(embed_size=recipe.embed_size, **recipe.image_encoder.options)
-    text_encoder = text_encoder_class(recipe)(
-        embed_size=recipe.embed_size, tokenizer=tokenizer, **recipe.text_encoder.options
-    )
-    similarity = part_class(recipe, "similarity")(**recipe.similarity.options)
-    return JointEmbedding(recipe, image_encoder, text_encoder, similarity)
+    """Build the model of a resolved recipe, untrained.
+
+    Raises:
+        RecipeError: for options of which a part cannot be built.
+    """
+    image_encoder = _build_part(recipe, "image_encoder", embed_size=recipe.embed_size)
+    text_encoder = _build_part(recipe, "text_encoder", embed_size=recipe.embed_size, tokenizer=tokenizer)
+    return JointEmbedding(recipe, image_encoder, text_encoder, _build_part(recipe, "similarity"))
 
 
 def build_loss(recipe: Recipe) -> Loss:
-    """Build the loss of a resolved recipe."""
-    loss: Loss = part_class(recipe, "loss")(**recipe.loss.options)
+    """Build the loss of a resolved recipe.
+
+    Raises:
+        RecipeError: for options of which it cannot be built.
+    """
+    loss: Loss = _build_part(recipe, "loss")
     return loss
+
+
+def _build_part(recipe: Recipe, kind: str, **given: Any) -> Any:
+    part: Part = getattr(recipe, kind)
+    try:
+        return part_class(recipe, kind)(**given, **part.options)
+    except (ArithmeticError, MemoryError, RuntimeError, TypeError, ValueError) as error:
+        # What torch raises of an impossible size, from a negative width to more than there is memory for.
+        reason = (str(error) or type(error).__name__).splitlines()[0].rstrip(".")
+        sizes = {"embed_size": recipe.embed_size, **part.options}
+        raise RecipeError(
+            f"{kind} {part.name!r} cannot be built: {reason}.",
+            remedy=f"Change its options: {', '.join(f'{name}={value!r}' for name, value in sizes.items())}.",
+        ) from error
 
 
 def part_class(recipe: Recipe, kind: str) -> Any:
@@ -215,7 +244,7 @@ def _check_options(kind: str, part: Part, defaults: Mapping[str, Any]) -> None:
 
 
 COUNT_WORDS = 10_000
-COUNT_ASSUMPTION = f"features as wide as the recipe says, a vocabulary of {COUNT_WORDS:,} words"
+COUNT_ASSUMPTION = f"features as wide as the options say (4,096 by default), a vocabulary of {COUNT_WORDS:,} words"
 
 
 def count_parameters(recipe: Recipe) -> dict[str, int]:

@@ -41,6 +41,8 @@ class PrecomputedImageEncoder(ImageEncoder):
         pool: str = "none",
     ) -> None:
         super().__init__()
+        if img_dim < 1:
+            raise RecipeError(f"image_encoder.img_dim is {img_dim}; it must be at least 1.")
         if pool not in POOLINGS:
             raise RecipeError(f"image_encoder.pool is {pool!r}; it must be one of {', '.join(POOLINGS)}.")
         self.normalize, self.use_abs, self.center, self.pool = normalize, use_abs, center, pool
@@ -106,4 +108,8 @@ FIT_BLOCK = 256  # images read at a time for the mean
 
 def to_tensor(features: Any) -> Tensor:
     """Return an array of float16 or float32 features as a float32 tensor of its own."""
-    return torch.from_numpy(np.array(features, dtype=np.float32))
+    try:
+        with np.errstate(over="ignore"):  # what is beyond float32 becomes infinite, which encode_images refuses
+            return torch.from_numpy(np.array(features, dtype=np.float32))
+    except (TypeError, ValueError) as error:
+        raise DataError(f"The images are no array of features: {error}.", remedy="Pass features (images, F).") from None
