@@ -12,6 +12,7 @@ Reading unpickles nothing and imports no module that the folder names: parts are
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
@@ -27,7 +28,7 @@ from vsezoo.hub.card import render_card
 from vsezoo.interfaces import PairDataset
 from vsezoo.model import GROUPS, JointEmbedding, build_model, resolve_recipe, text_encoder_class
 from vsezoo.recipe import PART_KINDS, Recipe
-from vsezoo.storage import digest_files, find_folder, replace_folder, verify_files
+from vsezoo.storage import RESTORE, digest_files, find_folder, replace_folder, verify_files
 
 FORMAT_VERSION = 1
 CONFIG, MODEL, METRICS, CARD = "config.json", "model.safetensors", "metrics.json", "README.md"
@@ -105,14 +106,14 @@ def load(reference: str | Path, device: str | torch.device = "cpu") -> JointEmbe
         recipe = resolve_recipe(recipe)
         tokenizer = text_encoder_class(recipe).read_tokenizer(folder)
         # Building draws initial weights; the caller's random numbers must not notice.
-        with torch.random.fork_rng():
+        with torch.random.fork_rng(devices=()):
             model = build_model(recipe, tokenizer)
     except RecipeError as error:
-        raise CheckpointError(error.problem, file=folder / CONFIG, remedy=error.remedy) from error
+        raise CheckpointError(error.problem, file=folder / CONFIG, remedy=error.remedy or RESTORE) from error
     try:
         tensors = load_file(folder / MODEL)
     except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"is not a safetensors file: {error}.", file=folder / MODEL) from error
+        raise CheckpointError(f"is not a safetensors file: {error}.", file=folder / MODEL, remedy=RESTORE) from error
     load_tensors(model, tensors, folder / MODEL)
     return model.to(device).eval()
 
@@ -145,29 +146,31 @@ def read_config(folder: Path, *, verify: bool = True) -> dict[str, Any]:
             remedy="Give the folder that `vsezoo train` wrote.",
         )
     config = read_json(path)
-    if config.get("format") != "vsezoo" or not isinstance(config.get("format_version"), int):
-        raise CheckpointError("is not the configuration of a vsezoo checkpoint.", file=path)
-    if config["format_version"] > FORMAT_VERSION:
+    format_version = config.get("format_version")
+    if config.get("format") != "vsezoo" or type(format_version) is not int or format_version < 1:
+        raise CheckpointError("is not the configuration of a vsezoo checkpoint.", file=path, remedy=RESTORE)
+    if format_version > FORMAT_VERSION:
         raise CheckpointError(
-            f"has the format version {config['format_version']}; this vsezoo reads up to {FORMAT_VERSION}.",
+            f"has the format version {format_version}; this vsezoo reads up to {FORMAT_VERSION}.",
             file=path,
             remedy="Upgrade: pip install --upgrade vsezoo",
         )
-    for name, kind in (("recipe", dict), ("plugins", dict), ("data", dict), ("trained", dict), ("files", dict)):
-        if not isinstance(config.get(name), kind):
-            raise CheckpointError(f"lacks the object {name!r}.", file=path)
+    for name in ("recipe", "plugins", "data", "trained", "files"):
+        if not isinstance(config.get(name), dict):
+            raise CheckpointError(f"lacks the object {name!r}.", file=path, remedy=RESTORE)
     for name, digest in config["files"].items():
-        if not isinstance(digest, dict) or not {"size", "sha256"} <= set(digest):
-            raise CheckpointError(f"has no size and sha256 for {name!r}.", file=path)
+        sound = isinstance(digest, dict) and type(digest.get("size")) is int and isinstance(digest.get("sha256"), str)
+        if not sound:
+            raise CheckpointError(f"has no size and sha256 for {name!r}.", file=path, remedy=RESTORE)
     if MODEL not in config["files"]:
-        raise CheckpointError(f"does not list {MODEL}.", file=path)
+        raise CheckpointError(f"does not list {MODEL}.", file=path, remedy=RESTORE)
     if verify:
         verify_files(folder, config["files"])
     return config
 
 
 def load_tensors(model: JointEmbedding, tensors: Mapping[str, torch.Tensor], file: Path) -> None:
-    """Put tensors into a model; every name and every shape must agree."""
+    """Put tensors into a model; every name, every shape and the kind of number must agree."""
     expected = model.state_dict()
     remedy = "The file does not belong to this recipe; fetch or copy the checkpoint folder again."
     for words, names in (("lacks", expected.keys() - tensors.keys()), ("has the extra", tensors.keys() - expected)):
@@ -182,6 +185,12 @@ def load_tensors(model: JointEmbedding, tensors: Mapping[str, torch.Tensor], fil
                 file=file,
                 remedy=remedy,
             )
+        if tensor.is_floating_point() != expected[name].is_floating_point():
+            raise CheckpointError(
+                f"has the tensor {name} of {tensor.dtype} where the model has {expected[name].dtype}.",
+                file=file,
+                remedy=remedy,
+            )
     model.load_state_dict(dict(tensors))
 
 
@@ -189,10 +198,10 @@ def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON object."""
     try:
         value = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"cannot be read as JSON: {error}.", file=path) from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise CheckpointError(f"cannot be read as JSON: {error}.", file=path, remedy=RESTORE) from error
     if not isinstance(value, dict):
-        raise CheckpointError("does not hold a JSON object.", file=path)
+        raise CheckpointError("does not hold a JSON object.", file=path, remedy=RESTORE)
     return value
 
 
@@ -215,16 +224,12 @@ def _require_parts(folder: Path, recipe: Recipe, plugins: Mapping[str, Any]) -> 
             registry.find(GROUPS[kind], getattr(recipe, kind).name)
         except UnknownNameError as error:
             origin = plugins.get(kind)
-            known = isinstance(origin, dict) and {"distribution", "version"} <= origin.keys()
-            remedy = (
-                f"It was written with the distribution {origin['distribution']} {origin['version']}: "
-                f"pip install {origin['distribution']}"
-                if known and isinstance(origin, dict)
-                else error.remedy
-            )
+            written_with = f"{origin.get('distribution')} {origin.get('version')}" if isinstance(origin, dict) else ""
+            # The folder may come from a stranger: nothing but the name of a distribution becomes part of a command.
+            match = re.fullmatch(r"([A-Za-z0-9][A-Za-z0-9._-]*) [A-Za-z0-9.+!-]+", written_with)
+            remedy = error.remedy
+            if match and match[1] not in {installed.name for installed in registry.distributions()}:
+                remedy = f"It was written with the distribution {written_with}: pip install {match[1]}"
             raise CheckpointError(
-                f"names the {kind.replace('_', ' ')} {getattr(recipe, kind).name!r}, which no installed "
-                "distribution registers.",
-                file=folder / CONFIG,
-                remedy=remedy,
+                f"needs a part that is not there. {error.problem}", file=folder / CONFIG, remedy=remedy
             ) from error

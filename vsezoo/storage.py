@@ -20,6 +20,9 @@ from safetensors import SafetensorError
 
 from vsezoo.errors import CheckpointError, StorageError
 
+RESTORE = "Fetch or copy the checkpoint folder again."
+"""What to do about a folder with a damaged file."""
+
 
 @contextmanager
 def replace_folder(target: Path) -> Iterator[Path]:
@@ -58,8 +61,9 @@ def replace_folder(target: Path) -> Iterator[Path]:
 
 def find_folder(target: Path) -> Path:
     """Return `target`, or what it replaces if the process that wrote it was killed between the two renames."""
-    previous = _previous(target)
-    return previous if not target.exists() and previous.exists() else target
+    if not target.exists() and _previous(target).exists():
+        return _previous(target)
+    return target
 
 
 def remove_leftovers(parent: Path) -> None:
@@ -83,16 +87,15 @@ def verify_files(folder: Path, digests: Mapping[str, Mapping[str, Any]]) -> None
     Raises:
         CheckpointError: for a file that is absent or differs.
     """
-    remedy = "Fetch or copy the folder again; a file of it was cut short or altered."
     for name, expected in digests.items():
         file = folder / name
         if Path(name).name != name or not file.is_file():
-            raise CheckpointError("is absent, though the folder's list of files names it.", file=file, remedy=remedy)
+            raise CheckpointError("is absent, though the folder's list of files names it.", file=file, remedy=RESTORE)
         size = file.stat().st_size
         if size != expected["size"]:
-            raise CheckpointError(f"has {size:,} bytes instead of {expected['size']:,}.", file=file, remedy=remedy)
+            raise CheckpointError(f"has {size:,} bytes instead of {expected['size']:,}.", file=file, remedy=RESTORE)
         if _digest(file) != expected["sha256"]:
-            raise CheckpointError("does not have the recorded sha256.", file=file, remedy=remedy)
+            raise CheckpointError("was altered: it has not the recorded sha256.", file=file, remedy=RESTORE)
 
 
 def _digest(file: Path) -> str:
@@ -101,7 +104,7 @@ def _digest(file: Path) -> str:
 
 
 def _previous(target: Path) -> Path:
-    return target.with_name(f"{target.name}.previous")
+    return target.parent / f"{target.name}.previous"  # with_name would refuse ".", which has no name
 
 
 def _flush(path: Path) -> None:

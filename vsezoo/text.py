@@ -19,6 +19,7 @@ from nltk.tokenize import NLTKWordTokenizer
 
 from vsezoo.errors import CheckpointError
 from vsezoo.interfaces import Tokenizer
+from vsezoo.storage import RESTORE
 
 PAD, START, END, UNKNOWN = range(4)
 SPECIAL_WORDS = ("<pad>", "<start>", "<end>", "<unk>")
@@ -96,22 +97,19 @@ class WordTokenizer(Tokenizer):
         try:
             value = json.loads(path.read_bytes())
             rule, threshold, words = value["tokenizer"], value["threshold"], value["words"]
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise CheckpointError("is not a readable vocabulary.", file=path, remedy=_RESTORE) from error
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+            raise CheckpointError("is not a readable vocabulary.", file=path, remedy=RESTORE) from error
         if rule != cls.RULE:
-            raise CheckpointError(f"has the tokenizer {rule!r}, not {cls.RULE!r}.", file=path, remedy=_RESTORE)
+            raise CheckpointError(f"has the tokenizer {rule!r}, not {cls.RULE!r}.", file=path, remedy=RESTORE)
         strings = isinstance(words, list) and all(isinstance(word, str) for word in words)
         if not strings or tuple(words[:4]) != SPECIAL_WORDS or len(set(words)) != len(words):
             raise CheckpointError(
-                f"must list distinct words that begin with {', '.join(SPECIAL_WORDS)}.", file=path, remedy=_RESTORE
+                f"must list distinct words that begin with {', '.join(SPECIAL_WORDS)}.", file=path, remedy=RESTORE
             )
-        if not isinstance(threshold, int):
-            raise CheckpointError("has a threshold that is no whole number.", file=path, remedy=_RESTORE)
+        if type(threshold) is not int:
+            raise CheckpointError("has a threshold that is no whole number.", file=path, remedy=RESTORE)
         return cls(threshold, Vocabulary(words))
 
     def __len__(self) -> int:
         """Return the number of ids."""
         return len(self.vocabulary)
-
-
-_RESTORE = "Fetch or copy the checkpoint folder again."
