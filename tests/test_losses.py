@@ -1,0 +1,140 @@
+"""The hinge triplet loss against hand-worked values and a slow reference."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tiny_model import make_batch
+from torch import Tensor
+
+from vsezoo.errors import RecipeError
+from vsezoo.interfaces import LossOutput
+from vsezoo.losses import HingeLoss
+
+SCORES = ((0.9, 0.5, 0.8), (0.3, 0.6, 0.7), (0.4, 0.65, 0.5))
+
+
+def apply(loss: HingeLoss, scores: Tensor, image_index: list[int] | None = None) -> LossOutput:
+    index = list(range(len(scores))) if image_index is None else image_index
+    output: LossOutput = loss(scores, scores, scores, make_batch(index))
+    return output
+
+
+def sum_hinges(scores: np.ndarray, margin: float, hardest: bool, image_index: list[int]) -> tuple[float, float]:
+    """Return both directions of the loss, by the words of the paper."""
+    directions = []
+    for matrix in (scores, scores.T):
+        total = 0.0
+        for query in range(len(matrix)):
+            costs = [
+                max(0.0, margin + matrix[query, other] - matrix[query, query])
+                for other in range(len(matrix))
+                if other != query and image_index[other] != image_index[query]
+            ]
+            total += max(costs, default=0.0) if hardest else sum(costs)
+        directions.append(total)
+    return directions[0], directions[1]
+
+
+@pytest.mark.parametrize(("hardest", "i2t", "t2i"), [(False, 0.85, 1.25), (True, 0.75, 0.75)])
+def test_values_worked_by_hand(hardest: bool, i2t: float, t2i: float) -> None:
+    output = apply(HingeLoss(max_violation=hardest), torch.tensor(SCORES))
+    assert output.total.item() == pytest.approx(2.1 if not hardest else 1.5)
+    assert {name: part.item() for name, part in output.parts.items()} == pytest.approx({"i2t": i2t, "t2i": t2i})
+    assert not any(part.requires_grad for part in output.parts.values())
+
+
+@pytest.mark.parametrize(
+    ("hardest", "expected"),
+    [
+        (True, [[-1, 0, 2], [0, -2, 1], [0, 2, -2]]),  # at the hardest of each row and column alone
+        (False, [[-1, 1, 2], [0, -3, 2], [1, 2, -4]]),
+    ],
+)
+def test_the_gradient_worked_by_hand(hardest: bool, expected: list[list[int]]) -> None:
+    scores = torch.tensor(SCORES, requires_grad=True)
+    apply(HingeLoss(max_violation=hardest), scores).total.backward()
+    assert scores.grad is not None
+    assert scores.grad.tolist() == expected
+
+
+tenths = st.integers(-10, 10).map(lambda number: number / 10)  # coarse, so that equal scores are frequent
+
+
+@settings(deadline=None)
+@given(
+    st.integers(1, 6).flatmap(
+        lambda size: st.tuples(
+            st.lists(st.lists(tenths, min_size=size, max_size=size), min_size=size, max_size=size),
+            st.lists(st.integers(0, 2), min_size=size, max_size=size),
+        )
+    ),
+    st.sampled_from([0.0, 0.05, 0.2]),
+    st.booleans(),
+    st.booleans(),
+)
+def test_against_the_definition(
+    pairs: tuple[list[list[float]], list[int]], margin: float, hardest: bool, mask: bool
+) -> None:
+    scores, images = np.array(pairs[0]), pairs[1]
+    expected = sum_hinges(scores, margin, hardest, images if mask else list(range(len(images))))
+    loss = HingeLoss(margin=margin, max_violation=hardest, mask_same_image=mask)
+    output = apply(loss, torch.from_numpy(scores), images)
+    assert (output.parts["i2t"].item(), output.parts["t2i"].item()) == pytest.approx(expected, abs=1e-12)
+    assert output.total.item() == pytest.approx(sum(expected), abs=1e-12)
+
+
+def test_captions_of_one_image_are_negatives_unless_masked() -> None:
+    scores = torch.tensor([[0.5, 0.9], [0.9, 0.5]])
+    assert apply(HingeLoss(), scores, [7, 7]).total.item() == pytest.approx(4 * 0.6)
+    assert apply(HingeLoss(mask_same_image=True), scores, [7, 7]).total.item() == 0
+    assert apply(HingeLoss(mask_same_image=True), scores, [7, 8]).total.item() == pytest.approx(4 * 0.6)
+
+
+def test_a_warm_up_sums_and_then_takes_the_hardest() -> None:
+    loss, scores = HingeLoss(max_violation=True, warmup_epochs=2), torch.tensor(SCORES)
+    assert apply(loss, scores).total.item() == pytest.approx(2.1)
+    for epoch, expected in [(0, 2.1), (1, 2.1), (2, 1.5), (9, 1.5), (1, 2.1)]:
+        loss.start_epoch(epoch)
+        assert apply(loss, scores).total.item() == pytest.approx(expected), epoch
+
+
+@pytest.mark.parametrize("max_violation", [True, False])
+def test_without_a_warm_up_an_epoch_changes_nothing(max_violation: bool) -> None:
+    loss, scores = HingeLoss(max_violation=max_violation), torch.tensor(SCORES)
+    before = apply(loss, scores).total
+    loss.start_epoch(0)
+    assert apply(loss, scores).total == before
+
+
+@pytest.mark.parametrize("score", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("size", [2, 64, 128])
+def test_equal_scores_give_the_plateau(score: float, size: int) -> None:
+    """A collapsed model has a loss of exactly `2 · B · margin`."""
+    scores = torch.full((size, size), score)
+    assert apply(HingeLoss(margin=0.25, max_violation=True), scores).total.item() == 2 * size * 0.25
+    assert apply(HingeLoss(max_violation=True), scores).total.item() == pytest.approx(2 * size * 0.2)
+    assert apply(HingeLoss(margin=0.25), scores).total.item() == 2 * size * (size - 1) * 0.25
+
+
+def test_a_batch_of_one_pair_has_no_negatives() -> None:
+    for hardest in (True, False):
+        scores = torch.tensor([[0.3]], requires_grad=True)
+        output = apply(HingeLoss(max_violation=hardest), scores).total
+        output.backward()
+        assert output.item() == 0
+        assert scores.grad is not None
+        assert scores.grad.item() == 0
+
+
+@pytest.mark.parametrize(
+    "options", [{"margin": -0.1}, {"margin": math.nan}, {"margin": math.inf}, {"warmup_epochs": -1}]
+)
+def test_impossible_options_are_refused(options: dict[str, float]) -> None:
+    with pytest.raises(RecipeError, match=f"loss.{next(iter(options))} is"):
+        HingeLoss(**options)  # type: ignore[arg-type]

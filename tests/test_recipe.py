@@ -1,0 +1,204 @@
+"""Recipes as plain data: settings by dotted names, and JSON in and out."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from vsezoo.errors import RecipeError
+from vsezoo.recipe import Override, Part, Recipe, Training
+
+RECIPE = Recipe(
+    "m",
+    "A model.",
+    Part("precomp", {"img_dim": 7}),
+    Part("gru"),
+    Part("cosine"),
+    Part("hinge", {"margin": 0.3, "max_violation": True}),
+    overrides={"tiny": Override({"loss.margin": 0.1, "training.num_epochs": 2, "embed_size": 9}, "it is tiny")},
+)
+
+
+def test_replace_sets_options_parts_and_fields() -> None:
+    changed = RECIPE.replace(
+        {"loss.margin": 0.5, "training.batch_size": 4, "embed_size": 3, "text_encoder.word_dim": 2}
+    )
+    assert changed.loss == Part("hinge", {"margin": 0.5, "max_violation": True})
+    assert (changed.training.batch_size, changed.embed_size) == (4, 3)
+    assert changed.text_encoder == Part("gru", {"word_dim": 2})
+    assert changed.image_encoder == RECIPE.image_encoder
+    assert RECIPE.loss.options == {"margin": 0.3, "max_violation": True}  # a recipe never changes
+
+
+def test_another_part_drops_the_options_of_the_one_before() -> None:
+    assert RECIPE.replace({"loss": "triplet"}).loss == Part("triplet")
+    assert RECIPE.replace({"loss": "hinge"}).loss == RECIPE.loss
+
+
+def test_settings_apply_in_their_order() -> None:
+    assert RECIPE.replace({"loss": "other", "loss.margin": 1.0}).loss == Part("other", {"margin": 1.0})
+    assert RECIPE.replace({"loss.margin": 1.0, "loss": "other"}).loss == Part("other")
+
+
+@pytest.mark.parametrize(
+    ("name", "suggestion"),
+    [
+        ("training.num_epoch", "Did you mean 'num_epochs'"),
+        ("training.", ""),
+        ("training", ""),
+        ("embed_sise", "Did you mean 'embed_size'"),
+        ("embed_size.x", ""),
+        ("embed_size.", ""),
+        ("los.margin", ""),
+        ("traning.seed", "Did you mean 'training.seed'"),
+        ("name", ""),
+        ("published", ""),
+        ("", ""),
+        (".", ""),
+    ],
+)
+def test_an_unknown_setting_is_met_with_the_known_ones(name: str, suggestion: str) -> None:
+    with pytest.raises(RecipeError, match="is not a setting of a recipe") as caught:
+        RECIPE.replace({name: 1})
+    assert suggestion in caught.value.remedy
+    assert "training.seed" in caught.value.remedy
+    assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "kind"),
+    [
+        ("training.num_epochs", "3", "int"),
+        ("training.num_epochs", 3.0, "int"),
+        ("training.num_epochs", True, "int"),
+        ("training.num_epochs", None, "int"),
+        ("training.learning_rate", "fast", "float"),
+        ("training.learning_rate", True, "float"),
+        ("training.learning_rate", 10**400, "float"),
+        ("training.criterion", 5, "str"),
+        ("training.select_mid_epoch", 1, "bool"),
+        ("embed_size", 2.5, "int"),
+        ("embed_size", True, "int"),
+    ],
+)
+def test_a_value_of_another_type_is_refused(name: str, value: Any, kind: str) -> None:
+    with pytest.raises(RecipeError, match=rf"^{name} is .*; it must be of type {kind}\.$"):
+        RECIPE.replace({name: value})
+
+
+@pytest.mark.parametrize("value", [5, None, ["hinge"], {"name": "hinge"}])
+def test_a_part_is_named_by_a_string(value: Any) -> None:
+    with pytest.raises(RecipeError, match="must be the name of a registered part"):
+        RECIPE.replace({"loss": value})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("num_epochs", 0),
+        ("batch_size", 0),
+        ("lr_update", 0),
+        ("grad_clip", -1.0),
+        ("grad_clip", math.nan),
+        ("grad_clip", math.inf),
+        ("val_step", -1),
+        ("seed", -1),
+        ("seed", 2**64),
+        ("learning_rate", 0),
+        ("learning_rate", -1e-3),
+        ("learning_rate", math.nan),
+        ("learning_rate", math.inf),
+        ("lr_decay", 0),
+        ("lr_decay", 2),
+        ("lr_decay", math.nan),
+        ("precision", "fp8"),
+    ],
+)
+def test_an_impossible_value_is_refused(name: str, value: Any) -> None:
+    with pytest.raises(RecipeError, match=rf"^training\.{name} is .*; it must"):
+        RECIPE.replace({f"training.{name}": value})
+
+
+def test_embed_size_is_at_least_one() -> None:
+    assert RECIPE.replace({"embed_size": 1}).embed_size == 1
+    with pytest.raises(RecipeError, match="embed_size is 0; it must be at least 1"):
+        RECIPE.replace({"embed_size": 0})
+
+
+def test_a_whole_number_becomes_a_float() -> None:
+    rate = RECIPE.replace({"training.learning_rate": 1}).training.learning_rate
+    assert (rate, type(rate)) == (1.0, float)
+
+
+def test_overrides_are_those_of_the_data_set() -> None:
+    tiny = RECIPE.for_data("tiny")
+    assert (tiny.loss.options["margin"], tiny.training.num_epochs, tiny.embed_size) == (0.1, 2, 9)
+    assert tiny.loss.options["max_violation"] is True
+    assert RECIPE.for_data("coco") == RECIPE
+
+
+def test_json_round_trip() -> None:
+    read = Recipe.from_json(json.loads(json.dumps(RECIPE.to_json())))
+    assert read.to_json() == RECIPE.to_json()
+    assert read.training == RECIPE.training
+    assert read.loss == RECIPE.loss
+    assert read.overrides == {}
+
+
+@settings(deadline=None)
+@given(
+    st.builds(
+        Training,
+        learning_rate=st.floats(0, 1e6, exclude_min=True),
+        lr_decay=st.floats(0, 1, exclude_min=True),
+        num_epochs=st.integers(1),
+        grad_clip=st.floats(0, 1e300),
+        seed=st.integers(0, 2**64 - 1),
+        precision=st.sampled_from(["fp32", "bf16"]),
+    ),
+    st.dictionaries(st.text(), st.none() | st.booleans() | st.integers() | st.text() | st.lists(st.text())),
+)
+def test_json_keeps_every_value(training: Training, options: dict[str, Any]) -> None:
+    recipe = Recipe("m", "s", Part("a", options), Part("b"), Part("c"), Part("d"), 3, training)
+    assert Recipe.from_json(json.loads(json.dumps(recipe.to_json()))) == recipe
+
+
+def _change(*path: str, value: Any = None, drop: bool = False) -> dict[str, Any]:
+    recipe = json.loads(json.dumps(RECIPE.to_json()))
+    inner = recipe
+    for key in path[:-1]:
+        inner = inner[key]
+    if drop:
+        del inner[path[-1]]
+    else:
+        inner[path[-1]] = value
+    return dict(recipe)
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (_change("colour"), r"^recipe has the unknown field 'colour'"),
+        (_change("embed_sizes"), r"unknown field 'embed_sizes'.\nDid you mean 'embed_size'"),
+        (_change("training", "epochs"), r"^recipe.training has the unknown field 'epochs'"),
+        (_change("loss", "module"), r"^recipe.loss has the unknown field 'module'"),
+        (_change("embed_size", drop=True), r"^recipe lacks the field 'embed_size'"),
+        (_change("training", "seed", drop=True), r"^recipe.training lacks the field 'seed'"),
+        (_change("loss", "options", drop=True), r"^recipe.loss lacks the field 'options'"),
+        (_change("loss", value="hinge"), r"^recipe.loss is not an object"),
+        (_change("loss", "name", value=3), r"^recipe.loss must have a name"),
+        (_change("loss", "options", value=[1]), r"^recipe.loss must have a name and an object of options"),
+        (_change("training", value=None), r"^recipe.training is not an object"),
+        (_change("training", "seed", value="0"), r"^training.seed is '0'; it must be of type int"),
+        (_change("name", value=None), r"^name is None; it must be of type str"),
+        ([], r"^recipe is not an object"),
+    ],
+)
+def test_damaged_json_is_one_clear_error(value: Any, message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        Recipe.from_json(value)
