@@ -1,0 +1,210 @@
+"""The documentation: commands that parse, examples that run, outputs that are current, links that lead somewhere."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import click
+import pytest
+
+from vsezoo import registry
+from vsezoo.cli import main
+from vsezoo.cli.train import read_settings
+from vsezoo.data.lookup import find_source
+from vsezoo.model import resolve_recipe
+from vsezoo.training.train import plan_recipe
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+RUN_PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "docs" / "checkpoint.md", ROOT / "docs" / "python.md"]
+"""Pages whose Python examples run, in their order, in a folder with the run `runs/vsepp-shapes`."""
+
+
+def name_page(page: Path) -> str:
+    return page.relative_to(ROOT).as_posix()
+
+
+@pytest.fixture(scope="module")
+def generate() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("generate", ROOT / "docs" / "generate.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_outputs_of_commands_are_current(generate: ModuleType) -> None:
+    page = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
+    # Without white space: another version of click or rich may break lines elsewhere.
+    assert "".join(generate.render(page).split()) == "".join(page.split()), "run: python docs/generate.py"
+
+
+def test_every_command_has_its_help_in_the_reference() -> None:
+    page = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
+    documented = set(re.findall(r"<!-- output: vsezoo (\S+) --help -->", page))
+    assert documented == {entry.name for entry in registry.entries("commands") if entry.distribution == "vsezoo"}
+
+
+def find_commands(page: Path) -> Iterator[tuple[str, bool]]:
+    """Yield the calls of vsezoo, and whether they stand in running text, where arguments may be left out."""
+    text = re.sub(r"<!-- output: .*?<!-- end -->", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    blocks = re.findall(r"^```(?:sh)?\n(.*?)^```", text, flags=re.DOTALL | re.MULTILINE)
+    text = re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE)
+    blocks += re.findall(r"^ {4}(.*)$", text, flags=re.MULTILINE)
+    lines = "\n".join(blocks).replace("\\\n", " ").splitlines()
+    quoted = re.findall(r"`([^`\n]+)`", text)
+    for line, running in [*((line, False) for line in lines), *((line, True) for line in quoted)]:
+        for part in re.split("&&| > ", line):
+            called = re.fullmatch(r"(?:python -m |torchrun .*-m )?(vsezoo .+)", part.strip())
+            if called:
+                yield called[1], running
+
+
+COMMANDS = sorted({(name_page(page), *found) for page in PAGES for found in find_commands(page)})
+
+
+def test_commands_are_found() -> None:
+    found = [command for _, command, _ in COMMANDS]
+    assert "vsezoo train vsepp" in found  # a line of a block, after &&
+    assert "vsezoo train vsepp --data f8k_precomp --resume" in found
+    assert len(found) > 30
+
+
+@pytest.mark.parametrize(("page", "command", "running"), COMMANDS)
+def test_command_parses(page: str, command: str, running: bool) -> None:
+    arguments = [word for word in shlex.split(command, comments=True)[1:] if word != "…"]
+    flags = {flag for parameter in main.params for flag in parameter.opts} | {"-h", "--help"}
+    while arguments and arguments[0].startswith("-"):
+        assert arguments.pop(0) in flags
+    if not arguments or arguments[0].isupper() or arguments[0].startswith("example-"):
+        return  # a placeholder, or a command of the example of a plugin
+    found = registry.load("commands", arguments[0])
+    with click.Context(main, info_name="vsezoo", **main.context_settings) as parent:
+        try:
+            context = found.make_context(arguments[0], arguments[1:], parent=parent)
+        except click.exceptions.Exit:  # of --help
+            return
+        except click.MissingParameter:  # found after the options have been parsed
+            assert running
+            return
+    given = context.params
+    model = given.get("model")
+    if model is None or model.isupper() or model.startswith("example-"):
+        return
+    assert model in registry.names("models")
+    data = given.get("data") or "shapes"
+    if data.isupper() or arguments[0] != "train":
+        return
+    find_source(data)
+    assignments = given.pop("assignments")
+    own = ("model", "data", "data_root", "output", "resume", "overrides", "device", "workers", "save_step", "full_dev")
+    settings = read_settings({k: v for k, v in given.items() if k not in (*own, "as_json")}, assignments)
+    resolve_recipe(plan_recipe(model, data, settings))
+
+
+def test_flags_of_the_original_code_are_all_in_the_table() -> None:
+    page = (ROOT / "docs" / "training.md").read_text(encoding="utf-8")
+    rows = [line.split("|") for line in page.splitlines() if line.startswith("| ")]
+    cells = [row[2] for row in rows if len(row) == 5]
+    known = {flag for p in registry.load("commands", "train").params for flag in (*p.opts, *p.secondary_opts)}
+    named = {flag for cell in cells for flag in re.findall(r"--[\w-]+", cell)}
+    assert named <= known
+    assert len(named) > 20
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make a folder in which `vsezoo train vsepp` was run, with fewer epochs and a narrower embedding."""
+    work = tmp_path_factory.mktemp("docs")
+    program = (
+        "import vsezoo\nvsezoo.train('vsepp', settings={'training.num_epochs': 1, 'embed_size': 16}, device='cpu')"
+    )
+    run_python(program, work)
+    return work
+
+
+def run_python(program: str, folder: Path) -> str:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("VSEZOO_")}
+    done = subprocess.run(
+        [sys.executable, "-"],
+        input=program,
+        cwd=folder,
+        env={**environment, "PYTHONUTF8": "1"},
+        capture_output=True,
+        encoding="utf-8",
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("page", RUN_PAGES, ids=name_page)
+def test_python_examples_run(page: Path, folder: Path) -> None:
+    lines = page.read_text(encoding="utf-8").splitlines()
+    program, expected, inside = [], [], False
+    for line in lines:
+        if line.startswith("```"):
+            inside = line == "```python"
+            line = ""
+        program.append(line if inside else "")  # so that a traceback has the numbers of the page
+        printed = re.search(r"print\(.*\)  # (.+)$", line) if inside else None
+        if printed:
+            expected.append(printed[1])
+    assert any(program)
+    output = run_python("\n".join(program), folder).splitlines()
+    remaining = iter(output)
+    for line in expected:
+        assert line in remaining, f"{line!r} is not what the examples printed next:\n" + "\n".join(output)
+
+
+def test_the_mistake_in_python_md_reads_as_shown(folder: Path) -> None:
+    page = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
+    shown = re.findall(r"^```text\n(.*?)^```", page, flags=re.DOTALL | re.MULTILINE)[-1]
+    printed = run_python(
+        "import vsezoo\ntry:\n    vsezoo.load('runs/smal')\nexcept vsezoo.VsezooError as error:\n    print(error)",
+        folder,
+    )
+    assert printed == shown
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_page)
+def test_links_lead_somewhere(page: Path) -> None:
+    text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+    for target in re.findall(r"\]\(([^)]+)\)", text):
+        if "://" in target:
+            continue
+        path, _, anchor = target.partition("#")
+        linked = page.parent / path if path else page
+        assert linked.exists(), target
+        if anchor:
+            headings = re.findall(r"^#+ (.+)$", linked.read_text(encoding="utf-8"), flags=re.MULTILINE)
+            anchors = {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+            assert anchor in anchors, target
+
+
+def test_scripts_that_are_named_exist() -> None:
+    for page in PAGES:
+        for script in re.findall(r"python ((?:benchmarks|docs)/\w+\.py)", page.read_text(encoding="utf-8")):
+            assert (ROOT / script).is_file(), f"{name_page(page)}: {script}"
+
+
+def test_the_two_commands_of_the_readme() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
+    assert "python -m pip install . && vsezoo train vsepp" in text
+    assert "python -m pip install '.[test]' && pytest" in text
+
+
+def test_the_readme_lists_every_model() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    listed = set(re.findall(r"^\| `([\w+-]+)`", text, flags=re.MULTILINE))
+    own = {entry.load().name for entry in registry.entries("models") if entry.distribution == "vsezoo"}
+    assert listed == own
