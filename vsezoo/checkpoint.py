@@ -224,12 +224,15 @@ def _require_parts(folder: Path, recipe: Recipe, plugins: Mapping[str, Any]) -> 
             registry.find(GROUPS[kind], getattr(recipe, kind).name)
         except UnknownNameError as error:
             origin = plugins.get(kind)
-            written_with = f"{origin.get('distribution')} {origin.get('version')}" if isinstance(origin, dict) else ""
+            stated = (origin.get("distribution"), origin.get("version")) if isinstance(origin, dict) else ()
             # The folder may come from a stranger: nothing but the name of a distribution becomes part of a command.
-            match = re.fullmatch(r"([A-Za-z0-9][A-Za-z0-9._-]*) [A-Za-z0-9.+!-]+", written_with)
+            match = re.fullmatch(
+                r"([A-Za-z0-9][A-Za-z0-9._-]*) [A-Za-z0-9.+!-]+",
+                " ".join(text for text in stated if isinstance(text, str)),
+            )
             remedy = error.remedy
             if match and match[1] not in {installed.name for installed in registry.distributions()}:
-                remedy = f"It was written with the distribution {written_with}: pip install {match[1]}"
+                remedy = f"It was written with the distribution {match[0]}: pip install {match[1]}"
             raise CheckpointError(
                 f"needs a part that is not there. {error.problem}", file=folder / CONFIG, remedy=remedy
             ) from error

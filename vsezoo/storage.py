@@ -87,9 +87,10 @@ def verify_files(folder: Path, digests: Mapping[str, Mapping[str, Any]]) -> None
     Raises:
         CheckpointError: for a file that is absent or differs.
     """
+    held = {file.name for file in folder.iterdir() if file.is_file()}
     for name, expected in digests.items():
         file = folder / name
-        if Path(name).name != name or not file.is_file():
+        if name not in held:  # so that no name leads out of the folder
             raise CheckpointError("is absent, though the folder's list of files names it.", file=file, remedy=RESTORE)
         size = file.stat().st_size
         if size != expected["size"]:
