@@ -1,0 +1,236 @@
+"""Folders that are written whole or not at all, whatever stops the writing."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from vsezoo.errors import CheckpointError, StorageError
+from vsezoo.storage import digest_files, find_folder, remove_leftovers, replace_folder, verify_files
+
+
+def write_folder(target: Path, text: str) -> None:
+    with replace_folder(target) as folder:
+        (folder / "a.txt").write_text(text)
+
+
+def write_and_fail(target: Path, error: BaseException) -> None:
+    with replace_folder(target) as folder:
+        (folder / "a.txt").write_text("two")
+        raise error
+
+
+def list_names(folder: Path) -> list[str]:
+    return sorted(item.name for item in folder.iterdir())
+
+
+def test_a_folder_is_made_with_its_parents_and_replaced(tmp_path: Path) -> None:
+    target = tmp_path / "runs" / "x" / "best"
+    write_folder(target, "one")
+    (target / "b.txt").write_text("left behind")
+    write_folder(target, "two")
+    assert list_names(target) == ["a.txt"]
+    assert (target / "a.txt").read_text() == "two"
+    assert list_names(target.parent) == ["best"]
+
+
+def test_nothing_is_seen_of_a_folder_before_it_is_whole(tmp_path: Path) -> None:
+    with replace_folder(tmp_path / "best") as folder:
+        (folder / "a.txt").write_text("x")
+        assert not (tmp_path / "best").exists()
+    assert (tmp_path / "best").is_dir()
+
+
+@pytest.mark.parametrize("error", [ValueError("no"), KeyboardInterrupt()])
+def test_an_error_inside_leaves_what_was_there(tmp_path: Path, error: BaseException) -> None:
+    write_folder(tmp_path / "best", "one")
+    with pytest.raises(type(error)):
+        write_and_fail(tmp_path / "best", error)
+    assert list_names(tmp_path) == ["best"]
+    assert (tmp_path / "best" / "a.txt").read_text() == "one"
+
+
+def test_an_operating_system_error_becomes_one_clear_error(tmp_path: Path) -> None:
+    write_folder(tmp_path / "best", "one")
+    with pytest.raises(StorageError, match="cannot be written: No space left on device") as caught:
+        write_and_fail(tmp_path / "best", OSError(28, "No space left on device"))
+    assert caught.value.file == str(tmp_path / "best")
+    assert "Free space" in caught.value.remedy
+    assert (tmp_path / "best" / "a.txt").read_text() == "one"
+
+
+def test_a_place_below_a_file_is_one_clear_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StorageError, match="cannot be written"):
+        write_folder(tmp_path / "file" / "best", "one")
+
+
+def test_permissions_are_those_of_the_user(tmp_path: Path) -> None:
+    """Not those of a temporary folder, which others cannot read."""
+    before = os.umask(0o027)
+    try:
+        write_folder(tmp_path / "best", "one")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "best").stat().st_mode & 0o777 == 0o750
+    assert os.umask(before) == before
+
+
+def test_the_folder_before_is_found_when_the_new_one_did_not_arrive(tmp_path: Path) -> None:
+    target, previous = tmp_path / "best", tmp_path / "best.previous"
+    assert find_folder(target) == target
+    write_folder(previous, "one")
+    assert find_folder(target) == previous
+    write_folder(target, "two")
+    assert find_folder(target) == target
+    assert list_names(tmp_path) == ["best"]
+
+
+@pytest.mark.parametrize("name", [".", "..", "/"])
+def test_a_place_without_a_name_is_found(name: str) -> None:
+    assert find_folder(Path(name)) == Path(name)
+
+
+def test_leftovers_are_removed_and_nothing_else(tmp_path: Path) -> None:
+    for name in (".best.abc.tmp", ".last.def.tmp", "best", ".hidden", "x.tmp"):
+        write_folder(tmp_path / name, name)
+    remove_leftovers(tmp_path)
+    assert list_names(tmp_path) == [".hidden", "best", "x.tmp"]
+
+
+def test_digests_are_size_and_sha256(tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "a").write_bytes(b"abc")
+    assert digest_files(tmp_path) == {"a": {"size": 3, "sha256": hashlib.sha256(b"abc").hexdigest()}}
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(b"abd", "was altered"), (b"abcd", "has 4 bytes instead of 3"), (b"", "has 0 bytes"), (None, "is absent")],
+)
+def test_a_file_that_differs_is_named(tmp_path: Path, content: bytes | None, message: str) -> None:
+    file = tmp_path / "a"
+    file.write_bytes(b"abc")
+    digests = digest_files(tmp_path)
+    verify_files(tmp_path, digests)
+    file.unlink() if content is None else file.write_bytes(content)
+    with pytest.raises(CheckpointError, match=message) as caught:
+        verify_files(tmp_path, digests)
+    assert caught.value.file == str(file)
+    assert caught.value.remedy
+
+
+@pytest.mark.parametrize("name", ["../a", "..", ".", "", "sub/a", "/etc/hostname", "a\0b", "x" * 300], ids=ascii)
+def test_a_name_that_leaves_the_folder_is_not_followed(tmp_path: Path, name: str) -> None:
+    """Each of the first ones exists with the digest given."""
+    (tmp_path / "a").write_bytes(b"abc")
+    (tmp_path / "folder" / "sub").mkdir(parents=True)
+    (tmp_path / "folder" / "sub" / "a").write_bytes(b"abc")
+    digest: dict[str, Any] = digest_files(tmp_path)["a"]
+    with pytest.raises(CheckpointError, match="is absent"):
+        verify_files(tmp_path / "folder", {name: digest})
+
+
+PRELUDE = """
+import itertools, os, random, resource, signal, sys, time
+from pathlib import Path
+import torch
+torch.set_num_threads(1)
+from tiny_model import TinyPairs, make_model
+from vsezoo import load
+from vsezoo.checkpoint import save_checkpoint
+from vsezoo.errors import StorageError
+from vsezoo.storage import remove_leftovers
+
+target, model, data = Path(sys.argv[1]) / "best", make_model(), TinyPairs()
+
+def save(value):
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.fill_(value)
+    save_checkpoint(target, model, data, {"value": value})
+
+def read():
+    (value,) = {number for tensor in load(target).state_dict().values() for number in tensor.flatten().tolist()}
+    return value
+"""
+
+FULL_DISK = """
+save(1)
+failures = 0
+for limit in itertools.count(0, 150):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+    try:
+        save(2)
+        break
+    except StorageError as error:
+        assert "cannot be written" in str(error) and "still there" in error.remedy, error
+        failures += 1
+    assert [path.name for path in target.parent.iterdir()] == ["best"], list(target.parent.iterdir())
+    assert read() == 1
+assert read() == 2
+assert failures > 10, failures
+"""
+
+KILLED = """
+def run(value, kill):
+    # Save in a process of its own, and tell whether it came to its end.
+    child = os.fork()
+    if not child:
+        try:
+            kill()
+            save(value)
+        finally:
+            os._exit(0)
+    return os.waitpid(child, 0)[1] == 0
+
+def kill_at(number):
+    # Before the operation of this number on the folder: opening, making, renaming, removing, listing.
+    seen = itertools.count()
+    def watch(event, arguments):
+        if arguments and str(arguments[0]).startswith(str(target.parent)) and next(seen) == number:
+            os.kill(os.getpid(), signal.SIGKILL)
+    sys.addaudithook(watch)
+
+for start in ("whole", "previous only"):
+    for number in itertools.count():
+        save(2 * number)
+        if start == "previous only":
+            target.rename(f"{target}.previous")
+        done = run(2 * number + 1, lambda: kill_at(number))
+        assert read() in ([2 * number + 1] if done else [2 * number, 2 * number + 1]), (start, number, read())
+        if done:
+            break
+    assert number > 20, number
+
+random.seed(5)
+for number in range(15):
+    child = os.fork()
+    if not child:
+        for value in itertools.count():
+            save(value)
+    time.sleep(random.uniform(0.01, 0.15))
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    read()
+
+remove_leftovers(target.parent)
+save(7)
+assert read() == 7
+assert [path.name for path in target.parent.iterdir()] == ["best"], list(target.parent.iterdir())
+"""
+
+
+@pytest.mark.parametrize("program", [FULL_DISK, KILLED], ids=["full disk", "killed"])
+def test_a_checkpoint_survives(tmp_path: Path, program: str) -> None:
+    """A save that fails or is killed at any point leaves a checkpoint that loads: the one before or the new one."""
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-W", "error", "-c", PRELUDE + program, str(tmp_path)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
