@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from vsezoo.errors import VsezooError
 from vsezoo.interfaces import Batch, PairDataset, Tokens
 
 
@@ -34,7 +35,7 @@ class TokenTable:
         return Tokens.pad([self.caption(index) for index in indices])
 
 
-class PairBatches(Dataset[Batch]):
+class PairBatches(Dataset[Batch | VsezooError]):
     """Batches of pairs, each a list of captions with their images.
 
     Args:
@@ -57,20 +58,28 @@ class PairBatches(Dataset[Batch]):
         """Return the number of batches."""
         return len(self.batches)
 
-    def __getitem__(self, index: int) -> Batch:
-        """Read one batch."""
+    def __getitem__(self, index: int) -> Batch | VsezooError:
+        """Read one batch, or return what is wrong with it: a loader would wrap an error that a worker raises."""
         captions = self.batches[index]
         images = self.data.image_of[captions]
+        try:
+            features = self.transform(self.data.images(images))
+        except VsezooError as error:
+            return error
         return Batch(
-            images=self.transform(self.data.images(images)),
+            images=features,
             tokens=self.tokens.pad(captions),
             image_index=torch.from_numpy(images),
             caption_index=torch.from_numpy(captions),
         )
 
-    def load(self, workers: int) -> DataLoader[Batch]:
-        """Return a loader that reads the batches in order, ahead of time where there are worker processes."""
-        return DataLoader(
+    def load(self, workers: int) -> Iterator[Batch]:
+        """Read the batches in order, ahead of time where there are worker processes.
+
+        Raises:
+            DataError: for images that cannot be read.
+        """
+        loader = DataLoader(
             self,
             batch_size=None,
             num_workers=workers,
@@ -78,6 +87,10 @@ class PairBatches(Dataset[Batch]):
             # A generator of its own: making the iterator draws a number, which must not shift the training's.
             generator=torch.Generator(),
         )
+        for batch in loader:
+            if isinstance(batch, VsezooError):
+                raise batch
+            yield batch
 
 
 def order_batches(captions: int, batch_size: int, seed: int, epoch: int) -> list[np.ndarray]:

@@ -14,17 +14,18 @@ CURE = (
 
 
 class CollapseMonitor:
-    """Tells when the loss sits at the value that it has for equal embeddings.
+    """Tells when the loss sits at the value that it has for equal embeddings, once in a training.
 
     Args:
+        in_a_row: how many of the last records were there already, where a training goes on.
         patience: how many records in a row must be there.
         tolerance: how near, as a share of that value.
     """
 
-    def __init__(self, patience: int = PATIENCE, tolerance: float = TOLERANCE) -> None:
+    def __init__(self, in_a_row: int = 0, *, patience: int = PATIENCE, tolerance: float = TOLERANCE) -> None:
+        self.in_a_row = in_a_row
         self.patience = patience
         self.tolerance = tolerance
-        self._in_a_row = 0
 
     def update(self, loss: float, plateau: float) -> bool:
         """Take note of a loss; return True once, when the patience is used up.
@@ -33,6 +34,8 @@ class CollapseMonitor:
             loss: of a batch.
             plateau: what the loss of that batch is when all scores are equal.
         """
+        if self.in_a_row == self.patience:  # told already
+            return False
         near = plateau > 0 and abs(loss - plateau) <= self.tolerance * plateau
-        self._in_a_row = self._in_a_row + 1 if near else 0
-        return self._in_a_row == self.patience
+        self.in_a_row = self.in_a_row + 1 if near else 0
+        return self.in_a_row == self.patience

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -98,7 +99,7 @@ class Loop:
         self.optimizer = torch.optim.Adam(self.parameters, self.settings.learning_rate, fused=True)
         self.modules = {"model": model, "loss": loss}
         self._encode = runtime.distribute(model)
-        self._monitor = CollapseMonitor()
+        self._monitor = CollapseMonitor(place.records_on_plateau)
         self._stopped = False
 
     def start(self) -> None:
@@ -111,6 +112,8 @@ class Loop:
                 self._validate(choose=True)
                 self.place.epoch, self.place.batch = self.place.epoch + 1, 0
                 self.save()
+                if self.runtime.any(self._stopped):
+                    raise self._interruption()
 
     def warn(self, text: str) -> None:
         """Tell the observers what the user should know; an empty text is nothing."""
@@ -121,8 +124,7 @@ class Loop:
         """Save the state, in the process that leads."""
         if self.runtime.leads and self.log:
             tensors = collect_tensors(self.modules, self.optimizer)
-            run = {**self.run, "log_size": self.log.size}
-            save_state(self.output, self.place, tensors, run, self.model.tokenizer.to_files())
+            save_state(self.output, self.place, tensors, {**self.run, "log_size": self.log.size})
 
     def step(self, batch: Batch) -> tuple[LossOutput, Tensor, float]:
         """Make one optimiser step.
@@ -167,22 +169,21 @@ class Loop:
             output, norm, plateau = self.step(batch)
             place.batch += 1
             place.step += 1
+            last = place.batch == len(order)
+            validates = not last and settings.val_step > 0 and place.step % settings.val_step == 0
+            saves = validates or (not last and self.save_step > 0 and place.step % self.save_step == 0)
+            stops = self.runtime.any(self._stopped)
+            if self._records(place.step) or saves or stops or last:
+                self._require_finite(output.total, norm)
             if self._records(place.step):
                 self._record(output, norm, plateau, rate)
             self._tell(lambda observer: observer.step(place))
-            last = place.batch == len(order)
-            if settings.val_step and place.step % settings.val_step == 0 and not last:
+            if validates:
                 self._validate(choose=settings.select_mid_epoch)
+            if saves or stops:
                 self.save()
-            elif self.save_step and place.step % self.save_step == 0 and not last:
-                self.save()
-            if self.runtime.any(self._stopped):
-                self.save()
-                raise InterruptedTrainingError(
-                    f"Stopped after step {place.step}; the state is saved.",
-                    file=self.output,
-                    remedy=f"Go on with: vsezoo train {self.model.recipe.name} --output {self.output} --resume",
-                )
+            if stops:
+                raise self._interruption()
 
     def _validate(self, *, choose: bool) -> None:
         if self.runtime.leads:
@@ -207,18 +208,24 @@ class Loop:
         }
         save_checkpoint(self.output / BEST, model, self.train.data, trained, evaluation.to_json())
 
+    def _require_finite(self, loss: Tensor, norm: Tensor) -> None:
+        """Raise a TrainingError before anything is saved of a model that is lost."""
+        for name, figure in (("loss", loss.item()), ("norm of the gradient", norm.item())):
+            if not math.isfinite(figure):
+                raise TrainingError(
+                    f"the {name} is {figure} at step {self.place.step}; the state saved before is still there.",
+                    file=self.output,
+                    remedy="Train anew with a lower learning rate and another --output, or check the data for NaN.",
+                )
+
     def _record(self, output: LossOutput, norm: Tensor, plateau: float, rate: float) -> None:
         loss, place = output.total.item(), self.place
-        if not math.isfinite(loss):
-            raise TrainingError(
-                f"the loss is {loss} at step {place.step}; the state saved before is still there.",
-                file=self.output,
-                remedy="Lower the learning rate, or check the data for NaN.",
-            )
         parts = {name: part.item() for name, part in output.parts.items()}
         record = StepRecord(place.step, place.epoch + 1, loss, rate, norm.item(), parts)
         self._tell(lambda observer: observer.record(record))
-        if self._monitor.update(loss, plateau):
+        collapsed = self._monitor.update(loss, plateau)
+        place.records_on_plateau = self._monitor.in_a_row
+        if collapsed:
             self.warn(CURE.format(steps=self._monitor.patience * RECORD_STEPS, plateau=plateau))
 
     def _order(self, epoch: int) -> list[np.ndarray]:
@@ -227,6 +234,14 @@ class Loop:
 
     def _records(self, step: int) -> bool:
         return step % RECORD_STEPS == 0
+
+    def _interruption(self) -> InterruptedTrainingError:
+        command = ["vsezoo", "train", self.model.recipe.name, "--output", str(self.output), "--resume"]
+        return InterruptedTrainingError(
+            f"Stopped after step {self.place.step}; the state is saved.",
+            file=self.output,
+            remedy=f"Go on with: {shlex.join(command)}",
+        )
 
     def _tell(self, message: Callable[[Observer], None]) -> None:
         for observer in self.observers:

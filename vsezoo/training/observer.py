@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-from torch.utils.tensorboard import SummaryWriter
-
+from vsezoo.errors import StorageError
 from vsezoo.evaluation.report import Evaluation
 from vsezoo.recipe import Recipe
+from vsezoo.training.board import Board
 from vsezoo.training.state import Place
 
 LOG, TENSORBOARD = "log.jsonl", "tensorboard"
@@ -61,21 +62,23 @@ class RunLog(Observer):
         output: the run's folder.
         size: bytes of the log to keep: what was written after the state that a run resumes from is cut off.
         step: the step of that state; TensorBoard hides what it has of later ones.
+
+    Raises:
+        StorageError: when a file cannot be written, here and in the methods.
     """
 
     def __init__(self, output: Path, size: int = 0, step: int = 0) -> None:
-        output.mkdir(parents=True, exist_ok=True)
-        path = output / LOG
-        path.touch()
-        self._file: IO[bytes] = path.open("r+b")
-        self._file.truncate(size)
-        self._file.seek(size)
-        self._board = SummaryWriter(str(output / TENSORBOARD), purge_step=step or None)
+        self._path = output / LOG
+        with self._writes():
+            output.mkdir(parents=True, exist_ok=True)
+            self._file: IO[bytes] = self._path.open("ab")
+            self._file.truncate(min(size, self._path.stat().st_size))
+            self._board = Board(output / TENSORBOARD, step)
 
     @property
     def size(self) -> int:
         """Bytes in the log, all of them handed to the operating system."""
-        return self._file.tell()
+        return self._path.stat().st_size
 
     def begin(self, recipe: Recipe, steps_per_epoch: int, place: Place) -> None:
         """Log the recipe at the beginning of a run."""
@@ -86,14 +89,15 @@ class RunLog(Observer):
         """Log a step."""
         figures = {"loss": record.loss, "learning_rate": record.learning_rate, "grad_norm": record.grad_norm}
         self._write("step", {"step": record.step, "epoch": record.epoch, **figures, "parts": dict(record.parts)})
-        for name, value in {**figures, **{f"loss/{part}": value for part, value in record.parts.items()}}.items():
-            self._board.add_scalar(f"train/{name}", value, record.step)
+        figures |= {f"loss/{part}": value for part, value in record.parts.items()}
+        self._plot("train", figures, record.step)
 
     def validation(self, place: Place, evaluation: Evaluation, score: float, best: bool) -> None:
         """Log an evaluation of the dev split."""
         value = evaluation.to_json()
-        self._write("validation", {"step": place.step, "epoch": place.epoch, "score": score, "best": best, **value})
-        self._board_scores("dev", value, place.step)
+        self._write("validation", {"step": place.step, "epoch": place.epoch + 1, "score": score, "best": best, **value})
+        recalls = {f"{way}/{name}": figure for way in ("i2t", "t2i") for name, figure in value[way].items()}
+        self._plot("dev", {"rsum": value["rsum"], **recalls}, place.step)
 
     def warning(self, text: str) -> None:
         """Log a warning."""
@@ -105,15 +109,26 @@ class RunLog(Observer):
 
     def close(self) -> None:
         """Close the files."""
-        self._file.close()
+        with suppress(OSError):  # what could not be written has been told already
+            self._file.close()
         self._board.close()
 
-    def _board_scores(self, split: str, value: Mapping[str, Any], step: int) -> None:
-        self._board.add_scalar(f"{split}/rsum", value["rsum"], step)
-        for direction in ("i2t", "t2i"):
-            for name, figure in value[direction].items():
-                self._board.add_scalar(f"{split}/{direction}/{name}", figure, step)
-
     def _write(self, event: str, value: Mapping[str, Any]) -> None:
-        self._file.write(json.dumps({"event": event, **value}).encode() + b"\n")
-        self._file.flush()
+        with self._writes():
+            self._file.write(json.dumps({"event": event, **value}).encode() + b"\n")
+            self._file.flush()
+
+    def _plot(self, group: str, scalars: Mapping[str, float], step: int) -> None:
+        with self._writes():
+            self._board.write(step, {f"{group}/{name}": value for name, value in scalars.items()})
+
+    @contextmanager
+    def _writes(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise StorageError(
+                f"cannot be written: {error.strerror}.",
+                file=error.filename or self._path,
+                remedy="Free space on the disk, or mend what is wrong, and go on with --resume.",
+            ) from error

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 from contextlib import AbstractContextManager
+from typing import Any
 
 import torch
 from torch import Tensor, distributed, nn
-from torch.distributed.nn.functional import all_gather
 from torch.nn.parallel import DistributedDataParallel
 
 from vsezoo.errors import UsageError
@@ -31,6 +31,11 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
+def process_rank() -> int:
+    """Return which of the processes of torch's launcher this one is; 0 without a launcher."""
+    return int(os.environ.get("RANK", 0))
+
+
 class Runtime:
     """The device, precision and processes of a training.
 
@@ -42,7 +47,7 @@ class Runtime:
     """
 
     def __init__(self, device: str = "auto", precision: str = "fp32") -> None:
-        self.rank, self.ranks = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+        self.rank, self.ranks = process_rank(), int(os.environ.get("WORLD_SIZE", 1))
         self.device = choose_device(device)
         self.precision = precision
         if self.ranks > 1:
@@ -73,7 +78,8 @@ class Runtime:
         """
         if self.ranks == 1:
             return rows
-        return torch.cat(all_gather(rows))  # type: ignore[no-untyped-call]
+        gathered: Tensor = _Gather.apply(rows)
+        return gathered
 
     def any(self, flag: bool) -> bool:
         """Tell whether the flag is set in any process."""
@@ -87,3 +93,26 @@ class Runtime:
         """Wait until all processes have come here."""
         if self.ranks > 1:
             distributed.barrier()
+
+    def close(self) -> None:
+        """Part from the other processes."""
+        if self.ranks > 1:
+            distributed.destroy_process_group()
+
+
+class _Gather(torch.autograd.Function):
+    """All rows of all processes; torch's own form of it, in `torch.distributed.nn`, is deprecated."""
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor) -> Tensor:
+        ctx.count = len(rows)
+        parts = [torch.empty_like(rows) for _ in range(distributed.get_world_size())]
+        distributed.all_gather(parts, rows.contiguous())
+        return torch.cat(parts)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        total = gradients[0].contiguous().clone()  # autograd may use what it was given once more
+        distributed.all_reduce(total)
+        start = distributed.get_rank() * ctx.count
+        return total[start : start + ctx.count]

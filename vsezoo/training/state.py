@@ -26,6 +26,7 @@ LAST = "last"
 """The folder of a run that holds its state."""
 TENSORS, STATE = "state.safetensors", "state.json"
 STATE_VERSION = 1
+ANEW = "Train anew with another --output."
 
 
 @dataclass
@@ -38,6 +39,7 @@ class Place:
     best_score: float | None = None
     best_epoch: int = 0  # counted from 1; 0: none yet
     best_step: int = 0
+    records_on_plateau: int = 0  # records in a row whose loss was that of equal embeddings
     complete: bool = False  # the final evaluation is done too
 
 
@@ -51,9 +53,7 @@ class State:
     run: Mapping[str, Any]  # the resolved recipe, the data, the size of the log
 
 
-def save_state(
-    output: Path, place: Place, tensors: Mapping[str, Tensor], run: Mapping[str, Any], files: Mapping[str, bytes]
-) -> None:
+def save_state(output: Path, place: Place, tensors: Mapping[str, Tensor], run: Mapping[str, Any]) -> None:
     """Write the state of a run, whole or not at all.
 
     Args:
@@ -61,12 +61,12 @@ def save_state(
         place: where the training stands.
         tensors: what `collect_tensors` gave.
         run: what the run was started with, as JSON values.
-        files: the tokenizer's files.
+
+    Raises:
+        StorageError: when a file cannot be written; the state saved before is then still there.
     """
     with replace_folder(output / LAST) as temporary:
         save_file({**tensors, **_random_tensors()}, temporary / TENSORS)
-        for name, content in files.items():
-            (temporary / name).write_bytes(content)
         state = {
             "state_version": STATE_VERSION,
             "place": asdict(place),
@@ -94,10 +94,13 @@ def read_state(output: Path) -> State:
         raise CheckpointError(
             f"has the state version {value.get('state_version')}; this vsezoo resumes from {STATE_VERSION}.",
             file=folder / STATE,
-            remedy="Resume with the vsezoo that wrote it, or train anew with another --output.",
+            remedy=f"Resume with the vsezoo that wrote it. {ANEW}",
         )
-    verify_files(folder, value["files"])
-    return State(Place(**value["place"]), load_file(folder / TENSORS), value["python_random"], value["run"])
+    try:
+        verify_files(folder, {TENSORS: value["files"][TENSORS]})
+        return State(Place(**value["place"]), load_file(folder / TENSORS), value["python_random"], value["run"])
+    except (KeyError, TypeError) as error:
+        raise CheckpointError(f"is damaged: {error}.", file=folder / STATE, remedy=ANEW) from error
 
 
 def collect_tensors(modules: Mapping[str, torch.nn.Module], optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
@@ -114,16 +117,24 @@ def collect_tensors(modules: Mapping[str, torch.nn.Module], optimizer: torch.opt
 
 
 def restore_tensors(state: State, modules: Mapping[str, torch.nn.Module], optimizer: torch.optim.Optimizer) -> None:
-    """Put back what `collect_tensors` took, and the random generators."""
+    """Put back what `collect_tensors` took, and the random generators.
+
+    Raises:
+        CheckpointError: for tensors that are not those of these modules.
+    """
     slots: dict[int, dict[str, Tensor]] = {}
     for name, tensor in state.tensors.items():
         if name.startswith("optimizer."):
             _, index, slot = name.split(".", 2)
             slots.setdefault(int(index), {})[slot] = tensor
-    optimizer.load_state_dict({"state": slots, "param_groups": optimizer.state_dict()["param_groups"]})
-    for prefix, module in modules.items():
-        start = f"{prefix}."
-        module.load_state_dict({n.removeprefix(start): t for n, t in state.tensors.items() if n.startswith(start)})
+    try:
+        optimizer.load_state_dict({"state": slots, "param_groups": optimizer.state_dict()["param_groups"]})
+        for prefix, module in modules.items():
+            start = f"{prefix}."
+            module.load_state_dict({n.removeprefix(start): t for n, t in state.tensors.items() if n.startswith(start)})
+    except (RuntimeError, ValueError) as error:
+        reason = str(error).splitlines()[-1].strip()
+        raise CheckpointError(f"the state is that of another model: {reason}", remedy=ANEW) from error
     _restore_random(state)
 
 

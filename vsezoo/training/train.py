@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from vsezoo.checkpoint import BEST, CONFIG, METRICS, load, read_json
 from vsezoo.data.batches import TokenTable
 from vsezoo.data.lookup import find_source, open_data
 from vsezoo.errors import CheckpointError, DataError, UsageError
+from vsezoo.evaluation.metrics import CRITERIA, require_name
 from vsezoo.evaluation.report import Evaluation
 from vsezoo.interfaces import PairDataset, Tokenizer
 from vsezoo.model import accepted_kinds, build_loss, build_model, resolve_recipe, text_encoder_class
@@ -83,6 +85,9 @@ def train(
     else:
         recipe = _resume_recipe(folder, state, name, settings)
         data, data_root, full_dev = _resume_data(folder, state, data, data_root, full_dev)
+        if state.place.complete:
+            return Training(folder / BEST, read_evaluation(folder / BEST))
+    require_name("selection criterion", recipe.training.criterion, CRITERIA)
     root = None if data_root is None else Path(data_root).resolve()
     runtime = Runtime(device, recipe.training.precision)
     seed_all(recipe.training.seed)
@@ -99,25 +104,36 @@ def train(
     if state is None:
         joint.image_encoder.fit(train_data)
     joint.to(runtime.device)
+    loss = build_loss(recipe).to(runtime.device)
     run = {
         "recipe": recipe.to_json(),
         "data": data,
         "data_root": None if root is None else str(root),
         "full_dev": full_dev,
+        "captions_sha256": _digest_captions(train_split, tokenizer),
     }
+    if state is not None and run["captions_sha256"] != state.run["captions_sha256"]:
+        raise UsageError(
+            f"the captions of {data!r} are not those that the run was started with.",
+            file=folder,
+            remedy="Put them back as they were, or train anew with another --output.",
+        )
     place = Place() if state is None else state.place
     runtime.wait()  # every process has looked at the folder before one writes into it
     with ExitStack() as stack:
+        stack.callback(runtime.close)
         log = None
         if runtime.leads:
             log = stack.enter_context(_open_log(folder, state))
-        loss = build_loss(recipe).to(runtime.device)
         loop = Loop(
             joint, loss, train_split, dev_split, runtime, folder, run, place, log, observers, workers, save_step
         )
-        if state is not None:
+        if state is None:
+            loop.save()  # of a run that is killed from here on, the state is there
+        else:
             restore_tensors(state, loop.modules, loop.optimizer)
-        loop.warn(absence)
+        if place.step == 0:
+            loop.warn(absence)
         loop.start()
         evaluation = None
         if runtime.leads:
@@ -130,7 +146,7 @@ def train(
 
 def default_output(model: str, data: str | None) -> Path:
     """Return the folder of a run for which none is named."""
-    return Path("runs") / f"{model}-{Path(data or DEFAULT_DATA).name}"
+    return Path("runs") / f"{model}-{Path(data or DEFAULT_DATA).absolute().name}"
 
 
 def plan_recipe(model: str, data: str, settings: Mapping[str, Any], *, overrides: bool = True) -> Recipe:
@@ -149,22 +165,20 @@ def read_evaluation(folder: Path) -> Evaluation:
 
 def _find_run(folder: Path, resume: bool) -> State | None:
     """Return the state to resume from; refuse to write over a run without being told to."""
-    remove_leftovers(folder)
-    if has_state(folder):
-        if resume:
-            return read_state(folder)
-    elif resume and not (folder / BEST / CONFIG).exists():
-        return None  # killed before it saved anything: the beginning is where to go on
     held = [name for name in (LAST, BEST, LOG, CONFIG) if find_folder(folder / name).exists()]
-    if not resume and held:
+    if held and not resume:
         raise UsageError(
             f"already holds a run ({', '.join(held)}).",
             file=folder,
             remedy="Go on with it by --resume, choose another --output, or remove the folder.",
         )
     if resume:
-        raise CheckpointError(f"holds {BEST}/ but no {LAST}/, so there is nothing to resume from.", file=folder)
-    return None
+        remove_leftovers(folder)
+        if has_state(folder):
+            return read_state(folder)
+        if BEST in held:
+            raise CheckpointError(f"holds {BEST}/ but no {LAST}/, so there is nothing to resume from.", file=folder)
+    return None  # a new run, or one that was killed before it saved anything
 
 
 def _resume_recipe(folder: Path, state: State, model: str, settings: Mapping[str, Any]) -> Recipe:
@@ -172,10 +186,12 @@ def _resume_recipe(folder: Path, state: State, model: str, settings: Mapping[str
     if stored.name != model:
         raise UsageError(f"holds a run of {stored.name!r}, not of {model!r}.", file=folder)
     recipe = stored.replace(settings)
-    state.place.complete = state.place.complete and recipe == stored
-    same = recipe.replace({"training.num_epochs": stored.training.num_epochs})
-    if same != stored:
-        changed = [name for name in settings if stored.replace({name: settings[name]}) != stored]
+    changed = [
+        name
+        for name, value in settings.items()
+        if name != "training.num_epochs" and stored.replace({name: value}) != stored
+    ]
+    if changed:
         raise UsageError(
             f"the run was started with other values of {', '.join(changed)}.",
             file=folder,
@@ -183,6 +199,7 @@ def _resume_recipe(folder: Path, state: State, model: str, settings: Mapping[str
         )
     if recipe.training.num_epochs < state.place.epoch:
         raise UsageError(f"the run has already done {state.place.epoch} epochs.", file=folder)
+    state.place.complete = state.place.complete and recipe == stored
     return recipe
 
 
@@ -191,6 +208,8 @@ def _resume_data(
 ) -> tuple[str, str | Path | None, bool]:
     if data is not None and data != state.run["data"]:
         raise UsageError(f"the run was started on {state.run['data']!r}, not on {data!r}.", file=folder)
+    if full_dev and not state.run["full_dev"]:
+        raise UsageError("the run was started without --full-dev.", file=folder)
     return state.run["data"], root if root is not None else state.run["data_root"], state.run["full_dev"]
 
 
@@ -206,6 +225,14 @@ def _tokenize(
     splits = ((train_data, train_words), (dev_data, dev_words[: len(dev_data.captions)]))
     first, second = (Split(split, TokenTable(tokenizer.encode_split(words))) for split, words in splits)
     return first, second
+
+
+def _digest_captions(split: Split, tokenizer: Tokenizer) -> str:
+    """Return the digest of what the captions have become: ids, and what the ids mean."""
+    digest = hashlib.sha256(split.tokens.ids.tobytes() + split.tokens.ends.tobytes())
+    for content in tokenizer.to_files().values():
+        digest.update(content)
+    return digest.hexdigest()
 
 
 @contextmanager
@@ -227,8 +254,6 @@ def _open_test(data: str, kinds: Sequence[str], root: Path | None) -> tuple[Pair
 
 def _finish(loop: Loop, folder: Path, test: PairDataset | None) -> Evaluation:
     """Evaluate the best checkpoint on the test split, and store the figures in it."""
-    if loop.place.complete:
-        return read_evaluation(folder / BEST)
     best = load(folder / BEST, loop.runtime.device)
     split = loop.dev if test is None else Split(test, TokenTable(best.tokenizer.encode(test.captions)))
     loop.save_best(best, evaluate_split(best, split))

@@ -1,0 +1,349 @@
+"""A run that is stopped at any moment and resumed ends with the same bits as one that was not."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tiny
+import torch
+from torch import Tensor
+
+import vsezoo
+from vsezoo import registry
+from vsezoo.encoders.gru import GRUTextEncoder
+from vsezoo.errors import CheckpointError, UsageError, VsezooError
+from vsezoo.evaluation.report import Evaluation
+from vsezoo.interfaces import Tokens
+from vsezoo.training.loop import InterruptedTrainingError
+from vsezoo.training.observer import Observer
+from vsezoo.training.state import Place, read_state
+
+SETTINGS = {
+    "text_encoder": "noisy",
+    **tiny.SETTINGS,
+    "training.val_step": 4,
+    "training.select_mid_epoch": True,
+}
+SAVE_STEP = 3
+
+
+class NoisyEncoder(GRUTextEncoder):
+    """Draws from every generator that a part may draw from."""
+
+    def forward(self, tokens: Tokens) -> Tensor:
+        embeddings = super().forward(tokens)
+        if not self.training:
+            return embeddings
+        scale = 1 + 0.1 * random.random() + 0.1 * float(np.random.rand()) + 0.1 * float(np.random.randn())
+        return torch.nn.functional.dropout(embeddings, 0.2) * scale
+
+
+class Stop(Observer):
+    """Stops its own process by a signal: after a step, or in the n-th validation."""
+
+    def __init__(self, number: int, step: int = 0, validation: int = 0) -> None:
+        self.signal, self.at_step, self.at_validation = number, step, validation
+        self.validations = 0
+
+    def step(self, place: Place) -> None:
+        if place.step == self.at_step:
+            os.kill(os.getpid(), self.signal)
+
+    def validation(self, place: Place, evaluation: Evaluation, score: float, best: bool) -> None:
+        self.validations += 1
+        if self.validations == self.at_validation:
+            os.kill(os.getpid(), self.signal)
+
+
+def train(data: Path, output: Path, *, resume: bool = False, stop: Stop | None = None, **changes: Any) -> Any:
+    """Train in this process."""
+    if "noisy" not in registry.names("text_encoders"):
+        registry.register("text_encoders", "noisy")(NoisyEncoder)
+    options: dict[str, Any] = {"device": "cpu", "save_step": SAVE_STEP} | changes
+    options["settings"] = ({} if resume else SETTINGS) | options.get("settings", {})
+    options["observers"] = [stop] if stop else []
+    return vsezoo.train("vsepp", str(data), output=output, resume=resume, **options)
+
+
+def train_with_limit(data: Path, output: Path, resume: bool, limit: int, count: str) -> None:
+    """Train until the files have been touched so and so many times while saving; then die."""
+    touched = 0
+
+    def counting(original: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any, **options: Any) -> Any:
+            nonlocal touched
+            touched += 1
+            if touched == limit:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return original(*arguments, **options)
+
+        return call
+
+    for owner, name in ((os, "fsync"), (os, "rename"), (shutil, "rmtree")):
+        setattr(owner, name, counting(getattr(owner, name)))
+    train(data, output, resume=resume, settings=SETTINGS)  # which a run killed before its first save wants again
+    if count:
+        Path(count).write_text(str(touched), encoding="utf-8")
+
+
+def train_in_process(data: Path, output: Path, resume: bool, stop: Stop | None, changes: dict[str, Any]) -> None:
+    train(data, output, resume=resume, stop=stop, **changes)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny.write_data(tmp_path_factory.mktemp("resume") / "data")
+
+
+@pytest.fixture(scope="module")
+def whole(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that was never stopped."""
+    output = tmp_path_factory.mktemp("whole") / "run"
+    assert tiny.finish(tiny.start(train_in_process, data, output, False, None, {})) == 0
+    return output
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)  # as in the processes that are compared with this one
+
+
+def assert_same(output: Path, whole: Path) -> None:
+    """The checkpoint and the log are equal, bit for bit."""
+    found, expected = tiny.read_files(output / "best"), tiny.read_files(whole / "best")
+    assert found.keys() == expected.keys()
+    for name in expected:
+        assert found[name] == expected[name], name
+    assert (output / "log.jsonl").read_bytes() == (whole / "log.jsonl").read_bytes()
+    assert [path.name for path in output.iterdir() if path.name.endswith((".tmp", ".previous"))] == []
+
+
+def test_the_run_is_not_trivial(whole: Path) -> None:
+    events = [json.loads(line) for line in (whole / "log.jsonl").read_bytes().splitlines()]
+    validations = [event for event in events if event["event"] == "validation"]
+    assert [event["step"] for event in validations] == [4, 8, 10, 12, 16, 20]
+    assert sum(event["best"] for event in validations) >= 2
+    assert events[0]["event"] == "begin"
+    assert events[-1]["event"] == "end"
+
+
+@pytest.mark.parametrize("step", [1, 5, 10, 13, 20])
+def test_killed_between_steps(data: Path, whole: Path, tmp_path: Path, step: int) -> None:
+    output = tmp_path / "run"
+    assert tiny.finish(tiny.start(train_in_process, data, output, False, Stop(signal.SIGKILL, step), {})) == -9
+    assert tiny.finish(tiny.start(train_in_process, data, output, True, None, {})) == 0
+    assert_same(output, whole)
+
+
+@pytest.mark.parametrize("validation", [1, 3, 6])
+def test_killed_in_a_validation(data: Path, whole: Path, tmp_path: Path, validation: int) -> None:
+    output = tmp_path / "run"
+    stop = Stop(signal.SIGKILL, validation=validation)
+    assert tiny.finish(tiny.start(train_in_process, data, output, False, stop, {})) == -9
+    assert tiny.finish(tiny.start(train_in_process, data, output, True, None, {})) == 0
+    assert_same(output, whole)
+
+
+def test_killed_while_saving(data: Path, whole: Path, tmp_path: Path) -> None:
+    """At each kind of moment: before and after the flushes and the renames, of the first save, of later ones."""
+    counted = tmp_path / "count"
+    assert tiny.finish(tiny.start(train_with_limit, data, tmp_path / "counted", False, 0, str(counted))) == 0
+    touched = int(counted.read_text(encoding="utf-8"))
+    assert touched > 60
+    moments = [*range(1, 8), *sorted(random.Random(4).sample(range(8, touched), 10)), touched]
+    for moment in moments:
+        output = tmp_path / f"run-{moment}"
+        assert tiny.finish(tiny.start(train_with_limit, data, output, False, moment, "")) == -9
+        assert tiny.finish(tiny.start(train_with_limit, data, output, True, 0, "")) == 0
+        assert_same(output, whole)
+
+
+def test_killed_again_and_again(data: Path, whole: Path, tmp_path: Path) -> None:
+    """At random moments of a run that saves after every step, and of the runs that go on from it."""
+    output, moments, kills = tmp_path / "run", random.Random(7), 0
+    changes = {"save_step": 1, "settings": SETTINGS}
+    for _ in range(60):
+        process = tiny.start(train_in_process, data, output, kills > 0, None, changes)
+        process.join(moments.uniform(0.05, 0.3))
+        process.kill()
+        process.join()
+        if process.exitcode == 0:
+            break
+        kills += 1
+        assert process.exitcode == -9
+    assert process.exitcode == 0
+    assert kills > 1
+    assert_same(output, whole)
+
+
+@pytest.mark.parametrize("stop", [{"step": 7}, {"step": 10}, {"step": 20}, {"validation": 2}, {"validation": 6}])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted(data: Path, whole: Path, tmp_path: Path, number: int, stop: dict[str, int]) -> None:
+    output = tmp_path / "a run"
+    handlers = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
+    with pytest.raises(InterruptedTrainingError) as raised:
+        train(data, output, stop=Stop(number, **stop))
+    assert raised.value.exit_code == 130
+    stopped = read_state(output).place.step
+    assert f"Stopped after step {stopped}; the state is saved." in str(raised.value)
+    # In an observer the step is done already, so the next one is the last; after an epoch there is none.
+    assert stopped == stop.get("step", {2: 9, 6: 20}.get(stop.get("validation", 0))) + (stop == {"step": 7})
+    assert f"Go on with: vsezoo train vsepp --output '{output}' --resume" in str(raised.value)
+    assert [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)] == handlers
+    train(data, output, resume=True)
+    assert_same(output, whole)
+
+
+def test_a_second_interrupt_ends_at_once(data: Path, whole: Path, tmp_path: Path) -> None:
+    class Twice(Stop):
+        def step(self, place: Place) -> None:
+            super().step(place)
+            super().step(place)
+
+    with pytest.raises(KeyboardInterrupt):
+        train(data, tmp_path / "run", stop=Twice(signal.SIGINT, 5))
+    assert read_state(tmp_path / "run").place.step == 4  # nothing was saved after the validation of step 4
+    train(data, tmp_path / "run", resume=True)
+    assert_same(tmp_path / "run", whole)
+
+
+def test_workers_change_nothing(data: Path, whole: Path, tmp_path: Path) -> None:
+    with pytest.raises(InterruptedTrainingError):
+        train(data, tmp_path / "run", stop=Stop(signal.SIGINT, 7), workers=1)
+    train(data, tmp_path / "run", resume=True, workers=1)
+    assert_same(tmp_path / "run", whole)
+
+
+def test_killed_before_anything_was_saved(data: Path, whole: Path, tmp_path: Path) -> None:
+    output = tmp_path / "run"
+    output.mkdir()
+    (output / "log.jsonl").write_text("the log of a run that came to nothing\n", encoding="utf-8")
+    with pytest.raises(UsageError, match="already holds a run"):
+        train(data, output)
+    train(data, output, resume=True, settings=SETTINGS)
+    assert_same(output, whole)
+
+
+def test_resume_where_there_was_no_run(data: Path, whole: Path, tmp_path: Path) -> None:
+    train(data, tmp_path / "run", resume=True, settings=SETTINGS)
+    assert_same(tmp_path / "run", whole)
+
+
+@pytest.fixture
+def finished(whole: Path, tmp_path: Path) -> Path:
+    """A copy of the run that was never stopped."""
+    output = tmp_path / "finished"
+    shutil.copytree(whole, output)
+    return output
+
+
+def test_a_finished_run_gives_its_figures_at_once(finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = tiny.read_files(finished)
+    monkeypatch.setattr("vsezoo.training.train.open_data", None)  # no data are needed any more
+    started = time.time()
+    result = vsezoo.train("vsepp", output=finished, resume=True)
+    assert all(path.stat().st_mtime < started for path in finished.rglob("*"))
+    assert tiny.read_files(finished) == before
+    assert result.checkpoint == finished / "best"
+    assert result.evaluation.to_json() == json.loads(before["best/metrics.json"])
+    assert result.evaluation.split == "test"
+
+
+def test_more_epochs(data: Path, whole: Path, tmp_path: Path) -> None:
+    output = tmp_path / "run"
+    train(data, output, settings={"training.num_epochs": 1})
+    result = train(data, output, resume=True, settings={"training.num_epochs": 2})
+    assert result.evaluation.to_json() == json.loads((whole / "best" / "metrics.json").read_bytes())
+    for name in ("model.safetensors", "metrics.json", "config.json"):
+        assert (output / "best" / name).read_bytes() == (whole / "best" / name).read_bytes()
+    with pytest.raises(UsageError, match="the run has already done 2 epochs"):
+        train(data, output, resume=True, settings={"training.num_epochs": 1})
+
+
+REFUSED: list[tuple[dict[str, Any], str]] = [
+    ({"settings": {"training.learning_rate": 0.5}}, r"other values of training\.learning_rate\.\n.*--num-epochs"),
+    ({"settings": {"loss.margin": 0.1, "training.num_epochs": 9}}, r"other values of loss\.margin\.\n"),
+    ({"settings": {"text_encoder": "gru", "embed_size": 8}}, r"other values of text_encoder, embed_size\.\n"),
+    ({"settings": {"training.seed": 1, "training.batch_size": 32}}, r"other values of training\.seed\.\n"),
+    ({"full_dev": True}, "was started without --full-dev"),
+]
+
+
+@pytest.mark.parametrize(("changes", "message"), REFUSED)
+def test_what_would_be_another_run_is_refused(
+    data: Path, finished: Path, changes: dict[str, Any], message: str
+) -> None:
+    before = tiny.read_files(finished)
+    with pytest.raises(UsageError, match=message) as raised:
+        train(data, finished, resume=True, **changes)
+    assert str(raised.value).startswith(f"{finished}: ")
+    assert tiny.read_files(finished) == before
+
+
+def test_other_data_and_another_model_are_refused(data: Path, finished: Path) -> None:
+    with pytest.raises(UsageError, match=r"was started on '.*data', not on 'shapes'"):
+        train(Path("shapes"), finished, resume=True)
+    with pytest.raises(UsageError, match="holds a run of 'vsepp', not of 'vse0'"):
+        vsezoo.train("vse0", str(data), output=finished, resume=True)
+    assert vsezoo.train("vse++", str(data), output=finished, resume=True).evaluation.data == "data"  # an alias
+
+
+def test_the_same_settings_are_no_change(data: Path, finished: Path) -> None:
+    assert train(data, finished, resume=True, settings=SETTINGS).checkpoint == finished / "best"
+
+
+def test_other_captions_are_refused(data: Path, tmp_path: Path) -> None:
+    copy, output = tmp_path / "data", tmp_path / "run"
+    shutil.copytree(data, copy)
+    with pytest.raises(InterruptedTrainingError):
+        train(copy, output, stop=Stop(signal.SIGINT, 5))
+    captions = (copy / "train_caps.txt").read_text(encoding="utf-8").splitlines()
+    captions[0], captions[1] = captions[1], captions[0]
+    (copy / "train_caps.txt").write_text("\n".join(captions), encoding="utf-8")
+    with pytest.raises(UsageError, match=r"the captions of .* are not those that the run was started with"):
+        train(copy, output, resume=True)
+
+
+def test_moved_data(data: Path, whole: Path, tmp_path: Path) -> None:
+    """A registered data set may lie elsewhere when a run goes on."""
+    first, second, output = tmp_path / "first", tmp_path / "second", tmp_path / "run"
+    shutil.copytree(data, first / "f8k_precomp")
+    options: dict[str, Any] = {"data_root": first, "overrides": False}
+    with pytest.raises(InterruptedTrainingError):
+        train(Path("f8k_precomp"), output, stop=Stop(signal.SIGINT, 5), **options)
+    first.rename(second)
+    with pytest.raises(VsezooError, match="not there"):
+        vsezoo.train("vsepp", output=output, resume=True)
+    vsezoo.train("vsepp", output=output, resume=True, data_root=second, device="cpu", save_step=SAVE_STEP)
+    assert (output / "best/model.safetensors").read_bytes() == (whole / "best/model.safetensors").read_bytes()
+
+
+def test_a_folder_without_a_state(data: Path, finished: Path) -> None:
+    shutil.rmtree(finished / "last")
+    before = tiny.read_files(finished)
+    with pytest.raises(CheckpointError, match="holds best/ but no last/, so there is nothing to resume from"):
+        train(data, finished, resume=True)
+    assert tiny.read_files(finished) == before
+
+
+def test_a_taken_folder_is_not_touched(data: Path, finished: Path) -> None:
+    half_written = finished / ".last.abc.tmp"  # by a process that may still run
+    half_written.mkdir()
+    (half_written / "state.json").write_text("{", encoding="utf-8")
+    before = tiny.read_files(finished)
+    with pytest.raises(
+        UsageError, match=r"already holds a run \(last, best, log\.jsonl\)\.\nGo on .*--resume"
+    ) as raised:
+        train(data, finished)
+    assert raised.value.exit_code == 2
+    assert tiny.read_files(finished) == before
