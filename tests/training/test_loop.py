@@ -1,0 +1,469 @@
+"""The loop: steps, schedule, validations, the best checkpoint, and what stops it."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tiny
+import torch
+from torch import Tensor, nn
+
+import vsezoo
+from vsezoo import registry
+from vsezoo.data.batches import PairBatches, TokenTable, order_batches
+from vsezoo.data.lookup import open_data
+from vsezoo.encoders.gru import GRUTextEncoder
+from vsezoo.errors import DataError, TrainingError, UsageError
+from vsezoo.evaluation.metrics import DirectionMetrics, Metrics, Ties
+from vsezoo.evaluation.report import Evaluation
+from vsezoo.interfaces import Batch, ImageOutput, Loss, LossOutput, Tokens
+from vsezoo.losses import HingeLoss
+from vsezoo.model import build_loss, build_model, resolve_recipe, text_encoder_class
+from vsezoo.training import loop as loops
+from vsezoo.training.collapse import CollapseMonitor
+from vsezoo.training.loop import Loop, Split
+from vsezoo.training.observer import Observer, RunLog, StepRecord
+from vsezoo.training.runtime import Runtime
+from vsezoo.training.state import Place, read_state, seed_all
+from vsezoo.training.train import plan_recipe
+
+
+class Witness(Observer):
+    """Keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.records: list[StepRecord] = []
+        self.validations: list[tuple[int, float, bool]] = []
+        self.warnings: list[str] = []
+
+    def record(self, record: StepRecord) -> None:
+        self.records.append(record)
+
+    def validation(self, place: Place, evaluation: Evaluation, score: float, best: bool) -> None:
+        self.validations.append((place.step, score, best))
+
+    def warning(self, text: str) -> None:
+        self.warnings.append(text)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny.write_data(tmp_path_factory.mktemp("loop") / "data")
+
+
+@pytest.fixture(autouse=True)
+def _quiet_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "_session", {})
+    torch.set_num_threads(1)
+
+
+MakeLoop = Callable[..., Loop]
+
+
+@pytest.fixture
+def make_loop(data: Path, tmp_path: Path) -> Iterator[MakeLoop]:
+    logs = []
+
+    def make(witness: Observer | None = None, save_step: int = 0, folder: Path = data, **changes: Any) -> Loop:
+        settings = tiny.SETTINGS | {name.replace("__", "."): value for name, value in changes.items()}
+        train, dev = (open_data(str(folder), split, ("vector",)) for split in ("train", "dev"))
+        recipe = resolve_recipe(plan_recipe("vsepp", str(folder), settings), train)
+        tokenizer = text_encoder_class(recipe).make_tokenizer(recipe.text_encoder.options)
+        tokenizer.fit(tokenizer.split(train.captions))
+        seed_all(recipe.training.seed)
+        model, loss = build_model(recipe, tokenizer), build_loss(recipe)
+        logs.append(RunLog(tmp_path / f"run-{len(logs)}"))
+        first, second = (Split(split, TokenTable(tokenizer.encode(split.captions))) for split in (train, dev))
+        observers = [witness] if witness else []
+        runtime = Runtime("cpu", recipe.training.precision)
+        output = tmp_path / f"run-{len(logs) - 1}"
+        return Loop(model, loss, first, second, runtime, output, {}, Place(), logs[-1], observers, save_step=save_step)
+
+    yield make
+    for log in logs:
+        log.close()
+
+
+def first_batch(loop: Loop) -> Batch:
+    order = order_batches(len(loop.train.tokens), loop.settings.batch_size, loop.settings.seed, 0)
+    batches = PairBatches(loop.train.data, loop.train.tokens, loop.model.image_encoder.transform(True), order[:1])
+    return next(iter(batches.load(0)))
+
+
+# The loss by a reference of its own
+
+
+def reference_loss(loop: Loop, batch: Batch, margin: float, hardest: bool, masked: bool) -> float:
+    """VSE++ in float64 NumPy, one caption and one pair at a time."""
+    weights = {name: tensor.detach().numpy().astype(np.float64) for name, tensor in loop.model.state_dict().items()}
+    images = batch.images.numpy() @ weights["image_encoder.fc.weight"].T + weights["image_encoder.fc.bias"]
+    images /= np.linalg.norm(images, axis=1, keepdims=True)
+    texts = np.stack([encode_gru(weights, ids[:length]) for ids, length in zip(*unpack(batch.tokens), strict=True)])
+    scores = images @ texts.T
+    of_images: dict[int, list[float]] = {}
+    of_texts: dict[int, list[float]] = {}
+    for i in range(len(scores)):
+        for j in range(len(scores)):
+            same = batch.image_index[i] == batch.image_index[j]
+            if i == j or (masked and same):
+                continue
+            of_images.setdefault(i, []).append(max(0.0, margin + scores[i, j] - scores[i, i]))
+            of_texts.setdefault(j, []).append(max(0.0, margin + scores[i, j] - scores[j, j]))
+    take = max if hardest else sum
+    return float(sum(map(take, of_images.values())) + sum(map(take, of_texts.values())))
+
+
+def unpack(tokens: Tokens) -> tuple[np.ndarray, np.ndarray]:
+    return tokens.ids.numpy(), tokens.lengths.numpy()
+
+
+def encode_gru(weights: dict[str, np.ndarray], ids: np.ndarray) -> np.ndarray:
+    def sigmoid(x: np.ndarray) -> np.ndarray:
+        return 1 / (1 + np.exp(-x))
+
+    of_input, of_state = weights["text_encoder.rnn.weight_ih_l0"], weights["text_encoder.rnn.weight_hh_l0"]
+    state = np.zeros(of_state.shape[1])
+    for word in weights["text_encoder.embed.weight"][ids]:
+        first = np.split(of_input @ word + weights["text_encoder.rnn.bias_ih_l0"], 3)
+        second = np.split(of_state @ state + weights["text_encoder.rnn.bias_hh_l0"], 3)
+        reset, update = sigmoid(first[0] + second[0]), sigmoid(first[1] + second[1])
+        state = update * state + (1 - update) * np.tanh(first[2] + reset * second[2])
+    return state / np.linalg.norm(state)
+
+
+@pytest.mark.parametrize("hardest", [False, True])
+@pytest.mark.parametrize("masked", [False, True])
+def test_the_first_loss(make_loop: MakeLoop, monkeypatch: pytest.MonkeyPatch, hardest: bool, masked: bool) -> None:
+    monkeypatch.setattr(loops, "RECORD_STEPS", 1)
+    witness = Witness()
+    loop = make_loop(witness, loss__max_violation=hardest, loss__mask_same_image=masked, training__num_epochs=1)
+    batch = first_batch(loop)
+    assert len(set(batch.image_index.tolist())) < len(batch.image_index)  # so that the mask has something to do
+    expected = reference_loss(loop, batch, 0.2, hardest, masked)
+    loop.start()
+    assert witness.records[0].step == 1
+    assert witness.records[0].loss == pytest.approx(expected, rel=1e-5)
+    assert sum(witness.records[0].parts.values()) == pytest.approx(expected, rel=1e-5)
+    logged = [json.loads(line) for line in (loop.output / "log.jsonl").read_bytes().splitlines()]
+    assert logged[1]["loss"] == witness.records[0].loss
+    assert [event["step"] for event in logged if event["event"] == "step"] == list(range(1, 11))
+
+
+def test_a_batch_larger_than_the_data(make_loop: MakeLoop) -> None:
+    witness = Witness()
+    make_loop(witness, training__batch_size=1000).start()
+    assert [step for step, _, _ in witness.validations] == [1, 2]
+
+
+def test_bf16_is_for_the_encoders_alone(make_loop: MakeLoop) -> None:
+    losses = {}
+    for precision in ("fp32", "bf16"):
+        loop = make_loop(training__precision=precision)
+        seen: list[torch.dtype] = []
+        loop.model.image_encoder.fc.register_forward_hook(
+            lambda module, given, made, seen=seen: seen.append(made.dtype)
+        )
+        loop.model.similarity.register_forward_hook(lambda module, given, made, seen=seen: seen.append(made.dtype))
+        output, _, _ = loop.step(first_batch(loop))
+        assert seen == [torch.float32 if precision == "fp32" else torch.bfloat16, torch.float32]
+        assert {parameter.dtype for parameter in loop.parameters} == {torch.float32}
+        losses[precision] = output.total.item()
+    assert losses["bf16"] != losses["fp32"]
+    assert losses["bf16"] == pytest.approx(losses["fp32"], rel=0.02)
+
+
+# Schedule, clipping, validations
+
+
+def test_schedule(make_loop: MakeLoop) -> None:
+    witness = Witness()
+    make_loop(witness, training__num_epochs=5, training__lr_update=2, training__lr_decay=0.1).start()
+    rates = {record.epoch: record.learning_rate for record in witness.records}
+    assert [rates[epoch] for epoch in range(1, 6)] == pytest.approx([1e-2, 1e-2, 1e-3, 1e-3, 1e-4])
+
+
+def test_the_rate_of_the_schedule_is_what_adam_uses(make_loop: MakeLoop) -> None:
+    loop = make_loop(training__num_epochs=2, training__lr_update=1)
+    used = []
+    loop.optimizer.register_step_pre_hook(lambda optimizer, *_: used.append(optimizer.param_groups[0]["lr"]))
+    loop.start()
+    assert used == pytest.approx([0.01] * tiny.STEPS + [0.001] * tiny.STEPS)
+
+
+@pytest.mark.parametrize("limit", [0.0, 2.0, 1e6])
+def test_clipping(make_loop: MakeLoop, limit: float) -> None:
+    loop = make_loop(training__grad_clip=limit)
+    applied = []
+
+    def measure(*_: Any) -> None:
+        applied.append(math.sqrt(sum(float(p.grad.square().sum()) for p in loop.parameters if p.grad is not None)))
+
+    loop.optimizer.register_step_pre_hook(measure)
+    _, norm, _ = loop.step(first_batch(loop))
+    assert norm.item() > 2.5  # or there is nothing to clip
+    assert applied == [pytest.approx(2.0 if limit == 2.0 else norm.item(), rel=1e-4)]
+
+
+def test_validations(make_loop: MakeLoop) -> None:
+    witness = Witness()
+    make_loop(witness, training__val_step=4).start()
+    # Each four steps, and at the end of each epoch; where both fall together, once.
+    assert [step for step, _, _ in witness.validations] == [4, 8, 10, 12, 16, 20]
+    assert not any(best for step, _, best in witness.validations if step not in (10, 20))
+
+
+@pytest.mark.parametrize("mid_epoch", [False, True])
+def test_who_may_be_the_best(make_loop: MakeLoop, monkeypatch: pytest.MonkeyPatch, mid_epoch: bool) -> None:
+    scores = iter([10.0, 30.0, 20.0, 25.0, 25.0, 20.0])  # of the steps 4, 8, 10, 12, 16, 20
+    monkeypatch.setattr(loops, "evaluate_split", lambda model, split: evaluation(next(scores)))
+    witness = Witness()
+    loop = make_loop(witness, training__val_step=4, training__select_mid_epoch=mid_epoch)
+    loop.start()
+    assert [step for step, _, best in witness.validations if best] == ([4, 8] if mid_epoch else [10])
+    trained = json.loads((loop.output / "best" / "config.json").read_bytes())["trained"]
+    step, score = (8, 30.0) if mid_epoch else (10, 20.0)  # of equal scores the earlier one stays
+    assert trained == {"epoch": 1, "step": step, "criterion": "rsum", "score": score}
+
+
+def evaluation(r1: float, r5: float = 0, r10: float = 0, search: tuple[float, float, float] = (0, 0, 0)) -> Evaluation:
+    metrics = Metrics(DirectionMetrics(r1, r5, r10, 1, 1), DirectionMetrics(*search, 1, 1), Ties("lower_index", 0, 0))
+    return Evaluation(metrics, "data", "dev", "full", [], 20, 100)
+
+
+@pytest.mark.parametrize(
+    ("criterion", "epoch", "score"), [("rsum", 1, 160.0), ("search", 2, 90.0), ("r1+r5", 3, 100.0)]
+)
+def test_the_best_by_each_criterion(
+    make_loop: MakeLoop, monkeypatch: pytest.MonkeyPatch, criterion: str, epoch: int, score: float
+) -> None:
+    results = iter(
+        [
+            evaluation(20, 20, 100, (10, 5, 5)),  # rsum 160, search 20, r1+r5 55
+            evaluation(5, 5, 5, (10, 20, 60)),  # rsum 105, search 90, r1+r5 40
+            evaluation(30, 40, 40, (10, 20, 10)),  # rsum 150, search 40, r1+r5 100
+        ]
+    )
+    monkeypatch.setattr(loops, "evaluate_split", lambda model, split: next(results))
+    loop = make_loop(training__criterion=criterion, training__num_epochs=3)
+    loop.start()
+    trained = json.loads((loop.output / "best" / "config.json").read_bytes())["trained"]
+    assert (trained["criterion"], trained["epoch"], trained["score"]) == (criterion, epoch, score)
+
+
+def test_dropout_is_off_in_validations_alone(make_loop: MakeLoop, monkeypatch: pytest.MonkeyPatch) -> None:
+    modes = []
+    monkeypatch.setattr(loops, "evaluate_split", lambda model, split: modes.append(model.training) or evaluation(1))
+    loop = make_loop(training__val_step=4)
+    in_steps = set()
+    loop.optimizer.register_step_pre_hook(lambda *_: in_steps.add((loop.model.training, loop.loss.training)))
+    loop.start()
+    assert modes == [False] * 6
+    assert in_steps == {(True, True)}
+
+
+def test_the_loss_is_told_of_each_epoch(make_loop: MakeLoop, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = []
+    monkeypatch.setattr(HingeLoss, "start_epoch", lambda self, epoch: told.append(epoch))
+    make_loop(training__num_epochs=3).start()
+    assert told == [0, 1, 2]
+
+
+# What stops a training
+
+
+class Faulty(HingeLoss):
+    """Gives NaN from the n-th batch on: as the loss itself, or in its gradient alone."""
+
+    def __init__(self, *, at: int = 0, in_gradient: bool = False) -> None:
+        super().__init__()
+        self.at, self.in_gradient, self.calls = at, in_gradient, 0
+
+    def forward(self, scores: Tensor, images: Tensor | ImageOutput, texts: Tensor, batch: Batch) -> LossOutput:
+        output = super().forward(scores, images, texts, batch)
+        self.calls += scores.requires_grad
+        if self.calls < self.at:
+            return output
+        if self.in_gradient:
+            return LossOutput(output.total + (scores.sum() * 0).sqrt())
+        return LossOutput(output.total * math.nan)
+
+
+@pytest.mark.parametrize("in_gradient", [False, True])
+@pytest.mark.parametrize(
+    ("at", "save_step", "val_step", "saved"),
+    [(5, 3, 0, 3), (5, 0, 6, 0), (7, 0, 0, 0), (15, 200, 0, 10), (20, 4, 0, 16)],
+    ids=["before a save", "before a validation", "before a record", "in the second epoch", "in the last step"],
+)
+def test_not_a_number(
+    data: Path, tmp_path: Path, in_gradient: bool, at: int, save_step: int, val_step: int, saved: int
+) -> None:
+    registry.register("losses", "faulty")(Faulty)
+    settings = {name: value for name, value in tiny.SETTINGS.items() if not name.startswith("loss.")}
+    settings |= {"loss": "faulty", "loss.at": at, "loss.in_gradient": in_gradient, "training.val_step": val_step}
+    output = tmp_path / "run"
+    message = r"the (loss|norm of the gradient) is nan at step \d+; the state saved before is still there"
+    with pytest.raises(TrainingError, match=message) as raised:
+        vsezoo.train(
+            "vsepp", str(data), output=output, settings=settings, overrides=False, device="cpu", save_step=save_step
+        )
+    assert str(raised.value).startswith(f"{output}: ")
+    assert "lower learning rate" in str(raised.value)
+    state = read_state(output)
+    assert state.place.step == saved
+    assert all(tensor.isfinite().all() for tensor in state.tensors.values())
+    if saved >= tiny.STEPS:
+        assert vsezoo.evaluate(output, str(data)).captions == 100
+
+
+def test_damaged_features_while_training(make_loop: MakeLoop, tmp_path: Path) -> None:
+    """A row that was damaged after the data were opened: one message, from a worker as well."""
+    folder = tiny.write_data(tmp_path / "data")
+    loop = make_loop(folder=folder)
+    features = np.load(folder / "train_ims.npy")
+    features[:, 3] = np.nan
+    np.save(folder / "train_ims.npy", features)
+    for workers in (0, 1):
+        loop.workers = workers
+        with pytest.raises(DataError, match=r"train_ims\.npy: row \d+ \(counted from 0\) holds NaN") as raised:
+            loop.start()
+        assert raised.value.file == str(folder / "train_ims.npy")
+        assert "Traceback" not in str(raised.value)
+
+
+def test_an_unknown_criterion_fails_before_anything_is_written(data: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"'rsun' is not a selection criterion\.\nDid you mean 'rsum'"):
+        vsezoo.train("vsepp", str(data), output=tmp_path / "run", settings={"training.criterion": "rsun"})
+    assert not (tmp_path / "run").exists()
+
+
+# Collapse
+
+
+def test_the_monitor() -> None:
+    monitor = CollapseMonitor(patience=3, tolerance=0.02)
+    losses = [51.2, 51.5, 60.0, 51.2, 50.3, 52.2, 51.2, 60.0, 51.2, 51.2, 51.2, 51.2]
+    assert [monitor.update(loss, 51.2) for loss in losses] == [False] * 5 + [True] + [False] * 6  # once
+    assert not any(CollapseMonitor(patience=1).update(loss, 51.2) for loss in (50.1, 52.3, math.nan, 0.0))
+    assert not CollapseMonitor(patience=1).update(0.0, 0.0)  # a margin of 0 says nothing
+    assert not CollapseMonitor(patience=1).update(51.2, math.nan)
+    assert CollapseMonitor(2, patience=3).update(51.2, 51.2)  # goes on where it stopped
+
+
+class OnePoint(GRUTextEncoder):
+    """Maps every caption to one point."""
+
+    def forward(self, tokens: Tokens) -> Tensor:
+        first = super().forward(Tokens(tokens.ids[:1] * 0, tokens.lengths[:1]))
+        return first.expand(len(tokens.ids), -1)
+
+
+def test_a_collapsed_training_warns_once(data: Path, tmp_path: Path) -> None:
+    registry.register("text_encoders", "one_point")(OnePoint)
+    settings = {"text_encoder": "one_point", **tiny.SETTINGS, "loss.mask_same_image": False}
+    settings |= {"image_encoder.center": False, "training.learning_rate": 1e-6, "training.num_epochs": 13}
+    ims = np.load(data / "train_ims.npy")
+    folder = tiny.write_data(tmp_path / "one")
+    for split in tiny.IMAGES:  # all images alike
+        rows = len(np.load(folder / f"{split}_ims.npy"))
+        np.save(folder / f"{split}_ims.npy", np.tile(ims[:1], (rows, 1)))
+    witness = Witness()
+    options: dict[str, Any] = {"settings": settings, "device": "cpu", "observers": [witness]}
+    vsezoo.train("vsepp", str(folder), output=tmp_path / "run", **options)
+    assert len(witness.warnings) == 1
+    assert "stood for 100 steps at 12.8," in witness.warnings[0]  # 2 · 32 captions · 0.2
+    assert "--warmup-epochs 1" in witness.warnings[0]
+    events = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_bytes().splitlines()]
+    warned = [index for index, event in enumerate(events) if event["event"] == "warning"]
+    assert len(warned) == 1
+    assert events[warned[0]]["text"] == witness.warnings[0]
+    assert events[warned[0] - 1]["step"] == 100
+    assert [event["loss"] for event in events if event["event"] == "step"] == [pytest.approx(12.8, rel=1e-4)] * 13
+
+
+def test_a_real_collapse_and_a_cure(tmp_path: Path) -> None:
+    """Hardest negatives on features that share a large mean; with the mean subtracted, the same training learns."""
+    folder = tiny.write_data(tmp_path / "data")
+    for split in tiny.IMAGES:
+        features = np.load(folder / f"{split}_ims.npy") + 1
+        np.save(folder / f"{split}_ims.npy", features / np.linalg.norm(features, axis=1, keepdims=True))
+    for center in (False, True):
+        witness = Witness()
+        settings = tiny.SETTINGS | {"training.num_epochs": 25, "image_encoder.center": center}
+        output = tmp_path / f"run-{center}"
+        vsezoo.train("vsepp", str(folder), output=output, settings=settings, device="cpu", observers=[witness])
+        last = witness.records[-1].loss
+        assert (len(witness.warnings), last < 10) == ((0, True) if center else (1, False))
+
+
+@pytest.mark.parametrize("hardest", [False, True])
+def test_a_healthy_training_does_not_warn(data: Path, tmp_path: Path, hardest: bool) -> None:
+    witness = Witness()
+    settings = tiny.SETTINGS | {"training.num_epochs": 20, "loss.max_violation": hardest}
+    vsezoo.train("vsepp", str(data), output=tmp_path / "run", settings=settings, device="cpu", observers=[witness])
+    assert witness.warnings == []
+    assert witness.validations[-1][1] > 300
+
+
+def test_the_plateau_is_the_loss_of_equal_scores(make_loop: MakeLoop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loops, "RECORD_STEPS", 1)
+    for hardest, masked in ((True, False), (False, False), (False, True)):
+        loop = make_loop(loss__max_violation=hardest, loss__mask_same_image=masked)
+        batch = first_batch(loop)
+        _, _, plateau = loop.step(batch)
+        same = (batch.image_index[:, None] == batch.image_index[None, :]).sum().item()
+        negatives = 32 if hardest else 32 * 32 - (same if masked else 32)
+        assert plateau == pytest.approx(2 * 0.2 * negatives)
+
+
+# Features that are stored once or five times (`im_div` 1 and 5)
+
+
+def test_duplicated_features_train_alike(data: Path, make_loop: MakeLoop, tmp_path: Path) -> None:
+    duplicated = tiny.write_data(tmp_path / "duplicated", copies=5)
+    assert len(np.load(duplicated / "train_ims.npy")) == 5 * len(np.load(data / "train_ims.npy"))
+    compact, copied = make_loop(folder=data), make_loop(folder=duplicated)
+    for first, second in zip(*(all_batches(loop) for loop in (compact, copied)), strict=True):
+        assert torch.equal(first.images, second.images)
+        assert torch.equal(first.tokens.ids, second.tokens.ids)
+        assert torch.equal(first.image_index, second.image_index)
+    compact.start()
+    copied.start()
+    for name, tensor in compact.model.state_dict().items():
+        assert torch.equal(tensor, copied.model.state_dict()[name]), name
+
+
+def all_batches(loop: Loop) -> list[Batch]:
+    order = order_batches(len(loop.train.tokens), 32, 0, 0)
+    return list(
+        PairBatches(loop.train.data, loop.train.tokens, loop.model.image_encoder.transform(True), order).load(0)
+    )
+
+
+class Scaled(Loss):
+    """Has a parameter of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(()))
+
+    def forward(self, scores: Tensor, images: Tensor | ImageOutput, texts: Tensor, batch: Batch) -> LossOutput:
+        scores = scores * self.scale
+        return LossOutput(scores.logsumexp(dim=1).sum() - scores.diagonal().sum())
+
+
+def test_a_loss_with_parameters_is_trained_and_saved(data: Path, tmp_path: Path) -> None:
+    registry.register("losses", "scaled")(Scaled)
+    settings = {name: value for name, value in tiny.SETTINGS.items() if not name.startswith("loss.")}
+    settings |= {"loss": "scaled", "training.num_epochs": 1}
+    options: dict[str, Any] = {"output": tmp_path / "run", "device": "cpu"}
+    vsezoo.train("vsepp", str(data), settings=settings, **options)
+    first = read_state(tmp_path / "run").tensors["loss.scale"].item()
+    assert first > 1.05  # ten steps of 0.01 in one direction
+    vsezoo.train("vsepp", str(data), settings={"training.num_epochs": 2}, resume=True, **options)
+    assert read_state(tmp_path / "run").tensors["loss.scale"].item() > first + 0.05
