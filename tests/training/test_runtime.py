@@ -1,0 +1,128 @@
+"""The device, and several processes that share a batch."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import tiny
+import torch
+
+import vsezoo
+from vsezoo.data.batches import PairBatches, TokenTable, order_batches, share_batches
+from vsezoo.data.lookup import open_data
+from vsezoo.errors import UsageError
+from vsezoo.model import build_loss, build_model, resolve_recipe, text_encoder_class
+from vsezoo.training.loop import Loop, Split
+from vsezoo.training.runtime import Runtime, choose_device
+from vsezoo.training.state import Place, seed_all
+from vsezoo.training.train import plan_recipe
+
+BATCHES = 3
+LOSSES = ("sum", "max", "order")
+
+
+@pytest.mark.parametrize("name", ["nonsense", "cuda:99", "cpu:x", ""])
+def test_devices_that_there_are_not(name: str) -> None:
+    with pytest.raises(UsageError, match=r"the device '.*' cannot be used: ") as raised:
+        choose_device(name)
+    assert str(raised.value).count("\n") == 1  # the reason in one line, and the remedy
+
+
+def test_devices() -> None:
+    assert choose_device("cpu") == torch.device("cpu")
+    assert choose_device("auto").type == (
+        torch.accelerator.current_accelerator().type if torch.accelerator.is_available() else "cpu"
+    )
+
+
+def test_one_process_changes_nothing() -> None:
+    runtime, rows = Runtime("cpu"), torch.ones(2, 3)
+    module = torch.nn.Linear(1, 1)
+    assert runtime.leads
+    assert runtime.gather(rows) is rows
+    assert runtime.distribute(module) is module
+    assert (runtime.any(True), runtime.any(False)) == (True, False)
+
+
+def take_steps(data: Path, output: Path, kind: str) -> list[dict[str, torch.Tensor]]:
+    """Take steps on one shared order of batches; return each loss and the gradients before clipping."""
+    settings = tiny.SETTINGS | {"loss.max_violation": kind != "sum", "training.grad_clip": 0.0}
+    if kind == "order":
+        settings |= {"similarity": "order", "image_encoder.use_abs": True, "text_encoder.use_abs": True}
+    train = open_data(str(data), "train", ("vector",))
+    recipe = resolve_recipe(plan_recipe("vsepp", str(data), settings), train)
+    tokenizer = text_encoder_class(recipe).make_tokenizer(recipe.text_encoder.options)
+    tokenizer.fit(tokenizer.split(train.captions))
+    seed_all(0)
+    split = Split(train, TokenTable(tokenizer.encode(train.captions)))
+    runtime = Runtime("cpu")
+    model = build_model(recipe, tokenizer)
+    loop = Loop(model, build_loss(recipe), split, split, runtime, output, {}, Place(), None)
+    order = share_batches(order_batches(len(split.tokens), 32, 0, 0), runtime.rank, runtime.ranks)[:BATCHES]
+    taken = []
+    for batch in PairBatches(train, split.tokens, model.image_encoder.transform(training=True), order).load(0):
+        result, norm, _ = loop.step(batch)
+        gradients = {name: parameter.grad.clone() for name, parameter in model.named_parameters()}
+        taken.append({"loss": result.total.detach(), "norm": norm.detach(), **gradients})
+    return taken
+
+
+def take_part(data: Path, output: Path, rank: int, port: int) -> None:
+    """Be one of two processes, as torch's launcher starts them."""
+    os.environ |= {"RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_RANK": str(rank)}
+    os.environ |= {"MASTER_ADDR": "localhost", "MASTER_PORT": str(port)}
+    for kind in LOSSES:
+        torch.save(take_steps(data, output, kind), output / f"{kind}-{rank}.pt")
+    Runtime("cpu").close()
+
+
+def test_two_processes_take_the_steps_of_one(tmp_path: Path) -> None:
+    """Every caption meets the negatives of the whole batch: the same loss, the same gradients."""
+    torch.set_num_threads(1)
+    data = tiny.write_data(tmp_path / "data")
+    with socket.socket() as probe:
+        probe.bind(("localhost", 0))
+        port = probe.getsockname()[1]
+    processes = [tiny.start(take_part, data, tmp_path, rank, port) for rank in range(2)]
+    assert [tiny.finish(process) for process in processes] == [0, 0]
+    for kind in LOSSES:
+        whole = take_steps(data, tmp_path, kind)
+        assert len(whole) == BATCHES
+        for rank in range(2):
+            shared = torch.load(tmp_path / f"{kind}-{rank}.pt")
+            for step, (expected, found) in enumerate(zip(whole, shared, strict=True)):
+                assert expected["loss"] > 1
+                # Adam makes steps of one size of the least gradients, so that the last bits grow from step to step.
+                tolerance = 1e-6 if step == 0 else 1e-4
+                for name, tensor in expected.items():
+                    difference = (found[name] - tensor).abs().max()
+                    assert difference <= tolerance * max(1, tensor.abs().max()), (kind, step, name)
+
+
+def test_training_under_torchs_launcher(tmp_path: Path) -> None:
+    """Ends like any other: one report, no warnings of torch, a checkpoint that evaluates."""
+    data = tiny.write_data(tmp_path / "data")
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "vsezoo"]
+    command = ["train", "vsepp", "--data", str(data), "--output", "run", "--device", "cpu", "--json", *tiny.flags()]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [*launcher, *command], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["captions"] == 100  # one report, not two
+    assert [line.split(":")[0] for line in done.stderr.splitlines()] == [
+        "Training vsepp",
+        "epoch 1/2, step 10",
+        "epoch 2/2, step 20",
+        "Checkpoint",
+    ]
+    evaluated = vsezoo.evaluate(tmp_path / "run", str(data))
+    assert evaluated.metrics.to_json()["rsum"] == json.loads(done.stdout)["rsum"]
+    alone = vsezoo.train("vsepp", str(data), output=tmp_path / "alone", settings=tiny.SETTINGS, device="cpu")
+    assert alone.evaluation.metrics.rsum == pytest.approx(evaluated.metrics.rsum, abs=30)
