@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.rnn import pack_padded_sequence
 
+from vsezoo.encoders.recurrence import run_gru
 from vsezoo.interfaces import TextEncoder, Tokenizer, Tokens
 from vsezoo.text import WordTokenizer
 
@@ -57,8 +58,6 @@ class GRUTextEncoder(TextEncoder):
         """Return joint embeddings `(B, D)`."""
         words = self.embed(tokens.ids)
         packed = pack_padded_sequence(words, tokens.lengths, batch_first=True, enforce_sorted=False)
-        _, states = self.rnn(packed)
-        # The last layer's state after the last word of each caption, padding excluded.
-        # Scaled in float32: eight bits of mantissa would blur the cosines.
-        embeddings = functional.normalize(states[-1].float(), dim=-1)
+        # In float32 also under autocast: eight bits of mantissa would blur the cosines.
+        embeddings = functional.normalize(run_gru(self.rnn, packed), dim=-1)
         return embeddings.abs() if self.use_abs else embeddings
