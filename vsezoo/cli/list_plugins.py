@@ -24,7 +24,8 @@ from vsezoo.errors import PluginError
 def list_plugins(ctx: click.Context, check: bool, as_json: bool) -> None:
     """List the distributions that register anything.
 
-    It shows what they register and where they come from. Nothing of theirs is imported without --check. VSEZOO_PLUGINS and --no-plugins decide which of them are allowed.
+    It shows what they register and where they come from. Nothing of theirs is imported without --check.
+    VSEZOO_PLUGINS and --no-plugins decide which of them are allowed.
     """
     plugins = [_describe(distribution, check) for distribution in registry.distributions()]
     if as_json:
