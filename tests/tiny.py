@@ -49,8 +49,10 @@ SETTINGS = {
 STEPS = 10
 
 
-def write_data(folder: Path, copies: int = 1, width: int = WIDTH, images: dict[str, int] | None = None) -> Path:
-    """Write train, dev and test in VSE++'s layout: an image is the sum of the codes of the two words that it shows."""
+def write_data(
+    folder: Path, copies: int = 1, width: int = WIDTH, images: dict[str, int] | None = None, mean: float = 0.0
+) -> Path:
+    """Write data in VSE++'s layout: an image is the sum of the codes of the two words that it shows, and a mean."""
     folder.mkdir(parents=True)
     rng = np.random.default_rng(0)
     codes = rng.normal(size=(len(WORDS), width))
@@ -58,6 +60,7 @@ def write_data(folder: Path, copies: int = 1, width: int = WIDTH, images: dict[s
         shown = np.stack([rng.choice(len(WORDS), 2, replace=False) for _ in range(count)])
         features = codes[shown].sum(axis=1) + 0.1 * rng.normal(size=(count, width))
         features /= np.linalg.norm(features, axis=1, keepdims=True)
+        features += mean
         np.save(folder / f"{split}_ims.npy", features.astype(np.float32).repeat(copies, axis=0))
         captions = [text.format(WORDS[first], WORDS[second]) for first, second in shown for text in TEMPLATES]
         (folder / f"{split}_caps.txt").write_text("\n".join(captions) + "\n", encoding="utf-8")
@@ -128,6 +131,7 @@ def _run(target: Callable[..., None], *arguments: Any) -> None:
 
 def _run_main(folder: str, arguments: list[str], before: Callable[[], None] | None) -> None:
     os.chdir(folder)
+    os.environ.pop("COLUMNS", None)
     for stream, name in ((sys.stdout, ".stdout"), (sys.stderr, ".stderr")):
         os.dup2(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), stream.fileno())
     if before:

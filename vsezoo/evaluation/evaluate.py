@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from vsezoo import registry
 from vsezoo.checkpoint import MODEL, find_checkpoint, load, read_config
 from vsezoo.data.lookup import find_source, open_data
 from vsezoo.errors import DataError, UsageError
@@ -62,9 +63,7 @@ def evaluate(
     for reference in references:
         model = load(reference, device)
         config = read_config(find_checkpoint(reference), verify=False)
-        data = data or config["data"].get("name")
-        if not isinstance(data, str):
-            raise UsageError(f"{reference} does not say what it was trained on.", remedy="Name the data with --data.")
+        data = data or _trained_on(reference, config)
         split = split or default_split(data, protocol)
         kinds = accepted_kinds(model.recipe)
         if kinds not in opened:
@@ -74,6 +73,18 @@ def evaluate(
         digest = config["files"][MODEL]["sha256"]
         labels.append({"reference": str(reference), "model": model.recipe.name, "sha256": digest})
     return label(members, next(iter(opened.values())), labels, protocol=protocol, ties=ties)
+
+
+def _trained_on(reference: str | Path, config: Mapping[str, Any]) -> str:
+    """Return the registered data set that a checkpoint was trained on."""
+    name = config["data"].get("name")
+    if not isinstance(name, str) or name not in registry.names("datasets"):
+        raise UsageError(
+            f"was trained on {name!r}, which is not the name of a registered data set.",
+            file=reference,
+            remedy="Name the data to evaluate on: --data DATASET, or --data FOLDER.",
+        )
+    return name
 
 
 def default_split(data: str, protocol: str) -> str:

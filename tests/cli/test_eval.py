@@ -1,0 +1,332 @@
+"""`vsezoo eval`."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tiny
+import torch
+from click.testing import CliRunner, Result
+
+import vsezoo
+from vsezoo.cli import main
+
+KEYS = [
+    *("data", "split", "protocol", "checkpoints", "ensemble", "images", "captions", "i2t", "t2i", "rsum", "mR", "ties"),
+]
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that holds data in the name of a registered data set."""
+    torch.set_num_threads(1)
+    root = tmp_path_factory.mktemp("eval")
+    tiny.write_data(root / "f30k_precomp")
+    return root
+
+
+@pytest.fixture(scope="module")
+def runs(root: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Two runs that differ in their seeds."""
+    runs = [tmp_path_factory.mktemp("runs") / f"seed-{seed}" for seed in range(2)]
+    for seed, run in enumerate(runs):
+        settings = tiny.SETTINGS | {"training.num_epochs": 8, "training.seed": seed}
+        vsezoo.train("vsepp", "f30k_precomp", data_root=root, output=run, settings=settings, device="cpu")
+    return runs
+
+
+def invoke(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(main, ["eval", *map(str, arguments)])
+
+
+def evaluate(*arguments: str | Path) -> dict[str, Any]:
+    """Return what `--json` prints."""
+    done = invoke(*arguments, "--json")
+    assert done.exit_code == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def assert_one_message(result: Result, code: int, message: str) -> None:
+    assert result.exit_code == code, result.stderr
+    assert result.stdout == ""
+    assert "Traceback" not in result.stderr
+    assert result.stderr.count("Error: ") == 1
+    assert re.search(message, result.stderr.partition("Error: ")[2]), result.stderr
+
+
+# Figures
+
+
+def test_the_figures_are_those_of_the_training(root: Path, runs: list[Path]) -> None:
+    stored = json.loads((runs[0] / "best" / "metrics.json").read_bytes())
+    found = evaluate(runs[0], "--data-root", root)
+    assert list(found) == KEYS
+    assert list(found["i2t"]) == list(found["t2i"]) == ["R@1", "R@5", "R@10", "MedR", "MeanR"]
+    assert found["checkpoints"] == [stored["checkpoints"][0] | {"reference": str(runs[0])}]
+    assert {**found, "checkpoints": 0} == {**stored, "checkpoints": 0}
+    labels = ("f30k_precomp", "test", "full", False, 20, 100)
+    assert tuple(found[key] for key in ("data", "split", "protocol", "ensemble", "images", "captions")) == labels
+    assert found["rsum"] > 300  # it has learnt something
+    assert evaluate(runs[0] / "best", "--data", root / "f30k_precomp") == {
+        **found,
+        "checkpoints": [found["checkpoints"][0] | {"reference": str(runs[0] / "best")}],
+    }
+
+
+def test_the_figures_are_those_of_a_slow_reference(root: Path, runs: list[Path]) -> None:
+    """Ranks by sorting the whole matrix, from the model's own embeddings of plain strings and arrays."""
+    model = vsezoo.load(runs[0])
+    features = np.load(root / "f30k_precomp" / "test_ims.npy")
+    captions = (root / "f30k_precomp" / "test_caps.txt").read_text(encoding="utf-8").splitlines()
+    scores = model.similarity(model.encode_images(features), model.encode_texts(captions)).numpy()
+
+    def sort(row: np.ndarray) -> list[int]:
+        return np.argsort(-row, kind="stable").tolist()  # of equal scores the lower index comes first
+
+    i2t = [min(sort(row).index(5 * image + k) for k in range(5)) for image, row in enumerate(scores)]
+    t2i = [sort(column).index(caption // 5) for caption, column in enumerate(scores.T)]
+    found = evaluate(runs[0], "--data-root", root)
+    for direction, ranks in (("i2t", np.array(i2t)), ("t2i", np.array(t2i))):
+        for k in (1, 5, 10):
+            assert found[direction][f"R@{k}"] == pytest.approx(100 * (ranks < k).mean())
+        assert found[direction]["MedR"] == np.floor(np.median(ranks)) + 1
+        assert found[direction]["MeanR"] == pytest.approx(ranks.mean() + 1)
+
+
+def test_the_table(root: Path, runs: list[Path]) -> None:
+    done = invoke(runs[0], "--data-root", root)
+    assert (done.exit_code, done.stderr) == (0, "")
+    found = evaluate(runs[0], "--data-root", root)
+    assert "f30k_precomp, test split: all images against all captions" in done.stdout
+    assert "single model, 20 images, 100 captions" in done.stdout
+    row = next(line for line in done.stdout.splitlines() if "(t2i)" in line)
+    assert re.findall(r"[\d.]+", row.replace("t2i", "")) == [f"{figure:.1f}" for figure in found["t2i"].values()]
+
+
+def test_ensemble(root: Path, runs: list[Path]) -> None:
+    alone = [evaluate(run, "--data-root", root) for run in runs]
+    both = evaluate(*runs, "--ensemble", "--data-root", root)
+    assert both["ensemble"] is True
+    assert [checkpoint["reference"] for checkpoint in both["checkpoints"]] == [str(run) for run in runs]
+    assert len({checkpoint["sha256"] for checkpoint in both["checkpoints"]}) == 2
+    assert both["rsum"] not in {single["rsum"] for single in alone}
+    # The same model twice is that model.
+    twice = evaluate(runs[0], runs[0], "--ensemble", "--data-root", root)
+    assert (twice["i2t"], twice["t2i"]) == (alone[0]["i2t"], alone[0]["t2i"])
+    # Similarities are averaged, not embeddings: by hand.
+    models = [vsezoo.load(run) for run in runs]
+    features = np.load(root / "f30k_precomp" / "test_ims.npy")
+    captions = (root / "f30k_precomp" / "test_caps.txt").read_text(encoding="utf-8").splitlines()
+    scores = sum(model.similarity(model.encode_images(features), model.encode_texts(captions)) for model in models) / 2
+    hits = (scores.argmax(dim=0).numpy() == np.arange(100) // 5).mean()
+    assert both["t2i"]["R@1"] == pytest.approx(100 * hits)
+    assert "ensemble of 2 models" in invoke(*runs, "--ensemble", "--data-root", root).stdout
+
+
+def test_several_checkpoints_one_by_one(root: Path, runs: list[Path], tmp_path: Path) -> None:
+    output = tmp_path / "figures.json"
+    found = evaluate(*runs, "--data-root", root, "--output", output)
+    assert found["evaluations"] == [evaluate(run, "--data-root", root) for run in runs]
+    assert json.loads(output.read_bytes()) == found
+    assert invoke(*runs, "--data-root", root).stdout.count("single model") == 2
+
+
+@pytest.mark.parametrize("split", ["dev", "train"])
+def test_another_split(root: Path, runs: list[Path], split: str) -> None:
+    found = evaluate(runs[0], "--split", split, "--data-root", root)
+    assert (found["split"], found["images"]) == (split, tiny.IMAGES[split])
+    assert found["rsum"] != evaluate(runs[0], "--data-root", root)["rsum"]
+
+
+def test_dev_is_the_score_that_the_checkpoint_was_chosen_by(root: Path, runs: list[Path]) -> None:
+    config = json.loads((runs[0] / "best" / "config.json").read_bytes())
+    assert evaluate(runs[0], "--split", "dev", "--data-root", root)["rsum"] == config["trained"]["score"]
+
+
+def test_the_rules_for_ties(root: Path, runs: list[Path], tmp_path: Path) -> None:
+    """Each image twice: the second copy scores exactly as the first."""
+    folder = tmp_path / "twice"
+    folder.mkdir()
+    features = np.load(root / "f30k_precomp" / "test_ims.npy")
+    np.save(folder / "test_ims.npy", features.repeat(2, axis=0))
+    captions = (root / "f30k_precomp" / "test_caps.txt").read_text(encoding="utf-8").splitlines()
+    doubled = [line for image in range(20) for line in 2 * captions[5 * image : 5 * image + 5]]
+    (folder / "test_caps.txt").write_text("\n".join(doubled), encoding="utf-8")
+    rules = {rule: evaluate(runs[0], "--data", folder, "--ties", rule) for rule in RULES}
+    for rule, found in rules.items():
+        assert found["ties"] == {"rule": rule, "i2t": 40, "t2i": 200}
+    # Of the two copies the lower index comes first: half of the captions find theirs a place later.
+    mean = {rule: found["t2i"]["MeanR"] for rule, found in rules.items()}
+    assert mean["expected"] == pytest.approx(mean["lower_index"])
+    assert mean["pessimistic"] == pytest.approx(mean["lower_index"] + 0.5)
+    assert rules["pessimistic"]["t2i"]["R@1"] == 0
+    assert "Warning: 100.0% of the queries are tied" in invoke(runs[0], "--data", folder).stdout
+
+
+RULES = ("lower_index", "pessimistic", "expected")
+
+
+def test_features_that_are_duplicated_or_half_as_precise(root: Path, runs: list[Path], tmp_path: Path) -> None:
+    folder = tmp_path / "copied"
+    folder.mkdir()
+    features = np.load(root / "f30k_precomp" / "test_ims.npy")
+    shutil.copy(root / "f30k_precomp" / "test_caps.txt", folder)
+    np.save(folder / "test_ims.npy", features.repeat(5, axis=0))
+    alone = evaluate(runs[0], "--data-root", root)
+    copied = evaluate(runs[0], "--data", folder)
+    assert (copied["i2t"], copied["t2i"]) == (alone["i2t"], alone["t2i"])
+    np.save(folder / "test_ims.npy", features.astype(np.float16))
+    assert evaluate(runs[0], "--data", folder)["rsum"] == pytest.approx(alone["rsum"], abs=10)
+
+
+# Protocols
+
+
+@pytest.fixture(scope="module")
+def coco(root: Path, runs: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """5,000 images, in the name of COCO; each thousand shows the same."""
+    folder = tiny.write_data(tmp_path_factory.mktemp("coco") / "coco_precomp", images={"test": 1000})
+    features = np.load(folder / "test_ims.npy")
+    captions = (folder / "test_caps.txt").read_text(encoding="utf-8")
+    np.save(folder / "testall_ims.npy", np.tile(features, (5, 1)))
+    (folder / "testall_caps.txt").write_text(5 * captions, encoding="utf-8")
+    return folder
+
+
+def test_fold5(runs: list[Path], coco: Path) -> None:
+    place = ("--data", "coco_precomp", "--data-root", coco.parent)
+    folds = evaluate(runs[0], *place, "--fold5")
+    labels = ("coco_precomp", "testall", "fold5", 5000, 25000)
+    assert tuple(folds[key] for key in ("data", "split", "protocol", "images", "captions")) == labels
+    # Every fold is the same thousand images, so that the mean over folds is what one of them gives.
+    one = evaluate(runs[0], *place)
+    assert (one["split"], one["protocol"], one["images"]) == ("test", "full", 1000)
+    for direction in ("i2t", "t2i"):
+        for label, figure in one[direction].items():
+            assert folds[direction][label] == pytest.approx(figure, rel=1e-6)
+    assert folds["rsum"] == pytest.approx(one["rsum"])
+    text = invoke(runs[0], *place, "--fold5").stdout
+    assert "coco_precomp, testall split: 5 folds of 1,000 images, averaged" in text
+    explicit = evaluate(runs[0], "--data", coco, "--split", "testall", "--fold5")
+    assert {**explicit, "checkpoints": 0} == {**folds, "checkpoints": 0}
+
+
+def test_fold5_of_another_number_of_images(root: Path, runs: list[Path]) -> None:
+    message = r"^The split has 20 images; fold5 needs 5,000\.\n.*protocol `full`"
+    assert_one_message(invoke(runs[0], "--fold5", "--data-root", root), 2, message)
+
+
+# Mistakes
+
+
+def test_wrong_data(root: Path, runs: list[Path], tmp_path: Path) -> None:
+    wide = tiny.write_data(tmp_path / "wide", width=tiny.WIDTH + 1)
+    message = r"shape \(20, 13\), but this model takes features of \(images, 12\)\.\nUse the features that it was"
+    assert_one_message(invoke(runs[0], "--data", wide), 1, message)
+    assert_one_message(invoke(runs[0], "--data", "shapes"), 1, r"shape \(\d+, 128\), but this model takes")
+    damaged = tiny.write_data(tmp_path / "damaged")
+    features = np.load(damaged / "test_ims.npy")
+    features[7, 0] = np.nan
+    np.save(damaged / "test_ims.npy", features)
+    assert_one_message(invoke(runs[0], "--data", damaged), 1, r"test_ims\.npy: row 7 .* holds NaN")
+    assert_one_message(invoke(runs[0], "--data", root / "f30k_precomp", "--split", "val"), 1, "has no split 'val'")
+
+
+def test_data_that_are_not_there(runs: list[Path], tmp_path: Path) -> None:
+    absent = invoke(runs[0], "--data-root", tmp_path)
+    assert_one_message(
+        absent, 1, r"^The features of data set 'f30k_precomp' are not there\.\nFiles wanted: train_ims\.npy"
+    )
+    assert str(tmp_path / "f30k_precomp") in absent.stderr
+    unknown = invoke(runs[0], "--data", "f30k_precom")
+    assert_one_message(unknown, 2, r"^There is no data set 'f30k_precom'\.\nDid you mean 'f30k_precomp'\?")
+
+
+def test_a_model_trained_on_a_folder_wants_to_be_told(root: Path, runs: list[Path], tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(runs[0], run)
+    path = run / "best" / "config.json"
+    config = json.loads(path.read_bytes())
+    config["data"]["name"] = "my-photos"
+    path.write_text(json.dumps(config), encoding="utf-8")
+    message = (
+        r"run: was trained on 'my-photos', which is not the name of a registered data set\.\nName .* --data FOLDER"
+    )
+    assert_one_message(invoke(run), 2, message)
+    assert evaluate(run, "--data", root / "f30k_precomp")["images"] == 20
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--ensemble"], "--ensemble wants two checkpoints or more"),
+        (["--ties", "random"], "'random' is not one of 'lower.index', 'pessimistic', 'expected'"),
+        (["--device", "nonsense"], r"the device 'nonsense' cannot be used: .*\nTry --device cpu"),
+        (["--folds", "5"], "No such option '?--folds'?"),
+    ],
+)
+def test_mistakes(root: Path, runs: list[Path], arguments: list[str], message: str) -> None:
+    assert_one_message(invoke(runs[0], "--data-root", root, *arguments), 2, message)
+
+
+def test_no_checkpoint(tmp_path: Path) -> None:
+    assert_one_message(invoke(), 2, "Missing argument 'CHECKPOINT...'")
+    assert_one_message(invoke(tmp_path / "none"), 1, rf"^{tmp_path}/none: is no folder\.\n.*vsezoo train")
+    assert_one_message(invoke(tmp_path), 1, r"is no checkpoint folder: it has no config\.json \(it holds nothing\)")
+
+
+def flip_a_byte(folder: Path) -> None:
+    content = bytearray((folder / "model.safetensors").read_bytes())
+    content[-5] ^= 64
+    (folder / "model.safetensors").write_bytes(content)
+
+
+def cut_the_weights(folder: Path) -> None:
+    path = folder / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-10])
+
+
+def remove_the_vocabulary(folder: Path) -> None:
+    (folder / "vocab.json").unlink()
+
+
+def edit(folder: Path, **changes: Any) -> None:
+    config = json.loads((folder / "config.json").read_bytes())
+    (folder / "config.json").write_text(json.dumps(config | changes), encoding="utf-8")
+
+
+def name_a_missing_part(folder: Path) -> None:
+    config = json.loads((folder / "config.json").read_bytes())
+    config["recipe"]["similarity"]["name"] = "telepathy"
+    edit(folder, recipe=config["recipe"])
+
+
+DAMAGES = [
+    (flip_a_byte, r"model\.safetensors: .*sha256"),
+    (cut_the_weights, r"model\.safetensors: has [\d,]+ bytes instead of [\d,]+"),
+    (remove_the_vocabulary, r"vocab\.json: is absent"),
+    (lambda folder: edit(folder, format_version=99), r"config\.json: has the format version 99; .*\nUpgrade"),
+    (lambda folder: edit(folder, recipe={}), r"config\.json: recipe lacks the field"),
+    (lambda folder: (folder / "config.json").write_text("{"), r"config\.json: cannot be read as JSON"),
+    (name_a_missing_part, r"config\.json: .*There is no similarity 'telepathy'"),
+]
+
+
+@pytest.mark.parametrize(("damage", "message"), DAMAGES, ids=[str(number) for number in range(len(DAMAGES))])
+def test_a_damaged_checkpoint(root: Path, runs: list[Path], tmp_path: Path, damage: Any, message: str) -> None:
+    folder = tmp_path / "best"
+    shutil.copytree(runs[0] / "best", folder)
+    damage(folder)
+    assert_one_message(invoke(folder, "--data-root", root), 1, message)
+
+
+def test_a_result_that_cannot_be_written(root: Path, runs: list[Path], tmp_path: Path) -> None:
+    place = tmp_path / "no" / "such" / "folder.json"
+    result = invoke(runs[0], "--data-root", root, "--output", place)
+    assert_one_message(result, 1, rf"^{place}: No such file or directory\.\nCheck the path")

@@ -1,0 +1,342 @@
+"""`vsezoo train`."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import resource
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import tiny
+import torch
+from click.testing import CliRunner, Result
+
+import vsezoo
+from vsezoo.cli import main
+from vsezoo.cli.train import read_settings
+from vsezoo.errors import UsageError
+from vsezoo.recipe import Recipe
+from vsezoo.training.state import read_state
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny.write_data(tmp_path_factory.mktemp("train") / "data")
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="module")
+def trained(data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, tiny.Done]:
+    """A run, and what it printed."""
+    folder = tmp_path_factory.mktemp("trained")
+    return folder / "run", tiny.run_command(folder, "train", "vsepp", "--data", data, "--output", "run", *tiny.flags())
+
+
+def invoke(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+def assert_one_message(result: Result | tiny.Done, code: int, message: str) -> None:
+    """The exit code, nothing on standard output, and one message on standard error that says this."""
+    found = result.exit_code if isinstance(result, Result) else result.code
+    assert found == code, result.stderr
+    assert result.stdout == ""
+    assert "Traceback" not in result.stderr
+    assert result.stderr.count("Error: ") == 1
+    assert re.search(message, result.stderr.partition("Error: ")[2]), result.stderr
+
+
+# What a run prints and leaves
+
+
+def test_a_run(trained: tuple[Path, tiny.Done]) -> None:
+    output, done = trained
+    assert done.code == 0
+    # No warning of Python, of torch or of TensorBoard; no bar where there is no terminal.
+    begin, first, second, end = done.stderr.splitlines()
+    assert begin == "Training vsepp: 2 epochs of 10 steps, fp32, seed 0"
+    assert re.fullmatch(r"epoch 1/2, step 10: loss [\d.]+; dev R@1/5/10 i2t .*, t2i .*, score [\d.]+ \(best\)", first)
+    assert second.startswith("epoch 2/2, step 20: loss ")
+    assert end == f"Checkpoint: {output.relative_to(output.parent)}/best"
+    figures = json.loads((output / "best" / "metrics.json").read_bytes())
+    assert "data, test split: all images against all captions" in done.stdout
+    assert "single model, 20 images, 100 captions" in done.stdout
+    assert f"rsum {figures['rsum']:.1f}, mR {figures['mR']:.1f}" in done.stdout
+    names = ["README.md", "config.json", "metrics.json", "model.safetensors", "vocab.json"]
+    assert sorted(path.name for path in (output / "best").iterdir()) == names
+    assert sorted(path.name for path in output.iterdir()) == ["best", "last", "log.jsonl", "tensorboard"]
+
+
+def test_json_and_resume_of_a_finished_run(trained: tuple[Path, tiny.Done], data: Path) -> None:
+    output, _ = trained
+    again = invoke("train", "vse++", "--data", data, "--output", output, "--resume", "--json")
+    assert again.exit_code == 0
+    assert json.loads(again.stdout) == json.loads((output / "best" / "metrics.json").read_bytes())
+    assert again.stderr == f"Checkpoint: {output}/best\n"
+
+
+def test_the_default_is_shapes(run_vsezoo: Run, tmp_path: Path) -> None:
+    """The console script, as the README runs it but for its size."""
+    size = ["--num-epochs", "1", "--embed_size", "32", "--word-dim", "16"]
+    done = run_vsezoo("train", "vsepp", *size, cwd=tmp_path, env={"OMP_NUM_THREADS": "1"})
+    assert done.returncode == 0, done.stderr
+    assert "shapes, test split" in done.stdout
+    assert [line.split(":")[0] for line in done.stderr.splitlines()] == [
+        "Training vsepp",
+        "epoch 1/1, step 79",
+        "Checkpoint",
+    ]
+    config = json.loads((tmp_path / "runs/vsepp-shapes/best/config.json").read_bytes())
+    assert config["recipe"]["embed_size"] == 32
+    assert config["recipe"]["loss"]["options"]["warmup_epochs"] == 1  # the recipe's override for shapes
+
+
+def test_ctrl_c_and_the_command_that_goes_on(data: Path, tmp_path: Path) -> None:
+    """A signal from outside to the module `vsezoo`, and then the very command that the message gives."""
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    command = ["train", "vsepp", "--data", str(data), "--output", "a run", *tiny.flags(training__num_epochs=40)]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "vsezoo", *command],
+        cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    log, deadline = tmp_path / "a run" / "log.jsonl", time.monotonic() + 60
+    while not (log.exists() and b'"step": 30' in log.read_bytes()) and time.monotonic() < deadline:
+        time.sleep(0.005)
+    process.send_signal(signal.SIGINT)
+    stdout, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert stdout == ""
+    assert "Traceback" not in stderr
+    stopped = re.search(r"\nError: a run: Stopped after step (\d+); the state is saved\.\nGo on with: (.*)\n", stderr)
+    assert stopped, stderr
+    assert read_state(tmp_path / "a run").place.step == int(stopped[1]) < 400
+    assert shlex.split(stopped[2]) == ["vsezoo", "train", "vsepp", "--output", "a run", "--resume"]
+    resumed = tiny.run_command(tmp_path, *shlex.split(stopped[2])[1:])
+    assert resumed.code == 0
+    assert f"fp32, seed 0, going on after step {int(stopped[1]):,}\n" in resumed.stderr
+    whole = tiny.run_command(tmp_path, *["whole" if word == "a run" else word for word in command])
+    assert whole.stdout == resumed.stdout
+    for name in ("best/model.safetensors", "best/metrics.json", "log.jsonl"):
+        assert (tmp_path / "a run" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+def test_a_collapse_is_printed_once(tmp_path: Path) -> None:
+    data = tiny.write_data(tmp_path / "data", mean=1.0)
+    settings = tiny.flags(training__num_epochs=25)
+    done = tiny.run_command(tmp_path, "train", "vsepp", "--data", data, "--output", "run", *settings)
+    assert done.code == 0
+    assert done.stderr.count("Warning: The loss has stood for 100 steps at 12.8, where it is when all embeddings") == 1
+    assert done.stderr.count("Warning: ") == done.stderr.count("--warmup-epochs 1") == 1
+
+
+# A full disk
+
+
+def limit_files(size: int) -> None:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
+
+
+def limit_to_4_kib() -> None:
+    limit_files(4096)
+
+
+def limit_to_60_kib() -> None:
+    limit_files(60 * 1024)
+
+
+def test_a_full_disk_at_the_first_save(data: Path, tmp_path: Path) -> None:
+    command = ["train", "vsepp", "--data", data, "--output", "run", *tiny.flags()]
+    done = tiny.run_command(tmp_path, *command, before=limit_to_4_kib)
+    assert_one_message(done, 1, r"^run/last: cannot be written: .*File too large")
+    assert not list((tmp_path / "run").glob(".*.tmp"))
+
+
+def test_a_full_disk_later(data: Path, trained: tuple[Path, tiny.Done], tmp_path: Path) -> None:
+    """The checkpoint and the state that there are survive, and the run goes on when there is space again."""
+    output = tmp_path / "run"
+    shutil.copytree(trained[0], output)
+    before = tiny.read_files(output)
+    command = ["train", "vsepp", "--data", data, "--output", "run", "--resume", "--num-epochs", "4"]
+    done = tiny.run_command(tmp_path, *command, before=limit_to_4_kib)
+    assert_one_message(done, 1, r"^run/(best|last): cannot be written: .*File too large.*\nFree space on the disk")
+    kept = ("best/", "last/")
+    after = tiny.read_files(output)
+    assert {name: after[name] for name in before if name.startswith(kept)} == {
+        name: content for name, content in before.items() if name.startswith(kept)
+    }
+    assert vsezoo.evaluate(output, str(data)).to_json()["rsum"] == json.loads(before["best/metrics.json"])["rsum"]
+    assert tiny.run_command(tmp_path, *command).code == 0
+    assert read_state(output).place.step == 40
+
+
+def test_a_full_disk_while_logging(data: Path, tmp_path: Path) -> None:
+    settings = tiny.flags(training__val_step=1, training__num_epochs=20)
+    command = ["train", "vsepp", "--data", data, "--output", "run", *settings]
+    done = tiny.run_command(tmp_path, *command, before=limit_to_60_kib)
+    assert_one_message(done, 1, r"^run/log\.jsonl: cannot be written: File too large\.\n.*--resume")
+    assert vsezoo.evaluate(tmp_path / "run", str(data)).captions == 100
+    resumed = tiny.run_command(tmp_path, "train", "vsepp", "--output", "run", "--resume")
+    assert resumed.code == 0
+    lines = (tmp_path / "run" / "log.jsonl").read_bytes().splitlines()
+    steps = [event["step"] for event in map(json.loads, lines) if event["event"] == "validation"]
+    assert steps == list(range(1, 201))  # the line that was cut off is whole again
+
+
+# Settings
+
+
+def test_flags_are_settings() -> None:
+    flags = {"margin": 0.1, "max_violation": True, "measure": "order", "use_abs": True, "imgnorm": False, "seed": None}
+    assert read_settings(flags, ("loss.margin = 0.3", "training.criterion=search", "image_encoder.center=True")) == {
+        "similarity": "order",
+        "loss.margin": 0.3,  # --set is last
+        "loss.max_violation": True,
+        "image_encoder.normalize": False,
+        "image_encoder.use_abs": True,
+        "text_encoder.use_abs": True,
+        "training.criterion": "search",
+        "image_encoder.center": True,
+    }
+    assert list(read_settings({"measure": "order"}, ("similarity.squared=true",))) == [
+        "similarity",
+        "similarity.squared",
+    ]
+
+
+@pytest.mark.parametrize("assignment", ["loss.margin", "=3", "loss.margin 3"])
+def test_set_takes_a_name_and_a_value(assignment: str) -> None:
+    with pytest.raises(UsageError, match="--set takes NAME=VALUE"):
+        read_settings({}, (assignment,))
+
+
+def test_every_flag_of_the_field_reaches_the_recipe(data: Path, tmp_path: Path) -> None:
+    """In the spelling of VSE++, with underscores."""
+    command = [
+        "--margin", "0.3", "--sum-violation", "--warmup_epochs", "1", "--no-mask-same-image", "--measure", "order",
+        "--use_abs", "--no-imgnorm", "--embed_size", "12", "--word_dim", "6", "--num_layers", "2", "--num_epochs", "1",
+        "--batch_size", "50", "--learning_rate", "0.003", "--lr_update", "3", "--grad_clip", "1", "--val_step", "5",
+        "--seed", "4", "--precision", "bf16", "--set", "training.lr_decay=0.5", "--full-dev", "--workers", "1",
+    ]  # fmt: skip
+    done = invoke("train", "vsepp", "--data", data, "--output", tmp_path / "run", "--device", "cpu", *command)
+    assert done.exit_code == 0, done.stderr
+    recipe = Recipe.from_json(json.loads((tmp_path / "run/best/config.json").read_bytes())["recipe"])
+    assert recipe.similarity.name == "order"
+    assert dict(recipe.loss.options) == {
+        "margin": 0.3, "max_violation": False, "warmup_epochs": 1, "mask_same_image": False,
+    }  # fmt: skip
+    assert (recipe.image_encoder.options["normalize"], recipe.image_encoder.options["use_abs"]) == (False, True)
+    text = recipe.text_encoder.options
+    assert (text["use_abs"], text["word_dim"], text["num_layers"], recipe.embed_size) == (True, 6, 2, 12)
+    settings = recipe.training
+    assert (settings.num_epochs, settings.batch_size, settings.learning_rate, settings.lr_update) == (1, 50, 0.003, 3)
+    assert (settings.grad_clip, settings.val_step, settings.seed, settings.precision) == (1.0, 5, 4, "bf16")
+    assert settings.lr_decay == 0.5
+
+
+def test_overrides_for_a_data_set(data: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "f8k_precomp"  # by its name
+    shutil.copytree(data, folder)
+    size = tiny.flags(training__num_epochs=1)
+    for flag, center in (("--overrides", True), ("--no-overrides", False)):
+        output = tmp_path / flag
+        done = invoke("train", "vsepp", "--data", folder, "--output", output, "--device", "cpu", *size, flag)
+        assert done.exit_code == 0, done.stderr
+        config = json.loads((output / "best" / "config.json").read_bytes())
+        assert config["recipe"]["image_encoder"]["options"]["center"] is center
+
+
+def test_without_a_test_split(data: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "two"
+    shutil.copytree(data, folder, ignore=shutil.ignore_patterns("test_*"))
+    done = invoke("train", "vsepp", "--data", folder, "--output", tmp_path / "run", "--device", "cpu", *tiny.flags())
+    assert done.exit_code == 0
+    assert "Warning: The test split cannot be used, so the dev split will be reported. " in done.stderr
+    assert "has no split 'test'" in done.stderr
+    assert "two, dev split" in done.stdout
+
+
+# Mistakes: each one message, before anything is written
+
+MISTAKES = [
+    ("vsep", [], r"^There is no model 'vsep'\.\nDid you mean 'vsepp'\?"),
+    ("vsepp", ["--data", "shape"], r"^There is no data set 'shape'\.\nDid you mean 'shapes'\?"),
+    ("vsepp", ["--max-violatoin"], r"^No such option '?--max-violatoin'?"),
+    ("vsepp", ["--batch-size", "x"], r"'--batch-size': 'x' is not a valid integer"),
+    ("vsepp", ["--batch-size", "0"], r"^training\.batch_size is 0; it must be at least 1"),
+    ("vsepp", ["--num-epochs", "0"], r"^training\.num_epochs is 0; it must be at least 1"),
+    ("vsepp", ["--learning-rate", "nan"], r"^training\.learning_rate is nan"),
+    ("vsepp", ["--precision", "fp8"], r"^training\.precision is 'fp8'; it must be one of fp32, bf16"),
+    ("vsepp", ["--device", "nonsense"], r"^the device 'nonsense' cannot be used: .*\nTry --device cpu"),
+    ("vsepp", ["--workers", "-1"], r"'--workers': -1 is not in the range x>=0"),
+    ("vsepp", ["--embed-size", "0"], r"^embed_size is 0; it must be at least 1"),
+    ("vsepp", ["--word-dim", "-3"], r"word_dim"),
+    ("vsepp", ["--num-layers", "0"], r"num_layers"),
+    ("vsepp", ["--measure", "cosin"], r"^There is no similarity 'cosin'\.\nDid you mean 'cosine'"),
+    ("vsepp", ["--set", "margin"], r"^--set takes NAME=VALUE, not 'margin'"),
+    ("vsepp", ["--set", "loss.margn=1"], r"^loss 'hinge' has no option 'margn'\.\nDid you mean 'margin'"),
+    ("vsepp", ["--set", "loss.margin=much"], r"^loss\.margin is 'much'; it must be of type float"),
+    ("vsepp", ["--set", "training.criterion=foo"], r"^'foo' is not a selection criterion\.\n.*rsum, r1\+r5, search"),
+    ("vsepp", ["--set", "training.epochs=3"], r"^training\.epochs is not a setting of a recipe"),
+    ("vsepp", ["--set", "epochs=3"], r"^'epochs' is not a setting of a recipe"),
+]
+
+
+@pytest.mark.parametrize(("model", "arguments", "message"), MISTAKES, ids=lambda value: " ".join(value)[:40])
+def test_mistakes(model: str, arguments: list[str], message: str, tmp_path: Path) -> None:
+    result = invoke("train", model, "--output", tmp_path / "run", *arguments)
+    assert_one_message(result, 2, message)
+    assert not (tmp_path / "run").exists()
+
+
+def test_data_that_are_not_there(tmp_path: Path) -> None:
+    folder = invoke("train", "vsepp", "--data", tmp_path / "none", "--output", tmp_path / "run")
+    assert_one_message(folder, 1, "The features of data set 'none' are not there")
+    result = invoke("train", "vsepp", "--data", "f8k_precomp", "--data-root", tmp_path, "--output", tmp_path / "run")
+    assert_one_message(result, 1, "The features of data set 'f8k_precomp' are not there")
+    for wanted in ("train_ims.npy", "dev_caps.txt", str(tmp_path / "f8k_precomp"), "Origin: data.tar of VSE++"):
+        assert wanted in result.stderr
+
+
+def test_an_output_that_is_taken(trained: tuple[Path, tiny.Done], data: Path, tmp_path: Path) -> None:
+    before = tiny.read_files(trained[0])
+    taken = invoke("train", "vsepp", "--data", data, "--output", trained[0], *tiny.flags())
+    assert_one_message(
+        taken, 2, rf"^{re.escape(str(trained[0]))}: already holds a run \(last, best, log\.jsonl\)\.\nGo "
+    )
+    assert tiny.read_files(trained[0]) == before
+    file = tmp_path / "file"
+    file.write_text("", encoding="utf-8")
+    for output in (file, file / "run"):
+        taken = invoke("train", "vsepp", "--data", data, "--output", output, *tiny.flags())
+        assert_one_message(taken, 1, r"file(/run)?: cannot be written: (File exists|Not a directory)")
+
+
+def test_resume_with_what_would_be_another_run(trained: tuple[Path, tiny.Done], data: Path) -> None:
+    resume = ("--output", trained[0], "--resume")
+    refused = invoke("train", "vsepp", "--data", data, *resume, "--margin", "0.5", "--num-epochs", "3")
+    assert_one_message(refused, 2, r"the run was started with other values of loss\.margin\.\n")
+    assert_one_message(invoke("train", "vse0", *resume), 2, "holds a run of 'vsepp', not of 'vse0'")
+    assert_one_message(invoke("train", "vsepp", "--data", "shapes", *resume), 2, "was started on .*, not on 'shapes'")
+
+
+def test_a_loss_that_is_not_a_number(data: Path, tmp_path: Path) -> None:
+    done = tiny.run_command(
+        tmp_path, "train", "vse0", "--data", data, "--output", "run", *tiny.flags(training__learning_rate=1e38)
+    )
+    assert_one_message(done, 1, r"^run: the (loss|norm of the gradient) is (nan|inf) at step \d+; .*\n.*lower learning")
+    assert read_state(tmp_path / "run").place.step == 0
