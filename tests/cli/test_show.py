@@ -96,8 +96,8 @@ def test_text(run_vsezoo: Run, demo: tuple[Path, ...], columns: int) -> None:
         "loss.margin 0.05 (default 0.2)",
         "training.batch_size 32 (default 128)",
         "f30k_precomp training.batch_size=64,",
-        "f30k 52.9 80.5 87.25 1 39.6 - 79.5 - ResNet; table 3,",
-        "coco fold5 41 - 81.2 - 30.3 - 72.4 - appendix",
+        "f30k 52.9 80.5 87.25 1.0 39.6 - 79.5 - ResNet; table 3,",
+        "coco fold5 41.0 - 81.2 - 30.3 - 72.4 - appendix",
     ):
         assert expected in text
 

@@ -126,7 +126,7 @@ def _setting(value: Any, default: Any) -> Text:
 
 def _published_row(result: PublishedResult) -> list[str]:
     def align(recalls: tuple[float | None, ...], rank: float | None) -> str:
-        return " ".join(f"{'-' if figure is None else f'{figure:.1f}':>4}" for figure in (*recalls, rank))
+        return " ".join(f"{'-' if figure is None else str(float(figure)):>4}" for figure in (*recalls, rank))
 
     data = result.data if result.protocol == "full" else f"{result.data} {result.protocol}"
     source = "; ".join(filter(None, [result.features, result.source]))
