@@ -9,6 +9,7 @@ follow, the most frequent first and equals in the order of the alphabet. A capti
 from __future__ import annotations
 
 import json
+import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -73,8 +74,8 @@ class WordTokenizer(Tokenizer):
         self._nltk = NLTKWordTokenizer()
 
     def split(self, captions: Sequence[str]) -> list[list[str]]:
-        """Cut captions into lower-case words."""
-        return [self._nltk.tokenize(caption.lower()) for caption in captions]
+        """Cut captions into lower-case words, each word of which is kept once however often it occurs."""
+        return [[sys.intern(word) for word in self._nltk.tokenize(caption.lower())] for caption in captions]
 
     def fit(self, split_captions: Sequence[Sequence[str]]) -> None:
         """Build the vocabulary."""

@@ -46,8 +46,14 @@ class TrainingProgress(Observer):
     def __init__(self) -> None:
         self._screen = console.messages()
         self._bar = make_bar(self._screen)
+        self._task = self._bar.add_task("", total=None, note="")
         self._steps, self._epochs = 0, 0
         self._loss = float("nan")
+
+    def prepare(self, done: int, captions: int) -> None:
+        """Show a bar of captions cut into words."""
+        self._bar.start()
+        self._bar.update(self._task, description="captions", completed=done, total=captions)
 
     def begin(self, recipe: Recipe, steps_per_epoch: int, place: Place) -> None:
         """Say what is trained and start the bar."""
@@ -55,11 +61,11 @@ class TrainingProgress(Observer):
         self._steps, self._epochs = steps_per_epoch, settings.num_epochs
         start = "" if place.step == 0 else f", going on after step {place.step:,}"
         self._screen.print(
-            f"Training {recipe.name}: {self._epochs} epochs of {steps_per_epoch:,} steps, "
+            f"Training {recipe.name}: {self._epochs} epoch{'s' * (self._epochs > 1)} of {steps_per_epoch:,} steps, "
             f"{settings.precision}, seed {settings.seed}{start}"
         )
-        self._task = self._bar.add_task(self._describe(place), total=self._steps, completed=place.batch, note="")
         self._bar.start()
+        self._bar.reset(self._task, description=self._describe(place), total=self._steps, completed=place.batch)
 
     def step(self, place: Place) -> None:
         """Move the bar."""

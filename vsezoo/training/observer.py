@@ -33,6 +33,9 @@ class StepRecord:
 class Observer:
     """Is told of a training; every method may be left as it is."""
 
+    def prepare(self, done: int, captions: int) -> None:
+        """So many of the captions have been cut into words, before the training begins."""
+
     def begin(self, recipe: Recipe, steps_per_epoch: int, place: Place) -> None:
         """A training begins, or goes on from `place`."""
 

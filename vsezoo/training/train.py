@@ -26,6 +26,7 @@ from vsezoo.training.runtime import Runtime
 from vsezoo.training.state import LAST, Place, State, has_state, read_state, restore_tensors, seed_all
 
 DEFAULT_DATA = "shapes"
+CAPTIONS_AT_ONCE = 5000  # cut into words between two moves of the progress bar
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,7 @@ def train(
     recipe = resolve_recipe(recipe, train_data)
     tokenizer = text_encoder_class(recipe).make_tokenizer(recipe.text_encoder.options)
     all_dev = open_data(data, "dev", kinds, root, full_dev=True).captions
-    train_split, dev_split = _tokenize(tokenizer, train_data, dev_data, all_dev)
+    train_split, dev_split = _tokenize(tokenizer, train_data, dev_data, all_dev, observers)
     joint = build_model(recipe, tokenizer)
     if state is None:
         joint.image_encoder.fit(train_data)
@@ -214,15 +215,24 @@ def _resume_data(
 
 
 def _tokenize(
-    tokenizer: Tokenizer, train_data: PairDataset, dev_data: PairDataset, dev_captions: Sequence[str]
+    tokenizer: Tokenizer,
+    train_data: PairDataset,
+    dev_data: PairDataset,
+    dev_captions: Sequence[str],
+    observers: Sequence[Observer],
 ) -> tuple[Split, Split]:
     """Cut every caption into words once: for the vocabulary, and for all epochs.
 
     The vocabulary is made of all dev captions, as the original codes do, though they validate on the first 5,000.
     """
-    train_words, dev_words = tokenizer.split(train_data.captions), tokenizer.split(dev_captions)
-    tokenizer.fit([*train_words, *dev_words])
-    splits = ((train_data, train_words), (dev_data, dev_words[: len(dev_data.captions)]))
+    captions, count = [*train_data.captions, *dev_captions], len(train_data.captions)
+    words: list[Any] = []
+    for start in range(0, len(captions), CAPTIONS_AT_ONCE):
+        words += tokenizer.split(captions[start : start + CAPTIONS_AT_ONCE])
+        for observer in observers:
+            observer.prepare(len(words), len(captions))
+    tokenizer.fit(words)
+    splits = ((train_data, words[:count]), (dev_data, words[count : count + len(dev_data.captions)]))
     first, second = (Split(split, TokenTable(tokenizer.encode_split(words))) for split, words in splits)
     return first, second
 
