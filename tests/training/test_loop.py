@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ from vsezoo.losses import HingeLoss
 from vsezoo.model import build_loss, build_model, resolve_recipe, text_encoder_class
 from vsezoo.training import loop as loops
 from vsezoo.training.collapse import CollapseMonitor
-from vsezoo.training.loop import Loop, Split
+from vsezoo.training.loop import InterruptedTrainingError, Loop, Split
 from vsezoo.training.observer import Observer, RunLog, StepRecord
 from vsezoo.training.runtime import Runtime
 from vsezoo.training.state import Place, read_state, seed_all
@@ -384,6 +385,32 @@ def test_a_collapsed_training_warns_once(data: Path, tmp_path: Path) -> None:
     assert events[warned[0]]["text"] == witness.warnings[0]
     assert events[warned[0] - 1]["step"] == 100
     assert [event["loss"] for event in events if event["event"] == "step"] == [pytest.approx(12.8, rel=1e-4)] * 13
+
+
+class Leave(Observer):
+    """Stops the training after a step."""
+
+    def __init__(self, at: int) -> None:
+        self.at = at
+
+    def step(self, place: Place) -> None:
+        if place.step == self.at:
+            signal.raise_signal(signal.SIGINT)
+
+
+def test_a_collapse_is_told_once_in_a_run_that_was_stopped(tmp_path: Path) -> None:
+    folder = tiny.write_data(tmp_path / "data", mean=1.0)
+    settings = tiny.SETTINGS | {"training.num_epochs": 25}
+    vsezoo.train("vsepp", str(folder), output=tmp_path / "whole", settings=settings, device="cpu")
+    log = (tmp_path / "whole" / "log.jsonl").read_bytes()
+    events = [json.loads(line) for line in log.splitlines()]
+    warned = next(events[index - 1]["step"] for index, event in enumerate(events) if event["event"] == "warning")
+    options: dict[str, Any] = {"output": tmp_path / "run", "settings": settings, "device": "cpu"}
+    for at in (warned - 35, warned + 15):  # while it is counted, and when it has been told
+        with pytest.raises(InterruptedTrainingError):
+            vsezoo.train("vsepp", str(folder), resume=at > warned, observers=[Leave(at)], **options)
+    vsezoo.train("vsepp", str(folder), resume=True, **options)
+    assert (tmp_path / "run" / "log.jsonl").read_bytes() == log
 
 
 def test_a_real_collapse_and_a_cure(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import time
@@ -75,25 +76,25 @@ def train(data: Path, output: Path, *, resume: bool = False, stop: Stop | None =
     return vsezoo.train("vsepp", str(data), output=output, resume=resume, **options)
 
 
-def train_with_limit(data: Path, output: Path, resume: bool, limit: int, count: str) -> None:
-    """Train until the files have been touched so and so many times while saving; then die."""
-    touched = 0
+def train_until(data: Path, output: Path, resume: bool, moment: int, noted: Path) -> None:
+    """Train until the files have been touched so and so many times while saving, then die; note what was touched."""
+    touched = []
 
-    def counting(original: Callable[..., Any]) -> Callable[..., Any]:
-        def call(*arguments: Any, **options: Any) -> Any:
-            nonlocal touched
-            touched += 1
-            if touched == limit:
+    def noting(original: Callable[..., Any], name: str) -> Callable[..., Any]:
+        def call(target: Any, *arguments: Any, **options: Any) -> Any:
+            touched.append(
+                name if name == "fsync" else f"{name} {re.sub('[.][a-z0-9_]{8}[.]', '.', Path(target).name)}"
+            )
+            if len(touched) == moment:
                 os.kill(os.getpid(), signal.SIGKILL)
-            return original(*arguments, **options)
+            return original(target, *arguments, **options)
 
         return call
 
     for owner, name in ((os, "fsync"), (os, "rename"), (shutil, "rmtree")):
-        setattr(owner, name, counting(getattr(owner, name)))
+        setattr(owner, name, noting(getattr(owner, name), name))
     train(data, output, resume=resume, settings=SETTINGS)  # which a run killed before its first save wants again
-    if count:
-        Path(count).write_text(str(touched), encoding="utf-8")
+    noted.write_text("\n".join(touched), encoding="utf-8")
 
 
 def train_in_process(data: Path, output: Path, resume: bool, stop: Stop | None, changes: dict[str, Any]) -> None:
@@ -155,16 +156,22 @@ def test_killed_in_a_validation(data: Path, whole: Path, tmp_path: Path, validat
 
 
 def test_killed_while_saving(data: Path, whole: Path, tmp_path: Path) -> None:
-    """At each kind of moment: before and after the flushes and the renames, of the first save, of later ones."""
-    counted = tmp_path / "count"
-    assert tiny.finish(tiny.start(train_with_limit, data, tmp_path / "counted", False, 0, str(counted))) == 0
-    touched = int(counted.read_text(encoding="utf-8"))
-    assert touched > 60
-    moments = [*range(1, 8), *sorted(random.Random(4).sample(range(8, touched), 10)), touched]
-    for moment in moments:
+    """Before each kind of renaming and removing, somewhere in the run, and at some of the flushes."""
+    noted = tmp_path / "noted"
+    assert tiny.finish(tiny.start(train_until, data, tmp_path / "noted-run", False, 0, noted)) == 0
+    touched = noted.read_text(encoding="utf-8").splitlines()
+    kinds = {f"{verb} {name}" for verb in ("rename", "rmtree") for name in (".last.tmp", ".best.tmp")}
+    kinds |= {"rename last", "rename best", "rmtree last.previous", "rmtree best.previous", "fsync"}
+    assert set(touched) == kinds
+    chance = random.Random(4)
+    moments = {1, 2, 3, 4, 5, len(touched)}
+    half = len(touched) // 2
+    for kind in sorted(kinds):  # when there are a state and a checkpoint that are replaced
+        moments.add(chance.choice([moment for moment in range(half, len(touched)) if touched[moment - 1] == kind]))
+    for moment in sorted(moments):
         output = tmp_path / f"run-{moment}"
-        assert tiny.finish(tiny.start(train_with_limit, data, output, False, moment, "")) == -9
-        assert tiny.finish(tiny.start(train_with_limit, data, output, True, 0, "")) == 0
+        assert tiny.finish(tiny.start(train_until, data, output, False, moment, noted)) == -9
+        assert tiny.finish(tiny.start(train_until, data, output, True, 0, noted)) == 0
         assert_same(output, whole)
 
 
@@ -312,6 +319,17 @@ def test_other_captions_are_refused(data: Path, tmp_path: Path) -> None:
     (copy / "train_caps.txt").write_text("\n".join(captions), encoding="utf-8")
     with pytest.raises(UsageError, match=r"the captions of .* are not those that the run was started with"):
         train(copy, output, resume=True)
+
+
+def test_a_warning_of_the_beginning_is_logged_once(data: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "data"
+    shutil.copytree(data, copy, ignore=shutil.ignore_patterns("test_*"))
+    train(copy, tmp_path / "whole")
+    with pytest.raises(InterruptedTrainingError):
+        train(copy, tmp_path / "run", stop=Stop(signal.SIGINT, 5))
+    train(copy, tmp_path / "run", resume=True)
+    assert_same(tmp_path / "run", tmp_path / "whole")
+    assert (tmp_path / "run" / "log.jsonl").read_bytes().count(b"has no split 'test'") == 1
 
 
 def test_moved_data(data: Path, whole: Path, tmp_path: Path) -> None:
