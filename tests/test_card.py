@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from huggingface_hub import ModelCard
-from tiny_model import TinyPairs, make_model, save_tiny
+from tiny import TinyPairs, make_model, save_model
 
 from vsezoo.checkpoint import save_checkpoint
 from vsezoo.hub.card import find_paper, render_card
@@ -18,7 +18,7 @@ from vsezoo.hub.card import find_paper, render_card
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("run") / "best"
-    save_tiny(folder)
+    save_model(folder)
     return folder
 
 
@@ -69,7 +69,7 @@ def test_every_setting_is_listed(folder: Path, card: str) -> None:
 
 def test_it_says_what_it_was_trained_on_and_after_which_paper(card: str) -> None:
     assert "6 training images with 30 captions" in card
-    assert "an array of shape (images, 8)" in card
+    assert "an array of shape (images, 12)" in card
     paper = find_paper("vsepp")
     assert paper is not None
     assert f"Paper: {paper.authors}, *{paper.title}*, BMVC 2018 ({paper.url})." in card

@@ -16,7 +16,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
-from tiny_model import WIDTH, TinyPairs, make_model, save_tiny
+from tiny import WIDTH, TinyPairs, make_model, save_model
 
 from vsezoo import load, registry
 from vsezoo.checkpoint import find_checkpoint, read_config
@@ -30,7 +30,7 @@ FILES = {"README.md", "config.json", "metrics.json", "model.safetensors", "vocab
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    save_tiny(tmp_path / "best")
+    save_model(tmp_path / "best")
     return tmp_path / "best"
 
 
@@ -61,7 +61,7 @@ def expect_error(folder: Path, file: str, match: str = "checkpoint folder again"
 @pytest.mark.parametrize("name", ["vse0", "vsepp", "order0", "orderpp"])
 def test_round_trip_to_the_bit(tmp_path: Path, name: str) -> None:
     model = make_model(name, image_encoder__center=True, text_encoder__num_layers=2)
-    save_tiny(tmp_path / "one", model)
+    save_model(tmp_path / "one", model)
     read = load(tmp_path / "one")
     assert read.recipe.to_json() == model.recipe.to_json()
     assert not read.training
@@ -76,7 +76,7 @@ def test_round_trip_to_the_bit(tmp_path: Path, name: str) -> None:
     assert torch.equal(
         read.similarity(images, read.encode_texts(texts)), model.similarity(images, model.encode_texts(texts))
     )
-    save_tiny(tmp_path / "two", read)
+    save_model(tmp_path / "two", read)
     for file in FILES:
         assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
 
@@ -347,7 +347,7 @@ def session_similarity() -> Iterator[str]:
 
 
 def test_a_part_of_this_session_loads_in_this_session_alone(tmp_path: Path, session_similarity: str) -> None:
-    save_tiny(tmp_path / "best", make_model(similarity=session_similarity))
+    save_model(tmp_path / "best", make_model(similarity=session_similarity))
     load(tmp_path / "best")
     registry._session.clear()
     assert "pip install" not in str(expect_error(tmp_path / "best", "config.json", "There is no similarity 'mine'"))
@@ -430,7 +430,7 @@ def test_no_json_brings_anything_but_a_clear_error(
 ) -> None:
     origin = tmp_path_factory.getbasetemp() / "fuzzed"
     if not origin.exists():
-        save_tiny(origin)
+        save_model(origin)
     folder = tmp_path_factory.mktemp("altered") / "best"
     shutil.copytree(origin, folder)
     content = json.loads((folder / name).read_text())
@@ -467,7 +467,7 @@ def test_no_damaged_tensors_bring_anything_but_a_clear_error(
 ) -> None:
     folder = tmp_path_factory.getbasetemp() / "damaged"
     if not folder.exists():
-        save_tiny(folder)
+        save_model(folder)
         shutil.copy(folder / "model.safetensors", folder.parent / "whole")
     content = bytearray((folder.parent / "whole").read_bytes())
     header = int.from_bytes(content[:8], "little") + 8

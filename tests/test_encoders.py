@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tiny_model import WIDTH, TinyPairs, make_model, save_tiny
+from tiny import WIDTH, TinyPairs, make_model, save_model
 from torch import Tensor
 
 from vsezoo import load
@@ -74,7 +74,7 @@ def test_center_takes_the_mean_of_all_training_images(
     mean = data.features.reshape(-1, WIDTH).mean(axis=0)
     assert isinstance(model.image_encoder, PrecomputedImageEncoder)
     np.testing.assert_allclose(model.image_encoder.mean.numpy(), mean, rtol=1e-6)
-    save_tiny(tmp_path / "m", model, data)
+    save_model(tmp_path / "m", model, data)
     stored = load(tmp_path / "m").image_encoder
     assert isinstance(stored, PrecomputedImageEncoder)
     assert torch.equal(stored.mean, model.image_encoder.mean)
@@ -113,9 +113,9 @@ def test_the_transform_gives_a_copy() -> None:
     assert features.max() == 0
 
 
-@pytest.mark.parametrize("shape", [(2, 9), (2, 3, 8), (8,), (2, 3, 3, 8)])
+@pytest.mark.parametrize("shape", [(2, 9), (2, 3, WIDTH), (WIDTH,), (2, 3, 3, WIDTH)])
 def test_images_of_another_shape_are_a_clear_error(shape: tuple[int, ...]) -> None:
-    with pytest.raises(DataError, match=r"shape .*takes features of \(images, 8\)") as caught:
+    with pytest.raises(DataError, match=r"shape .*takes features of \(images, 12\)") as caught:
         make_model().encode_images(np.zeros(shape, dtype=np.float32))
     assert str(shape) in str(caught.value)
 
@@ -128,7 +128,7 @@ def test_images_that_are_no_array_are_a_clear_error(images: Any) -> None:
 
 def test_the_width_comes_from_the_data() -> None:
     assert make_model(data=TinyPairs(shape=(11,))).recipe.image_encoder.options["img_dim"] == 11
-    with pytest.raises(RecipeError, match=r"img_dim is 9, but the features of tiny are 8 wide") as caught:
+    with pytest.raises(RecipeError, match=r"img_dim is 9, but the features of tiny are 12 wide") as caught:
         make_model(image_encoder__img_dim=9)
     assert "Leave img_dim out" in str(caught.value)
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny_model import make_batch
+from tiny import make_batch
 from torch import Tensor
 
 from vsezoo.errors import RecipeError

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tiny_model import WIDTH, TinyPairs, make_batch, make_model
+from tiny import WIDTH, TinyPairs, make_batch, make_model
 from torch.nn import functional
 
 from vsezoo import create_model, registry

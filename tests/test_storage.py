@@ -142,7 +142,7 @@ import itertools, os, random, resource, signal, sys, time
 from pathlib import Path
 import torch
 torch.set_num_threads(1)
-from tiny_model import TinyPairs, make_model
+from tiny import TinyPairs, make_model
 from vsezoo import load
 from vsezoo.checkpoint import save_checkpoint
 from vsezoo.errors import StorageError

@@ -1,20 +1,18 @@
-"""Tiny data that can be learnt in a second, and processes that start in milliseconds, for tests of training."""
+"""Data, models and batches small enough for any test; no tests in here."""
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import sys
-from collections.abc import Callable
-from dataclasses import dataclass
-from multiprocessing.process import BaseProcess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from vsezoo.cli import main
+from vsezoo.checkpoint import save_checkpoint
+from vsezoo.evaluation.evaluate import embed_pairs, label
+from vsezoo.interfaces import Batch, PairDataset, Tokens
+from vsezoo.model import JointEmbedding, create_model
 
 WORDS = (
     "red",
@@ -33,6 +31,7 @@ WORDS = (
     "dry",
 )
 TEMPLATES = ("a {} {} thing", "{} and {} .", "this is {} , that is {}", "the {} one is {}", "see how {} and {} it is")
+CAPTIONS = ("a dog runs .", "two red balls", "the dog has a ball", "snow", "a man's hat, a dog")
 WIDTH = 12
 IMAGES = {"train": 64, "dev": 20, "test": 20}
 SETTINGS = {
@@ -67,78 +66,54 @@ def write_data(
     return folder
 
 
-def flags(**more: Any) -> list[str]:
+def make_flags(**more: Any) -> list[str]:
     """Return `SETTINGS` as the options of `vsezoo train`, some of them changed."""
     settings = SETTINGS | {name.replace("__", "."): value for name, value in more.items()}
     return [word for name, value in settings.items() for word in ("--set", f"{name}={value}")]
 
 
-_processes = multiprocessing.get_context("forkserver")
-_processes.set_forkserver_preload(
-    [
-        "pytest",
-        "torch._dynamo",  # which torch's optimisers import when the first is made
-        "vsezoo.cli.eval",
-        "vsezoo.cli.train",
-        "vsezoo.data.precomputed",
-        "vsezoo.encoders.gru",
-        "vsezoo.encoders.precomputed",
-        "vsezoo.losses",
-        "vsezoo.similarities",
-        "vsezoo.training.train",
-        "vsezoo_vsepp.recipes",
-    ]
-)
+class TinyPairs(PairDataset):
+    """Six images with five captions each: features drawn from a seed."""
+
+    name = "tiny"
+    split = "train"
+
+    def __init__(self, images: int = 6, shape: tuple[int, ...] = (WIDTH,), dtype: str = "float32") -> None:
+        self.kind = "vector" if len(shape) == 1 else "regions"
+        self.image_shape = shape
+        self.captions: Sequence[str] = [f"{text} {index}" for index in range(images) for text in CAPTIONS]
+        self.image_ids: Sequence[str] = [f"image{index}" for index in range(images)]
+        self.image_of = np.repeat(np.arange(images), len(CAPTIONS))
+        self.features = (np.random.default_rng(1).normal(size=(images, *shape)) + 3).astype(dtype)
+
+    def images(self, indices: Sequence[int] | np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        return self.features[np.asarray(indices)]
 
 
-def start(target: Callable[..., None], *arguments: Any) -> BaseProcess:
-    """Start a function of a module in a process of its own, forked from one that has torch already."""
-    process = _processes.Process(target=_run, args=(target, *arguments))
-    process.start()
-    return process
+def make_model(model: str = "vsepp", data: PairDataset | None = None, **settings: Any) -> JointEmbedding:
+    """Build an untrained model of width 5, the same one at each call."""
+    torch.manual_seed(3)
+    sizes = {"embed_size": 5, "text_encoder__word_dim": 4, "text_encoder__vocab_threshold": 2}
+    return create_model(model, data or TinyPairs(), **{**sizes, **settings})
 
 
-def finish(process: BaseProcess) -> int:
-    """Wait for a process and return its exit code."""
-    process.join(60)
-    if process.exitcode is None:
-        process.kill()
-        raise TimeoutError("the process did not end")
-    return process.exitcode
+def save_model(folder: Path, model: JointEmbedding | None = None, data: PairDataset | None = None) -> JointEmbedding:
+    """Write the checkpoint of a model with its figures, and return the model."""
+    data = data or TinyPairs()
+    model = model or make_model(data=data)
+    evaluation = label([embed_pairs(model, data)], data, [{"reference": ".", "model": "vsepp", "sha256": ""}])
+    save_checkpoint(
+        folder, model, data, {"epoch": 1, "step": 2, "criterion": "rsum", "score": 3.0}, evaluation.to_json()
+    )
+    return model
 
 
-@dataclass(frozen=True)
-class Done:
-    """What a command left."""
-
-    code: int
-    stdout: str
-    stderr: str
-
-
-def run_command(folder: Path, *arguments: str | Path, before: Callable[[], None] | None = None) -> Done:
-    """Run `vsezoo` in a process of its own, in a folder, after a function that changes the process."""
-    folder.mkdir(parents=True, exist_ok=True)
-    code = finish(start(_run_main, str(folder), [str(argument) for argument in arguments], before))
-    stdout, stderr = ((folder / name).read_text(encoding="utf-8") for name in (".stdout", ".stderr"))
-    return Done(code, stdout, stderr)
-
-
-def _run(target: Callable[..., None], *arguments: Any) -> None:
-    torch.set_num_threads(1)
-    target(*arguments)
-
-
-def _run_main(folder: str, arguments: list[str], before: Callable[[], None] | None) -> None:
-    os.chdir(folder)
-    os.environ.pop("COLUMNS", None)
-    for stream, name in ((sys.stdout, ".stdout"), (sys.stderr, ".stderr")):
-        os.dup2(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), stream.fileno())
-    if before:
-        before()
-    main(arguments, prog_name="vsezoo")
-
-
-def read_files(folder: Path) -> dict[str, bytes]:
-    """Return the content of every file below a folder."""
-    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+def make_batch(image_index: Sequence[int]) -> Batch:
+    """Return a batch of which only the image of each pair is told."""
+    index = torch.tensor(image_index)
+    return Batch(
+        torch.zeros(len(index), 1),
+        Tokens(torch.ones(len(index), 1).long(), torch.ones(len(index)).long()),
+        index,
+        torch.arange(len(index)),
+    )

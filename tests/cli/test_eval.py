@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import processes
 import pytest
 import tiny
 import torch
@@ -50,14 +51,6 @@ def evaluate(*arguments: str | Path) -> dict[str, Any]:
     done = invoke(*arguments, "--json")
     assert done.exit_code == 0, done.stderr
     return json.loads(done.stdout)
-
-
-def assert_one_message(result: Result, code: int, message: str) -> None:
-    assert result.exit_code == code, result.stderr
-    assert result.stdout == ""
-    assert "Traceback" not in result.stderr
-    assert result.stderr.count("Error: ") == 1
-    assert re.search(message, result.stderr.partition("Error: ")[2]), result.stderr
 
 
 # Figures
@@ -219,7 +212,7 @@ def test_fold5(runs: list[Path], coco: Path) -> None:
 
 def test_fold5_of_another_number_of_images(root: Path, runs: list[Path]) -> None:
     message = r"^The split has 20 images; fold5 needs 5,000\.\n.*protocol `full`"
-    assert_one_message(invoke(runs[0], "--fold5", "--data-root", root), 2, message)
+    processes.assert_one_message(invoke(runs[0], "--fold5", "--data-root", root), 2, message)
 
 
 # Mistakes
@@ -228,24 +221,26 @@ def test_fold5_of_another_number_of_images(root: Path, runs: list[Path]) -> None
 def test_wrong_data(root: Path, runs: list[Path], tmp_path: Path) -> None:
     wide = tiny.write_data(tmp_path / "wide", width=tiny.WIDTH + 1)
     message = r"shape \(20, 13\), but this model takes features of \(images, 12\)\.\nUse the features that it was"
-    assert_one_message(invoke(runs[0], "--data", wide), 1, message)
-    assert_one_message(invoke(runs[0], "--data", "shapes"), 1, r"shape \(\d+, 128\), but this model takes")
+    processes.assert_one_message(invoke(runs[0], "--data", wide), 1, message)
+    processes.assert_one_message(invoke(runs[0], "--data", "shapes"), 1, r"shape \(\d+, 128\), but this model takes")
     damaged = tiny.write_data(tmp_path / "damaged")
     features = np.load(damaged / "test_ims.npy")
     features[7, 0] = np.nan
     np.save(damaged / "test_ims.npy", features)
-    assert_one_message(invoke(runs[0], "--data", damaged), 1, r"test_ims\.npy: row 7 .* holds NaN")
-    assert_one_message(invoke(runs[0], "--data", root / "f30k_precomp", "--split", "val"), 1, "has no split 'val'")
+    processes.assert_one_message(invoke(runs[0], "--data", damaged), 1, r"test_ims\.npy: row 7 .* holds NaN")
+    processes.assert_one_message(
+        invoke(runs[0], "--data", root / "f30k_precomp", "--split", "val"), 1, "has no split 'val'"
+    )
 
 
 def test_data_that_are_not_there(runs: list[Path], tmp_path: Path) -> None:
     absent = invoke(runs[0], "--data-root", tmp_path)
-    assert_one_message(
+    processes.assert_one_message(
         absent, 1, r"^The features of data set 'f30k_precomp' are not there\.\nFiles wanted: train_ims\.npy"
     )
     assert str(tmp_path / "f30k_precomp") in absent.stderr
     unknown = invoke(runs[0], "--data", "f30k_precom")
-    assert_one_message(unknown, 2, r"^There is no data set 'f30k_precom'\.\nDid you mean 'f30k_precomp'\?")
+    processes.assert_one_message(unknown, 2, r"^There is no data set 'f30k_precom'\.\nDid you mean 'f30k_precomp'\?")
 
 
 def test_a_model_trained_on_a_folder_wants_to_be_told(root: Path, runs: list[Path], tmp_path: Path) -> None:
@@ -258,7 +253,7 @@ def test_a_model_trained_on_a_folder_wants_to_be_told(root: Path, runs: list[Pat
     message = (
         r"run: was trained on 'my-photos', which is not the name of a registered data set\.\nName .* --data FOLDER"
     )
-    assert_one_message(invoke(run), 2, message)
+    processes.assert_one_message(invoke(run), 2, message)
     assert evaluate(run, "--data", root / "f30k_precomp")["images"] == 20
 
 
@@ -272,13 +267,15 @@ def test_a_model_trained_on_a_folder_wants_to_be_told(root: Path, runs: list[Pat
     ],
 )
 def test_mistakes(root: Path, runs: list[Path], arguments: list[str], message: str) -> None:
-    assert_one_message(invoke(runs[0], "--data-root", root, *arguments), 2, message)
+    processes.assert_one_message(invoke(runs[0], "--data-root", root, *arguments), 2, message)
 
 
 def test_no_checkpoint(tmp_path: Path) -> None:
-    assert_one_message(invoke(), 2, "Missing argument 'CHECKPOINT...'")
-    assert_one_message(invoke(tmp_path / "none"), 1, rf"^{tmp_path}/none: is no folder\.\n.*vsezoo train")
-    assert_one_message(invoke(tmp_path), 1, r"is no checkpoint folder: it has no config\.json \(it holds nothing\)")
+    processes.assert_one_message(invoke(), 2, "Missing argument 'CHECKPOINT...'")
+    processes.assert_one_message(invoke(tmp_path / "none"), 1, rf"^{tmp_path}/none: is no folder\.\n.*vsezoo train")
+    processes.assert_one_message(
+        invoke(tmp_path), 1, r"is no checkpoint folder: it has no config\.json \(it holds nothing\)"
+    )
 
 
 def flip_a_byte(folder: Path) -> None:
@@ -323,10 +320,10 @@ def test_a_damaged_checkpoint(root: Path, runs: list[Path], tmp_path: Path, dama
     folder = tmp_path / "best"
     shutil.copytree(runs[0] / "best", folder)
     damage(folder)
-    assert_one_message(invoke(folder, "--data-root", root), 1, message)
+    processes.assert_one_message(invoke(folder, "--data-root", root), 1, message)
 
 
 def test_a_result_that_cannot_be_written(root: Path, runs: list[Path], tmp_path: Path) -> None:
     place = tmp_path / "no" / "such" / "folder.json"
     result = invoke(runs[0], "--data-root", root, "--output", place)
-    assert_one_message(result, 1, rf"^{place}: No such file or directory\.\nCheck the path")
+    processes.assert_one_message(result, 1, rf"^{place}: No such file or directory\.\nCheck the path")

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import processes
 import pytest
 import tiny
 import torch
@@ -41,30 +42,22 @@ def _one_thread() -> None:
 
 
 @pytest.fixture(scope="module")
-def trained(data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, tiny.Done]:
+def trained(data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, processes.Done]:
     """A run, and what it printed."""
     folder = tmp_path_factory.mktemp("trained")
-    return folder / "run", tiny.run_command(folder, "train", "vsepp", "--data", data, "--output", "run", *tiny.flags())
+    return folder / "run", processes.run_command(
+        folder, "train", "vsepp", "--data", data, "--output", "run", *tiny.make_flags()
+    )
 
 
 def invoke(*arguments: str | Path) -> Result:
     return CliRunner().invoke(main, [str(argument) for argument in arguments])
 
 
-def assert_one_message(result: Result | tiny.Done, code: int, message: str) -> None:
-    """The exit code, nothing on standard output, and one message on standard error that says this."""
-    found = result.exit_code if isinstance(result, Result) else result.code
-    assert found == code, result.stderr
-    assert result.stdout == ""
-    assert "Traceback" not in result.stderr
-    assert result.stderr.count("Error: ") == 1
-    assert re.search(message, result.stderr.partition("Error: ")[2]), result.stderr
-
-
 # What a run prints and leaves
 
 
-def test_a_run(trained: tuple[Path, tiny.Done]) -> None:
+def test_a_run(trained: tuple[Path, processes.Done]) -> None:
     output, done = trained
     assert done.code == 0
     # No warning of Python, of torch or of TensorBoard; no bar where there is no terminal.
@@ -82,7 +75,7 @@ def test_a_run(trained: tuple[Path, tiny.Done]) -> None:
     assert sorted(path.name for path in output.iterdir()) == ["best", "last", "log.jsonl", "tensorboard"]
 
 
-def test_json_and_resume_of_a_finished_run(trained: tuple[Path, tiny.Done], data: Path) -> None:
+def test_json_and_resume_of_a_finished_run(trained: tuple[Path, processes.Done], data: Path) -> None:
     output, _ = trained
     again = invoke("train", "vse++", "--data", data, "--output", output, "--resume", "--json")
     assert again.exit_code == 0
@@ -109,7 +102,7 @@ def test_the_default_is_shapes(run_vsezoo: Run, tmp_path: Path) -> None:
 def test_ctrl_c_and_the_command_that_goes_on(data: Path, tmp_path: Path) -> None:
     """A signal from outside to the module `vsezoo`, and then the very command that the message gives."""
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    command = ["train", "vsepp", "--data", str(data), "--output", "a run", *tiny.flags(training__num_epochs=40)]
+    command = ["train", "vsepp", "--data", str(data), "--output", "a run", *tiny.make_flags(training__num_epochs=40)]
     process = subprocess.Popen(
         [sys.executable, "-m", "vsezoo", *command],
         cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
@@ -126,10 +119,10 @@ def test_ctrl_c_and_the_command_that_goes_on(data: Path, tmp_path: Path) -> None
     assert stopped, stderr
     assert read_state(tmp_path / "a run").place.step == int(stopped[1]) < 400
     assert shlex.split(stopped[2]) == ["vsezoo", "train", "vsepp", "--output", "a run", "--resume"]
-    resumed = tiny.run_command(tmp_path, *shlex.split(stopped[2])[1:])
+    resumed = processes.run_command(tmp_path, *shlex.split(stopped[2])[1:])
     assert resumed.code == 0
     assert f"fp32, seed 0, going on after step {int(stopped[1]):,}\n" in resumed.stderr
-    whole = tiny.run_command(tmp_path, *["whole" if word == "a run" else word for word in command])
+    whole = processes.run_command(tmp_path, *["whole" if word == "a run" else word for word in command])
     assert whole.stdout == resumed.stdout
     for name in ("best/model.safetensors", "best/metrics.json", "log.jsonl"):
         assert (tmp_path / "a run" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
@@ -137,8 +130,8 @@ def test_ctrl_c_and_the_command_that_goes_on(data: Path, tmp_path: Path) -> None
 
 def test_a_collapse_is_printed_once(tmp_path: Path) -> None:
     data = tiny.write_data(tmp_path / "data", mean=1.0)
-    settings = tiny.flags(training__num_epochs=25)
-    done = tiny.run_command(tmp_path, "train", "vsepp", "--data", data, "--output", "run", *settings)
+    settings = tiny.make_flags(training__num_epochs=25)
+    done = processes.run_command(tmp_path, "train", "vsepp", "--data", data, "--output", "run", *settings)
     assert done.code == 0
     assert done.stderr.count("Warning: The loss has stood for 100 steps at 12.8, where it is when all embeddings") == 1
     assert done.stderr.count("Warning: ") == done.stderr.count("--warmup-epochs 1") == 1
@@ -160,37 +153,39 @@ def limit_to_60_kib() -> None:
 
 
 def test_a_full_disk_at_the_first_save(data: Path, tmp_path: Path) -> None:
-    command = ["train", "vsepp", "--data", data, "--output", "run", *tiny.flags()]
-    done = tiny.run_command(tmp_path, *command, before=limit_to_4_kib)
-    assert_one_message(done, 1, r"^run/last: cannot be written: .*File too large")
+    command = ["train", "vsepp", "--data", data, "--output", "run", *tiny.make_flags()]
+    done = processes.run_command(tmp_path, *command, before=limit_to_4_kib)
+    processes.assert_one_message(done, 1, r"^run/last: cannot be written: .*File too large")
     assert not list((tmp_path / "run").glob(".*.tmp"))
 
 
-def test_a_full_disk_later(data: Path, trained: tuple[Path, tiny.Done], tmp_path: Path) -> None:
+def test_a_full_disk_later(data: Path, trained: tuple[Path, processes.Done], tmp_path: Path) -> None:
     """The checkpoint and the state that there are survive, and the run goes on when there is space again."""
     output = tmp_path / "run"
     shutil.copytree(trained[0], output)
-    before = tiny.read_files(output)
+    before = processes.read_files(output)
     command = ["train", "vsepp", "--data", data, "--output", "run", "--resume", "--num-epochs", "4"]
-    done = tiny.run_command(tmp_path, *command, before=limit_to_4_kib)
-    assert_one_message(done, 1, r"^run/(best|last): cannot be written: .*File too large.*\nFree space on the disk")
+    done = processes.run_command(tmp_path, *command, before=limit_to_4_kib)
+    processes.assert_one_message(
+        done, 1, r"^run/(best|last): cannot be written: .*File too large.*\nFree space on the disk"
+    )
     kept = ("best/", "last/")
-    after = tiny.read_files(output)
+    after = processes.read_files(output)
     assert {name: after[name] for name in before if name.startswith(kept)} == {
         name: content for name, content in before.items() if name.startswith(kept)
     }
     assert vsezoo.evaluate(output, str(data)).to_json()["rsum"] == json.loads(before["best/metrics.json"])["rsum"]
-    assert tiny.run_command(tmp_path, *command).code == 0
+    assert processes.run_command(tmp_path, *command).code == 0
     assert read_state(output).place.step == 40
 
 
 def test_a_full_disk_while_logging(data: Path, tmp_path: Path) -> None:
-    settings = tiny.flags(training__val_step=1, training__num_epochs=20)
+    settings = tiny.make_flags(training__val_step=1, training__num_epochs=20)
     command = ["train", "vsepp", "--data", data, "--output", "run", *settings]
-    done = tiny.run_command(tmp_path, *command, before=limit_to_60_kib)
-    assert_one_message(done, 1, r"^run/log\.jsonl: cannot be written: File too large\.\n.*--resume")
+    done = processes.run_command(tmp_path, *command, before=limit_to_60_kib)
+    processes.assert_one_message(done, 1, r"^run/log\.jsonl: cannot be written: File too large\.\n.*--resume")
     assert vsezoo.evaluate(tmp_path / "run", str(data)).captions == 100
-    resumed = tiny.run_command(tmp_path, "train", "vsepp", "--output", "run", "--resume")
+    resumed = processes.run_command(tmp_path, "train", "vsepp", "--output", "run", "--resume")
     assert resumed.code == 0
     lines = (tmp_path / "run" / "log.jsonl").read_bytes().splitlines()
     steps = [event["step"] for event in map(json.loads, lines) if event["event"] == "validation"]
@@ -251,7 +246,7 @@ def test_every_flag_of_the_field_reaches_the_recipe(data: Path, tmp_path: Path) 
 def test_overrides_for_a_data_set(data: Path, tmp_path: Path) -> None:
     folder = tmp_path / "f8k_precomp"  # by its name
     shutil.copytree(data, folder)
-    size = tiny.flags(training__num_epochs=1)
+    size = tiny.make_flags(training__num_epochs=1)
     for flag, center in (("--overrides", True), ("--no-overrides", False)):
         output = tmp_path / flag
         done = invoke("train", "vsepp", "--data", folder, "--output", output, "--device", "cpu", *size, flag)
@@ -263,7 +258,9 @@ def test_overrides_for_a_data_set(data: Path, tmp_path: Path) -> None:
 def test_without_a_test_split(data: Path, tmp_path: Path) -> None:
     folder = tmp_path / "two"
     shutil.copytree(data, folder, ignore=shutil.ignore_patterns("test_*"))
-    done = invoke("train", "vsepp", "--data", folder, "--output", tmp_path / "run", "--device", "cpu", *tiny.flags())
+    done = invoke(
+        "train", "vsepp", "--data", folder, "--output", tmp_path / "run", "--device", "cpu", *tiny.make_flags()
+    )
     assert done.exit_code == 0
     assert "Warning: The test split cannot be used, so the dev split will be reported. " in done.stderr
     assert "has no split 'test'" in done.stderr
@@ -299,44 +296,48 @@ MISTAKES = [
 @pytest.mark.parametrize(("model", "arguments", "message"), MISTAKES, ids=lambda value: " ".join(value)[:40])
 def test_mistakes(model: str, arguments: list[str], message: str, tmp_path: Path) -> None:
     result = invoke("train", model, "--output", tmp_path / "run", *arguments)
-    assert_one_message(result, 2, message)
+    processes.assert_one_message(result, 2, message)
     assert not (tmp_path / "run").exists()
 
 
 def test_data_that_are_not_there(tmp_path: Path) -> None:
     folder = invoke("train", "vsepp", "--data", tmp_path / "none", "--output", tmp_path / "run")
-    assert_one_message(folder, 1, "The features of data set 'none' are not there")
+    processes.assert_one_message(folder, 1, "The features of data set 'none' are not there")
     result = invoke("train", "vsepp", "--data", "f8k_precomp", "--data-root", tmp_path, "--output", tmp_path / "run")
-    assert_one_message(result, 1, "The features of data set 'f8k_precomp' are not there")
+    processes.assert_one_message(result, 1, "The features of data set 'f8k_precomp' are not there")
     for wanted in ("train_ims.npy", "dev_caps.txt", str(tmp_path / "f8k_precomp"), "Origin: data.tar of VSE++"):
         assert wanted in result.stderr
 
 
-def test_an_output_that_is_taken(trained: tuple[Path, tiny.Done], data: Path, tmp_path: Path) -> None:
-    before = tiny.read_files(trained[0])
-    taken = invoke("train", "vsepp", "--data", data, "--output", trained[0], *tiny.flags())
-    assert_one_message(
+def test_an_output_that_is_taken(trained: tuple[Path, processes.Done], data: Path, tmp_path: Path) -> None:
+    before = processes.read_files(trained[0])
+    taken = invoke("train", "vsepp", "--data", data, "--output", trained[0], *tiny.make_flags())
+    processes.assert_one_message(
         taken, 2, rf"^{re.escape(str(trained[0]))}: already holds a run \(last, best, log\.jsonl\)\.\nGo "
     )
-    assert tiny.read_files(trained[0]) == before
+    assert processes.read_files(trained[0]) == before
     file = tmp_path / "file"
     file.write_text("", encoding="utf-8")
     for output in (file, file / "run"):
-        taken = invoke("train", "vsepp", "--data", data, "--output", output, *tiny.flags())
-        assert_one_message(taken, 1, r"file(/run)?: cannot be written: (File exists|Not a directory)")
+        taken = invoke("train", "vsepp", "--data", data, "--output", output, *tiny.make_flags())
+        processes.assert_one_message(taken, 1, r"file(/run)?: cannot be written: (File exists|Not a directory)")
 
 
-def test_resume_with_what_would_be_another_run(trained: tuple[Path, tiny.Done], data: Path) -> None:
+def test_resume_with_what_would_be_another_run(trained: tuple[Path, processes.Done], data: Path) -> None:
     resume = ("--output", trained[0], "--resume")
     refused = invoke("train", "vsepp", "--data", data, *resume, "--margin", "0.5", "--num-epochs", "3")
-    assert_one_message(refused, 2, r"the run was started with other values of loss\.margin\.\n")
-    assert_one_message(invoke("train", "vse0", *resume), 2, "holds a run of 'vsepp', not of 'vse0'")
-    assert_one_message(invoke("train", "vsepp", "--data", "shapes", *resume), 2, "was started on .*, not on 'shapes'")
+    processes.assert_one_message(refused, 2, r"the run was started with other values of loss\.margin\.\n")
+    processes.assert_one_message(invoke("train", "vse0", *resume), 2, "holds a run of 'vsepp', not of 'vse0'")
+    processes.assert_one_message(
+        invoke("train", "vsepp", "--data", "shapes", *resume), 2, "was started on .*, not on 'shapes'"
+    )
 
 
 def test_a_loss_that_is_not_a_number(data: Path, tmp_path: Path) -> None:
-    done = tiny.run_command(
-        tmp_path, "train", "vse0", "--data", data, "--output", "run", *tiny.flags(training__learning_rate=1e38)
+    done = processes.run_command(
+        tmp_path, "train", "vse0", "--data", data, "--output", "run", *tiny.make_flags(training__learning_rate=1e38)
     )
-    assert_one_message(done, 1, r"^run: the (loss|norm of the gradient) is (nan|inf) at step \d+; .*\n.*lower learning")
+    processes.assert_one_message(
+        done, 1, r"^run: the (loss|norm of the gradient) is (nan|inf) at step \d+; .*\n.*lower learning"
+    )
     assert read_state(tmp_path / "run").place.step == 0

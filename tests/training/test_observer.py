@@ -7,8 +7,8 @@ import math
 import resource
 from pathlib import Path
 
+import processes
 import pytest
-import tiny
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 
@@ -132,7 +132,7 @@ def write_until_full(output: str, board: bool) -> None:
 def test_a_full_disk_is_one_message(tmp_path: Path, capfd: pytest.CaptureFixture[str], board: bool) -> None:
     output = tmp_path / "run"
     output.mkdir()
-    assert tiny.finish(tiny.start(write_until_full, str(output), board)) == 0
+    assert processes.finish(processes.start(write_until_full, str(output), board)) == 0
     message = (output / "message").read_text(encoding="utf-8")
     assert message.startswith(f"{output / 'log.jsonl'}: cannot be written: File too large.\n")
     assert "go on with --resume" in message

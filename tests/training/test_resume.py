@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import processes
 import pytest
 import tiny
 import torch
@@ -110,7 +111,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def whole(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run that was never stopped."""
     output = tmp_path_factory.mktemp("whole") / "run"
-    assert tiny.finish(tiny.start(train_in_process, data, output, False, None, {})) == 0
+    assert processes.finish(processes.start(train_in_process, data, output, False, None, {})) == 0
     return output
 
 
@@ -121,7 +122,7 @@ def _one_thread() -> None:
 
 def assert_same(output: Path, whole: Path) -> None:
     """The checkpoint and the log are equal, bit for bit."""
-    found, expected = tiny.read_files(output / "best"), tiny.read_files(whole / "best")
+    found, expected = processes.read_files(output / "best"), processes.read_files(whole / "best")
     assert found.keys() == expected.keys()
     for name in expected:
         assert found[name] == expected[name], name
@@ -141,8 +142,10 @@ def test_the_run_is_not_trivial(whole: Path) -> None:
 @pytest.mark.parametrize("step", [1, 5, 10, 13, 20])
 def test_killed_between_steps(data: Path, whole: Path, tmp_path: Path, step: int) -> None:
     output = tmp_path / "run"
-    assert tiny.finish(tiny.start(train_in_process, data, output, False, Stop(signal.SIGKILL, step), {})) == -9
-    assert tiny.finish(tiny.start(train_in_process, data, output, True, None, {})) == 0
+    assert (
+        processes.finish(processes.start(train_in_process, data, output, False, Stop(signal.SIGKILL, step), {})) == -9
+    )
+    assert processes.finish(processes.start(train_in_process, data, output, True, None, {})) == 0
     assert_same(output, whole)
 
 
@@ -150,15 +153,15 @@ def test_killed_between_steps(data: Path, whole: Path, tmp_path: Path, step: int
 def test_killed_in_a_validation(data: Path, whole: Path, tmp_path: Path, validation: int) -> None:
     output = tmp_path / "run"
     stop = Stop(signal.SIGKILL, validation=validation)
-    assert tiny.finish(tiny.start(train_in_process, data, output, False, stop, {})) == -9
-    assert tiny.finish(tiny.start(train_in_process, data, output, True, None, {})) == 0
+    assert processes.finish(processes.start(train_in_process, data, output, False, stop, {})) == -9
+    assert processes.finish(processes.start(train_in_process, data, output, True, None, {})) == 0
     assert_same(output, whole)
 
 
 def test_killed_while_saving(data: Path, whole: Path, tmp_path: Path) -> None:
     """Before each kind of renaming and removing, somewhere in the run, and at some of the flushes."""
     noted = tmp_path / "noted"
-    assert tiny.finish(tiny.start(train_until, data, tmp_path / "noted-run", False, 0, noted)) == 0
+    assert processes.finish(processes.start(train_until, data, tmp_path / "noted-run", False, 0, noted)) == 0
     touched = noted.read_text(encoding="utf-8").splitlines()
     kinds = {f"{verb} {name}" for verb in ("rename", "rmtree") for name in (".last.tmp", ".best.tmp")}
     kinds |= {"rename last", "rename best", "rmtree last.previous", "rmtree best.previous", "fsync"}
@@ -170,8 +173,8 @@ def test_killed_while_saving(data: Path, whole: Path, tmp_path: Path) -> None:
         moments.add(chance.choice([moment for moment in range(half, len(touched)) if touched[moment - 1] == kind]))
     for moment in sorted(moments):
         output = tmp_path / f"run-{moment}"
-        assert tiny.finish(tiny.start(train_until, data, output, False, moment, noted)) == -9
-        assert tiny.finish(tiny.start(train_until, data, output, True, 0, noted)) == 0
+        assert processes.finish(processes.start(train_until, data, output, False, moment, noted)) == -9
+        assert processes.finish(processes.start(train_until, data, output, True, 0, noted)) == 0
         assert_same(output, whole)
 
 
@@ -180,8 +183,8 @@ def test_killed_again_and_again(data: Path, whole: Path, tmp_path: Path) -> None
     output, moments, kills = tmp_path / "run", random.Random(7), 0
     changes = {"save_step": 1, "settings": SETTINGS}
     for _ in range(60):
-        process = tiny.start(train_in_process, data, output, kills > 0, None, changes)
-        process.join(moments.uniform(0.05, 0.3))
+        process = processes.start(train_in_process, data, output, kills > 0, None, changes)
+        process.join(moments.uniform(0.05, 0.3) * 1.05**kills)  # longer and longer: a busy machine needs it to get on
         process.kill()
         process.join()
         if process.exitcode == 0:
@@ -255,12 +258,12 @@ def finished(whole: Path, tmp_path: Path) -> Path:
 
 
 def test_a_finished_run_gives_its_figures_at_once(finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = tiny.read_files(finished)
+    before = processes.read_files(finished)
     monkeypatch.setattr("vsezoo.training.train.open_data", None)  # no data are needed any more
     started = time.time()
     result = vsezoo.train("vsepp", output=finished, resume=True)
     assert all(path.stat().st_mtime < started for path in finished.rglob("*"))
-    assert tiny.read_files(finished) == before
+    assert processes.read_files(finished) == before
     assert result.checkpoint == finished / "best"
     assert result.evaluation.to_json() == json.loads(before["best/metrics.json"])
     assert result.evaluation.split == "test"
@@ -290,11 +293,11 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
 def test_what_would_be_another_run_is_refused(
     data: Path, finished: Path, changes: dict[str, Any], message: str
 ) -> None:
-    before = tiny.read_files(finished)
+    before = processes.read_files(finished)
     with pytest.raises(UsageError, match=message) as raised:
         train(data, finished, resume=True, **changes)
     assert str(raised.value).startswith(f"{finished}: ")
-    assert tiny.read_files(finished) == before
+    assert processes.read_files(finished) == before
 
 
 def test_other_data_and_another_model_are_refused(data: Path, finished: Path) -> None:
@@ -348,20 +351,20 @@ def test_moved_data(data: Path, whole: Path, tmp_path: Path) -> None:
 
 def test_a_folder_without_a_state(data: Path, finished: Path) -> None:
     shutil.rmtree(finished / "last")
-    before = tiny.read_files(finished)
+    before = processes.read_files(finished)
     with pytest.raises(CheckpointError, match="holds best/ but no last/, so there is nothing to resume from"):
         train(data, finished, resume=True)
-    assert tiny.read_files(finished) == before
+    assert processes.read_files(finished) == before
 
 
 def test_a_taken_folder_is_not_touched(data: Path, finished: Path) -> None:
     half_written = finished / ".last.abc.tmp"  # by a process that may still run
     half_written.mkdir()
     (half_written / "state.json").write_text("{", encoding="utf-8")
-    before = tiny.read_files(finished)
+    before = processes.read_files(finished)
     with pytest.raises(
         UsageError, match=r"already holds a run \(last, best, log\.jsonl\)\.\nGo on .*--resume"
     ) as raised:
         train(data, finished)
     assert raised.value.exit_code == 2
-    assert tiny.read_files(finished) == before
+    assert processes.read_files(finished) == before

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import processes
 import pytest
 import tiny
 import torch
@@ -89,8 +90,8 @@ def test_two_processes_take_the_steps_of_one(tmp_path: Path) -> None:
     with socket.socket() as probe:
         probe.bind(("localhost", 0))
         port = probe.getsockname()[1]
-    processes = [tiny.start(take_part, data, tmp_path, rank, port) for rank in range(2)]
-    assert [tiny.finish(process) for process in processes] == [0, 0]
+    pair = [processes.start(take_part, data, tmp_path, rank, port) for rank in range(2)]
+    assert [processes.finish(process) for process in pair] == [0, 0]
     for kind in LOSSES:
         whole = take_steps(data, tmp_path, kind)
         assert len(whole) == BATCHES
@@ -109,10 +110,15 @@ def test_training_under_torchs_launcher(tmp_path: Path) -> None:
     """Ends like any other: one report, no warnings of torch, a checkpoint that evaluates."""
     data = tiny.write_data(tmp_path / "data")
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "vsezoo"]
-    command = ["train", "vsepp", "--data", str(data), "--output", "run", "--device", "cpu", "--json", *tiny.flags()]
+    command = ["train", "vsepp", "--data", str(data), "--output", "run", "--device", "cpu", "--json"]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     done = subprocess.run(
-        [*launcher, *command], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120
+        [*launcher, *command, *tiny.make_flags()],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
     )
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["captions"] == 100  # one report, not two
