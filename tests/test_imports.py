@@ -20,8 +20,9 @@ LAYERS: tuple[set[str], ...] = (
     {"recipe"},
     {"interfaces"},
     {"model", "text", "encoders", "losses", "similarities", "data", "storage"},
-    {"checkpoint", "training", "evaluation", "search", "hub", "legacy", "testing"},
+    {"checkpoint", "training", "evaluation", "hub"},
     {"cli"},
+    {"__main__"},
 )
 """Parts of the core; each imports only from its own layer and those above it in this list."""
 

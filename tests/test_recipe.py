@@ -48,7 +48,7 @@ def test_settings_apply_in_their_order() -> None:
 @pytest.mark.parametrize(
     ("name", "suggestion"),
     [
-        ("training.num_epoch", "Did you mean 'num_epochs'"),
+        ("training.num_epoch", "Did you mean 'training.num_epochs'"),
         ("training.", ""),
         ("training", ""),
         ("embed_sise", "Did you mean 'embed_size'"),

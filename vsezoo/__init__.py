@@ -27,7 +27,7 @@ _HOMES = {
     "train": "vsezoo.training.train",
 }
 
-__all__ = ["JointEmbedding", "VsezooError", "create_model", "evaluate", "list_models", "load", "train"]
+__all__ = list(_HOMES)
 
 
 def __getattr__(name: str) -> Any:

@@ -10,6 +10,9 @@ import difflib
 from collections.abc import Iterable
 from pathlib import Path
 
+INTERRUPTED = 130
+"""The exit code of a process that Ctrl-C ended, as shells count it."""
+
 
 class VsezooError(Exception):
     """A mistake or a mishap that the user can mend.
@@ -64,11 +67,17 @@ class TrainingError(VsezooError):
     """A training that cannot go on, such as one whose loss is not a number."""
 
 
+class InterruptedTrainingError(VsezooError):
+    """The user stopped the training; its state is saved."""
+
+    exit_code = INTERRUPTED
+
+
 class StorageError(VsezooError):
     """A file that cannot be written."""
 
 
-def suggest_name(name: str, known: Iterable[str]) -> str:
-    """Return "Did you mean 'x'?" for the known name nearest to `name`, or an empty string."""
+def suggest_name(name: str, known: Iterable[str], otherwise: str = "") -> str:
+    """Return a remedy: "Did you mean 'x'?" for the known name nearest to `name`, if one is near, then `otherwise`."""
     near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
-    return f"Did you mean {near[0]!r}?" if near else ""
+    return " ".join(filter(None, [f"Did you mean {near[0]!r}?" if near else "", otherwise]))

@@ -23,7 +23,8 @@ GROUPS = {
 }
 """The registry's group for each part of a recipe."""
 
-GIVEN_BY_VSEZOO = ("self", "embed_size", "tokenizer")
+GIVEN_BY_VSEZOO = ("embed_size", "tokenizer")
+"""Arguments of a part's constructor that are no options."""
 
 
 class JointEmbedding(nn.Module):
@@ -233,7 +234,7 @@ def _check_options(kind: str, part: Part, defaults: Mapping[str, Any]) -> None:
             listing = ", ".join(defaults) or "none"
             raise RecipeError(
                 f"{kind} {part.name!r} has no option {name!r}.",
-                remedy=" ".join(filter(None, [suggest_name(name, defaults), f"Options: {listing}."])),
+                remedy=suggest_name(name, defaults, f"Options: {listing}."),
             )
         default = defaults[name]
         number = isinstance(default, float) and type(value) is int

@@ -64,6 +64,7 @@ class Training:
 
 PRECISIONS = ("fp32", "bf16")
 SEEDS = 2**64  # how many seeds torch's generator knows
+TRAINING_FIELDS = tuple(field.name for field in dataclasses.fields(Training))
 
 
 @dataclass(frozen=True)
@@ -144,18 +145,17 @@ class Recipe:
             else:
                 changed = Part(part.name, {**part.options, tail: value})
             return self._with(head, changed)
-        if head == "training" and dot:
-            _require_field(Training, tail, "training.")
+        if head == "training" and tail in TRAINING_FIELDS:
             value = _convert(Training, tail, value, "training.")
             changes: dict[str, Any] = {tail: value}
             return self._with("training", dataclasses.replace(self.training, **changes))
         if head == "embed_size" and not dot:
             return self._with("embed_size", _convert(Recipe, "embed_size", value))
         known = [*PART_KINDS, *(f"{kind}.OPTION" for kind in PART_KINDS), "embed_size"]
-        known += [f"training.{f.name}" for f in dataclasses.fields(Training)]
+        known += [f"training.{field}" for field in TRAINING_FIELDS]
         raise RecipeError(
             f"{name!r} is not a setting of a recipe.",
-            remedy=" ".join(filter(None, [suggest_name(name, known), "Settings: " + ", ".join(known) + "."])),
+            remedy=suggest_name(name, known, f"Settings: {', '.join(known)}."),
         )
 
     def _with(self, name: str, value: Any) -> Recipe:
@@ -193,7 +193,7 @@ class Recipe:
             if not isinstance(name, str) or not isinstance(options, Mapping):
                 raise RecipeError(f"recipe.{kind} must have a name and an object of options.")
             parts[kind] = Part(name, dict(options))
-        _require_keys("recipe.training", value["training"], {f.name for f in dataclasses.fields(Training)})
+        _require_keys("recipe.training", value["training"], TRAINING_FIELDS)
         training = {name: _convert(Training, name, setting, "training.") for name, setting in value["training"].items()}
         return cls(
             name=_convert(cls, "name", value["name"]),
@@ -213,16 +213,6 @@ def _require_keys(place: str, value: Any, fields: Iterable[str]) -> None:
         raise RecipeError(f"{place} has the unknown field {unknown[0]!r}.", remedy=suggest_name(unknown[0], expected))
     if absent:
         raise RecipeError(f"{place} lacks the field {absent[0]!r}.")
-
-
-def _require_field(owner: type, name: str, prefix: str) -> None:
-    known = [f.name for f in dataclasses.fields(owner)]
-    if name not in known:
-        listing = ", ".join(prefix + item for item in known)
-        raise RecipeError(
-            f"{prefix}{name} is not a setting of a recipe.",
-            remedy=" ".join(filter(None, [suggest_name(name, known), f"Settings: {listing}."])),
-        )
 
 
 def _convert(owner: type, name: str, value: Any, prefix: str = "") -> Any:

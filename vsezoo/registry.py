@@ -304,10 +304,10 @@ def _describe_unknown(kind: str, name: str, known: list[Entry]) -> UnknownNameEr
                 f"VSEZOO_PLUGINS is {os.environ['VSEZOO_PLUGINS']!r}.",
                 remedy=f"Add {found.name} to VSEZOO_PLUGINS, unset it, or leave out --no-plugins.",
             )
-    suggestion = suggest_name(name, [entry.qualified if ":" in name else entry.label for entry in known])
+    names = [entry.qualified if ":" in name else entry.label for entry in known]
     return UnknownNameError(
         f"There is no {noun} {name!r}.",
-        remedy=f"{suggestion} `vsezoo {listing}` lists what there is.".strip(),
+        remedy=suggest_name(name, names, f"`vsezoo {listing}` lists what there is."),
     )
 
 

@@ -288,7 +288,11 @@ MISTAKES = [
     ("vsepp", ["--set", "loss.margn=1"], r"^loss 'hinge' has no option 'margn'\.\nDid you mean 'margin'"),
     ("vsepp", ["--set", "loss.margin=much"], r"^loss\.margin is 'much'; it must be of type float"),
     ("vsepp", ["--set", "training.criterion=foo"], r"^'foo' is not a selection criterion\.\n.*rsum, r1\+r5, search"),
-    ("vsepp", ["--set", "training.epochs=3"], r"^training\.epochs is not a setting of a recipe"),
+    (
+        "vsepp",
+        ["--set", "training.epochs=3"],
+        r"^'training\.epochs' is not a setting of a recipe\.\nDid you mean 'training\.num_epochs'",
+    ),
     ("vsepp", ["--set", "epochs=3"], r"^'epochs' is not a setting of a recipe"),
 ]
 

@@ -20,7 +20,7 @@ from vsezoo import registry
 from vsezoo.data.batches import PairBatches, TokenTable, order_batches
 from vsezoo.data.lookup import open_data
 from vsezoo.encoders.gru import GRUTextEncoder
-from vsezoo.errors import DataError, TrainingError, UsageError
+from vsezoo.errors import DataError, InterruptedTrainingError, TrainingError, UsageError
 from vsezoo.evaluation.metrics import DirectionMetrics, Metrics, Ties
 from vsezoo.evaluation.report import Evaluation
 from vsezoo.interfaces import Batch, ImageOutput, Loss, LossOutput, Tokens
@@ -28,7 +28,7 @@ from vsezoo.losses import HingeLoss
 from vsezoo.model import build_loss, build_model, resolve_recipe, text_encoder_class
 from vsezoo.training import loop as loops
 from vsezoo.training.collapse import CollapseMonitor
-from vsezoo.training.loop import InterruptedTrainingError, Loop, Split
+from vsezoo.training.loop import Loop, Split
 from vsezoo.training.observer import Observer, RunLog, StepRecord
 from vsezoo.training.runtime import Runtime
 from vsezoo.training.state import Place, read_state, seed_all

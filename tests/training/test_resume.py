@@ -23,10 +23,9 @@ from torch import Tensor
 import vsezoo
 from vsezoo import registry
 from vsezoo.encoders.gru import GRUTextEncoder
-from vsezoo.errors import CheckpointError, UsageError, VsezooError
+from vsezoo.errors import CheckpointError, InterruptedTrainingError, UsageError, VsezooError
 from vsezoo.evaluation.report import Evaluation
 from vsezoo.interfaces import Tokens
-from vsezoo.training.loop import InterruptedTrainingError
 from vsezoo.training.observer import Observer
 from vsezoo.training.state import Place, read_state
 

@@ -14,10 +14,7 @@ from typing import Any
 import click
 
 from vsezoo import registry
-from vsezoo.errors import PluginError, VsezooError
-
-INTERRUPTED = 130
-"""The exit code of a process that Ctrl-C ended, as shells count it."""
+from vsezoo.errors import INTERRUPTED, PluginError, VsezooError
 
 REMEDIES = {
     errno.ENOSPC: "Free some space on that disk, or write elsewhere.",

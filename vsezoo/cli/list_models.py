@@ -30,9 +30,7 @@ def list_models(pattern: str, as_json: bool) -> None:
     if not models:
         names = [name for model in known for name in (model["name"], *model["aliases"])]
         hint = f"'*{pattern.strip('*')}*' matches the names that contain it; without a pattern, all are listed."
-        raise VsezooError(
-            f"No model matches {pattern!r}.", remedy=" ".join(filter(None, [suggest_name(pattern, names), hint]))
-        )
+        raise VsezooError(f"No model matches {pattern!r}.", remedy=suggest_name(pattern, names, hint))
 
     if as_json:
         console.print_json(models)

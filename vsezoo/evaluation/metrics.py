@@ -147,6 +147,5 @@ def require_name(kind: str, name: str, known: Iterable[str]) -> None:
     """Raise a UsageError unless `name` is one of the known names of this kind."""
     names = list(known)
     if name not in names:
-        listing = f"Known: {', '.join(names)}."
-        remedy = " ".join(filter(None, [suggest_name(name, names), listing]))
+        remedy = suggest_name(name, names, f"Known: {', '.join(names)}.")
         raise UsageError(f"{name!r} is not a {kind}.", remedy=remedy)

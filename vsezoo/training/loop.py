@@ -18,7 +18,7 @@ from torch import Tensor
 
 from vsezoo.checkpoint import BEST, save_checkpoint
 from vsezoo.data.batches import PairBatches, TokenTable, order_batches, share_batches
-from vsezoo.errors import TrainingError, VsezooError
+from vsezoo.errors import InterruptedTrainingError, TrainingError
 from vsezoo.evaluation.evaluate import embed_pairs, label
 from vsezoo.evaluation.metrics import criterion_score
 from vsezoo.evaluation.report import Evaluation
@@ -30,12 +30,6 @@ from vsezoo.training.runtime import Runtime
 from vsezoo.training.state import Place, collect_tensors, save_state
 
 RECORD_STEPS = 10  # steps between two records of the loss
-
-
-class InterruptedTrainingError(VsezooError):
-    """The user stopped the training; its state is saved."""
-
-    exit_code = 130
 
 
 @dataclass(frozen=True)
