@@ -51,7 +51,7 @@ def test_outputs_of_commands_are_current(generate: ModuleType) -> None:
 def test_every_command_has_its_help_in_the_reference() -> None:
     page = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
     documented = set(re.findall(r"<!-- output: vsezoo (\S+) --help -->", page))
-    assert documented == {entry.name for entry in registry.entries("commands") if entry.distribution == "vsezoo"}
+    assert documented == {entry.name for entry in registry.list_entries("commands") if entry.distribution == "vsezoo"}
 
 
 def find_commands(page: Path) -> Iterator[tuple[str, bool]]:
@@ -100,7 +100,7 @@ def test_command_parses(page: str, command: str, running: bool) -> None:
     model = given.get("model")
     if model is None or model.isupper() or model.startswith("example-"):
         return
-    assert model in registry.names("models")
+    assert model in registry.list_names("models")
     data = given.get("data") or "shapes"
     if data.isupper() or arguments[0] != "train":
         return
@@ -206,5 +206,5 @@ def test_the_two_commands_of_the_readme() -> None:
 def test_the_readme_lists_every_model() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     listed = set(re.findall(r"^\| `([\w+-]+)`", text, flags=re.MULTILINE))
-    own = {entry.load().name for entry in registry.entries("models") if entry.distribution == "vsezoo"}
+    own = {entry.load().name for entry in registry.list_entries("models") if entry.distribution == "vsezoo"}
     assert listed == own

@@ -26,7 +26,7 @@ from vsezoo import registry
 from vsezoo.errors import CheckpointError, RecipeError, UnknownNameError, UsageError
 from vsezoo.hub.card import render_card
 from vsezoo.interfaces import PairDataset
-from vsezoo.model import GROUPS, JointEmbedding, build_model, resolve_recipe, text_encoder_class
+from vsezoo.model import GROUPS, JointEmbedding, build_model, load_text_encoder, resolve_recipe
 from vsezoo.recipe import PART_KINDS, Recipe
 from vsezoo.storage import RESTORE, digest_files, find_folder, replace_folder, verify_files
 
@@ -104,7 +104,7 @@ def load(reference: str | Path, device: str | torch.device = "cpu") -> JointEmbe
         recipe = Recipe.from_json(config["recipe"])
         _require_parts(folder, recipe, config["plugins"])
         recipe = resolve_recipe(recipe)
-        tokenizer = text_encoder_class(recipe).read_tokenizer(folder)
+        tokenizer = load_text_encoder(recipe).read_tokenizer(folder)
         # Building draws initial weights; the caller's random numbers must not notice.
         with torch.random.fork_rng(devices=()):
             model = build_model(recipe, tokenizer)
@@ -231,7 +231,7 @@ def _require_parts(folder: Path, recipe: Recipe, plugins: Mapping[str, Any]) -> 
                 " ".join(text for text in stated if isinstance(text, str)),
             )
             remedy = error.remedy
-            if match and match[1] not in {installed.name for installed in registry.distributions()}:
+            if match and match[1] not in {installed.name for installed in registry.list_distributions()}:
                 remedy = f"It was written with the distribution {match[0]}: pip install {match[1]}"
             raise CheckpointError(
                 f"needs a part that is not there. {error.problem}", file=folder / CONFIG, remedy=remedy

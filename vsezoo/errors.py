@@ -79,5 +79,6 @@ class StorageError(VsezooError):
 
 def suggest_name(name: str, known: Iterable[str], otherwise: str = "") -> str:
     """Return a remedy: "Did you mean 'x'?" for the known name nearest to `name`, if one is near, then `otherwise`."""
-    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
-    return " ".join(filter(None, [f"Did you mean {near[0]!r}?" if near else "", otherwise]))
+    spelled = {item.lower(): item for item in known}
+    near = difflib.get_close_matches(name.lower(), spelled, n=1, cutoff=0.6)
+    return " ".join(filter(None, [f"Did you mean {spelled[near[0]]!r}?" if near else "", otherwise]))

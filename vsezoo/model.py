@@ -141,7 +141,7 @@ def create_model(
     """
     recipe = registry.load("models", name).replace({key.replace("__", "."): value for key, value in settings.items()})
     recipe = resolve_recipe(recipe, data)
-    tokenizer = text_encoder_class(recipe).make_tokenizer(recipe.text_encoder.options)
+    tokenizer = load_text_encoder(recipe).make_tokenizer(recipe.text_encoder.options)
     words = tokenizer.split([*(data.captions if data is not None else ()), *captions])
     if words:
         tokenizer.fit(words)
@@ -175,7 +175,7 @@ def build_loss(recipe: Recipe) -> Loss:
 def _build_part(recipe: Recipe, kind: str, **given: Any) -> Any:
     part: Part = getattr(recipe, kind)
     try:
-        return part_class(recipe, kind)(**given, **part.options)
+        return load_part(recipe, kind)(**given, **part.options)
     except (ArithmeticError, MemoryError, RuntimeError, TypeError, ValueError) as error:
         # What torch raises of an impossible size, from a negative width to more than there is memory for.
         reason = (str(error) or type(error).__name__).splitlines()[0].rstrip(".")
@@ -186,20 +186,20 @@ def _build_part(recipe: Recipe, kind: str, **given: Any) -> Any:
         ) from error
 
 
-def part_class(recipe: Recipe, kind: str) -> Any:
+def load_part(recipe: Recipe, kind: str) -> Any:
     """Return the registered class of a part: `image_encoder`, `text_encoder`, `similarity` or `loss`."""
     return registry.load(GROUPS[kind], getattr(recipe, kind).name)
 
 
-def text_encoder_class(recipe: Recipe) -> type[TextEncoder]:
+def load_text_encoder(recipe: Recipe) -> type[TextEncoder]:
     """Return the registered class of the text encoder."""
-    encoder: type[TextEncoder] = part_class(recipe, "text_encoder")
+    encoder: type[TextEncoder] = load_part(recipe, "text_encoder")
     return encoder
 
 
 def accepted_kinds(recipe: Recipe) -> tuple[str, ...]:
     """Return the forms of image that the recipe's image encoder takes."""
-    encoder: type[ImageEncoder] = part_class(recipe, "image_encoder")
+    encoder: type[ImageEncoder] = load_part(recipe, "image_encoder")
     return encoder.accepted_kinds(recipe.image_encoder.options)
 
 
@@ -213,16 +213,16 @@ def resolve_recipe(recipe: Recipe, data: PairDataset | None = None) -> Recipe:
     for kind in PART_KINDS:
         part: Part = getattr(recipe, kind)
         options = dict(part.options)
-        defaults = default_options(part_class(recipe, kind))
+        defaults = list_options(load_part(recipe, kind))
         _check_options(kind, part, defaults)
         if kind == "image_encoder" and data is not None:
-            options = part_class(recipe, kind).resolve_options(options, data)
+            options = load_part(recipe, kind).resolve_options(options, data)
         for name, value in {**defaults, **options}.items():
             recipe = recipe.replace({f"{kind}.{name}": value})
     return recipe
 
 
-def default_options(part: type) -> dict[str, Any]:
+def list_options(part: type) -> dict[str, Any]:
     """Return the options of a part and their defaults, in the order of its constructor."""
     parameters = inspect.signature(part).parameters.values()
     return {p.name: p.default for p in parameters if p.name not in GIVEN_BY_VSEZOO and p.default is not p.empty}
@@ -251,7 +251,7 @@ COUNT_ASSUMPTION = f"features as wide as the options say (4,096 by default), a v
 def count_parameters(recipe: Recipe) -> dict[str, int]:
     """Return the number of parameters of the encoders and in total, under `COUNT_ASSUMPTION`."""
     recipe = resolve_recipe(recipe)
-    tokenizer = text_encoder_class(recipe).make_tokenizer(recipe.text_encoder.options)
+    tokenizer = load_text_encoder(recipe).make_tokenizer(recipe.text_encoder.options)
     often = recipe.text_encoder.options.get("vocab_threshold", 1)
     absent = COUNT_WORDS - len(tokenizer)
     tokenizer.fit(tokenizer.split([" ".join(f"w{index}" for index in range(absent))] * often))

@@ -91,7 +91,7 @@ class Entry:
         """Import and return the object.
 
         Raises:
-            PluginError: when it cannot be imported or is not what its kind wants; `reason` says why.
+            PluginError: when it cannot be imported or is not what its kind wants; `explain` says why.
         """
         if self.distribution == SESSION:
             return _session[self.kind, self.name][1]
@@ -132,15 +132,17 @@ class Distribution(NamedTuple):
 _session: dict[tuple[str, str], tuple[Entry, Any]] = {}
 
 
-def names(kind: str) -> list[str]:
+def list_names(kind: str) -> list[str]:
     """Return the names of a kind in natural order, qualified where two distributions register one name."""
-    return [entry.label for entry in entries(kind)]
+    return [entry.label for entry in list_entries(kind)]
 
 
-def entries(kind: str) -> list[Entry]:
+def list_entries(kind: str) -> list[Entry]:
     """Return what allowed distributions and this session register, in natural order, with nothing imported."""
     _require_kind(kind)
-    installed = [entry for found in distributions() if found.allowed for entry in found.entries if entry.kind == kind]
+    installed = [
+        entry for found in list_distributions() if found.allowed for entry in found.entries if entry.kind == kind
+    ]
     session = [entry for entry, _ in _session.values() if entry.kind == kind]
     count = Counter(entry.name for entry in installed + session)
     marked = [replace(entry, conflict=count[entry.name] > 1) for entry in installed]
@@ -148,7 +150,7 @@ def entries(kind: str) -> list[Entry]:
 
 
 @functools.cache  # reading the metadata of every installed distribution is slow
-def distributions() -> list[Distribution]:
+def list_distributions() -> list[Distribution]:
     """Return the distributions that register anything, allowed or not, in the order of their names."""
     found: dict[str, Distribution] = {}
     for distribution in metadata.distributions():
@@ -170,7 +172,7 @@ def find(kind: str, name: str) -> Entry:
         UnknownNameError: when no allowed distribution registers it.
         ConflictError: when several do.
     """
-    known = entries(kind)
+    known = list_entries(kind)
     for entry in known:
         if name == entry.label or _is_qualified(name, entry):
             return entry
@@ -196,14 +198,14 @@ def load(kind: str, name: str) -> Any:
 
 def list_models(pattern: str = "*") -> list[str]:
     """Return every name that `create_model` and `train` take, aliases included, or those that match a pattern."""
-    return [name for name in names("models") if fnmatchcase(name.lower(), pattern.lower())]
+    return [name for name in list_names("models") if fnmatchcase(name.lower(), pattern.lower())]
 
 
 def list_aliases(entry: Entry) -> list[str]:
     """Return the other names that the distribution gives to the same object."""
     return [
         other.label
-        for other in entries(entry.kind)
+        for other in list_entries(entry.kind)
         if (other.distribution, other.value) == (entry.distribution, entry.value) and other.name != entry.name
     ]
 
@@ -228,7 +230,7 @@ def register(kind: str, name: str, *, replace: bool = False) -> Callable[[Regist
     _require_kind(kind)
     if not name or ":" in name:
         raise UsageError(f"{name!r} is no name to register: it must not be empty or contain a colon.")
-    taken = [entry.qualified for entry in entries(kind) if entry.name == name and entry.distribution != SESSION]
+    taken = [entry.qualified for entry in list_entries(kind) if entry.name == name and entry.distribution != SESSION]
     if taken and not replace:
         raise ConflictError(
             f"The {KINDS[kind].noun} {name!r} is registered already, by {' and '.join(taken)}.",
@@ -248,7 +250,7 @@ def register(kind: str, name: str, *, replace: bool = False) -> Callable[[Regist
     return keep
 
 
-def reason(error: PluginError) -> str:
+def explain(error: PluginError) -> str:
     """Return why loading failed, in one line: the last of the traceback."""
     return _last_line(error.__cause__ or error)
 
@@ -296,7 +298,7 @@ def _require_kind(kind: str) -> None:
 
 def _describe_unknown(kind: str, name: str, known: list[Entry]) -> UnknownNameError:
     noun, listing = KINDS[kind].noun, KINDS[kind].listing
-    for found in distributions():
+    for found in list_distributions():
         named = any(e.kind == kind and (e.name == name or _is_qualified(name, e)) for e in found.entries)
         if named and not found.allowed:
             return UnknownNameError(

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from vsezoo.errors import UsageError
-from vsezoo.evaluation.metrics import DirectionMetrics, Metrics, Ties, average_metrics, criterion_score
+from vsezoo.evaluation.metrics import DirectionMetrics, Metrics, Ties, average_metrics, score_metrics
 from vsezoo.evaluation.ranks import Ranks
 
 
@@ -53,9 +53,9 @@ def test_average():
 
 @pytest.mark.parametrize(("name", "score"), [("rsum", 111_111), ("r1+r5", 11_011), ("search", 111_000)])
 def test_selection_criteria(name, score):
-    assert criterion_score(metrics(1, 10, 100, 1_000, 10_000, 100_000), name) == score
+    assert score_metrics(metrics(1, 10, 100, 1_000, 10_000, 100_000), name) == score
 
 
 def test_unknown_criterion():
     with pytest.raises(UsageError, match="Did you mean 'rsum'"):
-        criterion_score(metrics(1, 2, 3, 4, 5, 6), "rsun")
+        score_metrics(metrics(1, 2, 3, 4, 5, 6), "rsun")

@@ -22,14 +22,14 @@ def install(make_distribution: Callable[..., Path], monkeypatch: pytest.MonkeyPa
     before = set(sys.modules)
     for name in ("VSEZOO_PLUGINS", "VSEZOO_RAISE_PLUGIN_ERRORS"):
         monkeypatch.delenv(name, raising=False)
-    registry.distributions.cache_clear()
+    registry.list_distributions.cache_clear()
 
     def add(*arguments: object, **options: object) -> None:
         monkeypatch.syspath_prepend(make_distribution(*arguments, **options))
-        registry.distributions.cache_clear()
+        registry.list_distributions.cache_clear()
 
     yield add
-    registry.distributions.cache_clear()
+    registry.list_distributions.cache_clear()
     for name in set(sys.modules) - before:
         if name.startswith("made_"):
             del sys.modules[name]
@@ -40,7 +40,7 @@ def test_names_come_from_metadata_and_a_lookup_imports_one_module(
 ) -> None:
     modules = {"made_a": recipe_source("a"), "made_b": "raise RuntimeError('imported')"}
     install("demo", {"models": {"a": "made_a:recipe", "b": "made_b:recipe"}}, modules)
-    assert {"a", "b"} <= set(registry.names("models"))
+    assert {"a", "b"} <= set(registry.list_names("models"))
     assert not {"made_a", "made_b"} & set(sys.modules)
     found = registry.load("models", "a")
     assert isinstance(found, Recipe)
@@ -60,14 +60,14 @@ def test_metadata_is_read_once(install: Install, monkeypatch: pytest.MonkeyPatch
     read = metadata.distributions
     monkeypatch.setattr(metadata, "distributions", lambda: reads.append(1) or read())
     for _ in range(3):
-        registry.names("models")
-        registry.names("losses")
+        registry.list_names("models")
+        registry.list_names("losses")
     assert len(reads) == 1
 
 
 def test_names_are_in_natural_order(install: Install) -> None:
     install("demo", {"importers": dict.fromkeys(("v10", "V2", "b", "10a", "9a", "v"), "made_a:x")})
-    assert registry.names("importers") == ["9a", "10a", "b", "v", "V2", "v10"]
+    assert registry.list_names("importers") == ["9a", "10a", "b", "v", "V2", "v10"]
 
 
 def test_one_name_of_two_distributions(install: Install, recipe_source: Callable[..., str]) -> None:
@@ -81,9 +81,9 @@ def test_one_name_of_two_distributions(install: Install, recipe_source: Callable
         "The model 'twin' is registered by left-side 1.0 and right 2.0.\nSay which: left-side:twin or right:twin."
     )
     assert caught.value.exit_code == 2
-    assert "twin" not in registry.names("models")
-    assert {"left-side:twin", "right:twin"} <= set(registry.names("models"))
-    assert [e.conflict for e in registry.entries("models") if e.name == "twin"] == [True, True]
+    assert "twin" not in registry.list_names("models")
+    assert {"left-side:twin", "right:twin"} <= set(registry.list_names("models"))
+    assert [e.conflict for e in registry.list_entries("models") if e.name == "twin"] == [True, True]
     assert registry.load("models", "left-side:twin").summary == "left"
     assert registry.load("models", "Left_Side:twin").summary == "left"  # compared as package indexes compare names
     assert registry.load("models", "right:twin").summary == "right"
@@ -102,7 +102,7 @@ def test_no_conflict_when_the_other_distribution_is_not_allowed(
 def test_a_distribution_twice_on_the_path_is_one(install: Install) -> None:
     install("demo-x", {"models": {"a": "made_a:recipe"}}, folder="second", version="1.0")
     install("Demo_X", {"models": {"a": "made_a:recipe"}}, folder="first", version="2.0")
-    assert [(e.version, e.conflict) for e in registry.entries("models") if e.name == "a"] == [("2.0", False)]
+    assert [(e.version, e.conflict) for e in registry.list_entries("models") if e.name == "a"] == [("2.0", False)]
 
 
 FAILURES = {
@@ -123,12 +123,12 @@ def test_a_plugin_that_fails(install: Install, recipe_source: Callable[..., str]
     with pytest.raises(PluginError) as caught:
         registry.load("models", "bad")
     assert str(caught.value).startswith("The model 'bad' of broken 0.9 cannot be loaded from made_bad:thing: ")
-    assert last_line in registry.reason(caught.value)
-    assert str(caught.value).splitlines()[0].endswith(registry.reason(caught.value))
+    assert last_line in registry.explain(caught.value)
+    assert str(caught.value).splitlines()[0].endswith(registry.explain(caught.value))
     assert "uninstall broken" in caught.value.remedy
     assert "--no-plugins" in caught.value.remedy
     assert registry.load("models", "good").name == "good"
-    assert {"bad", "good"} <= set(registry.names("models"))
+    assert {"bad", "good"} <= set(registry.list_names("models"))
 
 
 def test_a_module_that_is_gone(install: Install) -> None:
@@ -187,7 +187,7 @@ def test_an_unknown_name(install: Install) -> None:
     with pytest.raises(UnknownNameError, match="Did you mean 'demo:kiros-lstm'"):
         registry.load("models", "demo:kiros-lst")
     with pytest.raises(UsageError, match="is no kind"):
-        registry.names("model")
+        registry.list_names("model")
 
 
 @pytest.mark.parametrize(
@@ -209,10 +209,10 @@ def test_the_allow_list(
     install("two", {"models": {"b": "made_a:x"}})
     if allowed is not None:
         monkeypatch.setenv("VSEZOO_PLUGINS", allowed)
-    names = set(registry.names("models"))
+    names = set(registry.list_names("models"))
     assert names & {"a", "b"} == expected
     assert "vsepp" in names  # vsezoo itself is always allowed
-    assert {found.name for found in registry.distributions()} >= {"One.Plugin", "two", "vsezoo"}
+    assert {found.name for found in registry.list_distributions()} >= {"One.Plugin", "two", "vsezoo"}
     for name in {"a", "b"} - expected:
         with pytest.raises(UnknownNameError, match=r"registered by (One\.Plugin|two), which is not allowed here"):
             registry.find("models", name)
@@ -221,8 +221,8 @@ def test_the_allow_list(
 def test_damaged_metadata_stops_nothing_else(install: Install) -> None:
     install("damaged", "[vsezoo.models]\nno equals sign here\n")
     install("good", {"models": {"a": "made_a:x"}})
-    assert "a" in registry.names("models")
-    problems = {found.name: found.problem for found in registry.distributions()}
+    assert "a" in registry.list_names("models")
+    problems = {found.name: found.problem for found in registry.list_distributions()}
     assert problems["damaged"]
     assert not problems["good"]
 

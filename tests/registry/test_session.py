@@ -36,7 +36,7 @@ def test_a_registered_class_is_found() -> None:
     assert (entry.distribution, entry.qualified, entry.conflict) == ("session", "session:dot", False)
     assert entry.load() is made
     assert registry.load("similarities", "session:dot") is made
-    assert "dot" in registry.names("similarities")
+    assert "dot" in registry.list_names("similarities")
 
 
 def test_the_same_cell_again_replaces() -> None:
@@ -44,13 +44,13 @@ def test_the_same_cell_again_replaces() -> None:
     registry.register("similarities", "dot")(first)
     registry.register("similarities", "dot")(second)
     assert registry.load("similarities", "dot") is second
-    assert registry.names("similarities").count("dot") == 1
+    assert registry.list_names("similarities").count("dot") == 1
 
 
 def test_the_allow_list_is_for_distributions(monkeypatch: pytest.MonkeyPatch) -> None:
     registry.register("similarities", "dot")(make_class())
     monkeypatch.setenv("VSEZOO_PLUGINS", "none")
-    assert "dot" in registry.names("similarities")
+    assert "dot" in registry.list_names("similarities")
 
 
 def test_an_installed_name_is_replaced_only_on_demand() -> None:
@@ -69,4 +69,4 @@ def test_what_cannot_be_registered() -> None:
         registry.register("similarities", "my:dot")
     with pytest.raises(UsageError, match="no kind"):
         registry.register("similarity", "dot")
-    assert "dot" not in registry.names("similarities")
+    assert "dot" not in registry.list_names("similarities")

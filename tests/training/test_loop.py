@@ -25,7 +25,7 @@ from vsezoo.evaluation.metrics import DirectionMetrics, Metrics, Ties
 from vsezoo.evaluation.report import Evaluation
 from vsezoo.interfaces import Batch, ImageOutput, Loss, LossOutput, Tokens
 from vsezoo.losses import HingeLoss
-from vsezoo.model import build_loss, build_model, resolve_recipe, text_encoder_class
+from vsezoo.model import build_loss, build_model, load_text_encoder, resolve_recipe
 from vsezoo.training import loop as loops
 from vsezoo.training.collapse import CollapseMonitor
 from vsezoo.training.loop import Loop, Split
@@ -75,7 +75,7 @@ def make_loop(data: Path, tmp_path: Path) -> Iterator[MakeLoop]:
         settings = tiny.SETTINGS | {name.replace("__", "."): value for name, value in changes.items()}
         train, dev = (open_data(str(folder), split, ("vector",)) for split in ("train", "dev"))
         recipe = resolve_recipe(plan_recipe("vsepp", str(folder), settings), train)
-        tokenizer = text_encoder_class(recipe).make_tokenizer(recipe.text_encoder.options)
+        tokenizer = load_text_encoder(recipe).make_tokenizer(recipe.text_encoder.options)
         tokenizer.fit(tokenizer.split(train.captions))
         seed_all(recipe.training.seed)
         model, loss = build_model(recipe, tokenizer), build_loss(recipe)

@@ -68,7 +68,7 @@ class Stop(Observer):
 
 def train(data: Path, output: Path, *, resume: bool = False, stop: Stop | None = None, **changes: Any) -> Any:
     """Train in this process."""
-    if "noisy" not in registry.names("text_encoders"):
+    if "noisy" not in registry.list_names("text_encoders"):
         registry.register("text_encoders", "noisy")(NoisyEncoder)
     options: dict[str, Any] = {"device": "cpu", "save_step": SAVE_STEP} | changes
     options["settings"] = ({} if resume else SETTINGS) | options.get("settings", {})

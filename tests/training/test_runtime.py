@@ -18,7 +18,7 @@ import vsezoo
 from vsezoo.data.batches import PairBatches, TokenTable, order_batches, share_batches
 from vsezoo.data.lookup import open_data
 from vsezoo.errors import UsageError
-from vsezoo.model import build_loss, build_model, resolve_recipe, text_encoder_class
+from vsezoo.model import build_loss, build_model, load_text_encoder, resolve_recipe
 from vsezoo.training.loop import Loop, Split
 from vsezoo.training.runtime import Runtime, choose_device
 from vsezoo.training.state import Place, seed_all
@@ -58,7 +58,7 @@ def take_steps(data: Path, output: Path, kind: str) -> list[dict[str, torch.Tens
         settings |= {"similarity": "order", "image_encoder.use_abs": True, "text_encoder.use_abs": True}
     train = open_data(str(data), "train", ("vector",))
     recipe = resolve_recipe(plan_recipe("vsepp", str(data), settings), train)
-    tokenizer = text_encoder_class(recipe).make_tokenizer(recipe.text_encoder.options)
+    tokenizer = load_text_encoder(recipe).make_tokenizer(recipe.text_encoder.options)
     tokenizer.fit(tokenizer.split(train.captions))
     seed_all(0)
     split = Split(train, TokenTable(tokenizer.encode(train.captions)))

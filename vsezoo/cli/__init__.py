@@ -34,7 +34,7 @@ class Commands(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the registered names."""
-        return registry.names("commands")
+        return registry.list_names("commands")
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Return a command, or None for a name that is not registered."""
@@ -62,7 +62,7 @@ class Commands(click.Group):
             try:
                 command = registry.load("commands", name)
             except PluginError as error:
-                rows.append((name, f"FAILED: {registry.reason(error)}"))
+                rows.append((name, f"FAILED: {registry.explain(error)}"))
                 continue
             if not command.hidden:
                 rows.append((name, command.get_short_help_str(formatter.width)))

@@ -20,6 +20,7 @@ from vsezoo.errors import UsageError
 @click.option(
     "--ties",
     type=click.Choice(["lower_index", "pessimistic", "expected"]),
+    metavar="[lower_index|pessimistic|expected]",  # click would write a hyphen
     default="lower_index",
     show_default=True,
     help="Where an item stands among others of exactly its score.",
@@ -71,10 +72,10 @@ def evaluate(
         evaluations.append(evaluation)
     values = [evaluation.to_json() for evaluation in evaluations]
     value = values[0] if len(values) == 1 else {"evaluations": values}
-    if output is not None:
-        write_json(output, value)
     if as_json:
         console.print_json(value)
     else:
         for evaluation in evaluations:
             console.results().print(render(evaluation))
+    if output is not None:  # last: a file that cannot be written costs no figures
+        write_json(output, value)

@@ -24,7 +24,7 @@ def list_datasets(as_json: bool) -> None:
     or, as its summary says then, generated.
     """
     root = Path(os.environ.get(ROOT_VARIABLE) or "data")
-    datasets = [_describe(entry, root) for entry in registry.entries("datasets")]
+    datasets = [_describe(entry, root) for entry in registry.list_entries("datasets")]
     if as_json:
         console.print_json(datasets)
     else:
@@ -36,7 +36,7 @@ def _describe(entry: registry.Entry, root: Path) -> dict[str, Any]:
     try:
         source = entry.load()
     except PluginError as error:
-        failed = registry.reason(error)
+        failed = registry.explain(error)
     else:
         summary, splits, kinds = source.summary, list(source.splits), list(source.kinds)
         folder = str(root / source.name) if (root / source.name).is_dir() else None

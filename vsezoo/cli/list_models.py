@@ -45,7 +45,7 @@ def describe_models() -> list[dict[str, Any]]:
     and `failed` (the reason, or None).
     """
     groups: dict[tuple[str, str], list[registry.Entry]] = {}
-    for entry in registry.entries("models"):
+    for entry in registry.list_entries("models"):
         groups.setdefault((entry.distribution, entry.value), []).append(entry)
     return sorted((_describe(group) for group in groups.values()), key=lambda m: registry.natural_key(m["name"]))
 
@@ -55,7 +55,7 @@ def _describe(entries: list[registry.Entry]) -> dict[str, Any]:
     try:
         recipe = first.load()
     except PluginError as error:
-        failed = registry.reason(error)
+        failed = registry.explain(error)
     else:
         summary, paper = recipe.summary, cite_paper(recipe.paper)
         first = next((entry for entry in entries if entry.name == recipe.name), first)

@@ -27,7 +27,7 @@ def list_plugins(ctx: click.Context, check: bool, as_json: bool) -> None:
     It shows what they register and where they come from. Nothing of theirs is imported without --check.
     VSEZOO_PLUGINS and --no-plugins decide which of them are allowed.
     """
-    plugins = [_describe(distribution, check) for distribution in registry.distributions()]
+    plugins = [_describe(distribution, check) for distribution in registry.list_distributions()]
     if as_json:
         console.print_json(plugins)
     else:
@@ -46,10 +46,10 @@ def _describe(distribution: registry.Distribution, check: bool) -> dict[str, Any
             try:
                 entry.load()
             except PluginError as error:
-                failed[f"{entry.kind}: {entry.name}"] = registry.reason(error)
+                failed[f"{entry.kind}: {entry.name}"] = registry.explain(error)
     if distribution.problem:
         failed["entry points"] = distribution.problem
-    shared = [entry for kind in registry.KINDS for entry in registry.entries(kind) if entry.conflict]
+    shared = [entry for kind in registry.KINDS for entry in registry.list_entries(kind) if entry.conflict]
     return {
         "distribution": distribution.name,
         "version": distribution.version,

@@ -48,7 +48,7 @@ class TrainingProgress(Observer):
         self._bar = make_bar(self._screen)
         self._task = self._bar.add_task("", total=None, note="")
         self._steps, self._epochs = 0, 0
-        self._loss = float("nan")
+        self._loss = ""  # not known before the first record
 
     def prepare(self, done: int, captions: int) -> None:
         """Show a bar of captions cut into words."""
@@ -61,7 +61,7 @@ class TrainingProgress(Observer):
         self._steps, self._epochs = steps_per_epoch, settings.num_epochs
         start = "" if place.step == 0 else f", going on after step {place.step:,}"
         self._screen.print(
-            f"Training {recipe.name}: {self._epochs} epoch{'s' * (self._epochs > 1)} of {steps_per_epoch:,} steps, "
+            f"Training {recipe.name}: {self._epochs} epoch{'s' * (self._epochs > 1)} of {steps_per_epoch:,} step{'s' * (steps_per_epoch > 1)}, "
             f"{settings.precision}, seed {settings.seed}{start}"
         )
         self._bar.start()
@@ -73,14 +73,14 @@ class TrainingProgress(Observer):
 
     def record(self, record: StepRecord) -> None:
         """Show the loss."""
-        self._loss = record.loss
-        self._bar.update(self._task, note=f"loss {record.loss:.4g}")
+        self._loss = f"loss {record.loss:.4g}"
+        self._bar.update(self._task, note=self._loss)
 
     def validation(self, place: Place, evaluation: Evaluation, score: float, best: bool) -> None:
         """Print the recalls on the dev split."""
         i2t, t2i = evaluation.metrics.i2t, evaluation.metrics.t2i
         self._screen.print(
-            f"{self._describe(place)}, step {place.step:,}: loss {self._loss:.4g}; dev R@1/5/10 "
+            f"{self._describe(place)}, step {place.step:,}: {self._loss}{'; ' * bool(self._loss)}dev R@1/5/10 "
             f"i2t {i2t.r1:.1f}/{i2t.r5:.1f}/{i2t.r10:.1f}, t2i {t2i.r1:.1f}/{t2i.r5:.1f}/{t2i.r10:.1f}, "
             f"score {score:.1f}{' (best)' if best else ''}"
         )

@@ -62,11 +62,11 @@ def _describe(entry: registry.Entry, recipe: Recipe, data: str | None) -> dict[s
 
 def _describe_part(recipe: Recipe, kind: str) -> dict[str, Any]:
     """Return the name of a part, where it comes from, and the value and the default of each of its options."""
-    from vsezoo.model import GROUPS, default_options
+    from vsezoo.model import GROUPS, list_options
 
     part = getattr(recipe, kind)
     entry = registry.find(GROUPS[kind], part.name)
-    defaults = default_options(entry.load())
+    defaults = list_options(entry.load())
     return {
         "name": part.name,
         "distribution": entry.distribution,

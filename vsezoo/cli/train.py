@@ -91,7 +91,7 @@ def train(
     from vsezoo.cli.progress import TrainingProgress
     from vsezoo.evaluation.report import render
     from vsezoo.training import train as training
-    from vsezoo.training.runtime import process_rank
+    from vsezoo.training.runtime import read_rank
 
     progress = TrainingProgress()
     try:
@@ -111,7 +111,7 @@ def train(
         )
     finally:
         progress.close()
-    if process_rank() > 0:
+    if read_rank() > 0:
         return  # of the processes of a launcher, one reports
     if as_json:
         console.print_json(result.evaluation.to_json())

@@ -31,11 +31,19 @@ def find_source(data: str) -> DataSource:
         return folder
     try:
         source: DataSource = registry.load("datasets", data)
-    except UnknownNameError:
-        if not Path(data).is_dir():
-            raise
-        return folder
+    except UnknownNameError as error:
+        if Path(data).is_dir():
+            return folder
+        remedy = f"{error.remedy} A folder of your own is given by its path, with a slash in it: --data ./FOLDER"
+        raise UnknownNameError(error.problem, remedy=remedy) from None
     return source
+
+
+def locate(data: str) -> str:
+    """Return what names the same data in every working folder: of a folder, its absolute path."""
+    source = find_source(data)
+    folder = source.folder if isinstance(source, PrecomputedSource) else None
+    return data if folder is None else os.path.abspath(folder)
 
 
 def open_data(

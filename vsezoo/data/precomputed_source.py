@@ -104,7 +104,7 @@ class PrecomputedSource(DataSource):
             yield place / self.name
             # The root may be the data set's own folder, but not that of another data set.
             basename = place.absolute().name
-            if basename == self.name or basename not in registry.names("datasets"):
+            if basename == self.name or basename not in registry.list_names("datasets"):
                 yield place
 
 

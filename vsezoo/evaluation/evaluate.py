@@ -64,7 +64,7 @@ def evaluate(
         model = load(reference, device)
         config = read_config(find_checkpoint(reference), verify=False)
         data = data or _trained_on(reference, config)
-        split = split or default_split(data, protocol)
+        split = split or choose_split(data, protocol)
         kinds = accepted_kinds(model.recipe)
         if kinds not in opened:
             root = None if data_root is None else Path(data_root)
@@ -78,7 +78,7 @@ def evaluate(
 def _trained_on(reference: str | Path, config: Mapping[str, Any]) -> str:
     """Return the registered data set that a checkpoint was trained on."""
     name = config["data"].get("name")
-    if not isinstance(name, str) or name not in registry.names("datasets"):
+    if not isinstance(name, str) or name not in registry.list_names("datasets"):
         raise UsageError(
             f"was trained on {name!r}, which is not the name of a registered data set.",
             file=reference,
@@ -87,7 +87,7 @@ def _trained_on(reference: str | Path, config: Mapping[str, Any]) -> str:
     return name
 
 
-def default_split(data: str, protocol: str) -> str:
+def choose_split(data: str, protocol: str) -> str:
     """Return the split that a protocol is reported on."""
     return "testall" if protocol == "fold5" and "testall" in find_source(data).splits else "test"
 

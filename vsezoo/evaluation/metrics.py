@@ -133,7 +133,7 @@ CRITERIA: Mapping[str, Callable[[Metrics], float]] = {
 """What the best checkpoint of a training is chosen by; the higher, the better."""
 
 
-def criterion_score(metrics: Metrics, name: str) -> float:
+def score_metrics(metrics: Metrics, name: str) -> float:
     """Return the score of a selection criterion, one of `CRITERIA`.
 
     Raises:

@@ -20,7 +20,7 @@ from vsezoo.checkpoint import BEST, save_checkpoint
 from vsezoo.data.batches import PairBatches, TokenTable, order_batches, share_batches
 from vsezoo.errors import InterruptedTrainingError, TrainingError
 from vsezoo.evaluation.evaluate import embed_pairs, label
-from vsezoo.evaluation.metrics import criterion_score
+from vsezoo.evaluation.metrics import score_metrics
 from vsezoo.evaluation.report import Evaluation
 from vsezoo.interfaces import Batch, ImageOutput, Loss, LossOutput, PairDataset
 from vsezoo.model import JointEmbedding
@@ -182,7 +182,7 @@ class Loop:
     def _validate(self, *, choose: bool) -> None:
         if self.runtime.leads:
             evaluation = evaluate_split(self.model.eval(), self.dev)
-            score = criterion_score(evaluation.metrics, self.settings.criterion)
+            score = score_metrics(evaluation.metrics, self.settings.criterion)
             best = choose and (self.place.best_score is None or score > self.place.best_score)
             if best:
                 self.place.best_score, self.place.best_step = score, self.place.step

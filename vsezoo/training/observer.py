@@ -133,5 +133,5 @@ class RunLog(Observer):
             raise StorageError(
                 f"cannot be written: {error.strerror}.",
                 file=error.filename or self._path,
-                remedy="Free space on the disk, or mend what is wrong, and go on with --resume.",
+                remedy="Free space on the disk and go on with --resume, or choose another --output.",
             ) from error

@@ -31,7 +31,7 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
-def process_rank() -> int:
+def read_rank() -> int:
     """Return which of the processes of torch's launcher this one is; 0 without a launcher."""
     return int(os.environ.get("RANK", 0))
 
@@ -47,7 +47,7 @@ class Runtime:
     """
 
     def __init__(self, device: str = "auto", precision: str = "fp32") -> None:
-        self.rank, self.ranks = process_rank(), int(os.environ.get("WORLD_SIZE", 1))
+        self.rank, self.ranks = read_rank(), int(os.environ.get("WORLD_SIZE", 1))
         self.device = choose_device(device)
         self.precision = precision
         if self.ranks > 1:

@@ -17,7 +17,7 @@ from vsezoo.errors import CheckpointError, DataError, UsageError
 from vsezoo.evaluation.metrics import CRITERIA, require_name
 from vsezoo.evaluation.report import Evaluation
 from vsezoo.interfaces import PairDataset, Tokenizer
-from vsezoo.model import accepted_kinds, build_loss, build_model, resolve_recipe, text_encoder_class
+from vsezoo.model import accepted_kinds, build_loss, build_model, load_text_encoder, resolve_recipe
 from vsezoo.recipe import Recipe
 from vsezoo.storage import find_folder, remove_leftovers
 from vsezoo.training.loop import Loop, Split, evaluate_split
@@ -77,7 +77,7 @@ def train(
         VsezooError: for any mistake or mishap that the user can mend.
     """
     name = registry.find("models", model).load().name
-    folder = Path(output) if output is not None else default_output(name, data)
+    folder = Path(output) if output is not None else choose_output(name, data)
     state = _find_run(folder, resume)
     settings = dict(settings or {})
     if state is None:
@@ -98,7 +98,7 @@ def train(
     dev_data = open_data(data, "dev", kinds, root, full_dev=full_dev)
     test_data, absence = _open_test(data, kinds, root)
     recipe = resolve_recipe(recipe, train_data)
-    tokenizer = text_encoder_class(recipe).make_tokenizer(recipe.text_encoder.options)
+    tokenizer = load_text_encoder(recipe).make_tokenizer(recipe.text_encoder.options)
     all_dev = open_data(data, "dev", kinds, root, full_dev=True).captions
     train_split, dev_split = _tokenize(tokenizer, train_data, dev_data, all_dev, observers)
     joint = build_model(recipe, tokenizer)
@@ -145,7 +145,7 @@ def train(
     return Training(folder / BEST, evaluation)
 
 
-def default_output(model: str, data: str | None) -> Path:
+def choose_output(model: str, data: str | None) -> Path:
     """Return the folder of a run for which none is named."""
     return Path("runs") / f"{model}-{Path(data or DEFAULT_DATA).absolute().name}"
 
