@@ -16,7 +16,9 @@ import torch
 from click.testing import CliRunner, Result
 
 import vsezoo
+from vsezoo import registry
 from vsezoo.cli import main
+from vsezoo.evaluation.metrics import TIE_RULES
 
 KEYS = [
     *("data", "split", "protocol", "checkpoints", "ensemble", "images", "captions", "i2t", "t2i", "rsum", "mR", "ties"),
@@ -163,6 +165,12 @@ def test_the_rules_for_ties(root: Path, runs: list[Path], tmp_path: Path) -> Non
 
 
 RULES = ("lower_index", "pessimistic", "expected")
+
+
+def test_the_rules_of_the_flag_are_those_of_the_core() -> None:
+    """The command line names them itself, since the core's table would import numpy."""
+    (option,) = [option for option in registry.load("commands", "eval").params if option.name == "ties"]
+    assert tuple(option.type.choices) == tuple(TIE_RULES) == RULES
 
 
 def test_features_that_are_duplicated_or_half_as_precise(root: Path, runs: list[Path], tmp_path: Path) -> None:
