@@ -16,6 +16,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.rnn import PackedSequence
 
+ROWS = 128  # words in a batch are filled up to a multiple of this
+
 sigmoid_backward, tanh_backward = torch.ops.aten.sigmoid_backward, torch.ops.aten.tanh_backward
 
 
@@ -26,22 +28,22 @@ def run_gru(gru: nn.GRU, packed: PackedSequence) -> Tensor:
         gru: one direction, with biases and without dropout.
         packed: as `pack_padded_sequence` gives it; states come back in the order before its sorting.
     """
+    states: Tensor
     if packed.data.device.type != "cpu":
-        states: Tensor = gru(packed)[1]
+        _, states = gru(packed)
         return states[-1].float()
-    sizes = packed.batch_sizes
-    outputs = packed.data
+    sizes = packed.batch_sizes.tolist()
+    # In bfloat16 oneDNN compiles a kernel for each shape that it meets, and keeps it. Rows of zeros at the end make the
+    # number of words in a batch one of a few.
+    outputs = functional.pad(packed.data, (0, 0, 0, -len(packed.data) % ROWS))
     for layer in range(gru.num_layers):
         weight_ih, weight_hh, bias_ih, bias_hh = (
             getattr(gru, f"{name}_l{layer}") for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
         )
-        outputs = _Recurrence.apply(functional.linear(outputs, weight_ih, bias_ih), weight_hh, bias_hh, sizes.tolist())
-    # A sequence of length l ends in step l - 1, at its place among the sequences that are still going on.
-    starts = functional.pad(sizes.cumsum(0), (1, 0))
-    places = torch.arange(int(sizes[0]))
-    lengths = (sizes[:, None] > places).sum(dim=0)
-    last = outputs[starts[lengths - 1] + places]
-    return last if packed.unsorted_indices is None else last[packed.unsorted_indices]
+        inputs = functional.linear(outputs, weight_ih, bias_ih)
+        outputs, last = _Recurrence.apply(inputs, weight_hh, bias_hh, sizes)
+    states = last if packed.unsorted_indices is None else last[packed.unsorted_indices]
+    return states
 
 
 class _Recurrence(torch.autograd.Function):
@@ -51,9 +53,10 @@ class _Recurrence(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, inputs: Tensor, weight: Tensor, bias: Tensor, sizes: list[int]) -> Tensor:
-        """Return the states of all steps `(T, H)`, packed as the inputs `(T, 3H)` are."""
-        ctx.dtype = inputs.dtype
+    def forward(ctx: Any, inputs: Tensor, weight: Tensor, bias: Tensor, sizes: list[int]) -> tuple[Tensor, Tensor]:
+        """Return the states of all steps `(T, H)`, packed as the inputs `(T, 3H)` are, and the last ones `(B, H)`."""
+        ctx.set_materialize_grads(False)
+        ctx.dtype, ctx.sizes = inputs.dtype, sizes
         half = torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu")
         with torch.autocast("cpu", enabled=False):
             weight = weight.to(half or weight.dtype)
@@ -61,51 +64,50 @@ class _Recurrence(torch.autograd.Function):
             width = weight.shape[1]
             pushed = torch.empty_like(inputs)  # r and z, and W_n h + b_n
             new, states = (inputs.new_empty(len(inputs), width) for _ in range(2))
-            before = inputs.new_zeros(sizes[0], width)
-            for rows, _ in _steps(sizes):
-                before = before[: rows.stop - rows.start]
-                pushed[rows] = functional.linear(before.to(weight.dtype), weight, bias)
+            previous = weight.new_zeros(len(inputs), width)
+            states[sum(sizes) :] = 0
+            last = before = inputs.new_zeros(sizes[0], width)
+            for rows, going_on in _steps(sizes):
+                size = rows.stop - rows.start
+                previous[rows] = before[:size]
+                pushed[rows] = functional.linear(previous[rows], weight, bias)
                 gates = pushed[rows, : 2 * width].add_(inputs[rows, : 2 * width]).sigmoid_()
                 reset, update, recurrent = gates[:, :width], gates[:, width:], pushed[rows, 2 * width :]
                 torch.addcmul(inputs[rows, 2 * width :], reset, recurrent, out=new[rows]).tanh_()
-                before = torch.lerp(new[rows], before, update, out=states[rows])
-        ctx.save_for_backward(pushed, new, states, weight)
-        ctx.sizes = sizes
-        return states
+                before = torch.lerp(new[rows], before[:size], update, out=states[rows])
+                last[going_on:size] = before[going_on:]
+        ctx.save_for_backward(pushed, new, previous, weight)
+        return states, last
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
+    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor, Tensor, Tensor, None]:
         """Return the gradients of inputs, weight and bias."""
-        pushed, new, states, weight = ctx.saved_tensors
-        sizes, width = ctx.sizes, weight.shape[1]
+        pushed, new, previous, weight = ctx.saved_tensors
+        of_states, of_last = gradients
+        width, total = weight.shape[1], sum(ctx.sizes)
         of_inputs = torch.empty_like(pushed, dtype=ctx.dtype)
         of_pushed = torch.empty_like(pushed, dtype=weight.dtype)
-        previous = torch.zeros_like(states, dtype=weight.dtype)
-        of_state = states[:0]
-        for rows, before in reversed(_steps(sizes)):
-            change = -new[rows]
-            if before is not None:
-                previous[rows] = states[before]
-                change += states[before]
-            through = gradients[0][rows].clone()
-            through[: len(of_state)] += of_state
+        of_inputs[total:], of_pushed[total:] = 0, 0
+        of_state = new[:0]
+        for rows, going_on in reversed(_steps(ctx.sizes)):
+            size = rows.stop - rows.start
+            ended = new.new_zeros(size - going_on, width) if of_last is None else of_last[going_on:size]
+            through = torch.cat([of_state, ended])
+            if of_states is not None:
+                through += of_states[rows]
             reset, update, recurrent = pushed[rows].split(width, dim=1)
             into_new = tanh_backward(torch.addcmul(through, through, update, value=-1), new[rows])
             of_inputs[rows, :width] = sigmoid_backward(into_new * recurrent, reset)
-            of_inputs[rows, width : 2 * width] = sigmoid_backward(through * change, update)
+            of_inputs[rows, width : 2 * width] = sigmoid_backward(through * (previous[rows] - new[rows]), update)
             of_inputs[rows, 2 * width :] = into_new
             of_pushed[rows, : 2 * width] = of_inputs[rows, : 2 * width]
             of_pushed[rows, 2 * width :] = into_new * reset
-            of_state = torch.addcmul((of_pushed[rows] @ weight).to(states.dtype), through, update)
-        of_weight = of_pushed.T @ previous
-        return of_inputs, of_weight.to(states.dtype), of_pushed.sum(dim=0, dtype=states.dtype), None
+            of_state = torch.addcmul((of_pushed[rows] @ weight).to(new.dtype), through, update)
+        of_weight, of_bias = of_pushed.T @ previous, of_pushed.new_ones(1, len(of_pushed)) @ of_pushed
+        return of_inputs, of_weight.to(new.dtype), of_bias[0].to(new.dtype), None
 
 
-def _steps(sizes: list[int]) -> list[tuple[slice, slice | None]]:
-    """Return the rows of each time step, and those of the same sequences in the step before."""
+def _steps(sizes: list[int]) -> list[tuple[slice, int]]:
+    """Return the rows of each time step, and how many of its sequences go on: the first ones."""
     starts = [0, *itertools.accumulate(sizes)]
-    steps: list[tuple[slice, slice | None]] = [(slice(0, sizes[0]), None)]
-    for step in range(1, len(sizes)):
-        before = slice(starts[step - 1], starts[step - 1] + sizes[step])
-        steps.append((slice(starts[step], starts[step + 1]), before))
-    return steps
+    return list(zip(map(slice, starts[:-1], starts[1:]), [*sizes[1:], 0], strict=True))
