@@ -11,7 +11,7 @@ import torch
 
 from vsezoo import registry
 from vsezoo.checkpoint import MODEL, find_checkpoint, load, read_config
-from vsezoo.data.lookup import find_source, open_data
+from vsezoo.data.lookup import open_data
 from vsezoo.errors import DataError, UsageError
 from vsezoo.evaluation.protocols import Embeddings, measure
 from vsezoo.evaluation.report import Evaluation
@@ -64,12 +64,18 @@ def evaluate(
         model = load(reference, device)
         config = read_config(find_checkpoint(reference), verify=False)
         data = data or _trained_on(reference, config)
-        split = split or choose_split(data, protocol)
+        split = split or choose_split(protocol)
         kinds = accepted_kinds(model.recipe)
         if kinds not in opened:
             root = None if data_root is None else Path(data_root)
             opened[kinds] = open_data(data, split, kinds, root, full_dev=full_dev)
-        members.append(embed_pairs(model, opened[kinds], advance=advance))
+        try:
+            members.append(embed_pairs(model, opened[kinds], advance=advance))
+        except DataError as error:
+            if error.file is not None:
+                raise
+            problem = f"cannot be evaluated on {data!r}: {error.problem}"
+            raise DataError(problem, file=reference, remedy=error.remedy) from None
         digest = config["files"][MODEL]["sha256"]
         labels.append({"reference": str(reference), "model": model.recipe.name, "sha256": digest})
     return label(members, next(iter(opened.values())), labels, protocol=protocol, ties=ties)
@@ -87,9 +93,9 @@ def _trained_on(reference: str | Path, config: Mapping[str, Any]) -> str:
     return name
 
 
-def choose_split(data: str, protocol: str) -> str:
+def choose_split(protocol: str) -> str:
     """Return the split that a protocol is reported on."""
-    return "testall" if protocol == "fold5" and "testall" in find_source(data).splits else "test"
+    return "testall" if protocol == "fold5" else "test"
 
 
 def embed_pairs(
