@@ -84,7 +84,8 @@ def _print(value: dict[str, Any], recipe: Recipe) -> None:
         paper = recipe.paper
         fields.append(("paper", f"{paper.authors}: {paper.title}. {paper.venue} {paper.year}. {paper.url}".strip()))
     if value["data"] is not None:
-        fields.append(("data set", f"{value['data']}, with its overrides"))
+        given = "with its overrides" if value["data"] in recipe.overrides else "for which nothing is changed"
+        fields.append(("data set", f"{value['data']}, {given}"))
     counts = value["parameters"]
     fields += [
         ("embed size", str(recipe.embed_size)),
