@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import processes
 import pytest
 import tiny
@@ -267,11 +268,18 @@ def test_without_a_test_split(data: Path, tmp_path: Path) -> None:
     assert "two, dev split" in done.stdout
 
 
+def test_an_epoch_of_fewer_steps_than_a_record(data: Path, tmp_path: Path) -> None:
+    flags = tiny.make_flags(training__num_epochs=1, training__batch_size=200)
+    done = invoke("train", "vsepp", "--data", data, "--output", tmp_path / "run", *flags)
+    assert "epoch 1/1, step 2: dev R@1/5/10 " in done.stderr  # no loss is known, which is no reason to print nan
+
+
 # Mistakes: each one message, before anything is written
 
 MISTAKES = [
     ("vsep", [], r"^There is no model 'vsep'\.\nDid you mean 'vsepp'\?"),
-    ("vsepp", ["--data", "shape"], r"^There is no data set 'shape'\.\nDid you mean 'shapes'\?"),
+    ("VSE++", [], r"^There is no model 'VSE\+\+'\.\nDid you mean 'vse\+\+'\?"),
+    ("vsepp", ["--data", "shape"], r"^There is no data set 'shape'\.\nDid you mean 'shapes'\?.* --data \./FOLDER"),
     ("vsepp", ["--max-violatoin"], r"^No such option '?--max-violatoin'?"),
     ("vsepp", ["--batch-size", "x"], r"'--batch-size': 'x' is not a valid integer"),
     ("vsepp", ["--batch-size", "0"], r"^training\.batch_size is 0; it must be at least 1"),
@@ -313,6 +321,36 @@ def test_data_that_are_not_there(tmp_path: Path) -> None:
         assert wanted in result.stderr
 
 
+@pytest.mark.parametrize("split", ["dev", "test"])
+def test_a_split_of_another_width(data: Path, tmp_path: Path, split: str) -> None:
+    folder = tmp_path / "data"
+    shutil.copytree(data, folder)
+    np.save(folder / f"{split}_ims.npy", np.ones((tiny.IMAGES[split], tiny.WIDTH + 3), dtype="float32"))
+    result = invoke("train", "vsepp", "--data", folder, "--output", tmp_path / "run")
+    message = rf"the split {split} of 'data' are vector of shape \(15,\), those of train vector of shape \(12,\)"
+    processes.assert_one_message(result, 1, message)
+    assert not (tmp_path / "run").exists()
+
+
+def test_regions_where_the_encoder_takes_vectors(data: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    shutil.copytree(data, folder)
+    for split, count in tiny.IMAGES.items():
+        np.save(folder / f"{split}_ims.npy", np.ones((count, 3, tiny.WIDTH), dtype="float32"))
+    result = invoke("train", "vsepp", "--data", folder, "--output", tmp_path / "run")
+    processes.assert_one_message(
+        result, 1, r"kind 'regions'.*\n.*`--set image_encoder\.pool=mean` averages the regions"
+    )
+
+
+@pytest.mark.parametrize("arguments", [["--output", ""], ["--output="], ["--data", ""]])
+def test_an_empty_argument(arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A variable of the shell that is not set must not make a run in the present folder."""
+    monkeypatch.chdir(tmp_path)
+    processes.assert_one_message(invoke("train", "vsepp", *arguments), 2, r"^An argument is empty\.\n.*variable")
+    assert not list(tmp_path.iterdir())
+
+
 def test_an_output_that_is_taken(trained: tuple[Path, processes.Done], data: Path, tmp_path: Path) -> None:
     before = processes.read_files(trained[0])
     taken = invoke("train", "vsepp", "--data", data, "--output", trained[0], *tiny.make_flags())
@@ -322,9 +360,9 @@ def test_an_output_that_is_taken(trained: tuple[Path, processes.Done], data: Pat
     assert processes.read_files(trained[0]) == before
     file = tmp_path / "file"
     file.write_text("", encoding="utf-8")
-    for output in (file, file / "run"):
+    for output, code, message in ((file, 2, "is a file, not a folder"), (file / "run", 1, "cannot be written: Not a")):
         taken = invoke("train", "vsepp", "--data", data, "--output", output, *tiny.make_flags())
-        processes.assert_one_message(taken, 1, r"file(/run)?: cannot be written: (File exists|Not a directory)")
+        processes.assert_one_message(taken, code, rf"{output}: {message}.*\n.* another --output")
 
 
 def test_resume_with_what_would_be_another_run(trained: tuple[Path, processes.Done], data: Path) -> None:

@@ -348,6 +348,24 @@ def test_moved_data(data: Path, whole: Path, tmp_path: Path) -> None:
     assert (output / "best/model.safetensors").read_bytes() == (whole / "best/model.safetensors").read_bytes()
 
 
+def test_a_moved_folder(data: Path, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run knows its folder of data in every working folder, and is told where that has moved to."""
+    first, second, output = tmp_path / "first", tmp_path / "second", tmp_path / "run"
+    shutil.copytree(data, first / "data")
+    monkeypatch.chdir(first)
+    with pytest.raises(InterruptedTrainingError):
+        train(Path("data"), output, stop=Stop(signal.SIGINT, 5))
+    monkeypatch.chdir(tmp_path)
+    options: dict[str, Any] = {"output": output, "resume": True, "device": "cpu", "save_step": SAVE_STEP}
+    with pytest.raises(InterruptedTrainingError):
+        vsezoo.train("vsepp", observers=[Stop(signal.SIGINT, 8)], **options)
+    first.rename(second)
+    with pytest.raises(VsezooError, match="not there"):
+        vsezoo.train("vsepp", **options)
+    train(second / "data", output, resume=True)
+    assert_same(output, whole)
+
+
 def test_a_folder_without_a_state(data: Path, finished: Path) -> None:
     shutil.rmtree(finished / "last")
     before = processes.read_files(finished)

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import sys
 from typing import Any
 
 import click
 
 from vsezoo import registry
-from vsezoo.errors import INTERRUPTED, PluginError, VsezooError
+from vsezoo.errors import INTERRUPTED, PluginError, UsageError, VsezooError
 
 REMEDIES = {
     errno.ENOSPC: "Free some space on that disk, or write elsewhere.",
@@ -48,7 +49,14 @@ class Commands(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Return the command that the arguments name; raise the registry's error for a name that it does not have."""
+        """Return the command that the arguments name; raise the registry's error for a name that it does not have.
+
+        An empty argument comes from a variable that is not set; as a path it would be the present folder.
+        """
+        if any(argument == "" or re.fullmatch("--[^=]+=", argument) for argument in args):
+            raise UsageError(
+                "An argument is empty.", remedy="Give it a value. Is a variable of the shell perhaps not set?"
+            )
         try:
             return super().resolve_command(ctx, args)
         except click.exceptions.NoSuchCommand:

@@ -61,7 +61,8 @@ class TrainingProgress(Observer):
         self._steps, self._epochs = steps_per_epoch, settings.num_epochs
         start = "" if place.step == 0 else f", going on after step {place.step:,}"
         self._screen.print(
-            f"Training {recipe.name}: {self._epochs} epoch{'s' * (self._epochs > 1)} of {steps_per_epoch:,} step{'s' * (steps_per_epoch > 1)}, "
+            f"Training {recipe.name}: {self._epochs} epoch{'s' * (self._epochs > 1)} of "
+            f"{steps_per_epoch:,} step{'s' * (steps_per_epoch > 1)}, "
             f"{settings.precision}, seed {settings.seed}{start}"
         )
         self._bar.start()

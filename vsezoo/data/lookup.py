@@ -43,7 +43,7 @@ def locate(data: str) -> str:
     """Return what names the same data in every working folder: of a folder, its absolute path."""
     source = find_source(data)
     folder = source.folder if isinstance(source, PrecomputedSource) else None
-    return data if folder is None else os.path.abspath(folder)
+    return data if folder is None else str(folder.absolute())
 
 
 def open_data(

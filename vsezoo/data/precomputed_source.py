@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from vsezoo.data.precomputed import PrecomputedPairs
 
 ROOT_VARIABLE = "VSEZOO_DATA"
+AVERAGE = (
+    "With the image encoder `precomp`, `--set image_encoder.pool=mean` averages the regions. "
+    "Or choose another model, or other features of the data set."
+)
 SPLIT_ORDER = ("train", "dev", "test", "testall")
 
 
@@ -67,7 +71,9 @@ class PrecomputedSource(DataSource):
                 f"the features are {form} of shape {pairs.image_shape} for each image (kind {pairs.kind!r}); the image "
                 f"encoder takes {' or '.join(map(repr, kinds))}.",
                 file=stems[split].parent,
-                remedy="Choose another model, or other features of the data set.",
+                remedy=AVERAGE
+                if pairs.kind == "regions"
+                else "Choose another model, or other features of the data set.",
             )
         return pairs
 

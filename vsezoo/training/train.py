@@ -12,7 +12,7 @@ from typing import Any
 from vsezoo import registry
 from vsezoo.checkpoint import BEST, CONFIG, METRICS, load, read_json
 from vsezoo.data.batches import TokenTable
-from vsezoo.data.lookup import find_source, open_data
+from vsezoo.data.lookup import find_source, locate, open_data
 from vsezoo.errors import CheckpointError, DataError, UsageError
 from vsezoo.evaluation.metrics import CRITERIA, require_name
 from vsezoo.evaluation.report import Evaluation
@@ -23,9 +23,10 @@ from vsezoo.storage import find_folder, remove_leftovers
 from vsezoo.training.loop import Loop, Split, evaluate_split
 from vsezoo.training.observer import LOG, Observer, RunLog
 from vsezoo.training.runtime import Runtime
-from vsezoo.training.state import LAST, Place, State, has_state, read_state, restore_tensors, seed_all
+from vsezoo.training.state import ANEW, LAST, Place, State, has_state, read_state, restore_tensors, seed_all
 
 DEFAULT_DATA = "shapes"
+LEAVE_OUT = f"On resume leave it out: it is known. {ANEW}"
 CAPTIONS_AT_ONCE = 5000  # cut into words between two moves of the progress bar
 
 
@@ -97,6 +98,7 @@ def train(
     train_data = open_data(data, "train", kinds, root)
     dev_data = open_data(data, "dev", kinds, root, full_dev=full_dev)
     test_data, absence = _open_test(data, kinds, root)
+    _require_one_width(train_data, dev_data, *([test_data] if test_data else []))
     recipe = resolve_recipe(recipe, train_data)
     tokenizer = load_text_encoder(recipe).make_tokenizer(recipe.text_encoder.options)
     all_dev = open_data(data, "dev", kinds, root, full_dev=True).captions
@@ -108,7 +110,7 @@ def train(
     loss = build_loss(recipe).to(runtime.device)
     run = {
         "recipe": recipe.to_json(),
-        "data": data,
+        "data": locate(data),
         "data_root": None if root is None else str(root),
         "full_dev": full_dev,
         "captions_sha256": _digest_captions(train_split, tokenizer),
@@ -166,6 +168,8 @@ def read_evaluation(folder: Path) -> Evaluation:
 
 def _find_run(folder: Path, resume: bool) -> State | None:
     """Return the state to resume from; refuse to write over a run without being told to."""
+    if folder.exists() and not folder.is_dir():
+        raise UsageError("is a file, not a folder.", file=folder, remedy="Choose another --output.")
     held = [name for name in (LAST, BEST, LOG, CONFIG) if find_folder(folder / name).exists()]
     if held and not resume:
         raise UsageError(
@@ -178,14 +182,16 @@ def _find_run(folder: Path, resume: bool) -> State | None:
         if has_state(folder):
             return read_state(folder)
         if BEST in held:
-            raise CheckpointError(f"holds {BEST}/ but no {LAST}/, so there is nothing to resume from.", file=folder)
+            problem = f"holds {BEST}/ but no {LAST}/, so there is nothing to resume from."
+            raise CheckpointError(problem, file=folder, remedy=ANEW)
     return None  # a new run, or one that was killed before it saved anything
 
 
 def _resume_recipe(folder: Path, state: State, model: str, settings: Mapping[str, Any]) -> Recipe:
     stored = Recipe.from_json(state.run["recipe"])
     if stored.name != model:
-        raise UsageError(f"holds a run of {stored.name!r}, not of {model!r}.", file=folder)
+        remedy = f"Go on with `vsezoo train {stored.name} …`, or choose another --output."
+        raise UsageError(f"holds a run of {stored.name!r}, not of {model!r}.", file=folder, remedy=remedy)
     recipe = stored.replace(settings)
     changed = [
         name
@@ -199,7 +205,8 @@ def _resume_recipe(folder: Path, state: State, model: str, settings: Mapping[str
             remedy="On resume only --num-epochs may change. Leave the others out, or train anew with another --output.",
         )
     if recipe.training.num_epochs < state.place.epoch:
-        raise UsageError(f"the run has already done {state.place.epoch} epochs.", file=folder)
+        problem = f"the run has already done {state.place.epoch} epochs."
+        raise UsageError(problem, file=folder, remedy=f"Give no fewer to --num-epochs. {ANEW}")
     state.place.complete = state.place.complete and recipe == stored
     return recipe
 
@@ -207,11 +214,13 @@ def _resume_recipe(folder: Path, state: State, model: str, settings: Mapping[str
 def _resume_data(
     folder: Path, state: State, data: str | None, root: str | Path | None, full_dev: bool
 ) -> tuple[str, str | Path | None, bool]:
-    if data is not None and data != state.run["data"]:
-        raise UsageError(f"the run was started on {state.run['data']!r}, not on {data!r}.", file=folder)
+    """Return the data, their root and --full-dev of a run; a folder may have moved, as its captions are compared."""
+    stored = state.run["data"]
+    if data is not None and find_source(data).name != find_source(stored).name:
+        raise UsageError(f"the run was started on {stored!r}, not on {data!r}.", file=folder, remedy=LEAVE_OUT)
     if full_dev and not state.run["full_dev"]:
-        raise UsageError("the run was started without --full-dev.", file=folder)
-    return state.run["data"], root if root is not None else state.run["data_root"], state.run["full_dev"]
+        raise UsageError("the run was started without --full-dev.", file=folder, remedy=LEAVE_OUT)
+    return data or stored, root if root is not None else state.run["data_root"], state.run["full_dev"]
 
 
 def _tokenize(
@@ -260,6 +269,17 @@ def _open_test(data: str, kinds: Sequence[str], root: Path | None) -> tuple[Pair
         return open_data(data, "test", kinds, root), ""
     except DataError as error:
         return None, f"The test split cannot be used, so the dev split will be reported. {error}"
+
+
+def _require_one_width(train: PairDataset, *others: PairDataset) -> None:
+    """Find out before the training whether the other splits suit the model that it makes."""
+    for other in others:
+        if (other.kind, other.image_shape[-1:]) != (train.kind, train.image_shape[-1:]):
+            raise DataError(
+                f"the images of the split {other.split} of {train.name!r} are {other.kind} of shape "
+                f"{other.image_shape}, those of {train.split} {train.kind} of shape {train.image_shape}.",
+                remedy="Extract the features of all splits in the same way.",
+            )
 
 
 def _finish(loop: Loop, folder: Path, test: PairDataset | None) -> Evaluation:
