@@ -25,8 +25,14 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def run(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     output = tmp_path_factory.mktemp("api-run") / "run"
-    vsezoo.train("vsepp", str(data), output=output, settings=tiny.SETTINGS, device="cpu")
+    vsezoo.train("vsepp", data, output=output, settings=tiny.SETTINGS, device="cpu")
     return output
+
+
+def test_a_folder_may_be_a_path_and_texts_any_iterable(data: Path, run: Path) -> None:
+    assert vsezoo.evaluate(run, data).to_json() == vsezoo.evaluate(run, str(data)).to_json()
+    model, texts = vsezoo.load(run), ["a red thing", "old and cold ."]
+    assert torch.equal(model.encode_texts(text for text in texts), model.encode_texts(texts))
 
 
 def test_importing_brings_neither_torch_nor_numpy() -> None:

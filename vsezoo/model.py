@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -92,7 +92,7 @@ class JointEmbedding(nn.Module):
         return torch.cat(blocks) if blocks else torch.empty(0, self.recipe.embed_size, device=self.device)
 
     @torch.inference_mode()
-    def encode_texts(self, texts: Sequence[str], batch_size: int = 128) -> Tensor:
+    def encode_texts(self, texts: Iterable[str], batch_size: int = 128) -> Tensor:
         """Return the joint embeddings of captions, `(M, D)` float32, on the model's device.
 
         Args:
@@ -104,6 +104,7 @@ class JointEmbedding(nn.Module):
         """
         if isinstance(texts, str):
             raise UsageError("encode_texts takes a list of strings, not one string.", remedy="Pass [text].")
+        texts = list(texts)  # what can be gone through once only would be used up by the check
         for index, text in enumerate(texts):
             if not isinstance(text, str):
                 raise UsageError(

@@ -24,7 +24,7 @@ Advance = Callable[[int, int], None]
 
 def evaluate(
     references: str | Path | Sequence[str | Path],
-    data: str | None = None,
+    data: str | Path | None = None,
     *,
     split: str | None = None,
     data_root: str | Path | None = None,
@@ -63,7 +63,7 @@ def evaluate(
     for reference in references:
         model = load(reference, device)
         config = read_config(find_checkpoint(reference), verify=False)
-        data = data or _trained_on(reference, config)
+        data = str(data or _trained_on(reference, config))
         split = split or choose_split(protocol)
         kinds = accepted_kinds(model.recipe)
         if kinds not in opened:

@@ -45,7 +45,7 @@ class Training:
 
 def train(
     model: str,
-    data: str | None = None,
+    data: str | Path | None = None,
     *,
     data_root: str | Path | None = None,
     output: str | Path | None = None,
@@ -79,6 +79,7 @@ def train(
     """
     name = registry.find("models", model).load().name
     folder = Path(output) if output is not None else choose_output(name, data)
+    data = None if data is None else str(data)
     state = _find_run(folder, resume)
     settings = dict(settings or {})
     if state is None:
@@ -147,7 +148,7 @@ def train(
     return Training(folder / BEST, evaluation)
 
 
-def choose_output(model: str, data: str | None) -> Path:
+def choose_output(model: str, data: str | Path | None) -> Path:
     """Return the folder of a run for which none is named."""
     return Path("runs") / f"{model}-{Path(data or DEFAULT_DATA).absolute().name}"
 
