@@ -33,9 +33,9 @@ from vsezoo.interfaces import Batch, Loss
 from vsezoo.model import JointEmbedding, accepted_kinds, build_loss, build_model, load_text_encoder, resolve_recipe
 from vsezoo.training.loop import Loop, Split
 from vsezoo.training.observer import Observer, RunLog
+from vsezoo.training.plan import plan_recipe
 from vsezoo.training.runtime import Runtime
 from vsezoo.training.state import Place, seed_all
-from vsezoo.training.train import plan_recipe
 
 WARM_UP = 5  # steps that are not counted
 

@@ -20,7 +20,7 @@ from vsezoo.cli import main
 from vsezoo.cli.train import read_settings
 from vsezoo.data.lookup import find_source
 from vsezoo.model import resolve_recipe
-from vsezoo.training.train import plan_recipe
+from vsezoo.training.plan import plan_recipe
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]

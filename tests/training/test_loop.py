@@ -30,9 +30,9 @@ from vsezoo.training import loop as loops
 from vsezoo.training.collapse import CollapseMonitor
 from vsezoo.training.loop import Loop, Split
 from vsezoo.training.observer import Observer, RunLog, StepRecord
+from vsezoo.training.plan import plan_recipe
 from vsezoo.training.runtime import Runtime
 from vsezoo.training.state import Place, read_state, seed_all
-from vsezoo.training.train import plan_recipe
 
 
 class Witness(Observer):

@@ -20,9 +20,9 @@ from vsezoo.data.lookup import open_data
 from vsezoo.errors import UsageError
 from vsezoo.model import build_loss, build_model, load_text_encoder, resolve_recipe
 from vsezoo.training.loop import Loop, Split
+from vsezoo.training.plan import plan_recipe
 from vsezoo.training.runtime import Runtime, choose_device
 from vsezoo.training.state import Place, seed_all
-from vsezoo.training.train import plan_recipe
 
 BATCHES = 3
 LOSSES = ("sum", "max", "order")

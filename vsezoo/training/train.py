@@ -1,4 +1,4 @@
-"""Train a recipe on a data set: plan the run, or take up one that was stopped, and go through the loop."""
+"""Train a model on a data set: prepare all that the loop needs, go through it, and evaluate what came out."""
 
 from __future__ import annotations
 
@@ -10,23 +10,20 @@ from pathlib import Path
 from typing import Any
 
 from vsezoo import registry
-from vsezoo.checkpoint import BEST, CONFIG, METRICS, load, read_json
+from vsezoo.checkpoint import BEST, METRICS, load, read_json
 from vsezoo.data.batches import TokenTable
-from vsezoo.data.lookup import find_source, locate, open_data
-from vsezoo.errors import CheckpointError, DataError, UsageError
+from vsezoo.data.lookup import locate, open_data
+from vsezoo.errors import DataError, UsageError
 from vsezoo.evaluation.metrics import CRITERIA, require_name
 from vsezoo.evaluation.report import Evaluation
 from vsezoo.interfaces import PairDataset, Tokenizer
 from vsezoo.model import accepted_kinds, build_loss, build_model, load_text_encoder, resolve_recipe
-from vsezoo.recipe import Recipe
-from vsezoo.storage import find_folder, remove_leftovers
 from vsezoo.training.loop import Loop, Split, evaluate_split
-from vsezoo.training.observer import LOG, Observer, RunLog
+from vsezoo.training.observer import Observer, RunLog
+from vsezoo.training.plan import DEFAULT_DATA, choose_output, find_run, plan_recipe, resume_data, resume_recipe
 from vsezoo.training.runtime import Runtime
-from vsezoo.training.state import ANEW, LAST, Place, State, has_state, read_state, restore_tensors, seed_all
+from vsezoo.training.state import Place, State, restore_tensors, seed_all
 
-DEFAULT_DATA = "shapes"
-LEAVE_OUT = f"On resume leave it out: it is known. {ANEW}"
 CAPTIONS_AT_ONCE = 5000  # cut into words between two moves of the progress bar
 
 
@@ -80,14 +77,14 @@ def train(
     name = registry.find("models", model).load().name
     folder = Path(output) if output is not None else choose_output(name, data)
     data = None if data is None else str(data)
-    state = _find_run(folder, resume)
+    state = find_run(folder, resume)
     settings = dict(settings or {})
     if state is None:
         data = data or DEFAULT_DATA
         recipe = plan_recipe(model, data, settings, overrides=overrides)
     else:
-        recipe = _resume_recipe(folder, state, name, settings)
-        data, data_root, full_dev = _resume_data(folder, state, data, data_root, full_dev)
+        recipe = resume_recipe(folder, state, name, settings)
+        data, data_root, full_dev = resume_data(folder, state, data, data_root, full_dev)
         if state.place.complete:
             return Training(folder / BEST, read_evaluation(folder / BEST))
     require_name("selection criterion", recipe.training.criterion, CRITERIA)
@@ -101,6 +98,7 @@ def train(
     test_data, absence = _open_test(data, kinds, root)
     _require_one_width(train_data, dev_data, *([test_data] if test_data else []))
     recipe = resolve_recipe(recipe, train_data)
+    loss = build_loss(recipe)
     tokenizer = load_text_encoder(recipe).make_tokenizer(recipe.text_encoder.options)
     all_dev = open_data(data, "dev", kinds, root, full_dev=True).captions
     train_split, dev_split = _tokenize(tokenizer, train_data, dev_data, all_dev, observers)
@@ -108,7 +106,7 @@ def train(
     if state is None:
         joint.image_encoder.fit(train_data)
     joint.to(runtime.device)
-    loss = build_loss(recipe).to(runtime.device)
+    loss.to(runtime.device)
     run = {
         "recipe": recipe.to_json(),
         "data": locate(data),
@@ -148,80 +146,9 @@ def train(
     return Training(folder / BEST, evaluation)
 
 
-def choose_output(model: str, data: str | Path | None) -> Path:
-    """Return the folder of a run for which none is named."""
-    return Path("runs") / f"{model}-{Path(data or DEFAULT_DATA).absolute().name}"
-
-
-def plan_recipe(model: str, data: str, settings: Mapping[str, Any], *, overrides: bool = True) -> Recipe:
-    """Return the recipe with its overrides for the data set, then with the user's settings."""
-    recipe: Recipe = registry.load("models", model)
-    source = find_source(data)
-    if overrides:
-        recipe = recipe.for_data(source.name)
-    return recipe.replace(settings)
-
-
 def read_evaluation(folder: Path) -> Evaluation:
     """Read the evaluation that a checkpoint holds."""
     return Evaluation.from_json(read_json(folder / METRICS), folder / METRICS)
-
-
-def _find_run(folder: Path, resume: bool) -> State | None:
-    """Return the state to resume from; refuse to write over a run without being told to."""
-    if folder.exists() and not folder.is_dir():
-        raise UsageError("is a file, not a folder.", file=folder, remedy="Choose another --output.")
-    held = [name for name in (LAST, BEST, LOG, CONFIG) if find_folder(folder / name).exists()]
-    if held and not resume:
-        raise UsageError(
-            f"already holds a run ({', '.join(held)}).",
-            file=folder,
-            remedy="Go on with it by --resume, choose another --output, or remove the folder.",
-        )
-    if resume:
-        remove_leftovers(folder)
-        if has_state(folder):
-            return read_state(folder)
-        if BEST in held:
-            problem = f"holds {BEST}/ but no {LAST}/, so there is nothing to resume from."
-            raise CheckpointError(problem, file=folder, remedy=ANEW)
-    return None  # a new run, or one that was killed before it saved anything
-
-
-def _resume_recipe(folder: Path, state: State, model: str, settings: Mapping[str, Any]) -> Recipe:
-    stored = Recipe.from_json(state.run["recipe"])
-    if stored.name != model:
-        remedy = f"Go on with `vsezoo train {stored.name} …`, or choose another --output."
-        raise UsageError(f"holds a run of {stored.name!r}, not of {model!r}.", file=folder, remedy=remedy)
-    recipe = stored.replace(settings)
-    changed = [
-        name
-        for name, value in settings.items()
-        if name != "training.num_epochs" and stored.replace({name: value}) != stored
-    ]
-    if changed:
-        raise UsageError(
-            f"the run was started with other values of {', '.join(changed)}.",
-            file=folder,
-            remedy="On resume only --num-epochs may change. Leave the others out, or train anew with another --output.",
-        )
-    if recipe.training.num_epochs < state.place.epoch:
-        problem = f"the run has already done {state.place.epoch} epochs."
-        raise UsageError(problem, file=folder, remedy=f"Give no fewer to --num-epochs. {ANEW}")
-    state.place.complete = state.place.complete and recipe == stored
-    return recipe
-
-
-def _resume_data(
-    folder: Path, state: State, data: str | None, root: str | Path | None, full_dev: bool
-) -> tuple[str, str | Path | None, bool]:
-    """Return the data, their root and --full-dev of a run; a folder may have moved, as its captions are compared."""
-    stored = state.run["data"]
-    if data is not None and find_source(data).name != find_source(stored).name:
-        raise UsageError(f"the run was started on {stored!r}, not on {data!r}.", file=folder, remedy=LEAVE_OUT)
-    if full_dev and not state.run["full_dev"]:
-        raise UsageError("the run was started without --full-dev.", file=folder, remedy=LEAVE_OUT)
-    return data or stored, root if root is not None else state.run["data_root"], state.run["full_dev"]
 
 
 def _tokenize(

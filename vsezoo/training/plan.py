@@ -1,0 +1,95 @@
+"""What a run is to do: planned anew from a recipe, or taken up where a run stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from vsezoo import registry
+from vsezoo.checkpoint import BEST, CONFIG
+from vsezoo.data.lookup import find_source
+from vsezoo.errors import CheckpointError, UsageError
+from vsezoo.recipe import Recipe
+from vsezoo.storage import find_folder, remove_leftovers
+from vsezoo.training.observer import LOG
+from vsezoo.training.state import ANEW, LAST, State, has_state, read_state
+
+DEFAULT_DATA = "shapes"
+LEAVE_OUT = f"On resume leave it out: it is known. {ANEW}"
+
+
+def choose_output(model: str, data: str | Path | None) -> Path:
+    """Return the folder of a run for which none is named."""
+    return Path("runs") / f"{model}-{Path(data or DEFAULT_DATA).absolute().name}"
+
+
+def plan_recipe(model: str, data: str, settings: Mapping[str, Any], *, overrides: bool = True) -> Recipe:
+    """Return the recipe with its overrides for the data set, then with the user's settings."""
+    recipe: Recipe = registry.load("models", model)
+    source = find_source(data)
+    if overrides:
+        recipe = recipe.for_data(source.name)
+    return recipe.replace(settings)
+
+
+def find_run(folder: Path, resume: bool) -> State | None:
+    """Return the state to resume from; refuse to write over a run without being told to."""
+    if folder.exists() and not folder.is_dir():
+        raise UsageError("is a file, not a folder.", file=folder, remedy="Choose another --output.")
+    held = [name for name in (LAST, BEST, LOG, CONFIG) if find_folder(folder / name).exists()]
+    if held and not resume:
+        raise UsageError(
+            f"already holds a run ({', '.join(held)}).",
+            file=folder,
+            remedy="Go on with it by --resume, choose another --output, or remove the folder.",
+        )
+    if resume:
+        remove_leftovers(folder)
+        if has_state(folder):
+            return read_state(folder)
+        if BEST in held:
+            problem = f"holds {BEST}/ but no {LAST}/, so there is nothing to resume from."
+            raise CheckpointError(problem, file=folder, remedy=ANEW)
+    return None  # a new run, or one that was killed before it saved anything
+
+
+def resume_recipe(folder: Path, state: State, model: str, settings: Mapping[str, Any]) -> Recipe:
+    """Return the recipe of a stopped run; of the settings that the user gives, only a new number of epochs counts.
+
+    Raises:
+        UsageError: for a run of another model, or with other settings.
+    """
+    stored = Recipe.from_json(state.run["recipe"])
+    if stored.name != model:
+        remedy = f"Go on with `vsezoo train {stored.name} …`, or choose another --output."
+        raise UsageError(f"holds a run of {stored.name!r}, not of {model!r}.", file=folder, remedy=remedy)
+    recipe = stored.replace(settings)
+    changed = [
+        name
+        for name, value in settings.items()
+        if name != "training.num_epochs" and stored.replace({name: value}) != stored
+    ]
+    if changed:
+        raise UsageError(
+            f"the run was started with other values of {', '.join(changed)}.",
+            file=folder,
+            remedy="On resume only --num-epochs may change. Leave the others out, or train anew with another --output.",
+        )
+    if recipe.training.num_epochs < state.place.epoch:
+        problem = f"the run has already done {state.place.epoch} epochs."
+        raise UsageError(problem, file=folder, remedy=f"Give no fewer to --num-epochs. {ANEW}")
+    state.place.complete = state.place.complete and recipe == stored
+    return recipe
+
+
+def resume_data(
+    folder: Path, state: State, data: str | None, root: str | Path | None, full_dev: bool
+) -> tuple[str, str | Path | None, bool]:
+    """Return the data, their root and --full-dev of a run; a folder may have moved, as its captions are compared."""
+    stored = state.run["data"]
+    if data is not None and find_source(data).name != find_source(stored).name:
+        raise UsageError(f"the run was started on {stored!r}, not on {data!r}.", file=folder, remedy=LEAVE_OUT)
+    if full_dev and not state.run["full_dev"]:
+        raise UsageError("the run was started without --full-dev.", file=folder, remedy=LEAVE_OUT)
+    return data or stored, root if root is not None else state.run["data_root"], state.run["full_dev"]
