@@ -17,6 +17,9 @@ from click.testing import Result
 
 from vsezoo.cli import main
 
+PATIENCE = 600
+"""Seconds for what takes a few; a busy machine may need them."""
+
 _processes = multiprocessing.get_context("forkserver")
 _processes.set_forkserver_preload(
     [
@@ -44,7 +47,7 @@ def start(target: Callable[..., None], *arguments: Any) -> BaseProcess:
 
 def finish(process: BaseProcess) -> int:
     """Wait for a process and return its exit code."""
-    process.join(60)
+    process.join(PATIENCE)
     if process.exitcode is None:
         process.kill()
         raise TimeoutError("the process did not end")

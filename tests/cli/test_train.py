@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import processes
@@ -87,7 +88,8 @@ def test_json_and_resume_of_a_finished_run(trained: tuple[Path, processes.Done],
 def test_the_default_is_shapes(run_vsezoo: Run, tmp_path: Path) -> None:
     """The console script, as the README runs it but for its size."""
     size = ["--num-epochs", "1", "--embed_size", "32", "--word-dim", "16"]
-    done = run_vsezoo("train", "vsepp", *size, cwd=tmp_path, env={"OMP_NUM_THREADS": "1"})
+    options: dict[str, Any] = {"env": {"OMP_NUM_THREADS": "1"}, "timeout": processes.PATIENCE}
+    done = run_vsezoo("train", "vsepp", *size, cwd=tmp_path, **options)
     assert done.returncode == 0, done.stderr
     assert "shapes, test split" in done.stdout
     assert [line.split(":")[0] for line in done.stderr.splitlines()] == [
@@ -108,11 +110,11 @@ def test_ctrl_c_and_the_command_that_goes_on(data: Path, tmp_path: Path) -> None
         [sys.executable, "-m", "vsezoo", *command],
         cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
-    log, deadline = tmp_path / "a run" / "log.jsonl", time.monotonic() + 60
+    log, deadline = tmp_path / "a run" / "log.jsonl", time.monotonic() + processes.PATIENCE
     while not (log.exists() and b'"step": 30' in log.read_bytes()) and time.monotonic() < deadline:
         time.sleep(0.005)
     process.send_signal(signal.SIGINT)
-    stdout, stderr = process.communicate(timeout=60)
+    stdout, stderr = process.communicate(timeout=processes.PATIENCE)
     assert process.returncode == 130
     assert stdout == ""
     assert "Traceback" not in stderr

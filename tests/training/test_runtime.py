@@ -118,7 +118,7 @@ def test_training_under_torchs_launcher(tmp_path: Path) -> None:
         env=environment,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=processes.PATIENCE,
     )
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["captions"] == 100  # one report, not two
