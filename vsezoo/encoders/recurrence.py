@@ -17,6 +17,7 @@ from torch.nn import functional
 from torch.nn.utils.rnn import PackedSequence
 
 ROWS = 128  # words in a batch are filled up to a multiple of this
+SEQUENCES = 8  # and the sequences that go through a product at a time to a multiple of this
 
 sigmoid_backward, tanh_backward = torch.ops.aten.sigmoid_backward, torch.ops.aten.tanh_backward
 
@@ -33,8 +34,7 @@ def run_gru(gru: nn.GRU, packed: PackedSequence) -> Tensor:
         _, states = gru(packed)
         return states[-1].float()
     sizes = packed.batch_sizes.tolist()
-    # In bfloat16 oneDNN compiles a kernel for each shape that it meets, and keeps it. Rows of zeros at the end make the
-    # number of words in a batch one of a few.
+    # Rows of zeros at the end make the number of words in a batch one of a few; see `_round_up`.
     outputs = functional.pad(packed.data, (0, 0, 0, -len(packed.data) % ROWS))
     for layer in range(gru.num_layers):
         weight_ih, weight_hh, bias_ih, bias_hh = (
@@ -70,7 +70,7 @@ class _Recurrence(torch.autograd.Function):
             for rows, going_on in _steps(sizes):
                 size = rows.stop - rows.start
                 previous[rows] = before[:size]
-                pushed[rows] = functional.linear(previous[rows], weight, bias)
+                pushed[rows] = functional.linear(_round_up(previous, rows), weight, bias)[:size]
                 gates = pushed[rows, : 2 * width].add_(inputs[rows, : 2 * width]).sigmoid_()
                 reset, update, recurrent = gates[:, :width], gates[:, width:], pushed[rows, 2 * width :]
                 torch.addcmul(inputs[rows, 2 * width :], reset, recurrent, out=new[rows]).tanh_()
@@ -102,7 +102,8 @@ class _Recurrence(torch.autograd.Function):
             of_inputs[rows, 2 * width :] = into_new
             of_pushed[rows, : 2 * width] = of_inputs[rows, : 2 * width]
             of_pushed[rows, 2 * width :] = into_new * reset
-            of_state = torch.addcmul((of_pushed[rows] @ weight).to(new.dtype), through, update)
+            of_before = (_round_up(of_pushed, rows) @ weight)[:size]
+            of_state = torch.addcmul(of_before.to(new.dtype), through, update)
         of_weight, of_bias = of_pushed.T @ previous, of_pushed.new_ones(1, len(of_pushed)) @ of_pushed
         return of_inputs, of_weight.to(new.dtype), of_bias[0].to(new.dtype), None
 
@@ -111,3 +112,9 @@ def _steps(sizes: list[int]) -> list[tuple[slice, int]]:
     """Return the rows of each time step, and how many of its sequences go on: the first ones."""
     starts = [0, *itertools.accumulate(sizes)]
     return list(zip(map(slice, starts[:-1], starts[1:]), [*sizes[1:], 0], strict=True))
+
+
+def _round_up(tensor: Tensor, rows: slice) -> Tensor:
+    """Return the rows and some that follow: in bfloat16 oneDNN compiles a kernel for each new shape, and keeps it."""
+    size = rows.stop - rows.start
+    return tensor[rows.start : rows.start + size + -size % SEQUENCES]
