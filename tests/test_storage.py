@@ -98,10 +98,10 @@ def test_a_place_without_a_name_is_found(name: str) -> None:
 
 
 def test_leftovers_are_removed_and_nothing_else(tmp_path: Path) -> None:
-    for name in (".best.abc.tmp", ".last.def.tmp", "best", ".hidden", "x.tmp"):
+    for name in (".best.abc.tmp", ".best.def.tmp", ".other.abc.tmp", "best", ".hidden", "x.tmp"):
         write_folder(tmp_path / name, name)
-    remove_leftovers(tmp_path)
-    assert list_names(tmp_path) == [".hidden", "best", "x.tmp"]
+    remove_leftovers(tmp_path / "best")
+    assert list_names(tmp_path) == [".hidden", ".other.abc.tmp", "best", "x.tmp"]
 
 
 def test_digests_are_size_and_sha256(tmp_path: Path) -> None:
@@ -220,7 +220,7 @@ for number in range(15):
     os.waitpid(child, 0)
     read()
 
-remove_leftovers(target.parent)
+remove_leftovers(target)
 save(7)
 assert read() == 7
 assert [path.name for path in target.parent.iterdir()] == ["best"], list(target.parent.iterdir())

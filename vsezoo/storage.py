@@ -66,9 +66,9 @@ def find_folder(target: Path) -> Path:
     return target
 
 
-def remove_leftovers(parent: Path) -> None:
-    """Remove the half-written folders that killed processes left in `parent`."""
-    for folder in parent.glob(".*.tmp"):
+def remove_leftovers(target: Path) -> None:
+    """Remove the half-written folders that killed processes left beside `target`."""
+    for folder in target.parent.glob(f".{target.name}.*.tmp"):
         shutil.rmtree(folder, ignore_errors=True)
 
 

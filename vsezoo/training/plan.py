@@ -45,7 +45,8 @@ def find_run(folder: Path, resume: bool) -> State | None:
             remedy="Go on with it by --resume, choose another --output, or remove the folder.",
         )
     if resume:
-        remove_leftovers(folder)
+        for name in (LAST, BEST):
+            remove_leftovers(folder / name)
         if has_state(folder):
             return read_state(folder)
         if BEST in held:
