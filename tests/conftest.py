@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -11,6 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell without job control makes what it starts in the background ignore Ctrl-C, and all that this starts, too.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 RECIPE = """
 from vsezoo.recipe import Part, Recipe

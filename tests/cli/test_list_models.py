@@ -199,11 +199,6 @@ def test_closed_pipe_is_silent(run_vsezoo: Run, arguments: tuple[str, ...]) -> N
     assert done.returncode == 1
 
 
-def allow_interrupts() -> None:
-    """Undo what a shell without job control does to what it starts in the background."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 def test_interrupt(probe: Path) -> None:
     script = Path(sys.executable).with_name("vsezoo")
@@ -213,7 +208,6 @@ def test_interrupt(probe: Path) -> None:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=allow_interrupts,
     )
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"
