@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence
 
-from vsezoo.encoders.recurrence import run_gru
+from vsezoo.encoders.recurrence import run_recurrence
 
 LENGTHS = torch.tensor([3, 9, 1, 9, 4, 2])
 
@@ -22,7 +22,7 @@ def make_case(layers: int, dtype: torch.dtype = torch.float64) -> tuple[nn.GRU, 
 @pytest.mark.parametrize("layers", [1, 3])
 def test_states_and_gradients_are_those_of_torch(layers: int) -> None:
     gru, words, packed = make_case(layers)
-    theirs, ours = gru(packed)[1][-1], run_gru(gru, packed)
+    theirs, ours = gru(packed)[1][-1], run_recurrence(gru, packed)[1][-1]
     torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-14)
     weights = torch.randn_like(theirs)
     inputs = [words, *gru.parameters()]
@@ -35,20 +35,20 @@ def test_sorted_batch_without_a_permutation() -> None:
     gru = nn.GRU(2, 3, batch_first=True)
     packed = pack_padded_sequence(torch.randn(3, 4, 2), torch.tensor([4, 2, 2]), batch_first=True)
     assert packed.unsorted_indices is None
-    torch.testing.assert_close(run_gru(gru, packed), gru(packed)[1][-1])
+    torch.testing.assert_close(run_recurrence(gru, packed)[1][-1], gru(packed)[1][-1])
 
 
 def test_one_step() -> None:
     gru = nn.GRU(2, 3, batch_first=True)
     packed = pack_padded_sequence(torch.randn(2, 1, 2), torch.tensor([1, 1]), batch_first=True)
-    torch.testing.assert_close(run_gru(gru, packed), gru(packed)[1][-1])
+    torch.testing.assert_close(run_recurrence(gru, packed)[1][-1], gru(packed)[1][-1])
 
 
 def test_autocast_gives_float32_states_near_those_of_float32() -> None:
     gru, words, packed = make_case(1, torch.float32)
-    exact = run_gru(gru, packed)
+    exact = run_recurrence(gru, packed)[1][-1]
     with torch.autocast("cpu", torch.bfloat16):
-        rough = run_gru(gru, packed)
+        rough = run_recurrence(gru, packed)[1][-1]
     assert rough.dtype == torch.float32
     assert not torch.equal(rough, exact)  # the products were rounded
     torch.testing.assert_close(rough, exact, rtol=0, atol=0.02)

@@ -1,29 +1,70 @@
-"""Captions as words: the vocabulary, and the word tokenizer of the VSE++ family.
+"""Captions as words: the vocabulary, and the word tokenizer with the rules of the field.
 
-The rule, exactly (VSE++, SCAN and VSRN): a caption is lower-cased and cut by NLTK's word tokenizer, without its
-sentence splitter (a line of a caption file is one sentence). A word is in the vocabulary when it occurs at least
-`threshold` times in the train and dev captions. Ids 0 to 3 are `<pad>`, `<start>`, `<end>` and `<unk>`; the words
-follow, the most frequent first and equals in the order of the alphabet. A caption becomes `<start>` words `<end>`.
+A rule says how a caption is cut into words, and which ids stand for something else than a word:
+
+    nltk     VSE++, SCAN, VSRN: lower-cased and cut by NLTK's word tokenizer, without its sentence splitter (a line of
+             a caption file is one sentence). Ids 0 to 3 are `<pad>`, `<start>`, `<end>` and `<unk>`; a caption becomes
+             `<start>` words `<end>`.
+    split    Kiros et al. 2014, order-embeddings: cut at white space, case kept, for captions that are tokenized
+             already. Ids 0 and 1 are `<eos>` and `UNK`; a caption becomes words `<eos>`.
+    letters  gorjanradevski/vsepp_tensorflow: lower-cased, all but a to z, the apostrophe and the space deleted, cut
+             at spaces. Ids as with nltk.
+
+A word is in the vocabulary when it occurs at least `threshold` times in the train and dev captions (1, as Kiros has
+it: every word is). Words follow the special ones, the most frequent first and equals in the order of the alphabet. Any
+other word counts as unknown. An empty caption is what is left without words: `<start>` `<end>`, or `<eos>`.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 from nltk.tokenize import NLTKWordTokenizer
 
-from vsezoo.errors import CheckpointError
+from vsezoo.errors import CheckpointError, RecipeError
 from vsezoo.interfaces import Tokenizer
 from vsezoo.storage import RESTORE
 
 PAD, START, END, UNKNOWN = range(4)
 SPECIAL_WORDS = ("<pad>", "<start>", "<end>", "<unk>")
+_nltk = NLTKWordTokenizer()
+
+
+@dataclass(frozen=True)
+class WordRule:
+    """How captions become words, and words become ids.
+
+    Attributes:
+        name: what `vocab.json` calls it.
+        cut: a caption to its words.
+        special: the words of the first ids.
+        start: ids in front of a caption.
+        end: ids behind it.
+        unknown: the id of words that are not in the vocabulary.
+    """
+
+    name: str
+    cut: Callable[[str], list[str]]
+    special: tuple[str, ...] = SPECIAL_WORDS
+    start: tuple[int, ...] = (START,)
+    end: tuple[int, ...] = (END,)
+    unknown: int = UNKNOWN
+
+
+RULES = {
+    "nltk": WordRule("nltk-words-lower", lambda caption: list(_nltk.tokenize(caption.lower()))),
+    "split": WordRule("split-words", str.split, ("<eos>", "UNK"), start=(), end=(0,), unknown=1),
+    "letters": WordRule("letter-words-lower", lambda caption: re.sub("[^a-z' ]", "", caption.lower()).split()),
+}
+"""What the option `words` of a text encoder may be."""
 
 
 class Vocabulary:
@@ -38,79 +79,118 @@ class Vocabulary:
         self._ids = {word: index for index, word in enumerate(self.words)}
 
     @classmethod
-    def build(cls, captions: Iterable[Sequence[str]], threshold: int) -> Vocabulary:
+    def build(
+        cls, captions: Iterable[Sequence[str]], threshold: int, special: Sequence[str] = SPECIAL_WORDS
+    ) -> Vocabulary:
         """Collect the words that occur at least `threshold` times in captions cut into words."""
         counts = Counter(word for caption in captions for word in caption)
         kept = sorted((word for word in counts if counts[word] >= threshold), key=lambda word: (-counts[word], word))
-        return cls([*SPECIAL_WORDS, *(word for word in kept if word not in SPECIAL_WORDS)])
+        return cls([*special, *(word for word in kept if word not in special)])
 
     def __len__(self) -> int:
-        """Return the number of ids."""
+        """Return the number of words."""
         return len(self.words)
 
     def __contains__(self, word: str) -> bool:
         """Tell whether the word has an id of its own."""
         return word in self._ids
 
-    def id_of(self, word: str) -> int:
-        """Return the word's id, or that of `<unk>`."""
-        return self._ids.get(word, UNKNOWN)
+    def id_of(self, word: str, unknown: int = UNKNOWN) -> int:
+        """Return the word's id, or that of unknown words."""
+        return self._ids.get(word, unknown)
 
 
 class WordTokenizer(Tokenizer):
-    """Words by NLTK's tokenizer, ids by a vocabulary; stored as `vocab.json`.
+    """Words by one of the `RULES`, ids by a vocabulary; stored as `vocab.json`.
 
     Args:
         threshold: how often a word must occur to be in a vocabulary that `fit` builds.
         vocabulary: the words, if they are known already.
+        words: the rule.
+        off_by_two: leave the last two words of the vocabulary without an id: they count as unknown, and there are two
+            ids fewer than words. So it is in Kiros' release and in linxd5's, which count the words but not the
+            two special ids in front of them. With "split" alone.
+
+    Raises:
+        RecipeError: for an unknown rule, or `off_by_two` with another than "split".
     """
 
     FILE: ClassVar[str] = "vocab.json"
-    RULE: ClassVar[str] = "nltk-words-lower"
 
-    def __init__(self, threshold: int = 4, vocabulary: Vocabulary | None = None) -> None:
+    def __init__(
+        self,
+        threshold: int = 4,
+        vocabulary: Vocabulary | None = None,
+        words: str = "nltk",
+        off_by_two: bool = False,
+    ) -> None:
+        if words not in RULES:
+            raise RecipeError(f"text_encoder.words is {words!r}; it must be one of {', '.join(RULES)}.")
+        if off_by_two and words != "split":
+            raise RecipeError(
+                f"text_encoder.off_by_two goes with words='split' alone, not with {words!r}.",
+                remedy="Set text_encoder.words=split, or leave off_by_two out.",
+            )
         self.threshold = threshold
-        self.vocabulary = vocabulary or Vocabulary(SPECIAL_WORDS)
-        self._nltk = NLTKWordTokenizer()
+        self.rule = RULES[words]
+        self.off_by_two = off_by_two
+        self.vocabulary = vocabulary or Vocabulary(self.rule.special)
 
     def split(self, captions: Sequence[str]) -> list[list[str]]:
-        """Cut captions into lower-case words, each word of which is kept once however often it occurs."""
-        return [[sys.intern(word) for word in self._nltk.tokenize(caption.lower())] for caption in captions]
+        """Cut captions into words, each word of which is kept once however often it occurs."""
+        return [[sys.intern(word) for word in self.rule.cut(caption)] for caption in captions]
 
     def fit(self, split_captions: Sequence[Sequence[str]]) -> None:
         """Build the vocabulary."""
-        self.vocabulary = Vocabulary.build(split_captions, self.threshold)
+        self.vocabulary = Vocabulary.build(split_captions, self.threshold, self.rule.special)
 
     def encode_split(self, split_captions: Sequence[Sequence[str]]) -> list[np.ndarray]:
-        """Return `<start>` words `<end>` as ids."""
-        ids = self.vocabulary.id_of
-        return [np.array([START, *map(ids, words), END], dtype=np.int32) for words in split_captions]
+        """Return the ids of captions, with those that the rule puts in front and behind."""
+        start, end = self.rule.start, self.rule.end
+        return [np.array([*start, *map(self._id_of, words), *end], dtype=np.int32) for words in split_captions]
+
+    def _id_of(self, word: str) -> int:
+        index = self.vocabulary.id_of(word, self.rule.unknown)
+        # A caption may spell out a special word, which then is as unknown as any other.
+        return index if len(self.rule.special) <= index < len(self) else self.rule.unknown
 
     def to_files(self) -> Mapping[str, bytes]:
-        """Return `vocab.json`: the rule, the threshold, and the words in the order of their ids."""
-        value = {"tokenizer": self.RULE, "threshold": self.threshold, "words": list(self.vocabulary.words)}
+        """Return `vocab.json`: the rule, the threshold, and all words, in the order of their ids."""
+        value = {
+            "tokenizer": self.rule.name,
+            "threshold": self.threshold,
+            **({"off_by_two": True} if self.off_by_two else {}),
+            "words": list(self.vocabulary.words),
+        }
         return {self.FILE: (json.dumps(value, ensure_ascii=False, indent=0) + "\n").encode()}
 
     @classmethod
     def from_files(cls, folder: Path) -> WordTokenizer:
-        """Read `vocab.json`."""
+        """Read `vocab.json`, which names the rule."""
         path = folder / cls.FILE
         try:
             value = json.loads(path.read_bytes())
-            rule, threshold, words = value["tokenizer"], value["threshold"], value["words"]
+            name, threshold, words = value["tokenizer"], value["threshold"], value["words"]
+            off_by_two = value.get("off_by_two", False)
         except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise CheckpointError("is not a readable vocabulary.", file=path, remedy=RESTORE) from error
-        if rule != cls.RULE:
-            raise CheckpointError(f"has the tokenizer {rule!r}, not {cls.RULE!r}.", file=path, remedy=RESTORE)
+        rule = next((key for key, rule in RULES.items() if rule.name == name), None)
+        if rule is None:
+            known = ", ".join(repr(rule.name) for rule in RULES.values())
+            raise CheckpointError(f"has the tokenizer {name!r}, not one of {known}.", file=path, remedy=RESTORE)
+        special = RULES[rule].special
         strings = isinstance(words, list) and all(isinstance(word, str) for word in words)
-        if not strings or tuple(words[:4]) != SPECIAL_WORDS or len(set(words)) != len(words):
+        if not strings or tuple(words[: len(special)]) != special or len(set(words)) != len(words):
             raise CheckpointError(
-                f"must list distinct words that begin with {', '.join(SPECIAL_WORDS)}.", file=path, remedy=RESTORE
+                f"must list distinct words that begin with {', '.join(special)}.", file=path, remedy=RESTORE
             )
         if type(threshold) is not int:
             raise CheckpointError("has a threshold that is no whole number.", file=path, remedy=RESTORE)
-        return cls(threshold, Vocabulary(words))
+        if type(off_by_two) is not bool or (off_by_two and rule != "split"):
+            raise CheckpointError("has an off_by_two that does not fit its tokenizer.", file=path, remedy=RESTORE)
+        return cls(threshold, Vocabulary(words), rule, off_by_two)
 
     def __len__(self) -> int:
-        """Return the number of ids."""
-        return len(self.vocabulary)
+        """Return the number of ids: the rows of an embedding."""
+        special = len(self.rule.special)
+        return max(special, len(self.vocabulary) - 2) if self.off_by_two else len(self.vocabulary)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
@@ -21,10 +23,17 @@ class PrecomputedImageEncoder(ImageEncoder):
         embed_size: D, the width of the joint embedding.
         img_dim: F, the width of a feature.
         normalize: scale embeddings to unit L2 norm; False is VSE++'s `--no_imgnorm`.
+        normalize_in_training: False leaves them as they are in training and scales them at test time alone, as the
+            Theano release of Kiros et al. (2014) does.
         use_abs: take absolute values at the end, as order-embeddings do.
         center: subtract the mean feature of the training images first. Not in the papers: features after a ReLU
             share a large mean, which makes all embeddings alike at first and hides what tells them apart.
         pool: "mean" averages the regions of an image; "none" takes one feature for each image.
+        init: "xavier_uniform": W from U(-r, r) with r = √(6 / (F + D)); "xavier_normal": from N(0, r²), √3 times as
+            wide (linxd5's VSE_Pytorch).
+
+    Raises:
+        RecipeError: for a value that an option cannot have.
     """
 
     kinds: ClassVar[tuple[str, ...]] = ("vector",)
@@ -36,18 +45,23 @@ class PrecomputedImageEncoder(ImageEncoder):
         embed_size: int,
         img_dim: int = 4096,
         normalize: bool = True,
+        normalize_in_training: bool = True,
         use_abs: bool = False,
         center: bool = False,
         pool: str = "none",
+        init: str = "xavier_uniform",
     ) -> None:
         super().__init__()
         if img_dim < 1:
             raise RecipeError(f"image_encoder.img_dim is {img_dim}; it must be at least 1.")
         if pool not in POOLINGS:
             raise RecipeError(f"image_encoder.pool is {pool!r}; it must be one of {', '.join(POOLINGS)}.")
-        self.normalize, self.use_abs, self.center, self.pool = normalize, use_abs, center, pool
+        if init not in INITS:
+            raise RecipeError(f"image_encoder.init is {init!r}; it must be one of {', '.join(INITS)}.")
+        self.normalize, self.normalize_in_training = normalize, normalize_in_training
+        self.use_abs, self.center, self.pool = use_abs, center, pool
         self.fc = nn.Linear(img_dim, embed_size)
-        nn.init.xavier_uniform_(self.fc.weight)
+        INITS[init](self.fc.weight)
         nn.init.zeros_(self.fc.bias)
         if center:
             self.register_buffer("mean", torch.zeros(img_dim))
@@ -97,12 +111,16 @@ class PrecomputedImageEncoder(ImageEncoder):
             images = images - self.mean
         # Scaled in float32: eight bits of mantissa would blur the cosines.
         embeddings: Tensor = self.fc(images).float()
-        if self.normalize:
+        if self.normalize and (self.normalize_in_training or not self.training):
             embeddings = functional.normalize(embeddings, dim=-1)
         return embeddings.abs() if self.use_abs else embeddings
 
 
 POOLINGS = ("none", "mean")
+INITS: dict[str, Callable[[Tensor], Tensor]] = {
+    "xavier_uniform": nn.init.xavier_uniform_,
+    "xavier_normal": functools.partial(nn.init.xavier_normal_, gain=math.sqrt(3)),
+}
 FIT_BLOCK = 256  # images read at a time for the mean
 
 

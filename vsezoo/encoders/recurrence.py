@@ -22,17 +22,25 @@ SEQUENCES = 8  # and the sequences that go through a product at a time to a mult
 sigmoid_backward, tanh_backward = torch.ops.aten.sigmoid_backward, torch.ops.aten.tanh_backward
 
 
-def run_gru(gru: nn.GRU, packed: PackedSequence) -> Tensor:
-    """Return the last layer's state after the last step of each sequence, `(B, hidden_size)` float32.
+def run_recurrence(rnn: nn.GRU | nn.LSTM, packed: PackedSequence) -> tuple[PackedSequence, Tensor]:
+    """Return what the network gives for packed sequences, in float32.
 
     Args:
-        gru: one direction, with biases and without dropout.
-        packed: as `pack_padded_sequence` gives it; states come back in the order before its sorting.
+        rnn: with biases and without dropout.
+        packed: as `pack_padded_sequence` gives it.
+
+    Returns:
+        the last layer's states of all steps, `(T, directions * H)`, packed as the input is; and those after the last
+        step of each direction, `(directions, B, H)`, in the order before the packing's sorting.
     """
-    states: Tensor
-    if packed.data.device.type != "cpu":
-        _, states = gru(packed)
-        return states[-1].float()
+    if packed.data.device.type == "cpu" and isinstance(rnn, nn.GRU) and not rnn.bidirectional:
+        return _run_gru(rnn, packed)
+    outputs, states = rnn(packed)
+    last = states[0] if isinstance(rnn, nn.LSTM) else states
+    return outputs._replace(data=outputs.data.float()), last[-(1 + rnn.bidirectional) :].float()
+
+
+def _run_gru(gru: nn.GRU, packed: PackedSequence) -> tuple[PackedSequence, Tensor]:
     sizes = packed.batch_sizes.tolist()
     # Rows of zeros at the end make the number of words in a batch one of a few; see `_round_up`.
     outputs = functional.pad(packed.data, (0, 0, 0, -len(packed.data) % ROWS))
@@ -43,7 +51,7 @@ def run_gru(gru: nn.GRU, packed: PackedSequence) -> Tensor:
         inputs = functional.linear(outputs, weight_ih, bias_ih)
         outputs, last = _Recurrence.apply(inputs, weight_hh, bias_hh, sizes)
     states = last if packed.unsorted_indices is None else last[packed.unsorted_indices]
-    return states
+    return packed._replace(data=outputs[: len(packed.data)]), states[None]
 
 
 class _Recurrence(torch.autograd.Function):

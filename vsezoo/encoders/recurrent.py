@@ -1,0 +1,91 @@
+"""Captions by a recurrent network over word embeddings: what `gru` and `lstm` share."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+from vsezoo.encoders.recurrence import run_recurrence
+from vsezoo.encoders.words import WordTextEncoder, init_block
+from vsezoo.errors import RecipeError
+from vsezoo.interfaces import Tokenizer, Tokens
+
+BACKWARD_READS = ("caption", "last_word")
+
+
+class RecurrentTextEncoder(WordTextEncoder):
+    """`g(c) = ` the state after the last word, then unit L2 norm (Kiros et al. 2014; Faghri et al. 2018, section 3.1).
+
+    Args:
+        embed_size: D, the width of the joint embedding and of the state.
+        tokenizer: gives the number of words.
+        word_dim: the width of a word embedding.
+        num_layers: of the recurrent network.
+        bidirectional: read the caption backwards as well, and take the mean of the two last states.
+        backward_reads: "caption": the last state backwards is that after the first word, when the whole caption has
+            been read. "last_word": the one at the last word, of which it has read that word alone, as
+            gorjanradevski/vsepp_tensorflow takes it.
+        use_abs: take absolute values at the end, as order-embeddings do.
+        words: how captions are cut into words: "nltk", "split" or "letters", see `vsezoo.text`.
+        off_by_two: with "split", count the two rarest words as unknown, as Kiros' release does.
+        vocab_threshold: how often a word must occur in the train and dev captions to be in the vocabulary.
+        init: "uniform": word embeddings from U(-0.1, 0.1), the rest as torch has it (VSE++). "orthogonal": square
+            matrices orthogonal, others from U(-0.1, 0.1), biases zero (Kiros et al. 2014; each gate has a matrix of its
+            own). "torch": all as torch has it, word embeddings from N(0, 1) (linxd5's VSE_Pytorch).
+
+    Raises:
+        RecipeError: for a value that an option cannot have.
+    """
+
+    network: ClassVar[type[nn.GRU] | type[nn.LSTM]]
+    embed: nn.Embedding
+
+    def __init__(
+        self,
+        *,
+        embed_size: int,
+        tokenizer: Tokenizer,
+        word_dim: int = 300,
+        num_layers: int = 1,
+        bidirectional: bool = False,
+        backward_reads: str = "caption",
+        use_abs: bool = False,
+        words: str = "nltk",
+        off_by_two: bool = False,
+        vocab_threshold: int = 4,
+        init: str = "uniform",
+    ) -> None:
+        super().__init__(tokenizer, use_abs, init)
+        if backward_reads not in BACKWARD_READS:
+            raise RecipeError(
+                f"text_encoder.backward_reads is {backward_reads!r}; it must be one of {', '.join(BACKWARD_READS)}."
+            )
+        self.backward_reads = backward_reads
+        self.embed = nn.Embedding(len(tokenizer), word_dim)
+        self.init_embedding()
+        self.rnn = self.network(word_dim, embed_size, num_layers, batch_first=True, bidirectional=bidirectional)
+        if init == "orthogonal":
+            self._init_recurrence()
+
+    @torch.no_grad()
+    def _init_recurrence(self) -> None:
+        for name, parameter in self.rnn.named_parameters():
+            if name.startswith("bias"):
+                nn.init.zeros_(parameter)
+            else:
+                for gate in torch.split(parameter, self.rnn.hidden_size):
+                    init_block(gate)
+
+    def forward(self, tokens: Tokens) -> Tensor:
+        """Return joint embeddings `(B, D)`."""
+        words = self.embed(tokens.ids)
+        packed = pack_padded_sequence(words, tokens.lengths, batch_first=True, enforce_sorted=False)
+        outputs, states = run_recurrence(self.rnn, packed)
+        if self.rnn.bidirectional and self.backward_reads == "last_word":
+            padded, lengths = pad_packed_sequence(outputs, batch_first=True)
+            at_last_word = padded[torch.arange(len(lengths)), lengths - 1]
+            states = torch.stack(at_last_word.chunk(2, dim=-1))
+        return self.finish(states.float().mean(dim=0))

@@ -1,0 +1,74 @@
+"""What the text encoders on word embeddings share: `gru`, `lstm` and `bow`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from vsezoo.errors import RecipeError
+from vsezoo.interfaces import TextEncoder, Tokenizer
+from vsezoo.text import WordTokenizer
+
+INITS = ("uniform", "orthogonal", "torch")
+
+
+class WordTextEncoder(TextEncoder):
+    """A caption as word embeddings, made one vector by a subclass, then unit L2 norm.
+
+    Args:
+        tokenizer: gives the number of words.
+        use_abs: take absolute values at the end, as order-embeddings do.
+        init: what the weights are drawn from, one of `INITS`.
+
+    Raises:
+        RecipeError: for an unknown `init`.
+    """
+
+    embed: nn.Embedding | nn.EmbeddingBag
+
+    def __init__(self, tokenizer: Tokenizer, use_abs: bool, init: str) -> None:
+        super().__init__()
+        if init not in INITS:
+            raise RecipeError(f"text_encoder.init is {init!r}; it must be one of {', '.join(INITS)}.")
+        self.tokenizer, self.use_abs, self.init = tokenizer, use_abs, init
+
+    @classmethod
+    def make_tokenizer(cls, options: Mapping[str, Any]) -> WordTokenizer:
+        """Return the tokenizer of the options `words`, `off_by_two` and `vocab_threshold`."""
+        return WordTokenizer(
+            options.get("vocab_threshold", 4),
+            words=options.get("words", "nltk"),
+            off_by_two=options.get("off_by_two", False),
+        )
+
+    @classmethod
+    def read_tokenizer(cls, folder: Path) -> WordTokenizer:
+        """Read `vocab.json`."""
+        return WordTokenizer.from_files(folder)
+
+    def init_embedding(self) -> None:
+        """Draw the word embeddings; torch has drawn them from N(0, 1)."""
+        if self.init == "uniform":
+            nn.init.uniform_(self.embed.weight, -0.1, 0.1)
+        elif self.init == "orthogonal":
+            init_block(self.embed.weight)
+
+    def finish(self, states: Tensor) -> Tensor:
+        """Return the joint embeddings `(B, D)` of captions `(B, D)`; one of zeros stays so."""
+        # In float32 also under autocast: eight bits of mantissa would blur the cosines.
+        embeddings = functional.normalize(states.float(), dim=-1)
+        return embeddings.abs() if self.use_abs else embeddings
+
+
+@torch.no_grad()
+def init_block(weight: Tensor) -> None:
+    """Draw a matrix as Kiros et al. (2014) do: orthogonal if it is square, else from U(-0.1, 0.1)."""
+    if weight.shape[0] == weight.shape[1]:
+        nn.init.orthogonal_(weight)
+    else:
+        nn.init.uniform_(weight, -0.1, 0.1)
