@@ -40,6 +40,11 @@ def run_recurrence(rnn: nn.GRU | nn.LSTM, packed: PackedSequence) -> tuple[Packe
     return outputs._replace(data=outputs.data.float()), last[-(1 + rnn.bidirectional) :].float()
 
 
+def run_gru(gru: nn.GRU, packed: PackedSequence) -> Tensor:
+    """Return the state of a GRU of one direction after the last step of each sequence, `(B, H)` float32."""
+    return run_recurrence(gru, packed)[1][-1]
+
+
 def _run_gru(gru: nn.GRU, packed: PackedSequence) -> tuple[PackedSequence, Tensor]:
     sizes = packed.batch_sizes.tolist()
     # Rows of zeros at the end make the number of words in a batch one of a few; see `_round_up`.
