@@ -73,6 +73,10 @@ class InterruptedTrainingError(VsezooError):
     exit_code = INTERRUPTED
 
 
+class HubError(VsezooError):
+    """A call of the Hub that failed."""
+
+
 class StorageError(VsezooError):
     """A file that cannot be written."""
 
