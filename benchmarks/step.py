@@ -24,11 +24,13 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import numpy as np
 import torch
 from made import write_data
 
-from vsezoo.data.batches import PairBatches, TokenTable, order_batches
+from vsezoo.data.batches import PairBatches, TokenTable
 from vsezoo.data.lookup import open_data
+from vsezoo.data.sampling import order_epoch
 from vsezoo.interfaces import Batch, Loss
 from vsezoo.model import JointEmbedding, accepted_kinds, build_loss, build_model, load_text_encoder, resolve_recipe
 from vsezoo.training.loop import Loop, Split
@@ -123,8 +125,9 @@ def measure(data: str, root: Path | None, output: Path, precision: str, steps: i
     split = Split(pairs, TokenTable(tokenizer.encode_split(words)))
     settings = recipe.training
     seed_all(settings.seed)
-    model, loss = build_model(recipe, tokenizer), build_loss(recipe)
-    order = order_batches(len(split.tokens), settings.batch_size, settings.seed, epoch=0)[: WARM_UP + steps]
+    model, loss = build_model(recipe, tokenizer), build_loss(recipe, tokenizer)
+    captions = np.arange(len(split.tokens))
+    order = order_epoch(settings, captions, split.tokens.lengths, pairs.image_of, epoch=0)[: WARM_UP + steps]
     transform = model.image_encoder.transform(training=True)
     batches = list(PairBatches(pairs, split.tokens, transform, order).load(workers=0))
     bare = BareLoop(copy.deepcopy(model), copy.deepcopy(loss), batches, settings.learning_rate)

@@ -157,7 +157,7 @@ def test_impossible_settings_are_one_clear_error(settings: dict[str, Any], messa
 
 
 def test_a_whole_number_is_taken_for_a_float() -> None:
-    loss, scores = build_loss(make_model(loss__margin=1).recipe), torch.zeros(2, 2)
+    loss, scores = build_loss((model := make_model(loss__margin=1)).recipe, model.tokenizer), torch.zeros(2, 2)
     assert loss(scores, scores, scores, make_batch([0, 1])).total.item() == 4
 
 

@@ -2,6 +2,7 @@
 
     config.json         format version, resolved recipe, data, plugins, sizes and sha256 of the files below
     model.safetensors   every parameter and buffer
+    loss.safetensors    those of the loss, where it has any, such as a head that writes captions
     vocab.json          (or whatever files the tokenizer has)
     metrics.json        the last evaluation, labelled
     README.md           the model card, which people may edit
@@ -13,27 +14,31 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from torch import nn
 
 from vsezoo import registry
 from vsezoo.errors import CheckpointError, RecipeError, UnknownNameError, UsageError
 from vsezoo.hub.card import render_card
-from vsezoo.interfaces import PairDataset
-from vsezoo.model import GROUPS, JointEmbedding, build_model, load_text_encoder, resolve_recipe
+from vsezoo.interfaces import Loss, PairDataset, Tokenizer
+from vsezoo.model import GROUPS, JointEmbedding, build_loss, build_model, load_text_encoder, resolve_recipe
 from vsezoo.recipe import PART_KINDS, Recipe
 from vsezoo.storage import RESTORE, digest_files, find_folder, replace_folder, verify_files
 
 FORMAT_VERSION = 1
-CONFIG, MODEL, METRICS, CARD = "config.json", "model.safetensors", "metrics.json", "README.md"
+CONFIG, MODEL, LOSS = "config.json", "model.safetensors", "loss.safetensors"
+METRICS, CARD = "metrics.json", "README.md"
 BEST = "best"
 """The folder of a run that holds its best checkpoint."""
+
+Built = TypeVar("Built", JointEmbedding, Loss)
 
 
 def save_checkpoint(
@@ -42,6 +47,7 @@ def save_checkpoint(
     data: PairDataset,
     trained: Mapping[str, Any],
     evaluation: Mapping[str, Any] | None = None,
+    loss: Loss | None = None,
 ) -> None:
     """Write a checkpoint folder, whole or not at all.
 
@@ -52,12 +58,15 @@ def save_checkpoint(
         trained: how far the training was: epoch, step, criterion, score.
         evaluation: what `Evaluation.to_json` gives, stored as `metrics.json`; None: no such file. The digest of the
             model is added to it.
+        loss: what it was trained with, stored where it has parameters of its own.
 
     Raises:
         StorageError: when a file cannot be written; the folder is then as it was.
     """
     with replace_folder(folder) as temporary:
-        save_file({name: tensor.contiguous() for name, tensor in model.state_dict().items()}, temporary / MODEL)
+        for name, module in ((MODEL, model), (LOSS, loss)):
+            if module is not None and (tensors := module.state_dict()):
+                save_file({key: tensor.contiguous() for key, tensor in tensors.items()}, temporary / name)
         for name, content in model.tokenizer.to_files().items():
             (temporary / name).write_bytes(content)
         if evaluation is not None:
@@ -98,6 +107,27 @@ def load(reference: str | Path, device: str | torch.device = "cpu") -> JointEmbe
     Raises:
         CheckpointError: for a folder that is absent, damaged, newer than this vsezoo, or needs a missing plugin.
     """
+    return _build(reference, build_model, MODEL).to(device).eval()
+
+
+def load_loss(reference: str | Path, device: str | torch.device = "cpu") -> Loss:
+    """Read the loss that a checkpoint was trained with, and its parameters, such as those of a caption head.
+
+    Args:
+        reference: as `load` takes it.
+        device: where to put it.
+
+    Returns:
+        the loss in eval mode.
+
+    Raises:
+        CheckpointError: as `load` does, and for a checkpoint without the parameters that the loss has.
+    """
+    return _build(reference, build_loss, LOSS).to(device).eval()
+
+
+def _build(reference: str | Path, build: Callable[[Recipe, Tokenizer], Built], file: str) -> Built:
+    """Build what a checkpoint's recipe says, and put the tensors of a file into it."""
     folder = find_checkpoint(reference)
     config = read_config(folder)
     try:
@@ -107,15 +137,16 @@ def load(reference: str | Path, device: str | torch.device = "cpu") -> JointEmbe
         tokenizer = load_text_encoder(recipe).read_tokenizer(folder)
         # Building draws initial weights; the caller's random numbers must not notice.
         with torch.random.fork_rng(devices=()):
-            model = build_model(recipe, tokenizer)
+            module = build(recipe, tokenizer)
     except RecipeError as error:
         raise CheckpointError(error.problem, file=folder / CONFIG, remedy=error.remedy or RESTORE) from error
-    try:
-        tensors = load_file(folder / MODEL)
-    except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"is not a safetensors file: {error}.", file=folder / MODEL, remedy=RESTORE) from error
-    load_tensors(model, tensors, folder / MODEL)
-    return model.to(device).eval()
+    if file in config["files"] or module.state_dict():
+        try:
+            tensors = load_file(folder / file)
+        except (OSError, SafetensorError) as error:
+            raise CheckpointError(f"is not a safetensors file: {error}.", file=folder / file, remedy=RESTORE) from error
+        load_tensors(module, tensors, folder / file)
+    return module
 
 
 def find_checkpoint(reference: str | Path) -> Path:
@@ -169,9 +200,9 @@ def read_config(folder: Path, *, verify: bool = True) -> dict[str, Any]:
     return config
 
 
-def load_tensors(model: JointEmbedding, tensors: Mapping[str, torch.Tensor], file: Path) -> None:
-    """Put tensors into a model; every name, every shape and the kind of number must agree."""
-    expected = model.state_dict()
+def load_tensors(module: nn.Module, tensors: Mapping[str, torch.Tensor], file: Path) -> None:
+    """Put tensors into a module; every name, every shape and the kind of number must agree."""
+    expected = module.state_dict()
     remedy = "The file does not belong to this recipe; fetch or copy the checkpoint folder again."
     for words, names in (("lacks", expected.keys() - tensors.keys()), ("has the extra", tensors.keys() - expected)):
         if names:
@@ -191,7 +222,7 @@ def load_tensors(model: JointEmbedding, tensors: Mapping[str, torch.Tensor], fil
                 file=file,
                 remedy=remedy,
             )
-    model.load_state_dict(dict(tensors))
+    module.load_state_dict(dict(tensors))
 
 
 def read_json(path: Path) -> dict[str, Any]:

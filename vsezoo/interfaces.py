@@ -217,10 +217,26 @@ class LossOutput:
 
 
 class Loss(nn.Module, ABC):
-    """What training minimises: a sum over the batch, as in the papers."""
+    """What training minimises: a sum over the batch, as in the papers.
+
+    The constructor takes its options as keywords, and `embed_size` or `tokenizer` if it names them. Parameters of a
+    loss are trained like those of the model, and stored in the checkpoint beside them. With several processes it
+    gets the whole batch in each of them.
+    """
 
     def start_epoch(self, epoch: int) -> None:
         """Take note of the epoch, counted from 0, that begins. By default, nothing."""
+
+    def plateau(
+        self, scores: Tensor, images: Tensor | ImageOutput, texts: Tensor, batch: Batch, output: LossOutput
+    ) -> Tensor:
+        """Return what the loss would be if all scores were equal, as they are when embeddings have collapsed.
+
+        By default the loss of zeros; a loss with costly parts beside the scores takes them from `output`, which is
+        what `forward` has returned for the same batch.
+        """
+        collapsed: LossOutput = self(torch.zeros_like(scores), images, texts, batch)
+        return collapsed.total
 
     @abstractmethod
     def forward(self, scores: Tensor, images: Tensor | ImageOutput, texts: Tensor, batch: Batch) -> LossOutput:

@@ -158,25 +158,32 @@ def build_model(recipe: Recipe, tokenizer: Tokenizer) -> JointEmbedding:
     Raises:
         RecipeError: for options of which a part cannot be built.
     """
-    image_encoder = _build_part(recipe, "image_encoder", embed_size=recipe.embed_size)
-    text_encoder = _build_part(recipe, "text_encoder", embed_size=recipe.embed_size, tokenizer=tokenizer)
-    return JointEmbedding(recipe, image_encoder, text_encoder, _build_part(recipe, "similarity"))
+    return JointEmbedding(
+        recipe,
+        _build_part(recipe, "image_encoder", tokenizer),
+        _build_part(recipe, "text_encoder", tokenizer),
+        _build_part(recipe, "similarity", tokenizer),
+    )
 
 
-def build_loss(recipe: Recipe) -> Loss:
+def build_loss(recipe: Recipe, tokenizer: Tokenizer) -> Loss:
     """Build the loss of a resolved recipe.
 
     Raises:
         RecipeError: for options of which it cannot be built.
     """
-    loss: Loss = _build_part(recipe, "loss")
+    loss: Loss = _build_part(recipe, "loss", tokenizer)
     return loss
 
 
-def _build_part(recipe: Recipe, kind: str, **given: Any) -> Any:
+def _build_part(recipe: Recipe, kind: str, tokenizer: Tokenizer) -> Any:
+    """Build a part of its options, and of what vsezoo gives as far as the constructor names it."""
     part: Part = getattr(recipe, kind)
+    constructor = load_part(recipe, kind)
+    at_hand = {"embed_size": recipe.embed_size, "tokenizer": tokenizer}
+    given = {name: at_hand[name] for name in GIVEN_BY_VSEZOO if name in inspect.signature(constructor).parameters}
     try:
-        return load_part(recipe, kind)(**given, **part.options)
+        return constructor(**given, **part.options)
     except (ArithmeticError, MemoryError, RuntimeError, TypeError, ValueError) as error:
         # What torch raises of an impossible size, from a negative width to more than there is memory for.
         reason = (str(error) or type(error).__name__).splitlines()[0].rstrip(".")

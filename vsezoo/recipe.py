@@ -44,12 +44,21 @@ class Training:
     select_mid_epoch: bool = False  # may a validation inside an epoch give the best checkpoint (VSRN)
     precision: str = "fp32"  # or bf16: autocast, with parameters kept in float32
     seed: int = 0
+    optimizer: str = "adam"  # or theano_adam, whose first steps are longer (Kiros 2014; order-embeddings)
+    weight_decay: float = 0.0  # w adds w · Σ θ² to the loss before the gradient is clipped (Kiros' decay_c)
+    decay_biases: bool = True  # does weight_decay take in the biases
+    clip_per_tensor: bool = False  # grad_clip limits each parameter's gradient by itself (order-embeddings)
+    batches: str = "captions"  # lengths: one caption length in a batch; images: one random caption of each image
+    last_batch: str = "keep"  # drop: an epoch leaves its last batch out, full or not (order-embeddings)
+    max_words: int = 0  # captions of more words are left out of the training; 0: none are (Kiros' maxlen_w)
+    patience: int = 0  # validations in a row without a better score that end the training; 0: none do (linxd5)
+    log_step: int = 10  # steps between two records of the loss
 
     def __post_init__(self) -> None:
-        for name in ("num_epochs", "batch_size", "lr_update"):
+        for name in ("num_epochs", "batch_size", "lr_update", "log_step"):
             if getattr(self, name) < 1:
                 raise RecipeError(f"training.{name} is {getattr(self, name)}; it must be at least 1.")
-        for name in ("grad_clip", "val_step", "seed"):
+        for name in ("grad_clip", "val_step", "seed", "weight_decay", "max_words", "patience"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise RecipeError(f"training.{name} is {getattr(self, name)}; it must not be negative.")
         if self.seed >= SEEDS:
@@ -58,11 +67,22 @@ class Training:
             raise RecipeError(f"training.learning_rate is {self.learning_rate}; it must be above 0.")
         if not 0 < self.lr_decay <= 1:
             raise RecipeError(f"training.lr_decay is {self.lr_decay}; it must be above 0 and at most 1.")
-        if self.precision not in PRECISIONS:
-            raise RecipeError(f"training.precision is {self.precision!r}; it must be one of {', '.join(PRECISIONS)}.")
+        for name, choices in CHOICES.items():
+            value = getattr(self, name)
+            if value not in choices:
+                raise RecipeError(
+                    f"training.{name} is {value!r}; it must be one of {', '.join(choices)}.",
+                    remedy=suggest_name(value, choices),
+                )
 
 
-PRECISIONS = ("fp32", "bf16")
+CHOICES = {
+    "precision": ("fp32", "bf16"),
+    "optimizer": ("adam", "theano_adam"),
+    "batches": ("captions", "lengths", "images"),
+    "last_batch": ("keep", "drop"),
+}
+"""The words that a field of `Training` may hold."""
 SEEDS = 2**64  # how many seeds torch's generator knows
 TRAINING_FIELDS = tuple(field.name for field in dataclasses.fields(Training))
 
@@ -193,7 +213,8 @@ class Recipe:
             if not isinstance(name, str) or not isinstance(options, Mapping):
                 raise RecipeError(f"recipe.{kind} must have a name and an object of options.")
             parts[kind] = Part(name, dict(options))
-        _require_keys("recipe.training", value["training"], TRAINING_FIELDS)
+        # What an earlier version did not know yet has its default, under which nothing was done.
+        _require_keys("recipe.training", value["training"], TRAINING_FIELDS, all_of_them=False)
         training = {name: _convert(Training, name, setting, "training.") for name, setting in value["training"].items()}
         return cls(
             name=_convert(cls, "name", value["name"]),
@@ -204,14 +225,14 @@ class Recipe:
         )
 
 
-def _require_keys(place: str, value: Any, fields: Iterable[str]) -> None:
+def _require_keys(place: str, value: Any, fields: Iterable[str], *, all_of_them: bool = True) -> None:
     expected = set(fields)
     if not isinstance(value, Mapping):
         raise RecipeError(f"{place} is not an object.")
     unknown, absent = sorted(set(value) - expected), sorted(expected - set(value))
     if unknown:
         raise RecipeError(f"{place} has the unknown field {unknown[0]!r}.", remedy=suggest_name(unknown[0], expected))
-    if absent:
+    if absent and all_of_them:
         raise RecipeError(f"{place} lacks the field {absent[0]!r}.")
 
 

@@ -1,4 +1,4 @@
-"""The order of batches, their parts for several processes, and what is in one."""
+"""What is in a batch, and who reads it."""
 
 from __future__ import annotations
 
@@ -9,55 +9,10 @@ import numpy as np
 import pytest
 import tiny
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from vsezoo.data.batches import PairBatches, TokenTable, order_batches, share_batches
+from vsezoo.data.batches import PairBatches, TokenTable
 from vsezoo.data.lookup import open_data
 from vsezoo.encoders.precomputed import to_tensor
-
-sizes = st.integers(1, 300)
-
-
-@settings(deadline=None)
-@given(captions=sizes, batch_size=sizes, seed=st.integers(0, 2**40), epoch=st.integers(0, 100))
-def test_every_caption_once_in_an_epoch(captions: int, batch_size: int, seed: int, epoch: int) -> None:
-    batches = order_batches(captions, batch_size, seed, epoch)
-    assert sorted(np.concatenate(batches).tolist()) == list(range(captions))
-    assert [len(batch) for batch in batches[:-1]] == [batch_size] * (len(batches) - 1)
-    assert 1 <= len(batches[-1]) <= batch_size
-    again = order_batches(captions, batch_size, seed, epoch)
-    assert all(np.array_equal(first, second) for first, second in zip(batches, again, strict=True))
-
-
-def test_the_order_depends_on_seed_and_epoch_alone() -> None:
-    np.random.seed(1)
-    first = np.concatenate(order_batches(100, 7, 3, 2))
-    np.random.seed(2)
-    assert np.array_equal(first, np.concatenate(order_batches(100, 50, 3, 2)))  # nor on the batch size
-    for seed, epoch in ((3, 1), (2, 2), (2, 3)):
-        assert not np.array_equal(first, np.concatenate(order_batches(100, 7, seed, epoch)))
-
-
-def test_the_order_is_shuffled() -> None:
-    distances = np.abs(np.diff(np.concatenate(order_batches(1000, 128, 0, 0))))
-    assert distances.mean() == pytest.approx(1000 / 3, rel=0.1)  # as between independent uniform numbers
-
-
-@settings(deadline=None)
-@given(captions=sizes, batch_size=sizes, ranks=st.integers(1, 5))
-def test_shares(captions: int, batch_size: int, ranks: int) -> None:
-    batches = order_batches(captions, batch_size, 0, 0)
-    shares = [share_batches(batches, rank, ranks) for rank in range(ranks)]
-    assert len({len(share) for share in shares}) == 1  # all processes make the same steps
-    whole = [batch for batch in batches if len(batch) >= ranks]
-    assert len(shares[0]) == len(whole)
-    for index, batch in enumerate(whole):
-        parts = [share[index] for share in shares]
-        assert len({len(part) for part in parts}) == 1
-        joined = np.concatenate(parts)
-        assert np.array_equal(joined, batch[: len(joined)])  # in the order of the ranks
-        assert len(batch) - len(joined) < ranks
 
 
 def test_tokens_are_padded_at_the_end() -> None:
@@ -74,7 +29,8 @@ def test_tokens_are_padded_at_the_end() -> None:
 def batches(tmp_path_factory: pytest.TempPathFactory) -> PairBatches:
     data = open_data(str(tiny.write_data(tmp_path_factory.mktemp("batches") / "data")), "train", ("vector",))
     tokens = TokenTable([np.array([1, 4 + index % 9, 2], np.int32) for index in range(len(data.captions))])
-    return PairBatches(data, tokens, to_tensor, order_batches(len(tokens), 100, 0, 0))
+    order = np.random.default_rng(0).permutation(len(tokens))
+    return PairBatches(data, tokens, to_tensor, [order[start : start + 100] for start in range(0, len(order), 100)])
 
 
 def test_a_batch_pairs_each_caption_with_its_image(batches: PairBatches) -> None:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 import vsezoo
 from vsezoo import registry
-from vsezoo.data.batches import PairBatches, TokenTable, order_batches
+from vsezoo.data.batches import PairBatches, TokenTable
 from vsezoo.data.lookup import open_data
 from vsezoo.encoders.gru import GRUTextEncoder
 from vsezoo.errors import DataError, InterruptedTrainingError, TrainingError, UsageError
@@ -78,7 +78,7 @@ def make_loop(data: Path, tmp_path: Path) -> Iterator[MakeLoop]:
         tokenizer = load_text_encoder(recipe).make_tokenizer(recipe.text_encoder.options)
         tokenizer.fit(tokenizer.split(train.captions))
         seed_all(recipe.training.seed)
-        model, loss = build_model(recipe, tokenizer), build_loss(recipe)
+        model, loss = build_model(recipe, tokenizer), build_loss(recipe, tokenizer)
         logs.append(RunLog(tmp_path / f"run-{len(logs)}"))
         first, second = (Split(split, TokenTable(tokenizer.encode(split.captions))) for split in (train, dev))
         observers = [witness] if witness else []
@@ -92,8 +92,8 @@ def make_loop(data: Path, tmp_path: Path) -> Iterator[MakeLoop]:
 
 
 def first_batch(loop: Loop) -> Batch:
-    order = order_batches(len(loop.train.tokens), loop.settings.batch_size, loop.settings.seed, 0)
-    batches = PairBatches(loop.train.data, loop.train.tokens, loop.model.image_encoder.transform(True), order[:1])
+    transform = loop.model.image_encoder.transform(True)
+    batches = PairBatches(loop.train.data, loop.train.tokens, transform, loop.order(0)[:1])
     return next(iter(batches.load(0)))
 
 
@@ -140,10 +140,10 @@ def encode_gru(weights: dict[str, np.ndarray], ids: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("hardest", [False, True])
 @pytest.mark.parametrize("masked", [False, True])
-def test_the_first_loss(make_loop: MakeLoop, monkeypatch: pytest.MonkeyPatch, hardest: bool, masked: bool) -> None:
-    monkeypatch.setattr(loops, "RECORD_STEPS", 1)
+def test_the_first_loss(make_loop: MakeLoop, hardest: bool, masked: bool) -> None:
     witness = Witness()
-    loop = make_loop(witness, loss__max_violation=hardest, loss__mask_same_image=masked, training__num_epochs=1)
+    settings = {"loss__max_violation": hardest, "loss__mask_same_image": masked}
+    loop = make_loop(witness, training__num_epochs=1, training__log_step=1, **settings)
     batch = first_batch(loop)
     assert len(set(batch.image_index.tolist())) < len(batch.image_index)  # so that the mask has something to do
     expected = reference_loss(loop, batch, 0.2, hardest, masked)
@@ -173,7 +173,7 @@ def test_bf16_is_for_the_encoders_alone(make_loop: MakeLoop) -> None:
         loop.model.similarity.register_forward_hook(lambda module, given, made, seen=seen: seen.append(made.dtype))
         output, _, _ = loop.step(first_batch(loop))
         assert seen == [torch.float32 if precision == "fp32" else torch.bfloat16, torch.float32]
-        assert {parameter.dtype for parameter in loop.parameters} == {torch.float32}
+        assert {parameter.dtype for parameter in loop.parameters.values()} == {torch.float32}
         losses[precision] = output.total.item()
     assert losses["bf16"] != losses["fp32"]
     assert losses["bf16"] == pytest.approx(losses["fp32"], rel=0.02)
@@ -203,7 +203,7 @@ def test_clipping(make_loop: MakeLoop, limit: float) -> None:
     applied = []
 
     def measure(*_: Any) -> None:
-        applied.append(math.sqrt(sum(float(p.grad.square().sum()) for p in loop.parameters if p.grad is not None)))
+        applied.append(math.sqrt(sum(float(p.grad.square().sum()) for p in loop.parameters.values() if p.grad is not None)))
 
     loop.optimizer.register_step_pre_hook(measure)
     _, norm, _ = loop.step(first_batch(loop))
@@ -434,10 +434,9 @@ def test_a_healthy_training_does_not_warn(data: Path, tmp_path: Path, hardest: b
     assert witness.validations[-1][1] > 300
 
 
-def test_the_plateau_is_the_loss_of_equal_scores(make_loop: MakeLoop, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loops, "RECORD_STEPS", 1)
+def test_the_plateau_is_the_loss_of_equal_scores(make_loop: MakeLoop) -> None:
     for hardest, masked in ((True, False), (False, False), (False, True)):
-        loop = make_loop(loss__max_violation=hardest, loss__mask_same_image=masked)
+        loop = make_loop(loss__max_violation=hardest, loss__mask_same_image=masked, training__log_step=1)
         batch = first_batch(loop)
         _, _, plateau = loop.step(batch)
         same = (batch.image_index[:, None] == batch.image_index[None, :]).sum().item()
@@ -463,10 +462,8 @@ def test_duplicated_features_train_alike(data: Path, make_loop: MakeLoop, tmp_pa
 
 
 def all_batches(loop: Loop) -> list[Batch]:
-    order = order_batches(len(loop.train.tokens), 32, 0, 0)
-    return list(
-        PairBatches(loop.train.data, loop.train.tokens, loop.model.image_encoder.transform(True), order).load(0)
-    )
+    transform = loop.model.image_encoder.transform(True)
+    return list(PairBatches(loop.train.data, loop.train.tokens, transform, loop.order(0)).load(0))
 
 
 class Scaled(Loss):

@@ -15,7 +15,7 @@ import tiny
 import torch
 
 import vsezoo
-from vsezoo.data.batches import PairBatches, TokenTable, order_batches, share_batches
+from vsezoo.data.batches import PairBatches, TokenTable
 from vsezoo.data.lookup import open_data
 from vsezoo.errors import UsageError
 from vsezoo.model import build_loss, build_model, load_text_encoder, resolve_recipe
@@ -64,8 +64,8 @@ def take_steps(data: Path, output: Path, kind: str) -> list[dict[str, torch.Tens
     split = Split(train, TokenTable(tokenizer.encode(train.captions)))
     runtime = Runtime("cpu")
     model = build_model(recipe, tokenizer)
-    loop = Loop(model, build_loss(recipe), split, split, runtime, output, {}, Place(), None)
-    order = share_batches(order_batches(len(split.tokens), 32, 0, 0), runtime.rank, runtime.ranks)[:BATCHES]
+    loop = Loop(model, build_loss(recipe, tokenizer), split, split, runtime, output, {}, Place(), None)
+    order = loop.order(0)[:BATCHES]
     taken = []
     for batch in PairBatches(train, split.tokens, model.image_encoder.transform(training=True), order).load(0):
         result, norm, _ = loop.step(batch)

@@ -25,6 +25,11 @@ class TokenTable:
         """Return the number of captions."""
         return len(self.ends)
 
+    @property
+    def lengths(self) -> np.ndarray:
+        """The number of ids of each caption."""
+        return np.diff(self.ends, prepend=0)
+
     def caption(self, index: int) -> np.ndarray:
         """Return the ids of one caption."""
         start = self.ends[index - 1] if index else 0
@@ -91,25 +96,6 @@ class PairBatches(Dataset[Batch | VsezooError]):
             if isinstance(batch, VsezooError):
                 raise batch
             yield batch
-
-
-def order_batches(captions: int, batch_size: int, seed: int, epoch: int) -> list[np.ndarray]:
-    """Return the batches of an epoch: a permutation of all captions that depends on seed and epoch alone.
-
-    The last batch holds what is left over; a batch size above the number of captions gives one batch of all.
-    """
-    order = np.random.default_rng([seed, epoch]).permutation(captions)
-    return [order[start : start + batch_size] for start in range(0, captions, batch_size)]
-
-
-def share_batches(batches: Sequence[np.ndarray], rank: int, ranks: int) -> list[np.ndarray]:
-    """Return the part of each batch that a process trains on.
-
-    All processes get equally many pairs, so that their embeddings can be gathered: up to `ranks - 1` pairs at the end
-    of the last batch are left out.
-    """
-    sizes = [len(batch) // ranks for batch in batches]
-    return [batch[rank * size : (rank + 1) * size] for batch, size in zip(batches, sizes, strict=True) if size]
 
 
 def _leave_interrupts_to_parent(worker: int) -> None:

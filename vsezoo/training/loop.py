@@ -17,7 +17,8 @@ import torch
 from torch import Tensor
 
 from vsezoo.checkpoint import BEST, save_checkpoint
-from vsezoo.data.batches import PairBatches, TokenTable, order_batches, share_batches
+from vsezoo.data.batches import PairBatches, TokenTable
+from vsezoo.data.sampling import order_epoch, share_batches
 from vsezoo.errors import InterruptedTrainingError, TrainingError
 from vsezoo.evaluation.evaluate import embed_pairs, label
 from vsezoo.evaluation.metrics import score_metrics
@@ -26,10 +27,9 @@ from vsezoo.interfaces import Batch, ImageOutput, Loss, LossOutput, PairDataset
 from vsezoo.model import JointEmbedding
 from vsezoo.training.collapse import CURE, CollapseMonitor
 from vsezoo.training.observer import Observer, RunLog, StepRecord
+from vsezoo.training.optimizer import build_optimizer, prepare_gradients
 from vsezoo.training.runtime import Runtime
 from vsezoo.training.state import Place, collect_tensors, save_state
-
-RECORD_STEPS = 10  # steps between two records of the loss
 
 
 @dataclass(frozen=True)
@@ -89,20 +89,35 @@ class Loop:
         self.observers = [*([log] if log else []), *observers] if runtime.leads else []
         self.workers, self.save_step = workers, save_step
         self.settings = model.recipe.training
-        self.parameters = [p for p in (*model.parameters(), *loss.parameters()) if p.requires_grad]
-        self.optimizer = torch.optim.Adam(self.parameters, self.settings.learning_rate, fused=True)
         self.modules = {"model": model, "loss": loss}
+        # Each parameter once: the original VSRN gives its optimiser those of the caption head twice.
+        self.parameters = {
+            f"{prefix}.{name}": parameter
+            for prefix, module in self.modules.items()
+            for name, parameter in module.named_parameters()
+            if parameter.requires_grad
+        }
+        self.optimizer = build_optimizer(self.settings, self.parameters.values())
+        self._captions = self._choose_captions()
         self._encode = runtime.distribute(model)
         self._monitor = CollapseMonitor(place.records_on_plateau)
         self._stopped = False
 
     def start(self) -> None:
         """Train until the last epoch is done and its state is saved."""
-        order = self._order(0)
+        order = self.order(0)
         self._tell(lambda observer: observer.begin(self.model.recipe, len(order), self.place))
+        left_out = len(self.train.tokens) - len(self._captions)
+        if left_out and self.place.step == 0:
+            self.warn(
+                f"{left_out:,} of {len(self.train.tokens):,} training captions have more than "
+                f"{self.settings.max_words} words and are left out (training.max_words)."
+            )
         with self._interruptible():
-            while self.place.epoch < self.settings.num_epochs:
+            while self.place.epoch < self.settings.num_epochs and not self._out_of_patience():
                 self._train_epoch()
+                if self._out_of_patience():
+                    break
                 self._validate(choose=True)
                 self.place.epoch, self.place.batch = self.place.epoch + 1, 0
                 self.save()
@@ -113,6 +128,12 @@ class Loop:
         """Tell the observers what the user should know; an empty text is nothing."""
         if text:
             self._tell(lambda observer: observer.warning(text))
+
+    def order(self, epoch: int) -> list[np.ndarray]:
+        """Return the batches of an epoch, as indices of captions: the part of this process."""
+        lengths, image_of = self.train.tokens.lengths, self.train.data.image_of
+        batches = order_epoch(self.settings, self._captions, lengths, image_of, epoch)
+        return share_batches(batches, self.runtime.rank, self.runtime.ranks)
 
     def save(self) -> None:
         """Save the state, in the process that leads."""
@@ -129,23 +150,21 @@ class Loop:
         batch = batch.to(self.runtime.device)
         with self.runtime.autocast():
             images, texts = self._encode(batch.images, batch.tokens)
-        gather = self.runtime.gather
-        if self.runtime.ranks > 1:
-            batch = Batch(batch.images, batch.tokens, gather(batch.image_index), gather(batch.caption_index))
+        batch = self.runtime.gather_pairs(batch)
         # Similarity and loss are computed in float32: differences of cosines are small.
-        embeddings = gather((images.embeddings if isinstance(images, ImageOutput) else images).float())
-        texts = gather(texts.float())
+        images, texts = self.runtime.gather_output(images), self.runtime.gather(texts.float())
+        embeddings = images.embeddings if isinstance(images, ImageOutput) else images
         scores = self.model.similarity(embeddings, texts)
         output: LossOutput = self.loss(scores, images, texts, batch)
         self.optimizer.zero_grad(set_to_none=True)
         output.total.backward()  # type: ignore[no-untyped-call]
-        limit = self.settings.grad_clip or math.inf
-        norm = torch.nn.utils.clip_grad_norm_(self.parameters, limit)
+        self.runtime.average_gradients(self.loss)
+        norm = prepare_gradients(self.settings, self.parameters)
         self.optimizer.step()
         plateau = math.nan
         if self._records(self.place.step + 1):
             with torch.no_grad():
-                plateau = float(self.loss(torch.zeros_like(scores), images, texts, batch).total)
+                plateau = float(self.loss.plateau(scores, images, texts, batch, output))
         return output, norm, plateau
 
     def _train_epoch(self) -> None:
@@ -156,7 +175,7 @@ class Loop:
         rate = settings.learning_rate * settings.lr_decay ** (place.epoch // settings.lr_update)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        order = self._order(place.epoch)
+        order = self.order(place.epoch)
         transform = self.model.image_encoder.transform(training=True)
         batches = PairBatches(self.train.data, self.train.tokens, transform, order[place.batch :])
         for batch in batches.load(self.workers):
@@ -176,6 +195,8 @@ class Loop:
                 self._validate(choose=settings.select_mid_epoch)
             if saves or stops:
                 self.save()
+            if self._out_of_patience():
+                return
             if stops:
                 raise self._interruption()
 
@@ -184,23 +205,27 @@ class Loop:
             evaluation = evaluate_split(self.model.eval(), self.dev)
             score = score_metrics(evaluation.metrics, self.settings.criterion)
             best = choose and (self.place.best_score is None or score > self.place.best_score)
+            self.place.without_gain = 0 if best else self.place.without_gain + choose
             if best:
                 self.place.best_score, self.place.best_step = score, self.place.step
                 self.place.best_epoch = self.place.epoch + 1
-                self.save_best(self.model, evaluation)
+                self.save_best(self.model, self.loss, evaluation)
             self._tell(lambda observer: observer.validation(self.place, evaluation, score, best))
             self.model.train()
-        self.runtime.wait()
+        self.place.without_gain = self.runtime.maximum(self.place.without_gain)
 
-    def save_best(self, model: JointEmbedding, evaluation: Evaluation) -> None:
-        """Write a model as the run's best checkpoint."""
+    def _out_of_patience(self) -> bool:
+        return 0 < self.settings.patience <= self.place.without_gain
+
+    def save_best(self, model: JointEmbedding, loss: Loss, evaluation: Evaluation) -> None:
+        """Write a model and its loss as the run's best checkpoint."""
         trained = {
             "epoch": self.place.best_epoch,
             "step": self.place.best_step,
             "criterion": self.settings.criterion,
             "score": self.place.best_score,
         }
-        save_checkpoint(self.output / BEST, model, self.train.data, trained, evaluation.to_json())
+        save_checkpoint(self.output / BEST, model, self.train.data, trained, evaluation.to_json(), loss)
 
     def _require_finite(self, loss: Tensor, norm: Tensor) -> None:
         """Raise a TrainingError before anything is saved of a model that is lost."""
@@ -220,14 +245,18 @@ class Loop:
         collapsed = self._monitor.update(loss, plateau)
         place.records_on_plateau = self._monitor.in_a_row
         if collapsed:
-            self.warn(CURE.format(steps=self._monitor.patience * RECORD_STEPS, plateau=plateau))
+            self.warn(CURE.format(steps=self._monitor.patience * self.settings.log_step, plateau=plateau))
 
-    def _order(self, epoch: int) -> list[np.ndarray]:
-        batches = order_batches(len(self.train.tokens), self.settings.batch_size, self.settings.seed, epoch)
-        return share_batches(batches, self.runtime.rank, self.runtime.ranks)
+    def _choose_captions(self) -> np.ndarray:
+        """Return the indices of the captions that are not too long to be trained on."""
+        lengths = self.train.tokens.lengths
+        if not self.settings.max_words:
+            return np.arange(len(lengths))
+        (marks,) = self.model.tokenizer.encode([""])  # <start>, <end> and the like, which are no words
+        return np.flatnonzero(lengths <= self.settings.max_words + len(marks))
 
     def _records(self, step: int) -> bool:
-        return step % RECORD_STEPS == 0
+        return step % self.settings.log_step == 0
 
     def _interruption(self) -> InterruptedTrainingError:
         command = ["vsezoo", "train", self.model.recipe.name, "--output", str(self.output), "--resume"]

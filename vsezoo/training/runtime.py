@@ -8,9 +8,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, distributed, nn
+from torch.nn import functional
 from torch.nn.parallel import DistributedDataParallel
 
 from vsezoo.errors import UsageError
+from vsezoo.interfaces import Batch, ImageOutput, Tokens
 
 
 def choose_device(name: str) -> torch.device:
@@ -81,13 +83,41 @@ class Runtime:
         gathered: Tensor = _Gather.apply(rows)
         return gathered
 
+    def gather_output(self, output: Tensor | ImageOutput) -> Tensor | ImageOutput:
+        """Return the images' side of the whole batch, in float32."""
+        if isinstance(output, ImageOutput):
+            return ImageOutput(self.gather(output.embeddings.float()), self.gather(output.regions.float()))
+        return self.gather(output.float())
+
+    def gather_pairs(self, batch: Batch) -> Batch:
+        """Return the captions and indices of the whole batch; the images stay those of this process."""
+        if self.ranks == 1:
+            return batch
+        width = batch.tokens.ids.shape[1]
+        ids = functional.pad(batch.tokens.ids, (0, self.maximum(width) - width))
+        lengths = self.gather(batch.tokens.lengths.to(self.device)).cpu()
+        tokens = Tokens(self.gather(ids), lengths)
+        return Batch(batch.images, tokens, self.gather(batch.image_index), self.gather(batch.caption_index))
+
+    def average_gradients(self, module: nn.Module) -> None:
+        """Average the gradients of a module that `distribute` did not see, such as a loss's own."""
+        if self.ranks > 1:
+            for parameter in module.parameters():
+                if parameter.grad is not None:
+                    distributed.all_reduce(parameter.grad)
+                    parameter.grad /= self.ranks
+
+    def maximum(self, number: int) -> int:
+        """Return the largest of the processes' numbers."""
+        if self.ranks == 1:
+            return number
+        largest = torch.tensor(number, device=self.device)
+        distributed.all_reduce(largest, distributed.ReduceOp.MAX)
+        return int(largest)
+
     def any(self, flag: bool) -> bool:
         """Tell whether the flag is set in any process."""
-        if self.ranks == 1:
-            return flag
-        total = torch.tensor(float(flag), device=self.device)
-        distributed.all_reduce(total)
-        return bool(total > 0)
+        return self.maximum(int(flag)) > 0
 
     def wait(self) -> None:
         """Wait until all processes have come here."""

@@ -39,6 +39,7 @@ class Place:
     best_score: float | None = None
     best_epoch: int = 0  # counted from 1; 0: none yet
     best_step: int = 0
+    without_gain: int = 0  # validations in a row that gave no better checkpoint
     records_on_plateau: int = 0  # records in a row whose loss was that of equal embeddings
     complete: bool = False  # the final evaluation is done too
 

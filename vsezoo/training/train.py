@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from vsezoo import registry
-from vsezoo.checkpoint import BEST, METRICS, load, read_json
+from vsezoo.checkpoint import BEST, METRICS, load, load_loss, read_json
 from vsezoo.data.batches import TokenTable
 from vsezoo.data.lookup import locate, open_data
 from vsezoo.errors import DataError, UsageError
@@ -98,11 +98,10 @@ def train(
     test_data, absence = _open_test(data, kinds, root)
     _require_one_width(train_data, dev_data, *([test_data] if test_data else []))
     recipe = resolve_recipe(recipe, train_data)
-    loss = build_loss(recipe)
     tokenizer = load_text_encoder(recipe).make_tokenizer(recipe.text_encoder.options)
     all_dev = open_data(data, "dev", kinds, root, full_dev=True).captions
     train_split, dev_split = _tokenize(tokenizer, train_data, dev_data, all_dev, observers)
-    joint = build_model(recipe, tokenizer)
+    joint, loss = build_model(recipe, tokenizer), build_loss(recipe, tokenizer)
     if state is None:
         joint.image_encoder.fit(train_data)
     joint.to(runtime.device)
@@ -214,7 +213,7 @@ def _finish(loop: Loop, folder: Path, test: PairDataset | None) -> Evaluation:
     """Evaluate the best checkpoint on the test split, and store the figures in it."""
     best = load(folder / BEST, loop.runtime.device)
     split = loop.dev if test is None else Split(test, TokenTable(best.tokenizer.encode(test.captions)))
-    loop.save_best(best, evaluate_split(best, split))
+    loop.save_best(best, load_loss(folder / BEST), evaluate_split(best, split))
     evaluation = read_evaluation(folder / BEST)
     for observer in loop.observers:
         observer.end(evaluation)

@@ -1,0 +1,82 @@
+"""The order of an epoch: which captions make a batch, as a function of the settings, the seed and the epoch alone."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+
+import numpy as np
+
+from vsezoo.errors import DataError
+from vsezoo.recipe import Training
+
+
+def order_epoch(
+    settings: Training, captions: np.ndarray, lengths: np.ndarray, image_of: np.ndarray, epoch: int
+) -> list[np.ndarray]:
+    """Return the batches of an epoch, each an array of indices of captions.
+
+    Args:
+        settings: `batches` says what makes a batch, `last_batch` whether the last one is left out.
+        captions: the indices of the captions to train on, ascending.
+        lengths: `(M,)` the number of ids of every caption of the split.
+        image_of: `(M,)` which image each of them describes.
+        epoch: counted from 0.
+
+    Raises:
+        DataError: when no batch is left.
+    """
+    random = np.random.default_rng([settings.seed, epoch])
+    if settings.batches == "lengths":
+        batches = _batch_lengths(captions, lengths[captions], settings.batch_size, random)
+    elif settings.batches == "images":
+        chosen = _choose_captions(captions, image_of[captions], random)
+        batches = _cut(chosen[random.permutation(len(chosen))], settings.batch_size)
+    else:
+        batches = _cut(captions[random.permutation(len(captions))], settings.batch_size)
+    if settings.last_batch == "drop":
+        batches = batches[:-1]
+    if not batches:
+        raise DataError(
+            f"the training split has {len(captions):,} captions to train on, which make no batch of "
+            f"{settings.batch_size:,} (training.batches={settings.batches}, training.last_batch="
+            f"{settings.last_batch}, training.max_words={settings.max_words}).",
+            remedy="Use more data, a smaller --batch-size, or --set training.last_batch=keep.",
+        )
+    return batches
+
+
+def share_batches(batches: Sequence[np.ndarray], rank: int, ranks: int) -> list[np.ndarray]:
+    """Return the part of each batch that a process trains on.
+
+    All processes get equally many pairs, so that their embeddings can be gathered: up to `ranks - 1` pairs at the end
+    of a batch are left out.
+    """
+    sizes = [len(batch) // ranks for batch in batches]
+    return [batch[rank * size : (rank + 1) * size] for batch, size in zip(batches, sizes, strict=True) if size]
+
+
+def _cut(order: np.ndarray, batch_size: int) -> list[np.ndarray]:
+    """Return batches of neighbours; the last holds what is left over."""
+    return [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
+
+
+def _batch_lengths(
+    captions: np.ndarray, lengths: np.ndarray, batch_size: int, random: np.random.Generator
+) -> list[np.ndarray]:
+    """Return batches of one caption length each: one of every length in turn, until each length is used up.
+
+    So do the original codes of Kiros et al. (2014), which need no mask then.
+    """
+    shuffled = random.permutation(np.unique(lengths))
+    of_lengths = [_cut(random.permutation(captions[lengths == length]), batch_size) for length in shuffled]
+    rounds = itertools.zip_longest(*of_lengths)
+    return [batch for batches in rounds for batch in batches if batch is not None]
+
+
+def _choose_captions(captions: np.ndarray, images: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """Return one random caption of each image, as the order-embedding code trains on."""
+    shuffled = random.permutation(len(captions))
+    _, first = np.unique(images[shuffled], return_index=True)
+    chosen: np.ndarray = captions[shuffled[first]]
+    return chosen
