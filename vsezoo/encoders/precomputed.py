@@ -16,48 +16,43 @@ from vsezoo.errors import DataError, RecipeError
 from vsezoo.interfaces import ImageEncoder, PairDataset
 
 
-class PrecomputedImageEncoder(ImageEncoder):
-    """`f(i) = W φ(i) + b`, then unit L2 norm (Faghri et al. 2018, section 3.1).
+class FeatureImageEncoder(ImageEncoder):
+    """`W φ + b` of each feature φ: what the encoders of one feature for each image, and of regions, share.
 
     Args:
         embed_size: D, the width of the joint embedding.
         img_dim: F, the width of a feature.
-        normalize: scale embeddings to unit L2 norm; False is VSE++'s `--no_imgnorm`.
-        normalize_in_training: False leaves them as they are in training and scales them at test time alone, as the
-            Theano release of Kiros et al. (2014) does.
-        use_abs: take absolute values at the end, as order-embeddings do.
-        center: subtract the mean feature of the training images first. Not in the papers: features after a ReLU
-            share a large mean, which makes all embeddings alike at first and hides what tells them apart.
-        pool: "mean" averages the regions of an image; "none" takes one feature for each image.
-        init: "xavier_uniform": W from U(-r, r) with r = √(6 / (F + D)); "xavier_normal": from N(0, r²), √3 times as
-            wide (linxd5's VSE_Pytorch).
+        normalize: scale embeddings to unit L2 norm.
+        use_abs: take absolute values at the end.
+        center: subtract the mean feature of the training images first.
+        pool: how regions are pooled, one of the subclass's `poolings`.
+        init: how W is drawn, one of `INITS`.
+        normalize_in_training: False: `normalize` is for test time alone.
 
     Raises:
         RecipeError: for a value that an option cannot have.
     """
 
-    kinds: ClassVar[tuple[str, ...]] = ("vector",)
+    poolings: ClassVar[tuple[str, ...]]
     mean: Tensor
 
     def __init__(
         self,
-        *,
         embed_size: int,
-        img_dim: int = 4096,
-        normalize: bool = True,
+        img_dim: int,
+        normalize: bool,
+        use_abs: bool,
+        center: bool,
+        pool: str,
+        init: str,
         normalize_in_training: bool = True,
-        use_abs: bool = False,
-        center: bool = False,
-        pool: str = "none",
-        init: str = "xavier_uniform",
     ) -> None:
         super().__init__()
         if img_dim < 1:
             raise RecipeError(f"image_encoder.img_dim is {img_dim}; it must be at least 1.")
-        if pool not in POOLINGS:
-            raise RecipeError(f"image_encoder.pool is {pool!r}; it must be one of {', '.join(POOLINGS)}.")
-        if init not in INITS:
-            raise RecipeError(f"image_encoder.init is {init!r}; it must be one of {', '.join(INITS)}.")
+        for name, value, allowed in (("pool", pool, self.poolings), ("init", init, INITS)):
+            if value not in allowed:
+                raise RecipeError(f"image_encoder.{name} is {value!r}; it must be one of {', '.join(allowed)}.")
         self.normalize, self.normalize_in_training = normalize, normalize_in_training
         self.use_abs, self.center, self.pool = use_abs, center, pool
         self.fc = nn.Linear(img_dim, embed_size)
@@ -65,11 +60,6 @@ class PrecomputedImageEncoder(ImageEncoder):
         nn.init.zeros_(self.fc.bias)
         if center:
             self.register_buffer("mean", torch.zeros(img_dim))
-
-    @classmethod
-    def accepted_kinds(cls, options: Mapping[str, Any]) -> tuple[str, ...]:
-        """Return the forms of image that an encoder with these options takes."""
-        return ("regions", "vector") if options.get("pool") == "mean" else cls.kinds
 
     @classmethod
     def resolve_options(cls, options: Mapping[str, Any], data: PairDataset) -> dict[str, Any]:
@@ -97,26 +87,80 @@ class PrecomputedImageEncoder(ImageEncoder):
         """Return the function that makes a float32 tensor of rows of features."""
         return to_tensor
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Return joint embeddings `(B, D)` of features `(B, F)`, or of regions `(B, R, F)` to be pooled."""
-        if images.dim() == 3 and self.pool == "mean":
-            images = images.mean(dim=1)
-        if images.dim() != 2 or images.shape[-1] != self.fc.in_features:
+    def project(self, images: Tensor, form: tuple[str, ...]) -> Tensor:
+        """Return `W φ + b` of features `(*form, F)`, float32.
+
+        Raises:
+            DataError: for features of another shape.
+        """
+        if images.dim() != len(form) + 1 or images.shape[-1] != self.fc.in_features:
             raise DataError(
                 f"the images have the shape {tuple(images.shape)}, but this model takes features of "
-                f"(images, {self.fc.in_features}).",
+                f"({', '.join(form)}, {self.fc.in_features}).",
                 remedy="Use the features that it was trained on, or others of the same width.",
             )
         if self.center:
             images = images - self.mean
         # Scaled in float32: eight bits of mantissa would blur the cosines.
-        embeddings: Tensor = self.fc(images).float()
+        projected: Tensor = self.fc(images).float()
+        return projected
+
+    def finish(self, embeddings: Tensor) -> Tensor:
+        """Return the joint embeddings `(B, D)` of images `(B, D)`; one of zeros stays so."""
         if self.normalize and (self.normalize_in_training or not self.training):
             embeddings = functional.normalize(embeddings, dim=-1)
         return embeddings.abs() if self.use_abs else embeddings
 
 
-POOLINGS = ("none", "mean")
+class PrecomputedImageEncoder(FeatureImageEncoder):
+    """`f(i) = W φ(i) + b`, then unit L2 norm (Faghri et al. 2018, section 3.1).
+
+    Args:
+        embed_size: D, the width of the joint embedding.
+        img_dim: F, the width of a feature.
+        normalize: scale embeddings to unit L2 norm; False is VSE++'s `--no_imgnorm`.
+        normalize_in_training: False leaves them as they are in training and scales them at test time alone, as the
+            Theano release of Kiros et al. (2014) does.
+        use_abs: take absolute values at the end, as order-embeddings do.
+        center: subtract the mean feature of the training images first. Not in the papers: features after a ReLU
+            share a large mean, which makes all embeddings alike at first and hides what tells them apart.
+        pool: "mean" averages the regions of an image; "none" takes one feature for each image.
+        init: "xavier_uniform": W from U(-r, r) with r = √(6 / (F + D)); "xavier_normal": from N(0, r²), √3 times as
+            wide (linxd5's VSE_Pytorch).
+
+    Raises:
+        RecipeError: for a value that an option cannot have.
+    """
+
+    kinds: ClassVar[tuple[str, ...]] = ("vector",)
+    poolings = ("none", "mean")
+
+    def __init__(
+        self,
+        *,
+        embed_size: int,
+        img_dim: int = 4096,
+        normalize: bool = True,
+        normalize_in_training: bool = True,
+        use_abs: bool = False,
+        center: bool = False,
+        pool: str = "none",
+        init: str = "xavier_uniform",
+    ) -> None:
+        super().__init__(embed_size, img_dim, normalize, use_abs, center, pool, init, normalize_in_training)
+
+    @classmethod
+    def accepted_kinds(cls, options: Mapping[str, Any]) -> tuple[str, ...]:
+        """Return the forms of image that an encoder with these options takes."""
+        return ("regions", "vector") if options.get("pool") == "mean" else cls.kinds
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return joint embeddings `(B, D)` of features `(B, F)`, or of regions `(B, R, F)` to be pooled."""
+        if images.dim() == 3 and self.pool == "mean":
+            images = images.mean(dim=1)
+        return self.finish(self.project(images, ("images",)))
+
+
 INITS: dict[str, Callable[[Tensor], Tensor]] = {
     "xavier_uniform": nn.init.xavier_uniform_,
     "xavier_normal": functools.partial(nn.init.xavier_normal_, gain=math.sqrt(3)),
