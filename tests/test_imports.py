@@ -19,7 +19,7 @@ LAYERS: tuple[set[str], ...] = (
     {"registry"},
     {"recipe"},
     {"interfaces"},
-    {"model", "text", "encoders", "losses", "similarities", "data", "storage"},
+    {"model", "text", "encoders", "losses", "similarities", "captioning", "data", "storage"},
     {"checkpoint", "training", "evaluation", "hub"},
     {"cli"},
     {"__main__"},

@@ -1,4 +1,4 @@
-"""The hinge triplet loss against hand-worked values and a slow reference."""
+"""The losses of the scores against hand-worked values and slow references."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from tiny import make_batch
 from torch import Tensor
 
 from vsezoo.errors import RecipeError
-from vsezoo.interfaces import LossOutput
-from vsezoo.losses import HingeLoss
+from vsezoo.interfaces import Loss, LossOutput
+from vsezoo.losses import HingeLoss, InfoNCELoss
 
 SCORES = ((0.9, 0.5, 0.8), (0.3, 0.6, 0.7), (0.4, 0.65, 0.5))
 
 
-def apply(loss: HingeLoss, scores: Tensor, image_index: list[int] | None = None) -> LossOutput:
+def apply(loss: Loss, scores: Tensor, image_index: list[int] | None = None) -> LossOutput:
     index = list(range(len(scores))) if image_index is None else image_index
     output: LossOutput = loss(scores, scores, scores, make_batch(index))
     return output
@@ -133,8 +133,122 @@ def test_a_batch_of_one_pair_has_no_negatives() -> None:
 
 
 @pytest.mark.parametrize(
-    "options", [{"margin": -0.1}, {"margin": math.nan}, {"margin": math.inf}, {"warmup_epochs": -1}]
+    "options",
+    [{"margin": -0.1}, {"margin": math.nan}, {"margin": math.inf}, {"warmup_epochs": -1}, {"ncon": -1}],
 )
 def test_impossible_options_are_refused(options: dict[str, float]) -> None:
     with pytest.raises(RecipeError, match=f"loss.{next(iter(options))} is"):
         HingeLoss(**options)  # type: ignore[arg-type]
+
+
+# Contrastive items by shifts
+
+
+def sum_shifts(scores: np.ndarray, margin: float, ncon: int, image_index: list[int]) -> tuple[float, float]:
+    """Return both directions of the loss, one shift of the batch after the other."""
+    size, i2t, t2i = len(scores), 0.0, 0.0
+    for shift in range(1, ncon + 1):
+        for pair in range(size):
+            other = (pair + shift) % size
+            if other != pair and image_index[other] != image_index[pair]:
+                i2t += max(0.0, margin + scores[pair, other] - scores[pair, pair])
+                t2i += max(0.0, margin + scores[other, pair] - scores[pair, pair])
+    return i2t, t2i
+
+
+@pytest.mark.parametrize(
+    ("ncon", "i2t", "t2i"),
+    [
+        (1, 0.3 + 0.1, 0.25 + 0.5),  # captions 1, 2, 0 for images 0, 1, 2; images 1, 2, 0 for captions 0, 1, 2
+        (2, 0.85, 1.25),  # all of them
+        (3, 0.85, 1.25),  # and every pair itself, which is none of its negatives
+        (4, 0.85 + 0.4, 1.25 + 0.75),  # and the first ones once more
+    ],
+)
+def test_contrastive_items_worked_by_hand(ncon: int, i2t: float, t2i: float) -> None:
+    output = apply(HingeLoss(ncon=ncon), torch.tensor(SCORES))
+    assert {name: part.item() for name, part in output.parts.items()} == pytest.approx({"i2t": i2t, "t2i": t2i})
+    assert output.total.item() == pytest.approx(i2t + t2i)
+
+
+@settings(deadline=None)
+@given(st.integers(1, 6), st.integers(1, 14), st.integers(0, 2**32 - 1), st.booleans())
+def test_contrastive_items_against_the_definition(size: int, ncon: int, seed: int, mask: bool) -> None:
+    generator = np.random.default_rng(seed)
+    scores, images = generator.uniform(-1, 1, (size, size)), generator.integers(0, 3, size).tolist()
+    expected = sum_shifts(scores, 0.2, ncon, images if mask else list(range(size)))
+    output = apply(HingeLoss(ncon=ncon, mask_same_image=mask), torch.from_numpy(scores), images)
+    assert (output.parts["i2t"].item(), output.parts["t2i"].item()) == pytest.approx(expected, abs=1e-12)
+
+
+def test_as_many_contrastive_items_as_there_are_others_are_all_negatives() -> None:
+    scores = torch.rand(7, 7, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    assert apply(HingeLoss(ncon=6), scores).total.item() == pytest.approx(apply(HingeLoss(), scores).total.item())
+
+
+def test_contrastive_items_do_not_go_with_max_violation() -> None:
+    with pytest.raises(RecipeError, match=r"(?s)loss\.ncon is 100, but max violation .*--sum-violation"):
+        HingeLoss(ncon=100, max_violation=True)
+
+
+# InfoNCE
+
+
+def test_infonce_worked_by_hand() -> None:
+    """Of equal scores each of three is as likely as the others; a score that is log 2 higher counts twice."""
+    loss = InfoNCELoss(temperature=1.0)
+    assert apply(loss, torch.zeros(3, 3)).total.item() == pytest.approx(6 * math.log(3))
+    output = apply(InfoNCELoss(temperature=0.5), math.log(2) / 2 * torch.eye(3))  # a softmax of 2/4, 1/4, 1/4
+    assert {name: part.item() for name, part in output.parts.items()} == pytest.approx(
+        {"i2t": 3 * math.log(2), "t2i": 3 * math.log(2)}
+    )
+    output = apply(loss, torch.tensor([[0.0, math.log(3)], [0.0, 0.0]]))
+    assert output.parts["i2t"].item() == pytest.approx(math.log(4) + math.log(2))
+    assert output.parts["t2i"].item() == pytest.approx(math.log(2) + math.log(4))
+
+
+@settings(deadline=None)
+@given(st.integers(1, 6), st.integers(0, 2**32 - 1), st.sampled_from([0.07, 1.0, 5.0]), st.booleans())
+def test_infonce_against_the_definition(size: int, seed: int, temperature: float, mask: bool) -> None:
+    generator = np.random.default_rng(seed)
+    scores, images = generator.uniform(-1, 1, (size, size)), generator.integers(0, 3, size)
+    expected = []
+    for matrix in (scores, scores.T):
+        weights = np.exp(matrix / np.float32(temperature))
+        if mask:
+            weights[(images[:, None] == images) & ~np.eye(size, dtype=bool)] = 0
+        expected.append(-np.log(weights.diagonal() / weights.sum(axis=1)).sum())
+    loss = InfoNCELoss(temperature=temperature, mask_same_image=mask)
+    output = apply(loss, torch.from_numpy(scores), images.tolist())
+    assert (output.parts["i2t"].item(), output.parts["t2i"].item()) == pytest.approx(expected, rel=1e-5, abs=1e-6)
+    assert output.total.item() == pytest.approx(sum(expected), rel=1e-5, abs=1e-6)
+
+
+def test_a_temperature_that_is_learnt() -> None:
+    """Where matches score highest a lower temperature is better, and 0.01 is the lowest."""
+    loss = InfoNCELoss(temperature=0.07, learn_temperature=True)
+    optimizer = torch.optim.SGD(loss.parameters(), lr=0.01)
+    scores = torch.eye(4) / 2
+    temperatures = []
+    for _ in range(400):
+        output = apply(loss, scores)
+        temperatures.append(output.parts["temperature"].item())
+        optimizer.zero_grad()
+        output.total.backward()
+        optimizer.step()
+    assert temperatures[0] == pytest.approx(0.07)
+    assert temperatures == sorted(temperatures, reverse=True)
+    assert temperatures[-1] < 0.06
+    with torch.no_grad():
+        loss.log_scale.fill_(9)
+    assert apply(loss, scores).parts["temperature"].item() == pytest.approx(0.01)
+    assert list(InfoNCELoss().parameters()) == []  # and is not in a checkpoint
+    assert "temperature" not in apply(InfoNCELoss(), scores).parts
+
+
+@pytest.mark.parametrize("temperature", [0, -1, math.inf, math.nan])
+def test_impossible_temperatures_are_refused(temperature: float) -> None:
+    with pytest.raises(RecipeError, match=r"loss\.temperature is .*; it must be above 0"):
+        InfoNCELoss(temperature=temperature)
+    with pytest.raises(RecipeError, match=r"a temperature that is learnt must be 0\.01 or more"):
+        InfoNCELoss(temperature=0.001, learn_temperature=True)

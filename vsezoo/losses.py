@@ -1,11 +1,12 @@
-"""The hinge triplet loss, over all negatives of a batch or the hardest."""
+"""Losses of the scores of a batch: the hinge triplet loss, and the cross-entropy of the matches."""
 
 from __future__ import annotations
 
 import math
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional
 
 from vsezoo.errors import RecipeError
 from vsezoo.interfaces import Batch, ImageOutput, Loss, LossOutput
@@ -24,6 +25,13 @@ class HingeLoss(Loss):
         warmup_epochs: with `max_violation`, epochs at the start that sum over all negatives: hardest negatives from
             the first step can drive all embeddings into one point, where the loss stays at `2 · B · margin`.
         mask_same_image: do not take other captions of the same image for negatives. Off in the papers.
+        ncon: how many negatives an image and a caption have: those of the pairs 1 to `ncon` rows further down, counted
+            on from the first row after the last (the first release of Kiros et al.: 100). In a batch of `ncon` pairs or
+            fewer a pair comes round again and counts once for each time. A pair is never its own negative: where the
+            original meets it, it adds the margin, which has no gradient. 0 takes all other pairs, each once.
+
+    Raises:
+        RecipeError: for an impossible value, or `ncon` with `max_violation`.
     """
 
     def __init__(
@@ -33,16 +41,25 @@ class HingeLoss(Loss):
         max_violation: bool = False,
         warmup_epochs: int = 0,
         mask_same_image: bool = False,
+        ncon: int = 0,
     ) -> None:
         super().__init__()
         if not 0 <= margin < math.inf:
             raise RecipeError(f"loss.margin is {margin}; it must be a number that is not negative.")
         if warmup_epochs < 0:
             raise RecipeError(f"loss.warmup_epochs is {warmup_epochs}; it must not be negative.")
+        if ncon < 0:
+            raise RecipeError(f"loss.ncon is {ncon}; it must not be negative.")
+        if ncon and max_violation:
+            raise RecipeError(
+                f"loss.ncon is {ncon}, but max violation looks for the hardest of all negatives in the batch.",
+                remedy="Leave out one of the two: --set loss.ncon=0, or --sum-violation.",
+            )
         self.margin = margin
         self.max_violation = max_violation
         self.warmup_epochs = warmup_epochs
         self.mask_same_image = mask_same_image
+        self.ncon = ncon
         self.hardest = max_violation and warmup_epochs == 0
 
     def start_epoch(self, epoch: int) -> None:
@@ -55,13 +72,78 @@ class HingeLoss(Loss):
         of_images = (self.margin + scores - matching[:, None]).clamp(min=0)
         of_texts = (self.margin + scores - matching[None, :]).clamp(min=0)
         if self.mask_same_image:
-            excluded = batch.image_index[:, None] == batch.image_index[None, :]
+            excluded = _share_image(batch)
         else:
             excluded = torch.eye(len(scores), dtype=torch.bool, device=scores.device)
         of_images = of_images.masked_fill(excluded, 0)
         of_texts = of_texts.masked_fill(excluded, 0)
         if self.hardest:
             i2t, t2i = of_images.max(dim=1).values.sum(), of_texts.max(dim=0).values.sum()
+        elif self.ncon:
+            times = self._count_rounds(scores)
+            i2t, t2i = (times * of_images).sum(), (times.T * of_texts).sum()
         else:
             i2t, t2i = of_images.sum(), of_texts.sum()
         return LossOutput(i2t + t2i, {"i2t": i2t.detach(), "t2i": t2i.detach()})
+
+    def _count_rounds(self, scores: Tensor) -> Tensor:
+        """Return how often each caption `(B, B)` is a negative of each image: how many of 1 to `ncon` lead to it."""
+        rows = torch.arange(len(scores), device=scores.device)
+        shifts = (rows[None, :] - rows[:, None]) % len(scores)
+        return (self.ncon - shifts + len(scores)) // len(scores)
+
+
+class InfoNCELoss(Loss):
+    """Cross-entropy of each image among the captions of the batch, and of each caption among the images.
+
+    With S the scores and τ the temperature, `- Σ_i log softmax_j(S[i, j] / τ)[i] - Σ_j log softmax_i(S[i, j] / τ)[j]`:
+    CLIP's loss (Radford et al. 2021) times `2 B`. It is a sum over the batch, not a mean, as all losses here: a pair
+    weighs the same in a smaller last batch, and `training.grad_clip` means what it does for the hinge.
+
+    Args:
+        temperature: τ, or where it starts.
+        learn_temperature: train log(1 / τ). As in CLIP, 1 / τ never exceeds 100.
+        mask_same_image: leave other captions of the same image, and that image for them, out of the softmax.
+
+    Raises:
+        RecipeError: for an impossible temperature.
+    """
+
+    log_scale: Tensor
+
+    def __init__(
+        self, *, temperature: float = 0.07, learn_temperature: bool = False, mask_same_image: bool = False
+    ) -> None:
+        super().__init__()
+        if not 0 < temperature < math.inf:
+            raise RecipeError(f"loss.temperature is {temperature}; it must be above 0.")
+        if learn_temperature and temperature < 1 / MAX_SCALE:
+            raise RecipeError(
+                f"loss.temperature is {temperature}; a temperature that is learnt must be {1 / MAX_SCALE} or more."
+            )
+        log_scale = torch.tensor(-math.log(temperature))
+        self.log_scale = nn.Parameter(log_scale) if learn_temperature else log_scale
+        self.learn_temperature, self.mask_same_image = learn_temperature, mask_same_image
+
+    def forward(self, scores: Tensor, images: Tensor | ImageOutput, texts: Tensor, batch: Batch) -> LossOutput:
+        """Return the loss, its two directions as parts `i2t` and `t2i`, and `temperature` where that is learnt."""
+        if self.learn_temperature:
+            with torch.no_grad():
+                self.log_scale.clamp_(max=math.log(MAX_SCALE))
+        scale = self.log_scale.exp()
+        logits = scale * scores
+        if self.mask_same_image:
+            logits = logits.masked_fill(_share_image(batch).fill_diagonal_(False), -math.inf)
+        matches = torch.arange(len(scores), device=scores.device)
+        i2t = functional.cross_entropy(logits, matches, reduction="sum")
+        t2i = functional.cross_entropy(logits.T, matches, reduction="sum")
+        learnt = {"temperature": 1 / scale.detach()} if self.learn_temperature else {}
+        return LossOutput(i2t + t2i, {"i2t": i2t.detach(), "t2i": t2i.detach(), **learnt})
+
+
+MAX_SCALE = 100.0  # of a scale that is learnt
+
+
+def _share_image(batch: Batch) -> Tensor:
+    """Return which pairs `(B, B)` have the same image."""
+    return batch.image_index[:, None] == batch.image_index[None, :]

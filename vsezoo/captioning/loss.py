@@ -1,0 +1,160 @@
+"""The loss of VSRN: captions are found again, and written."""
+
+from __future__ import annotations
+
+from torch import Tensor
+from torch.nn import functional
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence
+
+from vsezoo.captioning.decoder import CaptionDecoder
+from vsezoo.errors import RecipeError
+from vsezoo.interfaces import Batch, ImageOutput, LossOutput, Tokenizer, Tokens
+from vsezoo.losses import HingeLoss
+from vsezoo.text import END, SPECIAL_WORDS, Vocabulary
+
+
+class CaptionLoss(HingeLoss):
+    """The hinge triplet loss plus the loss of writing each caption from its image (VSRN, Li et al. 2019).
+
+    The second one is the negative log-probability of the words of the caption after `<start>`, of `<end>`, and of one
+    `<pad>` after it, added up over the words and averaged over the captions, each word predicted from the true ones
+    before it and from the regions that the image encoder returns. It trains the image encoder, too.
+
+    The original gives the parameters of the decoder to its optimiser twice, which then moves them twice in a step and
+    counts them twice in the norm that it clips. The training loop here takes each once.
+
+    Args:
+        embed_size: the width of the joint embedding.
+        tokenizer: of the text encoder; its vocabulary is what captions are written in.
+        margin, max_violation, warmup_epochs, mask_same_image, ncon: see `HingeLoss`.
+        caption_weight: what the loss of writing is multiplied by.
+        region_dim: the width of a region; 0: as wide as the joint embedding.
+        hidden_size: of the decoder's states.
+        word_dim: of the decoder's own word embedding.
+        dropout: of the decoder's inputs.
+        max_len: ids in a caption at most, `<start>` and `<end>` included; longer ones are cut and ended.
+
+    Raises:
+        RecipeError: for an impossible value, or a text encoder whose tokenizer knows no `<start>` and `<end>`.
+    """
+
+    def __init__(
+        self,
+        *,
+        embed_size: int,
+        tokenizer: Tokenizer,
+        margin: float = 0.2,
+        max_violation: bool = False,
+        warmup_epochs: int = 0,
+        mask_same_image: bool = False,
+        ncon: int = 0,
+        caption_weight: float = 1.0,
+        region_dim: int = 0,
+        hidden_size: int = 512,
+        word_dim: int = 300,
+        dropout: float = 0.2,
+        max_len: int = 60,
+    ) -> None:
+        super().__init__(
+            margin=margin,
+            max_violation=max_violation,
+            warmup_epochs=warmup_epochs,
+            mask_same_image=mask_same_image,
+            ncon=ncon,
+        )
+        if not 0 <= caption_weight < float("inf"):
+            raise RecipeError(f"loss.caption_weight is {caption_weight}; it must be a number that is not negative.")
+        if region_dim < 0:
+            raise RecipeError(f"loss.region_dim is {region_dim}; it must not be negative.")
+        for name, value, least in (("hidden_size", hidden_size, 1), ("word_dim", word_dim, 1), ("max_len", max_len, 3)):
+            if value < least:
+                raise RecipeError(f"loss.{name} is {value}; it must be at least {least}.")
+        if not 0 <= dropout < 1:
+            raise RecipeError(f"loss.dropout is {dropout}; it must be at least 0 and below 1.")
+        self.vocabulary = find_vocabulary(tokenizer)
+        self.caption_weight, self.max_len = caption_weight, max_len
+        self.region_dim = region_dim or embed_size
+        self.decoder = CaptionDecoder(
+            len(self.vocabulary),
+            region_dim=self.region_dim,
+            hidden_size=hidden_size,
+            word_dim=word_dim,
+            dropout=dropout,
+        )
+
+    def forward(self, scores: Tensor, images: Tensor | ImageOutput, texts: Tensor, batch: Batch) -> LossOutput:
+        """Return the loss, and as parts that add up to it `i2t`, `t2i` and the weighted `caption`.
+
+        Raises:
+            RecipeError: when the image encoder returns no regions, or regions of another width.
+        """
+        retrieval = super().forward(scores, images, texts, batch)
+        words, targets = make_targets(batch.tokens, self.max_len)
+        logits = self.decoder(self.take_regions(images), words)
+        caption = self.caption_weight / len(scores) * functional.cross_entropy(logits, targets, reduction="sum")
+        return LossOutput(retrieval.total + caption, {**retrieval.parts, "caption": caption.detach()})
+
+    def plateau(
+        self, scores: Tensor, images: Tensor | ImageOutput, texts: Tensor, batch: Batch, output: LossOutput
+    ) -> Tensor:
+        """Return the loss if all scores were equal; what the captions add has been computed already."""
+        retrieval = super().forward(scores.new_zeros(scores.shape), images, texts, batch)
+        return retrieval.total + output.parts["caption"]
+
+    def take_regions(self, images: Tensor | ImageOutput) -> Tensor:
+        """Return the regions `(B, R, D')` of what an image encoder returned.
+
+        Raises:
+            RecipeError: when there are none, or their width is not `region_dim`.
+        """
+        if not isinstance(images, ImageOutput):
+            raise RecipeError(
+                "The loss 'caption' writes captions from regions, and the image encoder returns none.",
+                remedy="Use an image encoder that returns regions, such as vsrn, or another loss: --loss hinge",
+            )
+        if images.regions.shape[-1] != self.region_dim:
+            width = images.regions.shape[-1]
+            raise RecipeError(
+                f"The loss 'caption' takes regions of width {self.region_dim}, and the image encoder returns regions "
+                f"of shape {tuple(images.regions.shape)}.",
+                remedy=f"Say how wide they are: --set loss.region_dim={width}",
+            )
+        return images.regions
+
+
+def find_vocabulary(tokenizer: Tokenizer) -> Vocabulary:
+    """Return the vocabulary of a tokenizer whose captions are `<start>` words `<end>`.
+
+    Raises:
+        RecipeError: for any other tokenizer.
+    """
+    vocabulary = getattr(tokenizer, "vocabulary", None)
+    if not isinstance(vocabulary, Vocabulary) or vocabulary.words[: len(SPECIAL_WORDS)] != SPECIAL_WORDS:
+        raise RecipeError(
+            "The loss 'caption' needs a vocabulary with <start> and <end>, which the tokenizer of the text encoder "
+            "does not have.",
+            remedy="Use a text encoder with the words of VSE++ (gru with words=nltk), or another loss: --loss hinge",
+        )
+    return vocabulary
+
+
+def make_targets(tokens: Tokens, max_len: int) -> tuple[PackedSequence, Tensor]:
+    """Return the words that the decoder reads, and the word that it is to predict after each of them.
+
+    It reads `<start>` words `<end>` and predicts words `<end> <pad>`, in `max_len - 1` steps at most: a caption of
+    `max_len` ids has no step left for `<pad>`.
+
+    Args:
+        tokens: ids `(B, L)`.
+        max_len: a longer caption is cut to this many ids, the last of which becomes `<end>`.
+
+    Returns:
+        the words, packed, of T in all, and ids `(T,)` in the same order.
+    """
+    ids = functional.pad(tokens.ids[:, :max_len], (0, 1))  # <pad> after the longest caption, too
+    ids[:, max_len - 1 : -1][tokens.lengths > max_len] = END  # of no width where no caption is that long
+    steps = tokens.lengths.clamp(max=max_len - 1)
+    words, targets = (
+        pack_padded_sequence(part, steps, batch_first=True, enforce_sorted=False) for part in (ids[:, :-1], ids[:, 1:])
+    )
+    return words, targets.data
