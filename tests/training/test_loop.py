@@ -17,10 +17,11 @@ from torch import Tensor, nn
 
 import vsezoo
 from vsezoo import registry
+from vsezoo.checkpoint import load_loss
 from vsezoo.data.batches import PairBatches, TokenTable
 from vsezoo.data.lookup import open_data
 from vsezoo.encoders.gru import GRUTextEncoder
-from vsezoo.errors import DataError, InterruptedTrainingError, TrainingError, UsageError
+from vsezoo.errors import CheckpointError, DataError, InterruptedTrainingError, TrainingError, UsageError
 from vsezoo.evaluation.metrics import DirectionMetrics, Metrics, Ties
 from vsezoo.evaluation.report import Evaluation
 from vsezoo.interfaces import Batch, ImageOutput, Loss, LossOutput, Tokens
@@ -203,7 +204,9 @@ def test_clipping(make_loop: MakeLoop, limit: float) -> None:
     applied = []
 
     def measure(*_: Any) -> None:
-        applied.append(math.sqrt(sum(float(p.grad.square().sum()) for p in loop.parameters.values() if p.grad is not None)))
+        applied.append(
+            math.sqrt(sum(float(p.grad.square().sum()) for p in loop.parameters.values() if p.grad is not None))
+        )
 
     loop.optimizer.register_step_pre_hook(measure)
     _, norm, _ = loop.step(first_batch(loop))
@@ -235,6 +238,40 @@ def test_who_may_be_the_best(make_loop: MakeLoop, monkeypatch: pytest.MonkeyPatc
 def evaluation(r1: float, r5: float = 0, r10: float = 0, search: tuple[float, float, float] = (0, 0, 0)) -> Evaluation:
     metrics = Metrics(DirectionMetrics(r1, r5, r10, 1, 1), DirectionMetrics(*search, 1, 1), Ties("lower_index", 0, 0))
     return Evaluation(metrics, "data", "dev", "full", [], 20, 100)
+
+
+@pytest.mark.parametrize("mid_epoch", [False, True])
+def test_patience(make_loop: MakeLoop, monkeypatch: pytest.MonkeyPatch, mid_epoch: bool) -> None:
+    """Two choosing validations in a row without gain end the training; those that cannot choose do not count."""
+    scores = iter([10.0, 30.0, 20.0, 30.0, *[5.0] * 10])
+    monkeypatch.setattr(loops, "evaluate_split", lambda model, split: evaluation(next(scores)))
+    witness = Witness()
+    settings = {"training__val_step": 4, "training__patience": 2, "training__num_epochs": 9}
+    loop = make_loop(witness, training__select_mid_epoch=mid_epoch, **settings)
+    loop.start()
+    validated = [step for step, _, _ in witness.validations]
+    assert validated == ([4, 8, 10, 12] if mid_epoch else [4, 8, 10, 12, 16, 20, 24, 28, 30])
+    assert read_state(loop.output).place.step == validated[-1]  # and its state is saved
+
+
+def test_captions_that_are_too_long_are_left_out(make_loop: MakeLoop) -> None:
+    witness = Witness()
+    loop = make_loop(witness, training__max_words=6)
+    batches = loop.order(0)
+    counts = [len(loop.train.data.captions[index].split()) for batch in batches for index in batch]
+    words = [len(caption.split()) for caption in loop.train.data.captions]
+    assert max(words) > 6
+    assert sorted(counts) == sorted(count for count in words if count <= 6)
+    loop.start()
+    absent = sum(count > 6 for count in words)
+    assert witness.warnings == [
+        f"{absent} of {len(words)} training captions have more than 6 words and are left out (training.max_words)."
+    ]
+
+
+def test_all_captions_are_too_long(make_loop: MakeLoop) -> None:
+    with pytest.raises(DataError, match=r"has 0 captions to train on, .*training.max_words=1\)"):
+        make_loop(training__max_words=1).start()
 
 
 @pytest.mark.parametrize(
@@ -487,4 +524,24 @@ def test_a_loss_with_parameters_is_trained_and_saved(data: Path, tmp_path: Path)
     first = read_state(tmp_path / "run").tensors["loss.scale"].item()
     assert first > 1.05  # ten steps of 0.01 in one direction
     vsezoo.train("vsepp", str(data), settings={"training.num_epochs": 2}, resume=True, **options)
-    assert read_state(tmp_path / "run").tensors["loss.scale"].item() > first + 0.05
+    last = read_state(tmp_path / "run").tensors["loss.scale"].item()
+    assert last > first + 0.05
+    # The checkpoint has the loss of the epoch that was the best.
+    loss = load_loss(tmp_path / "run")
+    assert not loss.training
+    assert loss.scale.item() in (pytest.approx(first), pytest.approx(last))
+
+
+def test_a_checkpoint_without_the_parameters_of_its_loss(data: Path, tmp_path: Path) -> None:
+    registry.register("losses", "scaled")(Scaled)
+    settings = {name: value for name, value in tiny.SETTINGS.items() if not name.startswith("loss.")}
+    settings |= {"loss": "scaled", "training.num_epochs": 1}
+    vsezoo.train("vsepp", str(data), output=tmp_path / "run", settings=settings, device="cpu")
+    config = tmp_path / "run" / "best" / "config.json"
+    value = json.loads(config.read_bytes())
+    del value["files"]["loss.safetensors"]
+    config.write_text(json.dumps(value))
+    (config.parent / "loss.safetensors").unlink()
+    with pytest.raises(CheckpointError, match=r"loss.safetensors"):
+        load_loss(tmp_path / "run")
+    assert vsezoo.load(tmp_path / "run").recipe.loss.name == "scaled"

@@ -16,15 +16,23 @@ FLAGS = {
     "max_violation": "loss.max_violation",
     "warmup_epochs": "loss.warmup_epochs",
     "mask_same_image": "loss.mask_same_image",
+    "ncon": "loss.ncon",
+    "max_len": "loss.max_len",
     "word_dim": "text_encoder.word_dim",
     "num_layers": "text_encoder.num_layers",
+    "bidirectional": "text_encoder.bidirectional",
     "embed_size": "embed_size",
     "num_epochs": "training.num_epochs",
     "batch_size": "training.batch_size",
     "learning_rate": "training.learning_rate",
     "lr_update": "training.lr_update",
     "grad_clip": "training.grad_clip",
+    "optimizer": "training.optimizer",
+    "weight_decay": "training.weight_decay",
+    "max_words": "training.max_words",
     "val_step": "training.val_step",
+    "log_step": "training.log_step",
+    "patience": "training.patience",
     "seed": "training.seed",
     "precision": "training.precision",
 }
@@ -45,6 +53,8 @@ PARTS = {"image_encoder": "image_encoder", "text_encoder": "text_encoder", "meas
 @click.option("--margin", type=float, help="Of the hinge.")
 @click.option("--warmup-epochs", type=int, help="Epochs of the sum before the hardest negatives.")
 @click.option("--mask-same-image/--no-mask-same-image", default=None, help="No negatives of the same image.")
+@click.option("--ncon", type=int, help="Negatives by so many cyclic shifts of the batch; 0: all of the batch.")
+@click.option("--max-len", type=int, help="Words of a caption that a caption head learns to write, marks included.")
 @click.option("--measure", metavar="SIMILARITY", help="cosine, order, or another registered one.")
 @click.option("--use-abs/--no-use-abs", default=None, help="Absolute values of both embeddings.")
 @click.option("--imgnorm/--no-imgnorm", default=None, help="Scale images to unit length, or leave them.")
@@ -54,12 +64,18 @@ PARTS = {"image_encoder": "image_encoder", "text_encoder": "text_encoder", "meas
 @click.option("--embed-size", type=int, help="Width of the joint embedding.")
 @click.option("--word-dim", type=int, help="Width of a word embedding.")
 @click.option("--num-layers", type=int, help="Layers of the text encoder.")
+@click.option("--bidirectional/--no-bidirectional", default=None, help="Read captions in both directions.")
 @click.option("--num-epochs", type=int)
 @click.option("--batch-size", type=int, help="Captions in a batch.")
 @click.option("--learning-rate", type=float)
 @click.option("--lr-update", type=int, help="Epochs between two steps of the learning rate.")
 @click.option("--grad-clip", type=float, help="Largest norm of the gradient; 0: no limit.")
+@click.option("--optimizer", metavar="adam|theano_adam")
+@click.option("--weight-decay", type=float, help="W adds W times the sum of all squared parameters to the loss.")
+@click.option("--max-words", type=int, help="Leave captions of more words out of the training; 0: none.")
 @click.option("--val-step", type=int, help="Steps between validations inside an epoch; 0: none.")
+@click.option("--log-step", type=int, help="Steps between two records of the loss.")
+@click.option("--patience", type=int, help="Validations without gain that end the training; 0: none.")
 @click.option("--seed", type=int)
 @click.option("--precision", metavar="fp32|bf16", help="What the encoders compute in.")
 @click.option("--set", "assignments", multiple=True, metavar="NAME=VALUE", help="Any setting, e.g. loss.margin=0.1.")
