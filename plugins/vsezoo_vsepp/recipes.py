@@ -17,6 +17,12 @@ Four recipes, as the original code's README runs them:
     order0   order-embeddings, sum of hinges               --measure order --use_abs --margin .05 --learning_rate .001
     orderpp  order-embeddings, hardest negatives           --measure order --max_violation
 
+And `vsepp-tf`, after the port gorjanradevski/vsepp_tensorflow, as far as the parts here can share it: captions cleaned
+to letters and apostrophes (text_encoder.words=letters), a GRU in both directions whose last states are averaged, weight
+decay of all but the biases, five epochs. The port's words come from ELMo; here they are learnt, and a transformers
+model takes ELMo's place where one is asked for: --text-encoder hf:NAME. The port takes the backward state at the last
+word, where it has read that word alone; that is text_encoder.backward_reads=last_word.
+
 The base settings are the original's. On the features of some data sets they do not train: see the overrides, each
 with its reason, which `--no-overrides` leaves out.
 """
@@ -121,6 +127,20 @@ order0 = Recipe(
     loss=Part("hinge", {"margin": 0.05}),
     training=Training(learning_rate=1e-3),
     overrides={"shapes": Override(SHAPES, SHAPES_REASON)},
+    paper=PAPER,
+)
+
+vsepp_tf = Recipe(
+    name="vsepp-tf",
+    summary="VSE++ after a port to TensorFlow: cleaned captions read in both directions, weight decay, five epochs.",
+    image_encoder=Part("precomp"),
+    text_encoder=Part("gru", {"words": "letters", "bidirectional": True}),
+    similarity=Part("cosine"),
+    loss=Part("hinge", {"max_violation": True}),
+    training=Training(lr_update=4, num_epochs=5, weight_decay=1e-4, decay_biases=False),
+    overrides={
+        "shapes": Override({**SHAPES, "loss.warmup_epochs": 1, "loss.mask_same_image": True}, SHAPES_REASON),
+    },
     paper=PAPER,
 )
 
