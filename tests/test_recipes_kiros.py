@@ -14,6 +14,7 @@ from vsezoo.recipe import Recipe
 KIROS: dict[str, Any] = {
     "embed_size": 1024,
     "text_encoder.words": "split",
+    "text_encoder.vocab_threshold": 1,
     "text_encoder.off_by_two": True,
     "text_encoder.use_abs": False,
     "image_encoder.use_abs": False,
@@ -41,6 +42,7 @@ ORDER: dict[str, Any] = {
     "text_encoder": "gru",
     "text_encoder.word_dim": 300,
     "text_encoder.words": "split",
+    "text_encoder.vocab_threshold": 1,
     "text_encoder.off_by_two": False,
     "text_encoder.init": "orthogonal",
     "training.batches": "images",

@@ -57,7 +57,9 @@ lstm = Recipe(
     name="kiros-lstm",
     summary="LSTM sentences and linear CNN features, sum of hinges: the paper's model as linxd5 ported it.",
     image_encoder=Part("precomp", {"init": "xavier_normal"}),
-    text_encoder=Part("lstm", {"word_dim": 1000, "words": "split", "off_by_two": True, "init": "torch"}),
+    text_encoder=Part(
+        "lstm", {"word_dim": 1000, "words": "split", "vocab_threshold": 1, "off_by_two": True, "init": "torch"}
+    ),
     similarity=Part("cosine"),
     loss=Part("hinge"),
     embed_size=1000,
@@ -92,7 +94,7 @@ gru = Recipe(
     name="kiros-gru",
     summary="GRU sentences and linear CNN features, sum of hinges: the authors' release in Theano.",
     image_encoder=Part("precomp", {"normalize_in_training": False}),
-    text_encoder=Part("gru", {"words": "split", "off_by_two": True, "init": "orthogonal"}),
+    text_encoder=Part("gru", {"words": "split", "vocab_threshold": 1, "off_by_two": True, "init": "orthogonal"}),
     similarity=Part("cosine"),
     loss=Part("hinge"),
     training=Training(
@@ -104,9 +106,7 @@ gru = Recipe(
         val_step=100,
         select_mid_epoch=True,
     ),
-    overrides={
-        "shapes": Override({**SHAPES, "training.learning_rate": 1e-3, "training.lr_decay": 0.1}, SHAPES_REASON)
-    },
+    overrides={"shapes": Override({**SHAPES, "training.learning_rate": 1e-3, "training.lr_decay": 0.1}, SHAPES_REASON)},
     paper=PAPER,
     published=(
         PublishedResult("f8k", (22.3, 48.7, 59.8), (14.9, 38.3, 51.6), RELEASE, 6.0, 10.0, features="VGG-19"),
@@ -121,7 +121,7 @@ bow = Recipe(
     name="kiros-bow",
     summary="Sums of word vectors and linear CNN features, sum of hinges: the release's other encoder.",
     image_encoder=gru.image_encoder,
-    text_encoder=Part("bow", {"words": "split", "off_by_two": True, "init": "orthogonal"}),
+    text_encoder=Part("bow", {"words": "split", "vocab_threshold": 1, "off_by_two": True, "init": "orthogonal"}),
     similarity=gru.similarity,
     loss=gru.loss,
     training=gru.training,

@@ -26,9 +26,9 @@ What the original does that one would not expect, and the option that does it he
 VSE++ compares itself with order-embeddings too; its recipes `order0` and `orderpp` take the root of E.
 
 Faults of the port that `order-f8k` does not repeat: its batches are not shuffled, its split is by position (the last
-tenth of the images) and not Karpathy's, its vocabulary is of cleaned words while captions are encoded uncleaned (so that
-capitals and punctuated words are unknown), captions go through the network one by one, and its README names the cosine
-where the code has the order. Its one figure, the mean rank over 800 images of that split, cannot be compared.
+tenth of the images) and not Karpathy's, its vocabulary is of cleaned words while captions are encoded uncleaned, so
+that capitals and punctuated words are unknown, captions go through the network one by one, and its README names the
+cosine where the code has the order. Its figure, the mean rank over 800 images of that split, cannot be compared.
 """
 
 from vsezoo.recipe import Override, Paper, Part, PublishedResult, Recipe, Training
@@ -58,7 +58,7 @@ order = Recipe(
     name="order",
     summary="GRU sentences below linear CNN features in a partial order; sum of hinges over order violations.",
     image_encoder=Part("precomp", {"use_abs": True}),
-    text_encoder=Part("gru", {"use_abs": True, "words": "split", "init": "orthogonal"}),
+    text_encoder=Part("gru", {"use_abs": True, "words": "split", "vocab_threshold": 1, "init": "orthogonal"}),
     similarity=Part("order", {"squared": True}),
     loss=Part("hinge", {"margin": 0.05}),
     training=Training(
@@ -86,7 +86,7 @@ order_symmetric = Recipe(
     name="order-symmetric",
     summary="The baseline of order-embeddings: the same encoders and training with a symmetric similarity.",
     image_encoder=Part("precomp"),
-    text_encoder=Part("gru", {"words": "split", "init": "orthogonal"}),
+    text_encoder=Part("gru", {"words": "split", "vocab_threshold": 1, "init": "orthogonal"}),
     similarity=Part("cosine"),
     loss=Part("hinge", {"margin": 0.2}),
     training=order.training,
