@@ -12,7 +12,7 @@ import torch
 from tiny import WIDTH, TinyPairs, make_model, save_model
 from torch import Tensor
 
-from vsezoo import load
+from vsezoo import load, registry
 from vsezoo.encoders import precomputed
 from vsezoo.encoders.gru import GRUTextEncoder
 from vsezoo.encoders.precomputed import PrecomputedImageEncoder
@@ -51,6 +51,21 @@ def test_an_image_is_a_linear_map_of_its_feature() -> None:
     torch.testing.assert_close(encoder(features), torch.tensor([[0.6, 0.8]]))
 
 
+def test_images_may_be_left_as_they_are_in_training_alone() -> None:
+    features = torch.tensor([[3.0, -4.0]])
+    encoder = PrecomputedImageEncoder(embed_size=2, img_dim=2, normalize_in_training=False)
+    with torch.no_grad():
+        encoder.fc.weight.copy_(torch.eye(2))
+    assert encoder.train()(features).tolist() == [[3.0, -4.0]]
+    torch.testing.assert_close(encoder.eval()(features), torch.tensor([[0.6, -0.8]]))
+    encoder.normalize = False
+    assert encoder(features).tolist() == [[3.0, -4.0]]
+
+
+def test_linear_is_another_name() -> None:
+    assert registry.load("image_encoders", "linear") is PrecomputedImageEncoder
+
+
 def test_a_feature_of_zeros_gives_no_nan() -> None:
     assert PrecomputedImageEncoder(embed_size=4, img_dim=3)(torch.zeros(1, 3)).tolist() == [[0.0] * 4]
 
@@ -62,6 +77,14 @@ def test_initial_weights_of_the_image_encoder() -> None:
     assert encoder.fc.bias.abs().max() == 0
     assert 0.99 * bound < encoder.fc.weight.abs().max() <= bound
     assert encoder.fc.weight.std().item() == pytest.approx(bound / math.sqrt(3), rel=0.02)
+
+
+def test_initial_weights_of_the_image_encoder_from_a_normal_distribution() -> None:
+    torch.manual_seed(0)
+    encoder = PrecomputedImageEncoder(embed_size=200, img_dim=300, init="xavier_normal")
+    assert encoder.fc.bias.abs().max() == 0
+    assert encoder.fc.weight.std().item() == pytest.approx(math.sqrt(6 / 500), rel=0.02)
+    assert encoder.fc.weight.abs().max() > 3 * math.sqrt(6 / 500)
 
 
 @pytest.mark.parametrize("shape", [(WIDTH,), (3, WIDTH)])
@@ -133,7 +156,7 @@ def test_the_width_comes_from_the_data() -> None:
     assert "Leave img_dim out" in str(caught.value)
 
 
-@pytest.mark.parametrize("options", [{"img_dim": 0}, {"img_dim": -3}, {"pool": "max"}])
+@pytest.mark.parametrize("options", [{"img_dim": 0}, {"img_dim": -3}, {"pool": "max"}, {"init": "zeros"}])
 def test_impossible_options_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises(RecipeError, match=f"image_encoder.{next(iter(options))} is"):
         PrecomputedImageEncoder(embed_size=2, **options)

@@ -16,24 +16,25 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vsezoo.data.caption_file import read_captions
-from vsezoo.errors import CheckpointError
-from vsezoo.text import END, PAD, SPECIAL_WORDS, START, UNKNOWN, Vocabulary, WordTokenizer
+from vsezoo.errors import CheckpointError, RecipeError
+from vsezoo.text import END, PAD, RULES, SPECIAL_WORDS, START, UNKNOWN, Vocabulary, WordTokenizer
 
 SHARED = Path(os.environ.get("VSEZOO_SHARED", "/nowhere"))
 
 
-def fit_tokenizer(*captions: str, threshold: int = 1) -> WordTokenizer:
-    tokenizer = WordTokenizer(threshold)
+def fit_tokenizer(*captions: str, threshold: int = 1, **options: Any) -> WordTokenizer:
+    tokenizer = WordTokenizer(threshold, **options)
     tokenizer.fit(tokenizer.split(captions))
     return tokenizer
 
 
+@pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("caption", ["A man.", 'Two dogs, a ball and "snow".', "Une fille à vélo", "It's a man's hat"])
-def test_captions_read_from_a_file_have_the_tokens_of_the_text(tmp_path: Path, caption: str) -> None:
+def test_captions_read_from_a_file_have_the_tokens_of_the_text(tmp_path: Path, caption: str, rule: str) -> None:
     """Captions taken for bytes have tokens such as `b'a`, which ruined many reproductions under Python 3."""
     file = tmp_path / "train_caps.txt"
     file.write_bytes("\n".join([caption] * 5).encode())
-    tokenizer = WordTokenizer()
+    tokenizer = WordTokenizer(words=rule)
     words = tokenizer.split(read_captions(file))
     assert words == tokenizer.split([caption]) * 5
     assert not any(word.startswith(("b'", 'b"')) for word in words[0])
@@ -86,14 +87,83 @@ def test_an_unfitted_tokenizer_knows_no_word() -> None:
     assert WordTokenizer().encode(["a dog"])[0].tolist() == [START, UNKNOWN, UNKNOWN, END]
 
 
-def test_files_round_trip(tmp_path: Path) -> None:
-    tokenizer = fit_tokenizer('ein süßer \u2028 "Hund" 犬 犬', threshold=1)
+# Tokenized captions: Kiros et al., order-embeddings
+
+
+def test_ids_of_tokenized_captions_end_in_eos() -> None:
+    """Descending frequency, then the alphabet, where capitals come first."""
+    tokenizer = fit_tokenizer("a Dog a dog .", "a b .", words="split")
+    assert tokenizer.vocabulary.words == ("<eos>", "UNK", "a", ".", "Dog", "b", "dog")
+    ids = tokenizer.encode(["a  dog .\n", "cats", "", "DOG Dog\tdog"])
+    assert [caption.tolist() for caption in ids] == [[2, 6, 3, 0], [1, 0], [0], [1, 4, 6, 0]]
+    assert all(caption.dtype == np.int32 for caption in ids)
+
+
+def test_special_words_in_a_tokenized_caption_are_unknown() -> None:
+    tokenizer = fit_tokenizer("<eos> a UNK <eos>", words="split")
+    assert tokenizer.vocabulary.words == ("<eos>", "UNK", "a")
+    assert tokenizer.encode(["<eos> a UNK"])[0].tolist() == [1, 2, 1, 0]
+
+
+@settings(deadline=None)
+@given(st.lists(st.text("abc \t", max_size=12), max_size=6), st.text("abcd ", max_size=12))
+def test_off_by_two_against_the_original_rule(captions: list[str], caption: str) -> None:
+    """n_words = len(worddict), words have ids from 2, and an id that is not below n_words becomes 1."""
+    exact = fit_tokenizer(*captions, words="split")
+    short = fit_tokenizer(*captions, words="split", off_by_two=True)
+    assert short.vocabulary.words == exact.vocabulary.words
+    n_words = len(exact.vocabulary) - 2
+    (ids,) = exact.encode([caption])
+    expected = [index if index < max(n_words, 2) else 1 for index in ids.tolist()]
+    assert short.encode([caption])[0].tolist() == expected
+    assert len(short) == max(n_words, 2)
+    assert max(expected) < len(short)
+
+
+def test_off_by_two_goes_with_split_alone() -> None:
+    with pytest.raises(RecipeError, match="off_by_two goes with words='split' alone, not with 'letters'") as caught:
+        WordTokenizer(words="letters", off_by_two=True)
+    assert "leave off_by_two out" in caught.value.remedy
+
+
+def test_an_unknown_rule_is_refused() -> None:
+    with pytest.raises(RecipeError, match=r"text_encoder\.words is 'bytes'; it must be one of nltk, split, letters"):
+        WordTokenizer(words="bytes")
+
+
+# Letters alone: the port to TensorFlow
+
+
+def test_letters_alone() -> None:
+    tokenizer = fit_tokenizer("A man's T-shirt: 2 x 4!", words="letters")
+    assert tokenizer.split(["A man's T-shirt: 2 x 4!"]) == [["a", "man's", "tshirt", "x"]]
+    assert tokenizer.vocabulary.words == (*SPECIAL_WORDS, "a", "man's", "tshirt", "x")
+    ids = tokenizer.encode(["X,a", "x a", "42", ""])
+    assert [caption.tolist() for caption in ids] == [[1, 3, 2], [1, 7, 4, 2], [1, 2], [1, 2]]
+
+
+# Files
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"words": "letters"}, {"words": "split"}, {"words": "split", "off_by_two": True}]
+)
+def test_files_round_trip(tmp_path: Path, options: dict[str, Any]) -> None:
+    tokenizer = fit_tokenizer('ein süßer \u2028 "Hund" 犬 犬 frisst', threshold=1, **options)
     for name, content in tokenizer.to_files().items():
         (tmp_path / name).write_bytes(content)
     read = WordTokenizer.from_files(tmp_path)
     assert read.vocabulary.words == tokenizer.vocabulary.words
-    assert read.threshold == 1
-    assert read.encode(["süßer 犬 x"])[0].tolist() == tokenizer.encode(["süßer 犬 x"])[0].tolist()
+    assert (read.threshold, read.rule, read.off_by_two) == (1, tokenizer.rule, tokenizer.off_by_two)
+    assert len(read) == len(tokenizer)
+    assert read.encode(["süßer 犬 x ein"])[0].tolist() == tokenizer.encode(["süßer 犬 x ein"])[0].tolist()
+    assert read.to_files() == tokenizer.to_files()
+
+
+def test_the_file_of_nltk_words_is_as_it_was() -> None:
+    """Checkpoints of older versions hold this, and nothing about two words fewer."""
+    (content,) = fit_tokenizer("a").to_files().values()
+    assert json.loads(content) == {"tokenizer": "nltk-words-lower", "threshold": 1, "words": [*SPECIAL_WORDS, "a"]}
 
 
 GOOD = {"tokenizer": "nltk-words-lower", "threshold": 4, "words": [*SPECIAL_WORDS, "a"]}
@@ -115,6 +185,9 @@ GOOD = {"tokenizer": "nltk-words-lower", "threshold": 4, "words": [*SPECIAL_WORD
             for key, value in [
                 ("tokenizer", "other"),
                 ("tokenizer", ["nltk-words-lower"]),
+                ("tokenizer", "split-words"),
+                ("off_by_two", True),
+                ("off_by_two", 0),
                 ("threshold", "4"),
                 ("threshold", True),
                 ("threshold", 4.5),
