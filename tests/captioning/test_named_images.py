@@ -1,0 +1,105 @@
+"""The images that a command names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from tiny import TinyPairs
+
+from vsezoo.captioning.images import batch_images, find_images
+from vsezoo.errors import DataError, UsageError
+from vsezoo.interfaces import PairDataset
+
+
+def refuse() -> PairDataset:
+    raise AssertionError("no reference wants the split")
+
+
+@pytest.fixture
+def regions(tmp_path: Path) -> Path:
+    path = tmp_path / "regions.npy"
+    np.save(path, np.arange(5 * 2 * 3, dtype=np.float32).reshape(5, 2, 3))
+    return path
+
+
+def test_images_of_the_split_by_index_and_by_id() -> None:
+    opened = []
+
+    def open_split() -> PairDataset:
+        opened.append(True)
+        return data
+
+    data = TinyPairs()
+    data.image_ids = ["12", "cat.jpg", "0", "7", "3", "dog.jpg"]
+    images = find_images(["5", "cat.jpg", "12", "3", "7"], ("vector",), open_split)
+    assert [image.row for image in images] == [5, 1, 0, 3, 3]  # an index where there are so many images
+    assert [image.name for image in images] == ["dog.jpg", "cat.jpg", "12", "7", "7"]
+    assert len(opened) == 1
+    (batch,) = batch_images(images, 64)
+    assert np.array_equal(batch[0].read([image.row for image in batch]), data.features[[5, 1, 0, 3, 3]])
+
+
+def test_rows_of_a_file(regions: Path) -> None:
+    def find(*references: str, rows: str = "") -> list[str]:
+        images = find_images(references, ("regions",), refuse, rows)
+        assert all(np.array_equal(image.read([image.row])[0], np.load(regions)[image.row]) for image in images)
+        return [image.name.removeprefix(f"{regions}:") for image in images]
+
+    assert find(str(regions)) == ["0", "1", "2", "3", "4"]
+    assert find(f"{regions}:3", f"{regions}:0") == ["3", "0"]
+    assert find(str(regions), rows="4,0-2") == ["4", "0", "1", "2"]
+    assert find(f"{regions}:3", str(regions), rows="1") == ["3", "1"]
+
+
+def test_batches_are_neighbours_of_one_source(regions: Path) -> None:
+    data = TinyPairs(shape=(2, 3))
+    images = find_images(["0", "1", str(regions), "2"], ("regions",), lambda: data)
+    assert [len(batch) for batch in batch_images(images, 3)] == [2, 3, 2, 1]
+    assert [image for batch in batch_images(images, 3) for image in batch] == images
+    assert list(batch_images([], 3)) == []
+
+
+def test_pictures(tmp_path: Path) -> None:
+    path = tmp_path / "grey.png"
+    Image.new("L", (4, 3), 7).save(path)
+    (image,) = find_images([str(path)], ("picture",), refuse)
+    (picture,) = image.read([image.row])
+    assert (picture.mode, picture.size, picture.getpixel((0, 0))) == ("RGB", (4, 3), (7, 7, 7))
+    path.write_bytes(b"no picture")
+    with pytest.raises(DataError, match=rf"(?s)^{path}: cannot be read as a picture: .*\nName a file"):
+        image.read([0])
+    with pytest.raises(DataError, match=r"takes features of several regions .* \(images, regions, F\), not pictures"):
+        find_images([str(path)], ("regions",), refuse)
+
+
+def test_references_that_mean_nothing(regions: Path, tmp_path: Path) -> None:
+    data = TinyPairs()
+    message = (
+        r"(?s)^'{}' is neither a file nor an image of the train split of tiny\.\n{}Give an index from 0 to 5 or an id"
+    )
+    for reference, hint in (("6", ""), ("imag3", r"Did you mean '.*'\? ")):
+        with pytest.raises(UsageError, match=message.format(reference, hint)):
+            find_images([reference], ("vector",), lambda: data)
+    with pytest.raises(DataError, match=rf"^{regions}: has no row 5\.\nIts rows are 0 to 4\."):
+        find_images([f"{regions}:5"], ("regions",), refuse)
+    with pytest.raises(DataError, match=r"none\.npy: cannot be read"):
+        find_images([str(tmp_path / "none.npy")], ("regions",), refuse)
+    with pytest.raises(
+        DataError, match=r"takes features of one vector .* or pictures, not features of several regions"
+    ):
+        find_images([str(regions)], ("vector", "picture"), refuse)
+
+
+@pytest.mark.parametrize("rows", ["a", "3-1", "1,,2", "-1", "1-"])
+def test_rows_that_are_no_rows(regions: Path, rows: str) -> None:
+    with pytest.raises(UsageError, match=rf"--rows '{rows}' is no list of rows\.\nExample: --rows 0-4,7"):
+        find_images([str(regions)], ("regions",), refuse, rows)
+
+
+def test_rows_want_a_file(regions: Path) -> None:
+    for references in ([f"{regions}:1"], ["0"]):
+        with pytest.raises(UsageError, match=r"--rows goes with FILE\.npy, and no such file is named"):
+            find_images(references, ("regions",), lambda: TinyPairs(shape=(2, 3)), "1")

@@ -1,0 +1,130 @@
+"""The images that a command names: rows of a data set's split, rows of a feature file, pictures."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from PIL import Image
+
+from vsezoo.data.feature_file import FeatureFile
+from vsezoo.errors import DataError, UsageError, suggest_name
+from vsezoo.interfaces import PairDataset
+
+FORMS = {
+    "vector": "features of one vector for each image, (images, F)",
+    "regions": "features of several regions for each image, (images, regions, F)",
+    "picture": "pictures",
+}
+"""How a message calls the kinds of image."""
+
+
+class NamedImage(NamedTuple):
+    """An image that was named, not read yet."""
+
+    name: str
+    source: str  # what a mistake is about: a file, or a split
+    read: Callable[[list[int]], Any]  # of rows, what `PairDataset.images` returns
+    row: int
+
+
+def find_images(
+    references: Sequence[str], kinds: Sequence[str], open_split: Callable[[], PairDataset], rows: str = ""
+) -> list[NamedImage]:
+    """Return the images that references mean, in their order.
+
+    Args:
+        references: each a file (`FILE.npy` or `FILE.npy:ROW`, or a picture) or an image of the split, by its index or,
+            where there are not so many, its id.
+        kinds: the forms of image that the model takes.
+        open_split: opens the split; called once, if a reference wants it.
+        rows: which rows of each `FILE.npy`, such as `0-4,7`; empty: all.
+
+    Raises:
+        UsageError: for what is neither a file nor an image of the split, or `rows` without a file that has rows.
+        DataError: for a file of another kind than the model takes, or without such a row.
+    """
+    split = functools.cache(open_split)
+    images: list[NamedImage] = []
+    has_rows = False
+    for reference in references:
+        named = re.fullmatch(r"(.+\.npy)(?::(\d+))?", reference)
+        if named:
+            has_rows |= named[2] is None
+            images += _find_rows(named[1], kinds, named[2] or rows)
+        elif Path(reference).is_file():
+            _require_kind(reference, "picture", kinds)
+            images.append(NamedImage(reference, reference, functools.partial(_read_picture, reference), 0))
+        else:
+            data = split()
+            row = _find_row(reference, data)
+            images.append(NamedImage(data.image_ids[row], f"{data.name}, {data.split} split", data.images, row))
+    if rows and not has_rows:
+        raise UsageError("--rows goes with FILE.npy, and no such file is named.", remedy="Leave it out.")
+    return images
+
+
+def batch_images(images: Sequence[NamedImage], batch_size: int) -> Iterator[list[NamedImage]]:
+    """Cut images into batches of neighbours from the same source."""
+    batch: list[NamedImage] = []
+    for image in images:
+        if batch and (len(batch) == batch_size or image.source != batch[0].source):
+            yield batch
+            batch = []
+        batch.append(image)
+    if batch:
+        yield batch
+
+
+def _find_rows(path: str, kinds: Sequence[str], rows: str) -> list[NamedImage]:
+    file = FeatureFile.open(Path(path))
+    _require_kind(path, "vector" if len(file.shape) == 2 else "regions", kinds)
+    chosen = _parse_rows(rows) if rows else range(file.shape[0])
+    if max(chosen) >= file.shape[0]:
+        raise DataError(f"has no row {max(chosen):,}.", file=path, remedy=f"Its rows are 0 to {file.shape[0] - 1:,}.")
+    return [NamedImage(f"{path}:{row}", path, file.read, row) for row in chosen]
+
+
+def _parse_rows(rows: str) -> list[int]:
+    chosen: list[int] = []
+    for part in rows.split(","):
+        found = re.fullmatch(r"(\d+)(?:-(\d+))?", part.strip())
+        if not found or int(found[2] or found[1]) < int(found[1]):
+            raise UsageError(f"--rows {rows!r} is no list of rows.", remedy="Example: --rows 0-4,7")
+        chosen += range(int(found[1]), int(found[2] or found[1]) + 1)
+    return chosen
+
+
+def _find_row(reference: str, data: PairDataset) -> int:
+    if reference.isdecimal() and int(reference) < len(data.image_ids):
+        return int(reference)
+    if reference in data.image_ids:
+        return list(data.image_ids).index(reference)
+    last = len(data.image_ids) - 1
+    raise UsageError(
+        f"{reference!r} is neither a file nor an image of the {data.split} split of {data.name}.",
+        remedy=suggest_name(
+            reference, data.image_ids, f"Give an index from 0 to {last:,} or an id, such as {data.image_ids[0]}."
+        ),
+    )
+
+
+def _require_kind(path: str, kind: str, kinds: Sequence[str]) -> None:
+    if kind not in kinds:
+        raise DataError(
+            f"this model takes {' or '.join(FORMS[kind] for kind in kinds)}, not {FORMS[kind]}.",
+            file=path,
+            remedy="Name an image of a data set, or a file of what the model takes.",
+        )
+
+
+def _read_picture(path: str, rows: list[int]) -> list[Image.Image]:
+    try:
+        with Image.open(path) as picture:
+            return [picture.convert("RGB")]
+    except OSError as error:
+        problem = f"cannot be read as a picture: {error.strerror or type(error).__name__}."
+        raise DataError(problem, file=path, remedy="Name a file in a common format, such as JPEG or PNG.") from None

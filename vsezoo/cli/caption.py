@@ -1,0 +1,99 @@
+"""`vsezoo caption`: write captions of images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from vsezoo.cli import console
+from vsezoo.errors import CheckpointError, DataError
+
+if TYPE_CHECKING:
+    import torch
+
+    from vsezoo.captioning.loss import CaptionLoss
+
+BATCH_SIZE = 64
+
+
+@click.command()
+@click.argument("checkpoint")
+@click.argument("images", nargs=-1, required=True, metavar="IMAGE...")
+@click.option("--data", metavar="DATASET", help="A registered data set or a folder.  [default: as in training]")
+@click.option("--data-root", type=click.Path(path_type=Path), help="The folder that holds the data set's folder.")
+@click.option("--split", default="test", show_default=True, help="train, dev, test, …")
+@click.option("--rows", default="", metavar="ROWS", help="Which rows of FILE.npy, such as 0-4,7.  [default: all]")
+@click.option("--beam", type=click.IntRange(1), default=1, show_default=True, help="Captions pursued at a time.")
+@click.option("--max-len", type=click.IntRange(1), help="Words in a caption at most.  [default: as in training]")
+@click.option("--device", default="auto", show_default=True, help="cpu, cuda, …")
+@click.option("--json", "as_json", is_flag=True, help="Write JSON.")
+def caption(
+    checkpoint: str,
+    images: tuple[str, ...],
+    data: str | None,
+    data_root: Path | None,
+    split: str,
+    rows: str,
+    beam: int,
+    max_len: int | None,
+    device: str,
+    as_json: bool,
+) -> None:
+    """Write a caption of each IMAGE with the caption head of CHECKPOINT.
+
+    IMAGE is an image of the data set's split, by its index or its id; FILE.npy, a file of features, or FILE.npy:17, one
+    row of it; or a picture, if the model takes pictures. The log p of a caption is the natural logarithm of its
+    probability.
+    """
+    from vsezoo.captioning.images import batch_images, find_images
+    from vsezoo.captioning.search import write_captions
+    from vsezoo.checkpoint import find_checkpoint, load, read_config
+    from vsezoo.cli.progress import show_encoding
+    from vsezoo.data.lookup import open_data
+    from vsezoo.model import accepted_kinds
+    from vsezoo.training.runtime import choose_device
+
+    chosen = choose_device(device)
+    model = load(checkpoint, chosen)
+    config = read_config(find_checkpoint(checkpoint), verify=False)
+    loss = _load_head(checkpoint, config, chosen)
+    name, kinds = data or str(config["data"].get("name")), accepted_kinds(model.recipe)
+    named = find_images(images, kinds, lambda: open_data(name, split, kinds, data_root), rows)
+    written = []
+    with show_encoding("Writing captions") as advance:
+        for batch in batch_images(named, BATCH_SIZE):
+            try:
+                features = batch[0].read([image.row for image in batch])
+                written += write_captions(model, loss, features, beam=beam, max_len=max_len or 0)
+            except DataError as error:
+                if error.file is not None:
+                    raise
+                raise DataError(error.problem, file=batch[0].source, remedy=error.remedy) from None
+            advance(len(written), len(named))
+    results = list(zip([image.name for image in named], written, strict=True))
+    if as_json:
+        captions = [
+            {"image": name, "caption": found.text, "log_probability": found.log_probability} for name, found in results
+        ]
+        console.print_json({"checkpoint": checkpoint, "model": model.recipe.name, "beam": beam, "captions": captions})
+    else:
+        lines = [(name, found.text, f"{found.log_probability:.2f}") for name, found in results]
+        console.print_table(["image", "caption", "log p"], lines)
+
+
+def _load_head(checkpoint: str, config: Mapping[str, Any], device: torch.device) -> CaptionLoss:
+    from vsezoo.captioning.loss import CaptionLoss
+    from vsezoo.checkpoint import LOSS, load_loss
+
+    loss = load_loss(checkpoint, device) if LOSS in config["files"] else None
+    if not isinstance(loss, CaptionLoss):
+        raise CheckpointError(
+            f"has no caption head; its loss is {config['recipe']['loss']['name']!r}.",
+            file=checkpoint,
+            remedy="Train one with the loss `caption` and an image encoder that returns regions, for example: "
+            "vsezoo train vsrn --data DATASET",
+        )
+    return loss
