@@ -1,0 +1,73 @@
+"""VSRN: visual semantic reasoning for image-text matching (Li, Zhang, Li, Li, Fu; ICCV 2019).
+
+The parent is VSE++: `g(c)` the last state of a GRU for a caption, cosine similarity, hardest negatives. What is new is
+on the side of the image, see `encoder.py`: regions instead of one feature, related to each other and then read by a
+GRU. And the loss has a second half: a decoder with attention writes the caption from the regions,
+
+    L = L_matching + L_generation  (section 3.4),
+
+where L_generation is the caption's negative log-likelihood, by default of weight 1. The decoder is part of the loss
+(`caption`), so that what is embedded and shared is the two encoders alone.
+
+As the original code's README runs it:
+
+    coco_precomp    --max_violation
+    f30k_precomp    --max_violation --lr_update 10 --max_len 60
+
+Chosen by R@1 + R@5 of both directions, also by the validations inside an epoch. The published "ensemble" is the mean of
+the similarities of two models that were trained from different seeds: `vsezoo eval RUN_1 RUN_2 --ensemble`.
+"""
+
+from vsezoo.recipe import Override, Paper, Part, PublishedResult, Recipe, Training
+
+PAPER = Paper(
+    title="Visual Semantic Reasoning for Image-Text Matching",
+    authors="Li, Zhang, Li, Li, Fu",
+    year=2019,
+    venue="ICCV",
+    url="https://arxiv.org/abs/1909.02701",
+)
+
+VSE_INFINITY = "VSE-infinity (CVPR 2021), its tables of earlier methods"
+REPRODUCTION = "WangFei-2019/Image-text-Retrieval, SIGIR 2022 reproducibility study"
+INDEX = "Paranioar/Awesome_Matching_Pretraining_Transfering, performance.md"
+RERUN = "KunpengLi1994/VSRN issue 23, re-run by a user"
+
+REGIONS = "36 regions, bottom-up attention"
+ENSEMBLE = f"{REGIONS}; two models"
+
+vsrn = Recipe(
+    name="vsrn",
+    summary="Image regions related by graph convolution and read by a GRU; also trained to write the caption.",
+    image_encoder=Part("vsrn"),
+    text_encoder=Part("gru"),
+    similarity=Part("cosine"),
+    loss=Part("caption", {"max_violation": True}),
+    embed_size=2048,
+    training=Training(criterion="r1+r5", select_mid_epoch=True),
+    overrides={
+        "f30k_precomp": Override(
+            {
+                "training.lr_update": 10,
+                "loss.max_len": 60,
+                "image_encoder.first_norm": False,
+                "image_encoder.final_batch_norm": True,
+            },
+            "the paper's code treats this data set so: no norm before the first block, batch norm before the last",
+        ),
+    },
+    paper=PAPER,
+    published=(
+        PublishedResult("f30k", (70.4, 89.2, 93.7), (53.0, 77.9, 85.7), INDEX, features=REGIONS),
+        PublishedResult("f30k", (71.3, 90.6, 96.0), (54.7, 81.8, 88.2), VSE_INFINITY, features=ENSEMBLE),
+        PublishedResult("f30k", (67.7, 88.2, 93.8), (49.1, 75.8, 84.1), REPRODUCTION, features=REGIONS),
+        PublishedResult("f30k", (65.3, 87.8, 92.5), (49.1, 75.8, 83.4), RERUN, features=REGIONS),
+        PublishedResult("coco", (74.0, 94.3, 97.8), (60.8, 88.4, 94.1), INDEX, features=REGIONS, protocol="fold5"),
+        PublishedResult("coco", (76.2, 94.8, 98.2), (62.8, 89.7, 95.1), INDEX, features=ENSEMBLE, protocol="fold5"),
+        PublishedResult(
+            "coco", (71.1, 94.1, 97.6), (58.5, 87.2, 93.5), REPRODUCTION, features=REGIONS, protocol="fold5"
+        ),
+        PublishedResult("coco", (53.0, 81.1, 89.4), (40.5, 70.6, 81.1), INDEX, features=ENSEMBLE),
+        PublishedResult("coco", (48.0, 77.6, 87.3), (35.9, 66.4, 77.7), REPRODUCTION, features=REGIONS),
+    ),
+)
