@@ -1,0 +1,79 @@
+"""The losses of the first ten steps of every recipe, from a fixed beginning, are those that they were.
+
+`python tests/test_first_steps.py` writes `first_steps.json` anew; look at the difference before it is committed.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from vsezoo import list_models, registry
+from vsezoo.data.batches import PairBatches, TokenTable
+from vsezoo.data.lookup import open_data
+from vsezoo.model import accepted_kinds, build_loss, build_model, load_text_encoder, resolve_recipe
+from vsezoo.recipe import Recipe
+from vsezoo.training.loop import Loop, Split
+from vsezoo.training.runtime import Runtime
+from vsezoo.training.state import Place, seed_all
+
+EXPECTED = Path(__file__).with_name("first_steps.json")
+STEPS = 10
+IMAGES = 64  # of `shapes`, from whose captions the vocabulary is made
+SIZES = {"embed_size": 32, "training.batch_size": 32, "training.seed": 5}
+NARROW = {"text_encoder.word_dim": 16, "loss.hidden_size": 16, "loss.word_dim": 16}
+
+
+def list_recipes() -> list[str]:
+    """Return the names of the recipes of this distribution, aliases left out."""
+    names = [name for name in list_models() if registry.find("models", name).distribution == "vsezoo"]
+    return sorted({registry.load("models", name).name for name in names})
+
+
+def shrink(recipe: Recipe) -> Recipe:
+    """Return the recipe as its paper has it, but for its sizes."""
+    narrow = {
+        name: value
+        for name, value in NARROW.items()
+        if name.split(".")[1] in getattr(recipe, name.split(".")[0]).options or name == "text_encoder.word_dim"
+    }
+    if recipe.text_encoder.name == "bow":  # its words are as wide as the embedding
+        narrow.pop("text_encoder.word_dim")
+    return recipe.replace({**SIZES, **narrow})
+
+
+def take_steps(name: str) -> list[float]:
+    """Return the losses of the first steps on `shapes`, on one thread."""
+    torch.set_num_threads(1)
+    recipe = shrink(registry.load("models", name))
+    data = open_data("shapes", "train", accepted_kinds(recipe))
+    recipe = resolve_recipe(recipe, data)
+    seed_all(recipe.training.seed)
+    tokenizer = load_text_encoder(recipe).make_tokenizer(recipe.text_encoder.options)
+    words = tokenizer.split(data.captions)
+    tokenizer.fit(words[: 5 * IMAGES])
+    split = Split(data, TokenTable(tokenizer.encode_split(words)))
+    model, loss = build_model(recipe, tokenizer), build_loss(recipe, tokenizer)
+    loop = Loop(model, loss, split, split, Runtime("cpu"), Path(), {}, Place(), None)
+    model.train()
+    loss.train()
+    loss.start_epoch(0)
+    batches = PairBatches(data, split.tokens, model.image_encoder.transform(training=True), loop.order(0)[:STEPS])
+    return [loop.step(batch)[0].total.item() for batch in batches.load(0)]
+
+
+@pytest.mark.parametrize("name", list_recipes())
+def test_the_first_losses(name: str) -> None:
+    expected = json.loads(EXPECTED.read_text())
+    assert set(expected) == set(list_recipes())
+    # Sums of floats differ a little between processors, and each step starts from the differences of the one before.
+    assert take_steps(name) == pytest.approx(expected[name], rel=1e-3)
+
+
+if __name__ == "__main__":
+    losses = {name: [float(f"{loss:.6g}") for loss in take_steps(name)] for name in list_recipes()}
+    rows = ",\n".join(f"  {json.dumps(name)}: {json.dumps(values)}" for name, values in losses.items())
+    EXPECTED.write_text(f"{{\n{rows}\n}}\n")
