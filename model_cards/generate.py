@@ -1,0 +1,213 @@
+"""Write the model cards of all recipes, and the measured tables of `docs/results.md`, from `measured.json`.
+
+    python model_cards/generate.py            writes them
+    python model_cards/generate.py --check    exits with 1 where they are not current
+
+`measured.json` is the one place of measured figures. It holds machines by their name, and runs:
+
+    id         what `docs/results.md` names the run by, between `<!-- measured: ID … -->` and `<!-- end -->`
+    recipe, data, split, protocol
+    label      what tells the run from others of the recipe, as Markdown
+    command    as it was called, with {seed} where the seed stands
+    precision, hardware (a name of a machine), commit (null: not recorded), note
+    seeds      for each seed: i2t and t2i (R@1, R@5, R@10 in percent, MedR, MeanR; null: not recorded), rsum, cost
+
+A card is written for each recipe of this distribution, and the card of a recipe that is gone is removed. Its chapter is
+the docstring of the recipe's module.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import inspect
+import json
+import re
+import statistics
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from vsezoo import registry
+from vsezoo.hub.command import flatten
+from vsezoo.model import load_part, resolve_recipe
+from vsezoo.recipe import PART_KINDS, Paper, Recipe
+
+FOLDER = Path(__file__).parent
+TEMPLATE = FOLDER / "template.md"
+MEASURED = FOLDER / "measured.json"
+RESULTS = FOLDER.parent / "docs" / "results.md"
+BLOCK = re.compile(r"(<!-- measured: (?P<ids>[^\n]+) -->\n)[\s\S]*?(?=<!-- end -->)")
+
+Figures = Sequence[float | None]
+
+
+@dataclass(frozen=True)
+class Seed:
+    """The figures of one seed of a run: of each direction R@1, R@5, R@10, MedR and MeanR."""
+
+    seed: int
+    i2t: Figures
+    t2i: Figures
+    rsum: float
+    cost: str
+
+
+@dataclass(frozen=True)
+class Run:
+    """What was measured with one command; see the top of the file."""
+
+    id: str
+    recipe: str
+    data: str
+    split: str
+    protocol: str
+    label: str
+    command: str
+    precision: str
+    hardware: str
+    commit: str | None
+    note: str
+    seeds: Sequence[Seed]
+
+    @property
+    def commands(self) -> list[str]:
+        """The command of each seed."""
+        return [self.command.format(seed=figures.seed) for figures in self.seeds]
+
+
+def main() -> None:
+    """Write what is not current, or name it."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 where a file is not current")
+    options = parser.parse_args()
+    outdated = find_outdated()
+    for file, text in outdated.items():
+        if options.check:
+            print(f"{file.relative_to(FOLDER.parent)} is not current: run python model_cards/generate.py")
+        elif text is None:
+            file.unlink()
+        else:
+            file.write_text(text, encoding="utf-8")
+    sys.exit(1 if options.check and outdated else 0)
+
+
+def find_outdated() -> dict[Path, str | None]:
+    """Return the files that are not current, each with what it should hold; None: it should not be there."""
+    runs = read_runs()
+    wanted: dict[Path, str | None] = {}
+    for recipe in list_recipes():
+        wanted[FOLDER / f"{recipe.name}.md"] = render_card(recipe, runs)
+    wanted[RESULTS] = render_results(RESULTS.read_text(encoding="utf-8"), runs)
+    for file in set(FOLDER.glob("*.md")) - wanted.keys() - {TEMPLATE}:
+        wanted[file] = None
+    return {file: text for file, text in wanted.items() if not file.exists() or file.read_text("utf-8") != text}
+
+
+def read_runs() -> list[Run]:
+    """Read `measured.json`, each machine's name replaced by what it is."""
+    value = json.loads(MEASURED.read_text(encoding="utf-8"))
+    return [
+        Run(**{**run, "hardware": value["hardware"][run["hardware"]], "seeds": [Seed(**seed) for seed in run["seeds"]]})
+        for run in value["runs"]
+    ]
+
+
+def list_recipes() -> list[Recipe]:
+    """Return the recipes of this distribution, each once, whatever other names it has."""
+    loaded = (entry.load() for entry in registry.list_entries("models") if entry.distribution == registry.OWN)
+    return list({recipe.name: recipe for recipe in loaded}.values())
+
+
+def render_card(recipe: Recipe, runs: Iterable[Run]) -> str:
+    """Return the card of a recipe as Markdown with a YAML head."""
+    own = [run for run in runs if run.recipe == recipe.name]
+    known = [name_collection(data) for data in (*(result.data for result in recipe.published), *recipe.overrides)]
+    measured = {name_collection(run.data) for run in own}
+    environment = jinja2.Environment(
+        undefined=jinja2.StrictUndefined, keep_trailing_newline=True, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters |= {"show": show, "tabulate": tabulate}
+    return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
+        recipe=recipe,
+        chapter=read_chapter(recipe),
+        parts={kind: describe_part(recipe, kind) for kind in PART_KINDS},
+        settings=flatten(resolve_recipe(recipe)),
+        runs=own,
+        absent=[data for data in dict.fromkeys(known) if data not in measured],
+        citation=cite(recipe.paper) if recipe.paper else "",
+    )
+
+
+def read_chapter(recipe: Recipe) -> str:
+    """Return the docstring of the module that holds the recipe, without its first line, the title of the paper."""
+    module = importlib.import_module(registry.find("models", recipe.name).value.partition(":")[0])
+    return inspect.cleandoc(module.__doc__ or "").partition("\n")[2].strip()
+
+
+def describe_part(recipe: Recipe, kind: str) -> str:
+    """Return the first paragraph of what a part says of itself, in one line."""
+    return " ".join(inspect.cleandoc(load_part(recipe, kind).__doc__ or "").partition("\n\n")[0].split())
+
+
+def name_collection(data: str) -> str:
+    """Return what the data sets of one collection share: f8k_precomp and f8k are both Flickr8K."""
+    return data.split("_")[0]
+
+
+def cite(paper: Paper) -> str:
+    """Return a paper as an entry for BibTeX."""
+    authors = re.split(r",\s*|\s+and\s+", paper.authors)
+    form, place = ("misc", "howpublished") if paper.venue == "arXiv" else ("inproceedings", "booktitle")
+    fields = {
+        "title": f"{{{paper.title}}}",  # twice in braces: BibTeX would change its capitals
+        "author": " and ".join(authors),
+        place: paper.venue,
+        "year": str(paper.year),
+        "url": paper.url,
+    }
+    key = f"{authors[0].split()[-1].lower()}{paper.year}{re.split(r'[^a-z0-9]', paper.title.lower())[0]}"
+    lines = [f"  {name} = {{{value}}}," for name, value in fields.items() if value]
+    return "\n".join([f"@{form}{{{key},", *lines, "}"])
+
+
+def render_results(text: str, runs: Sequence[Run]) -> str:
+    """Return a page with the present tables between its markers."""
+    by_id = {run.id: run for run in runs}
+    return BLOCK.sub(lambda match: f"{match[1]}\n{tabulate([by_id[name] for name in match['ids'].split()])}\n\n", text)
+
+
+def tabulate(runs: Iterable[Run]) -> str:
+    """Return a table: a row for each seed, and one for mean and standard deviation where a run has several."""
+    rows = [
+        "| run, seed | i2t R@1/5/10, MedR | t2i R@1/5/10, MedR | rsum | cost |",
+        "|---|---|---|---|---|",
+    ]
+    for run in runs:
+        for seed in run.seeds:
+            ways = " | ".join(f"{'/'.join(map(show, way[:3]))}, {show(way[3], 'g')}" for way in (seed.i2t, seed.t2i))
+            rows.append(f"| {run.label}, {seed.seed} | {ways} | {show(seed.rsum)} | {seed.cost} |")
+        if len(run.seeds) > 1:
+            recalls = [[way[:3] for way in ways] for ways in zip(*((s.i2t, s.t2i) for s in run.seeds), strict=True)]
+            ways = " | ".join(" / ".join(map(spread, zip(*way, strict=True))) for way in recalls)
+            rsum = spread([seed.rsum for seed in run.seeds])
+            rows.append(f"| {run.label}, **mean ± standard deviation** | {ways} | **{rsum}** | |")
+    return "\n".join(rows)
+
+
+def spread(sample: Sequence[Any]) -> str:
+    """Return the mean and the standard deviation of a sample."""
+    return f"{show(statistics.mean(sample))} ± {show(statistics.stdev(sample))}"
+
+
+def show(figure: float | None, form: str = ".1f") -> str:
+    """Return a figure as tables have it."""
+    return "–" if figure is None else format(figure, form)
+
+
+if __name__ == "__main__":
+    main()
