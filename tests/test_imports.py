@@ -20,7 +20,7 @@ LAYERS: tuple[set[str], ...] = (
     {"recipe"},
     {"interfaces"},
     {"model", "text", "encoders", "losses", "similarities", "captioning", "data", "storage"},
-    {"checkpoint", "training", "evaluation", "hub"},
+    {"checkpoint", "training", "evaluation", "hub", "legacy"},
     {"cli"},
     {"__main__"},
 )
