@@ -23,6 +23,12 @@ f8k_precomp = PrecomputedSource(
     origin=VSEPP_ORIGIN + FLICKR_TERMS,
     kinds=("vector",),
 )
+f8k_regions = PrecomputedSource(
+    name="f8k_regions",
+    summary="Flickr8K, 36 regions of a grid over each picture, of a CNN's last feature map",
+    origin=f"made from the pictures by benchmarks/extract_regions.py.{FLICKR_TERMS}",
+    kinds=("regions",),
+)
 f30k_precomp = PrecomputedSource(
     name="f30k_precomp",
     summary="Flickr30K, one vector or 36 regions for each image (29,000/1,014/1,000 images)",
