@@ -11,9 +11,12 @@ from tiny import WIDTH, TinyPairs, make_batch, make_model
 from torch.nn import functional
 
 from vsezoo import create_model, registry
+from vsezoo.encoders.gru import GRUTextEncoder
+from vsezoo.encoders.precomputed import PrecomputedImageEncoder
 from vsezoo.errors import DataError, RecipeError, UnknownNameError, UsageError
 from vsezoo.interfaces import Tokens
-from vsezoo.model import COUNT_WORDS, build_loss, build_model, count_parameters, resolve_recipe
+from vsezoo.losses import HingeLoss
+from vsezoo.model import COUNT_WORDS, build_loss, build_model, count_parameters, list_options, resolve_recipe
 
 TEXTS = ["two red balls", "", "a dog runs", "a dog runs over the snow to the ball", "two red balls"]
 
@@ -104,12 +107,7 @@ def test_encoding_leaves_no_graph_and_no_random_draw() -> None:
 def test_create_model_applies_settings() -> None:
     model = make_model("vse0", similarity="order", similarity__squared=True, loss__margin=0.5)
     assert model.recipe.similarity.name == "order"
-    assert model.recipe.loss.options == {
-        "margin": 0.5,
-        "max_violation": False,
-        "warmup_epochs": 0,
-        "mask_same_image": False,
-    }
+    assert model.recipe.loss.options == {**list_options(HingeLoss), "margin": 0.5}
     assert (model.similarity(torch.zeros(1, 5), torch.full((1, 5), 2.0)) == -20).all()
     assert not model.training
     images = model.encode_images(TinyPairs().features)
@@ -163,14 +161,9 @@ def test_a_whole_number_is_taken_for_a_float() -> None:
 
 def test_a_resolved_recipe_holds_every_option() -> None:
     recipe = resolve_recipe(registry.load("models", "vsepp"), TinyPairs())
-    assert recipe.image_encoder.options == {
-        "img_dim": WIDTH,
-        "normalize": True,
-        "use_abs": False,
-        "center": False,
-        "pool": "none",
-    }
-    assert recipe.text_encoder.options == {"word_dim": 300, "num_layers": 1, "use_abs": False, "vocab_threshold": 4}
+    # Widths as the data have them; how each option of vsepp stands is in tests/test_recipes_vsepp.py.
+    assert recipe.image_encoder.options == {**list_options(PrecomputedImageEncoder), "img_dim": WIDTH}
+    assert recipe.text_encoder.options == list_options(GRUTextEncoder)
     assert resolve_recipe(recipe) == recipe
     tokenizer = make_model().tokenizer
     assert build_model(recipe, tokenizer).recipe == recipe

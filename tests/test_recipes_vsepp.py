@@ -40,6 +40,7 @@ DEFAULTS: dict[str, Any] = {
     "text_encoder.num_layers": 1,
     "text_encoder.bidirectional": False,
     "text_encoder.backward_reads": "caption",
+    "text_encoder.normalize": True,
     "text_encoder.use_abs": False,
     "text_encoder.words": "nltk",
     "text_encoder.off_by_two": False,

@@ -95,6 +95,18 @@ order = Recipe(
     ),
 )
 
+order_f8k = Recipe(
+    name="order-f8k",
+    summary="Order-embeddings as a port to Flickr8K has them: not normalised, plain Adam.",
+    image_encoder=Part("precomp", {"use_abs": True, "normalize": False}),
+    text_encoder=Part("gru", {"use_abs": True, "normalize": False, "words": "letters", "vocab_threshold": 1}),
+    similarity=order.similarity,
+    loss=order.loss,
+    training=Training(learning_rate=1e-3, lr_decay=1.0, num_epochs=100, batches="images", grad_clip=0.0),
+    overrides={"shapes": order.overrides["shapes"]},
+    paper=PAPER,
+)
+
 order_symmetric = Recipe(
     name="order-symmetric",
     summary="The baseline of order-embeddings: the same encoders and training with a symmetric similarity.",

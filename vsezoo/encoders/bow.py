@@ -17,6 +17,7 @@ class BagOfWordsTextEncoder(WordTextEncoder):
         embed_size: D, the width of the joint embedding.
         tokenizer: gives the number of words.
         word_dim: the width of a word embedding, which is that of the joint embedding; 0 says so.
+        normalize: scale embeddings to unit L2 norm, as all papers here do.
         use_abs: take absolute values at the end, as order-embeddings do.
         words: how captions are cut into words: "nltk", "split" or "letters", see `vsezoo.text`.
         off_by_two: with "split", count the two rarest words as unknown, as Kiros' release does.
@@ -36,13 +37,14 @@ class BagOfWordsTextEncoder(WordTextEncoder):
         embed_size: int,
         tokenizer: Tokenizer,
         word_dim: int = 0,
+        normalize: bool = True,
         use_abs: bool = False,
         words: str = "nltk",
         off_by_two: bool = False,
         vocab_threshold: int = 4,
         init: str = "uniform",
     ) -> None:
-        super().__init__(tokenizer, use_abs, init)
+        super().__init__(tokenizer, normalize, use_abs, init)
         if word_dim not in (0, embed_size):
             raise RecipeError(
                 f"text_encoder.word_dim is {word_dim} and embed_size is {embed_size}; in a bag of words, whose sum is "

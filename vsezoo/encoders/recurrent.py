@@ -28,6 +28,7 @@ class RecurrentTextEncoder(WordTextEncoder):
         backward_reads: "caption": the last state backwards is that after the first word, when the whole caption has
             been read. "last_word": the one at the last word, of which it has read that word alone, as
             gorjanradevski/vsepp_tensorflow takes it.
+        normalize: scale embeddings to unit L2 norm, as all papers here do.
         use_abs: take absolute values at the end, as order-embeddings do.
         words: how captions are cut into words: "nltk", "split" or "letters", see `vsezoo.text`.
         off_by_two: with "split", count the two rarest words as unknown, as Kiros' release does.
@@ -52,13 +53,14 @@ class RecurrentTextEncoder(WordTextEncoder):
         num_layers: int = 1,
         bidirectional: bool = False,
         backward_reads: str = "caption",
+        normalize: bool = True,
         use_abs: bool = False,
         words: str = "nltk",
         off_by_two: bool = False,
         vocab_threshold: int = 4,
         init: str = "uniform",
     ) -> None:
-        super().__init__(tokenizer, use_abs, init)
+        super().__init__(tokenizer, normalize, use_abs, init)
         if backward_reads not in BACKWARD_READS:
             raise RecipeError(
                 f"text_encoder.backward_reads is {backward_reads!r}; it must be one of {', '.join(BACKWARD_READS)}."

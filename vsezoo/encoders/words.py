@@ -22,6 +22,7 @@ class WordTextEncoder(TextEncoder):
 
     Args:
         tokenizer: gives the number of words.
+        normalize: scale embeddings to unit L2 norm.
         use_abs: take absolute values at the end, as order-embeddings do.
         init: what the weights are drawn from, one of `INITS`.
 
@@ -31,11 +32,11 @@ class WordTextEncoder(TextEncoder):
 
     embed: nn.Embedding | nn.EmbeddingBag
 
-    def __init__(self, tokenizer: Tokenizer, use_abs: bool, init: str) -> None:
+    def __init__(self, tokenizer: Tokenizer, normalize: bool, use_abs: bool, init: str) -> None:
         super().__init__()
         if init not in INITS:
             raise RecipeError(f"text_encoder.init is {init!r}; it must be one of {', '.join(INITS)}.")
-        self.tokenizer, self.use_abs, self.init = tokenizer, use_abs, init
+        self.tokenizer, self.normalize, self.use_abs, self.init = tokenizer, normalize, use_abs, init
 
     @classmethod
     def make_tokenizer(cls, options: Mapping[str, Any]) -> WordTokenizer:
@@ -60,7 +61,7 @@ class WordTextEncoder(TextEncoder):
 
     def finish(self, states: Tensor) -> Tensor:
         """Return the joint embeddings `(B, D)` of captions `(B, D)`, float32; one of zeros stays so."""
-        embeddings = functional.normalize(states, dim=-1)
+        embeddings = functional.normalize(states, dim=-1) if self.normalize else states
         return embeddings.abs() if self.use_abs else embeddings
 
 
