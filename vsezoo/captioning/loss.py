@@ -110,7 +110,7 @@ class CaptionLoss(HingeLoss):
         if not isinstance(images, ImageOutput):
             raise RecipeError(
                 "The loss 'caption' writes captions from regions, and the image encoder returns none.",
-                remedy="Use an image encoder that returns regions, such as vsrn or regions, or another loss: --loss hinge",
+                remedy="Use an image encoder that returns regions, such as vsrn or regions, or the loss hinge.",
             )
         if images.regions.shape[-1] != self.region_dim:
             width = images.regions.shape[-1]
