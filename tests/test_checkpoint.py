@@ -20,7 +20,7 @@ from tiny import WIDTH, TinyPairs, make_model, save_model
 
 from vsezoo import load, registry
 from vsezoo.checkpoint import find_checkpoint, read_config
-from vsezoo.errors import CheckpointError, UsageError, VsezooError
+from vsezoo.errors import CheckpointError, VsezooError
 from vsezoo.similarities import CosineSimilarity
 from vsezoo.storage import digest_files
 from vsezoo.text import WordTokenizer
@@ -148,12 +148,6 @@ def test_a_folder_of_something_else(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"has no config.json \(it holds photo.jpg\)") as caught:
         load(tmp_path)
     assert caught.value.remedy
-
-
-@pytest.mark.parametrize("reference", ["hub:org/name", "hf-hub:org/name", "hub:org/name@main"])
-def test_a_reference_to_the_hub_is_told_from_a_folder(reference: str) -> None:
-    with pytest.raises(UsageError, match="on the Hub"):
-        load(reference)
 
 
 # What is refused

@@ -13,6 +13,7 @@ Reading unpickles nothing and imports no module that the folder names: parts are
 from __future__ import annotations
 
 import json
+import platform
 import re
 from collections.abc import Callable, Mapping
 from importlib.metadata import version
@@ -25,8 +26,9 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from vsezoo import registry
-from vsezoo.errors import CheckpointError, RecipeError, UnknownNameError, UsageError
+from vsezoo.errors import CheckpointError, RecipeError, UnknownNameError
 from vsezoo.hub.card import render_card
+from vsezoo.hub.reference import is_repository, parse_reference
 from vsezoo.interfaces import Loss, PairDataset, Tokenizer
 from vsezoo.model import GROUPS, JointEmbedding, build_loss, build_model, load_text_encoder, resolve_recipe
 from vsezoo.recipe import PART_KINDS, Recipe
@@ -78,6 +80,7 @@ def save_checkpoint(
             "format": "vsezoo",
             "format_version": FORMAT_VERSION,
             "vsezoo_version": version("vsezoo"),
+            "environment": {"python": platform.python_version(), "torch": str(torch.__version__)},
             "recipe": model.recipe.to_json(),
             "plugins": _provenance(model.recipe),
             "data": {
@@ -91,14 +94,15 @@ def save_checkpoint(
             "files": digest_files(temporary),
         }
         write_json(temporary / CONFIG, config)
-        (temporary / CARD).write_text(render_card(model.recipe, data, evaluation), encoding="utf-8")
+        (temporary / CARD).write_text(render_card(config, evaluation).text, encoding="utf-8")
 
 
 def load(reference: str | Path, device: str | torch.device = "cpu") -> JointEmbedding:
     """Read the model of a checkpoint.
 
     Args:
-        reference: a checkpoint folder, or the folder of a run, whose best checkpoint it means.
+        reference: a checkpoint folder, the folder of a run, whose best checkpoint it means, or a repository of the Hub,
+            `hub:org/name[@revision]`.
         device: where to put it.
 
     Returns:
@@ -106,6 +110,7 @@ def load(reference: str | Path, device: str | torch.device = "cpu") -> JointEmbe
 
     Raises:
         CheckpointError: for a folder that is absent, damaged, newer than this vsezoo, or needs a missing plugin.
+        HubError: for what the Hub does not give.
     """
     return _build(reference, build_model, MODEL).to(device).eval()
 
@@ -150,19 +155,22 @@ def _build(reference: str | Path, build: Callable[[Recipe, Tokenizer], Built], f
 
 
 def find_checkpoint(reference: str | Path) -> Path:
-    """Return the checkpoint folder that a reference means."""
-    text = str(reference)
-    if text.startswith(("hub:", "hf-hub:", "hf://")):
-        raise UsageError(f"{text!r} is on the Hub, from which this version cannot load.", remedy="Give a folder.")
+    """Return the checkpoint folder that a reference means; one on the Hub is fetched into the cache."""
+    on_hub = parse_reference(reference)
+    if on_hub is not None:
+        from vsezoo.hub.download import fetch_checkpoint  # imports the Hub's client
+
+        return fetch_checkpoint(on_hub)
     folder = find_folder(Path(reference))
     if not (folder / CONFIG).exists():
         best = find_folder(folder / BEST)
         if (best / CONFIG).exists():
             return best
     if not folder.is_dir():
-        raise CheckpointError(
-            "is no folder.", file=folder, remedy="Give the folder that `vsezoo train` wrote, for example runs/NAME."
-        )
+        remedy = "Give the folder that `vsezoo train` wrote, for example runs/NAME"
+        if is_repository(str(reference)):
+            remedy += f", or hub:{reference} for the repository of that name on the Hub"
+        raise CheckpointError("is no folder.", file=folder, remedy=f"{remedy}.")
     return folder
 
 

@@ -10,6 +10,9 @@ from rich.text import Text
 
 from vsezoo import registry
 from vsezoo.cli import console
+from vsezoo.cli.show_checkpoint import show_checkpoint
+from vsezoo.errors import UsageError
+from vsezoo.hub.reference import parse_reference
 from vsezoo.recipe import PART_KINDS, PublishedResult, Training
 
 if TYPE_CHECKING:
@@ -25,7 +28,15 @@ def show(model: str, data: str | None, as_json: bool) -> None:
 
     The parts with every option, the training settings, the size, what is changed for which data set and why, the
     paper, and published results with their sources.
+
+    MODEL may be a checkpoint on the Hub, hub:org/name, of which no more than the small files are fetched: then its
+    settings, its data and its figures are shown.
     """
+    if parse_reference(model) is not None:
+        if data is not None:
+            raise UsageError("--data is of no use here.", remedy="A checkpoint's settings are those for its own data.")
+        show_checkpoint(model, as_json)
+        return
     entry = registry.find("models", model)
     recipe: Recipe = entry.load()
     if data is not None:

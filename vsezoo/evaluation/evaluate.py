@@ -10,11 +10,12 @@ import numpy as np
 import torch
 
 from vsezoo import registry
-from vsezoo.checkpoint import MODEL, find_checkpoint, load, read_config
+from vsezoo.checkpoint import METRICS, MODEL, find_checkpoint, load, read_config, read_json
 from vsezoo.data.lookup import open_data
-from vsezoo.errors import DataError, UsageError
+from vsezoo.errors import CheckpointError, DataError, UsageError
 from vsezoo.evaluation.protocols import Embeddings, measure
 from vsezoo.evaluation.report import Evaluation
+from vsezoo.hub.reference import pin_reference
 from vsezoo.interfaces import PairDataset
 from vsezoo.model import JointEmbedding, accepted_kinds
 
@@ -37,9 +38,10 @@ def evaluate(
     """Evaluate a checkpoint, or several as an ensemble whose similarities are averaged.
 
     Args:
-        references: one checkpoint or several, as `load` takes them.
+        references: one checkpoint or several, as `load` takes them. Those to the Hub are resolved to commits, once.
         data: a registered data set or a folder; None: the one that the first checkpoint was trained on.
-        split: None: `test`, or `testall` for fold5.
+        split: None: the one that the first checkpoint's own figures are of, if `data` and the protocol are those of
+            the checkpoint, else `test`, or `testall` for fold5.
         data_root: the folder that holds the data set's folder.
         protocol: `full`, or `fold5` for COCO 1K.
         ties: how equal scores are ranked: `lower_index`, `pessimistic` or `expected`.
@@ -52,6 +54,7 @@ def evaluate(
 
     Raises:
         CheckpointError: for a checkpoint that cannot be read.
+        HubError: for what the Hub does not give.
         DataError: for data that are absent or damaged, or that the model does not take.
     """
     references = [references] if isinstance(references, str | Path) else list(references)
@@ -60,21 +63,24 @@ def evaluate(
     members = []
     labels: list[Mapping[str, Any]] = []
     opened: dict[tuple[str, ...], PairDataset] = {}
-    for reference in references:
+    for reference in map(pin_reference, references):
         model = load(reference, device)
-        config = read_config(find_checkpoint(reference), verify=False)
-        data = str(data or _trained_on(reference, config))
+        folder = find_checkpoint(reference)
+        config = read_config(folder, verify=False)
+        if data is None:
+            data = _trained_on(reference, config)
+            split = split or _measured_on(folder, config, data, protocol)
         split = split or choose_split(protocol)
         kinds = accepted_kinds(model.recipe)
         if kinds not in opened:
             root = None if data_root is None else Path(data_root)
-            opened[kinds] = open_data(data, split, kinds, root, full_dev=full_dev)
+            opened[kinds] = open_data(str(data), split, kinds, root, full_dev=full_dev)
         try:
             members.append(embed_pairs(model, opened[kinds], advance=advance))
         except DataError as error:
             if error.file is not None:
                 raise
-            problem = f"cannot be evaluated on {data!r}: {error.problem}"
+            problem = f"cannot be evaluated on {str(data)!r}: {error.problem}"
             raise DataError(problem, file=reference, remedy=error.remedy) from None
         digest = config["files"][MODEL]["sha256"]
         labels.append({"reference": str(reference), "model": model.recipe.name, "sha256": digest})
@@ -91,6 +97,17 @@ def _trained_on(reference: str | Path, config: Mapping[str, Any]) -> str:
             remedy="Name the data to evaluate on: --data DATASET, or --data FOLDER.",
         )
     return name
+
+
+def _measured_on(folder: Path, config: Mapping[str, Any], data: str, protocol: str) -> str | None:
+    """Return the split of the figures that a checkpoint holds, if they are of this data set and protocol."""
+    if METRICS not in config["files"]:
+        return None
+    try:
+        held = Evaluation.from_json(read_json(folder / METRICS))
+    except CheckpointError:  # they are about to be measured anew
+        return None
+    return held.split if (held.data, held.protocol) == (data, protocol) else None
 
 
 def choose_split(protocol: str) -> str:

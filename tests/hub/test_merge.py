@@ -1,0 +1,140 @@
+"""A card that people have edited is renewed, and their words stay."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+from huggingface_hub import ModelCard
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tiny import save_model
+
+from vsezoo.checkpoint import read_config, read_json
+from vsezoo.hub.card import render_card
+from vsezoo.hub.merge import choose_card, merge_card, read_prose
+
+WORDS = "Ask Ada before you use it."
+PROSE = "## Intended use and limits"
+
+
+@pytest.fixture(scope="module")
+def facts(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], dict[str, Any]]:
+    folder: Path = tmp_path_factory.mktemp("merge") / "best"
+    save_model(folder)
+    return read_config(folder), read_json(folder / "metrics.json")
+
+
+@pytest.fixture
+def old(facts: tuple[dict[str, Any], dict[str, Any]]) -> str:
+    return render_card(*facts).text
+
+
+@pytest.fixture
+def new(facts: tuple[dict[str, Any], dict[str, Any]]) -> str:
+    """The same model after more training."""
+    config, evaluation = copy.deepcopy(facts)
+    evaluation["i2t"]["R@1"], evaluation["rsum"] = 99.5, 512.5
+    config["trained"]["epoch"] = 7
+    return render_card(config, evaluation, reference="hub:org/name").text
+
+
+def find_figure(card: str) -> list[Any]:
+    results = ModelCard(card).data.to_dict()["model-index"][0]["results"]
+    return [m["value"] for result in results for m in result["metrics"] if m["type"] == "i2t_recall_at_1"]
+
+
+def test_an_unedited_card_becomes_the_new_one(old: str, new: str) -> None:
+    assert ModelCard(merge_card(old, new)).text == ModelCard(new).text
+    assert find_figure(merge_card(old, new)) == [99.5]
+
+
+def test_merging_twice_changes_nothing_more(old: str, new: str) -> None:
+    edited = old.replace(PROSE, f"{WORDS}\n\n{PROSE}").replace("library_name: vsezoo", "extra: 1\nlibrary_name: vsezoo")
+    merged = merge_card(edited, new)
+    assert merge_card(merged, new) == merged
+    assert merge_card(new, new) == new
+
+
+def test_words_stay_and_figures_are_renewed(old: str, new: str) -> None:
+    edited = (
+        old.replace(PROSE, f"{WORDS}\n\n{PROSE}").replace("It ranks;", "It merely ranks;") + "\n## Thanks\n\nTo Ada.\n"
+    )
+    merged = merge_card(edited, new)
+    for words in (WORDS, "It merely ranks;", "## Thanks\n\nTo Ada.\n"):
+        assert merged.count(words) == 1
+    assert "| image to text | 99.5 |" in merged
+    assert "rsum 512.5" in merged
+    assert 'vsezoo.load("hub:org/name")' in merged
+    assert "epoch 7" in merged
+    assert "| image to text | 16.7 |" not in merged
+
+
+def test_metadata_of_people_stays(old: str, new: str) -> None:
+    added = "language: en\nlicense: cc-by-nc-4.0\n"
+    edited = old.replace("license: unknown\n", added).replace("- vsepp\n", "- vsepp\n- mine\n", 1)
+    data = ModelCard(merge_card(edited, new)).data.to_dict()
+    assert (data["language"], data["license"], data["tags"][-1]) == ("en", "cc-by-nc-4.0", "mine")
+    assert ModelCard(merge_card(edited, new, "mit")).data.to_dict()["license"] == "mit"
+
+
+def test_figures_on_other_data_stay(old: str, new: str) -> None:
+    card = ModelCard(old)
+    other = copy.deepcopy(card.data.eval_results[0])
+    other.dataset_type, other.metric_value = "coco", 42.0
+    card.data.eval_results.append(other)
+    assert sorted(find_figure(merge_card(str(card), new))) == [42.0, 99.5]
+
+
+def test_a_card_without_markers_gets_the_results_at_its_end(new: str) -> None:
+    merged = merge_card(f"---\nlicense: mit\n---\n# Mine\n\n{WORDS}\n", new)
+    body = ModelCard(merged).text
+    assert body.startswith(f"# Mine\n\n{WORDS}\n\n<!-- vsezoo: begin results -->")
+    assert body.endswith("<!-- vsezoo: end results -->\n")
+    assert "## Citation" not in body
+
+
+def test_a_card_without_a_head_gets_one(new: str) -> None:
+    merged = ModelCard(merge_card("# Mine\n", new))
+    assert merged.data.to_dict()["library_name"] == "vsezoo"
+    assert merged.text.startswith("# Mine\n")
+
+
+def test_a_section_that_was_removed_stays_out(old: str, new: str) -> None:
+    start, end = old.index("<!-- vsezoo: begin use -->"), old.index("<!-- vsezoo: begin results -->")
+    merged = merge_card(old[:start] + old[end:], new)
+    assert "## Use" not in merged
+    assert "| image to text | 99.5 |" in merged
+
+
+def test_line_ends_of_windows(old: str, new: str) -> None:
+    merged = merge_card(old.replace("\n", "\r\n"), new)
+    assert find_figure(merged) == [99.5]
+    assert "| image to text | 16.7 |" not in merged
+
+
+@pytest.mark.parametrize("head", ["- a list", "a: [", "a: b: c"])
+def test_a_head_that_cannot_be_read_is_an_error(head: str, new: str) -> None:
+    with pytest.raises(Exception, match=r".+"):
+        merge_card(f"---\n{head}\n---\n# Mine\n", new)
+
+
+@given(words=st.text(st.characters(codec="utf-8", exclude_characters="\r"), max_size=200))
+@settings(deadline=None, max_examples=50)
+def test_any_words_stay(facts: tuple[dict[str, Any], dict[str, Any]], words: str) -> None:
+    card = render_card(*facts).text
+    edited = card.replace(PROSE, f"{words}\n\n{PROSE}", 1)
+    merged = merge_card(edited, render_card(*facts, reference="hub:a/b").text)
+    assert f"{words}\n\n{PROSE}" in merged
+
+
+def test_whose_words_are_taken(new: str) -> None:
+    mine, theirs = (new.replace(PROSE, f"{words}\n\n{PROSE}") for words in ("Mine.", "Theirs."))
+    assert choose_card(mine, None, new) == (mine, False)
+    assert choose_card(new, theirs, new) == (theirs, False)  # the local one has no words of its own
+    assert choose_card(mine, new, new) == (mine, False)  # nor has the one on the Hub
+    assert choose_card(theirs, theirs, new) == (theirs, False)
+    assert choose_card(mine, theirs, new) == (theirs, True)
+    assert "rsum" not in read_prose(new)

@@ -1,0 +1,141 @@
+"""The Hub's client: what goes wrong in it, said so that the user can mend it."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from huggingface_hub import HfApi, constants, errors, get_token
+from huggingface_hub.errors import (
+    GatedRepoError,
+    HfHubHTTPError,
+    LocalEntryNotFoundError,
+    OfflineModeIsEnabled,
+    RemoteEntryNotFoundError,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+    RevisionResolutionError,
+)
+from huggingface_hub.hf_api import RepoFile
+from huggingface_hub.utils.sha import git_hash
+
+from vsezoo.errors import HubError, StorageError, VsezooError
+from vsezoo.hub.reference import HubReference
+
+WRAPPERS = (LocalEntryNotFoundError, RevisionResolutionError, RuntimeError)
+"""Errors of the client that tell less than their cause."""
+
+HTTPError: type[Exception] = errors.HTTPError  # type: ignore[attr-defined]
+"""What the network raises; of httpx or of httpx2, by the version of the client."""
+
+LOG_IN = "Log in with `hf auth login`, or set HF_TOKEN."
+
+
+def list_files(reference: HubReference) -> dict[str, RepoFile]:
+    """Return the files of a repository at a revision by their paths, with sizes and digests."""
+    with explain_errors(reference):
+        tree = HfApi().list_repo_tree(reference.repository, recursive=True, revision=reference.revision)
+        return {entry.path: entry for entry in tree if isinstance(entry, RepoFile)}
+
+
+def holds(entry: RepoFile, content: bytes | Path) -> bool:
+    """Tell whether a file of the Hub has this content, by its digest: of the file (LFS), or as git takes it."""
+    size = content.stat().st_size if isinstance(content, Path) else len(content)
+    if entry.size != size:
+        return False
+    with content.open("rb") if isinstance(content, Path) else io.BytesIO(content) as stream:
+        if entry.lfs is not None:
+            return bool(entry.lfs.sha256 == hashlib.file_digest(stream, "sha256").hexdigest())
+        return bool(entry.blob_id == git_hash(stream.read()))
+
+
+@contextmanager
+def explain_errors(reference: HubReference) -> Iterator[None]:
+    """Turn what the client raises into one message with a remedy."""
+    try:
+        yield
+    except VsezooError:
+        raise
+    except Exception as error:  # the client raises what its parts raise: HTTP, files, xet
+        raise explain(reference, error) from error
+
+
+def explain(reference: HubReference, error: BaseException) -> VsezooError:
+    """Return the message about an error of the client."""
+    while isinstance(error, WRAPPERS) and error.__cause__ is not None:
+        error = error.__cause__
+    if isinstance(error, OSError) and error.errno is not None and not isinstance(error, ConnectionError | TimeoutError):
+        return StorageError(
+            f"cannot be written: {error.strerror}.",
+            file=error.filename or constants.HF_HUB_CACHE,
+            remedy="Free space on that disk, or name another folder for the Hub's files with HF_HOME.",
+        )
+    problem, remedy = _describe(reference, error)
+    return HubError(problem, file=str(reference), remedy=remedy)
+
+
+def _describe(reference: HubReference, error: BaseException) -> tuple[str, str]:
+    page = f"{constants.ENDPOINT}/{reference.repository}"
+    if isinstance(error, GatedRepoError):
+        return "is gated, and you have no access to it.", f"Ask for access at {page} and repeat the command. {LOG_IN}"
+    if isinstance(error, RepositoryNotFoundError):
+        known = "your token does not open it" if get_token() else "you are not logged in"
+        return (
+            f"is not at {constants.ENDPOINT}, or it is private and {known}.",
+            f"Check the name. For a private repository: {LOG_IN}",
+        )
+    if isinstance(error, RevisionNotFoundError):
+        return "has no such revision.", f"Leave the revision out, or choose one of those at {page}/tree/main."
+    if isinstance(error, RemoteEntryNotFoundError):
+        return "lacks a file that it should have.", f"Look at {page}/tree/main, or choose another revision."
+    if isinstance(error, HfHubHTTPError):
+        return _describe_status(error)
+    if isinstance(error, OfflineModeIsEnabled):
+        return (
+            f"is not wholly in the cache, {constants.HF_HUB_CACHE}, and HF_HUB_OFFLINE forbids to fetch it.",
+            "Repeat the command with the network and HF_HUB_OFFLINE=0, once; after that it works offline.",
+        )
+    if isinstance(error, HTTPError):
+        return (
+            f"{constants.ENDPOINT} cannot be reached or does not answer: {_shorten(error)}.",
+            "Check the network, and HF_ENDPOINT if it is set, and repeat the command.",
+        )
+    if "xet" in str(error).lower():
+        return f"the transfer by xet failed: {_shorten(error)}.", "Repeat the command with HF_HUB_DISABLE_XET=1."
+    if "Consistency check failed" in str(error):
+        return f"a file came cut short: {_shorten(error)}.", "Nothing of it was kept: repeat the command."
+    return f"the Hub's client failed: {_shorten(error)}.", "Repeat the command; if it fails again, see `hf env`."
+
+
+def _describe_status(error: HfHubHTTPError) -> tuple[str, str]:
+    status = error.response.status_code
+    said = f": {error.server_message}" if error.server_message else ""
+    if status == 401:
+        known = "does not accept your token" if get_token() else "wants to know who you are"
+        return f"{constants.ENDPOINT} {known}{said}.", f"{LOG_IN} Tokens: {constants.ENDPOINT}/settings/tokens"
+    if status == 403:
+        return (
+            f"your token does not allow this{said}.",
+            f"Take one that may write to this repository, from {constants.ENDPOINT}/settings/tokens.",
+        )
+    if status in (409, 412):
+        return (
+            f"was changed by someone else in the meantime{said}.",
+            "Nothing was changed: repeat the command, which begins from the new state.",
+        )
+    if status == 429:
+        return "the Hub has had too many requests from you.", f"Wait some minutes and repeat the command. {LOG_IN}"
+    if status >= 500:
+        return (
+            f"{constants.ENDPOINT} failed with status {status}{said}.",
+            "Nothing was left half-done: repeat the command later.",
+        )
+    return f"{constants.ENDPOINT} refused with status {status}{said}.", "Check the name and your token."
+
+
+def _shorten(error: BaseException) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return (lines[0] if lines else type(error).__name__).rstrip(".")

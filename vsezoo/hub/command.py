@@ -1,0 +1,86 @@
+"""The command that trains a model, from the settings by which it differs from its recipe."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from vsezoo import registry
+from vsezoo.interfaces import PairDataset
+from vsezoo.model import resolve_recipe
+from vsezoo.recipe import PART_KINDS, Recipe
+
+
+class StoredData(PairDataset):
+    """What a checkpoint tells of its training data: the form of the images, without the images."""
+
+    split = "train"
+    captions: Sequence[str] = ()
+    image_ids: Sequence[str] = ()
+    image_of = np.zeros(0, dtype=np.int64)
+
+    def __init__(self, name: str, kind: str, image_shape: Sequence[int]) -> None:
+        self.name, self.kind, self.image_shape = name, kind, tuple(image_shape)
+
+    def images(self, indices: Sequence[int] | np.ndarray) -> Any:
+        """Raise: there are none."""
+        raise IndexError("a checkpoint holds no images")
+
+
+def flatten(recipe: Recipe) -> dict[str, Any]:
+    """Return every setting of a recipe by its dotted name."""
+    value = recipe.to_json()
+    settings = {"embed_size": value["embed_size"]}
+    for kind in PART_KINDS:
+        settings[kind] = value[kind]["name"]
+        settings |= {f"{kind}.{name}": option for name, option in value[kind]["options"].items()}
+    return settings | {f"training.{name}": setting for name, setting in value["training"].items()}
+
+
+def find_changes(recipe: Recipe, registered: Recipe, data: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Return the settings by which a resolved recipe differs from the registered one for its data set.
+
+    Args:
+        recipe: as trained, every option resolved.
+        registered: of the same name.
+        data: what `config.json` tells of the training data.
+
+    Returns:
+        by dotted name, parts first: the value, and that of the recipe (None where it has no such setting).
+    """
+    base = registered.for_data(data["name"])
+    own = flatten(base)
+    parts = {kind: getattr(recipe, kind).name for kind in PART_KINDS if getattr(recipe, kind).name != own[kind]}
+    stored = StoredData(data["name"], data["kind"], data["image_shape"])
+    compared = flatten(resolve_recipe(base.replace(parts), stored))
+    changes = {name: (value, own[name]) for name, value in parts.items()}
+    for name, value in flatten(recipe).items():
+        if name not in compared or compared[name] != value:
+            changes[name] = (value, compared.get(name))
+    return changes
+
+
+def write_command(
+    recipe: Recipe, data: str, changes: Mapping[str, tuple[Any, Any]] | None, *, full_dev: bool = False
+) -> str:
+    """Return the call of `vsezoo train` that gives these settings; all of them where the changes are not known."""
+    if changes is None:
+        changes = {name: (value, None) for name, value in flatten(recipe).items()}
+    words = ["vsezoo", "train", recipe.name, "--data", data if data in registry.list_names("datasets") else f"./{data}"]
+    for name, (value, _) in changes.items():
+        words += ["--set", f"{name}={_write_value(value)}"]
+    return shlex.join(words + ["--full-dev"] * full_dev)
+
+
+def _write_value(value: Any) -> str:
+    """Return a value as `--set` reads it: a string as it is, unless it would be read as something else."""
+    if isinstance(value, str):
+        try:
+            json.loads(value)
+        except ValueError:
+            return value
+    return json.dumps(value)

@@ -1,0 +1,151 @@
+"""From a reference to a checkpoint folder: the files of one commit, in the cache of the Hub's client.
+
+A repository may come from a stranger. So its configuration names plain files alone, their sizes are known and bounded
+before they are fetched, nothing else is fetched, and each file is compared with its digest: over plain HTTP the client
+compares no more than the length.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from functools import cached_property
+from pathlib import Path
+
+from huggingface_hub import constants, hf_hub_download, resolve_revision, try_to_load_from_cache
+from huggingface_hub.hf_api import RepoFile
+
+from vsezoo.checkpoint import CARD, CONFIG, read_config
+from vsezoo.errors import CheckpointError, HubError
+from vsezoo.hub.client import explain_errors, holds, list_files
+from vsezoo.hub.reference import HubReference
+from vsezoo.storage import verify_files
+
+PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,127}")
+"""A file's name that leads nowhere else, on any system."""
+TENSORS = ".safetensors"
+MOST_FILES = 100
+LARGEST = 16 * 2**20
+"""Bytes of the configuration and of the card; those of the others are below."""
+LARGEST_TENSORS, LARGEST_OTHER = 64 * 2**30, 512 * 2**20
+DISTRUST = "Do not use this checkpoint, or ask its authors to write it with `vsezoo push`."
+AGAIN = "The damaged copy was removed: repeat the command, which fetches it anew."
+
+
+def resolve(reference: HubReference) -> HubReference:
+    """Return the reference to the commit that is meant now; without the network, to the last that was fetched.
+
+    Raises:
+        HubError: for a repository or a revision that is not there, not open to the user, or cannot be asked for.
+    """
+    if reference.pinned:
+        return reference
+    with explain_errors(reference):
+        commit = resolve_revision(reference.repository, revision=reference.revision).resolved
+    print(f"{reference} is commit {commit}", file=sys.stderr)
+    return reference.at(commit)
+
+
+def fetch_checkpoint(reference: HubReference, *, weights: bool = True) -> Path:
+    """Return the folder of a checkpoint of the Hub, with its files fetched and verified.
+
+    Args:
+        reference: which.
+        weights: with its tensors; else the small files alone, to look at.
+
+    Raises:
+        HubError: for what the Hub or the network does not give.
+        CheckpointError: for what is no checkpoint, is damaged, or names files that it must not.
+    """
+    snapshot = _Snapshot(resolve(reference))
+    path = snapshot.fetch(CONFIG, LARGEST)
+    try:
+        files = read_config(path.parent, verify=False)["files"]
+    except CheckpointError:
+        _discard(path)  # what cannot be read is not kept, so that a mended one is fetched
+        raise
+    snapshot.require_plain(list(files))
+    for name, digest in files.items():
+        if weights or not name.endswith(TENSORS):
+            limit = LARGEST_TENSORS if name.endswith(TENSORS) else LARGEST_OTHER
+            file = snapshot.fetch(name, limit, digest["size"])
+            try:
+                verify_files(path.parent, {name: digest})
+            except CheckpointError as error:
+                _discard(file)
+                raise CheckpointError(error.problem, file=f"{snapshot.reference}/{name}", remedy=AGAIN) from None
+    snapshot.fetch_card()
+    return path.parent
+
+
+class _Snapshot:
+    """The files of a repository at one commit."""
+
+    def __init__(self, reference: HubReference) -> None:
+        self.reference = reference
+
+    @cached_property
+    def remote(self) -> dict[str, RepoFile]:
+        """What the repository has; asked for only where a file is not in the cache."""
+        return list_files(self.reference)
+
+    def require_plain(self, names: list[str]) -> None:
+        """Refuse a list of files with paths in it."""
+        for name in names:
+            if not PLAIN.fullmatch(name):
+                raise CheckpointError(
+                    f"its {CONFIG} lists the file {name!r}, which is not a plain name.",
+                    file=str(self.reference),
+                    remedy=DISTRUST,
+                )
+        if len(names) > MOST_FILES:
+            problem = f"its {CONFIG} lists {len(names):,} files; no more than {MOST_FILES} are fetched."
+            raise CheckpointError(problem, file=str(self.reference), remedy=DISTRUST)
+
+    def fetch(self, name: str, limit: int, size: int | None = None) -> Path:
+        """Return a file, from the cache or from the Hub.
+
+        Args:
+            name: a plain name.
+            limit: more bytes are not fetched.
+            size: how many the configuration says there are.
+        """
+        cached = try_to_load_from_cache(self.reference.repository, name, revision=self.reference.revision)
+        if isinstance(cached, str):
+            return Path(cached)
+        entry = self.remote.get(name)
+        if entry is None:
+            held = ", ".join(sorted(self.remote)[:8]) or "nothing"
+            problem = f"is no checkpoint of vsezoo: it has no {name} (it holds {held})."
+            remedy = f"Look at {constants.ENDPOINT}/{self.reference.repository}, or choose another revision."
+            raise CheckpointError(problem, file=str(self.reference), remedy=remedy)
+        if size is not None and entry.size != size:
+            problem = f"{name} has {entry.size:,} bytes on the Hub; {CONFIG} says {size:,}."
+            raise CheckpointError(problem, file=str(self.reference), remedy=DISTRUST)
+        if entry.size > limit:
+            problem = f"{name} has {entry.size:,} bytes; no more than {limit:,} are fetched."
+            raise CheckpointError(problem, file=str(self.reference), remedy=DISTRUST)
+        with explain_errors(self.reference):
+            path = Path(hf_hub_download(self.reference.repository, name, revision=self.reference.revision))
+        if size is None and not holds(entry, path):  # what the configuration lists is compared with that
+            _discard(path)
+            raise CheckpointError(
+                "is not the file that the Hub announced: it has another digest.",
+                file=f"{self.reference}/{name}",
+                remedy=AGAIN,
+            )
+        return path
+
+    def fetch_card(self) -> None:
+        """Fetch the card beside the rest, if the Hub had to be asked anyway; a checkpoint works without."""
+        if "remote" in vars(self) and CARD in self.remote:
+            try:
+                self.fetch(CARD, LARGEST)
+            except (CheckpointError, HubError) as error:
+                print(f"Without its card: {error}", file=sys.stderr)
+
+
+def _discard(path: Path) -> None:
+    """Remove a file from the cache, and the blob that it is a link to, so that it is fetched anew."""
+    path.resolve().unlink(missing_ok=True)
+    path.unlink(missing_ok=True)
