@@ -25,11 +25,16 @@ _processes.set_forkserver_preload(
     [
         "pytest",
         "torch._dynamo",  # which torch's optimisers import when the first is made
+        "vsezoo.captioning.loss",
+        "vsezoo.cli.caption",
         "vsezoo.cli.eval",
         "vsezoo.cli.train",
         "vsezoo.data.precomputed",
         "vsezoo.encoders.gru",
+        "vsezoo.encoders.bow",
+        "vsezoo.encoders.lstm",
         "vsezoo.encoders.precomputed",
+        "vsezoo.encoders.regions",
         "vsezoo.losses",
         "vsezoo.similarities",
         "vsezoo.training.train",
