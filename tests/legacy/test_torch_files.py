@@ -69,6 +69,14 @@ def test_tensors_may_share_a_storage(zipped: bool, tmp_path: Path) -> None:
     assert found["row"].tolist() == [7] * 4
 
 
+def test_what_a_caller_allows_torch_is_left_out_and_left_alone(tmp_path: Path) -> None:
+    path = save(tmp_path / "x.pth", {"opt": ArgparseNamespace(a=1)}, zipped=True)
+    with torch.serialization.safe_globals([ArgparseNamespace]):
+        before = set(torch.serialization.get_safe_globals())
+        assert read_torch(path)["opt"] == Namespace({"a": 1})
+        assert set(torch.serialization.get_safe_globals()) == before
+
+
 @FORMS
 def test_arrays_stay_arrays(zipped: bool, tmp_path: Path) -> None:
     found = read_torch(save(tmp_path / "x.pth", {"W": np.arange(6, dtype=np.float32).reshape(2, 3)}, zipped))
@@ -117,3 +125,11 @@ def test_a_refused_file_never_gets_to_torch(tmp_path: Path, monkeypatch: pytest.
     path = save(tmp_path / "x.pth", {"f": os.getcwd}, zipped=True)
     with pytest.raises(CheckpointError, match=r"refers to \w+.getcwd \(os.getcwd\), which"):
         read_torch(path)
+
+
+def test_what_torch_does_not_read_is_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "x.pth"
+    path.write_bytes(zipped_pickle(b"T\x03\x00\x00\x00abc"))  # a string of Python 2 with more than 255 letters
+    with pytest.raises(CheckpointError, match="is not read by torch: Unsupported operand 84") as caught:
+        read_torch(path)
+    assert len(str(caught.value).splitlines()) == 2

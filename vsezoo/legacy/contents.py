@@ -85,8 +85,8 @@ def find_global(module: str, name: str, more: dict[str, Callable[..., Any]]) -> 
     if known is None:
         usual = f" (os.{name})" if module in ("posix", "nt") else ""  # pickles name the module of the system
         raise Refusal(
-            f"refers to {show(full + usual)}, which is not among the plain data that is read from such files. Nothing of it "
-            "was executed.",
+            f"refers to {show(full + usual)}, which is not among the plain data that is read from such files. Nothing "
+            "of it was executed.",
             "If you trust its origin, load it with the code that wrote it, and save a state_dict or a dictionary "
             "of plain numbers and strings.",
         )

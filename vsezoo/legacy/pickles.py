@@ -14,8 +14,8 @@ from vsezoo.legacy.contents import Namespace, Vocabulary
 from vsezoo.legacy.files import MIB, Refusal, open_file, show
 from vsezoo.legacy.machine import PickleMachine
 
-LIMIT = 64 * MIB
-"""Bytes of a pickle."""
+LIMIT = 32 * MIB
+"""Bytes of a pickle; as text of four bytes a letter, it would fill four times as many."""
 
 DEPTH = 64
 """Containers inside each other."""

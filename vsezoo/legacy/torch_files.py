@@ -7,10 +7,12 @@ machine, with the same list of names, and each tensor is compared with what the 
 from __future__ import annotations
 
 import math
+import pickle
 import struct
 import tarfile
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from io import BytesIO
@@ -63,8 +65,9 @@ class _Tensor:
 def read_torch(path: str | Path) -> Any:
     """Read what `torch.save` wrote; nothing of it is executed.
 
-    The tensors are on the CPU, in memory of their own, of the type that they were saved in. An `argparse.Namespace`
-    and an object of any class named `Vocabulary` become a `Record`; a `str` of Python 2 becomes text as Latin-1.
+    Tensors are on the CPU, in memory of their own, and like arrays of the type that they were saved in. An
+    `argparse.Namespace` and an object of any class named `Vocabulary` become a `Record`; a `str` of Python 2 becomes
+    text as Latin-1.
 
     Returns:
         a tree of plain containers, numbers, strings, arrays, tensors and records.
@@ -87,9 +90,13 @@ def read_torch(path: str | Path) -> Any:
                 )
             raise Refusal(f"is not {NOUN}: it does not begin like one.", f"Give {NOUN}.")
         stream.seek(0)
-        with warnings.catch_warnings(), torch.serialization.safe_globals(_list_globals(found)):
+        with warnings.catch_warnings(), _allow_alone(_list_globals(found)):
             warnings.simplefilter("ignore")  # of an encoding, which weights_only does heed
-            return torch.load(stream, map_location="cpu", weights_only=True, encoding="latin-1")
+            try:
+                return torch.load(stream, map_location="cpu", weights_only=True, encoding="latin-1")
+            except pickle.UnpicklingError as error:  # what torch says of it is a page
+                reason = str(error).partition("WeightsUnpickler error:")[2].partition("Check the documentation")[0]
+                raise Refusal(f"is not read by torch: {show(reason or error)}.") from error
 
 
 class _Checker:
@@ -166,22 +173,22 @@ def _check_archive(stream: BinaryIO) -> dict[str, Callable[..., Any]]:
     archive = archives.require_archive(stream, MEMBERS)
     members = {member.filename: member for member in archive.infolist()}
     top = next(iter(members)).partition("/")[0]
-    pickle = members.get(f"{top}/data.pkl")
+    content = members.get(f"{top}/data.pkl")
     if f"{top}/constants.pkl" in members:
         raise Refusal("is a program of TorchScript, not the weights of a model.", f"Give {NOUN}.")
-    if pickle is None:
+    if content is None:
         raise Refusal(f"is a zip archive, but not {NOUN}: it has no data.pkl.", f"Give {NOUN}.")
     for name, member in members.items():
         if member.compress_type != ZIP_STORED:
             raise Refusal(f"has the member {show(name)} packed, which torch does not do.")
-    if pickle.file_size > pickles.LIMIT:
-        raise Refusal(f"has a pickle of {pickle.file_size:,} bytes; at most {pickles.LIMIT:,} are read.")
+    if content.file_size > pickles.LIMIT:
+        raise Refusal(f"has a pickle of {content.file_size:,} bytes; at most {pickles.LIMIT:,} are read.")
     folder = f"{top}/data/"
     checker = _Checker(
         stream.seek(0, 2),
         {name.removeprefix(folder): member.file_size for name, member in members.items() if name.startswith(folder)},
     )
-    return _check_pickle(BytesIO(archive.read(pickle)), checker)
+    return _check_pickle(BytesIO(archive.read(content)), checker)
 
 
 def _check_row(stream: BinaryIO) -> dict[str, Callable[..., Any]]:
@@ -223,18 +230,33 @@ def _run(stream: BytesIO) -> Any:
     return PickleMachine(stream, protocols=(2,)).run()
 
 
+@contextmanager
+def _allow_alone(things: list[Any]) -> Iterator[None]:
+    """Let torch know these names and no other: of two objects for one name, it would take either."""
+    before = torch.serialization.get_safe_globals()
+    torch.serialization.clear_safe_globals()
+    torch.serialization.add_safe_globals(things)
+    try:
+        yield
+    finally:
+        torch.serialization.clear_safe_globals()
+        torch.serialization.add_safe_globals(before)
+
+
 def _list_globals(found: Mapping[str, Callable[..., Any]]) -> list[Any]:
     """Return our own objects for the names that a file refers to and that torch does not know, as torch takes them."""
-    ours: list[Any] = [
-        (thing, name) for name, thing in found.items() if not name.startswith(("torch.", "collections."))
-    ]
-    types = {type(np.dtype(code)) for code in ("?", "S1", "U1", *np.typecodes["AllInteger"], *"efd")}
-    ours += [(kind, f"numpy.dtypes.{kind.__name__}") for kind in types] + [(np.ndarray, "numpy.ndarray")]
+    ours: dict[str, Any] = {
+        name: thing for name, thing in found.items() if not name.startswith(("torch.", "collections."))
+    }
     for name in found:
         if name.startswith("torch.cuda."):  # a torch without CUDA does not know them
-            kind = torch.serialization.StorageType(name.removeprefix("torch.cuda."))  # type: ignore[no-untyped-call]
-            ours.append((kind, name))
-    return ours
+            ours[name] = torch.serialization.StorageType(name.removeprefix("torch.cuda."))  # type: ignore[no-untyped-call]
+    # What the names of numpy build, torch asks for by its class.
+    for code in ("?", "S1", "U1", *np.typecodes["AllInteger"], *"efd"):
+        kind = type(np.dtype(code))
+        ours[f"numpy.dtypes.{kind.__name__}"] = kind
+    ours["numpy.ndarray"] = np.ndarray
+    return [(thing, name) for name, thing in ours.items()]
 
 
 def _is_size(value: Any) -> bool:
