@@ -46,21 +46,23 @@ Built = TypeVar("Built", JointEmbedding, Loss)
 def save_checkpoint(
     folder: Path,
     model: JointEmbedding,
-    data: PairDataset,
+    data: PairDataset | Mapping[str, Any],
     trained: Mapping[str, Any],
     evaluation: Mapping[str, Any] | None = None,
     loss: Loss | None = None,
+    converted: Mapping[str, Any] | None = None,
 ) -> None:
     """Write a checkpoint folder, whole or not at all.
 
     Args:
         folder: where; replaced if it exists.
         model: what to store.
-        data: the training split, for the record.
+        data: the training split, for the record; or what is known of it, by the keys of `describe_data`.
         trained: how far the training was: epoch, step, criterion, score.
         evaluation: what `Evaluation.to_json` gives, stored as `metrics.json`; None: no such file. The digest of the
             model is added to it.
         loss: what it was trained with, stored where it has parameters of its own.
+        converted: which files of another codebase it was made of, see `vsezoo.legacy.conversion`; None: of none.
 
     Raises:
         StorageError: when a file cannot be written; the folder is then as it was.
@@ -83,18 +85,24 @@ def save_checkpoint(
             "environment": {"python": platform.python_version(), "torch": str(torch.__version__)},
             "recipe": model.recipe.to_json(),
             "plugins": _provenance(model.recipe),
-            "data": {
-                "name": data.name,
-                "kind": data.kind,
-                "image_shape": list(data.image_shape),
-                "images": len(data.image_ids),
-                "captions": len(data.captions),
-            },
+            "data": describe_data(data) if isinstance(data, PairDataset) else dict(data),
             "trained": dict(trained),
+            **({} if converted is None else {"converted": dict(converted)}),
             "files": digest_files(temporary),
         }
         write_json(temporary / CONFIG, config)
         (temporary / CARD).write_text(render_card(config, evaluation).text, encoding="utf-8")
+
+
+def describe_data(data: PairDataset) -> dict[str, Any]:
+    """Return what `config.json` tells of the training data."""
+    return {
+        "name": data.name,
+        "kind": data.kind,
+        "image_shape": list(data.image_shape),
+        "images": len(data.image_ids),
+        "captions": len(data.captions),
+    }
 
 
 def load(reference: str | Path, device: str | torch.device = "cpu") -> JointEmbedding:

@@ -23,6 +23,8 @@ TEMPLATE = Path(__file__).with_name("card_template.md")
 HERE = "path/to/this/folder"
 UNKNOWN_LICENSE = "unknown"
 """The Hub's word for weights that no one has licensed; data sets often allow less than code."""
+UNKNOWN_DATA = "unknown"
+"""The name of the training data where a converted checkpoint does not tell it."""
 
 
 @dataclass(frozen=True)
@@ -122,6 +124,8 @@ def _render(
         settings=[(name, value) for name, value in flatten(recipe).items() if not changes or name not in changes],
         run=run,
         config=config,
+        converted=config.get("converted"),
+        unknown=UNKNOWN_DATA,
         plugins=sorted({(part["distribution"], part["version"]) for part in config["plugins"].values()}),
         show=_show,
     )

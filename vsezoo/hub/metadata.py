@@ -9,6 +9,8 @@ from huggingface_hub import EvalResultEntry, eval_result_entries_to_yaml
 from huggingface_hub.repocard_data import EvalResult, ModelCardData
 from huggingface_hub.utils import yaml_dump  # type: ignore[attr-defined]  # re-exported without saying so
 
+from vsezoo.hub.card import UNKNOWN_DATA
+
 EVAL_RESULTS = ".eval_results/vsezoo.yaml"
 TASK = "image-text-retrieval"
 WAYS = {"i2t": "image to text", "t2i": "text to image"}
@@ -44,7 +46,7 @@ def describe_model(model: str, data: str, evaluation: Mapping[str, Any] | None, 
         library_name="vsezoo",
         pipeline_tag="feature-extraction",
         tags=["visual-semantic-embedding", "image-text-retrieval", model],
-        datasets=[data],
+        datasets=None if data == UNKNOWN_DATA else [data],
         metrics=["recall"],
         model_name=model if results else None,
         eval_results=results,
