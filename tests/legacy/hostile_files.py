@@ -394,7 +394,7 @@ add(
 add("torch", "laughs", zipped_pickle(b"K\x01" + b"2\x86" * 200))
 add("torch", "member-twice", lambda _: _twice("archive/data.pkl"))
 add("torch", "member-leads-out", rezip(lambda members: members.update({"../evil": b""})))
-add("torch", "member-absolute", rezip(lambda members: members.update({"/tmp/evil": b""})))
+add("torch", "member-absolute", rezip(lambda members: members.update({"/etc/evil": b""})))
 add(
     "torch",
     "member-encrypted",
