@@ -55,6 +55,7 @@ ORDER: dict[str, Any] = {
     "training.grad_clip": 2.0,
     "training.clip_per_tensor": True,
     "training.val_step": 300,
+    "training.val_epoch": False,
     "training.select_mid_epoch": True,
     "training.criterion": "search",
     "image_encoder.normalize": True,

@@ -61,6 +61,7 @@ DEFAULTS: dict[str, Any] = {
     "training.batch_size": 128,
     "training.grad_clip": 2.0,
     "training.val_step": 500,
+    "training.val_epoch": True,
     "training.criterion": "rsum",
     "training.select_mid_epoch": False,
     "training.precision": "fp32",

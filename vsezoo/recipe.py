@@ -39,7 +39,8 @@ class Training:
     num_epochs: int = 30
     batch_size: int = 128  # captions in a batch, over all processes
     grad_clip: float = 2.0  # largest global L2 norm of the gradient; 0 leaves it as it is
-    val_step: int = 500  # steps between two validations inside an epoch; 0: only after each epoch
+    val_step: int = 500  # steps between two validations inside an epoch; 0: none
+    val_epoch: bool = True  # validate after each epoch; after the last one in any case
     criterion: str = "rsum"  # what the best checkpoint is chosen by, on the dev split
     select_mid_epoch: bool = False  # may a validation inside an epoch give the best checkpoint (VSRN)
     precision: str = "fp32"  # or bf16: autocast, with parameters kept in float32

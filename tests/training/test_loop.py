@@ -222,6 +222,12 @@ def test_validations(make_loop: MakeLoop) -> None:
     assert not any(best for step, _, best in witness.validations if step not in (10, 20))
 
 
+def test_validations_inside_epochs_alone(make_loop: MakeLoop) -> None:
+    witness = Witness()
+    make_loop(witness, training__val_step=4, training__val_epoch=False, training__select_mid_epoch=True).start()
+    assert [step for step, _, _ in witness.validations] == [4, 8, 12, 16, 20]  # and at the very end
+
+
 @pytest.mark.parametrize("mid_epoch", [False, True])
 def test_who_may_be_the_best(make_loop: MakeLoop, monkeypatch: pytest.MonkeyPatch, mid_epoch: bool) -> None:
     scores = iter([10.0, 30.0, 20.0, 25.0, 25.0, 20.0])  # of the steps 4, 8, 10, 12, 16, 20
