@@ -137,7 +137,24 @@ class Batch:
         )
 
 
-class ImageEncoder(nn.Module, ABC):
+class Encoder(nn.Module, ABC):
+    """What image and text encoders share: weights that were learnt elsewhere, and learning rates of their own."""
+
+    def load_pretrained(self) -> None:
+        """Take on weights that were learnt elsewhere. Called for a new model alone: a checkpoint brings its own.
+
+        By default, nothing.
+        """
+
+    def learning_rate_scales(self) -> Mapping[str, float]:
+        """Return multiples of `training.learning_rate` by the beginnings of parameters' names, such as `{"cnn.": 0.1}`.
+
+        The longest beginning counts. Where none fits, as by default, the multiple is 1.
+        """
+        return {}
+
+
+class ImageEncoder(Encoder):
     """Maps images to joint embeddings. The constructor takes `embed_size` and the encoder's options as keywords."""
 
     kinds: ClassVar[tuple[str, ...]]
@@ -180,7 +197,7 @@ class ImageOutput:
     regions: Tensor
 
 
-class TextEncoder(nn.Module, ABC):
+class TextEncoder(Encoder):
     """Maps captions to joint embeddings. The constructor takes `embed_size`, `tokenizer` and its options by keyword."""
 
     tokenizer: Tokenizer

@@ -50,6 +50,20 @@ class JointEmbedding(nn.Module):
         """Return what the encoders give for a batch: the images' side, and the texts' `(B, D)`."""
         return self.image_encoder(images), self.text_encoder(tokens)
 
+    def load_pretrained(self) -> None:
+        """Let the encoders take on weights that were learnt elsewhere, before a new model is trained."""
+        self.image_encoder.load_pretrained()
+        self.text_encoder.load_pretrained()
+
+    def learning_rate_scales(self) -> dict[str, float]:
+        """Return what the encoders' methods of this name do, with the names that parameters have in the model."""
+        encoders = {"image_encoder": self.image_encoder, "text_encoder": self.text_encoder}
+        return {
+            f"{name}.{start}": scale
+            for name, encoder in encoders.items()
+            for start, scale in encoder.learning_rate_scales().items()
+        }
+
     @property
     def device(self) -> torch.device:
         """Where the parameters are."""
@@ -140,13 +154,15 @@ def create_model(
     Returns:
         the model in eval mode, initialised from torch's present random state.
     """
-    recipe = registry.load("models", name).replace({key.replace("__", "."): value for key, value in settings.items()})
+    dotted = {key.replace("__", "."): value for key, value in settings.items()}
+    recipe = registry.load("models", name).replace(expand_parts(dotted))
     recipe = resolve_recipe(recipe, data)
     tokenizer = load_text_encoder(recipe).make_tokenizer(recipe.text_encoder.options)
     words = tokenizer.split([*(data.captions if data is not None else ()), *captions])
     if words:
         tokenizer.fit(words)
     model = build_model(recipe, tokenizer)
+    model.load_pretrained()
     if data is not None:
         model.image_encoder.fit(data)
     return model.eval()
@@ -192,6 +208,26 @@ def _build_part(recipe: Recipe, kind: str, tokenizer: Tokenizer) -> Any:
             f"{kind} {part.name!r} cannot be built: {reason}.",
             remedy=f"Change its options: {', '.join(f'{name}={value!r}' for name, value in sizes.items())}.",
         ) from error
+
+
+def expand_parts(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings in which `NAME:ARGUMENT` for a part has become its name and its option `model`.
+
+    `{"text_encoder": "hf:bert-base-uncased"}` becomes `{"text_encoder": "hf", "text_encoder.model":
+    "bert-base-uncased"}`.
+
+    Raises:
+        ConflictError: for a name that several distributions register.
+    """
+    expanded: dict[str, Any] = {}
+    for setting, value in settings.items():
+        name, argument = value, None
+        if setting in GROUPS and isinstance(value, str):
+            name, argument = registry.split_argument(GROUPS[setting], value)
+        expanded[setting] = name
+        if argument is not None:
+            expanded[f"{setting}.model"] = argument
+    return expanded
 
 
 def load_part(recipe: Recipe, kind: str) -> Any:

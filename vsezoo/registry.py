@@ -186,6 +186,25 @@ def find(kind: str, name: str) -> Entry:
     raise _describe_unknown(kind, name, known)
 
 
+def split_argument(kind: str, text: str) -> tuple[str, str | None]:
+    """Return the name and the argument of `NAME:ARGUMENT`.
+
+    The name may be qualified. What is registered as a whole, such as `distribution:name`, has no argument, nor has
+    what is not registered.
+
+    Raises:
+        ConflictError: when several distributions register the name.
+    """
+    colons = [place for place, letter in enumerate(text) if letter == ":"]
+    for end in (len(text), *colons):
+        try:
+            find(kind, text[:end])
+        except UnknownNameError:
+            continue
+        return text[:end], text[end + 1 :] if end < len(text) else None
+    return text, None
+
+
 def load(kind: str, name: str) -> Any:
     """Import and return the object of a name.
 

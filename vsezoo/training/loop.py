@@ -27,7 +27,7 @@ from vsezoo.interfaces import Batch, ImageOutput, Loss, LossOutput, PairDataset
 from vsezoo.model import JointEmbedding
 from vsezoo.training.collapse import CURE, CollapseMonitor
 from vsezoo.training.observer import Observer, RunLog, StepRecord
-from vsezoo.training.optimizer import build_optimizer, prepare_gradients
+from vsezoo.training.optimizer import build_optimizer, group_parameters, prepare_gradients
 from vsezoo.training.runtime import Runtime
 from vsezoo.training.state import Place, collect_tensors, save_state
 
@@ -97,7 +97,8 @@ class Loop:
             for name, parameter in module.named_parameters()
             if parameter.requires_grad
         }
-        self.optimizer = build_optimizer(self.settings, self.parameters.values())
+        scales = {f"model.{start}": scale for start, scale in model.learning_rate_scales().items()}
+        self.optimizer = build_optimizer(self.settings, group_parameters(self.parameters, scales))
         self._captions = self._choose_captions()
         self._encode = runtime.distribute(model)
         self._monitor = CollapseMonitor(place.records_on_plateau)
@@ -174,7 +175,7 @@ class Loop:
         self.loss.start_epoch(place.epoch)
         rate = settings.learning_rate * settings.lr_decay ** (place.epoch // settings.lr_update)
         for group in self.optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group["scale"]
         order = self.order(place.epoch)
         transform = self.model.image_encoder.transform(training=True)
         batches = PairBatches(self.train.data, self.train.tokens, transform, order[place.batch :])

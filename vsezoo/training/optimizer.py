@@ -3,17 +3,32 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim.optimizer import ParamsT
 
 from vsezoo.recipe import Training
 
 
-def build_optimizer(settings: Training, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
-    """Return the optimiser that the settings name."""
+def group_parameters(parameters: Mapping[str, nn.Parameter], scales: Mapping[str, float]) -> list[dict[str, Any]]:
+    """Return the groups of an optimiser: one for each learning rate, which is `scale` times that of the schedule.
+
+    Args:
+        parameters: by name, in the order in which the groups have them.
+        scales: by the beginnings of names, as `Encoder.learning_rate_scales` gives them.
+    """
+    groups: dict[float, list[nn.Parameter]] = {}
+    for name, parameter in parameters.items():
+        start = max((start for start in scales if name.startswith(start)), key=len, default=None)
+        groups.setdefault(1.0 if start is None else scales[start], []).append(parameter)
+    return [{"params": members, "scale": scale} for scale, members in groups.items()]
+
+
+def build_optimizer(settings: Training, parameters: ParamsT) -> torch.optim.Optimizer:
+    """Return the optimiser that the settings name, of parameters or of groups of them."""
     if settings.optimizer == "theano_adam":
         return TheanoAdam(parameters, settings.learning_rate)
     return torch.optim.Adam(parameters, settings.learning_rate, fused=True)
@@ -37,11 +52,12 @@ def prepare_gradients(settings: Training, parameters: Mapping[str, nn.Parameter]
                 assert parameter.grad is not None
                 parameter.grad.add_(parameter.detach(), alpha=2 * settings.weight_decay)
     limit = settings.grad_clip or math.inf
-    if not settings.clip_per_tensor:
-        norm: Tensor = nn.utils.clip_grad_norm_(given.values(), limit)
-        return norm
-    norms = [nn.utils.clip_grad_norm_(parameter, limit) for parameter in given.values()]
-    return torch.linalg.vector_norm(torch.stack(norms))
+    if settings.clip_per_tensor:
+        norms = [nn.utils.clip_grad_norm_(parameter, limit) for parameter in given.values()]
+        norm: Tensor = torch.linalg.vector_norm(torch.stack(norms))
+    else:
+        norm = nn.utils.clip_grad_norm_(given.values(), limit)
+    return norm
 
 
 class TheanoAdam(torch.optim.Optimizer):
@@ -56,7 +72,7 @@ class TheanoAdam(torch.optim.Optimizer):
     3.2 times, the thousandth 1.3 times.
     """
 
-    def __init__(self, parameters: Iterable[nn.Parameter], lr: float) -> None:
+    def __init__(self, parameters: ParamsT, lr: float) -> None:
         super().__init__(parameters, {"lr": lr})
 
     @torch.no_grad()

@@ -1,0 +1,454 @@
+"""The text encoder hf: a tiny BERT made here, its states pooled by hand, trained, and read in a bare process."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tiny
+import torch
+from huggingface_hub import constants
+from processes import assert_one_message, run_command
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+from torch import nn
+from transformers import (
+    AutoTokenizer,
+    BertConfig,
+    BertModel,
+    CLIPConfig,
+    CLIPModel,
+    GPT2Config,
+    GPT2Model,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+    RobertaConfig,
+    RobertaModel,
+    T5Config,
+    T5Model,
+)
+
+import vsezoo
+from vsezoo.checkpoint import load, save_checkpoint
+from vsezoo.encoders.transformer import TransformerTextEncoder
+from vsezoo.encoders.transformer_tokenizer import TransformerTokenizer
+from vsezoo.errors import CheckpointError, HubError, RecipeError, VsezooError
+from vsezoo.interfaces import Tokens
+from vsezoo.model import JointEmbedding, expand_parts
+from vsezoo.recipe import Training
+from vsezoo.training.optimizer import build_optimizer, group_parameters
+
+MARKS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+PIECES = [*MARKS, *tiny.WORDS, "a", "and", "is", "that", "the", "this", "thing", "one", "dog", "##s", "##ish"]
+IDS = {piece: index for index, piece in enumerate(PIECES)}
+SIZES: dict[str, Any] = {
+    "vocab_size": len(PIECES),
+    "hidden_size": 16,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 32,
+    "max_position_embeddings": 14,
+}
+CAPTIONS = ["a dog", "The REDISH thing is hot and dry", "dogs", "", "the old one [PAD]"]
+
+
+def write_tokenizer(folder: Path, *, marks: bool = True, words: list[str] = PIECES) -> None:
+    pieces = Tokenizer(models.WordPiece({word: index for index, word in enumerate(words)}, unk_token="[UNK]"))
+    pieces.normalizer = normalizers.BertNormalizer()
+    pieces.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    names: dict[str, str] = {}
+    if marks:
+        ends = [("[CLS]", IDS["[CLS]"]), ("[SEP]", IDS["[SEP]"])]
+        pieces.post_processor = processors.TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=ends)
+        names = {f"{mark[1:-1].lower()}_token": mark for mark in MARKS}
+    PreTrainedTokenizerFast(tokenizer_object=pieces, model_max_length=12, **names).save_pretrained(folder)
+
+
+def write_model(folder: Path, model: PreTrainedModel | None = None, **tokenizer: Any) -> PreTrainedModel:
+    torch.manual_seed(5)
+    model = model or BertModel(BertConfig(**SIZES))
+    model.save_pretrained(folder)
+    write_tokenizer(folder, **tokenizer)
+    return model.eval()
+
+
+@pytest.fixture(scope="module")
+def bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("models") / "bert"
+    write_model(folder)
+    return folder
+
+
+def make_model(folder: Path, **options: Any) -> JointEmbedding:
+    torch.manual_seed(3)
+    options = {f"text_encoder__{name}": value for name, value in options.items()}
+    return vsezoo.create_model("vsepp", tiny.TinyPairs(), embed_size=5, text_encoder=f"hf:{folder}", **options)
+
+
+def settings_of(folder: Path, **options: Any) -> dict[str, Any]:
+    """Settings of one epoch of five steps."""
+    return {
+        "text_encoder": f"hf:{folder}",
+        "embed_size": 16,
+        "loss.mask_same_image": True,
+        "training.batch_size": 64,
+        "training.num_epochs": 1,
+        "training.learning_rate": 0.01,
+        "training.val_step": 0,
+        **{f"text_encoder.{name}": value for name, value in options.items()},
+    }
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny.write_data(tmp_path_factory.mktemp("data") / "words")
+
+
+def test_captions_are_the_pieces_between_the_marks(bert: Path) -> None:
+    tokenizer = TransformerTokenizer.from_pretrained(str(bert))
+    first, second, *_ = tokenizer.encode(CAPTIONS)
+    assert first.dtype == np.int32
+    assert [PIECES[index] for index in first] == ["[CLS]", "a", "dog", "[SEP]"]
+    expected = ["[CLS]", "the", "red", "##ish", "thing", "is", "hot", "and", "dry", "[SEP]"]
+    assert [PIECES[index] for index in second] == expected
+    assert len(tokenizer) == len(PIECES)
+
+
+def test_long_captions_are_cut_and_keep_their_last_mark(bert: Path) -> None:
+    long = "red " * 50
+    (whole,) = TransformerTokenizer.from_pretrained(str(bert)).encode([long])
+    (short,) = TransformerTokenizer.from_pretrained(str(bert), max_len=5).encode([long])
+    (no_longer,) = TransformerTokenizer.from_pretrained(str(bert), max_len=99).encode([long])
+    assert [PIECES[index] for index in short] == ["[CLS]", "red", "red", "red", "[SEP]"]
+    assert len(whole) == len(no_longer) == 12  # the tokenizer says 12, the model 14
+    assert make_model(bert).encode_texts([long]).isfinite().all()
+
+
+def test_a_caption_without_any_piece_is_one_id(tmp_path: Path) -> None:
+    write_model(tmp_path / "bare", marks=False)
+    assert [list(ids) for ids in TransformerTokenizer.from_pretrained(str(tmp_path / "bare")).encode([""])] == [[0]]
+
+
+@pytest.mark.parametrize("pool", ["cls", "mean", "last"])
+def test_embeddings_are_the_pooled_states_of_the_pretrained_model(bert: Path, pool: str) -> None:
+    """Each caption alone through transformers' own BERT, against all of them padded in one batch."""
+    model = make_model(bert, pool=pool)
+    reference, tokenizer = BertModel.from_pretrained(bert).eval(), AutoTokenizer.from_pretrained(bert)
+    expected = []
+    for caption in CAPTIONS:
+        with torch.no_grad():
+            (states,) = reference(**tokenizer(caption, return_tensors="pt")).last_hidden_state
+            pooled = {"cls": states[0], "mean": states.mean(dim=0), "last": states[-1]}[pool]
+            raw = model.text_encoder.fc.weight @ pooled + model.text_encoder.fc.bias
+        expected.append(raw / raw.norm())
+    found = model.encode_texts(CAPTIONS)
+    torch.testing.assert_close(found, torch.stack(expected), rtol=1e-5, atol=1e-6)
+    assert len({tuple(row.tolist()) for row in found}) == len(CAPTIONS)
+
+
+@pytest.mark.parametrize("pool", ["cls", "mean", "last"])
+def test_neither_padding_nor_the_order_of_a_batch_counts(bert: Path, pool: str) -> None:
+    model = make_model(bert, pool=pool)
+    ids = model.tokenizer.encode(CAPTIONS)
+    with torch.no_grad():
+        together = model.text_encoder(Tokens.pad(ids))
+        turned = model.text_encoder(Tokens.pad(ids[::-1])).flip(0)
+        tokens = Tokens.pad(ids)
+        # What stands in the padding is not looked at: here a piece instead of 0.
+        filled = torch.arange(tokens.ids.shape[1]) >= tokens.lengths[:, None]
+        other = model.text_encoder(Tokens(tokens.ids.masked_fill(filled, IDS["dog"]), tokens.lengths))
+    torch.testing.assert_close(turned, together, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(other, together, rtol=1e-5, atol=1e-6)
+
+
+def test_normalize_and_use_abs(bert: Path) -> None:
+    raw = make_model(bert, normalize=False).encode_texts(CAPTIONS)
+    assert (raw < 0).any()
+    assert not torch.allclose(raw.norm(dim=1), torch.ones(len(raw)), atol=1e-2)
+    unit = make_model(bert, use_abs=True).encode_texts(CAPTIONS)
+    torch.testing.assert_close(unit, (raw / raw.norm(dim=1, keepdim=True)).abs())
+
+
+def test_frozen_weights_are_those_of_the_source_and_have_no_dropout(bert: Path, data: Path, tmp_path: Path) -> None:
+    result = vsezoo.train("vsepp", data, output=tmp_path / "run", settings=settings_of(bert))
+    encoder = load(result.checkpoint).text_encoder
+    source = BertModel.from_pretrained(bert).state_dict()
+    held = encoder.transformer.state_dict()
+    assert {name for name in source if not name.startswith("pooler.")} == set(held)
+    assert all(torch.equal(held[name], source[name]) for name in held)
+    start = TransformerTextEncoder(embed_size=16, tokenizer=encoder.tokenizer)
+    assert not torch.equal(encoder.fc.bias, start.fc.bias)  # which is zero
+
+    encoder.train()
+    tokens = Tokens.pad(encoder.tokenizer.encode(CAPTIONS))
+    output = encoder(tokens)
+    assert torch.equal(output, encoder(tokens))
+    output.sum().backward()
+    assert encoder.fc.weight.grad is not None
+    assert all(parameter.grad is None for parameter in encoder.transformer.parameters())
+
+
+def test_finetuning_moves_the_transformer_as_far_as_its_scale_says(bert: Path, data: Path, tmp_path: Path) -> None:
+    source = BertModel.from_pretrained(bert).state_dict()
+    moved = {}
+    for scale in (1.0, 1e-3):
+        settings = settings_of(bert, finetune=True, learning_rate_scale=scale)
+        encoder = load(vsezoo.train("vsepp", data, output=tmp_path / f"{scale}", settings=settings).checkpoint)
+        held = encoder.text_encoder.transformer.state_dict()
+        moved[scale] = max((held[name] - source[name]).abs().max().item() for name in held)
+    # Five steps of Adam, none of them much above the learning rate of 0.01.
+    assert 0.01 < moved[1.0] < 0.06
+    assert 1e-5 < moved[1e-3] < 6e-5
+
+
+def test_finetuning_draws_dropout(bert: Path) -> None:
+    encoder = make_model(bert, finetune=True).text_encoder.train()
+    tokens = Tokens.pad(encoder.tokenizer.encode(CAPTIONS))
+    assert not torch.equal(encoder(tokens), encoder(tokens))
+    assert torch.equal(encoder.eval()(tokens), encoder(tokens))
+
+
+def test_a_resumed_finetuning_ends_with_the_same_bits(bert: Path, data: Path, tmp_path: Path) -> None:
+    settings = settings_of(bert, finetune=True, learning_rate_scale=0.1) | {"training.num_epochs": 2}
+    whole = vsezoo.train("vsepp", data, output=tmp_path / "whole", settings=settings)
+    vsezoo.train("vsepp", data, output=tmp_path / "halves", settings=settings | {"training.num_epochs": 1})
+    halves = vsezoo.train("vsepp", data, output=tmp_path / "halves", settings=settings, resume=True)
+    assert halves.evaluation == whole.evaluation
+    first, second = (tiny_state(tmp_path / name) for name in ("whole", "halves"))
+    assert first == second
+
+
+def tiny_state(run: Path) -> bytes:
+    return (run / "last" / "state.safetensors").read_bytes()
+
+
+BARE = """
+import sys
+
+def refuse(event, arguments):
+    if event.startswith("socket."):
+        raise AssertionError(event, arguments)
+
+sys.addaudithook(refuse)
+import numpy, torch, vsezoo
+torch.set_num_threads(1)
+numpy.save(sys.argv[2], vsezoo.load(sys.argv[1]).encode_texts(sys.argv[3:]).numpy())
+"""
+
+
+def test_a_checkpoint_is_complete_by_itself(tmp_path: Path) -> None:
+    """Read in a process without network, with the source gone, it gives the same bits."""
+    source = tmp_path / "source"
+    write_model(source)
+    model = make_model(source, max_len=7)
+    tiny.save_model(tmp_path / "checkpoint", model)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    expected = model.encode_texts(CAPTIONS).numpy()
+    torch.set_num_threads(threads)
+    shutil.rmtree(source)
+    environment = os.environ | {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path / "empty")}
+    found = tmp_path / "found.npy"
+    arguments = [sys.executable, "-c", BARE, str(tmp_path / "checkpoint"), str(found), *CAPTIONS]
+    subprocess.run(arguments, env=environment, check=True)
+    assert np.load(found).tobytes() == expected.tobytes()
+
+
+def test_a_checkpoint_tells_no_path_in_the_transformers_configuration(bert: Path) -> None:
+    files = make_model(bert).tokenizer.to_files()
+    assert set(files) == {"tokenizer.json", "transformer.json"}
+    assert all(str(bert).encode() not in content for content in files.values())
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        lambda: RobertaModel(RobertaConfig(**SIZES)),
+        lambda: GPT2Model(GPT2Config(vocab_size=len(PIECES), n_embd=16, n_layer=2, n_head=2, n_positions=14)),
+        lambda: CLIPModel(CLIPConfig(text_config=SIZES, vision_config={**SIZES, "image_size": 32, "patch_size": 16})),
+    ],
+    ids=["roberta", "gpt2", "clip"],
+)
+def test_other_families(tmp_path: Path, model: Any) -> None:
+    """Weights come from the source, padding does not count, and a checkpoint gives the same bits."""
+    source = write_model(tmp_path / "source", model())
+    made = make_model(tmp_path / "source", pool="last")
+    tiny.save_model(tmp_path / "checkpoint", made)
+    held = load(tmp_path / "checkpoint")
+    assert torch.equal(held.encode_texts(CAPTIONS), made.encode_texts(CAPTIONS))
+    alone = torch.cat([held.encode_texts([caption]) for caption in CAPTIONS])
+    torch.testing.assert_close(alone, held.encode_texts(CAPTIONS), rtol=1e-5, atol=1e-6)
+    weight = held.text_encoder.transformer.get_input_embeddings().weight
+    text = getattr(source, "text_model", source)  # of CLIP
+    assert torch.equal(weight, text.get_input_embeddings().weight)
+
+
+def test_the_configuration_in_a_checkpoint_chooses_no_code(bert: Path) -> None:
+    tokenizer = TransformerTokenizer.from_pretrained(str(bert))
+    evil = {
+        "attn_implementation": "someone/kernel",
+        "_attn_implementation": "someone/kernel",
+        "experts_implementation": "someone/kernel",
+        "auto_map": {"AutoModel": "someone/repository--module.Class", "AutoConfig": "module.Class"},
+    }
+    tokenizer.values = {**tokenizer.values, **evil}
+    encoder = TransformerTextEncoder(embed_size=5, tokenizer=tokenizer)
+    assert encoder.transformer.config._attn_implementation in {"sdpa", "eager"}
+    assert type(encoder.transformer) is BertModel
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "message"),
+    [
+        ("tokenizer.json", b"{}", "tokenizer.json: cannot be read"),
+        ("tokenizer.json", b"\xff", "tokenizer.json: cannot be read"),
+        ("transformer.json", b"[1]", "transformer.json: cannot be read"),
+        ("transformer.json", b'{"model_type": "bert", "hidden_size": "wide"}', "transformer.json: cannot be read"),
+        ("transformer.json", b'{"model_type": "no-such-model"}', "transformer.json: cannot be read: Unrecognized"),
+    ],
+)
+def test_damaged_files_of_a_checkpoint(bert: Path, tmp_path: Path, file: str, content: bytes, message: str) -> None:
+    for name, sound in TransformerTokenizer.from_pretrained(str(bert)).to_files().items():
+        (tmp_path / name).write_bytes(sound)
+    (tmp_path / file).write_bytes(content)
+    with pytest.raises(CheckpointError, match=message):
+        TransformerTokenizer.from_files(tmp_path)
+
+
+def test_a_checkpoint_whose_transformer_cannot_be_built(bert: Path, tmp_path: Path) -> None:
+    model = make_model(bert)
+    model.tokenizer.values = {**model.tokenizer.values, "hidden_act": "no-such-function"}
+    save_checkpoint(tmp_path / "checkpoint", model, tiny.TinyPairs(), {})
+    with pytest.raises(CheckpointError, match="cannot be read as a pretrained text model"):
+        load(tmp_path / "checkpoint")
+
+
+def break_model(folder: Path, fault: str) -> None:
+    if fault == "empty":
+        folder.mkdir()
+    elif fault == "encoder-decoder":
+        write_model(folder, T5Model(T5Config(vocab_size=40, d_model=16, num_layers=1, num_heads=2, d_kv=8, d_ff=16)))
+    else:
+        words = [*PIECES, "extra"] if fault == "more ids" else PIECES
+        write_model(folder, words=words)
+    if fault == "no weights":
+        (folder / "model.safetensors").unlink()
+    if fault == "other weights":
+        write_model(folder, BertModel(BertConfig(**SIZES | {"num_hidden_layers": 1})))
+        BertConfig(**SIZES).save_pretrained(folder)
+    if fault == "own code":
+        config = json.loads((folder / "config.json").read_bytes())
+        del config["model_type"]
+        config["auto_map"] = {"AutoConfig": "code.Config", "AutoModel": "code.Model"}
+        (folder / "config.json").write_text(json.dumps(config))
+        (folder / "code.py").write_text("raise SystemExit(9)")
+    if fault == "slow tokenizer":
+        (folder / "tokenizer.json").unlink()
+        config = {"tokenizer_class": "CTRLTokenizer", "unk_token": "a"}
+        (folder / "tokenizer_config.json").write_text(json.dumps(config))
+        (folder / "vocab.json").write_text(json.dumps({"a": 0}))
+        (folder / "merges.txt").write_text("#version: 0.2\n")
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        ("empty", "cannot be read as a pretrained text model: Unrecognized model"),
+        ("encoder-decoder", "is no text encoder, but a t5 model"),
+        ("no weights", "cannot be read as a pretrained text model: .*safetensors"),
+        ("other weights", "lacks the weights encoder.layer.1"),
+        ("more ids", f"its tokenizer has {len(PIECES) + 1} ids, but the model only {len(PIECES)}"),
+        ("own code", "cannot be read as a pretrained text model: .*contains custom code"),
+        ("slow tokenizer", "has no fast tokenizer"),
+    ],
+)
+def test_folders_that_are_no_text_model(tmp_path: Path, fault: str, message: str) -> None:
+    break_model(tmp_path / "source", fault)
+    with pytest.raises(RecipeError, match=message) as caught:
+        make_model(tmp_path / "source")
+    assert caught.value.file == str(tmp_path / "source")
+    assert caught.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"pool": "max"}, "text_encoder.pool is 'max'; it must be one of cls, mean, last"),
+        ({"learning_rate_scale": 0.0}, "text_encoder.learning_rate_scale is 0.0"),
+        ({"max_len": 2}, "text_encoder.max_len is 2; it must be above 2"),
+        ({"max_len": -1}, "text_encoder.max_len is -1"),
+    ],
+)
+def test_impossible_options(bert: Path, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        make_model(bert, **options)
+
+
+@pytest.mark.parametrize("name", ["hf", "hf:"])
+def test_a_model_must_be_named(name: str) -> None:
+    with pytest.raises(RecipeError, match="names no pretrained model") as caught:
+        vsezoo.create_model("vsepp", tiny.TinyPairs(), text_encoder=name)
+    assert "hf:bert-base-uncased" in caught.value.remedy
+
+
+def test_a_name_that_is_neither_folder_nor_repository() -> None:
+    with pytest.raises(VsezooError, match="a/b/c: is no folder, and cannot be a name of the Hub"):
+        vsezoo.create_model("vsepp", tiny.TinyPairs(), text_encoder="hf:a/b/c")
+
+
+def go_offline() -> None:
+    constants.HF_HUB_OFFLINE = True  # what the variable of this name sets, before the client is imported
+
+
+def test_a_model_of_the_hub_without_the_network(tmp_path: Path) -> None:
+    flags = ("--text-encoder", "hf:nobody/nothing")
+    done = run_command(tmp_path, "train", "vsepp", *flags, before=go_offline)
+    assert_one_message(
+        done, HubError.exit_code, "nobody/nothing: is no folder here, and the Hub does not give it: .*offline"
+    )
+    assert "HF_HUB_OFFLINE=1" in done.stderr
+
+
+def test_a_name_with_an_argument_is_a_part_and_its_option() -> None:
+    found = expand_parts({"text_encoder": "hf:org/name", "text_encoder.pool": "cls", "embed_size": 4})
+    expected = {
+        "text_encoder": "hf",
+        "text_encoder.model": "org/name",
+        "text_encoder.pool": "cls",
+        "embed_size": 4,
+    }
+    assert found == expected
+    assert list(found) == list(expected)  # settings count in their order
+    assert expand_parts({"text_encoder": "vsezoo:hf:a:b"}) == {
+        "text_encoder": "vsezoo:hf",
+        "text_encoder.model": "a:b",
+    }
+
+
+@pytest.mark.parametrize("name", ["gru", "vsezoo:gru", "nobody:gru", "no-such-part:argument"])
+def test_other_names_stay_as_they_are(name: str) -> None:
+    assert expand_parts({"text_encoder": name, "loss.margin": "hf:x"}) == {"text_encoder": name, "loss.margin": "hf:x"}
+
+
+def test_a_part_without_the_option_takes_no_argument() -> None:
+    with pytest.raises(RecipeError, match="text_encoder 'gru' has no option 'model'"):
+        vsezoo.create_model("vsepp", tiny.TinyPairs(), text_encoder="gru:large")
+
+
+def test_parameters_are_grouped_by_the_longest_beginning() -> None:
+    names = ("text.layers.0", "text.fc", "image.fc", "text.layers.1")
+    parameters = {name: nn.Parameter(torch.zeros(1)) for name in names}
+    groups = group_parameters(parameters, {"text.": 0.5, "text.layers.": 0.1})
+    members = [[name for name in names if any(parameters[name] is held for held in g["params"])] for g in groups]
+    assert [group["scale"] for group in groups] == [0.1, 0.5, 1.0]
+    assert members == [["text.layers.0", "text.layers.1"], ["text.fc"], ["image.fc"]]
+    optimizer = build_optimizer(Training(), groups)
+    assert [group["scale"] for group in optimizer.param_groups] == [0.1, 0.5, 1.0]
+    (whole,) = group_parameters(parameters, {})
+    assert whole == {"params": list(parameters.values()), "scale": 1.0}

@@ -1,0 +1,152 @@
+"""Captions by a pretrained transformer: any text model of the library transformers.
+
+A new model takes configuration, tokenizer and weights from the Hub or from a folder. Its checkpoint has all three, as
+`transformer.json`, `tokenizer.json` and in `model.safetensors`, and needs neither the Hub nor the folder.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from transformers import AutoModel, PreTrainedModel
+
+from vsezoo.encoders.transformer_tokenizer import SUITABLE, TransformerTokenizer, explain_errors, find_model
+from vsezoo.errors import RecipeError
+from vsezoo.interfaces import TextEncoder, Tokens
+
+POOLS = ("cls", "mean", "last")
+
+
+class TransformerTextEncoder(TextEncoder):
+    """`g(c) = W pool(h_1 … h_L) + b` of the last hidden states h, then unit L2 norm. Not from one paper.
+
+    Args:
+        embed_size: D, the width of the joint embedding.
+        tokenizer: gives the configuration of the transformer.
+        model: a name of the Hub, such as bert-base-uncased, or a folder that `save_pretrained` wrote.
+        pool: "cls": the state of the first token; "mean" of all tokens; "last": of the last one, for models that read
+            from left to right. Padding does not count.
+        finetune: train the transformer too. False: it stays as it is, and without dropout.
+        learning_rate_scale: of the transformer, as a multiple of `training.learning_rate`.
+        max_len: ids that a caption may have, marks included; the rest is cut off. 0: as many as the model reads.
+        normalize: scale embeddings to unit L2 norm.
+        use_abs: take absolute values at the end, as order-embeddings do.
+
+    Raises:
+        RecipeError: for a value that an option cannot have.
+    """
+
+    tokenizer: TransformerTokenizer
+    transformer: PreTrainedModel
+
+    def __init__(
+        self,
+        *,
+        embed_size: int,
+        tokenizer: TransformerTokenizer,
+        model: str = "",
+        pool: str = "mean",
+        finetune: bool = False,
+        learning_rate_scale: float = 1.0,
+        max_len: int = 0,
+        normalize: bool = True,
+        use_abs: bool = False,
+    ) -> None:
+        super().__init__()
+        if pool not in POOLS:
+            raise RecipeError(f"text_encoder.pool is {pool!r}; it must be one of {', '.join(POOLS)}.")
+        if not 0 < learning_rate_scale < math.inf:
+            raise RecipeError(f"text_encoder.learning_rate_scale is {learning_rate_scale}; it must be above 0.")
+        self.tokenizer, self.model, self.pool = tokenizer, model, pool
+        self.finetune, self.learning_rate_scale = finetune, learning_rate_scale
+        self.normalize, self.use_abs = normalize, use_abs
+        with explain_errors(model):
+            # Nothing of the configuration may choose a kernel: transformers would fetch it from the Hub.
+            self.transformer = AutoModel.from_config(  # type: ignore[no-untyped-call]
+                tokenizer.make_config(),
+                dtype=torch.float32,
+                attn_implementation=None,
+                experts_implementation=None,
+                trust_remote_code=False,
+            )
+        self.transformer.pooler = nn.Identity()  # BERT's has no part in the last hidden states
+        self.transformer.requires_grad_(finetune)
+        rows = self.transformer.config.vocab_size
+        if len(tokenizer) > rows:
+            raise RecipeError(
+                f"its tokenizer has {len(tokenizer):,} ids, but the model only {rows:,}.",
+                file=model,
+                remedy="Give the model as many word embeddings as the tokenizer has ids, and save both again.",
+            )
+        self.fc = nn.Linear(self.transformer.config.hidden_size, embed_size)
+        nn.init.xavier_uniform_(self.fc.weight)
+        nn.init.zeros_(self.fc.bias)
+
+    @classmethod
+    def make_tokenizer(cls, options: Mapping[str, Any]) -> TransformerTokenizer:
+        """Read the tokenizer of the option `model`, which cuts captions at `max_len`."""
+        return TransformerTokenizer.from_pretrained(options.get("model", ""), options.get("max_len", 0))
+
+    @classmethod
+    def read_tokenizer(cls, folder: Path) -> TransformerTokenizer:
+        """Read `tokenizer.json` and `transformer.json`."""
+        return TransformerTokenizer.from_files(folder)
+
+    def load_pretrained(self) -> None:
+        """Read the weights of the transformer from the Hub or the folder.
+
+        Raises:
+            RecipeError: for a model without its weights as safetensors.
+            HubError: for what the Hub does not give.
+        """
+        folder = find_model(self.model)
+        with explain_errors(self.model):
+            pretrained, report = AutoModel.from_pretrained(
+                folder,
+                config=self.tokenizer.make_config(),
+                dtype=torch.float32,
+                use_safetensors=True,
+                local_files_only=True,
+                trust_remote_code=False,
+                output_loading_info=True,
+            )
+        absent = sorted(name for name in report["missing_keys"] if not name.startswith("pooler."))
+        if absent:
+            raise RecipeError(f"lacks the weights {', '.join(absent[:3])}, …", file=self.model, remedy=SUITABLE)
+        pretrained.pooler = nn.Identity()
+        self.transformer.load_state_dict(pretrained.state_dict())
+
+    def learning_rate_scales(self) -> Mapping[str, float]:
+        """Return the multiple for the transformer; the layer behind it learns at `training.learning_rate`."""
+        return {"transformer.": self.learning_rate_scale}
+
+    def train(self, mode: bool = True) -> TransformerTextEncoder:
+        """Set the mode; a frozen transformer stays in eval mode."""
+        super().train(mode)
+        self.transformer.train(mode and self.finetune)
+        return self
+
+    def forward(self, tokens: Tokens) -> Tensor:
+        """Return joint embeddings `(B, D)`."""
+        lengths = tokens.lengths.to(tokens.ids.device)
+        # The padding is told by the lengths, not by its id, which in some vocabularies is that of a piece.
+        mask = torch.arange(tokens.ids.shape[1], device=tokens.ids.device) < lengths[:, None]
+        with torch.set_grad_enabled(self.finetune and torch.is_grad_enabled()):
+            output = self.transformer(input_ids=tokens.ids, attention_mask=mask.long(), return_dict=True)
+        embeddings: Tensor = self.fc(self._pool(output.last_hidden_state, mask, lengths)).float()
+        if self.normalize:
+            embeddings = functional.normalize(embeddings, dim=-1)
+        return embeddings.abs() if self.use_abs else embeddings
+
+    def _pool(self, states: Tensor, mask: Tensor, lengths: Tensor) -> Tensor:
+        if self.pool == "cls":
+            return states[:, 0]
+        if self.pool == "last":
+            return states[torch.arange(len(states), device=states.device), lengths - 1]
+        return states.masked_fill(~mask[:, :, None], 0).sum(dim=1) / lengths[:, None]
