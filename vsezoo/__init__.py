@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from vsezoo.checkpoint import load as load
     from vsezoo.errors import VsezooError as VsezooError
     from vsezoo.evaluation.evaluate import evaluate as evaluate
+    from vsezoo.hub.push import push as push
+    from vsezoo.legacy.conversion import convert as convert
+    from vsezoo.legacy.conversion import export as export
     from vsezoo.model import JointEmbedding as JointEmbedding
     from vsezoo.model import create_model as create_model
     from vsezoo.registry import list_models as list_models
@@ -20,10 +23,13 @@ if TYPE_CHECKING:
 _HOMES = {
     "JointEmbedding": "vsezoo.model",
     "VsezooError": "vsezoo.errors",
+    "convert": "vsezoo.legacy.conversion",
     "create_model": "vsezoo.model",
     "evaluate": "vsezoo.evaluation.evaluate",
+    "export": "vsezoo.legacy.conversion",
     "list_models": "vsezoo.registry",
     "load": "vsezoo.checkpoint",
+    "push": "vsezoo.hub.push",
     "train": "vsezoo.training.train",
 }
 

@@ -51,7 +51,7 @@ KINDS = {
     "similarities": Kind("similarity", "vsezoo.interfaces:Similarity", True, "list-plugins"),
     "losses": Kind("loss", "vsezoo.interfaces:Loss", True, "list-plugins"),
     "datasets": Kind("data set", "vsezoo.data.source:DataSource", False, "list-datasets"),
-    "importers": Kind("importer", "collections.abc:Callable", False, "list-plugins"),
+    "importers": Kind("importer", "vsezoo.legacy.importer:Importer", True, "convert --help"),
     "commands": Kind("command", "click:Command", False, "--help"),
 }
 """The kinds, by the last part of their entry-point group."""

@@ -31,22 +31,33 @@ def replace_folder(target: Path) -> Iterator[Path]:
     Raises:
         StorageError: when a file cannot be written (full disk, no permission); what was there before is untouched.
     """
+    with make_temporary(target) as temporary:
+        yield temporary
+        for file in temporary.iterdir():
+            flush(file)
+        flush(temporary)
+        previous = _previous(target)
+        if target.exists():
+            shutil.rmtree(previous, ignore_errors=True)
+            target.rename(previous)
+        temporary.rename(target)
+        flush(target.parent)
+        shutil.rmtree(previous, ignore_errors=True)
+
+
+@contextmanager
+def make_temporary(target: Path) -> Iterator[Path]:
+    """Give an empty folder beside `target`, which is removed when the block ends, if it is there still.
+
+    Raises:
+        StorageError: when a file cannot be written.
+    """
     temporary: Path | None = None
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent))
         temporary.chmod(0o777 & ~_umask())
         yield temporary
-        for file in temporary.iterdir():
-            _flush(file)
-        _flush(temporary)
-        previous = _previous(target)
-        if target.exists():
-            shutil.rmtree(previous, ignore_errors=True)
-            target.rename(previous)
-        temporary.rename(target)
-        _flush(target.parent)
-        shutil.rmtree(previous, ignore_errors=True)
     except (OSError, SafetensorError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise StorageError(
@@ -74,11 +85,13 @@ def remove_leftovers(target: Path) -> None:
 
 def digest_files(folder: Path) -> dict[str, dict[str, Any]]:
     """Return the size in bytes and the sha256 of each file of a folder."""
-    return {
-        file.name: {"size": file.stat().st_size, "sha256": _digest(file)}
-        for file in sorted(folder.iterdir())
-        if file.is_file()
-    }
+    return {file.name: digest_file(file) for file in sorted(folder.iterdir()) if file.is_file()}
+
+
+def digest_file(file: Path) -> dict[str, Any]:
+    """Return the size in bytes and the sha256 of a file."""
+    with file.open("rb") as stream:
+        return {"size": file.stat().st_size, "sha256": hashlib.file_digest(stream, "sha256").hexdigest()}
 
 
 def verify_files(folder: Path, digests: Mapping[str, Mapping[str, Any]]) -> None:
@@ -95,20 +108,16 @@ def verify_files(folder: Path, digests: Mapping[str, Mapping[str, Any]]) -> None
         size = file.stat().st_size
         if size != expected["size"]:
             raise CheckpointError(f"has {size:,} bytes instead of {expected['size']:,}.", file=file, remedy=RESTORE)
-        if _digest(file) != expected["sha256"]:
+        if digest_file(file)["sha256"] != expected["sha256"]:
             raise CheckpointError("was altered: it has not the recorded sha256.", file=file, remedy=RESTORE)
-
-
-def _digest(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _previous(target: Path) -> Path:
     return target.parent / f"{target.name}.previous"  # with_name would refuse ".", which has no name
 
 
-def _flush(path: Path) -> None:
+def flush(path: Path) -> None:
+    """Have a file or folder written to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import click
 
 from vsezoo.cli import console
-from vsezoo.errors import UsageError
+from vsezoo.cli.assignments import read_assignments
 
 FLAGS = {
     "margin": "loss.margin",
@@ -145,17 +144,4 @@ def read_settings(flags: dict[str, Any], assignments: tuple[str, ...]) -> dict[s
         settings["image_encoder.normalize"] = given["imgnorm"]
     if "use_abs" in given:
         settings |= {"image_encoder.use_abs": given["use_abs"], "text_encoder.use_abs": given["use_abs"]}
-    for assignment in assignments:
-        name, separator, text = assignment.partition("=")
-        if not separator or not name:
-            raise UsageError(f"--set takes NAME=VALUE, not {assignment!r}.", remedy="Example: --set loss.margin=0.1")
-        settings[name.strip()] = _read_value(text.strip())
-    return settings
-
-
-def _read_value(text: str) -> Any:
-    """Return a number, true, false or null as JSON writes it, anything else as the string that it is."""
-    try:
-        return json.loads(text)
-    except ValueError:
-        return {"True": True, "False": False}.get(text, text)
+    return settings | read_assignments("--set", assignments, "loss.margin=0.1")

@@ -6,7 +6,6 @@ never at its name alone; what it cannot express is an error, not a loss.
 
 from __future__ import annotations
 
-import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -24,7 +23,9 @@ from vsezoo.legacy import archives, arrays, pickles, torch_files, vocabulary
 from vsezoo.legacy.files import open_file
 from vsezoo.model import JointEmbedding, build_model, resolve_recipe
 from vsezoo.recipe import Recipe
+from vsezoo.storage import digest_file
 
+NOUN = "a file of another codebase"
 FORMATS = {
     "torch": torch_files.read_torch,
     "npz": arrays.read_npz,
@@ -59,7 +60,7 @@ class Source:
     @cached_property
     def format(self) -> str:
         """Which of `FORMATS` the first bytes are those of; a pickle, which has no mark, where they are of no other."""
-        with open_file(self.path, "a file of another codebase", torch_files.LIMIT) as stream:
+        with open_file(self.path, NOUN, torch_files.LIMIT) as stream:
             start = stream.read(64)
             if start.startswith(torch_files.MAGIC):
                 return "torch"
@@ -104,7 +105,7 @@ class Source:
 
     def digest(self) -> dict[str, dict[str, Any]]:
         """Return the size and sha256 of the file and of every companion that was opened, by their names."""
-        files = {} if self.is_folder else {self.path.name: _digest(self.path)}
+        files = {} if self.is_folder else {self.path.name: digest_file(self.path)}
         for companion in self._companions.values():
             files |= companion.digest()
         return files
@@ -147,11 +148,13 @@ class Importer(ABC):
         name: what the format is called on the command line.
         summary: one line about it.
         options: what `read` may be told, each with a line about it; for example the path of a vocabulary.
+        file_name: what the codebase calls the file of the weights; `write` gets it where no other is wanted.
     """
 
     name: ClassVar[str]
     summary: ClassVar[str]
     options: ClassVar[Mapping[str, str]] = {}
+    file_name: ClassVar[str] = "model"
 
     @abstractmethod
     def recognise(self, source: Source) -> bool:
@@ -174,14 +177,16 @@ class Importer(ABC):
         """
 
     def write(self, model: JointEmbedding, path: Path) -> list[Path]:
-        """Write the model as the codebase reads it, and return the files. By default, it cannot be written.
+        """Write the model as the codebase reads it. By default, it cannot be written.
+
+        Args:
+            model: to write.
+            path: of the file of the weights; what belongs to it stands beside it, in the same folder.
+
+        Returns:
+            the files, that of the weights first.
 
         Raises:
             UsageError: for a model that the codebase does not have.
         """
         raise UsageError(f"{self.name!r} can be read but not written.", remedy="Choose a format that can be written.")
-
-
-def _digest(path: Path) -> dict[str, Any]:
-    with path.open("rb") as stream:
-        return {"size": path.stat().st_size, "sha256": hashlib.file_digest(stream, "sha256").hexdigest()}

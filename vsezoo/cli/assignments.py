@@ -1,0 +1,36 @@
+"""`NAME=VALUE`, as `--set` and `--option` take it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from vsezoo.errors import UsageError
+
+
+def read_assignments(flag: str, texts: Iterable[str], example: str) -> dict[str, Any]:
+    """Return the values by their names.
+
+    Args:
+        flag: which takes them, for the message.
+        texts: each `NAME=VALUE`; the value is a number, true, false or null as JSON writes it, or else a string.
+        example: of such a text.
+
+    Raises:
+        UsageError: for a text without a name or an equals sign.
+    """
+    values = {}
+    for text in texts:
+        name, separator, value = text.partition("=")
+        if not separator or not name:
+            raise UsageError(f"{flag} takes NAME=VALUE, not {text!r}.", remedy=f"Example: {flag} {example}")
+        values[name.strip()] = _read_value(value.strip())
+    return values
+
+
+def _read_value(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return {"True": True, "False": False}.get(text, text)

@@ -1,0 +1,119 @@
+"""`vsezoo convert`: from the files of another codebase to a checkpoint, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import click
+from rich.filesize import decimal
+from rich.status import Status
+
+from vsezoo.cli import console
+from vsezoo.cli.assignments import read_assignments
+from vsezoo.errors import PluginError, UsageError
+
+if TYPE_CHECKING:
+    from vsezoo.legacy.conversion import Conversion
+
+
+class ConvertCommand(click.Command):
+    """A command whose help ends with the formats that are registered."""
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the formats, and what can be told to the importer of each."""
+        from vsezoo import registry
+        from vsezoo.legacy.recognition import list_formats  # imports torch
+
+        rows = []
+        for name, importer in list_formats().items():
+            if isinstance(importer, PluginError):
+                rows.append((name, f"FAILED: {registry.explain(importer)}"))
+                continue
+            rows.append((name, importer.summary))
+            rows += [(f"  {option}=", line) for option, line in importer.options.items()]
+        with formatter.section("Formats and their options"):
+            formatter.write_dl(rows or [("(none)", "No installed distribution has an importer.")])
+
+
+@click.command("convert", cls=ConvertCommand)
+@click.argument("path")
+@click.option("--from", "source_format", metavar="FORMAT", help="Read it as this.  [default: told by the content]")
+@click.option("--vocab", metavar="FILE", help="The vocabulary, where it is not found beside PATH.")
+@click.option("--data", metavar="DATASET", help="What it was trained on, where the files do not tell.")
+@click.option("--option", "assignments", multiple=True, metavar="NAME=VALUE", help="What else to tell the importer.")
+@click.option("--to", "target_format", metavar="FORMAT", help="Write the checkpoint PATH as this format has it.")
+@click.option("--output", help="The folder, or with --to the file, to write.  [default: runs/NAME]")
+@click.option("--overwrite", is_flag=True, help="Replace what --output names, if it is there.")
+@click.option("--json", "as_json", is_flag=True, help="Write JSON.")
+def convert(
+    path: str,
+    source_format: str | None,
+    vocab: str | None,
+    data: str | None,
+    assignments: tuple[str, ...],
+    target_format: str | None,
+    output: str | None,
+    overwrite: bool,
+    as_json: bool,
+) -> None:
+    """Make a checkpoint of PATH, a file that another codebase wrote.
+
+    Nothing in the file is executed. What belongs to it, such as a vocabulary, is looked for beside it.
+
+    With --to it goes the other way: PATH is a checkpoint, which is written as the old code reads it.
+    """
+    options = read_assignments("--option", assignments, "vocab=FILE")
+    if target_format is not None:
+        for flag, value in (("--from", source_format), ("--vocab", vocab), ("--data", data), ("--option", options)):
+            if value:
+                remedy = "--to writes a checkpoint of vsezoo as it is. Make that first, without --to."
+                raise UsageError(f"{flag} does not go with --to.", remedy=remedy)
+        _export(path, target_format, output, overwrite, as_json)
+        return
+    from vsezoo.legacy import conversion  # imports torch
+
+    with _show_work(path):
+        made = conversion.convert(
+            path, output, format=source_format, vocab=vocab, data=data, options=options, overwrite=overwrite
+        )
+    if as_json:
+        console.print_json(made.to_json())
+        return
+    _print(made)
+    console.messages().print(f"Measure it: vsezoo eval {made.checkpoint}")
+
+
+def _export(path: str, target_format: str, output: str | None, overwrite: bool, as_json: bool) -> None:
+    from vsezoo.legacy import conversion
+    from vsezoo.storage import digest_file
+
+    with _show_work(path):
+        written = conversion.export(path, target_format, output, overwrite=overwrite)
+    if as_json:
+        files = {str(file): digest_file(file) for file in written}
+        console.print_json({"checkpoint": path, "format": target_format, "files": files})
+        return
+    for file in written:
+        console.results().print(str(file))
+
+
+def _show_work(path: str) -> Status:
+    """Show in a terminal, and nowhere else, that something is going on."""
+    return console.messages().status(f"Converting {path}")
+
+
+def _print(made: Conversion) -> None:
+    value, recipe = made.to_json(), made.config["recipe"]
+    data, shape = value["data"], " x ".join(map(str, value["data"]["image_shape"]))
+    fields = [
+        ("from", f"{value['format']} ({value['distribution']} {value['version']})"),
+        ("files", ", ".join(f"{name} ({decimal(file['size'])})" for name, file in value["files"].items())),
+        ("data set", data["name"]),
+        ("images", f"{data['kind']} of {shape}" if shape else data["kind"]),
+        ("embed size", str(recipe["embed_size"])),
+    ]
+    for name, note in value["notes"].items():
+        listed = ", ".join(f"{key}={item}" for key, item in note.items()) if isinstance(note, Mapping) else str(note)
+        fields.append((name, listed))
+    console.print_fields(f"{made.checkpoint}\n{recipe['name']}: {recipe['summary']}", fields)
