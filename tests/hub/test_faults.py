@@ -37,7 +37,7 @@ PULL = {
     "wrong bytes of the vocabulary": (Fault(r"GET .*/vocab\.json", spoil=flip), r"vocab\.json: was altered: "),
     "a file cut short": (Fault(WEIGHTS, spoil=halve), r"a file came cut short: .*\nNothing of it was kept: repeat"),
     "changed between HEAD and GET": (Fault(WEIGHTS, spoil=lambda _: b"another file"), "a file came cut short"),
-    "401": (Fault(r"GET /api/models/org/name$", 401), r"or it is private and your token does not open it\.\n"),
+    "401": (Fault(r"GET /api/models/org/name$", 401), r"does not accept your token\.\nLog in"),
     "403": (Fault(WEIGHTS, 403), r"your token does not allow this\.\n"),
     "404 of a file": (Fault(WEIGHTS, 404, {"X-Error-Code": "EntryNotFound"}), "lacks a file that it should have"),
     "404 of the revision": (Fault(r"GET .*/tree/", 404, {"X-Error-Code": "RevisionNotFound"}), "no such revision"),

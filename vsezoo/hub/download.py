@@ -58,22 +58,24 @@ def fetch_checkpoint(reference: HubReference, *, weights: bool = True) -> Path:
         CheckpointError: for what is no checkpoint, is damaged, or names files that it must not.
     """
     snapshot = _Snapshot(resolve(reference))
-    path = snapshot.fetch(CONFIG, LARGEST)
+    snapshot.check(CONFIG, LARGEST)
+    path = snapshot.fetch(CONFIG)
     try:
         files = read_config(path.parent, verify=False)["files"]
     except CheckpointError:
         _discard(path)  # what cannot be read is not kept, so that a mended one is fetched
         raise
     snapshot.require_plain(list(files))
-    for name, digest in files.items():
-        if weights or not name.endswith(TENSORS):
-            limit = LARGEST_TENSORS if name.endswith(TENSORS) else LARGEST_OTHER
-            file = snapshot.fetch(name, limit, digest["size"])
-            try:
-                verify_files(path.parent, {name: digest})
-            except CheckpointError as error:
-                _discard(file)
-                raise CheckpointError(error.problem, file=f"{snapshot.reference}/{name}", remedy=AGAIN) from None
+    wanted = {name: digest for name, digest in files.items() if weights or not name.endswith(TENSORS)}
+    for name, digest in wanted.items():
+        snapshot.check(name, LARGEST_TENSORS if name.endswith(TENSORS) else LARGEST_OTHER, digest["size"])
+    for name, digest in wanted.items():
+        file = snapshot.fetch(name, verify=False)
+        try:
+            verify_files(path.parent, {name: digest})
+        except CheckpointError as error:
+            _discard(file)
+            raise CheckpointError(error.problem, file=f"{snapshot.reference}/{name}", remedy=AGAIN) from None
     snapshot.fetch_card()
     return path.parent
 
@@ -102,18 +104,17 @@ class _Snapshot:
             problem = f"its {CONFIG} lists {len(names):,} files; no more than {MOST_FILES} are fetched."
             raise CheckpointError(problem, file=str(self.reference), remedy=DISTRUST)
 
-    def fetch(self, name: str, limit: int, size: int | None = None) -> Path:
-        """Return a file, from the cache or from the Hub.
+    def check(self, name: str, limit: int, size: int | None = None) -> None:
+        """Refuse a file that is not there or too large, before anything of it is fetched.
 
         Args:
             name: a plain name.
-            limit: more bytes are not fetched.
-            size: how many the configuration says there are.
+            limit: how many bytes it may have.
+            size: how many the configuration says it has.
         """
-        cached = try_to_load_from_cache(self.reference.repository, name, revision=self.reference.revision)
-        if isinstance(cached, str):
-            return Path(cached)
-        entry = self.remote.get(name)
+        if self._find_cached(name):
+            return
+        entry, problem = self.remote.get(name), ""
         if entry is None:
             held = ", ".join(sorted(self.remote)[:8]) or "nothing"
             problem = f"is no checkpoint of vsezoo: it has no {name} (it holds {held})."
@@ -121,13 +122,24 @@ class _Snapshot:
             raise CheckpointError(problem, file=str(self.reference), remedy=remedy)
         if size is not None and entry.size != size:
             problem = f"{name} has {entry.size:,} bytes on the Hub; {CONFIG} says {size:,}."
-            raise CheckpointError(problem, file=str(self.reference), remedy=DISTRUST)
-        if entry.size > limit:
+        elif entry.size > limit:
             problem = f"{name} has {entry.size:,} bytes; no more than {limit:,} are fetched."
+        if problem:
             raise CheckpointError(problem, file=str(self.reference), remedy=DISTRUST)
+
+    def fetch(self, name: str, *, verify: bool = True) -> Path:
+        """Return a file that was checked, from the cache or from the Hub.
+
+        Args:
+            name: a plain name.
+            verify: compare what is fetched with the digest that the Hub announced.
+        """
+        cached = self._find_cached(name)
+        if cached:
+            return cached
         with explain_errors(self.reference):
             path = Path(hf_hub_download(self.reference.repository, name, revision=self.reference.revision))
-        if size is None and not holds(entry, path):  # what the configuration lists is compared with that
+        if verify and not holds(self.remote[name], path):
             _discard(path)
             raise CheckpointError(
                 "is not the file that the Hub announced: it has another digest.",
@@ -136,11 +148,16 @@ class _Snapshot:
             )
         return path
 
+    def _find_cached(self, name: str) -> Path | None:
+        cached = try_to_load_from_cache(self.reference.repository, name, revision=self.reference.revision)
+        return Path(cached) if isinstance(cached, str) else None
+
     def fetch_card(self) -> None:
         """Fetch the card beside the rest, if the Hub had to be asked anyway; a checkpoint works without."""
         if "remote" in vars(self) and CARD in self.remote:
             try:
-                self.fetch(CARD, LARGEST)
+                self.check(CARD, LARGEST)
+                self.fetch(CARD)
             except (CheckpointError, HubError) as error:
                 print(f"Without its card: {error}", file=sys.stderr)
 
