@@ -264,9 +264,7 @@ def test_a_few_steps_lower_the_loss_and_move_every_parameter() -> None:
         optimizer.step()
         totals.append(total.item())
     assert totals[-1] < 0.5 * totals[0]
-    unmoved = [name for name, parameter in model.named_parameters() if torch.equal(parameter, start[name])]
-    # The image encoder's biases of θ and φ act through relations alone, but all do move.
-    assert not unmoved
+    assert not [name for name, parameter in model.named_parameters() if torch.equal(parameter, start[name])]
 
 
 def test_the_gradient_of_the_recurrence_reaches_the_regions(images: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -321,5 +319,5 @@ def test_an_ensemble_on_five_folds(testall: Path, tmp_path: Path) -> None:
         part = mean[1000 * fold : 1000 * (fold + 1), 5000 * fold : 5000 * (fold + 1)]
         true = part[torch.arange(5000) // 5, torch.arange(5000)]
         hits.append((((part > true).sum(dim=0)) < 10).double().mean().item())
-    # Captions of three of six words repeat, so that scores tie; ties go by the index and cost a few places.
+    # The command scores other blocks, whose sums differ in their last bits: a rank or two may go the other way.
     assert found["t2i"]["R@10"] == pytest.approx(100 * np.mean(hits), abs=0.05)
