@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -172,7 +173,8 @@ def write_card(checkpoint: Checkpoint, card: CardFiles) -> list[Path]:
                 problem, file=path, remedy="Free space on the disk, or check the permissions."
             ) from error
         finally:
-            temporary.unlink(missing_ok=True)
+            with suppress(OSError):  # what is wrong is told already
+                temporary.unlink()
         written.append(path)
     return written
 
