@@ -46,7 +46,8 @@ class OrderSimilarity(Similarity):
         return -torch.where(violated, penalties.where(violated, 1.0).sqrt(), 0.0)
 
 
-BLOCK_NUMBERS = 8 * 2**20  # float32 numbers in one block of differences: 32 MiB
+BLOCK_NUMBERS = {"cpu": 2**17}  # float32 numbers in one block of differences: 512 KiB, which a cache holds
+LARGE_BLOCK = 2**23  # on other devices: 32 MiB
 
 
 class _OrderPenalty(torch.autograd.Function):
@@ -77,9 +78,10 @@ def _differences(images: Tensor, texts: Tensor) -> Tensor:
 
 
 def _blocks(images: Tensor, texts: Tensor) -> list[tuple[slice, slice]]:
-    """Cut the `(N, M)` scores into blocks of at most `BLOCK_NUMBERS` differences (or one pair)."""
-    width = max(1, min(len(texts), BLOCK_NUMBERS // images.shape[1]))
-    height = max(1, BLOCK_NUMBERS // (width * images.shape[1]))
+    """Cut the `(N, M)` scores into blocks of so many differences at most (or one pair)."""
+    numbers = BLOCK_NUMBERS.get(images.device.type, LARGE_BLOCK)
+    width = max(1, min(len(texts), numbers // images.shape[1]))
+    height = max(1, numbers // (width * images.shape[1]))
     return [
         (slice(row, row + height), slice(column, column + width))
         for row in range(0, len(images), height)
