@@ -5,25 +5,28 @@ The first two repeat each image five times, and know no MeanR; the last gives an
 
 from __future__ import annotations
 
-import collections
 import os
-import pickle
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from theano_files import draw_theano, run_gru
 from torch import Tensor, nn
 from torch.nn import functional
 
+from vsezoo import registry
+from vsezoo.checkpoint import save_checkpoint
+from vsezoo.data.lookup import open_data
 from vsezoo.encoders.recurrence import run_recurrence
+from vsezoo.evaluation.evaluate import evaluate
 from vsezoo.evaluation.metrics import DirectionMetrics
 from vsezoo.evaluation.ranks import rank_pairs
 from vsezoo.interfaces import Tokens
-from vsezoo.model import JointEmbedding, build_model, resolve_recipe
-from vsezoo.recipe import Part, Recipe
-from vsezoo.text import RULES, Vocabulary, WordTokenizer
+from vsezoo.legacy.importer import Source
+from vsezoo.legacy.theano import make_gru
+from vsezoo.model import JointEmbedding
 
 FIXTURES = Path(os.environ.get("VSEZOO_SHARED", "/nowhere")) / "fixtures"
 needs_fixtures = pytest.mark.skipif(not FIXTURES.is_dir(), reason="VSEZOO_SHARED has no fixtures")
@@ -31,178 +34,59 @@ needs_fixtures = pytest.mark.skipif(not FIXTURES.is_dir(), reason="VSEZOO_SHARED
 TOLERANCE = {"rtol": 0, "atol": 1e-5}
 Arrays = dict[str, np.ndarray[Any, Any]]
 
-
-# From the layout of Theano, x W, to that of torch
-
-
-def convert_gru(theano: Arrays) -> dict[str, Tensor]:
-    """Return the parameters of a `torch.nn.GRU`; Theano's gates are r and u side by side, and the new state apart."""
-    width = theano["encoder_Ux"].shape[0]
-
-    def stack(gates: str, new: str) -> Tensor:
-        reset, update = theano[gates][:, :width], theano[gates][:, width:]
-        return torch.from_numpy(np.vstack([reset.T, update.T, theano[new].T]))
-
-    bias = torch.from_numpy(np.concatenate([theano["encoder_b"], theano["encoder_bx"]]))
-    return {
-        "weight_ih_l0": stack("encoder_W", "encoder_Wx"),
-        "weight_hh_l0": stack("encoder_U", "encoder_Ux"),
-        "bias_ih_l0": bias,
-        "bias_hh_l0": torch.zeros_like(bias),
-    }
-
-
-def run_theano(theano: Arrays, words: np.ndarray[Any, Any], mask: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """Return the states `(B, D)` after all steps of words `(L, B, W)`, as the Theano code makes them; mask `(L, B)`."""
-
-    def sigmoid(x: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-        return np.asarray(1 / (1 + np.exp(-x)))
-
-    width = theano["encoder_Ux"].shape[0]
-    state = np.zeros((words.shape[1], width), theano["encoder_U"].dtype)
-    for step, present in zip(words, mask, strict=True):
-        gates = sigmoid(state @ theano["encoder_U"] + step @ theano["encoder_W"] + theano["encoder_b"])
-        reset, update = gates[:, :width], gates[:, width:]
-        new = np.tanh((state @ theano["encoder_Ux"]) * reset + step @ theano["encoder_Wx"] + theano["encoder_bx"])
-        moved = update * state + (1 - update) * new
-        state = present[:, None] * moved + (1 - present)[:, None] * state
-    return state
-
-
-def draw_theano(word_dim: int, width: int) -> Arrays:
-    rng = np.random.default_rng(0)
-    shapes = {
-        "encoder_W": (word_dim, 2 * width),
-        "encoder_b": (2 * width,),
-        "encoder_U": (width, 2 * width),
-        "encoder_Wx": (word_dim, width),
-        "encoder_Ux": (width, width),
-        "encoder_bx": (width,),
-    }
-    return {name: rng.normal(0, 0.5, shape).astype(np.float32) for name, shape in shapes.items()}
+WEIGHTS = {
+    "kiros": ("kiros", "model.npz"),
+    "linxd5": ("linxd5", "f8k_model_lstm.pkl"),
+    "order_embedding_order": ("order-embedding", "order.npz"),
+}
+"""The format of each fixture, and its file."""
 
 
 @torch.no_grad()
 @pytest.mark.parametrize(("word_dim", "width"), [(5, 7), (6, 6)])
 def test_a_gru_of_theano_is_one_of_torch(word_dim: int, width: int) -> None:
-    theano = draw_theano(word_dim, width)
+    theano = draw_theano({"n_words": 2, "dim_word": word_dim, "dim": width, "dim_image": 1})
     gru = nn.GRU(word_dim, width, batch_first=True)
-    gru.load_state_dict(convert_gru(theano))
+    gru.load_state_dict(make_gru({name: torch.from_numpy(array) for name, array in theano.items()}))
     lengths = torch.tensor([4, 1, 6])
     words = np.random.default_rng(1).normal(size=(6, 3, word_dim)).astype(np.float32)
     mask = (np.arange(6)[:, None] < lengths.numpy()).astype(np.float32)
-    expected = run_theano(theano, words, mask)
+    expected = run_gru(theano, words, mask)
     inputs = torch.from_numpy(words).transpose(0, 1)
     packed = nn.utils.rnn.pack_padded_sequence(inputs, lengths, batch_first=True, enforce_sorted=False)
     np.testing.assert_allclose(gru(packed)[1][0], expected, rtol=0, atol=1e-6)
     np.testing.assert_allclose(run_recurrence(gru, packed)[1][0], expected, rtol=0, atol=1e-6)
     # A batch of one length, as the originals make them, is a batch with a mask.
     for row, length in enumerate(lengths):
-        alone = run_theano(theano, words[:length, [row]], np.ones((length, 1), np.float32))
+        alone = run_gru(theano, words[:length, [row]], np.ones((length, 1), np.float32))
         np.testing.assert_allclose(alone[0], expected[row], rtol=0, atol=1e-6)
 
 
 # The fixtures
 
 
-class PlainUnpickler(pickle.Unpickler):
-    """Reads plain values and ordered dictionaries, and calls nothing else."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) == ("collections", "OrderedDict"):
-            return collections.OrderedDict
-        raise pickle.UnpicklingError(f"{module}.{name}")
-
-
-def unpickle(path: Path) -> Any:
-    with path.open("rb") as stream:
-        return PlainUnpickler(stream, encoding="utf-8").load()
-
-
-class Original(NamedTuple):
-    """What one of the original codes left."""
-
-    options: dict[str, Any]
-    word_ids: dict[str, int]
-    tensors: dict[str, Tensor]
-    text_encoder: str
-    similarity: Part
-
-
-def read_theano(weights: Path, options: dict[str, Any], word_ids: dict[str, int], similarity: Part) -> Original:
-    with np.load(weights) as stored:
-        theano = dict(stored)
-    tensors = {
-        "image_encoder.fc.weight": torch.from_numpy(theano["ff_image_W"].T),
-        "image_encoder.fc.bias": torch.from_numpy(theano["ff_image_b"]),
-        "text_encoder.embed.weight": torch.from_numpy(theano["Wemb"]),
-        **{f"text_encoder.rnn.{name}": tensor for name, tensor in convert_gru(theano).items()},
-    }
-    return Original(options, word_ids, tensors, "gru", similarity)
-
-
-def read_kiros(folder: Path, protocol: str) -> Original:
-    options = unpickle(folder / f"model.npz{protocol}.pkl")
-    word_ids = unpickle(folder / f"model.npz.dictionary{protocol}.pkl")
-    return read_theano(folder / "model.npz", options, word_ids, Part("cosine"))
-
-
-def read_order(folder: Path, protocol: str) -> Original:
-    stored = unpickle(folder / f"order{protocol}.pkl")
-    return read_theano(folder / "order.npz", stored["options"], stored["worddict"], Part("order", {"squared": True}))
-
-
-def read_linxd5(folder: Path) -> Original:
-    stored = torch.load(folder / "f8k_model_lstm.pkl", weights_only=True)
-    names = {"linear": "image_encoder.fc", "lstm": "text_encoder.rnn", "embedding": "text_encoder.embed"}
-    tensors = {
-        f"{names[module]}.{name}": tensor
-        for (module, _, name), tensor in ((key.partition("."), tensor) for key, tensor in stored.items())
-    }
-    word_ids = unpickle(folder / "f8k.dictionary.pkl")
-    return Original(unpickle(folder / "f8k_params_lstm.pkl"), word_ids, tensors, "lstm", Part("cosine"))
-
-
-def read_original(name: str) -> Original:
+def read_original(name: str, folder: Path) -> JointEmbedding:
+    """Return the model of a fixture, of which ` p0` names the pickles of protocol 0."""
     name, _, protocol = name.partition(" ")
-    if name == "linxd5":
-        return read_linxd5(FIXTURES / name)
-    read = read_kiros if name == "kiros" else read_order
-    return read(FIXTURES / name, protocol)
-
-
-def build(original: Original) -> JointEmbedding:
-    options = original.options
-    use_abs = options.get("abs", False)
-    words = [*RULES["split"].special, *sorted(original.word_ids, key=original.word_ids.__getitem__)]
-    assert [original.word_ids[word] for word in words[2:]] == list(range(2, len(words)))
-    off_by_two = options["n_words"] == len(original.word_ids)
-    tokenizer = WordTokenizer(1, Vocabulary(words), "split", off_by_two)
-    assert len(tokenizer) == options["n_words"]
-    recipe = Recipe(
-        "fixture",
-        "",
-        Part("linear", {"img_dim": options["dim_image"], "use_abs": use_abs}),
-        Part(original.text_encoder, {"word_dim": options["dim_word"], "use_abs": use_abs}),
-        original.similarity,
-        Part("hinge"),
-        options["dim"],
-    )
-    model = build_model(resolve_recipe(recipe), tokenizer)
-    model.load_state_dict(original.tensors)
-    return model.eval()
+    form, file = WEIGHTS[name]
+    for path in (FIXTURES / name).iterdir():
+        if not protocol or f".{protocol}.pkl" in path.name or not path.name.endswith(".pkl"):
+            (folder / path.name.replace(f".{protocol}.pkl", ".pkl")).write_bytes(path.read_bytes())
+    source, importer = Source(folder / file), registry.load("importers", form)()
+    assert importer.recognise(source)
+    return importer.read(source, {}).build(source)  # type: ignore[no-any-return]
 
 
 @pytest.fixture(
-    params=["kiros", "kiros .p0", "linxd5", "order_embedding_order", "order_embedding_order .p0"], scope="module"
+    params=["kiros", "kiros p0", "linxd5", "order_embedding_order", "order_embedding_order p0"], scope="module"
 )
 def name(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
 @pytest.fixture(scope="module")
-def model(name: str) -> JointEmbedding:
-    return build(read_original(name))
+def model(name: str, tmp_path_factory: pytest.TempPathFactory) -> JointEmbedding:
+    return read_original(name, tmp_path_factory.mktemp("original"))
 
 
 @pytest.fixture(scope="module")
@@ -264,11 +148,28 @@ def test_a_padded_batch_is_a_batch_of_one_length(model: JointEmbedding, inputs: 
 
 
 @needs_fixtures
-def test_images_without_scale_rank_captions_alike() -> None:
+def test_printed_figures(name: str, model: JointEmbedding, inputs: Arrays, tmp_path: Path) -> None:
+    """From the original's files to the figures of a checkpoint, as the original's evaluation prints them."""
+    data = tmp_path / "data"
+    data.mkdir()
+    np.save(data / "test_ims.npy", inputs["images"])
+    (data / "test_caps.txt").write_text("".join(f"{caption}\n" for caption in inputs["captions"]), encoding="utf-8")
+    pairs = open_data(str(data), "test", ("vector",))
+    save_checkpoint(tmp_path / "model", model, pairs, {"epoch": 0, "step": 0, "criterion": "rsum", "score": 0.0})
+    metrics = evaluate(tmp_path / "model", data, split="test").metrics
+    (output,) = (FIXTURES / name.split()[0]).glob("*_stdout.txt")
+    for direction, words in (("i2t", "Image to text"), ("t2i", "Text to image")):
+        figures = list(getattr(metrics, direction).to_json().values())
+        line = next(line for line in output.read_text().splitlines() if line.startswith(words))
+        printed = line.removeprefix(f"{words}: ").split(", ")
+        assert [f"{figure:.1f}" for figure in figures[: len(printed)]] == printed
+
+
+@needs_fixtures
+def test_images_without_scale_rank_captions_alike(tmp_path: Path) -> None:
     """Kiros' release trains on images that are not scaled: the same direction, another length."""
-    model, inputs = build(read_original("kiros")), dict(np.load(FIXTURES / "kiros" / "inputs.npz"))
+    model, inputs = read_original("kiros", tmp_path), dict(np.load(FIXTURES / "kiros" / "inputs.npz"))
     encoder = model.image_encoder
-    encoder.normalize_in_training = False  # type: ignore[assignment]
     images = torch.from_numpy(inputs["images"])
     with torch.no_grad():
         scaled, plain = encoder.eval()(images), encoder.train()(images)

@@ -1,0 +1,80 @@
+"""The files of order-embeddings: NAME.npz has the weights, NAME.pkl the options and the dictionary of words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from vsezoo.encoders.gru import GRUTextEncoder
+from vsezoo.encoders.precomputed import PrecomputedImageEncoder
+from vsezoo.errors import UsageError
+from vsezoo.legacy import theano
+from vsezoo.legacy.dictionary import VOCAB, WORD_IDS, make_dictionary, make_tokenizer, open_both, read_ids
+from vsezoo.legacy.importer import Imported, Importer, Source
+from vsezoo.legacy.options import (
+    NOTED,
+    apply_options,
+    choose_option,
+    list_options,
+    make_imported,
+    require_options,
+    require_settings,
+    require_tensors,
+)
+from vsezoo.legacy.output import write_pickle
+from vsezoo.model import JointEmbedding
+from vsezoo.similarities import CosineSimilarity, OrderSimilarity
+from vsezoo_order import recipes
+
+RECIPES = {"order": recipes.order, "cosine": recipes.order_symmetric}
+SIMILARITIES = {"order": OrderSimilarity, "cosine": CosineSimilarity}
+DATA = {"coco_10crop": "10crop_precomp"}
+"""Our name of the data that the options `data` and `cnn` name."""
+
+
+class OrderImporter(Importer):
+    """Order-embeddings, and their symmetric baseline: arrays of Theano, and a pickle."""
+
+    name = "order-embedding"
+    summary = "Vendrov et al. 2016, the release in Theano: NAME.npz, NAME.pkl."
+    options = VOCAB
+
+    def recognise(self, source: Source) -> bool:
+        """Tell whether it holds such arrays and has the one pickle beside it."""
+        return theano.holds_weights(source) and theano.has_one_pickle(source)
+
+    def read(self, source: Source, options: Mapping[str, Any]) -> Imported:
+        """Read the model."""
+        both, words = open_both(source, options, source.path.with_suffix(".pkl").name)
+        content, file = both.content, both.path
+        held = require_options(content.get("options") if isinstance(content, dict) else content, file)
+        choose_option(held, "encoder", ("gru",), file)
+        choose_option(held, "optimizer", ("adam",), file)
+        method = choose_option(held, "method", ("order", "cosine"), file)
+        use_abs = bool(choose_option(held, "abs", (method == "order", method != "order"), file))
+        recipe = RECIPES[method].replace({"image_encoder.use_abs": use_abs, "text_encoder.use_abs": use_abs})
+        recipe = apply_options(recipe, held, {"abs", "cnn", "encoder", "method", "optimizer", *NOTED}, file)
+        arrays = require_tensors(source.content, theano.list_shapes(held, "gru"), source.path)
+        tokenizer = make_tokenizer(read_ids(words), held["n_words"], words.path)
+        data = "_".join(str(held[name]) for name in ("data", "cnn") if name in held)
+        return make_imported(recipe, tokenizer, theano.make_tensors(arrays, "gru"), held, DATA.get(data, data))
+
+    def write(self, model: JointEmbedding, path: Path) -> list[Path]:
+        """Write the weights to a path `NAME.npz`, and NAME.pkl beside it."""
+        pickled = path.with_suffix(".pkl")
+        if pickled == path:
+            raise UsageError("is the name of the options, not of the weights.", file=path, remedy="Give NAME.npz.")
+        method = "cosine" if isinstance(model.similarity, CosineSimilarity) else "order"
+        parts = {
+            "image_encoder": (PrecomputedImageEncoder,),
+            "text_encoder": (GRUTextEncoder,),
+            "similarity": (SIMILARITIES[method],),
+        }
+        use_abs = model.recipe.text_encoder.options.get("use_abs", False)
+        settings = {"similarity.squared": True, "image_encoder.use_abs": use_abs}
+        require_settings(model, "The code of order-embeddings", parts, settings)
+        same = {"encoder": "gru", "optimizer": "adam"}
+        held = {**list_options(model), **same, "method": method, "abs": use_abs}
+        weights = theano.write_weights(model, path)
+        return [weights, write_pickle({"options": held, WORD_IDS: make_dictionary(model)}, pickled)]

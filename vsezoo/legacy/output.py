@@ -1,0 +1,37 @@
+"""How the files of another codebase are written."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from vsezoo.errors import StorageError
+
+PROTOCOL = 2
+"""Of pickles: the last one that Python 2 reads."""
+
+
+@contextmanager
+def create_file(path: Path) -> Iterator[BinaryIO]:
+    """Open a file to write it.
+
+    Raises:
+        StorageError: where it cannot be written.
+    """
+    try:
+        with path.open("wb") as stream:
+            yield stream
+    except OSError as error:
+        raise StorageError(
+            f"cannot be written: {error.strerror or error}.", file=path, remedy="Choose another place."
+        ) from error
+
+
+def write_pickle(value: Any, path: Path) -> Path:
+    """Write plain data as a pickle that Python 2 reads as well, and return its path."""
+    with create_file(path) as stream:
+        pickle.dump(value, stream, PROTOCOL)
+    return path
