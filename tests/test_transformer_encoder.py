@@ -38,7 +38,7 @@ import vsezoo
 from vsezoo.checkpoint import load, save_checkpoint
 from vsezoo.encoders.transformer import TransformerTextEncoder
 from vsezoo.encoders.transformer_tokenizer import TransformerTokenizer
-from vsezoo.errors import CheckpointError, HubError, RecipeError, VsezooError
+from vsezoo.errors import CheckpointError, HubError, RecipeError, UsageError, VsezooError
 from vsezoo.interfaces import Tokens
 from vsezoo.model import JointEmbedding, expand_parts
 from vsezoo.recipe import Training
@@ -219,13 +219,12 @@ def test_a_resumed_finetuning_ends_with_the_same_bits(bert: Path, data: Path, tm
     whole = vsezoo.train("vsepp", data, output=tmp_path / "whole", settings=settings)
     vsezoo.train("vsepp", data, output=tmp_path / "halves", settings=settings | {"training.num_epochs": 1})
     halves = vsezoo.train("vsepp", data, output=tmp_path / "halves", settings=settings, resume=True)
+    other = {"text_encoder": "hf:another"}
+    with pytest.raises(UsageError, match=r"other values of text_encoder\.model\."):
+        vsezoo.train("vsepp", data, output=tmp_path / "halves", settings=other, resume=True)
     assert halves.evaluation == whole.evaluation
-    first, second = (tiny_state(tmp_path / name) for name in ("whole", "halves"))
-    assert first == second
-
-
-def tiny_state(run: Path) -> bytes:
-    return (run / "last" / "state.safetensors").read_bytes()
+    first, second = (tmp_path / name / "last" / "state.safetensors" for name in ("whole", "halves"))
+    assert first.read_bytes() == second.read_bytes()
 
 
 BARE = """
@@ -285,8 +284,7 @@ def test_other_families(tmp_path: Path, model: Any) -> None:
     alone = torch.cat([held.encode_texts([caption]) for caption in CAPTIONS])
     torch.testing.assert_close(alone, held.encode_texts(CAPTIONS), rtol=1e-5, atol=1e-6)
     weight = held.text_encoder.transformer.get_input_embeddings().weight
-    text = getattr(source, "text_model", source)  # of CLIP
-    assert torch.equal(weight, text.get_input_embeddings().weight)
+    assert any(torch.equal(weight, given) for given in source.parameters() if given.shape == weight.shape)
 
 
 def test_the_configuration_in_a_checkpoint_chooses_no_code(bert: Path) -> None:
@@ -309,7 +307,7 @@ def test_the_configuration_in_a_checkpoint_chooses_no_code(bert: Path) -> None:
         ("tokenizer.json", b"{}", "tokenizer.json: cannot be read"),
         ("tokenizer.json", b"\xff", "tokenizer.json: cannot be read"),
         ("transformer.json", b"[1]", "transformer.json: cannot be read"),
-        ("transformer.json", b'{"model_type": "bert", "hidden_size": "wide"}', "transformer.json: cannot be read"),
+        ("transformer.json", b'{"hidden_size": 16}', "transformer.json: cannot be read"),
         ("transformer.json", b'{"model_type": "no-such-model"}', "transformer.json: cannot be read: Unrecognized"),
     ],
 )

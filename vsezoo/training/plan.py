@@ -10,6 +10,7 @@ from vsezoo import registry
 from vsezoo.checkpoint import BEST, CONFIG
 from vsezoo.data.lookup import find_source
 from vsezoo.errors import CheckpointError, UsageError
+from vsezoo.model import expand_parts
 from vsezoo.recipe import Recipe
 from vsezoo.storage import find_folder, remove_leftovers
 from vsezoo.training.observer import LOG
@@ -30,7 +31,7 @@ def plan_recipe(model: str, data: str, settings: Mapping[str, Any], *, overrides
     source = find_source(data)
     if overrides:
         recipe = recipe.for_data(source.name)
-    return recipe.replace(settings)
+    return recipe.replace(expand_parts(settings))
 
 
 def find_run(folder: Path, resume: bool) -> State | None:
@@ -61,7 +62,7 @@ def resume_recipe(folder: Path, state: State, model: str, settings: Mapping[str,
     Raises:
         UsageError: for a run of another model, or with other settings.
     """
-    stored = Recipe.from_json(state.run["recipe"])
+    stored, settings = Recipe.from_json(state.run["recipe"]), expand_parts(settings)
     if stored.name != model:
         remedy = f"Go on with `vsezoo train {stored.name} …`, or choose another --output."
         raise UsageError(f"holds a run of {stored.name!r}, not of {model!r}.", file=folder, remedy=remedy)

@@ -17,7 +17,7 @@ from vsezoo.errors import DataError, UsageError
 from vsezoo.evaluation.metrics import CRITERIA, require_name
 from vsezoo.evaluation.report import Evaluation
 from vsezoo.interfaces import PairDataset, Tokenizer
-from vsezoo.model import accepted_kinds, build_loss, build_model, expand_parts, load_text_encoder, resolve_recipe
+from vsezoo.model import accepted_kinds, build_loss, build_model, load_text_encoder, resolve_recipe
 from vsezoo.training.loop import Loop, Split, evaluate_split
 from vsezoo.training.observer import Observer, RunLog
 from vsezoo.training.plan import DEFAULT_DATA, choose_output, find_run, plan_recipe, resume_data, resume_recipe
@@ -78,7 +78,7 @@ def train(
     folder = Path(output) if output is not None else choose_output(name, data)
     data = None if data is None else str(data)
     state = find_run(folder, resume)
-    settings = expand_parts(settings or {})
+    settings = dict(settings or {})
     if state is None:
         data = data or DEFAULT_DATA
         recipe = plan_recipe(model, data, settings, overrides=overrides)
