@@ -205,15 +205,29 @@ def read_config(folder: Path, *, verify: bool = True) -> dict[str, Any]:
     for name in ("recipe", "plugins", "data", "trained", "files"):
         if not isinstance(config.get(name), dict):
             raise CheckpointError(f"lacks the object {name!r}.", file=path, remedy=RESTORE)
-    for name, digest in config["files"].items():
-        sound = isinstance(digest, dict) and type(digest.get("size")) is int and isinstance(digest.get("sha256"), str)
-        if not sound:
-            raise CheckpointError(f"has no size and sha256 for {name!r}.", file=path, remedy=RESTORE)
+    _require_digests(config["files"], path)
+    if "converted" in config:
+        _require_origin(config["converted"], path)
     if MODEL not in config["files"]:
         raise CheckpointError(f"does not list {MODEL}.", file=path, remedy=RESTORE)
     if verify:
         verify_files(folder, config["files"])
     return config
+
+
+def _require_digests(files: Mapping[str, Any], path: Path) -> None:
+    for name, digest in files.items():
+        sound = isinstance(digest, dict) and type(digest.get("size")) is int and isinstance(digest.get("sha256"), str)
+        if not sound:
+            raise CheckpointError(f"has no size and sha256 for {name!r}.", file=path, remedy=RESTORE)
+
+
+def _require_origin(converted: Any, path: Path) -> None:
+    wanted = {"format": str, "distribution": str, "version": str, "files": dict, "options": dict, "notes": dict}
+    for name, kind in wanted.items():
+        if not isinstance(converted, dict) or not isinstance(converted.get(name), kind):
+            raise CheckpointError(f"does not say of a conversion what {name!r} is.", file=path, remedy=RESTORE)
+    _require_digests(converted["files"], path)
 
 
 def load_tensors(module: nn.Module, tensors: Mapping[str, torch.Tensor], file: Path) -> None:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import click
-from rich.filesize import decimal
 from rich.status import Status
 
 from vsezoo.cli import console
 from vsezoo.cli.assignments import read_assignments
+from vsezoo.cli.show_checkpoint import list_origin
 from vsezoo.errors import PluginError, UsageError
 
 if TYPE_CHECKING:
@@ -104,16 +103,12 @@ def _show_work(path: str) -> Status:
 
 
 def _print(made: Conversion) -> None:
-    value, recipe = made.to_json(), made.config["recipe"]
-    data, shape = value["data"], " x ".join(map(str, value["data"]["image_shape"]))
+    recipe, data = made.config["recipe"], made.config["data"]
+    shape = " x ".join(map(str, data["image_shape"]))
     fields = [
-        ("from", f"{value['format']} ({value['distribution']} {value['version']})"),
-        ("files", ", ".join(f"{name} ({decimal(file['size'])})" for name, file in value["files"].items())),
         ("data set", data["name"]),
         ("images", f"{data['kind']} of {shape}" if shape else data["kind"]),
         ("embed size", str(recipe["embed_size"])),
     ]
-    for name, note in value["notes"].items():
-        listed = ", ".join(f"{key}={item}" for key, item in note.items()) if isinstance(note, Mapping) else str(note)
-        fields.append((name, listed))
     console.print_fields(f"{made.checkpoint}\n{recipe['name']}: {recipe['summary']}", fields)
+    console.print_fields("\nConverted from", list_origin(made.config["converted"]))

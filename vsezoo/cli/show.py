@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -29,10 +31,10 @@ def show(model: str, data: str | None, as_json: bool) -> None:
     The parts with every option, the training settings, the size, what is changed for which data set and why, the
     paper, and published results with their sources.
 
-    MODEL may be a checkpoint on the Hub, hub:org/name, of which no more than the small files are fetched: then its
-    settings, its data and its figures are shown.
+    MODEL may be a checkpoint, as a folder or on the Hub as hub:org/name, of which no more than the small files are
+    fetched: then its settings, its data, where it comes from and its figures are shown.
     """
-    if parse_reference(model) is not None:
+    if _is_checkpoint(model):
         if data is not None:
             raise UsageError("--data is of no use here.", remedy="A checkpoint's settings are those for its own data.")
         show_checkpoint(model, as_json)
@@ -49,6 +51,13 @@ def show(model: str, data: str | None, as_json: bool) -> None:
         console.print_json(value)
     else:
         _print(value, recipe)
+
+
+def _is_checkpoint(model: str) -> bool:
+    """Tell a checkpoint from the name of a model: a reference, a path, or a folder whose name is not registered."""
+    if parse_reference(model) is not None or "/" in model or os.sep in model:
+        return True
+    return Path(model).is_dir() and model not in registry.list_names("models")
 
 
 def _describe(entry: registry.Entry, recipe: Recipe, data: str | None) -> dict[str, Any]:

@@ -1,24 +1,26 @@
-"""What `vsezoo show hub:org/name` says: a checkpoint's settings, data and figures, from its small files."""
+"""What `vsezoo show` says of a checkpoint: its settings, data and figures, from its small files."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from rich.filesize import decimal
 
 from vsezoo.cli import console
+from vsezoo.legacy.files import show
 
 
 def show_checkpoint(reference: str, as_json: bool) -> None:
-    """Write what is known of a checkpoint on the Hub, without its weights."""
-    from vsezoo.checkpoint import METRICS, read_config, read_json
+    """Write what is known of a checkpoint, of which the weights are not read."""
+    from vsezoo.checkpoint import METRICS, find_checkpoint, read_config, read_json
     from vsezoo.evaluation.report import Evaluation, render
     from vsezoo.hub.download import fetch_checkpoint
     from vsezoo.hub.reference import parse_reference, pin_reference
 
-    pinned = parse_reference(pin_reference(reference))
-    assert pinned is not None
-    folder = fetch_checkpoint(pinned, weights=False)
+    pinned = pin_reference(reference)
+    on_hub = parse_reference(pinned)
+    folder = find_checkpoint(pinned) if on_hub is None else fetch_checkpoint(on_hub, weights=False)
     config = read_config(folder, verify=False)
     evaluation = None
     if METRICS in config["files"]:
@@ -38,12 +40,31 @@ def _print(value: dict[str, Any]) -> None:
     from vsezoo.recipe import Recipe
 
     recipe, data, trained = Recipe.from_json(value["recipe"]), value["data"], value["trained"]
+    counts = (
+        f": {data['images']} images, {data['captions']} captions" if "images" in data and "captions" in data else ""
+    )
     fields = [
-        ("data set", f"{data.get('name')}: {data.get('images')} images, {data.get('captions')} captions"),
+        ("data set", f"{data.get('name')}{counts}"),
         ("images", f"{data.get('kind')} of shape {data.get('image_shape')}"),
-        ("trained", ", ".join(f"{name} {known}" for name, known in trained.items())),
+        *([("trained", ", ".join(f"{name} {known}" for name, known in trained.items()))] if trained else []),
         ("written by", f"vsezoo {value.get('vsezoo_version')}"),
         ("files", ", ".join(f"{name} ({decimal(file['size'])})" for name, file in value["files"].items())),
     ]
     console.print_fields(f"{value['reference']}\n{recipe.name}: {recipe.summary}", fields)
+    if "converted" in value:
+        console.print_fields("\nConverted from", list_origin(value["converted"]))
     console.print_fields("\nSettings", [(name, str(setting)) for name, setting in flatten(recipe).items()])
+
+
+def list_origin(converted: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return what `config.json` says of a conversion, as named values: each file with its sha256, then the notes."""
+    origin = f"{converted['format']} ({converted['distribution']} {converted['version']})"
+    fields = [("format", show(origin))]
+    for name, file in converted["files"].items():
+        fields.append((show(name), f"{decimal(file['size'])}, sha256 {show(file['sha256'])}"))
+    fields += [(show(f"--option {name}"), show(value)) for name, value in converted["options"].items()]
+    for name, note in converted["notes"].items():
+        told = note.items() if isinstance(note, Mapping) else ()
+        listed = ", ".join(f"{show(key)}={show(value)}" for key, value in told if value != "")
+        fields.append((show(name), listed or show(note)))
+    return fields
