@@ -45,8 +45,8 @@ def list_words(value: Any, file: Path) -> list[str]:
 
     Args:
         value: an object of a class `Vocabulary`, or a dictionary as SCAN stores it, with `word2idx`, `idx2word` and
-            `idx`; or a dictionary from words to ids, which as Kiros has it begin at 2: `<eos>` and `UNK` then
-            come in front.
+            `idx`; or what `vocab.json` of a vsezoo checkpoint holds, with a list of `words`; or a dictionary from words
+            to ids, which as Kiros has it begin at 2: `<eos>` and `UNK` then come in front.
         file: for the message.
 
     Raises:
@@ -56,6 +56,11 @@ def list_words(value: Any, file: Path) -> list[str]:
         value = value.attributes
     if not isinstance(value, dict):
         raise CheckpointError("holds no vocabulary.", file=file, remedy=GIVE)
+    if isinstance(value.get("words"), list):
+        listed: list[str] = value["words"]
+        if not listed or not all(type(word) is str for word in listed) or len(set(listed)) != len(listed):
+            raise CheckpointError("does not list distinct words.", file=file, remedy=GIVE)
+        return listed
     if "word2idx" not in value and "idx2word" not in value:
         return _list_by_id(value, file)
     for name in ("word2idx", "idx2word"):

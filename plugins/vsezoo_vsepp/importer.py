@@ -1,0 +1,130 @@
+"""Checkpoints of fartashf/vsepp: VSE++, VSE0 and their order variants, on features and on pictures."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from vsezoo.errors import UsageError
+from vsezoo.legacy import namespace, state_dicts
+from vsezoo.legacy.importer import Imported, Importer, Source
+from vsezoo.model import JointEmbedding, resolve_recipe
+from vsezoo.recipe import Part, Recipe
+from vsezoo_vsepp import recipes
+
+RECIPES = {
+    ("cosine", True): recipes.vsepp,
+    ("cosine", False): recipes.vse0,
+    ("order", True): recipes.orderpp,
+    ("order", False): recipes.order0,
+}
+"""The recipe of each measure, with max violation or not."""
+
+FEATURES = {"img_dim": ("image_encoder.img_dim",)}
+PICTURES = {
+    "cnn_type": ("image_encoder.model",),
+    "finetune": ("image_encoder.finetune",),
+    "crop_size": ("image_encoder.crop_size",),
+}
+"""Settings that an option is with features of images, and with pictures; those of the other case say nothing."""
+
+RESET = "reset_train"
+"""The option that has the CNN train on after a validation inside an epoch."""
+
+OLD_LAYERS = {"cnn.classifier.1.": "cnn.classifier.0.", "cnn.classifier.4.": "cnn.classifier.3."}
+"""The layers of a VGG in the first torchvision, which began with dropout, and since then."""
+
+DATA = {False: "vsezoo_precomp", True: "coco"}
+"""What the data are called in what is written; for pictures, the original knows coco, f8k and f30k."""
+
+
+class VSEppImporter(Importer):
+    """VSE++: a linear layer on features or a CNN, a GRU, and the options of the training."""
+
+    name = "vsepp"
+    summary = "VSE++, VSE0 and their order variants, fartashf/vsepp: model_best.pth.tar, DATA_vocab.pkl."
+    options = state_dicts.TOLD
+    file_name = "model_best.pth.tar"
+
+    def recognise(self, source: Source) -> bool:
+        """Tell whether it has two state dicts, with a layer `fc`, perhaps a `cnn`, and with a GRU."""
+        encoders = state_dicts.split_encoders(source)
+        if encoders is None:
+            return False
+        image, text = ({str(name).removeprefix("module.").partition(".")[0] for name in part} for part in encoders)
+        return image <= {"fc", "cnn"} and text <= {"embed", "rnn"}
+
+    def read(self, source: Source, options: Mapping[str, Any]) -> Imported:
+        """Read the model."""
+        held = state_dicts.read_state_dicts(source, options)
+        pictures = any(name.startswith("cnn.") for name in held.image)
+        recipe = _make_recipe({**held.list_sizes(), **held.options}, pictures, source.path)
+        image = held.image
+        if "cnn.classifier.4.weight" in image and recipe.image_encoder.options["model"].startswith("vgg"):
+            image = {_rename(name, OLD_LAYERS): tensor for name, tensor in image.items()}
+        data = {
+            **held.name_data(),
+            "kind": "picture" if pictures else "vector",
+            "image_shape": [224, 224, 3] if pictures else [held.list_sizes()["img_dim"]],
+        }
+        return state_dicts.make_imported(source, recipe, dataclasses.replace(held, image=image), options, data)
+
+    def write(self, model: JointEmbedding, path: Path) -> list[Path]:
+        """Write the checkpoint to `path`, and the vocabulary beside it."""
+        recipe = resolve_recipe(model.recipe)
+        image, text = state_dicts.list_tensors(model)
+        pictures = recipe.image_encoder.name == "torchvision"
+        cnn = recipe.image_encoder.options.get("model", "")
+        if pictures and not cnn.startswith(("vgg", "resnet")):
+            remedy = "Choose a model whose CNN is a vgg or a resnet."
+            raise UsageError(f"VSE++ has no image_encoder.model={cnn!r}.", remedy=remedy)
+        reset = recipe.image_encoder.options.get("cnn_mode") == "train"
+        held = {
+            "img_dim": 4096,
+            "cnn_type": "vgg19",
+            "finetune": False,
+            "crop_size": 224,
+            RESET: reset,
+            **namespace.list_options(recipe, PICTURES if pictures else FEATURES, "VSE++"),
+            "data_name": DATA[pictures],
+        }
+        held |= namespace.list_more(recipe, _make_recipe(held, pictures, path), "VSE++")
+        return state_dicts.write_state_dicts(model, path, _wrap(image, cnn), text, held)
+
+
+def _make_recipe(options: Mapping[str, Any], pictures: bool, file: Path) -> Recipe:
+    """Return the resolved recipe of some options.
+
+    Raises:
+        CheckpointError: for an option that cannot be expressed.
+    """
+    known, unused = (PICTURES, FEATURES) if pictures else (FEATURES, PICTURES)
+    measure = options.get("measure", "cosine")
+    namespace.require_choice("measure", measure, namespace.MEASURES, file)
+    parent = RECIPES[measure, options.get("max_violation") is True]
+    image = Part("precomp")
+    if pictures:
+        namespace.require_choice(RESET, options.get(RESET, False), (False, True), file)
+        image = Part("torchvision", {"cnn_mode": "train" if options.get(RESET) else "legacy"})
+    recipe = dataclasses.replace(
+        recipes.vsepp,
+        name=parent.name,
+        summary=f"A checkpoint of VSE++: {'pictures' if pictures else 'features of images'}, {measure} similarity.",
+        image_encoder=image,
+    )
+    return namespace.apply_options(recipe, options, known, {RESET, *unused}, file)
+
+
+def _rename(name: str, layers: Mapping[str, str]) -> str:
+    old = next((layer for layer in layers if name.startswith(layer)), "")
+    return layers.get(old, "") + name.removeprefix(old)
+
+
+def _wrap(image: Mapping[str, Tensor], cnn: str) -> dict[str, Tensor]:
+    """Return the tensors of the image encoder by the names that `DataParallel` gives those of the CNN."""
+    wrapped = "cnn.features." if cnn.startswith("vgg") else "cnn."
+    return {_rename(name, {wrapped: f"{wrapped}module."}): tensor for name, tensor in image.items()}

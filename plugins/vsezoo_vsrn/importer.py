@@ -1,0 +1,135 @@
+"""Checkpoints of KunpengLi1994/VSRN, for COCO and for Flickr30K.
+
+Their names differ from ours in the blocks, which are counted from 1, and in the convolutions of width 1, which are
+linear layers here. The decoder that writes captions is not in them: the original does not save it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+from torch import Tensor
+
+from vsezoo.errors import CheckpointError
+from vsezoo.legacy import namespace, state_dicts
+from vsezoo.legacy.importer import Imported, Importer, Source
+from vsezoo.model import JointEmbedding, resolve_recipe
+from vsezoo.recipe import Recipe
+from vsezoo_vsrn.recipes import vsrn
+
+SETTINGS = {
+    "img_dim": ("image_encoder.img_dim",),
+    "dim_vid": ("loss.region_dim",),
+    "dim_hidden": ("loss.hidden_size",),
+    "dim_word": ("loss.word_dim",),
+    "input_dropout_p": ("loss.dropout",),
+    "max_len": ("loss.max_len",),
+}
+"""The settings that options are, beside those of VSE++."""
+
+CHOICES = {"rnn_type": ("gru",), "bidirectional": (0,)}
+"""Options of the decoder of which one value can be expressed."""
+
+UNUSED = {"cnn_type": "vgg19", "crop_size": 224, "finetune": False, "reset_train": False, "rnn_dropout_p": 0.5}
+"""Options that do nothing: those of pictures, and the dropout between layers where there is one layer."""
+
+FLICKR = "f30k_precomp"
+"""The data for which the original leaves out the first norm and has a batch norm before the last."""
+
+
+class VSRNImporter(Importer):
+    """VSRN: relations of regions, two GRUs, and the options of the training."""
+
+    name = "vsrn"
+    summary = "VSRN, KunpengLi1994/VSRN, for COCO and Flickr30K: model_best.pth.tar, DATA_vocab.pkl."
+    options: ClassVar[Mapping[str, str]] = {
+        **state_dicts.TOLD,
+        "data": "the training data, where the file tells others: with f30k_precomp the model is another",
+        "norm_axis": "feature, for a fork that scales regions along the features; region, as the original does",
+    }
+    file_name = "model_best.pth.tar"
+
+    def recognise(self, source: Source) -> bool:
+        """Tell whether it has two state dicts, the first with the layers that relate regions or read them."""
+        encoders = state_dicts.split_encoders(source)
+        return encoders is not None and any(
+            re.match(r"(module\.)*(Rs_GCN_\d+|img_rnn)\.", str(name)) for name in encoders[0]
+        )
+
+    def read(self, source: Source, options: Mapping[str, Any]) -> Imported:
+        """Read the model."""
+        held = state_dicts.read_state_dicts(source, options)
+        data = {**held.name_data(), **({"name": options["data"]} if options.get("data") else {}), "kind": "regions"}
+        batch_norm = any(name.startswith("bn.") for name in held.image)
+        if batch_norm and data.get("name", FLICKR) != FLICKR:
+            raise CheckpointError(
+                f"has a batch norm (bn), which the original has for {FLICKR} alone, but was trained on {data['name']}.",
+                file=source.path,
+                remedy=f"If these are the same data under another name, say so: --data {FLICKR}",
+            )
+        blocks = {match[1] for name in held.image if (match := re.match(r"Rs_GCN_(\d+)\.", name))}
+        recipe = _make_recipe({**held.list_sizes(), **held.options}, batch_norm, source.path).replace(
+            {
+                "image_encoder.num_blocks": len(blocks),
+                "image_encoder.norm_axis": options.get("norm_axis", "region"),
+            }
+        )
+        image = dict(_rename(name, tensor) for name, tensor in held.image.items())
+        return state_dicts.make_imported(source, recipe, dataclasses.replace(held, image=image), options, data)
+
+    def write(self, model: JointEmbedding, path: Path) -> list[Path]:
+        """Write the checkpoint to `path`, and the vocabulary beside it."""
+        recipe = resolve_recipe(model.recipe)
+        image, text = state_dicts.list_tensors(model)
+        batch_norm = recipe.image_encoder.options.get("final_batch_norm", False)
+        held = {
+            **UNUSED,
+            **{name: choices[0] for name, choices in CHOICES.items()},
+            **namespace.list_options(resolve_recipe(vsrn), SETTINGS, "VSRN"),
+            **namespace.list_options(recipe, SETTINGS, "VSRN"),
+            "data_name": FLICKR if batch_norm else "vsezoo_precomp",
+        }
+        held["dim_vid"] = held["dim_vid"] or recipe.embed_size
+        held |= namespace.list_more(recipe, _make_recipe(held, batch_norm, path), "VSRN")
+        restored = dict(_restore(name, tensor) for name, tensor in image.items())
+        return state_dicts.write_state_dicts(model, path, restored, text, held)
+
+
+def _make_recipe(options: Mapping[str, Any], batch_norm: bool, file: Path) -> Recipe:
+    """Return the resolved recipe of some options.
+
+    Args:
+        options: of the file.
+        batch_norm: whether there is one before the last norm. Where it is, the first norm is left out; code older than
+            it has both norms for all data.
+        file: for the message.
+
+    Raises:
+        CheckpointError: for an option that cannot be expressed.
+    """
+    for name, choices in CHOICES.items():
+        namespace.require_choice(name, options.get(name, choices[0]), choices, file)
+    recipe = vsrn.replace({"image_encoder.first_norm": not batch_norm, "image_encoder.final_batch_norm": batch_norm})
+    if options.get("dim_vid") == options["embed_size"]:
+        options = {**options, "dim_vid": 0}  # as wide as the joint embedding
+    return namespace.apply_options(recipe, options, SETTINGS, {*CHOICES, *UNUSED}, file)
+
+
+def _rename(name: str, tensor: Tensor) -> tuple[str, Tensor]:
+    """Return our name and form of a tensor of the image encoder."""
+    match = re.fullmatch(r"Rs_GCN_(\d+)\.(.+)", name)
+    if match is None:
+        return name, tensor
+    return f"blocks.{int(match[1]) - 1}.{match[2]}", tensor.squeeze(-1) if tensor.dim() == 3 else tensor
+
+
+def _restore(name: str, tensor: Tensor) -> tuple[str, Tensor]:
+    """Return the original's name and form of a tensor of the image encoder."""
+    match = re.fullmatch(r"blocks\.(\d+)\.(.+)", name)
+    if match is None:
+        return name, tensor
+    return f"Rs_GCN_{int(match[1]) + 1}.{match[2]}", tensor.unsqueeze(-1) if tensor.dim() == 2 else tensor
