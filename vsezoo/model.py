@@ -296,9 +296,10 @@ def count_parameters(recipe: Recipe) -> dict[str, int]:
     """Return the number of parameters of the encoders and in total, under `COUNT_ASSUMPTION`."""
     recipe = resolve_recipe(recipe)
     tokenizer = load_text_encoder(recipe).make_tokenizer(recipe.text_encoder.options)
-    often = recipe.text_encoder.options.get("vocab_threshold", 1)
+    often = max(1, recipe.text_encoder.options.get("vocab_threshold", 1))
     absent = COUNT_WORDS - len(tokenizer)
-    tokenizer.fit(tokenizer.split([" ".join(f"w{index}" for index in range(absent))] * often))
+    letters = str.maketrans("0123456789", "abcdefghij")  # some tokenizers drop digits
+    tokenizer.fit(tokenizer.split([" ".join(str(index).translate(letters) for index in range(absent))] * often))
     with torch.device("meta"):
         model = build_model(recipe, tokenizer)
     counts = {

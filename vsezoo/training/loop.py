@@ -119,7 +119,8 @@ class Loop:
                 self._train_epoch()
                 if self._out_of_patience():
                     break
-                self._validate(choose=True)
+                if self.settings.val_epoch or self.place.epoch + 1 == self.settings.num_epochs:
+                    self._validate(choose=True)
                 self.place.epoch, self.place.batch = self.place.epoch + 1, 0
                 self.save()
                 if self.runtime.any(self._stopped):
