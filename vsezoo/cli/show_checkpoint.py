@@ -45,7 +45,10 @@ def _print(value: dict[str, Any]) -> None:
     )
     fields = [
         ("data set", f"{data.get('name')}{counts}"),
-        ("images", f"{data.get('kind')} of shape {data.get('image_shape')}"),
+        (
+            "images",
+            f"{data.get('kind')} of shape {data['image_shape']}" if data.get("image_shape") else data.get("kind"),
+        ),
         *([("trained", ", ".join(f"{name} {known}" for name, known in trained.items()))] if trained else []),
         ("written by", f"vsezoo {value.get('vsezoo_version')}"),
         ("files", ", ".join(f"{name} ({decimal(file['size'])})" for name, file in value["files"].items())),

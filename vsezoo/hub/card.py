@@ -144,7 +144,8 @@ def _find_source(data: str) -> Any:
 def _describe_form(data: Mapping[str, Any]) -> str:
     if data["kind"] == "picture":
         return "a list of pictures (`PIL.Image.Image`)"
-    return f"an array of shape (images, {', '.join(str(size) for size in data['image_shape'])})"
+    unknown = ("regions", "width") if data["kind"] == "regions" else ("width",)
+    return f"an array of shape (images, {', '.join(map(str, data['image_shape'] or unknown))})"
 
 
 def _find_published(results: tuple[PublishedResult, ...], data: str) -> list[PublishedResult]:

@@ -47,7 +47,7 @@ def find_changes(recipe: Recipe, registered: Recipe, data: Mapping[str, Any]) ->
     Args:
         recipe: as trained, every option resolved.
         registered: of the same name.
-        data: what `config.json` tells of the training data.
+        data: what `config.json` tells of the training data; an empty `image_shape` is not known.
 
     Returns:
         by dotted name, parts first: the value, and that of the recipe (None where it has no such setting).
@@ -55,7 +55,7 @@ def find_changes(recipe: Recipe, registered: Recipe, data: Mapping[str, Any]) ->
     base = registered.for_data(data["name"])
     own = flatten(base)
     parts = {kind: getattr(recipe, kind).name for kind in PART_KINDS if getattr(recipe, kind).name != own[kind]}
-    stored = StoredData(data["name"], data["kind"], data["image_shape"])
+    stored = StoredData(data["name"], data["kind"], data["image_shape"]) if data["image_shape"] else None
     compared = flatten(resolve_recipe(base.replace(parts), stored))
     changes = {name: (value, own[name]) for name, value in parts.items()}
     for name, value in flatten(recipe).items():
