@@ -47,8 +47,21 @@ class JointEmbedding(nn.Module):
         self.similarity = similarity
 
     def forward(self, images: Tensor, tokens: Tokens) -> tuple[Tensor | ImageOutput, Tensor]:
-        """Return what the encoders give for a batch: the images' side, and the texts' `(B, D)`."""
-        return self.image_encoder(images), self.text_encoder(tokens)
+        """Return what the encoders give for a batch: the images' side, and the texts' `(B, D)`.
+
+        Raises:
+            RecipeError: for encoders whose embeddings are not of one width.
+        """
+        output, texts = self.image_encoder(images), self.text_encoder(tokens)
+        embeddings = output.embeddings if isinstance(output, ImageOutput) else output
+        if embeddings.shape[-1] != texts.shape[-1]:
+            raise RecipeError(
+                f"The image encoder {self.recipe.image_encoder.name!r} gives embeddings of width "
+                f"{embeddings.shape[-1]}, the text encoder {self.recipe.text_encoder.name!r} of width "
+                f"{texts.shape[-1]}; the recipe has embed_size={self.recipe.embed_size}.",
+                remedy="Both must take their width from embed_size; tell the author of the one that does not.",
+            )
+        return output, texts
 
     def load_pretrained(self) -> None:
         """Let the encoders take on weights that were learnt elsewhere, before a new model is trained."""

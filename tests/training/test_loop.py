@@ -21,7 +21,7 @@ from vsezoo.checkpoint import load_loss
 from vsezoo.data.batches import PairBatches, TokenTable
 from vsezoo.data.lookup import open_data
 from vsezoo.encoders.gru import GRUTextEncoder
-from vsezoo.errors import CheckpointError, DataError, InterruptedTrainingError, TrainingError, UsageError
+from vsezoo.errors import CheckpointError, DataError, InterruptedTrainingError, RecipeError, TrainingError, UsageError
 from vsezoo.evaluation.metrics import DirectionMetrics, Metrics, Ties
 from vsezoo.evaluation.report import Evaluation
 from vsezoo.interfaces import Batch, ImageOutput, Loss, LossOutput, Tokens
@@ -551,3 +551,20 @@ def test_a_checkpoint_without_the_parameters_of_its_loss(data: Path, tmp_path: P
     with pytest.raises(CheckpointError, match=r"loss.safetensors"):
         load_loss(tmp_path / "run")
     assert vsezoo.load(tmp_path / "run").recipe.loss.name == "scaled"
+
+
+def test_what_will_teach_nothing_is_told(data: Path, tmp_path: Path) -> None:
+    settings = tiny.SETTINGS | {"training.num_epochs": 1, "training.batch_size": 1, "text_encoder.vocab_threshold": 999}
+    witness = Witness()
+    vsezoo.train("vsepp", str(data), output=tmp_path / "run", settings=settings, device="cpu", observers=[witness])
+    assert [warning.split(",")[0] for warning in witness.warnings[:2]] == [
+        "A batch of one pair has no negatives",
+        "No word occurs 999 times in the captions",
+    ]
+
+
+def test_embeddings_of_two_widths(make_loop: MakeLoop) -> None:
+    loop = make_loop()
+    loop.model.image_encoder.fc = nn.Linear(tiny.WIDTH, 7)
+    with pytest.raises(RecipeError, match=r"'precomp' gives embeddings of width 7, the text encoder 'gru' of width 16"):
+        loop.step(first_batch(loop))

@@ -18,6 +18,8 @@ from vsezoo.evaluation.metrics import CRITERIA, require_name
 from vsezoo.evaluation.report import Evaluation
 from vsezoo.interfaces import PairDataset, Tokenizer
 from vsezoo.model import accepted_kinds, build_loss, build_model, load_text_encoder, resolve_recipe
+from vsezoo.recipe import Recipe
+from vsezoo.text import WordTokenizer
 from vsezoo.training.loop import Loop, Split, evaluate_split
 from vsezoo.training.observer import Observer, RunLog
 from vsezoo.training.plan import DEFAULT_DATA, choose_output, find_run, plan_recipe, resume_data, resume_recipe
@@ -135,7 +137,8 @@ def train(
         else:
             restore_tensors(state, loop.modules, loop.optimizer)
         if place.step == 0:
-            loop.warn(absence)
+            for doubt in (absence, *_find_doubts(recipe, tokenizer)):
+                loop.warn(doubt)
         loop.start()
         evaluation = None
         if runtime.leads:
@@ -172,6 +175,17 @@ def _tokenize(
     splits = ((train_data, words[:count]), (dev_data, words[count : count + len(dev_data.captions)]))
     first, second = (Split(split, TokenTable(tokenizer.encode_split(words))) for split, words in splits)
     return first, second
+
+
+def _find_doubts(recipe: Recipe, tokenizer: Tokenizer) -> Iterator[str]:
+    """Say what is allowed and will teach the model nothing."""
+    if recipe.training.batch_size == 1:
+        yield "A batch of one pair has no negatives, so there is nothing to learn from. Give a larger --batch-size."
+    if isinstance(tokenizer, WordTokenizer) and len(tokenizer) == len(tokenizer.rule.special):
+        yield (
+            f"No word occurs {tokenizer.threshold} times in the captions, so all words are unknown and all captions of "
+            "one length alike. Use more captions, or --set text_encoder.vocab_threshold=1."
+        )
 
 
 def _digest_captions(split: Split, tokenizer: Tokenizer) -> str:
