@@ -64,10 +64,11 @@ class KirosImporter(Importer):
     name = "kiros"
     summary = "Kiros et al. 2014, the release in Theano: NAME.npz, NAME.npz.pkl, NAME.npz.dictionary.pkl."
     options = VOCAB
+    file_name = "model.npz"
 
     def recognise(self, source: Source) -> bool:
-        """Tell whether it holds such arrays, without the pickle that order-embeddings have beside the same ones."""
-        return theano.holds_weights(source) and not theano.has_one_pickle(source)
+        """Tell whether it holds such arrays, and no pickle beside it is that of order-embeddings."""
+        return theano.holds_weights(source) and theano.count_pickles(source) != 1
 
     def read(self, source: Source, options: Mapping[str, Any]) -> Imported:
         """Read the model."""
@@ -80,8 +81,7 @@ class KirosImporter(Importer):
             source,
             f"{name}.pkl",
             *moved,
-            remedy=f"Put the options beside {name}. With --vocab X.dictionary.pkl, those in X.pkl are taken as well; "
-            "weights of order-embeddings want --from order-embedding and the --vocab of their NAME.pkl.",
+            remedy=f"Put the options beside {name}, or beside the words, as X.pkl for --vocab X.dictionary.pkl",
         )
         words = open_companion(
             source,
@@ -140,6 +140,7 @@ class Linxd5Importer(Importer):
     name = "linxd5"
     summary = "linxd5/VSE_Pytorch, with an LSTM: NAME_model_lstm.pkl, NAME_params_lstm.pkl, NAME.dictionary.pkl."
     options = VOCAB
+    file_name = f"vse{MODEL}"
 
     def recognise(self, source: Source) -> bool:
         """Tell whether it is a state dict with most of these names."""

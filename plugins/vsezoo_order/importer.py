@@ -39,10 +39,11 @@ class OrderImporter(Importer):
     name = "order-embedding"
     summary = "Vendrov et al. 2016, the release in Theano: NAME.npz, NAME.pkl."
     options = VOCAB
+    file_name = "order.npz"
 
     def recognise(self, source: Source) -> bool:
-        """Tell whether it holds such arrays and has the one pickle beside it."""
-        return theano.holds_weights(source) and theano.has_one_pickle(source)
+        """Tell whether it holds such arrays, and no pickle beside it is one of Kiros' release, which has the same."""
+        return theano.holds_weights(source) and theano.count_pickles(source) != 2
 
     def read(self, source: Source, options: Mapping[str, Any]) -> Imported:
         """Read the model."""

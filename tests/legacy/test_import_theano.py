@@ -47,6 +47,10 @@ def write(name: str, folder: Path, original: Original, protocol: int = 2) -> Pat
     return WRITERS[name](original, folder / ("f8k" if name == "linxd5" else "f8k.npz"), protocol)
 
 
+def recognise(path: Path) -> list[str]:
+    return [name for name in FORMATS if load_importer(name).recognise(Source(path))]
+
+
 def read(name: str, path: Path, vocab: Path | None = None) -> Imported:
     return load_importer(name).read(Source(path), {} if vocab is None else {"vocab": str(vocab)})
 
@@ -108,12 +112,18 @@ def test_pickles_of_every_protocol(name: str, protocol: int, tmp_path: Path) -> 
 @pytest.mark.parametrize("name", FORMATS)
 def test_the_content_tells_the_format(name: str, tmp_path: Path) -> None:
     path = write(name, tmp_path, make_original(OPTIONS[name]))
-    source = Source(path)
-    assert [other for other in FORMATS if load_importer(other).recognise(source)] == [name]
-    read(name, path)
-    assert not any(load_importer(other).recognise(Source(tmp_path)) for other in FORMATS)
-    for companion in {*tmp_path.iterdir()} - {path}:
-        assert not any(load_importer(other).recognise(Source(companion)) for other in FORMATS)
+    assert recognise(path) == [name]
+    for other in {tmp_path, *tmp_path.iterdir()} - {path}:
+        assert recognise(other) == []
+
+
+def test_arrays_alone_may_be_of_two_formats(tmp_path: Path) -> None:
+    path = write("kiros", tmp_path, make_original(KIROS))
+    (tmp_path / "f8k.npz.pkl").unlink()
+    (tmp_path / "f8k.pkl").write_bytes(pickle.dumps({"worddict": 2}, 2))  # the ids of a word
+    assert recognise(path) == ["kiros"]
+    (tmp_path / "f8k.npz.dictionary.pkl").unlink()
+    assert recognise(path) == ["kiros", "order-embedding"]
 
 
 @pytest.mark.parametrize("name", ["kiros", "order-embedding"])

@@ -36,10 +36,18 @@ def holds_weights(source: Source) -> bool:
     return not source.is_folder and source.format == "npz" and not {"Wemb", "ff_image_W"}.isdisjoint(source.content)
 
 
-def has_one_pickle(source: Source) -> bool:
-    """Tell whether one pickle, NAME.pkl for NAME.npz, has options and words, as order-embeddings write them."""
-    pickled = source.path.with_suffix(".pkl")
-    return pickled.is_file() and holds_both(Source(pickled))
+def count_pickles(source: Source) -> int:
+    """Return how many pickles the codebase of NAME.npz has, as far as those beside it tell.
+
+    Returns:
+        1: NAME.pkl has options and words, as order-embeddings write them. 2: one of NAME.npz.pkl and
+        NAME.npz.dictionary.pkl is there, as Kiros' release writes them. 0: neither.
+    """
+    path = source.path
+    pickled = path.with_suffix(".pkl")
+    if pickled.is_file() and holds_both(Source(pickled)):
+        return 1
+    return 2 if any(Path(f"{path}{end}").is_file() for end in (".pkl", ".dictionary.pkl")) else 0
 
 
 def list_shapes(options: Mapping[str, Any], encoder: str) -> dict[str, tuple[int, ...]]:
