@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import functools
-import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -45,16 +44,10 @@ def vse(environment: dict[str, str], tmp_path: Path) -> Vse:
     """Run a command in the folder of the test, against this Hub; keywords change the environment, None removes."""
 
     def run(*arguments: str | Path, **changes: str | None) -> processes.Done:
-        change = functools.partial(change_environment, {**environment, **changes})
+        change = functools.partial(loopback.change_environment, {**environment, **changes})
         return processes.run_command(tmp_path, *arguments, before=change)
 
     return run
-
-
-def change_environment(changes: Mapping[str, str | None]) -> None:
-    for name in [name for name in os.environ if name.startswith(("HF_", "VSEZOO_"))]:
-        del os.environ[name]
-    os.environ.update({name: value for name, value in changes.items() if value is not None})
 
 
 @pytest.fixture(scope="session")

@@ -9,10 +9,11 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import os
 import re
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -151,6 +152,13 @@ class LoopbackHub:
     def bodies(self, *methods: str) -> int:
         """Return how many bytes were sent in bodies: of files to the Hub by PUT and commits, from it by GET."""
         return sum(size for method, path, size in self.requests if method in methods and is_body(method, path))
+
+
+def change_environment(changes: Mapping[str, str | None]) -> None:
+    """Make a process that has not imported the client yet one of this Hub; None removes a variable."""
+    for name in [name for name in os.environ if name.startswith(("HF_", "VSEZOO_"))]:
+        del os.environ[name]
+    os.environ.update({name: value for name, value in changes.items() if value is not None})
 
 
 def is_body(method: str, path: str) -> bool:

@@ -63,13 +63,14 @@ def test_pull(hub: LoopbackHub, vse: Vse, work: Path, name: str) -> None:
 @pytest.mark.parametrize(
     "fault",
     [
+        Fault(r"GET /api/models/org/name$", 500, times=1),
         Fault(r"GET .*/tree/", 500, times=1),
         Fault(WEIGHTS, cut=True, times=1),
         Fault(r"HEAD .*/vocab", 500, times=1),
         Fault(WEIGHTS, before=lambda: time.sleep(1.5), times=1),
         Fault(WEIGHTS, 429, times=1),
     ],
-    ids=["500 then 200", "cut half-way", "500 of HEAD", "slow", "429 then 200"],
+    ids=["500 then 200", "500 of the list", "cut half-way", "500 of HEAD", "slow", "429 then 200"],
 )
 def test_what_the_client_overcomes(hub: LoopbackHub, vse: Vse, work: Path, fault: Fault) -> None:
     publish(hub, work / "run" / "best")

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 from huggingface_hub import HfApi, constants, errors, get_token
 from huggingface_hub.errors import (
@@ -31,14 +33,33 @@ WRAPPERS = (LocalEntryNotFoundError, RevisionResolutionError, RuntimeError)
 HTTPError: type[Exception] = errors.HTTPError  # type: ignore[attr-defined]
 """What the network raises; of httpx or of httpx2, by the version of the client."""
 
+Answer = TypeVar("Answer")
+
 LOG_IN = "Log in with `hf auth login`, or set HF_TOKEN."
 
 
 def list_files(reference: HubReference) -> dict[str, RepoFile]:
     """Return the files of a repository at a revision by their paths, with sizes and digests."""
     with explain_errors(reference):
-        tree = HfApi().list_repo_tree(reference.repository, recursive=True, revision=reference.revision)
+        tree = ask(
+            lambda: list(HfApi().list_repo_tree(reference.repository, revision=reference.revision, recursive=True))
+        )
         return {entry.path: entry for entry in tree if isinstance(entry, RepoFile)}
+
+
+def ask(question: Callable[[], Answer]) -> Answer:
+    """Return what a call of the client gives; where the Hub itself fails, ask once more after a moment.
+
+    The client repeats some of its calls itself; which ones depends on its version.
+    """
+    try:
+        return question()
+    except (HfHubHTTPError, RevisionResolutionError) as error:
+        cause = error.__cause__ if isinstance(error, RevisionResolutionError) else error
+        if not isinstance(cause, HfHubHTTPError) or cause.response.status_code < 500:
+            raise
+        time.sleep(1)
+        return question()
 
 
 def holds(entry: RepoFile, content: bytes | Path) -> bool:

@@ -17,7 +17,7 @@ from huggingface_hub.hf_api import RepoFile
 
 from vsezoo.checkpoint import CARD, CONFIG, read_config
 from vsezoo.errors import CheckpointError, HubError
-from vsezoo.hub.client import explain_errors, holds, list_files
+from vsezoo.hub.client import ask, explain_errors, holds, list_files
 from vsezoo.hub.reference import HubReference
 from vsezoo.storage import verify_files
 
@@ -41,7 +41,7 @@ def resolve(reference: HubReference) -> HubReference:
     if reference.pinned:
         return reference
     with explain_errors(reference):
-        commit = resolve_revision(reference.repository, revision=reference.revision).resolved
+        commit = ask(lambda: resolve_revision(reference.repository, revision=reference.revision)).resolved
     print(f"{reference} is commit {commit}", file=sys.stderr)
     return reference.at(commit)
 

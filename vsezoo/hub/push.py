@@ -17,7 +17,7 @@ from huggingface_hub.hf_api import RepoFile
 
 from vsezoo.checkpoint import CARD
 from vsezoo.errors import HubError, UsageError
-from vsezoo.hub.client import explain_errors, holds, list_files
+from vsezoo.hub.client import ask, explain_errors, holds, list_files
 from vsezoo.hub.publication import Checkpoint, build_card, list_state, open_checkpoint
 from vsezoo.hub.reference import EXAMPLES, HubReference, parse_reference
 
@@ -128,7 +128,7 @@ def _look(reference: HubReference, private: bool = False) -> _Target:
     """Return the branch as it is; one that is not there, or cannot be seen, has nothing."""
     with explain_errors(reference):
         try:
-            info = HfApi().model_info(reference.repository, revision=reference.revision)
+            info = ask(lambda: HfApi().model_info(reference.repository, revision=reference.revision))
         except GatedRepoError:
             raise
         except (RepositoryNotFoundError, RevisionNotFoundError):
