@@ -27,9 +27,12 @@ from theano_files import (
     write_linxd5,
     write_order,
 )
+from tiny import TinyPairs
 
 from vsezoo import registry
+from vsezoo.checkpoint import load, save_checkpoint
 from vsezoo.errors import CheckpointError
+from vsezoo.legacy.dictionary import make_dictionary
 from vsezoo.legacy.importer import Imported, Importer, Source
 from vsezoo.model import JointEmbedding
 
@@ -124,6 +127,16 @@ def test_arrays_alone_may_be_of_two_formats(tmp_path: Path) -> None:
     assert recognise(path) == ["kiros"]
     (tmp_path / "f8k.npz.dictionary.pkl").unlink()
     assert recognise(path) == ["kiros", "order-embedding"]
+
+
+def test_the_words_that_are_named_tell_the_format(tmp_path: Path) -> None:
+    path = write("order-embedding", tmp_path, make_original(ORDER))
+    both = move(tmp_path / "f8k.pkl", tmp_path / "there", "x")
+    words = tmp_path / "words"
+    words.write_bytes(pickle.dumps({"a": 2}, 2))
+    for vocab, form in ((both, "order-embedding"), (words, "kiros")):
+        source = Source(path, vocab)
+        assert [name for name in FORMATS if load_importer(name).recognise(source)] == [form]
 
 
 @pytest.mark.parametrize("name", ["kiros", "order-embedding"])
@@ -322,6 +335,21 @@ def test_a_dictionary_that_holds_the_special_words(name: str, off_by_two: bool, 
     model = convert(name, tmp_path, original)
     require_same(model, original)
     assert len(model.tokenizer) == len(WORDS) + (0 if off_by_two else 2)
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_words_of_captions_that_are_spelt_like_special_ones(name: str, tmp_path: Path) -> None:
+    """The originals give them ids of their own, which captions with these words use."""
+    ids = OrderedDict((word, index) for index, word in enumerate(["UNK", *WORDS, "<eos>"], start=2))
+    original = make_original(OPTIONS[name], off_by_two=False, ids=ids)
+    model = convert(name, tmp_path, original)
+    captions = ["UNK a dog", "nobody a dog", "dog <eos> UNK"]
+    np.testing.assert_allclose(model.encode_texts(captions), original.encode_texts(captions), rtol=0, atol=1e-6)
+    trained = {"epoch": 0, "step": 0, "criterion": "rsum", "score": 0.0}
+    save_checkpoint(tmp_path / "saved", model, TinyPairs(), trained)
+    again = load(tmp_path / "saved")
+    torch.testing.assert_close(again.encode_texts(captions), model.encode_texts(captions), rtol=0, atol=0)
+    assert make_dictionary(again) == ids
 
 
 # Where the files are

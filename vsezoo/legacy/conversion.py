@@ -79,7 +79,7 @@ def convert(
         StorageError: when the folder cannot be written.
     """
     _refuse_checkpoint(path)
-    source = Source(path)
+    source = Source(path, vocab)
     target = Path(output) if output is not None else _choose_output(source.path)
     _require_free(target, source.path, overwrite)
     data = None if data is None else find_source(data).name

@@ -41,13 +41,15 @@ class Source:
 
     Args:
         path: of the file or folder.
+        vocab: of the file of the words, where the user names it: it may tell what the weights do not.
 
     Raises:
         UsageError: for a path that is not there.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, vocab: str | Path | None = None) -> None:
         self.path = Path(path)
+        self.vocab = None if vocab is None else Path(vocab)
         self._companions: dict[Path, Source] = {}
         if not self.path.exists():
             raise UsageError("is not there.", file=self.path, remedy="Give a file or folder to convert.")

@@ -37,16 +37,19 @@ def holds_weights(source: Source) -> bool:
 
 
 def count_pickles(source: Source) -> int:
-    """Return how many pickles the codebase of NAME.npz has, as far as those beside it tell.
+    """Return how many pickles the codebase of NAME.npz has, as far as the one that is named, or those beside it, tell.
 
     Returns:
         1: NAME.pkl has options and words, as order-embeddings write them. 2: one of NAME.npz.pkl and
         NAME.npz.dictionary.pkl is there, as Kiros' release writes them. 0: neither.
     """
     path = source.path
-    pickled = path.with_suffix(".pkl")
-    if pickled.is_file() and holds_both(Source(pickled)):
+    if any(
+        place.is_file() and holds_both(Source(place)) for place in (source.vocab, path.with_suffix(".pkl")) if place
+    ):
         return 1
+    if source.vocab is not None and source.vocab.is_file():
+        return 2
     return 2 if any(Path(f"{path}{end}").is_file() for end in (".pkl", ".dictionary.pkl")) else 0
 
 

@@ -125,7 +125,7 @@ def _list_by_id(ids: Mapping[Any, Any], file: Path, special: tuple[str, ...] = R
         words[index] = word
     if not words:
         raise CheckpointError("has no words.", file=file, remedy=GIVE)
-    if special and 0 not in words and 1 not in words and not set(special) & set(ids):
+    if special and 0 not in words and 1 not in words:  # captions may have a word that is spelt like a special one
         words.update(enumerate(special))
     for index in range(len(words)):
         if index not in words:
