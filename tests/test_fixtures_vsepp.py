@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 from vsezoo.evaluation.metrics import DirectionMetrics
 from vsezoo.evaluation.ranks import rank_pairs
-from vsezoo.model import JointEmbedding, build_model, resolve_recipe
-from vsezoo.recipe import Part, Recipe
-from vsezoo.text import Vocabulary, WordTokenizer
+from vsezoo.legacy.importer import Source
+from vsezoo.model import JointEmbedding
+from vsezoo_vsepp.importer import VSEppImporter
 
 FIXTURES = Path(os.environ.get("VSEZOO_SHARED", "/nowhere")) / "fixtures"
 pytestmark = pytest.mark.skipif(not FIXTURES.is_dir(), reason="VSEZOO_SHARED has no fixtures")
@@ -39,37 +36,15 @@ def expected(folder: Path) -> dict[str, np.ndarray[Any, Any]]:
     return dict(np.load(folder / "expected.npz"))
 
 
+@pytest.fixture(params=["model_best.pth.tar", "model_best_legacy.pth.tar"])
+def checkpoint(folder: Path, request: pytest.FixtureRequest) -> Path:
+    return folder / str(request.param)
+
+
 @pytest.fixture
-def model(folder: Path) -> JointEmbedding:
-    options = json.loads((folder / "opt.json").read_text())
-    ids = json.loads((folder / "f8k_precomp_vocab.json").read_text())["word2idx"]
-    tokenizer = WordTokenizer(4, Vocabulary(sorted(ids, key=ids.__getitem__)))
-    recipe = Recipe(
-        "fixture",
-        "",
-        Part(
-            "precomp",
-            {
-                "img_dim": options["img_dim"],
-                "normalize": not options["no_imgnorm"],
-                "use_abs": options["use_abs"],
-            },
-        ),
-        Part(
-            "gru",
-            {"word_dim": options["word_dim"], "num_layers": options["num_layers"], "use_abs": options["use_abs"]},
-        ),
-        Part(options["measure"]),
-        Part("hinge"),
-        options["embed_size"],
-    )
-    model = build_model(resolve_recipe(recipe), tokenizer)
-    with torch.serialization.safe_globals([argparse.Namespace]):
-        image_encoder, text_encoder = torch.load(folder / "model_best.pth.tar", weights_only=True)["model"]
-    tensors = {f"image_encoder.{name}": tensor for name, tensor in image_encoder.items()}
-    tensors |= {f"text_encoder.{name}": tensor for name, tensor in text_encoder.items()}
-    model.load_state_dict(tensors)
-    return model.eval()
+def model(checkpoint: Path) -> JointEmbedding:
+    source = Source(checkpoint)
+    return VSEppImporter().read(source, {}).build(source)
 
 
 def test_token_ids_of_raw_captions(model: JointEmbedding, inputs: dict[str, Any]) -> None:
@@ -97,3 +72,20 @@ def test_ranks_and_figures(model: JointEmbedding, inputs: dict[str, Any], expect
         assert found.tolist() == expected[f"{direction}_ranks"].tolist()
         figures = list(DirectionMetrics.from_ranks(found).to_json().values())
         assert figures == pytest.approx(expected[f"{direction}_metrics"].tolist(), abs=1e-9)
+
+
+@pytest.mark.parametrize("ending", ["_vocab.pkl", "_vocab_py2.pkl", "_vocab.json"])
+def test_every_form_of_the_vocabulary(folder: Path, inputs: dict[str, Any], ending: str) -> None:
+    source = Source(folder / "model_best.pth.tar")
+    tokenizer = VSEppImporter().read(source, {"vocab": folder / f"f8k_precomp{ending}"}).tokenizer
+    captions = tokenizer.encode([str(caption) for caption in inputs["captions"]])
+    assert [len(caption) for caption in captions] == inputs["lengths"].tolist()
+    for ids, padded in zip(captions, inputs["token_ids"], strict=True):
+        assert ids.tolist() == padded[: len(ids)].tolist()
+
+
+def test_there_and_back_to_the_bit(checkpoint: Path, model: JointEmbedding, tmp_path: Path) -> None:
+    written = Source(VSEppImporter().write(model, tmp_path / "x.pth.tar")[0])
+    for old, new in zip(Source(checkpoint).content["model"], written.content["model"], strict=True):
+        assert old.keys() == new.keys()
+        assert all(tensor.equal(new[name]) for name, tensor in old.items())

@@ -2,39 +2,24 @@
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import torch
-from torch import Tensor
 
 from vsezoo import registry
 from vsezoo.evaluation.metrics import DirectionMetrics
 from vsezoo.evaluation.ranks import rank_pairs
-from vsezoo.model import JointEmbedding, build_model, resolve_recipe
-from vsezoo.text import Vocabulary, WordTokenizer
+from vsezoo.legacy.importer import Source
+from vsezoo.model import JointEmbedding, resolve_recipe
+from vsezoo_vsrn.importer import VSRNImporter
 
 FIXTURES = Path(os.environ.get("VSEZOO_SHARED", "/nowhere")) / "fixtures"
 pytestmark = pytest.mark.skipif(not FIXTURES.is_dir(), reason="VSEZOO_SHARED has no fixtures")
 
 TOLERANCE = {"rtol": 0, "atol": 1e-5}
-
-
-def rename(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return the original's image encoder under our names: blocks from 0, and matrices for convolutions of width 1."""
-    renamed = {}
-    for name, tensor in tensors.items():
-        if name.startswith("Rs_GCN_"):
-            number, _, rest = name.removeprefix("Rs_GCN_").partition(".")
-            name = f"blocks.{int(number) - 1}.{rest}"
-        renamed[name] = tensor.squeeze(-1) if tensor.dim() == 3 else tensor
-    return renamed
 
 
 @pytest.fixture(params=["VSRN_coco", "VSRN_f30k"])
@@ -53,26 +38,22 @@ def expected(folder: Path) -> dict[str, np.ndarray[Any, Any]]:
 
 
 @pytest.fixture(params=["model_best.pth.tar", "model_best_legacy.pth.tar"])
-def model(folder: Path, request: pytest.FixtureRequest) -> JointEmbedding:
-    """The recipe as its overrides for the data set make it: nothing of the architecture is set by hand here."""
-    with torch.serialization.safe_globals([argparse.Namespace]):
-        checkpoint = torch.load(folder / str(request.param), weights_only=True)
-    options = vars(checkpoint["opt"])
-    ids = json.loads((folder / f"{options['data_name']}_vocab.json").read_text())["word2idx"]
-    tokenizer = WordTokenizer(4, Vocabulary(sorted(ids, key=ids.__getitem__)))
-    recipe = registry.load("models", "vsrn").for_data(options["data_name"])
-    recipe = recipe.replace(
-        {
-            "image_encoder.img_dim": options["img_dim"],
-            "text_encoder.word_dim": options["word_dim"],
-            "embed_size": options["embed_size"],
-        }
-    )
-    model = build_model(resolve_recipe(recipe), tokenizer)
-    image_encoder, text_encoder = checkpoint["model"]
-    model.image_encoder.load_state_dict(rename(image_encoder))
-    model.text_encoder.load_state_dict(text_encoder)
-    return model.eval()
+def checkpoint(folder: Path, request: pytest.FixtureRequest) -> Path:
+    return folder / str(request.param)
+
+
+@pytest.fixture
+def model(checkpoint: Path) -> JointEmbedding:
+    source = Source(checkpoint)
+    return VSRNImporter().read(source, {}).build(source)
+
+
+def test_the_architecture_is_that_of_the_recipe(folder: Path, model: JointEmbedding) -> None:
+    data = {"VSRN_coco": "coco_precomp", "VSRN_f30k": "f30k_precomp"}[folder.name]
+    recipe = resolve_recipe(registry.load("models", "vsrn").for_data(data))
+    found = model.recipe.image_encoder
+    assert found.name == recipe.image_encoder.name
+    assert {**found.options, "img_dim": 2048} == recipe.image_encoder.options
 
 
 def test_token_ids_of_raw_captions(model: JointEmbedding, inputs: dict[str, Any]) -> None:
@@ -100,3 +81,19 @@ def test_ranks_and_figures(model: JointEmbedding, inputs: dict[str, Any], expect
         assert found.tolist() == expected[f"{direction}_ranks"].tolist()
         figures = list(DirectionMetrics.from_ranks(found).to_json().values())
         assert figures == pytest.approx(expected[f"{direction}_metrics"].tolist(), abs=1e-9)
+
+
+@pytest.mark.parametrize("ending", ["_vocab.pkl", "_vocab_py2.pkl", "_vocab.json"])
+def test_every_form_of_the_vocabulary(folder: Path, inputs: dict[str, Any], ending: str) -> None:
+    (vocab,) = folder.glob(f"*precomp{ending}")
+    tokenizer = VSRNImporter().read(Source(folder / "model_best.pth.tar"), {"vocab": vocab}).tokenizer
+    captions = tokenizer.encode([str(caption) for caption in inputs["captions"]])
+    for ids, padded in zip(captions, inputs["token_ids"], strict=True):
+        assert ids.tolist() == padded[: len(ids)].tolist()
+
+
+def test_there_and_back_to_the_bit(checkpoint: Path, model: JointEmbedding, tmp_path: Path) -> None:
+    written = Source(VSRNImporter().write(model, tmp_path / "x.pth.tar")[0])
+    for old, new in zip(Source(checkpoint).content["model"], written.content["model"], strict=True):
+        assert old.keys() == new.keys()
+        assert all(tensor.equal(new[name]) for name, tensor in old.items())

@@ -90,8 +90,13 @@ def _load_head(checkpoint: str, config: Mapping[str, Any], device: torch.device)
 
     loss = load_loss(checkpoint, device) if LOSS in config["files"] else None
     if not isinstance(loss, CaptionLoss):
+        problem = f"has no caption head; its loss is {config['recipe']['loss']['name']!r}."
+        if "converted" in config:
+            problem = (
+                f"has no caption head: the format {config['converted'].get('format')!r} stores the encoders alone."
+            )
         raise CheckpointError(
-            f"has no caption head; its loss is {config['recipe']['loss']['name']!r}.",
+            problem,
             file=checkpoint,
             remedy="Train one with the loss `caption` and an image encoder that returns regions, for example: "
             "vsezoo train vsrn --data DATASET",
