@@ -127,7 +127,7 @@ gru = Recipe(
                 "training.lr_update": 4,
                 "training.lr_decay": 0.1,
             },
-            "a higher rate that drops once, for a third of the epochs; features that share a large mean are centred, and "
+            "a higher rate that drops once, for a third of the epochs; features that share a large mean are centred; "
             "words that occur fewer than four times cannot be learnt from 6,000 images",
         ),
     },
