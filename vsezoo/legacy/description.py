@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from vsezoo.errors import CheckpointError
 from vsezoo.legacy.archives import require_archive
 from vsezoo.legacy.contents import Record, Vocabulary
 from vsezoo.legacy.files import open_file, show
@@ -52,25 +51,26 @@ def describe_form(source: Source) -> tuple[str, str] | None:
 
 
 def describe(source: Source) -> str:
-    """Return what a file or folder holds: its form and the first of its keys, arrays or files."""
+    """Return what a file or folder holds: its form and the first of its keys, arrays or files.
+
+    Raises:
+        CheckpointError: for a file that cannot be read.
+    """
     if source.is_folder:
         return f"a folder with {_list(sorted(item.name for item in source.path.iterdir()))}"
-    try:
-        content = source.content
-    except CheckpointError:
-        return "a file that cannot be read"
     if source.format == "npz":
-        return f"an .npz file of the arrays {_list(content)}"
+        return f"an .npz file of the arrays {_list(source.content)}"
     form = {"torch": "torch file", "npy": "file", "json": "JSON file", "pickle": "pickle"}[source.format]
-    return f"a {form} of {_describe_value(content)}"
+    return f"a {form} of {_describe_value(source.content)}"
 
 
 def is_vocabulary(source: Source) -> bool:
-    """Tell whether a file is a vocabulary of the VSE++ family, which is easily taken for the checkpoint."""
-    try:
-        content = None if source.is_folder else source.content
-    except CheckpointError:
-        return False
+    """Tell whether a file is a vocabulary of the VSE++ family, which is easily taken for the checkpoint.
+
+    Raises:
+        CheckpointError: for a file that cannot be read.
+    """
+    content = None if source.is_folder else source.content
     return isinstance(content, Vocabulary) or (
         isinstance(content, Mapping) and {"word2idx", "idx2word"} <= set(content)
     )
@@ -80,7 +80,7 @@ def _describe_value(value: Any) -> str:
     if isinstance(value, Record):
         return f"a {type(value).__name__} with the attributes {_list(value.attributes)}"
     if isinstance(value, Mapping):
-        return f"a dictionary with the keys {_list(value)}"
+        return f"a dictionary with the keys {_list(value)}" if value else "an empty dictionary"
     if isinstance(value, np.ndarray | Tensor):
         return f"one array of shape {tuple(value.shape)}"
     if isinstance(value, list | tuple):

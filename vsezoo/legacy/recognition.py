@@ -62,16 +62,21 @@ def find_importer(source: Source, format: str | None = None) -> tuple[Entry, Imp
 
 
 def _describe_unknown(source: Source, format: str | None, refusal: CheckpointError | None) -> CheckpointError:
-    form = None if source.is_folder else describe_form(source)
-    if form is not None:
-        return CheckpointError(form[0], file=source.path, remedy=form[1] or _list_known())
-    if refusal is not None:
-        return refusal
-    if is_vocabulary(source):
-        remedy = f"Give the checkpoint, and the vocabulary beside it: vsezoo convert CHECKPOINT --vocab {source.path}"
-        return CheckpointError("is a vocabulary, not a checkpoint.", file=source.path, remedy=remedy)
     wanted = "of no known format" if format is None else f"not of the format {format!r}"
-    return CheckpointError(f"is {wanted}: it is {describe(source)}.", file=source.path, remedy=_list_known())
+    try:
+        form = None if source.is_folder else describe_form(source)
+        if form is not None:
+            problem, remedy = form
+        elif refusal is not None:
+            return refusal
+        elif is_vocabulary(source):
+            problem = "is a vocabulary, not a checkpoint."
+            remedy = f"Give the checkpoint, and this beside it: vsezoo convert CHECKPOINT --vocab {source.path}"
+        else:
+            problem, remedy = f"is {wanted}: it is {describe(source)}.", ""
+    except CheckpointError as error:  # what is wrong with it is more than what it is not
+        return refusal or error
+    return CheckpointError(problem, file=source.path, remedy=remedy or _list_known())
 
 
 def _list_known() -> str:
