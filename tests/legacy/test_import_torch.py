@@ -16,6 +16,7 @@ from vsezoo.errors import CheckpointError
 from vsezoo.hub.command import flatten
 from vsezoo.legacy.importer import Imported, Source
 from vsezoo.legacy.recognition import find_importer
+from vsezoo.text import Vocabulary, WordTokenizer
 from vsezoo_vsepp.importer import VSEppImporter
 
 TOLERANCE = {"rtol": 0, "atol": 1e-5}
@@ -259,9 +260,14 @@ def test_others_are_not_recognised(tmp_path: Path, model: Any) -> None:
 
 
 def write_own(path: Path, words: tuple[str, ...]) -> None:
-    from vsezoo.text import Vocabulary, WordTokenizer
-
     path.write_bytes(WordTokenizer(4, Vocabulary(words)).to_files()["vocab.json"])
+
+
+@pytest.mark.parametrize("words", ['["a", "a"]', "[]", "[1]"])
+def test_a_damaged_vocabulary_of_our_own(checkpoint: Callable[..., Path], tmp_path: Path, words: str) -> None:
+    (tmp_path / "vocab.json").write_text(f'{{"words": {words}}}', encoding="utf-8")
+    with pytest.raises(CheckpointError, match=r"vocab\.json: does not list distinct words"):
+        read(checkpoint(), vocab=str(tmp_path / "vocab.json"))
 
 
 @pytest.mark.parametrize("name", ["x.pkl", "x_py2.pkl", "x.json", "vocab.json"])
