@@ -103,7 +103,7 @@ class KirosImporter(Importer):
         tokenizer = make_tokenizer(words.content, held["n_words"], words.path)
         return make_imported(recipe, tokenizer, theano.make_tensors(arrays, encoder), held, held.get("data"))
 
-    def write(self, model: JointEmbedding, path: Path) -> list[Path]:
+    def write(self, model: JointEmbedding, path: Path, data: str = "") -> list[Path]:
         """Write the weights to a path `NAME.npz`, the options and the dictionary beside it."""
         require_settings(
             model, "Kiros' release", {**PARTS, "text_encoder": (GRUTextEncoder, BagOfWordsTextEncoder)}, NOT_ABSOLUTE
@@ -114,6 +114,7 @@ class KirosImporter(Importer):
             "optimizer": "adam",
             "saveto": path.name,
             "reload_": False,
+            **({"data": data} if data else {}),
         }
         ids = make_dictionary(model)
         return [
@@ -171,12 +172,13 @@ class Linxd5Importer(Importer):
         named = {TENSORS[name]: tensor for name, tensor in tensors.items()}
         return make_imported(recipe, tokenizer, named, held, held.get("data"))
 
-    def write(self, model: JointEmbedding, path: Path) -> list[Path]:
+    def write(self, model: JointEmbedding, path: Path, data: str = "") -> list[Path]:
         """Write NAME_model_lstm.pkl, and the options and the dictionary beside it.
 
         Args:
             model: with an LSTM.
             path: of the first of them, or NAME.pkl.
+            data: the name of the training data.
         """
         require_settings(model, "linxd5's code", {**PARTS, "text_encoder": (LSTMTextEncoder,)}, NOT_ABSOLUTE)
         state, ids, stem = model.state_dict(), make_dictionary(model), _cut_name(path.name)
@@ -189,6 +191,7 @@ class Linxd5Importer(Importer):
             **list_options(model),
             "saveto": stem,
             "reload_": False,
+            **({"data": data} if data else {}),
             "worddict": ids,
             "word_idict": dict(enumerate(RULES["split"].special)) | {index: word for word, index in ids.items()},
         }

@@ -31,6 +31,8 @@ RECIPES = {"order": recipes.order, "cosine": recipes.order_symmetric}
 SIMILARITIES = {"order": OrderSimilarity, "cosine": CosineSimilarity}
 DATA = {"coco_10crop": "10crop_precomp"}
 """Our name of the data that the options `data` and `cnn` name."""
+NAMED = {"10crop_precomp": {"data": "coco", "cnn": "10crop"}}
+"""The options that name such data."""
 
 
 class OrderImporter(Importer):
@@ -61,7 +63,7 @@ class OrderImporter(Importer):
         data = "_".join(str(held[name]) for name in ("data", "cnn") if name in held)
         return make_imported(recipe, tokenizer, theano.make_tensors(arrays, "gru"), held, DATA.get(data, data))
 
-    def write(self, model: JointEmbedding, path: Path) -> list[Path]:
+    def write(self, model: JointEmbedding, path: Path, data: str = "") -> list[Path]:
         """Write the weights to a path `NAME.npz`, and NAME.pkl beside it."""
         pickled = path.with_suffix(".pkl")
         if pickled == path:
@@ -76,6 +78,6 @@ class OrderImporter(Importer):
         settings = {"similarity.squared": True, "image_encoder.use_abs": use_abs}
         require_settings(model, "The code of order-embeddings", parts, settings)
         same = {"encoder": "gru", "optimizer": "adam"}
-        held = {**list_options(model), **same, "method": method, "abs": use_abs}
+        held = {**list_options(model), **same, **NAMED.get(data, {}), "method": method, "abs": use_abs}
         weights = theano.write_weights(model, path)
         return [weights, write_pickle({"options": held, WORD_IDS: make_dictionary(model)}, pickled)]

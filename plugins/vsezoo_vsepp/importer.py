@@ -39,7 +39,7 @@ OLD_LAYERS = {"cnn.classifier.1.": "cnn.classifier.0.", "cnn.classifier.4.": "cn
 """The layers of a VGG in the first torchvision, which began with dropout, and since then."""
 
 DATA = {False: "vsezoo_precomp", True: "coco"}
-"""What the data are called in what is written; for pictures, the original knows coco, f8k and f30k."""
+"""What unknown data are called in what is written; for pictures, the original knows coco, f8k and f30k."""
 
 
 class VSEppImporter(Importer):
@@ -73,7 +73,7 @@ class VSEppImporter(Importer):
         }
         return state_dicts.make_imported(source, recipe, dataclasses.replace(held, image=image), options, data)
 
-    def write(self, model: JointEmbedding, path: Path) -> list[Path]:
+    def write(self, model: JointEmbedding, path: Path, data: str = "") -> list[Path]:
         """Write the checkpoint to `path`, and the vocabulary beside it."""
         recipe = resolve_recipe(model.recipe)
         image, text = state_dicts.list_tensors(model)
@@ -90,7 +90,8 @@ class VSEppImporter(Importer):
             "crop_size": 224,
             RESET: reset,
             **namespace.list_options(recipe, PICTURES if pictures else FEATURES, "VSE++"),
-            "data_name": DATA[pictures],
+            # By the ending, the original tells features from pictures.
+            "data_name": data if data and data.endswith("_precomp") != pictures else DATA[pictures],
         }
         held |= namespace.list_more(recipe, _make_recipe(held, pictures, path), "VSE++")
         return state_dicts.write_state_dicts(model, path, _wrap(image, cnn), text, held)

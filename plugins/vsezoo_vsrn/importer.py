@@ -81,7 +81,7 @@ class VSRNImporter(Importer):
         image = dict(_rename(name, tensor) for name, tensor in held.image.items())
         return state_dicts.make_imported(source, recipe, dataclasses.replace(held, image=image), options, data)
 
-    def write(self, model: JointEmbedding, path: Path) -> list[Path]:
+    def write(self, model: JointEmbedding, path: Path, data: str = "") -> list[Path]:
         """Write the checkpoint to `path`, and the vocabulary beside it."""
         recipe = resolve_recipe(model.recipe)
         image, text = state_dicts.list_tensors(model)
@@ -91,12 +91,17 @@ class VSRNImporter(Importer):
             **{name: choices[0] for name, choices in CHOICES.items()},
             **namespace.list_options(resolve_recipe(vsrn), SETTINGS, "VSRN"),
             **namespace.list_options(recipe, SETTINGS, "VSRN"),
-            "data_name": FLICKR if batch_norm else "vsezoo_precomp",
+            "data_name": FLICKR if batch_norm else data if _fits(data) else "vsezoo_precomp",
         }
         held["dim_vid"] = held["dim_vid"] or recipe.embed_size
         held |= namespace.list_more(recipe, _make_recipe(held, batch_norm, path), "VSRN")
         restored = dict(_restore(name, tensor) for name, tensor in image.items())
         return state_dicts.write_state_dicts(model, path, restored, text, held)
+
+
+def _fits(data: str) -> bool:
+    """Tell whether the original takes this name for features, and for the architecture without a batch norm."""
+    return data.endswith("_precomp") and data != FLICKR
 
 
 def _make_recipe(options: Mapping[str, Any], batch_norm: bool, file: Path) -> Recipe:

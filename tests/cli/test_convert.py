@@ -53,7 +53,7 @@ class ListsImporter(Importer):
         data = {"name": "f8k_precomp", "kind": "vector", "image_shape": [tiny.WIDTH]}
         return Imported(recipe, tokenizer, tensors, data, {"epoch": source.content["epoch"], "options": {"lr": 0.5}})
 
-    def write(self, model: JointEmbedding, path: Path) -> list[Path]:
+    def write(self, model: JointEmbedding, path: Path, data: str = "") -> list[Path]:
         weights = {name: tensor.tolist() for name, tensor in model.state_dict().items()}
         path.write_text(
             json.dumps({"epoch": 4, "recipe": model.recipe.to_json(), "weights": weights}), encoding="utf-8"

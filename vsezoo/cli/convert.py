@@ -39,7 +39,7 @@ class ConvertCommand(click.Command):
 @click.argument("path")
 @click.option("--from", "source_format", metavar="FORMAT", help="Read it as this.  [default: told by the content]")
 @click.option("--vocab", metavar="FILE", help="The vocabulary, where it is not found beside PATH.")
-@click.option("--data", metavar="DATASET", help="What it was trained on, where the files do not tell.")
+@click.option("--data", metavar="DATASET", help="What it was trained on, where PATH does not tell.")
 @click.option("--option", "assignments", multiple=True, metavar="NAME=VALUE", help="What else to tell the importer.")
 @click.option("--to", "target_format", metavar="FORMAT", help="Write the checkpoint PATH as this format has it.")
 @click.option("--output", help="The folder, or with --to the file, to write.  [default: runs/NAME]")
@@ -64,11 +64,11 @@ def convert(
     """
     options = read_assignments("--option", assignments, "vocab=FILE")
     if target_format is not None:
-        for flag, value in (("--from", source_format), ("--vocab", vocab), ("--data", data), ("--option", options)):
+        for flag, value in (("--from", source_format), ("--vocab", vocab), ("--option", options)):
             if value:
                 remedy = "--to writes a checkpoint of vsezoo as it is. Make that first, without --to."
                 raise UsageError(f"{flag} does not go with --to.", remedy=remedy)
-        _export(path, target_format, output, overwrite, as_json)
+        _export(path, target_format, output, data, overwrite, as_json)
         return
     from vsezoo.legacy import conversion  # imports torch
 
@@ -83,12 +83,14 @@ def convert(
     console.messages().print(f"Measure it: vsezoo eval {made.checkpoint}")
 
 
-def _export(path: str, target_format: str, output: str | None, overwrite: bool, as_json: bool) -> None:
+def _export(
+    path: str, target_format: str, output: str | None, data: str | None, overwrite: bool, as_json: bool
+) -> None:
     from vsezoo.legacy import conversion
     from vsezoo.storage import digest_file
 
     with _show_work(path):
-        written = conversion.export(path, target_format, output, overwrite=overwrite)
+        written = conversion.export(path, target_format, output, data=data, overwrite=overwrite)
     if as_json:
         files = {str(file): digest_file(file) for file in written}
         console.print_json({"checkpoint": path, "format": target_format, "files": files})

@@ -103,7 +103,12 @@ def convert(
 
 
 def export(
-    reference: str | Path, format: str, output: str | Path | None = None, *, overwrite: bool = False
+    reference: str | Path,
+    format: str,
+    output: str | Path | None = None,
+    *,
+    data: str | None = None,
+    overwrite: bool = False,
 ) -> list[Path]:
     """Write a checkpoint as another codebase reads it.
 
@@ -112,6 +117,7 @@ def export(
         format: the importer that writes it.
         output: the file of the weights, beside which others may be written; None: as the codebase calls it, in the
             present folder.
+        data: what the files call the training data, as far as they do; None: what the checkpoint calls it.
         overwrite: replace files that are there.
 
     Returns:
@@ -127,11 +133,14 @@ def export(
         problem = "is a file, but what is written for another codebase is a vsezoo checkpoint."
         raise UsageError(problem, file=reference, remedy=f"Make one of it first: vsezoo convert {reference}")
     model = load(reference)
+    if data is None:
+        known = str(read_config(find_checkpoint(reference), verify=False)["data"].get("name"))
+        data = "" if known == UNKNOWN_DATA else known
     target = Path(output) if output is not None else Path(importer.file_name)
     if target.is_dir():
         raise UsageError("is a folder, not a file.", file=target, remedy="Give the path of the file to write.")
     with make_temporary(target) as temporary:
-        written = importer.write(model, temporary / target.name)
+        written = importer.write(model, temporary / target.name, data)
         files = [target.parent / file.name for file in written]
         for file in files:
             if file.exists() and not overwrite:

@@ -178,12 +178,13 @@ class Importer(ABC):
             CheckpointError: for what is missing, does not fit, or cannot be expressed.
         """
 
-    def write(self, model: JointEmbedding, path: Path) -> list[Path]:
+    def write(self, model: JointEmbedding, path: Path, data: str = "") -> list[Path]:
         """Write the model as the codebase reads it. By default, it cannot be written.
 
         Args:
             model: to write.
             path: of the file of the weights; what belongs to it stands beside it, in the same folder.
+            data: the name of the training data; empty where it is not known.
 
         Returns:
             the files, that of the weights first.
