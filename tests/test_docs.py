@@ -24,7 +24,8 @@ from vsezoo.training.plan import plan_recipe
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
-RUN_PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "docs" / "checkpoint.md", ROOT / "docs" / "python.md"]
+RUN_PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
+RUN_PAGES += [ROOT / "docs" / f"{name}.md" for name in ("checkpoint", "convert", "python")]
 """Pages whose Python examples run, in their order, in a folder with the run `runs/vsepp-shapes`."""
 
 

@@ -28,7 +28,7 @@ from vsezoo.interfaces import Tokenizer
 from vsezoo.legacy.importer import Imported, Importer, Source
 from vsezoo.model import JointEmbedding, load_text_encoder
 from vsezoo.recipe import Recipe
-from vsezoo.registry import register
+from vsezoo.registry import list_entries, register
 from vsezoo.storage import digest_file
 
 TEXTS = [*tiny.CAPTIONS, "nothing that it knows", ""]
@@ -478,6 +478,36 @@ def test_the_formats_are_listed_where_none_fits(tmp_path: Path) -> None:
     assert done.stderr.startswith("Error: x: is of no known format: it is a JSON file of an empty dictionary.\n")
     assert "\nThe formats that are known:\n" in done.stderr
     assert "\n  lists: Lists of numbers.\n" in done.stderr
+
+
+def test_every_format_is_documented() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "convert.md").read_text(encoding="utf-8")
+    own = [entry.name for entry in list_entries("importers") if entry.distribution == "vsezoo"]
+    assert [name for name in own if f"\n| `{name}` |" not in page] == []
+
+
+def test_a_config_that_does_not_say_where_it_comes_from(made: Path, tmp_path: Path) -> None:
+    config = json.loads((made / "config.json").read_text(encoding="utf-8"))
+    for converted, words in (
+        ("from a friend", "does not say of a conversion what 'format' is"),
+        ({**config["converted"], "notes": []}, "does not say of a conversion what 'notes' is"),
+        ({**config["converted"], "files": {"x": {"size": "1"}}}, "has no size and sha256 for 'x'"),
+    ):
+        (tmp_path / "config.json").write_text(json.dumps({**config, "converted": converted}), encoding="utf-8")
+        with pytest.raises(CheckpointError, match=words):
+            read_config(tmp_path, verify=False)
+
+
+def test_what_a_strange_config_says_is_no_command_for_a_terminal(made: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "here"
+    shutil.copytree(made, folder)
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    config["converted"]["notes"] = {"\x1b[2Jnote": "\x1b[31mred", "options": {"a\x07": "\x1b]0;title\x07"}}
+    (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    shown = processes.run_command(tmp_path, "show", "here").stdout
+    assert "[31mred" in shown
+    assert "\x1b" not in shown
+    assert "\x07" not in shown
 
 
 def test_a_file_that_may_not_be_read(source: Path, tmp_path: Path) -> None:
