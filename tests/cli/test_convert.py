@@ -5,11 +5,13 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import re
 import resource
 import shutil
 import tarfile
 import zipfile
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +76,13 @@ class GreedyImporter(ListsImporter):
     write = Importer.write
 
 
+class ShyImporter(GreedyImporter):
+    """Tells nothing of the data."""
+
+    def read(self, source: Source, options: Mapping[str, Any]) -> Imported:
+        return replace(super().read(source, options), data={})
+
+
 class ClumsyImporter(GreedyImporter):
     """Is surprised by what it reads."""
 
@@ -93,6 +102,10 @@ def use_alias() -> None:
 def use_greedy() -> None:
     use_lists()
     register("importers", "greedy")(GreedyImporter)
+
+
+def use_shy() -> None:
+    register("importers", "shy")(ShyImporter)
 
 
 def use_clumsy() -> None:
@@ -222,6 +235,32 @@ def test_eval_takes_the_data_from_the_checkpoint(made: Path, tmp_path: Path) -> 
         for more in (("--data-root", "features"), ("--data", "features/f8k_precomp"))
     )
     assert json.loads(own.stdout)["rsum"] == json.loads(named.stdout)["rsum"]
+
+
+def test_data_of_which_nothing_is_known(source: Path, tmp_path: Path) -> None:
+    done = convert(tmp_path, source, "--output", "here", before=use_shy)
+    assert re.search(r"data set +unknown *\n +images +vector *\n", done.stdout)
+    card = (tmp_path / "here" / "README.md").read_text(encoding="utf-8")
+    assert "\n# vsepp trained on unknown data\n" in card
+    assert "`images` is an array of shape (images, width)" in card
+    assert "datasets" not in ModelCard(card).data.to_dict()
+    assert "Settings that differ from the recipe:" in card
+    processes.assert_one_message(
+        processes.run_command(tmp_path, "eval", "here"),
+        2,
+        r"^here: was trained on 'unknown', which is not .*\nName the data",
+    )
+    shown = processes.run_command(tmp_path, "show", "here")
+    assert (shown.code, shown.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("form", ["vsepp", "kiros"])
+def test_a_full_disk_while_a_plugin_writes(form: str, tmp_path: Path) -> None:
+    settings = {} if form == "vsepp" else {"text_encoder__words": "split"}
+    tiny.save_model(tmp_path / "made", tiny.make_model("vsepp" if form == "vsepp" else "kiros-gru", **settings))
+    done = convert(tmp_path, "made", "--to", form, "--output", "x.bin", before=use_small_disk, code=1)
+    processes.assert_one_message(done, 1, r"^x\.bin: cannot be written: File too large")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".stderr", ".stdout", "made"]
 
 
 def test_as_a_function(source: Path, original: JointEmbedding, tmp_path: Path, lists: None) -> None:

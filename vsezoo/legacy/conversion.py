@@ -14,7 +14,7 @@ from typing import Any
 from vsezoo import registry
 from vsezoo.checkpoint import CONFIG, find_checkpoint, load, read_config, save_checkpoint
 from vsezoo.data.lookup import find_source
-from vsezoo.errors import CheckpointError, UsageError, suggest_name
+from vsezoo.errors import CheckpointError, StorageError, UsageError, suggest_name
 from vsezoo.hub.card import UNKNOWN_DATA
 from vsezoo.hub.reference import parse_reference
 from vsezoo.legacy.importer import Importer, Source
@@ -140,7 +140,10 @@ def export(
     if target.is_dir():
         raise UsageError("is a folder, not a file.", file=target, remedy="Give the path of the file to write.")
     with make_temporary(target) as temporary:
-        written = importer.write(model, temporary / target.name, data)
+        try:
+            written = importer.write(model, temporary / target.name, data)
+        except StorageError as error:  # of a file in the temporary folder, which is not the user's business
+            raise StorageError(error.problem, file=target, remedy=error.remedy) from error
         files = [target.parent / file.name for file in written]
         for file in files:
             if file.exists() and not overwrite:
