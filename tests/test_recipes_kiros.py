@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from vsezoo import registry
+from vsezoo.hub.command import flatten
 from vsezoo.model import resolve_recipe
-from vsezoo.recipe import Recipe
 
 # What the originals' codes and READMEs say, by the names of their hyper-parameters.
 KIROS: dict[str, Any] = {
@@ -120,14 +120,6 @@ EXPECTED: dict[str, dict[str, Any]] = {
         "loss.max_violation": False,
     },
 }
-
-
-def flatten(recipe: Recipe) -> dict[str, Any]:
-    value = recipe.to_json()
-    flat = {"embed_size": value["embed_size"], **{f"training.{k}": v for k, v in value["training"].items()}}
-    for kind in ("image_encoder", "text_encoder", "similarity", "loss"):
-        flat |= {kind: value[kind]["name"], **{f"{kind}.{k}": v for k, v in value[kind]["options"].items()}}
-    return flat
 
 
 @pytest.mark.parametrize("name", EXPECTED)

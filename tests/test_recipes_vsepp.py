@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from vsezoo import list_models, registry
+from vsezoo.hub.command import flatten
 from vsezoo.model import resolve_recipe
-from vsezoo.recipe import Recipe, Training
+from vsezoo.recipe import Training
 
 NAMES = ("vse0", "vsepp", "order0", "orderpp")
 
@@ -76,14 +77,6 @@ DEFAULTS: dict[str, Any] = {
     "training.patience": 0,
     "training.log_step": 10,
 }
-
-
-def flatten(recipe: Recipe) -> dict[str, Any]:
-    value = recipe.to_json()
-    flat = {"embed_size": value["embed_size"], **{f"training.{k}": v for k, v in value["training"].items()}}
-    for kind in ("image_encoder", "text_encoder", "similarity", "loss"):
-        flat |= {kind: value[kind]["name"], **{f"{kind}.{k}": v for k, v in value[kind]["options"].items()}}
-    return flat
 
 
 @pytest.mark.parametrize("name", NAMES)
