@@ -81,8 +81,8 @@ lstm = Recipe(
                 "training.lr_update": 4,
                 "training.lr_decay": 0.1,
             },
-            "features that share a large mean are centred; words that occur fewer than four times cannot be learnt from "
-            "6,000 images; a tenth of the rate after four epochs, where the dev figures stop rising",
+            "features that share a large mean are centred; words that occur fewer than four times cannot be learnt "
+            "from 6,000 images; a tenth of the rate after four epochs, where the dev figures stop rising",
         ),
         "f30k_precomp": Override(
             {"training.learning_rate": 0.01, "training.batch_size": 200}, "the setting of linxd5's README for Flickr30K"
