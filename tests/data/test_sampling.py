@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from vsezoo.data.sampling import order_epoch, share_batches
@@ -54,6 +54,7 @@ def test_the_order_is_shuffled() -> None:
 @given(captions=sizes, batch_size=sizes, ranks=st.integers(1, 5))
 def test_shares(captions: int, batch_size: int, ranks: int) -> None:
     batches = order_batches(captions, batch_size, 0, 0)
+    assume(any(len(batch) >= ranks for batch in batches))
     shares = [share_batches(batches, rank, ranks) for rank in range(ranks)]
     assert len({len(share) for share in shares}) == 1  # all processes make the same steps
     whole = [batch for batch in batches if len(batch) >= ranks]
@@ -107,10 +108,26 @@ def test_the_last_batch_is_dropped_full_or_not(captions: int, left: int) -> None
     assert sum(map(len, order_batches(captions, 4, 0, 0, last_batch="drop"))) == left
 
 
-def test_no_batch_is_left() -> None:
-    with pytest.raises(DataError, match=r"5 captions to train on, which make no batch of 8") as raised:
-        order_batches(5, 8, 0, 0, last_batch="drop")
+@pytest.mark.parametrize(("batches", "pairs"), [("captions", 15), ("images", 3)])
+def test_the_only_batch_is_dropped(batches: str, pairs: int) -> None:
+    with pytest.raises(DataError, match=rf"one batch of {pairs} captions, and .*last_batch=drop") as raised:
+        order_batches(15, 15, 0, 0, batches=batches, last_batch="drop")
     assert "smaller --batch-size" in raised.value.remedy
+
+
+@pytest.mark.parametrize("batches", ["captions", "lengths", "images"])
+def test_all_captions_are_too_long(batches: str) -> None:
+    none = np.array([], dtype=np.int64)
+    with pytest.raises(DataError, match="no caption of the training split has 2 words or fewer") as raised:
+        order_epoch(Training(batches=batches, max_words=2), none, np.full(20, 8), np.arange(20) // 5, 0)
+    assert "larger --max-words" in raised.value.remedy
+
+
+def test_more_processes_than_pairs_in_any_batch() -> None:
+    batches = order_batches(7, 2, 0, 0)
+    assert sum(map(len, share_batches(batches, 0, 2))) == 3
+    with pytest.raises(DataError, match="no batch of the epoch has a pair for each of the 3 processes"):
+        share_batches(batches, 0, 3)
 
 
 @pytest.mark.parametrize("batches", ["captions", "lengths", "images"])

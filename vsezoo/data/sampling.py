@@ -34,15 +34,19 @@ def order_epoch(
         batches = _cut(chosen[random.permutation(len(chosen))], settings.batch_size)
     else:
         batches = _cut(captions[random.permutation(len(captions))], settings.batch_size)
-    if settings.last_batch == "drop":
-        batches = batches[:-1]
     if not batches:
         raise DataError(
-            f"the training split has {len(captions):,} captions to train on, which make no batch of "
-            f"{settings.batch_size:,} (training.batches={settings.batches}, training.last_batch="
-            f"{settings.last_batch}, training.max_words={settings.max_words}).",
-            remedy="Use more data, a smaller --batch-size, or --set training.last_batch=keep.",
+            f"no caption of the training split has {settings.max_words:,} words or fewer (training.max_words).",
+            remedy="Give a larger --max-words, or 0, which takes captions of any length.",
         )
+    if settings.last_batch == "drop":
+        if len(batches) == 1:
+            raise DataError(
+                f"an epoch is one batch of {len(batches[0]):,} captions, and training.last_batch=drop leaves the last "
+                "batch out.",
+                remedy="Use more data, a smaller --batch-size, or --set training.last_batch=keep.",
+            )
+        batches = batches[:-1]
     return batches
 
 
@@ -51,8 +55,16 @@ def share_batches(batches: Sequence[np.ndarray], rank: int, ranks: int) -> list[
 
     All processes get equally many pairs, so that their embeddings can be gathered: up to `ranks - 1` pairs at the end
     of a batch are left out.
+
+    Raises:
+        DataError: when no batch is left, since all have fewer pairs than there are processes.
     """
     sizes = [len(batch) // ranks for batch in batches]
+    if not any(sizes):
+        raise DataError(
+            f"no batch of the epoch has a pair for each of the {ranks:,} processes.",
+            remedy="Give a larger --batch-size, or train with fewer processes.",
+        )
     return [batch[rank * size : (rank + 1) * size] for batch, size in zip(batches, sizes, strict=True) if size]
 
 
