@@ -114,6 +114,18 @@ def test_create_model_applies_settings() -> None:
     assert (images.norm(dim=1) - 1).abs().min() > 1e-3  # vse0 leaves images un-normalised
 
 
+@pytest.mark.parametrize(
+    ("model", "shape", "message"),
+    [
+        ("vsrn", (WIDTH,), r"^The images of tiny are of the kind 'vector'; the image encoder 'vsrn' takes 'regions'"),
+        ("vsepp", (3, WIDTH), r"^The images of tiny are of the kind 'regions'; .* 'precomp' takes 'vector'"),
+    ],
+)
+def test_data_of_a_kind_that_the_model_does_not_take(model: str, shape: tuple[int, ...], message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        create_model(model, TinyPairs(shape=shape))
+
+
 def test_create_model_without_data() -> None:
     model = create_model(
         "vsepp", captions=["a dog", "a dog"], embed_size=7, image_encoder__img_dim=3, text_encoder__vocab_threshold=2

@@ -266,6 +266,7 @@ def resolve_recipe(recipe: Recipe, data: PairDataset | None = None) -> Recipe:
     Raises:
         RecipeError: for an option that the part does not have, or of another type than its default.
         UnknownNameError: for a part that is not registered.
+        DataError: for data of a kind that the image encoder does not take.
     """
     for kind in PART_KINDS:
         part: Part = getattr(recipe, kind)
@@ -276,6 +277,12 @@ def resolve_recipe(recipe: Recipe, data: PairDataset | None = None) -> Recipe:
             options = load_part(recipe, kind).resolve_options(options, data)
         for name, value in {**defaults, **options}.items():
             recipe = recipe.replace({f"{kind}.{name}": value})
+    if data is not None and data.kind not in (kinds := accepted_kinds(recipe)):
+        raise DataError(
+            f"The images of {data.name} are of the kind {data.kind!r}; the image encoder {recipe.image_encoder.name!r} "
+            f"takes {' or '.join(map(repr, kinds))}.",
+            remedy="Choose another model, or other features of the data set.",
+        )
     return recipe
 
 
