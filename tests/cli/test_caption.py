@@ -168,8 +168,9 @@ def test_images_that_are_not_there(run: Path, photos: Path, tmp_path: Path) -> N
         caption(tmp_path, run, "20", *place), 2, "Give an index from 0 to 19 or an id, such as"
     )
     processes.assert_one_message(caption(tmp_path, run, "0", *place, "--split", "val"), 1, "has no split 'val'")
+    (tmp_path / "photos").symlink_to(photos)  # a folder of that name need not be the one that the model was trained on
     processes.assert_one_message(
-        caption(tmp_path, run, "0"), 2, r"^There is no data set 'photos'\.\n.* --data \./FOLDER"
+        caption(tmp_path, run, "0"), 2, r"vsrn: was trained on 'photos', which is not .*registered.*\n.* --data FOLDER"
     )
     processes.assert_one_message(caption(tmp_path, run, "0", *place, "--rows", "1"), 2, "--rows goes with FILE.npy")
     processes.assert_one_message(caption(tmp_path, run), 2, r"Missing argument 'IMAGE\.\.\.'")

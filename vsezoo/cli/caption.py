@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import torch
 
     from vsezoo.captioning.loss import CaptionLoss
+    from vsezoo.interfaces import PairDataset
 
 BATCH_SIZE = 64
 
@@ -53,6 +54,7 @@ def caption(
     from vsezoo.checkpoint import find_checkpoint, load, read_config
     from vsezoo.cli.progress import show_encoding
     from vsezoo.data.lookup import open_data
+    from vsezoo.evaluation.evaluate import find_training_data
     from vsezoo.model import accepted_kinds
     from vsezoo.training.runtime import choose_device
 
@@ -60,8 +62,12 @@ def caption(
     model = load(checkpoint, chosen)
     config = read_config(find_checkpoint(checkpoint), verify=False)
     loss = _load_head(checkpoint, config, chosen)
-    name, kinds = data or str(config["data"].get("name")), accepted_kinds(model.recipe)
-    named = find_images(images, kinds, lambda: open_data(name, split, kinds, data_root), rows)
+    kinds = accepted_kinds(model.recipe)
+
+    def open_split() -> PairDataset:
+        return open_data(data or find_training_data(checkpoint, config), split, kinds, data_root)
+
+    named = find_images(images, kinds, open_split, rows)
     written = []
     with show_encoding("Writing captions") as advance:
         for batch in batch_images(named, BATCH_SIZE):

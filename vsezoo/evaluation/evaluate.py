@@ -68,7 +68,7 @@ def evaluate(
         folder = find_checkpoint(reference)
         config = read_config(folder, verify=False)
         if data is None:
-            data = _trained_on(reference, config)
+            data = find_training_data(reference, config)
             split = split or _measured_on(folder, config, data, protocol)
         split = split or choose_split(protocol)
         kinds = accepted_kinds(model.recipe)
@@ -87,14 +87,20 @@ def evaluate(
     return label(members, next(iter(opened.values())), labels, protocol=protocol, ties=ties)
 
 
-def _trained_on(reference: str | Path, config: Mapping[str, Any]) -> str:
-    """Return the registered data set that a checkpoint was trained on."""
+def find_training_data(reference: str | Path, config: Mapping[str, Any]) -> str:
+    """Return the name of the data set that a checkpoint was trained on.
+
+    A checkpoint keeps the name of a folder, not its place; and it may come from a stranger, who has no folder to name.
+
+    Raises:
+        UsageError: when no data set of that name is registered.
+    """
     name = config["data"].get("name")
     if not isinstance(name, str) or name not in registry.list_names("datasets"):
         raise UsageError(
             f"was trained on {name!r}, which is not the name of a registered data set.",
             file=reference,
-            remedy="Name the data to evaluate on: --data DATASET, or --data FOLDER.",
+            remedy="Name the data: --data DATASET, or --data FOLDER.",
         )
     return name
 
