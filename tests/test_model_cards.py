@@ -74,6 +74,8 @@ def is_row_of(row: str, run: dict[str, Any]) -> bool:
     found = [float(figure) for figure in re.findall(r"\d+(?:\.\d+)?", " ".join(cells[:3]))]
     columns = [[*seed["i2t"][:3], *seed["t2i"][:3], seed["rsum"]] for seed in run["seeds"]]
     if "±" in row:
+        if len(run["seeds"]) == 1:
+            return False
         pairs = [(statistics.mean(column), statistics.stdev(column)) for column in zip(*columns, strict=True)]
         expected = [figure for pair in pairs for figure in pair]
     else:

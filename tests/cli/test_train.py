@@ -229,13 +229,15 @@ def test_every_flag_of_the_field_reaches_the_recipe(data: Path, tmp_path: Path) 
         "--use_abs", "--no-imgnorm", "--embed_size", "12", "--word_dim", "6", "--num_layers", "2", "--num_epochs", "1",
         "--batch_size", "50", "--learning_rate", "0.003", "--lr_update", "3", "--grad_clip", "1", "--val_step", "5",
         "--seed", "4", "--precision", "bf16", "--set", "training.lr_decay=0.5", "--full-dev", "--workers", "1",
+        "--ncon", "2", "--bidirectional", "--max_words", "30", "--log_step", "3", "--patience", "7",
+        "--optimizer", "theano_adam", "--weight_decay", "0.01",
     ]  # fmt: skip
     done = invoke("train", "vsepp", "--data", data, "--output", tmp_path / "run", "--device", "cpu", *command)
     assert done.exit_code == 0, done.stderr
     recipe = Recipe.from_json(json.loads((tmp_path / "run/best/config.json").read_bytes())["recipe"])
     assert recipe.similarity.name == "order"
     assert dict(recipe.loss.options) == {
-        "margin": 0.3, "max_violation": False, "warmup_epochs": 1, "mask_same_image": False,
+        "margin": 0.3, "max_violation": False, "warmup_epochs": 1, "mask_same_image": False, "ncon": 2,
     }  # fmt: skip
     assert (recipe.image_encoder.options["normalize"], recipe.image_encoder.options["use_abs"]) == (False, True)
     text = recipe.text_encoder.options
@@ -244,6 +246,9 @@ def test_every_flag_of_the_field_reaches_the_recipe(data: Path, tmp_path: Path) 
     assert (settings.num_epochs, settings.batch_size, settings.learning_rate, settings.lr_update) == (1, 50, 0.003, 3)
     assert (settings.grad_clip, settings.val_step, settings.seed, settings.precision) == (1.0, 5, 4, "bf16")
     assert settings.lr_decay == 0.5
+    assert text["bidirectional"] is True
+    assert (settings.max_words, settings.log_step, settings.patience) == (30, 3, 7)
+    assert (settings.optimizer, settings.weight_decay) == ("theano_adam", 0.01)
 
 
 def test_overrides_for_a_data_set(data: Path, tmp_path: Path) -> None:
