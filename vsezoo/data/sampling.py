@@ -36,7 +36,7 @@ def order_epoch(
         batches = _cut(captions[random.permutation(len(captions))], settings.batch_size)
     if not batches:
         raise DataError(
-            f"no caption of the training split has {settings.max_words:,} words or fewer (training.max_words).",
+            f"no caption of the training split is as short as training.max_words={settings.max_words}.",
             remedy="Give a larger --max-words, or 0, which takes captions of any length.",
         )
     if settings.last_batch == "drop":
