@@ -12,7 +12,7 @@ import pytest
 import torch
 from test_import_theano import FORMATS, OPTIONS, convert, load_importer, read, require_same, write
 from theano_files import CAPTIONS, KIROS, LINXD5, ORDER, make_original
-from tiny import WIDTH, make_model
+from tiny import WIDTH, TinyPairs, make_model
 
 from vsezoo.errors import StorageError, UsageError
 from vsezoo.legacy.importer import Source
@@ -137,8 +137,9 @@ def test_two_biases_become_one(tmp_path: Path) -> None:
 def test_a_model_that_the_codebase_does_not_have(
     name: str, model: str, settings: dict[str, Any], problem: str, tmp_path: Path
 ) -> None:
+    shape = (3, WIDTH) if settings.get("image_encoder") == "regions" else (WIDTH,)
     with pytest.raises(UsageError) as caught:
-        load_importer(name).write(make_model(model, **settings), tmp_path / "x.npz")
+        load_importer(name).write(make_model(model, TinyPairs(shape=shape), **settings), tmp_path / "x.npz")
     assert problem in caught.value.problem
     assert caught.value.remedy
     assert not any(tmp_path.iterdir())
