@@ -10,7 +10,7 @@ makes one vector of the set in three steps. The sections in brackets are those o
    the embedding of the image.
 3. The embedding is scaled to unit length, as in VSE++.
 
-The regions after step 1 are returned as well: the loss of VSRN writes the caption from them (`vsezoo.losses`, loss
+The regions after step 1 are returned as well: the loss of VSRN writes the caption from them (`vsezoo.captioning`, loss
 `caption`), so that they learn to hold what a sentence would say.
 
 **The axis of the norms.** The regions are scaled before and after step 1. The original code does it along dimension 1
