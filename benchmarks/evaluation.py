@@ -24,6 +24,7 @@ from made import write_data
 import vsezoo
 from vsezoo.checkpoint import save_checkpoint
 from vsezoo.data.lookup import open_data
+from vsezoo.data.source import OpenOptions
 from vsezoo.evaluation.evaluate import embed_pairs, label
 from vsezoo.model import accepted_kinds
 
@@ -59,7 +60,7 @@ def measure(checkpoint: str, data: str, root: Path | None, split: str) -> tuple[
     """Return the seconds of reading the checkpoint and opening the data, of encoding, and of ranking."""
     marks = [time.perf_counter()]
     model = vsezoo.load(checkpoint)
-    pairs = open_data(data, split, accepted_kinds(model.recipe), root)
+    pairs = open_data(data, split, accepted_kinds(model.recipe), OpenOptions(root))
     marks.append(time.perf_counter())
     members = [embed_pairs(model, pairs)]
     marks.append(time.perf_counter())

@@ -31,6 +31,7 @@ from made import write_data
 from vsezoo.data.batches import PairBatches, TokenTable
 from vsezoo.data.lookup import open_data
 from vsezoo.data.sampling import order_epoch
+from vsezoo.data.source import OpenOptions
 from vsezoo.interfaces import Batch, Loss
 from vsezoo.model import JointEmbedding, accepted_kinds, build_loss, build_model, load_text_encoder, resolve_recipe
 from vsezoo.training.loop import Loop, Split
@@ -117,7 +118,7 @@ def main() -> None:
 def measure(data: str, root: Path | None, output: Path, precision: str, steps: int) -> tuple[Clock, int]:
     """Train for some steps beside the bare loop; return the times, and the captions in a batch."""
     recipe = plan_recipe("vsepp", data, {"training.precision": precision, "training.val_step": 0}, overrides=False)
-    pairs = open_data(data, "train", accepted_kinds(recipe), root)
+    pairs = open_data(data, "train", accepted_kinds(recipe), OpenOptions(root))
     recipe = resolve_recipe(recipe, pairs)
     tokenizer = load_text_encoder(recipe).make_tokenizer(recipe.text_encoder.options)
     words = tokenizer.split(pairs.captions)

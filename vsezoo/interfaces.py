@@ -13,6 +13,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 import numpy as np
@@ -34,6 +35,7 @@ class PairDataset(ABC):
         image_ids: one for each distinct image.
         image_of: `(len(captions),)` int64, which image each caption describes. Captions of one image are neighbours.
         image_shape: the shape of one image: `(F,)`, `(R, F)`, or `(height, width, 3)`.
+        skipped: the images that were left out when the split was opened, and why.
     """
 
     name: str
@@ -43,6 +45,7 @@ class PairDataset(ABC):
     image_ids: Sequence[str]
     image_of: np.ndarray
     image_shape: tuple[int, ...]
+    skipped: Mapping[str, str] = MappingProxyType({})
 
     @abstractmethod
     def images(self, indices: Sequence[int] | np.ndarray) -> Any:

@@ -15,7 +15,7 @@ from vsezoo.data.source import DataSource
 class Source(DataSource):
     name, summary, origin, splits, kinds = "mine", "Data of the tests.", "", ("train", "odd"), ("picture",)
 
-    def open(self, split, kinds, root=None):
+    def open(self, split, kinds, options=None):
         raise NotImplementedError
 
 mine = Source()

@@ -12,7 +12,7 @@ import pytest
 from vsezoo import registry
 from vsezoo.data.lookup import find_source, open_data
 from vsezoo.data.precomputed_source import PrecomputedSource
-from vsezoo.data.source import DataSource
+from vsezoo.data.source import DEFAULT_OPTIONS, DataSource, OpenOptions
 from vsezoo.errors import DataError, UnknownNameError
 
 NAMES = ("f8k_precomp", "f30k_precomp", "coco_precomp", "10crop_precomp", "f8k", "f30k", "coco")
@@ -26,7 +26,7 @@ def make_data(folder: Path, stem: str = "train", value: float = 1, shape: tuple[
 
 
 def found_value(data: str, root: Path | None = None) -> float:
-    return float(open_data(data, "train", VECTOR, root).images([0])[0, 0])
+    return float(open_data(data, "train", VECTOR, OpenOptions(root)).images([0])[0, 0])
 
 
 @pytest.fixture(autouse=True)
@@ -66,7 +66,7 @@ def test_roots_in_their_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 def test_explicit_root_is_the_only_one(tmp_path: Path) -> None:
     make_data(tmp_path / "data" / "f8k_precomp")
     with pytest.raises(DataError) as caught:
-        open_data("f8k_precomp", "train", VECTOR, tmp_path / "elsewhere")
+        open_data("f8k_precomp", "train", VECTOR, OpenOptions(tmp_path / "elsewhere"))
     assert str(tmp_path / "elsewhere" / "f8k_precomp") in caught.value.remedy
     assert str(tmp_path / "data") not in caught.value.remedy
 
@@ -84,7 +84,7 @@ def test_root_may_be_the_folder_of_the_data_set(tmp_path: Path) -> None:
 def test_features_of_another_data_set_are_not_taken(tmp_path: Path, folder: str, stem: str) -> None:
     make_data(tmp_path / folder, stem)
     with pytest.raises(DataError, match="'coco' are not there"):
-        open_data("coco", "train", VECTOR, tmp_path / folder)
+        open_data("coco", "train", VECTOR, OpenOptions(tmp_path / folder))
 
 
 def test_folder_is_named_by_its_basename(tmp_path: Path) -> None:
@@ -140,7 +140,7 @@ def test_form_that_the_encoder_does_not_take(tmp_path: Path, shape: tuple[int, .
 def test_full_dev_reaches_the_data_set(tmp_path: Path) -> None:
     make_data(tmp_path / "data" / "f30k_precomp", "dev", shape=(1014, 2))
     assert len(open_data("f30k_precomp", "dev", VECTOR).captions) == 5000
-    assert len(open_data("f30k_precomp", "dev", VECTOR, full_dev=True).captions) == 5070
+    assert len(open_data("f30k_precomp", "dev", VECTOR, OpenOptions(full_dev=True)).captions) == 5070
 
 
 class OtherSource(DataSource):
@@ -148,14 +148,18 @@ class OtherSource(DataSource):
 
     name, summary, origin, splits, kinds = "other", "", "", ("train",), VECTOR
 
-    def open(self, split: str, kinds: object, root: Path | None = None, *, full_dev: bool = False) -> object:
-        return split, kinds, root, full_dev
+    def open(self, split: str, kinds: object, options: OpenOptions = DEFAULT_OPTIONS) -> object:
+        return split, kinds, options
 
 
 def test_other_data_sets_get_the_same_call(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registry, "load", lambda kind, name: OtherSource())
-    assert open_data("other", "train", VECTOR, Path("x")) == ("train", VECTOR, Path("x"), False)
-    assert open_data("other", "dev", VECTOR, full_dev=True) == ("dev", VECTOR, None, True)
+    assert open_data("other", "train", VECTOR) == ("train", VECTOR, OpenOptions())
+    assert open_data("other", "dev", VECTOR, OpenOptions(Path("x"), True)) == (
+        "dev",
+        VECTOR,
+        OpenOptions(Path("x"), True),
+    )
 
 
 def test_listing_data_sets_imports_neither_torch_nor_numpy() -> None:
@@ -173,7 +177,7 @@ def test_flickr8k(monkeypatch: pytest.MonkeyPatch, pytestconfig: pytest.Config) 
     from nltk.tokenize import NLTKWordTokenizer
 
     root = pytestconfig.invocation_params.dir / os.environ["VSEZOO_SHARED"] / "data"
-    train, dev = (open_data("f8k_precomp", split, VECTOR, root) for split in ("train", "dev"))
+    train, dev = (open_data("f8k_precomp", split, VECTOR, OpenOptions(root)) for split in ("train", "dev"))
     assert (len(train.image_ids), len(train.captions), len(dev.image_ids)) == (6000, 30000, 1000)
     assert train.image_shape == (1280,)
     assert train.captions[0] == "A black dog is running after a white dog in the snow ."

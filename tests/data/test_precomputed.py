@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from vsezoo.data.precomputed_source import PrecomputedSource
+from vsezoo.data.source import OpenOptions
 from vsezoo.errors import DataError
 
 VECTOR = ("vector",)
@@ -120,7 +121,7 @@ def test_kiros_layout(tmp_path: Path) -> None:
     folder = tmp_path / "f8k"
     array = features(2, 4)
     write_split(folder, "f8k_dev", np.repeat(array, 5, axis=0), [f"caption {i}" for i in range(10)])
-    pairs = PrecomputedSource(name="f8k", summary="", prefix="f8k_").open("dev", VECTOR, tmp_path)
+    pairs = PrecomputedSource(name="f8k", summary="", prefix="f8k_").open("dev", VECTOR, OpenOptions(tmp_path))
     np.testing.assert_array_equal(pairs.images([0, 1]), array)
 
 
@@ -128,7 +129,7 @@ def test_kiros_layout(tmp_path: Path) -> None:
 @pytest.mark.parametrize("full_dev", [False, True])
 def test_dev_alone_is_cut_to_a_thousand_images(tmp_path: Path, split: str, full_dev: bool) -> None:
     write_split(tmp_path, split, features(1014, 2))
-    pairs = source(tmp_path).open(split, VECTOR, full_dev=full_dev)
+    pairs = source(tmp_path).open(split, VECTOR, OpenOptions(full_dev=full_dev))
     expected = 1000 if split == "dev" and not full_dev else 1014
     assert (len(pairs.image_ids), len(pairs.captions), len(pairs.image_of)) == (expected, 5 * expected, 5 * expected)
     assert pairs.captions[-1] == f"caption {5 * expected - 1}"

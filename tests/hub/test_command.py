@@ -25,7 +25,21 @@ def read_command(command: str) -> Recipe:
     context = registry.load("commands", "train").make_context("train", words[2:])
     given = dict(context.params)
     assignments = given.pop("assignments")
-    own = ("model", "data", "data_root", "output", "resume", "overrides", "device", "workers", "save_step", "full_dev")
+    own = (
+        "model",
+        "data",
+        "data_root",
+        "output",
+        "resume",
+        "overrides",
+        "device",
+        "workers",
+        "save_step",
+        "full_dev",
+        "use_restval",
+        "on_bad_image",
+        "init",
+    )
     chosen = read_settings({k: v for k, v in given.items() if k not in (*own, "as_json")}, assignments)
     data = TinyPairs()
     data.name = "f8k_precomp"

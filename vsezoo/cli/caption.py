@@ -54,6 +54,7 @@ def caption(
     from vsezoo.checkpoint import find_checkpoint, load, read_config
     from vsezoo.cli.progress import show_encoding
     from vsezoo.data.lookup import open_data
+    from vsezoo.data.source import OpenOptions
     from vsezoo.evaluation.evaluate import find_training_data
     from vsezoo.model import accepted_kinds
     from vsezoo.training.runtime import choose_device
@@ -65,7 +66,7 @@ def caption(
     kinds = accepted_kinds(model.recipe)
 
     def open_split() -> PairDataset:
-        return open_data(data or find_training_data(checkpoint, config), split, kinds, data_root)
+        return open_data(data or find_training_data(checkpoint, config), split, kinds, OpenOptions(data_root))
 
     named = find_images(images, kinds, open_split, rows)
     written = []

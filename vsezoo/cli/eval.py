@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from vsezoo.cli import console
+from vsezoo.data.source import BAD_IMAGE_POLICIES
 from vsezoo.errors import UsageError
 
 
@@ -26,6 +27,13 @@ from vsezoo.errors import UsageError
     help="Where an item stands among others of exactly its score.",
 )
 @click.option("--full-dev", is_flag=True, help="The whole dev split, not its first 1,000 images.")
+@click.option(
+    "--on-bad-image",
+    type=click.Choice(BAD_IMAGE_POLICIES),
+    default="error",
+    show_default=True,
+    help="A picture that cannot be read: stop, or leave it out.",
+)
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda, …")
 @click.option("--output", type=click.Path(path_type=Path), help="Write the figures to this JSON file, too.")
 @click.option("--json", "as_json", is_flag=True, help="Write the figures as JSON.")
@@ -38,6 +46,7 @@ def evaluate(
     ensemble: bool,
     ties: str,
     full_dev: bool,
+    on_bad_image: str,
     device: str,
     output: Path | None,
     as_json: bool,
@@ -66,6 +75,7 @@ def evaluate(
                 protocol="fold5" if fold5 else "full",
                 ties=ties,
                 full_dev=full_dev,
+                on_bad_image=on_bad_image,
                 device=chosen,
                 advance=advance,
             )

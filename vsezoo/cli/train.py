@@ -9,6 +9,7 @@ import click
 
 from vsezoo.cli import console
 from vsezoo.cli.assignments import read_assignments
+from vsezoo.data.source import BAD_IMAGE_POLICIES
 
 FLAGS = {
     "margin": "loss.margin",
@@ -82,6 +83,14 @@ PARTS = {"image_encoder": "image_encoder", "text_encoder": "text_encoder", "meas
 @click.option("--workers", type=click.IntRange(0), default=0, show_default=True, help="Processes that read batches.")
 @click.option("--save-step", type=click.IntRange(0), default=200, show_default=True, help="Steps between saves.")
 @click.option("--full-dev", is_flag=True, help="Choose by the whole dev split, not its first 1,000 images.")
+@click.option("--use-restval", is_flag=True, help="COCO: train on the images called restval, too.")
+@click.option(
+    "--on-bad-image",
+    type=click.Choice(BAD_IMAGE_POLICIES),
+    default="error",
+    show_default=True,
+    help="A picture that cannot be read: stop, or leave it out.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Write the final figures as JSON.")
 def train(
     model: str,
@@ -94,6 +103,8 @@ def train(
     workers: int,
     save_step: int,
     full_dev: bool,
+    use_restval: bool,
+    on_bad_image: str,
     as_json: bool,
     assignments: tuple[str, ...],
     **flags: Any,
@@ -122,6 +133,8 @@ def train(
             workers=workers,
             save_step=save_step,
             full_dev=full_dev,
+            use_restval=use_restval,
+            on_bad_image=on_bad_image,
             observers=[progress],
         )
     finally:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from vsezoo import registry
 from vsezoo.data.precomputed_source import PrecomputedSource
-from vsezoo.data.source import DataSource
+from vsezoo.data.source import DEFAULT_OPTIONS, DataSource, OpenOptions
 from vsezoo.errors import UnknownNameError
 
 if TYPE_CHECKING:
@@ -46,20 +46,17 @@ def locate(data: str) -> str:
     return data if folder is None else str(folder.absolute())
 
 
-def open_data(
-    data: str, split: str, kinds: Sequence[str], root: Path | None = None, full_dev: bool = False
-) -> PairDataset:
+def open_data(data: str, split: str, kinds: Sequence[str], options: OpenOptions = DEFAULT_OPTIONS) -> PairDataset:
     """Open a split of a data set.
 
     Args:
         data: a registered name or a folder.
         split: `train`, `dev`, `test`, ….
         kinds: the forms of image that the encoder takes, the preferred one first.
-        root: where registered data sets are looked for; a folder is taken as it is.
-        full_dev: use all of the dev split, not its first 1,000 images alone.
+        options: of which `root` is where registered data sets are looked for; a folder is taken as it is.
 
     Raises:
         DataError: when the data are absent, damaged, or come in none of these forms.
         UnknownNameError: for a name that is not registered and no folder.
     """
-    return find_source(data).open(split, kinds, root, full_dev=full_dev)
+    return find_source(data).open(split, kinds, options)

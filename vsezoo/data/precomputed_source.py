@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vsezoo import registry
-from vsezoo.data.source import DataSource
+from vsezoo.data.source import DEFAULT_OPTIONS, DataSource, OpenOptions
 from vsezoo.errors import DataError
 
 if TYPE_CHECKING:
@@ -43,28 +43,25 @@ class PrecomputedSource(DataSource):
     prefix: str = ""
     folder: Path | None = None
 
-    def open(
-        self, split: str, kinds: Sequence[str], root: Path | None = None, *, full_dev: bool = False
-    ) -> PrecomputedPairs:
+    def open(self, split: str, kinds: Sequence[str], options: OpenOptions = DEFAULT_OPTIONS) -> PrecomputedPairs:
         """Open one split; see `DataSource.open`.
 
         Args:
             split: one of the splits that have files.
             kinds: the forms of image that the encoder takes.
-            root: the folder that holds the data set's folder, or that folder itself.
-            full_dev: use all of the dev split, not its first 1,000 images alone.
+            options: `root` may be the data set's own folder, too.
 
         Raises:
             DataError: when the data are absent, damaged, or come in none of these forms.
         """
-        stems = self._find_stems(root)
+        stems = self._find_stems(options.root)
         if split not in stems:
             folder = next(iter(stems.values())).parent
             raise DataError(f"has no split {split!r}.", file=folder, remedy=f"Its splits are {', '.join(stems)}.")
 
         from vsezoo.data.precomputed import PrecomputedPairs
 
-        pairs = PrecomputedPairs(self.name, split, stems[split], full_dev=full_dev)
+        pairs = PrecomputedPairs(self.name, split, stems[split], full_dev=options.full_dev)
         if pairs.kind not in kinds:
             form = "one vector" if pairs.kind == "vector" else "regions"
             raise DataError(

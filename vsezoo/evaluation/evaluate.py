@@ -12,6 +12,7 @@ import torch
 from vsezoo import registry
 from vsezoo.checkpoint import METRICS, MODEL, find_checkpoint, load, read_config, read_json
 from vsezoo.data.lookup import open_data
+from vsezoo.data.source import OpenOptions
 from vsezoo.errors import CheckpointError, DataError, UsageError
 from vsezoo.evaluation.protocols import Embeddings, measure
 from vsezoo.evaluation.report import Evaluation
@@ -32,6 +33,7 @@ def evaluate(
     protocol: str = "full",
     ties: str = "lower_index",
     full_dev: bool = False,
+    on_bad_image: str = "error",
     device: str | torch.device = "cpu",
     advance: Advance | None = None,
 ) -> Evaluation:
@@ -46,6 +48,7 @@ def evaluate(
         protocol: `full`, or `fold5` for COCO 1K.
         ties: how equal scores are ranked: `lower_index`, `pessimistic` or `expected`.
         full_dev: take the whole dev split, not its first 1,000 images as the original codes do.
+        on_bad_image: "error" stops at a picture that cannot be read, "skip" leaves it and its captions out.
         device: where to encode and rank.
         advance: is told of the progress.
 
@@ -74,7 +77,8 @@ def evaluate(
         kinds = accepted_kinds(model.recipe)
         if kinds not in opened:
             root = None if data_root is None else Path(data_root)
-            opened[kinds] = open_data(str(data), split, kinds, root, full_dev=full_dev)
+            options = OpenOptions(root, full_dev, on_bad_image=on_bad_image)
+            opened[kinds] = open_data(str(data), split, kinds, options)
         try:
             members.append(embed_pairs(model, opened[kinds], advance=advance))
         except DataError as error:
@@ -174,4 +178,5 @@ def label(
         checkpoints=checkpoints,
         images=len(data.image_ids),
         captions=len(data.captions),
+        skipped=len(data.skipped),
     )

@@ -31,6 +31,7 @@ class Evaluation:
         checkpoints: one for each member of the ensemble, each with `reference`, `model` and `sha256`.
         images: how many distinct images were ranked.
         captions: how many captions were ranked.
+        skipped: how many images of the split were left out, as they cannot be read.
     """
 
     metrics: Metrics
@@ -40,6 +41,7 @@ class Evaluation:
     checkpoints: Sequence[Mapping[str, Any]]
     images: int
     captions: int
+    skipped: int = 0
 
     @property
     def ensemble(self) -> bool:
@@ -56,6 +58,7 @@ class Evaluation:
             "ensemble": self.ensemble,
             "images": self.images,
             "captions": self.captions,
+            **({"skipped": self.skipped} if self.skipped else {}),
             **self.metrics.to_json(),
         }
 
@@ -84,6 +87,7 @@ class Evaluation:
             checkpoints=read(list, "checkpoints"),
             images=read(int, "images"),
             captions=read(int, "captions"),
+            skipped=read(int, "skipped") if isinstance(value, Mapping) and "skipped" in value else 0,
         )
 
 
@@ -117,6 +121,7 @@ def render(evaluation: Evaluation) -> RenderableType:
         f"{evaluation.data}, {evaluation.split} split: {PROTOCOLS.get(evaluation.protocol, evaluation.protocol)}\n"
         f"{f'ensemble of {len(evaluation.checkpoints)} models' if evaluation.ensemble else 'single model'}, "
         f"{evaluation.images:,} images, {evaluation.captions:,} captions"
+        f"{f' ({evaluation.skipped:,} unreadable images left out)' if evaluation.skipped else ''}"
     )
     table = Table()
     table.add_column("")

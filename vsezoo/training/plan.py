@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from vsezoo import registry
 from vsezoo.checkpoint import BEST, CONFIG
 from vsezoo.data.lookup import find_source
+from vsezoo.data.source import DEFAULT_OPTIONS, OpenOptions
 from vsezoo.errors import CheckpointError, UsageError
 from vsezoo.model import expand_parts
 from vsezoo.recipe import Recipe
@@ -17,6 +19,9 @@ from vsezoo.training.observer import LOG
 from vsezoo.training.state import ANEW, LAST, State, has_state, read_state
 
 DEFAULT_DATA = "shapes"
+CHOICES = ("full_dev", "use_restval", "on_bad_image")
+"""The options of opening the data that a run keeps to."""
+
 LEAVE_OUT = f"On resume leave it out: it is known. {ANEW}"
 
 
@@ -85,13 +90,15 @@ def resume_recipe(folder: Path, state: State, model: str, settings: Mapping[str,
     return recipe
 
 
-def resume_data(
-    folder: Path, state: State, data: str | None, root: str | Path | None, full_dev: bool
-) -> tuple[str, str | Path | None, bool]:
-    """Return the data, their root and --full-dev of a run; a folder may have moved, as its captions are compared."""
+def resume_data(folder: Path, state: State, data: str | None, options: OpenOptions) -> tuple[str, OpenOptions]:
+    """Return the data of a run and how it opened them; a folder may have moved, as its captions are compared."""
     stored = state.run["data"]
     if data is not None and find_source(data).name != find_source(stored).name:
         raise UsageError(f"the run was started on {stored!r}, not on {data!r}.", file=folder, remedy=LEAVE_OUT)
-    if full_dev and not state.run["full_dev"]:
-        raise UsageError("the run was started without --full-dev.", file=folder, remedy=LEAVE_OUT)
-    return data or stored, root if root is not None else state.run["data_root"], state.run["full_dev"]
+    root = options.root or (Path(state.run["data_root"]) if state.run["data_root"] else None)
+    begun = {name: state.run.get(name, getattr(DEFAULT_OPTIONS, name)) for name in CHOICES}
+    for name, value in begun.items():
+        if getattr(options, name) not in (value, getattr(DEFAULT_OPTIONS, name)):
+            flag = f"--{name.replace('_', '-')}"
+            raise UsageError(f"the run was started without {flag}.", file=folder, remedy=LEAVE_OUT)
+    return data or stored, replace(options, root=root, **begun)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from vsezoo import registry
 from vsezoo.checkpoint import BEST, METRICS, load, load_loss, read_json
 from vsezoo.data.batches import TokenTable
 from vsezoo.data.lookup import locate, open_data
+from vsezoo.data.source import OpenOptions
 from vsezoo.errors import DataError, UsageError
 from vsezoo.evaluation.metrics import CRITERIA, require_name
 from vsezoo.evaluation.report import Evaluation
@@ -22,10 +23,11 @@ from vsezoo.recipe import Recipe
 from vsezoo.text import WordTokenizer
 from vsezoo.training.loop import Loop, Split, evaluate_split
 from vsezoo.training.observer import Observer, RunLog
-from vsezoo.training.plan import DEFAULT_DATA, choose_output, find_run, plan_recipe, resume_data, resume_recipe
+from vsezoo.training.plan import CHOICES, DEFAULT_DATA, choose_output, find_run, plan_recipe, resume_data, resume_recipe
 from vsezoo.training.runtime import Runtime
 from vsezoo.training.state import Place, State, restore_tensors, seed_all
 
+SKIPPED_SHOWN = 5
 CAPTIONS_AT_ONCE = 5000  # cut into words between two moves of the progress bar
 
 
@@ -55,6 +57,8 @@ def train(
     workers: int = 0,
     save_step: int = 200,
     full_dev: bool = False,
+    use_restval: bool = False,
+    on_bad_image: str = "error",
     observers: Sequence[Observer] = (),
 ) -> Training:
     """Train a model and evaluate its best checkpoint.
@@ -71,6 +75,8 @@ def train(
         workers: processes that read batches ahead; 0 reads in this one, which is enough for features.
         save_step: steps between two saves of the state inside an epoch; 0: only with validations and epochs.
         full_dev: choose by the whole dev split, not its first 1,000 images as the original codes do.
+        use_restval: train on the images that Karpathy's split of COCO calls restval, too.
+        on_bad_image: "error" stops at a picture that cannot be read, "skip" leaves it and its captions out.
         observers: told of the progress, beside the run's own log.
 
     Raises:
@@ -81,27 +87,28 @@ def train(
     data = None if data is None else str(data)
     state = find_run(folder, resume)
     settings = dict(settings or {})
+    root = None if data_root is None else Path(data_root).resolve()
+    options = OpenOptions(root, full_dev, use_restval, on_bad_image)
     if state is None:
         data = data or DEFAULT_DATA
         recipe = plan_recipe(model, data, settings, overrides=overrides)
     else:
         recipe = resume_recipe(folder, state, name, settings)
-        data, data_root, full_dev = resume_data(folder, state, data, data_root, full_dev)
+        data, options = resume_data(folder, state, data, options)
         if state.place.complete:
             return Training(folder / BEST, read_evaluation(folder / BEST))
     require_name("selection criterion", recipe.training.criterion, CRITERIA)
-    root = None if data_root is None else Path(data_root).resolve()
     runtime = Runtime(device, recipe.training.precision)
     seed_all(recipe.training.seed)
 
     kinds = accepted_kinds(recipe)
-    train_data = open_data(data, "train", kinds, root)
-    dev_data = open_data(data, "dev", kinds, root, full_dev=full_dev)
-    test_data, absence = _open_test(data, kinds, root)
+    train_data = open_data(data, "train", kinds, options)
+    dev_data = open_data(data, "dev", kinds, options)
+    test_data, absence = _open_test(data, kinds, options)
     _require_one_width(train_data, dev_data, *([test_data] if test_data else []))
     recipe = resolve_recipe(recipe, train_data)
     tokenizer = load_text_encoder(recipe).make_tokenizer(recipe.text_encoder.options)
-    all_dev = open_data(data, "dev", kinds, root, full_dev=True).captions
+    all_dev = open_data(data, "dev", kinds, replace(options, full_dev=True)).captions
     train_split, dev_split = _tokenize(tokenizer, train_data, dev_data, all_dev, observers)
     joint, loss = build_model(recipe, tokenizer), build_loss(recipe, tokenizer)
     if state is None:
@@ -112,8 +119,8 @@ def train(
     run = {
         "recipe": recipe.to_json(),
         "data": locate(data),
-        "data_root": None if root is None else str(root),
-        "full_dev": full_dev,
+        "data_root": None if options.root is None else str(options.root),
+        **{name: getattr(options, name) for name in CHOICES},
         "captions_sha256": _digest_captions(train_split, tokenizer),
     }
     if state is not None and run["captions_sha256"] != state.run["captions_sha256"]:
@@ -137,7 +144,7 @@ def train(
         else:
             restore_tensors(state, loop.modules, loop.optimizer)
         if place.step == 0:
-            for doubt in (absence, *_find_doubts(recipe, tokenizer)):
+            for doubt in (absence, *_tell_skipped(train_data, dev_data, test_data), *_find_doubts(recipe, tokenizer)):
                 loop.warn(doubt)
         loop.start()
         evaluation = None
@@ -188,6 +195,19 @@ def _find_doubts(recipe: Recipe, tokenizer: Tokenizer) -> Iterator[str]:
         )
 
 
+def _tell_skipped(*splits: PairDataset | None) -> Iterator[str]:
+    """Say which images were left out."""
+    for split in splits:
+        if split is not None and split.skipped:
+            named = [f"{name}: {reason}" for name, reason in list(split.skipped.items())[:SKIPPED_SHOWN]]
+            more = f"\n… and {len(split.skipped) - len(named):,} more" if len(named) < len(split.skipped) else ""
+            count = len(split.skipped) + len(split.image_ids)
+            yield (
+                f"{len(split.skipped):,} of the {count:,} images of the split {split.split} are left out, with their "
+                "captions:\n" + "\n".join(named) + more
+            )
+
+
 def _digest_captions(split: Split, tokenizer: Tokenizer) -> str:
     """Return the digest of what the captions have become: ids, and what the ids mean."""
     digest = hashlib.sha256(split.tokens.ids.tobytes() + split.tokens.ends.tobytes())
@@ -205,10 +225,10 @@ def _open_log(folder: Path, state: State | None) -> Iterator[RunLog]:
         log.close()
 
 
-def _open_test(data: str, kinds: Sequence[str], root: Path | None) -> tuple[PairDataset | None, str]:
+def _open_test(data: str, kinds: Sequence[str], options: OpenOptions) -> tuple[PairDataset | None, str]:
     """Open the test split before the training, when what is wrong with it can still be mended."""
     try:
-        return open_data(data, "test", kinds, root), ""
+        return open_data(data, "test", kinds, options), ""
     except DataError as error:
         return None, f"The test split cannot be used, so the dev split will be reported. {error}"
 

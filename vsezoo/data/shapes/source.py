@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vsezoo.data.shapes.scenes import SPLITS
-from vsezoo.data.source import DataSource
+from vsezoo.data.source import DEFAULT_OPTIONS, DataSource, OpenOptions
 from vsezoo.errors import DataError
 
 if TYPE_CHECKING:
@@ -23,10 +22,8 @@ class ShapesSource(DataSource):
     splits = tuple(SPLITS)
     kinds = ("vector", "regions", "picture")
 
-    def open(
-        self, split: str, kinds: Sequence[str], root: Path | None = None, *, full_dev: bool = False
-    ) -> ShapesDataset:
-        """Generate one split in the first of `kinds` that the data set has; `root` is not used, dev never cut.
+    def open(self, split: str, kinds: Sequence[str], options: OpenOptions = DEFAULT_OPTIONS) -> ShapesDataset:
+        """Generate one split in the first of `kinds` that the data set has; no option concerns it.
 
         Raises:
             DataError: for a split that does not exist, or when none of `kinds` is one of the data set's.
