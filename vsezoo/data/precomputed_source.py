@@ -54,7 +54,7 @@ class PrecomputedSource(DataSource):
         Raises:
             DataError: when the data are absent, damaged, or come in none of these forms.
         """
-        stems = self._find_stems(options.root)
+        stems = self.find_stems(options.root)
         if split not in stems:
             folder = next(iter(stems.values())).parent
             raise DataError(f"has no split {split!r}.", file=folder, remedy=f"Its splits are {', '.join(stems)}.")
@@ -74,7 +74,7 @@ class PrecomputedSource(DataSource):
             )
         return pairs
 
-    def _find_stems(self, root: Path | None) -> dict[str, Path]:
+    def find_stems(self, root: Path | None) -> dict[str, Path]:
         """Return the files of each split without their endings, from the first place that has a known layout."""
         looked_in = []
         for folder in self._places(root):
