@@ -1,7 +1,13 @@
-"""Caption files: one caption on each line, five neighbouring lines for each image. UTF-8 text, never bytes."""
+"""Caption files: one caption on each line, those of an image on neighbouring lines. UTF-8 text, never bytes.
+
+An image has five captions, or as many as there are neighbouring lines with its id in an id file of one line for each
+caption.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import groupby
 from pathlib import Path
 
 from vsezoo.errors import DataError
@@ -35,38 +41,54 @@ def read_lines(path: Path) -> list[str]:
     return lines if lines[-1] else lines[:-1]
 
 
-def read_captions(path: Path) -> list[str]:
-    """Read the captions of a split; captions 5i to 5i+4 describe image i.
+def read_captions(path: Path, ids: int = 0) -> list[str]:
+    """Read the captions of a split.
 
     An empty line is an empty caption, because dropping it would shift the captions after it. Only empty lines at
-    the end that are too many for whole groups of five are dropped.
+    the end that are too many, for the ids or else for whole groups of five, are dropped.
+
+    Args:
+        path: the file.
+        ids: how many lines the id file has, if there is one.
 
     Raises:
         DataError: for a file that cannot be read or is not UTF-8.
     """
     captions = read_lines(path)
+    if 0 < ids <= len(captions) and not any(captions[ids:]):
+        return captions[:ids]
     while len(captions) % CAPTIONS_PER_IMAGE and not captions[-1]:
         captions.pop()
     return captions
 
 
-def read_image_ids(path: Path, images: int) -> list[str]:
-    """Read the ids of the images, which stand once for each image or once for each of its five captions.
+def find_runs(ids: Sequence[str]) -> tuple[list[str], list[int]]:
+    """Return the ids that differ from the one before them, and how often each stands in succession."""
+    runs = [(name, len(list(group))) for name, group in groupby(ids)]
+    return [name for name, _ in runs], [length for _, length in runs]
+
+
+def name_images(path: Path, ids: Sequence[str], images: int) -> list[str]:
+    """Return the ids of images with five captions each; they stand once for each image or once for each caption.
+
+    Args:
+        path: the file of the ids, for the message.
+        ids: its lines.
+        images: how many there are.
 
     Raises:
-        DataError: for a file that cannot be read, is not UTF-8, or has another number of ids.
+        DataError: for another number of ids, or five that differ.
     """
-    ids = read_lines(path)
     remedy = f"Mend or remove {path.name}; without it the images are named by their index."
     if len(ids) == images * CAPTIONS_PER_IMAGE:
         for start in range(0, len(ids), CAPTIONS_PER_IMAGE):
             if len(set(ids[start : start + CAPTIONS_PER_IMAGE])) > 1:
                 raise DataError(f"the five ids from line {start + 1} differ.", file=path, remedy=remedy)
-        return ids[::CAPTIONS_PER_IMAGE]
+        return list(ids[::CAPTIONS_PER_IMAGE])
     if len(ids) != images:
         raise DataError(
             f"holds {len(ids):,} ids for {images:,} images; expected {images:,} or {images * CAPTIONS_PER_IMAGE:,}.",
             file=path,
             remedy=remedy,
         )
-    return ids
+    return list(ids)

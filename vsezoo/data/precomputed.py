@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from vsezoo.data.caption_file import CAPTIONS_PER_IMAGE, read_captions, read_image_ids
+from vsezoo.data.caption_file import CAPTIONS_PER_IMAGE, find_runs, name_images, read_captions, read_lines
 from vsezoo.data.feature_file import FeatureFile
 from vsezoo.errors import DataError
 from vsezoo.interfaces import PairDataset
@@ -18,7 +18,9 @@ DEV_IMAGES = 1000
 
 
 class PrecomputedPairs(PairDataset):
-    """One split of precomputed features: vectors `(F,)` or regions `(R, F)`, and five captions for each image.
+    """One split of precomputed features: vectors `(F,)` or regions `(R, F)`, and the captions of each image.
+
+    There are five captions for each image, or as many as `STEM_ids.txt` has lines with its id in succession.
 
     Args:
         name: the data set.
@@ -33,21 +35,26 @@ class PrecomputedPairs(PairDataset):
 
     def __init__(self, name: str, split: str, stem: Path, *, full_dev: bool = False, check: bool = True) -> None:
         self._features = FeatureFile.open(stem.with_name(f"{stem.name}_ims.npy"))
-        captions = read_captions(stem.with_name(f"{stem.name}_caps.txt"))
-        self._copies = _count_copies(self._features, stem.with_name(f"{stem.name}_caps.txt"), len(captions))
+        caption_file, id_file = (stem.with_name(f"{stem.name}_{ending}.txt") for ending in ("caps", "ids"))
+        ids = read_lines(id_file) if id_file.exists() else []
+        captions = read_captions(caption_file, len(ids))
+        image_ids, sizes = find_runs(ids)
+        self._copies = 1
+        if len(ids) != len(captions) or len(image_ids) != self._features.shape[0]:
+            self._copies = _count_copies(self._features, caption_file, len(captions), len(image_ids))
+            images = self._features.shape[0] // self._copies
+            image_ids = name_images(id_file, ids, images) if id_file.exists() else list(map(str, range(images)))
+            sizes = [CAPTIONS_PER_IMAGE] * images
         if check:
             self._features.check(self._copies)
-        images = self._features.shape[0] // self._copies
-        ids_file = stem.with_name(f"{stem.name}_ids.txt")
-        image_ids = read_image_ids(ids_file, images) if ids_file.exists() else [str(index) for index in range(images)]
         if split == "dev" and not full_dev:
-            images = min(images, DEV_IMAGES)
+            image_ids, sizes = image_ids[:DEV_IMAGES], sizes[:DEV_IMAGES]
         self.name = name
         self.split = split
         self.kind = "vector" if len(self._features.shape) == 2 else "regions"
-        self.captions = captions[: images * CAPTIONS_PER_IMAGE]
-        self.image_ids = image_ids[:images]
-        self.image_of = np.repeat(np.arange(images), CAPTIONS_PER_IMAGE)
+        self.captions = captions[: sum(sizes)]
+        self.image_ids = image_ids
+        self.image_of = np.repeat(np.arange(len(sizes)), sizes)
         self.image_shape = self._features.shape[1:]
 
     def images(self, indices: Sequence[int] | np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
@@ -63,8 +70,8 @@ class PrecomputedPairs(PairDataset):
         return self._features.read(chosen * self._copies)
 
 
-def _count_copies(features: FeatureFile, caption_file: Path, captions: int) -> int:
-    """Return how many rows an image has: 5 if there is a row for each caption, else 1 (`im_div` of VSE++)."""
+def _count_copies(features: FeatureFile, caption_file: Path, captions: int, runs: int) -> int:
+    """Return how many rows an image of five captions has: 5 if each caption has one, else 1 (`im_div` of VSE++)."""
     rows = features.shape[0]
     if rows * CAPTIONS_PER_IMAGE == captions:
         return 1
@@ -73,7 +80,10 @@ def _count_copies(features: FeatureFile, caption_file: Path, captions: int) -> i
     raise DataError(
         f"has {rows:,} rows, and {caption_file.name} has {captions:,} captions; expected five captions for each image: "
         f"{rows * CAPTIONS_PER_IMAGE:,} captions for one row per image, or as many rows as captions for rows that "
-        "stand five times each.",
+        "stand five times each; or an id file with one line for each caption and a new id for each row"
+        + (f", while it has {runs:,} ids in succession." if runs else "."),
         file=features.path,
-        remedy=f"Mend the file that is short: {features.path.name} or {caption_file.name}.",
+        remedy=f"Mend the file that is short: {features.path.name} or {caption_file.name}. Where images have other "
+        f"numbers of captions than five, write {caption_file.name.removesuffix('caps.txt')}ids.txt with the id of its "
+        "image for each caption.",
     )
