@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import random
 from pathlib import Path
 
 import numpy as np
@@ -61,3 +62,37 @@ def test_reading_draws_no_random_number(batches: PairBatches) -> None:
         before = torch.get_rng_state()
         list(batches.load(workers))
         assert torch.equal(torch.get_rng_state(), before)
+
+
+class DrawnPictures(tiny.TinyPairs):
+    """Pictures, as far as batches know."""
+
+    def __init__(self) -> None:
+        super().__init__(images=40)
+        self.kind = "picture"
+
+
+def draw(images: np.ndarray) -> torch.Tensor:
+    """Draw from every generator that a transform may draw from."""
+    drawn = [random.random(), float(np.random.rand()), float(torch.rand(()))]
+    return torch.tensor([drawn] * len(images), dtype=torch.float64)
+
+
+def read_drawn(seed: tuple[int, ...], start: int, workers: int) -> list[list[float]]:
+    data = DrawnPictures()
+    tokens = TokenTable([np.array([1, 2], np.int32)] * len(data.captions))
+    order = np.split(np.arange(len(tokens)), 10)
+    loader = PairBatches(data, tokens, draw, order[start:], seed, start)
+    return [batch.images[0].tolist() for batch in loader.load(workers)]
+
+
+def test_random_changes_of_pictures_depend_on_the_seed_and_the_batch_alone() -> None:
+    states = torch.get_rng_state(), random.getstate(), np.random.get_state()[1].tolist()
+    whole = read_drawn((1, 0, 0), 0, 0)
+    assert len({tuple(drawn) for drawn in whole}) == 10
+    assert read_drawn((1, 0, 0), 0, 2) == whole  # whoever reads them
+    assert read_drawn((1, 0, 0), 4, 2) == whole[4:]  # resumed
+    for other in ((2, 0, 0), (1, 1, 0), (1, 0, 1)):
+        assert not {tuple(drawn) for drawn in read_drawn(other, 0, 0)} & {tuple(drawn) for drawn in whole}
+    assert torch.equal(torch.get_rng_state(), states[0])
+    assert (random.getstate(), np.random.get_state()[1].tolist()) == states[1:]

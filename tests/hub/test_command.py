@@ -69,7 +69,10 @@ def test_what_the_data_decide_is_no_change() -> None:
     recipe = resolve_recipe(plan_recipe("vsepp", "f8k_precomp", {}), TinyPairs())
     assert recipe.image_encoder.options["img_dim"] == 12  # 4,096 in the recipe
     assert find_changes(recipe, registry.load("models", "vsepp"), DATA) == {}
-    assert write_command(recipe, "f8k_precomp", {}, full_dev=True) == "vsezoo train vsepp --data f8k_precomp --full-dev"
+    assert (
+        write_command(recipe, "f8k_precomp", {}, flags=["--full-dev"])
+        == "vsezoo train vsepp --data f8k_precomp --full-dev"
+    )
 
 
 def test_a_recipe_that_is_not_known_here_gives_all_settings() -> None:

@@ -21,6 +21,8 @@ FLAGS = {
     "word_dim": "text_encoder.word_dim",
     "num_layers": "text_encoder.num_layers",
     "bidirectional": "text_encoder.bidirectional",
+    "image_weights": "image_encoder.weights",
+    "finetune": "image_encoder.finetune",
     "embed_size": "embed_size",
     "num_epochs": "training.num_epochs",
     "batch_size": "training.batch_size",
@@ -48,6 +50,7 @@ PARTS = {"image_encoder": "image_encoder", "text_encoder": "text_encoder", "meas
 @click.option("--data-root", type=click.Path(path_type=Path), help="The folder that holds the data set's folder.")
 @click.option("--output", type=click.Path(path_type=Path), help="The run's folder.  [default: runs/MODEL-DATASET]")
 @click.option("--resume", is_flag=True, help="Go on where the run in the output folder stopped.")
+@click.option("--init", metavar="CHECKPOINT", help="Begin with the weights and the vocabulary of a checkpoint.")
 @click.option("--overrides/--no-overrides", default=True, help="Apply what the recipe changes for this data set.")
 @click.option("--max-violation/--sum-violation", default=None, help="Hardest negatives, or the sum over all.")
 @click.option("--margin", type=float, help="Of the hinge.")
@@ -61,6 +64,8 @@ PARTS = {"image_encoder": "image_encoder", "text_encoder": "text_encoder", "meas
 @click.option("--image-encoder", metavar="NAME", help="Exchange the image encoder.")
 @click.option("--text-encoder", metavar="NAME", help="Exchange the text encoder.")
 @click.option("--loss", metavar="NAME", help="Exchange the loss.")
+@click.option("--image-weights", metavar="FILE", help="Weights of the image encoder's backbone; none, or pretrained.")
+@click.option("--finetune/--no-finetune", default=None, help="Train the backbone of the image encoder, too.")
 @click.option("--embed-size", type=int, help="Width of the joint embedding.")
 @click.option("--word-dim", type=int, help="Width of a word embedding.")
 @click.option("--num-layers", type=int, help="Layers of the text encoder.")
@@ -98,6 +103,7 @@ def train(
     data_root: Path | None,
     output: Path | None,
     resume: bool,
+    init: str | None,
     overrides: bool,
     device: str,
     workers: int,
@@ -127,6 +133,7 @@ def train(
             data_root=data_root,
             output=output,
             resume=resume,
+            init=init,
             settings=settings,
             overrides=overrides,
             device=device,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -48,6 +50,9 @@ class PairBatches(Dataset[Batch | VsezooError]):
         tokens: its captions as ids.
         transform: what the image encoder's `transform` returned.
         batches: for each batch, the indices of its captions.
+        seed: what the random changes of pictures are drawn from, such as seed, epoch and rank.
+        start: which batch of the epoch the first of `batches` is. Each draws from a seed of its own, so that neither
+            the number of workers nor where a training was resumed makes a difference.
     """
 
     def __init__(
@@ -56,8 +61,11 @@ class PairBatches(Dataset[Batch | VsezooError]):
         tokens: TokenTable,
         transform: Callable[[Any], Tensor],
         batches: Sequence[np.ndarray],
+        seed: Sequence[int] = (0,),
+        start: int = 0,
     ) -> None:
         self.data, self.tokens, self.transform, self.batches = data, tokens, transform, batches
+        self.seed, self.start = seed, start
 
     def __len__(self) -> int:
         """Return the number of batches."""
@@ -68,7 +76,9 @@ class PairBatches(Dataset[Batch | VsezooError]):
         captions = self.batches[index]
         images = self.data.image_of[captions]
         try:
-            features = self.transform(self.data.images(images))
+            pictures = self.data.images(images)
+            with draw_from(*self.seed, self.start + index) if self.data.kind == "picture" else nullcontext():
+                features = self.transform(pictures)
         except VsezooError as error:
             return error
         return Batch(
@@ -96,6 +106,23 @@ class PairBatches(Dataset[Batch | VsezooError]):
             if isinstance(batch, VsezooError):
                 raise batch
             yield batch
+
+
+@contextmanager
+def draw_from(*seed: int) -> Iterator[None]:
+    """Let all generators that a transform may draw from begin with a seed; afterwards they are as before."""
+    own = np.random.SeedSequence(seed)
+    numpy_state, python_state = np.random.get_state(), random.getstate()
+    with torch.random.fork_rng(devices=()):
+        first, second, third = (int(word) for word in own.generate_state(3))
+        torch.manual_seed(first)
+        random.seed(second)
+        np.random.seed(third)
+        try:
+            yield
+        finally:
+            np.random.set_state(numpy_state)
+            random.setstate(python_state)
 
 
 def _leave_interrupts_to_parent(worker: int) -> None:

@@ -41,12 +41,12 @@ class Run:
 
     Attributes:
         captions_sha256: the digest of the training captions as the model read them.
-        full_dev: whether the whole dev split chose the checkpoint.
+        flags: what else the call of `vsezoo train` had that decides what is trained, such as `--full-dev`.
         curves: the name of a picture of the training, if there is one.
     """
 
     captions_sha256: str = ""
-    full_dev: bool = False
+    flags: tuple[str, ...] = ()
     curves: str = ""
 
 
@@ -119,7 +119,7 @@ def _render(
         paper=registered.paper if registered else None,
         override=registered.overrides.get(data["name"]) if registered else None,
         published=_find_published(registered.published, data["name"]) if registered else [],
-        command=write_command(recipe, data["name"], changes, full_dev=run.full_dev),
+        command=write_command(recipe, data["name"], changes, flags=run.flags),
         changes=changes,
         settings=[(name, value) for name, value in flatten(recipe).items() if not changes or name not in changes],
         run=run,

@@ -65,7 +65,7 @@ def find_changes(recipe: Recipe, registered: Recipe, data: Mapping[str, Any]) ->
 
 
 def write_command(
-    recipe: Recipe, data: str, changes: Mapping[str, tuple[Any, Any]] | None, *, full_dev: bool = False
+    recipe: Recipe, data: str, changes: Mapping[str, tuple[Any, Any]] | None, *, flags: Sequence[str] = ()
 ) -> str:
     """Return the call of `vsezoo train` that gives these settings; all of them where the changes are not known."""
     if changes is None:
@@ -73,7 +73,7 @@ def write_command(
     words = ["vsezoo", "train", recipe.name, "--data", data if data in registry.list_names("datasets") else f"./{data}"]
     for name, (value, _) in changes.items():
         words += ["--set", f"{name}={_write_value(value)}"]
-    return shlex.join(words + ["--full-dev"] * full_dev)
+    return shlex.join([*words, *flags])
 
 
 def _write_value(value: Any) -> str:

@@ -125,7 +125,7 @@ def build_card(
             picture = draw_curves(checkpoint.run)
             if picture is not None:
                 others[CURVES] = picture
-                run = Run(run.captions_sha256, run.full_dev, CURVES)
+                run = Run(run.captions_sha256, run.flags, CURVES)
         except Exception as error:  # a card must never cost a push
             missing.append(f"What the run tells: {_explain(error)}")
     local_file = checkpoint.path / CARD
@@ -181,7 +181,16 @@ def write_card(checkpoint: Checkpoint, card: CardFiles) -> list[Path]:
 
 def _describe_run(run: Path) -> Run:
     state = read_json(find_folder(run / LAST) / STATE)["run"]
-    return Run(str(state["captions_sha256"]), bool(state["full_dev"]))
+    flags = [flag for flag in ("full_dev", "use_restval") if state.get(flag)]
+    words = [f"--{flag.replace('_', '-')}" for flag in flags]
+    if state.get("on_bad_image") == "skip":
+        words += ["--on-bad-image", "skip"]
+    if state.get("init"):
+        # Of a folder the name alone: where it lies is nobody else's business.
+        folder = Path(state["init"])
+        named = folder.parent if folder.name == BEST else folder
+        words += ["--init", state["init"] if parse_reference(state["init"]) else named.name]
+    return Run(str(state["captions_sha256"]), tuple(words))
 
 
 def _read_license(card: str | None) -> str | None:

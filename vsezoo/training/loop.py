@@ -179,7 +179,10 @@ class Loop:
             group["lr"] = rate * group["scale"]
         order = self.order(place.epoch)
         transform = self.model.image_encoder.transform(training=True)
-        batches = PairBatches(self.train.data, self.train.tokens, transform, order[place.batch :])
+        seed = (settings.seed, place.epoch, self.runtime.rank)
+        batches = PairBatches(
+            self.train.data, self.train.tokens, transform, order[place.batch :], seed, start=place.batch
+        )
         for batch in batches.load(self.workers):
             output, norm, plateau = self.step(batch)
             place.batch += 1

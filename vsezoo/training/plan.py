@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,12 +13,12 @@ from vsezoo import registry
 from vsezoo.checkpoint import BEST, CONFIG
 from vsezoo.data.lookup import find_source
 from vsezoo.data.source import DEFAULT_OPTIONS, OpenOptions
-from vsezoo.errors import CheckpointError, UsageError
+from vsezoo.errors import CheckpointError, DataError, UsageError
 from vsezoo.model import expand_parts
 from vsezoo.recipe import Recipe
 from vsezoo.storage import find_folder, remove_leftovers
-from vsezoo.training.observer import LOG
-from vsezoo.training.state import ANEW, LAST, State, has_state, read_state
+from vsezoo.training.observer import LOG, TENSORBOARD
+from vsezoo.training.state import ANEW, LAST, Place, State, has_state, read_state
 
 DEFAULT_DATA = "shapes"
 CHOICES = ("full_dev", "use_restval", "on_bad_image")
@@ -59,6 +61,24 @@ def find_run(folder: Path, resume: bool) -> State | None:
             problem = f"holds {BEST}/ but no {LAST}/, so there is nothing to resume from."
             raise CheckpointError(problem, file=folder, remedy=ANEW)
     return None  # a new run, or one that was killed before it saved anything
+
+
+@contextmanager
+def discard_unless_begun(folder: Path, place: Place) -> Iterator[None]:
+    """Remove what a new run has written if a user's mistake ends it before its first step.
+
+    The mended command can then be given again, for the same folder.
+    """
+    try:
+        yield
+    except (DataError, UsageError):
+        if place.step == 0:
+            for name in (LAST, TENSORBOARD):
+                shutil.rmtree(folder / name, ignore_errors=True)
+            (folder / LOG).unlink(missing_ok=True)
+            with suppress(OSError):  # what else is in it is not ours
+                folder.rmdir()
+        raise
 
 
 def resume_recipe(folder: Path, state: State, model: str, settings: Mapping[str, Any]) -> Recipe:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -14,21 +13,35 @@ from vsezoo.checkpoint import BEST, METRICS, load, load_loss, read_json
 from vsezoo.data.batches import TokenTable
 from vsezoo.data.lookup import locate, open_data
 from vsezoo.data.source import OpenOptions
-from vsezoo.errors import DataError, UsageError
+from vsezoo.errors import UsageError
 from vsezoo.evaluation.metrics import CRITERIA, require_name
 from vsezoo.evaluation.report import Evaluation
-from vsezoo.interfaces import PairDataset, Tokenizer
+from vsezoo.interfaces import PairDataset
 from vsezoo.model import accepted_kinds, build_loss, build_model, load_text_encoder, resolve_recipe
-from vsezoo.recipe import Recipe
-from vsezoo.text import WordTokenizer
 from vsezoo.training.loop import Loop, Split, evaluate_split
 from vsezoo.training.observer import Observer, RunLog
-from vsezoo.training.plan import CHOICES, DEFAULT_DATA, choose_output, find_run, plan_recipe, resume_data, resume_recipe
+from vsezoo.training.plan import (
+    CHOICES,
+    DEFAULT_DATA,
+    LEAVE_OUT,
+    choose_output,
+    discard_unless_begun,
+    find_run,
+    plan_recipe,
+    resume_data,
+    resume_recipe,
+)
+from vsezoo.training.preparation import (
+    digest_captions,
+    find_ancestor,
+    find_doubts,
+    open_test,
+    require_one_width,
+    tell_skipped,
+    tokenize,
+)
 from vsezoo.training.runtime import Runtime
 from vsezoo.training.state import Place, State, restore_tensors, seed_all
-
-SKIPPED_SHOWN = 5
-CAPTIONS_AT_ONCE = 5000  # cut into words between two moves of the progress bar
 
 
 @dataclass(frozen=True)
@@ -51,6 +64,7 @@ def train(
     data_root: str | Path | None = None,
     output: str | Path | None = None,
     resume: bool = False,
+    init: str | Path | None = None,
     settings: Mapping[str, Any] | None = None,
     overrides: bool = True,
     device: str = "auto",
@@ -69,6 +83,7 @@ def train(
         data_root: the folder that holds the data set's folder; None: `$VSEZOO_DATA`, then `./data`.
         output: the run's folder; None: `runs/MODEL-DATA`.
         resume: go on where the run in `output` stopped; a run that saved no state yet begins anew.
+        init: a checkpoint whose weights and vocabulary the model begins with, as `load` takes it; None: none.
         settings: changes to the recipe by dotted names, such as `{"loss.margin": 0.1}`.
         overrides: apply what the recipe changes for this data set.
         device: `auto`, `cpu`, `cuda`, …
@@ -93,6 +108,8 @@ def train(
         data = data or DEFAULT_DATA
         recipe = plan_recipe(model, data, settings, overrides=overrides)
     else:
+        if init is not None:
+            raise UsageError("--init is for the beginning of a training.", file=folder, remedy=LEAVE_OUT)
         recipe = resume_recipe(folder, state, name, settings)
         data, options = resume_data(folder, state, data, options)
         if state.place.complete:
@@ -104,16 +121,22 @@ def train(
     kinds = accepted_kinds(recipe)
     train_data = open_data(data, "train", kinds, options)
     dev_data = open_data(data, "dev", kinds, options)
-    test_data, absence = _open_test(data, kinds, options)
-    _require_one_width(train_data, dev_data, *([test_data] if test_data else []))
+    test_data, absence = open_test(data, kinds, options)
+    require_one_width(train_data, dev_data, *([test_data] if test_data else []))
     recipe = resolve_recipe(recipe, train_data)
+    ancestor = find_ancestor(init, state, recipe)
     tokenizer = load_text_encoder(recipe).make_tokenizer(recipe.text_encoder.options)
+    if ancestor is not None:
+        tokenizer = ancestor.model.tokenizer
     all_dev = open_data(data, "dev", kinds, replace(options, full_dev=True)).captions
-    train_split, dev_split = _tokenize(tokenizer, train_data, dev_data, all_dev, observers)
+    train_split, dev_split = tokenize(tokenizer, train_data, dev_data, all_dev, observers, fit=ancestor is None)
     joint, loss = build_model(recipe, tokenizer), build_loss(recipe, tokenizer)
     if state is None:
         joint.load_pretrained()
-        joint.image_encoder.fit(train_data)
+        if ancestor is None:
+            joint.image_encoder.fit(train_data)
+        else:
+            ancestor.hand_down(joint, loss)
     joint.to(runtime.device)
     loss.to(runtime.device)
     run = {
@@ -121,7 +144,8 @@ def train(
         "data": locate(data),
         "data_root": None if options.root is None else str(options.root),
         **{name: getattr(options, name) for name in CHOICES},
-        "captions_sha256": _digest_captions(train_split, tokenizer),
+        "init": None if ancestor is None else ancestor.reference,
+        "captions_sha256": digest_captions(train_split, tokenizer),
     }
     if state is not None and run["captions_sha256"] != state.run["captions_sha256"]:
         raise UsageError(
@@ -133,6 +157,8 @@ def train(
     runtime.wait()  # every process has looked at the folder before one writes into it
     with ExitStack() as stack:
         stack.callback(runtime.close)
+        if state is None and runtime.leads:
+            stack.enter_context(discard_unless_begun(folder, place))
         log = None
         if runtime.leads:
             log = stack.enter_context(_open_log(folder, state))
@@ -144,7 +170,7 @@ def train(
         else:
             restore_tensors(state, loop.modules, loop.optimizer)
         if place.step == 0:
-            for doubt in (absence, *_tell_skipped(train_data, dev_data, test_data), *_find_doubts(recipe, tokenizer)):
+            for doubt in (absence, *tell_skipped(train_data, dev_data, test_data), *find_doubts(recipe, tokenizer)):
                 loop.warn(doubt)
         loop.start()
         evaluation = None
@@ -161,61 +187,6 @@ def read_evaluation(folder: Path) -> Evaluation:
     return Evaluation.from_json(read_json(folder / METRICS), folder / METRICS)
 
 
-def _tokenize(
-    tokenizer: Tokenizer,
-    train_data: PairDataset,
-    dev_data: PairDataset,
-    dev_captions: Sequence[str],
-    observers: Sequence[Observer],
-) -> tuple[Split, Split]:
-    """Cut every caption into words once: for the vocabulary, and for all epochs.
-
-    The vocabulary is made of all dev captions, as the original codes do, though they validate on the first 5,000.
-    """
-    captions, count = [*train_data.captions, *dev_captions], len(train_data.captions)
-    words: list[Any] = []
-    for start in range(0, len(captions), CAPTIONS_AT_ONCE):
-        words += tokenizer.split(captions[start : start + CAPTIONS_AT_ONCE])
-        for observer in observers:
-            observer.prepare(len(words), len(captions))
-    tokenizer.fit(words)
-    splits = ((train_data, words[:count]), (dev_data, words[count : count + len(dev_data.captions)]))
-    first, second = (Split(split, TokenTable(tokenizer.encode_split(words))) for split, words in splits)
-    return first, second
-
-
-def _find_doubts(recipe: Recipe, tokenizer: Tokenizer) -> Iterator[str]:
-    """Say what is allowed and will teach the model nothing."""
-    if recipe.training.batch_size == 1:
-        yield "A batch of one pair has no negatives, so there is nothing to learn from. Give a larger --batch-size."
-    if isinstance(tokenizer, WordTokenizer) and len(tokenizer) == len(tokenizer.rule.special):
-        yield (
-            f"No word occurs {tokenizer.threshold} times in the captions, so all words are unknown and all captions of "
-            "one length alike. Use more captions, or --set text_encoder.vocab_threshold=1."
-        )
-
-
-def _tell_skipped(*splits: PairDataset | None) -> Iterator[str]:
-    """Say which images were left out."""
-    for split in splits:
-        if split is not None and split.skipped:
-            named = [f"{name}: {reason}" for name, reason in list(split.skipped.items())[:SKIPPED_SHOWN]]
-            more = f"\n… and {len(split.skipped) - len(named):,} more" if len(named) < len(split.skipped) else ""
-            count = len(split.skipped) + len(split.image_ids)
-            yield (
-                f"{len(split.skipped):,} of the {count:,} images of the split {split.split} are left out, with their "
-                "captions:\n" + "\n".join(named) + more
-            )
-
-
-def _digest_captions(split: Split, tokenizer: Tokenizer) -> str:
-    """Return the digest of what the captions have become: ids, and what the ids mean."""
-    digest = hashlib.sha256(split.tokens.ids.tobytes() + split.tokens.ends.tobytes())
-    for content in tokenizer.to_files().values():
-        digest.update(content)
-    return digest.hexdigest()
-
-
 @contextmanager
 def _open_log(folder: Path, state: State | None) -> Iterator[RunLog]:
     log = RunLog(folder) if state is None else RunLog(folder, state.run["log_size"], state.place.step)
@@ -223,25 +194,6 @@ def _open_log(folder: Path, state: State | None) -> Iterator[RunLog]:
         yield log
     finally:
         log.close()
-
-
-def _open_test(data: str, kinds: Sequence[str], options: OpenOptions) -> tuple[PairDataset | None, str]:
-    """Open the test split before the training, when what is wrong with it can still be mended."""
-    try:
-        return open_data(data, "test", kinds, options), ""
-    except DataError as error:
-        return None, f"The test split cannot be used, so the dev split will be reported. {error}"
-
-
-def _require_one_width(train: PairDataset, *others: PairDataset) -> None:
-    """Find out before the training whether the other splits suit the model that it makes."""
-    for other in others:
-        if (other.kind, other.image_shape[-1:]) != (train.kind, train.image_shape[-1:]):
-            raise DataError(
-                f"the images of the split {other.split} of {train.name!r} are {other.kind} of shape "
-                f"{other.image_shape}, those of {train.split} {train.kind} of shape {train.image_shape}.",
-                remedy="Extract the features of all splits in the same way.",
-            )
 
 
 def _finish(loop: Loop, folder: Path, test: PairDataset | None) -> Evaluation:

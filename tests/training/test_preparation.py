@@ -1,0 +1,36 @@
+"""What is found out before the first step, and what a mistake leaves behind."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import tiny
+
+import vsezoo
+from vsezoo.errors import DataError
+from vsezoo.training.preparation import tell_skipped
+
+
+def test_a_mistake_before_the_first_step_leaves_the_folder_free(tmp_path: Path) -> None:
+    data, run = tiny.write_data(tmp_path / "data"), tmp_path / "run"
+    mistaken = {**tiny.SETTINGS, "training.last_batch": "drop", "training.batch_size": 1000}
+    for _ in range(2):
+        with pytest.raises(DataError, match="leaves the last batch out"):
+            vsezoo.train("vsepp", data, output=run, settings=mistaken, device="cpu", overrides=False)
+        assert not run.exists()
+    run.mkdir()
+    (run / "notes.txt").write_text("mine", encoding="utf-8")
+    with pytest.raises(DataError, match="leaves the last batch out"):
+        vsezoo.train("vsepp", data, output=run, settings=mistaken, device="cpu", overrides=False)
+    assert [file.name for file in run.iterdir()] == ["notes.txt"]
+
+
+def test_images_that_were_left_out_are_told_with_their_reasons() -> None:
+    whole, short = tiny.TinyPairs(), tiny.TinyPairs()
+    short.skipped = {f"{index}.jpg": "is truncated" for index in range(7)}
+    assert list(tell_skipped(whole, None)) == []
+    (told,) = tell_skipped(whole, short)
+    first, *rest = told.splitlines()
+    assert first == "7 of the 13 images of the split train are left out, with their captions:"
+    assert rest == [*(f"{index}.jpg: is truncated" for index in range(5)), "… and 2 more"]

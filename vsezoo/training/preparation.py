@@ -1,0 +1,114 @@
+"""What a training wants before its first step: splits that suit each other, captions as ids, doubts that are told."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from vsezoo.data.batches import TokenTable
+from vsezoo.data.lookup import open_data
+from vsezoo.data.source import OpenOptions
+from vsezoo.errors import DataError
+from vsezoo.interfaces import PairDataset, Tokenizer
+from vsezoo.recipe import Recipe
+from vsezoo.text import WordTokenizer
+from vsezoo.training.inheritance import Ancestor
+from vsezoo.training.loop import Split
+from vsezoo.training.observer import Observer
+from vsezoo.training.state import State
+
+SKIPPED_SHOWN = 5
+CAPTIONS_AT_ONCE = 5000  # cut into words between two moves of the progress bar
+
+
+def find_ancestor(init: str | Path | None, state: State | None, recipe: Recipe) -> Ancestor | None:
+    """Return what the model begins from, or began from when it was started: the vocabulary is wanted again.
+
+    Raises:
+        UsageError: for a checkpoint of another text encoder.
+    """
+    reference = init if state is None else state.run.get("init")
+    if reference is None:
+        return None
+    ancestor = Ancestor(reference)
+    ancestor.require_same_text_encoder(recipe)
+    return ancestor
+
+
+def tokenize(
+    tokenizer: Tokenizer,
+    train_data: PairDataset,
+    dev_data: PairDataset,
+    dev_captions: Sequence[str],
+    observers: Sequence[Observer],
+    *,
+    fit: bool,
+) -> tuple[Split, Split]:
+    """Cut every caption into words once: for the vocabulary, if it is to be made of them, and for all epochs.
+
+    The vocabulary is made of all dev captions, as the original codes do, though they validate on the first 5,000.
+    """
+    captions, count = [*train_data.captions, *dev_captions], len(train_data.captions)
+    words: list[Any] = []
+    for start in range(0, len(captions), CAPTIONS_AT_ONCE):
+        words += tokenizer.split(captions[start : start + CAPTIONS_AT_ONCE])
+        for observer in observers:
+            observer.prepare(len(words), len(captions))
+    if fit:
+        tokenizer.fit(words)
+    splits = ((train_data, words[:count]), (dev_data, words[count : count + len(dev_data.captions)]))
+    first, second = (Split(split, TokenTable(tokenizer.encode_split(words))) for split, words in splits)
+    return first, second
+
+
+def find_doubts(recipe: Recipe, tokenizer: Tokenizer) -> Iterator[str]:
+    """Say what is allowed and will teach the model nothing."""
+    if recipe.training.batch_size == 1:
+        yield "A batch of one pair has no negatives, so there is nothing to learn from. Give a larger --batch-size."
+    if isinstance(tokenizer, WordTokenizer) and len(tokenizer) == len(tokenizer.rule.special):
+        yield (
+            f"No word occurs {tokenizer.threshold} times in the captions, so all words are unknown and all captions of "
+            "one length alike. Use more captions, or --set text_encoder.vocab_threshold=1."
+        )
+
+
+def tell_skipped(*splits: PairDataset | None) -> Iterator[str]:
+    """Say which images were left out."""
+    for split in splits:
+        if split is not None and split.skipped:
+            named = [f"{name}: {reason}" for name, reason in list(split.skipped.items())[:SKIPPED_SHOWN]]
+            more = f"\n… and {len(split.skipped) - len(named):,} more" if len(named) < len(split.skipped) else ""
+            count = len(split.skipped) + len(split.image_ids)
+            yield (
+                f"{len(split.skipped):,} of the {count:,} images of the split {split.split} are left out, with their "
+                "captions:\n" + "\n".join(named) + more
+            )
+
+
+def digest_captions(split: Split, tokenizer: Tokenizer) -> str:
+    """Return the digest of what the captions have become: ids, and what the ids mean."""
+    digest = hashlib.sha256(split.tokens.ids.tobytes() + split.tokens.ends.tobytes())
+    for content in tokenizer.to_files().values():
+        digest.update(content)
+    return digest.hexdigest()
+
+
+def open_test(data: str, kinds: Sequence[str], options: OpenOptions) -> tuple[PairDataset | None, str]:
+    """Open the test split before the training, when what is wrong with it can still be mended."""
+    try:
+        return open_data(data, "test", kinds, options), ""
+    except DataError as error:
+        return None, f"The test split cannot be used, so the dev split will be reported. {error}"
+
+
+def require_one_width(train: PairDataset, *others: PairDataset) -> None:
+    """Find out before the training whether the other splits suit the model that it makes."""
+    for other in others:
+        if (other.kind, other.image_shape[-1:]) != (train.kind, train.image_shape[-1:]):
+            raise DataError(
+                f"the images of the split {other.split} of {train.name!r} are {other.kind} of shape "
+                f"{other.image_shape}, those of {train.split} {train.kind} of shape {train.image_shape}.",
+                remedy="Extract the features of all splits in the same way.",
+            )
