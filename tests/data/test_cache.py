@@ -1,0 +1,61 @@
+"""The cache folder."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from vsezoo.data.cache import find_cache, identify, remember
+
+
+@pytest.fixture(autouse=True)
+def _cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VSEZOO_CACHE", str(tmp_path / "cache"))
+
+
+def test_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert find_cache() == tmp_path / "cache"
+    monkeypatch.delenv("VSEZOO_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+    assert find_cache() == tmp_path / "xdg" / "vsezoo"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert find_cache() == tmp_path / ".cache" / "vsezoo"
+
+
+def test_found_out_once_for_each_key() -> None:
+    calls: list[str] = []
+
+    def ask(key: object, answer: str) -> object:
+        return remember("topic", key, lambda: calls.append(answer) or {"answer": answer})
+
+    assert ask(["a", 1], "first") == {"answer": "first"}
+    assert ask(["a", 1], "second") == {"answer": "first"}
+    assert ask(["a", 2], "third") == {"answer": "third"}
+    assert calls == ["first", "third"]
+
+
+def test_damaged_answer_is_found_out_anew() -> None:
+    remember("topic", "key", lambda: 1)
+    (file,) = find_cache().rglob("*.json")
+    file.write_text('{"cut')
+    assert remember("topic", "key", lambda: 2) == 2
+    assert remember("topic", "key", lambda: 3) == 2
+
+
+def test_cache_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "cache").write_text("a file where the folder should be")
+    assert remember("topic", "key", lambda: 1) == 1
+    assert remember("topic", "key", lambda: 2) == 2
+
+
+def test_identity_of_a_file_follows_its_content_and_its_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "a"
+    file.write_text("one")
+    os.utime(file, ns=(5, 5))
+    first = identify(file)
+    assert first == (str(file), 3, 5)
+    monkeypatch.chdir(tmp_path)
+    assert identify("a") == first
+    os.utime(file, ns=(5, 6))
+    assert identify(file) != first

@@ -1,0 +1,130 @@
+"""Picture files: of whatever form they are, one RGB picture of 8 bits, or one message that says what is wrong."""
+
+from __future__ import annotations
+
+import contextlib
+from io import BytesIO
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from vsezoo.errors import DataError
+
+SHORT_SIDE = 1024
+"""Pixels. A JPEG of at least twice that is decoded at 1/2, 1/4 or 1/8 of its size, as long as so many are left: what a
+model cuts out of it has some hundred, and a photo of 48 million pixels takes 150 MB otherwise."""
+
+ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".jp2", ".avif")
+"""By which a file is taken for a picture where no list names the pictures. A list may name any file."""
+
+SKIP = "or leave such pictures out with --on-bad-image skip"
+
+
+class Place(NamedTuple):
+    """Where the bytes of a picture are: a file, or a part of one, such as a member of a shard.
+
+    Attributes:
+        file: the path.
+        offset: where in the file the picture begins, in bytes.
+        size: how many bytes it has; -1: all up to the end of the file.
+        member: what the part is called in messages.
+    """
+
+    file: str
+    offset: int = 0
+    size: int = -1
+    member: str = ""
+
+    def read(self, short_side: int = SHORT_SIDE) -> Image.Image:
+        """Decode the picture; see `read_picture`."""
+        if self.size < 0:
+            return read_picture(self.file, short_side=short_side)
+        name = f"{self.file} ({self.member})"
+        try:
+            with Path(self.file).open("rb") as stream:
+                stream.seek(self.offset)
+                content = stream.read(self.size)
+        except OSError as error:
+            raise _describe_unreadable(error, name) from None
+        return read_picture(BytesIO(content), name=name, short_side=short_side)
+
+
+def read_picture(file: str | Path | BinaryIO, *, name: str = "", short_side: int = SHORT_SIDE) -> Image.Image:
+    """Decode a picture.
+
+    It is turned as its EXIF note says, which the original codes of the field do not heed; what is transparent becomes
+    white; 16 bits are scaled to 8; of an animation the first frame is taken.
+
+    Args:
+        file: a path, or a stream that can be read anywhere, such as `io.BytesIO`.
+        name: what messages call a stream.
+        short_side: pixels that a JPEG keeps at least if it has more: it may be decoded at 1/2, 1/4 or 1/8 of its size,
+            which is quick and takes little memory.
+
+    Returns:
+        an RGB picture in main memory, with no file open.
+
+    Raises:
+        DataError: for what is absent, empty, no picture, cut off, damaged, or has more than
+            `PIL.Image.MAX_IMAGE_PIXELS` pixels.
+    """
+    if not isinstance(file, str | Path):
+        return _decode(file, name or "the picture", short_side)
+    try:
+        with Path(file).open("rb") as stream:
+            return _decode(stream, str(file), short_side)
+    except OSError as error:  # of the opening: those of the decoding are told already
+        raise _describe_unreadable(error, str(file)) from None
+
+
+def _decode(stream: BinaryIO, name: str, short_side: int) -> Image.Image:
+    try:
+        with Image.open(stream) as picture:
+            if Image.MAX_IMAGE_PIXELS and picture.width * picture.height > Image.MAX_IMAGE_PIXELS:
+                raise Image.DecompressionBombError  # as Pillow itself does from twice the limit; up to there it warns
+            picture.draft(None, (short_side, short_side))  # does nothing unless it is a JPEG of more than that
+            picture.load()
+            with contextlib.suppress(Exception):  # a damaged note does not make the picture a bad one
+                ImageOps.exif_transpose(picture, in_place=True)
+            return _convert(picture)
+    except UnidentifiedImageError:
+        stream.seek(0)
+        if not stream.read(1):
+            raise DataError("is empty (0 bytes).", file=name, remedy=f"Copy it again, {SKIP}.") from None
+        remedy = f"Convert it to JPEG or PNG, {SKIP}."
+        raise DataError("is not a picture, or in a format that is not known.", file=name, remedy=remedy) from None
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise DataError(
+            f"says that it has more than {Image.MAX_IMAGE_PIXELS:,} pixels, which is too much to decode safely.",
+            file=name,
+            remedy=f"Scale it down: models look at some hundred pixels. Or raise PIL.Image.MAX_IMAGE_PIXELS, {SKIP}.",
+        ) from None
+    except Exception as error:  # what decoders raise for damaged data is of any type
+        reason = str(error).rstrip(".") or type(error).__name__
+        remedy = f"Copy or save it again, {SKIP}."
+        raise DataError(f"cannot be decoded: {reason}.", file=name, remedy=remedy) from None
+
+
+def _convert(picture: Image.Image) -> Image.Image:
+    if picture.mode == "F" or picture.mode.startswith("I"):
+        picture = _scale_to_8_bits(picture)
+    if picture.has_transparency_data:
+        on_white = Image.new("RGBA", picture.size, "white")
+        on_white.alpha_composite(picture.convert("RGBA"))
+        picture = on_white
+    return picture.convert("RGB")
+
+
+def _scale_to_8_bits(picture: Image.Image) -> Image.Image:
+    """Return a grey picture of 16 bits with 8; Pillow would cut all values above 255."""
+    values = np.asarray(picture)
+    if values.dtype.kind == "f" or values.min() < 0 or values.max() > 65535:
+        raise ValueError("its values are not of 8 or 16 bits")
+    return Image.fromarray(((values.astype(np.int32) + 128) // 257).astype(np.uint8))
+
+
+def _describe_unreadable(error: OSError, name: str) -> DataError:
+    remedy = f"Put it there, or see that you may read it, {SKIP}."
+    return DataError(f"cannot be read: {error.strerror or error}.", file=name, remedy=remedy)
