@@ -19,7 +19,7 @@ LAYERS: tuple[set[str], ...] = (
     {"registry"},
     {"recipe"},
     {"interfaces"},
-    {"model", "text", "encoders", "losses", "similarities", "captioning", "data", "storage"},
+    {"model", "text", "encoders", "losses", "similarities", "captioning", "data", "storage", "backbones"},
     {"checkpoint", "training", "evaluation", "hub", "legacy"},
     {"cli"},
     {"__main__"},

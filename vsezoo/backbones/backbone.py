@@ -1,0 +1,145 @@
+"""What a backbone is: pictures to features, with weights that were learnt elsewhere."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from vsezoo.backbones.options import GRID, NONE, PRETRAINED, BackboneOptions
+from vsezoo.backbones.transform import PictureForm, PictureTransform
+from vsezoo.backbones.weights import digest_tensors, find_weights, load_weights, read_weights
+from vsezoo.errors import CheckpointError
+
+
+class Backbone(nn.Module, ABC):
+    """A network without its classifier, in front of whatever takes features.
+
+    Args:
+        name: `LIBRARY:NAME`, for example `timm:mobilenetv2_100`.
+        options: what was chosen.
+        network: with drawn weights.
+        width: F, of a feature.
+        left_out: the layers that were taken away, by the names that their tensors begin with.
+        form: what the network wants of pictures.
+
+    Attributes:
+        file: of the weights; None before they are read, and where they come from no file.
+        origin: what the library calls its pretrained weights, or where it fetches them from.
+    """
+
+    origin: str
+
+    def __init__(
+        self,
+        name: str,
+        options: BackboneOptions,
+        network: nn.Module,
+        width: int,
+        left_out: Iterable[str],
+        form: PictureForm,
+    ) -> None:
+        super().__init__()
+        self.name, self.options, self.width, self.left_out = name, options, width, tuple(left_out)
+        self.form = form.change(options)
+        # The layout in which convolutions are fastest, on CPUs as on GPUs.
+        self.network: nn.Module = network.to(memory_format=torch.channels_last)
+        self.file: Path | None = None
+        self._loaded = ""  # the digest of the weights that were learnt elsewhere
+        self._digest: tuple[list[tuple[int, int]], str] = ([], "")
+
+    @abstractmethod
+    def extract(self, pictures: Tensor) -> Tensor:
+        """Return features `(B, F)`, or the last feature map `(B, F, rows, columns)`, of pictures `(B, 3, S, S)`."""
+
+    @abstractmethod
+    def fetch(self) -> Mapping[str, Tensor]:
+        """Return the library's pretrained weights.
+
+        Raises:
+            CheckpointError: when they cannot be fetched, or there are none.
+        """
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        """Return features.
+
+        Args:
+            pictures: `(B, 3, S, S)`, or C crops of each, `(B, C, 3, S, S)`, whose features are averaged.
+
+        Returns:
+            `(B, F)`, or with a grid `(B, R, F)`, the R cells of the last feature map row by row; float32.
+        """
+        crops = pictures.shape[1] if pictures.dim() == 5 else 0
+        images = pictures.flatten(0, 1) if crops else pictures
+        features = self.extract(images.contiguous(memory_format=torch.channels_last)).float()
+        if self.options.features == GRID:
+            features = features.flatten(2).transpose(1, 2)
+        return features.reshape(-1, crops, self.width).mean(dim=1) if crops else features
+
+    def transform(self, training: bool) -> Callable[[list[Image.Image]], Tensor]:
+        """Return what makes the tensor that `forward` takes of a list of pictures; it does not hold the network."""
+        return PictureTransform(self.form, training)
+
+    def load_pretrained(self, folders: Iterable[Path] = (), sha256: str = "") -> None:
+        """Take on the weights that the options name.
+
+        Args:
+            folders: where a file of weights may be, if it is not where the options say.
+            sha256: what `digest` must give afterwards; empty: anything.
+
+        Raises:
+            CheckpointError: for weights that cannot be fetched, found or read, do not fit, or are others.
+        """
+        weights = self.options.weights
+        if weights == NONE:
+            return
+        file = None if weights == PRETRAINED else find_weights(weights, folders)
+        tensors = self.fetch() if file is None else read_weights(file)
+        load_weights(self.network, tensors, self.left_out, self.name, file)
+        if sha256 and self.digest() != sha256:
+            library = self.name.partition(":")[0]
+            raise CheckpointError(
+                f"the weights of {self.name} have the sha256 {self.digest()}, not {sha256}, with which the model was "
+                "trained.",
+                file=file,
+                remedy=f"Install the version of {library} that the model was trained with."
+                if file is None
+                else "Get the file that the model was trained with.",
+            )
+        self.file, self._loaded = file, self.digest()
+
+    @property
+    def unchanged(self) -> bool:
+        """Whether the weights are still those that `load_pretrained` took on, so that it can take them on again."""
+        return bool(self._loaded) and self.digest() == self._loaded
+
+    def digest(self) -> str:
+        """Return the sha256 of the weights; computed anew only after they have changed."""
+        tensors = self.network.state_dict()
+        versions = [(tensor.data_ptr(), tensor._version) for tensor in tensors.values()]
+        if versions != self._digest[0]:
+            self._digest = versions, digest_tensors(tensors)
+        return self._digest[1]
+
+    def describe(self) -> dict[str, Any]:
+        """Return as JSON values what it is: name, where the weights come from and their digest, and the transform.
+
+        Of a file of weights the base name is told, not where it lies on this machine.
+        """
+        weights = self.options.weights
+        source = weights if weights in (PRETRAINED, NONE) else Path(weights).name
+        return {
+            "name": self.name,
+            "source": source,
+            **({"origin": self.origin} if source == PRETRAINED else {}),
+            "sha256": self.digest(),
+            "features": self.options.features,
+            "width": self.width,
+            "model_args": dict(self.options.model_args or {}),
+            "transform": self.form.describe(),
+        }

@@ -1,0 +1,121 @@
+"""Backbones of timm: any of its image models, ViTs among them, and `local-dir:` and `hf-hub:` ones."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from http.client import HTTPException
+from typing import Any
+
+import timm
+from timm.data.config import resolve_model_data_config
+from timm.models import set_pretrained_download_progress
+from torch import Tensor, nn
+
+from vsezoo.backbones.backbone import Backbone
+from vsezoo.backbones.options import GRID, BackboneOptions
+from vsezoo.backbones.transform import PictureForm
+from vsezoo.errors import CheckpointError, RecipeError, suggest_name
+
+
+class TimmBackbone(Backbone):
+    """A model of timm without its classifier; a grid is what its `forward_features` gives, without class tokens.
+
+    Args:
+        model: its name in timm, with a tag or without, or `local-dir:FOLDER`, or `hf-hub:ORG/NAME`.
+        options: what was chosen.
+
+    Raises:
+        RecipeError: for a name that timm does not have, or a model without such features.
+        CheckpointError: for a `local-dir:` or `hf-hub:` model that cannot be had.
+    """
+
+    network: Any
+
+    def __init__(self, model: str, options: BackboneOptions) -> None:
+        self.model = model
+        arguments = dict(options.model_args or {})
+        network = _create(model, arguments)
+        if options.image_size and network.pretrained_cfg.get("fixed_input_size") and "img_size" not in arguments:
+            arguments["img_size"] = options.image_size  # a transformer has an embedding of each position
+            network = _create(model, arguments)
+        self._arguments = arguments
+        data: dict[str, Any] = resolve_model_data_config(network)  # type: ignore[no-untyped-call]
+        form = PictureForm(
+            image_size=data["input_size"][-1],
+            crop_size=data["input_size"][-1],
+            crop_pct=data["crop_pct"],
+            crop_mode=data["crop_mode"],
+            mean=tuple(data["mean"]),
+            std=tuple(data["std"]),
+            interpolation=data["interpolation"],
+        )
+        classifier = network.pretrained_cfg.get("classifier") or ()
+        left_out = (classifier,) if isinstance(classifier, str) else tuple(classifier)
+        pooled: int = getattr(network, "head_hidden_size", None) or network.num_features
+        width = network.num_features if options.features == GRID else pooled
+        super().__init__(f"timm:{model}", options, network, width, left_out, form)
+        self.origin = network.pretrained_cfg.get("hf_hub_id") or network.pretrained_cfg.get("url") or model
+
+    def extract(self, pictures: Tensor) -> Tensor:
+        """Return features `(B, F)`, or the last feature map `(B, F, rows, columns)`."""
+        if self.options.features != GRID:
+            pooled: Tensor = self.network(pictures)
+            return pooled
+        features: Tensor = self.network.forward_features(pictures)
+        if features.dim() == 4:
+            channels_last = getattr(self.network, "output_fmt", "NCHW") == "NHWC"
+            return features.movedim(-1, 1) if channels_last else features
+        if features.dim() != 3:
+            raise RecipeError(f"{self.name} has no grid of features.", remedy="Take its pooled features.")
+        tokens = features[:, getattr(self.network, "num_prefix_tokens", 0) :]
+        return tokens.transpose(1, 2)[..., None]
+
+    def fetch(self) -> Mapping[str, Tensor]:
+        """Return the weights that timm has of the model."""
+        set_pretrained_download_progress(sys.stderr.isatty())
+        with explain_failures(self.model):
+            fetched: nn.Module = timm.create_model(self.model, pretrained=True, num_classes=0, **self._arguments)
+        return fetched.state_dict()
+
+
+def _create(model: str, arguments: Mapping[str, Any]) -> Any:
+    if ":" not in model:
+        _require_known(model)
+    with explain_failures(model):
+        return timm.create_model(model, pretrained=False, num_classes=0, **arguments)
+
+
+def _require_known(model: str) -> None:
+    name, _, tag = model.partition(".")
+    if not timm.is_model(name):
+        raise RecipeError(
+            f"timm has no model {name!r}.", remedy=suggest_name(name, timm.list_models(), "timm.list_models() has all.")
+        )
+    tags = [known.partition(".")[2] for known in timm.list_pretrained(f"{name}.*")]
+    if tag and tag not in tags:
+        listing = f"It has {', '.join(tags)}." if tags else "It has none."
+        raise RecipeError(f"timm has no weights {tag!r} of {name!r}.", remedy=suggest_name(tag, tags, listing))
+
+
+@contextmanager
+def explain_failures(model: str) -> Iterator[None]:
+    """Turn what timm raises into one message."""
+    try:
+        yield
+    except (OSError, HTTPException) as error:  # the errors of the Hub's client and of urllib are of these
+        raise CheckpointError(
+            f"timm:{model} cannot be fetched: {_first_line(error)}",
+            remedy="Connect to the network, or give the weights as a file: --image-weights FILE.safetensors "
+            "(image_encoder.weights).",
+        ) from error
+    except (AttributeError, AssertionError, KeyError, RuntimeError, TypeError, ValueError) as error:
+        raise RecipeError(
+            f"timm:{model} cannot be built: {_first_line(error)}",
+            remedy="Check its name and model_args, which go to the constructor of timm, or give weights as a file.",
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]

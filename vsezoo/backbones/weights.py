@@ -1,0 +1,106 @@
+"""The weights of a backbone: where their file is, what is in it, whether it fits, and their digest."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from vsezoo.errors import CheckpointError
+
+VARIABLE = "VSEZOO_WEIGHTS"
+"""The environment variable of a folder of files of weights."""
+
+
+def find_weights(file: str | Path, folders: Iterable[Path] = ()) -> Path:
+    """Return where a file of weights is: as given, or by its name in `$VSEZOO_WEIGHTS` or in one of the folders.
+
+    Raises:
+        CheckpointError: when it is in none of these places.
+    """
+    given = Path(file)
+    shared = os.environ.get(VARIABLE)
+    places = [given, *(folder / given.name for folder in ([Path(shared)] if shared else []) + list(folders))]
+    for place in places:
+        if place.is_file():
+            return place
+    raise CheckpointError(
+        f"is no file of weights, nor is there one of that name in {' or '.join(str(p.parent) for p in places[1:])}."
+        if places[1:]
+        else "is no file of weights.",
+        file=given,
+        remedy=f"Give the file by --image-weights, or set {VARIABLE} to the folder that holds {given.name}.",
+    )
+
+
+def read_weights(file: Path) -> dict[str, Tensor]:
+    """Read a file of tensors.
+
+    Raises:
+        CheckpointError: for what is no safetensors file.
+    """
+    try:
+        return load_file(file)
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(
+            f"cannot be read as safetensors: {error}.",
+            file=file,
+            remedy="Give the tensors of the backbone's network as a safetensors file.",
+        ) from error
+
+
+def load_weights(
+    network: nn.Module, tensors: Mapping[str, Tensor], left_out: Iterable[str], name: str, file: Path | None = None
+) -> None:
+    """Put tensors into a network; all names and shapes must agree but for those of layers that are left out.
+
+    Args:
+        network: without its classifier.
+        tensors: perhaps with it. Counts of batches may be absent, which torch once did not have.
+        left_out: names of the layers that the network is without.
+        name: of the backbone, for the message.
+        file: where the tensors are from; None: from the backbone's library.
+
+    Raises:
+        CheckpointError: for tensors that do not fit.
+    """
+    layers, expected = tuple(f"{layer}." for layer in left_out), network.state_dict()
+    kept = {key: tensor for key, tensor in tensors.items() if not (key not in expected and key.startswith(layers))}
+    absent = [key for key in expected.keys() - kept.keys() if not key.endswith("num_batches_tracked")]
+    problems = [
+        ("lacks", sorted(absent)),
+        ("has also", sorted(kept.keys() - expected.keys())),
+        (
+            "has in another shape",
+            [
+                f"{key} {tuple(tensor.shape)} instead of {tuple(expected[key].shape)}"
+                for key, tensor in kept.items()
+                if key in expected and tensor.shape != expected[key].shape
+            ],
+        ),
+    ]
+    for words, names in problems:
+        if names:
+            listing = ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
+            raise CheckpointError(
+                f"does not hold the weights of {name}: it {words} {listing}.",
+                file=file,
+                remedy="Name the backbone that the weights are of, with the model_args that it was trained with.",
+            )
+    network.load_state_dict(kept, strict=False)
+
+
+@torch.no_grad()
+def digest_tensors(tensors: Mapping[str, Tensor]) -> str:
+    """Return the sha256 of tensors: of their names, kinds of number, shapes and bytes, in the order of the names."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
+        digest.update(tensor.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
