@@ -1,0 +1,116 @@
+"""`vsezoo data`: what can be done with a data set before a training. `vsezoo data check` is the data doctor."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from rich.padding import Padding
+from rich.text import Text
+
+from vsezoo.cli import console
+
+if TYPE_CHECKING:
+    from vsezoo.data.doctor.report import Finding, Range, Report, SplitFigures
+
+STYLES = {"error": "bold red", "warning": "yellow", "note": "cyan"}
+
+
+@click.group("data")
+def data() -> None:
+    """Look after data sets: `vsezoo data check` finds what is wrong with one."""
+
+
+@data.command("check")
+@click.argument("dataset")
+@click.option("--data-root", type=click.Path(path_type=Path), help="The folder that holds the data set's folder.")
+@click.option("--split", "splits", multiple=True, help="Look at this split alone; may be repeated.  [default: all]")
+@click.option(
+    "--vocab-threshold",
+    type=click.IntRange(min=1),
+    default=4,
+    show_default=True,
+    help="How often a word must occur to be known.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Write JSON.")
+def check(dataset: str, data_root: Path | None, splits: tuple[str, ...], vocab_threshold: int, as_json: bool) -> None:
+    """Find what is wrong with DATASET, a registered name or a folder.
+
+    Reads every image and every caption. An error is what a training fails at, and the exit code is then 1. A warning
+    makes a model or its figures worse. A note is good to know.
+    """
+    from vsezoo.cli.progress import make_bar
+    from vsezoo.data.doctor.check import check_data
+
+    with make_bar(console.messages()) as bar:
+        task = bar.add_task("", total=None, note="")
+        report = check_data(
+            dataset,
+            root=data_root,
+            splits=splits,
+            vocab_threshold=vocab_threshold,
+            advance=lambda what, done, total: bar.update(task, description=what, completed=done, total=total),
+        )
+    if as_json:
+        console.print_json(report.to_json())
+    else:
+        _print(report)
+    if report.fails:
+        click.get_current_context().exit(1)
+
+
+def _print(report: Report) -> None:
+    rows = [[name, *_describe(figures)] for name, figures in report.splits.items()]
+    console.print_table(["split", "images", "captions", "form", "norm", "words"], rows, title=report.data)
+    out = console.results()
+    if report.vocabulary is not None:
+        known = ", ".join(f"{n} {f.known_words:.1%}" for n, f in report.splits.items() if f.known_words is not None)
+        out.print(
+            f"\nVocabulary: {report.vocabulary:,} words, the special ones and those that occur "
+            f"{report.vocab_threshold} times or more in train and dev."
+            + (f" Running words known from train: {known}." if known else "")
+        )
+    for finding in report.findings:
+        out.print()
+        _print_finding(finding)
+    counts = {level: sum(finding.level == level for finding in report.findings) for level in STYLES}
+    listing = ", ".join(f"{count} {level}{'s' * (count != 1)}" for level, count in counts.items())
+    out.print(f"\n{listing}: a training on these data {'fails' if report.fails else 'can run'}.", style="bold")
+
+
+def _print_finding(finding: Finding) -> None:
+    out = console.results()
+    place = f"{finding.split}: " if finding.split else ""
+    out.print(Text.assemble((finding.level, STYLES[finding.level]), f" {place}{finding.what}"))
+    more = [f"… and {finding.count - len(finding.at):,} more"] if finding.count > len(finding.at) > 0 else []
+    for line in [*([finding.file] if finding.file else []), *finding.at, *more]:
+        out.print(Padding(Text(line, "dim", overflow="fold"), (0, 0, 0, 4), expand=False))
+    if finding.remedy:
+        out.print(Padding(Text(finding.remedy), (0, 0, 0, 2), expand=False))
+
+
+def _describe(figures: SplitFigures) -> list[str]:
+    """Return the cells of a split, `-` for what is not known."""
+    captions = "-" if figures.captions is None else f"{figures.captions:,}"
+    if figures.captions_per_image:
+        captions += f" ({_show(figures.captions_per_image, '.1f')} each)"
+    shape = " x ".join(map(str, figures.image_shape or ()))
+    sizes = next(iter(figures.sizes), "") if figures.sizes else ""
+    return [
+        "-" if figures.images is None else f"{figures.images:,}",
+        captions,
+        " ".join(filter(None, [figures.kind or "-", shape or sizes])),
+        _show(figures.norms, ".3g"),
+        _show(figures.words, ".1f"),
+    ]
+
+
+def _show(figures: Range | None, form: str) -> str:
+    """Return the mean and the range, or the one value that all have as far as it is shown."""
+    if figures is None:
+        return "-"
+    least, mean, most = (format(figure, form) for figure in (figures.min, figures.mean, figures.max))
+    if least == most:
+        return format(figures.mean, "g") if figures.min == figures.max else mean
+    return f"{mean} ({figures.min:.3g} to {figures.max:.3g})"

@@ -1,0 +1,184 @@
+"""What the doctor finds in the captions of a split, and of the words that a training learns from."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+
+from vsezoo.data.doctor.report import Finding, Range, show_first
+from vsezoo.data.doctor.splits import OpenSplit
+from vsezoo.text import SPECIAL_WORDS, Vocabulary, WordTokenizer
+
+CAPTIONS_AT_ONCE = 5000  # cut into words between two moves of the progress bar
+LONG = 100  # words; the longest caption that Kiros et al. (2014) train on
+WELL_KNOWN = 0.9  # the share of the running words of dev and test below which something is odd
+
+BYTES = re.compile(r"""b(['"]).*\1""")
+ODD = re.compile(
+    "\ufffd|[\x00-\x08\x0e-\x1f\x7f]|[\u00c2\u00c3][\u0080-\u00bf]|\u00e2\u20ac|&(?:amp|quot|lt|gt|#\\d+);"
+)
+"""A replacement character, a control character, UTF-8 that was read as Latin-1 or Windows-1252, an entity of HTML."""
+
+Words = Sequence[Sequence[str]]
+
+
+def cut_captions(captions: Sequence[str], advance: Callable[[int, int], None]) -> Words:
+    """Return the words of each caption, as VSE++ cuts them."""
+    tokenizer = WordTokenizer()
+    words: list[list[str]] = []
+    for start in range(0, len(captions), CAPTIONS_AT_ONCE):
+        words += tokenizer.split(captions[start : start + CAPTIONS_AT_ONCE])
+        advance(len(words), len(captions))
+    return words
+
+
+def measure_words(words: Words) -> Range | None:
+    """Return the range of the numbers of words in a caption."""
+    return Range.of([len(caption) for caption in words])
+
+
+def count_per_image(split: OpenSplit) -> Range | None:
+    """Return the range of the numbers of captions that an image has."""
+    return Range.of(np.bincount(split.pairs.image_of)) if split.pairs is not None else None
+
+
+def measure_coverage(words: Words, vocabulary: Vocabulary) -> float | None:
+    """Return the share of the running words that are in the vocabulary; None where there are no words."""
+    counts = Counter(word for caption in words for word in caption)
+    known = sum(count for word, count in counts.items() if word in vocabulary)
+    return known / counts.total() if counts else None
+
+
+def report_captions(split: OpenSplit) -> Iterator[Finding]:
+    """Yield what is odd about the captions as text, and about which image has which."""
+    captions = split.captions
+
+    def find(is_found: Callable[[str], object]) -> list[int]:
+        return [index for index, caption in enumerate(captions) if is_found(caption)]
+
+    if empty := find(lambda caption: not caption.strip()):
+        yield _report(split, "warning", empty, "empty", "Write the captions, or leave their images out.")
+    if literals := find(BYTES.fullmatch):
+        yield _report(
+            split,
+            "warning",
+            literals,
+            "written as Python bytes, b'…': their first and last words are no words of a language",
+            "Write text: `file.write(caption.decode())`, or of such a line `ast.literal_eval(line).decode()`.",
+        )
+    if odd := find(ODD.search):
+        yield _report(
+            split,
+            "warning",
+            odd,
+            "with characters that come from a wrong decoding, such as \ufffd, Ã© for é, &amp;",
+            "Write the file again from its source, as UTF-8.",
+            show=lambda index: f"{split.caption_place(index)}: {captions[index]}",
+        )
+    if split.pairs is not None:
+        yield from _report_equal(split, split.pairs.image_of)
+        per_image = np.bincount(split.pairs.image_of)
+        if len(set(per_image.tolist())) > 1:
+            yield Finding(
+                "note",
+                split.name,
+                f"Images have {per_image.min()} to {per_image.max()} captions each.",
+                "That is allowed, ranks are counted for any number; the figures of papers are for five.",
+                split.caption_path,
+            )
+
+
+def _report_equal(split: OpenSplit, image_of: np.ndarray) -> Iterator[Finding]:
+    places = defaultdict(list)
+    for index, caption in enumerate(split.captions):
+        if caption.strip():
+            places[caption].append(index)
+    repeated = [indices for indices in places.values() if len(indices) > 1]
+    within = [indices for indices in repeated if len(set(image_of[indices].tolist())) < len(indices)]
+    across = [indices for indices in repeated if len(set(image_of[indices].tolist())) > 1]
+
+    def show(indices: list[int]) -> str:
+        return f"{', '.join(map(split.caption_place, indices[:3]))}: {split.captions[indices[0]]}"
+
+    if across:
+        images = sum(len(set(image_of[indices].tolist())) for indices in across)
+        yield Finding(
+            "note",
+            split.name,
+            f"{len(across):,} caption{'s' * (len(across) > 1)} that {images:,} images share: "
+            "each is counted as wrong for all of them but one.",
+            "Harmless if they are few; otherwise write captions that tell the images apart.",
+            split.caption_path,
+            show_first(across, show),
+            len(across),
+        )
+    if within:
+        yield Finding(
+            "note",
+            split.name,
+            f"{len(within):,} caption{'s' * (len(within) > 1)} given more than once to the same image.",
+            "Harmless if they are few; otherwise see whether captions were copied by mistake.",
+            split.caption_path,
+            show_first(within, show),
+            len(within),
+        )
+
+
+def report_words(split: OpenSplit, words: Words, vocabulary: Vocabulary | None) -> Iterator[Finding]:
+    """Yield what is odd about the words of the captions.
+
+    Args:
+        split: that the captions belong to.
+        words: of each caption.
+        vocabulary: the words that a training would know; None: there is no training split.
+    """
+    long = [index for index, caption in enumerate(words) if len(caption) > LONG]
+    if long:
+        yield _report(
+            split,
+            "note",
+            long,
+            f"of more than {LONG} words",
+            f"`--max-words {LONG}` leaves such training captions out; they make batches large.",
+        )
+    if vocabulary is None:
+        return
+    unknown = [i for i, caption in enumerate(words) if caption and not any(word in vocabulary for word in caption)]
+    if unknown and len(vocabulary) > len(SPECIAL_WORDS):
+        yield _report(
+            split,
+            "warning",
+            unknown,
+            "of which the training knows no word: all of one length are the same to the model",
+            "Lower `--set text_encoder.vocab_threshold` if there are many, or leave the captions out.",
+            show=lambda index: f"{split.caption_place(index)}: {split.captions[index]}",
+        )
+
+
+def report_coverage(split: OpenSplit, coverage: float | None) -> Iterator[Finding]:
+    """Yield a finding if the training captions hold too few of the words of another split."""
+    if coverage is not None and coverage < WELL_KNOWN:
+        yield Finding(
+            "warning",
+            split.name,
+            f"{coverage:.0%} of the running words occur often enough in the training captions to be known.",
+            "See whether both splits are in one language, and cut into words in the same way.",
+            split.caption_path,
+        )
+
+
+def _report(
+    split: OpenSplit,
+    level: str,
+    captions: Sequence[int],
+    what: str,
+    remedy: str,
+    show: Callable[[int], str] | None = None,
+) -> Finding:
+    count = len(captions)
+    places = show_first(captions, show or split.caption_place)
+    text = f"{count:,} caption{'s' * (count > 1)} {what}."
+    return Finding(level, split.name, text, remedy, split.caption_path, places, count)

@@ -1,0 +1,124 @@
+"""Check a data set: every split as far as it can be read, then the splits against each other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+
+from vsezoo.data.doctor.captions import (
+    Words,
+    count_per_image,
+    cut_captions,
+    measure_coverage,
+    measure_words,
+    report_captions,
+    report_coverage,
+    report_words,
+)
+from vsezoo.data.doctor.comparison import compare_forms, compare_images, report_unnamed
+from vsezoo.data.doctor.images import ImageScan, report_images, report_values, scan_images
+from vsezoo.data.doctor.report import LEVELS, Advance, Finding, Report, SplitFigures
+from vsezoo.data.doctor.splits import OpenSplit, list_splits, open_split
+from vsezoo.data.lookup import find_source
+from vsezoo.text import SPECIAL_WORDS, Vocabulary
+
+SIZES = 10
+"""How many sizes of pictures the figures name."""
+
+
+def check_data(
+    data: str,
+    *,
+    root: Path | None = None,
+    splits: Sequence[str] = (),
+    vocab_threshold: int = 4,
+    advance: Advance = lambda what, done, total: None,
+) -> Report:
+    """Look for all that is wrong with a data set. Reads every image and every caption, in blocks.
+
+    Args:
+        data: a registered data set or a folder.
+        root: the folder that holds the data set's folder; None: `$VSEZOO_DATA`, then `./data`.
+        splits: which to look at; empty: all that are there, and train, dev and test.
+        vocab_threshold: how often a word must occur to be in the vocabulary.
+        advance: told of the progress.
+
+    Raises:
+        DataError: when the data set is not there at all, or has no such split.
+        UnknownNameError: for a name that is not registered and no folder.
+    """
+    source = find_source(data)
+    opened = {name: open_split(source, name, root) for name in list_splits(source, root, splits)}
+    _require_any(opened)
+    words = {
+        name: cut_captions(split.captions, partial(advance, f"captions of {name}")) for name, split in opened.items()
+    }
+    scans = {name: scan_images(split, partial(advance, f"images of {name}")) for name, split in opened.items()}
+    report = Report(source.name, vocab_threshold)
+    for name, split in opened.items():
+        report.splits[name] = _measure(split, words[name], scans[name])
+        report.findings += _report_split(split, scans[name])
+    _check_words(report, opened, words)
+    report.findings += [*compare_forms(opened, scans), *compare_images(opened, scans), *report_unnamed(source, root)]
+    report.findings.sort(key=lambda finding: LEVELS.index(finding.level))
+    return report
+
+
+def _require_any(opened: Mapping[str, OpenSplit]) -> None:
+    """Raise what every split says, if it is the same and there is nothing to look at: the data set is not there."""
+    first = next(iter(opened.values())).refusals
+    said = {str(split.refusals[0]) if split.refusals and not split.is_readable else "" for split in opened.values()}
+    if first and len(opened) > 1 and said == {str(first[0])}:
+        raise first[0]
+
+
+def _measure(split: OpenSplit, words: Words, scan: ImageScan) -> SplitFigures:
+    pairs, features = split.pairs, split.features
+    sizes = {f"{width} x {height}": count for (width, height), count in scan.sizes.most_common(SIZES)}
+    return SplitFigures(
+        images=len(pairs.image_ids) if pairs else None,
+        captions=len(split.captions) if split.is_readable else None,
+        captions_per_image=count_per_image(split),
+        kind=split.kind,
+        image_shape=split.image_shape,
+        rows=features.shape[0] if features else None,
+        dtype=str(features.dtype) if features else None,
+        norms=scan.norms,
+        mean_cosine=scan.mean_cosine,
+        sizes=sizes or None,
+        words=measure_words(words),
+    )
+
+
+def _report_split(split: OpenSplit, scan: ImageScan) -> list[Finding]:
+    """Return what is wrong with a split by itself."""
+    # Where the files fit together, a refusal is about values, of which the scan says more.
+    refusals = () if split.pairs is not None and any(report_values(split, scan)) else split.report_refusals()
+    return [*refusals, *report_images(split, scan), *report_captions(split)]
+
+
+def _check_words(report: Report, opened: Mapping[str, OpenSplit], words: Mapping[str, Words]) -> None:
+    """Build the vocabulary that a training would build, and hold all captions against it."""
+    vocabulary = None
+    if words.get("train"):
+        own = Vocabulary.build(words["train"], report.vocab_threshold)
+        vocabulary = Vocabulary.build([*words["train"], *words.get("dev", ())], report.vocab_threshold)
+        report.vocabulary = len(vocabulary)
+        if len(vocabulary) == len(SPECIAL_WORDS):
+            report.findings.append(
+                Finding(
+                    "warning",
+                    "train",
+                    f"No word occurs {report.vocab_threshold} times in the captions, so all words are unknown and all "
+                    "captions of one length alike.",
+                    "Use more captions, or `--set text_encoder.vocab_threshold=1`.",
+                    opened["train"].caption_path,
+                )
+            )
+    for name, split in opened.items():
+        report.findings += report_words(split, words[name], vocabulary)
+        if vocabulary is not None and len(vocabulary) > len(SPECIAL_WORDS):
+            coverage = measure_coverage(words[name], own)
+            report.splits[name].known_words = coverage
+            report.findings += report_coverage(split, coverage)

@@ -1,0 +1,147 @@
+"""What the doctor finds when it holds the splits against each other, and the folder against the splits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import combinations
+from pathlib import Path
+
+from vsezoo.data.doctor.images import ImageScan
+from vsezoo.data.doctor.report import Finding, show_first
+from vsezoo.data.doctor.splits import MEASURED, REQUIRED, OpenSplit
+from vsezoo.data.precomputed_source import PrecomputedSource
+from vsezoo.data.source import DataSource
+
+SAME_IMAGES = {"test", "testall"}
+"""Splits that share images by design: COCO's test is the first 1,000 images of testall."""
+
+ALIKE = 0.3  # the mean cosine of two images from which on their common mean is worth a word
+FACTOR = 1.5  # by how much the mean norms of two splits may differ
+ENDINGS = ("_ims.npy", "_caps.txt", "_ids.txt")
+DESCRIPTION = "features.json"  # what `vsezoo features` writes beside its files
+
+
+def compare_forms(opened: Mapping[str, OpenSplit], scans: Mapping[str, ImageScan]) -> Iterator[Finding]:
+    """Yield how the images of the splits differ in kind, width and norm, and what their common mean does."""
+    known = [split for split in opened.values() if split.kind is not None]
+    for split in known[1:]:
+        yield from _compare_form(known[0], split)
+    vectors = {split.name: scans[split.name] for split in known if scans[split.name].norms is not None}
+    yield from _compare_norms(vectors, all(opened[name].kind == "vector" for name in vectors))
+    cosine = scans["train"].mean_cosine if "train" in scans else None
+    if cosine is not None and cosine > ALIKE:
+        yield Finding(
+            "note",
+            "train",
+            f"The mean cosine of two different images is {cosine:.2f}: all features share a large mean, which hides "
+            "what tells images apart.",
+            "`--set image_encoder.center=true` subtracts the mean of the training images; try it.",
+            opened["train"].image_path,
+        )
+
+
+def _compare_form(first: OpenSplit, other: OpenSplit) -> Iterator[Finding]:
+    remedy = "Extract the features of all splits in the same way."
+    if first.kind != other.kind:
+        level = "error" if other.name in REQUIRED else "warning"
+        what = f"The images are of the kind {other.kind!r}, those of {first.name} {first.kind!r}."
+        yield Finding(level, other.name, what, remedy, other.image_path)
+    elif first.image_shape and other.image_shape and first.image_shape != other.image_shape:
+        # Where regions differ in number alone, a training runs. A test split that does not open is left out of it.
+        fails = other.name in REQUIRED or (other.name in MEASURED and not other.refusals)
+        level = "error" if fails else "warning"
+        if first.image_shape[-1] == other.image_shape[-1]:
+            level = "note"
+        what = f"The images have the shape {other.image_shape}, those of {first.name} {first.image_shape}."
+        yield Finding(level, other.name, what, remedy, other.image_path)
+
+
+def _compare_norms(scans: Mapping[str, ImageScan], are_vectors: bool) -> Iterator[Finding]:
+    means = {name: scan.norms.mean for name, scan in scans.items() if scan.norms is not None}
+    if not means:
+        return
+    listing = ", ".join(f"{name} {mean:.3g}" for name, mean in means.items())
+    if min(means.values()) * FACTOR < max(means.values()):
+        yield Finding(
+            "warning",
+            None,
+            f"The mean norms of the features differ between the splits: {listing}.",
+            "Extract and scale the features of all splits in the same way.",
+        )
+    elif are_vectors and not all(scan.is_unit for scan in scans.values()):
+        yield Finding(
+            "note",
+            None,
+            f"The features have no unit norm (mean {listing}); those of VSE++ and Kiros have.",
+            "Scale each row when it is extracted: features /= numpy.linalg.norm(features, axis=1, keepdims=True).",
+        )
+
+
+def compare_images(opened: Mapping[str, OpenSplit], scans: Mapping[str, ImageScan]) -> Iterator[Finding]:
+    """Yield the images that are in more than one split, by their ids and by their contents."""
+    ids: dict[str, Sequence[object]] = {
+        name: split.pairs.image_ids if split.pairs and split.has_ids else () for name, split in opened.items()
+    }
+    digests: dict[str, Sequence[object]] = {name: scan.digests for name, scan in scans.items()}
+    remedy = "Leave them out of one of the splits: figures on images that were trained on say nothing."
+    for names in combinations(opened, 2):
+        if set(names) == SAME_IMAGES:
+            continue
+        first, other = (opened[name] for name in names)
+        for values, what in ((ids, "ids"), (digests, "contents")):
+            shared = _match(values[first.name], values[other.name])
+            if not shared:
+                continue
+            count = len(shared)
+            images = f"{count:,} image{'s' * (count > 1)}"
+            text = f"{images} of {other.name} {'is' if count == 1 else 'are'} in {first.name}, too, by equal {what}"
+            if values is digests:
+                equal = sum(not _captions_of(first, a).isdisjoint(_captions_of(other, b)) for a, b in shared)
+                text += f"; {equal:,} of them with a caption that is equal as well"
+            yield Finding(
+                "warning",
+                other.name,
+                f"{text}.",
+                remedy,
+                other.image_path,
+                show_first(shared, lambda pair: _show_pair(first, other, pair)),  # noqa: B023
+                count,
+            )
+
+
+def _match(first: Sequence[object], other: Sequence[object]) -> list[tuple[int, int]]:
+    """Return the pairs of indices at which equal values stand, the first of each in both; None is equal to nothing."""
+    places = {value: index for index, value in reversed(list(enumerate(first))) if value is not None}
+    found = {value: index for index, value in reversed(list(enumerate(other))) if value in places}
+    return sorted(((places[value], index) for value, index in found.items()), key=lambda pair: pair[1])
+
+
+def _captions_of(split: OpenSplit, image: int) -> set[str]:
+    if split.pairs is None:
+        return set()
+    start, stop = split.pairs.image_of.searchsorted([image, image + 1])
+    return set(split.captions[start:stop])
+
+
+def _show_pair(first: OpenSplit, other: OpenSplit, pair: tuple[int, int]) -> str:
+    return f"{other.image_place(pair[1])} is {first.image_place(pair[0])} of {first.name}"
+
+
+def report_unnamed(source: DataSource, root: Path | None) -> Iterator[Finding]:
+    """Yield a finding of the files beside the features that belong to no split."""
+    if not isinstance(source, PrecomputedSource):
+        return
+    stems = source.find_stems(root).values()
+    folder = next(iter(stems)).parent
+    named = {DESCRIPTION, *(f"{stem.name}{ending}" for stem in stems for ending in ENDINGS)}
+    others = sorted(path.name for path in folder.iterdir() if path.name not in named and not path.name.startswith("."))
+    if others:
+        yield Finding(
+            "note",
+            None,
+            f"{len(others):,} file{'s' * (len(others) > 1)} that belong{'s' * (len(others) == 1)} to no split.",
+            "A split is SPLIT_ims.npy and SPLIT_caps.txt, with SPLIT_ids.txt if there are ids. Is a name misspelt?",
+            str(folder),
+            show_first(others, str),
+            len(others),
+        )
