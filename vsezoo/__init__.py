@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from vsezoo.model import JointEmbedding as JointEmbedding
     from vsezoo.model import create_model as create_model
     from vsezoo.registry import list_models as list_models
+    from vsezoo.registry.inventory import plugins as plugins
     from vsezoo.training.train import train as train
 
 _HOMES = {
@@ -29,6 +30,7 @@ _HOMES = {
     "export": "vsezoo.legacy.conversion",
     "list_models": "vsezoo.registry",
     "load": "vsezoo.checkpoint",
+    "plugins": "vsezoo.registry.inventory",
     "push": "vsezoo.hub.push",
     "train": "vsezoo.training.train",
 }

@@ -224,9 +224,9 @@ def test_damaged_metadata_stops_nothing_else(install: Install) -> None:
     install("damaged", "[vsezoo.models]\nno equals sign here\n")
     install("good", {"models": {"a": "made_a:x"}})
     assert "a" in registry.list_names("models")
-    problems = {found.name: found.problem for found in registry.list_distributions()}
-    assert problems["damaged"]
-    assert not problems["good"]
+    faults = {found.name: found.faults for found in registry.list_distributions()}
+    assert [(fault.kind, fault.name) for fault in faults["damaged"]] == [("", "")]
+    assert faults["good"] == ()
 
 
 def test_aliases_are_names_of_one_distribution_for_one_object(install: Install) -> None:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import json
-from importlib import metadata
-from pathlib import Path
-from typing import Any
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
+from dataclasses import asdict
+from itertools import groupby
 
 import click
 from rich.text import Text
 
-from vsezoo import registry
 from vsezoo.cli import console
-from vsezoo.errors import PluginError
+from vsezoo.registry.inventory import Plugin, plugins
+
+SLOW = 1.0
+"""Seconds that an import may take before the listing tells them."""
 
 
 @click.command("list-plugins")
@@ -24,63 +22,42 @@ from vsezoo.errors import PluginError
 def list_plugins(ctx: click.Context, check: bool, as_json: bool) -> None:
     """List the distributions that register anything.
 
-    It shows what they register and where they come from. Nothing of theirs is imported without --check.
-    VSEZOO_PLUGINS and --no-plugins decide which of them are allowed.
+    It shows what they register, where they come from, and what is wrong with them. Nothing of theirs is imported
+    without --check, and then in a process of its own. VSEZOO_PLUGINS and --no-plugins decide which of them are
+    allowed.
     """
-    plugins = [_describe(distribution, check) for distribution in registry.list_distributions()]
+    found = plugins(check=check)
     if as_json:
-        console.print_json(plugins)
+        console.print_json([asdict(plugin) for plugin in found])
     else:
-        for plugin in plugins:
-            _print(plugin)
-    if any(plugin["failed"] for plugin in plugins):
+        for _, group in groupby(found, key=lambda plugin: plugin.distribution):
+            _print(list(group))
+        if not check:
+            console.messages().print("Nothing was imported: with --check, what cannot be loaded is told.")
+    if any(plugin.state in ("failed", "too old", "too new") for plugin in found):
         ctx.exit(1)
 
 
-def _describe(distribution: registry.Distribution, check: bool) -> dict[str, Any]:
-    registers: dict[str, list[str]] = {}
-    failed: dict[str, str] = {}
-    for entry in sorted(distribution.entries, key=lambda entry: registry.natural_key(entry.name)):
-        registers.setdefault(entry.kind, []).append(entry.name)
-        if check and distribution.allowed:
-            try:
-                entry.load()
-            except PluginError as error:
-                failed[f"{entry.kind}: {entry.name}"] = registry.explain(error)
-    if distribution.problem:
-        failed["entry points"] = distribution.problem
-    shared = [entry for kind in registry.KINDS for entry in registry.list_entries(kind) if entry.conflict]
-    return {
-        "distribution": distribution.name,
-        "version": distribution.version,
-        "allowed": distribution.allowed,
-        "location": _locate(distribution),
-        "registers": {kind: registers[kind] for kind in registry.KINDS if kind in registers},
-        "conflicts": [f"{e.kind}: {e.name}" for e in shared if e.distribution == distribution.name],
-        "checked": check and distribution.allowed,
-        "failed": failed,
-    }
-
-
-def _locate(distribution: registry.Distribution) -> str:
-    """Return the folder that the modules are imported from: of an editable installation, that of its project."""
-    try:
-        origin = json.loads(metadata.distribution(distribution.name).read_text("direct_url.json") or "{}")
-        if origin.get("dir_info", {}).get("editable"):
-            return url2pathname(urlsplit(origin["url"]).path)
-    except (metadata.PackageNotFoundError, ValueError):
-        pass  # the record of the installer is a help alone
-    return str(Path(distribution.location).resolve())
-
-
-def _print(plugin: dict[str, Any]) -> None:
-    rows: list[tuple[str, str | Text]] = [("location", plugin["location"])]
-    rows += [(kind.replace("_", " "), ", ".join(names)) for kind, names in plugin["registers"].items()]
-    rows += [
-        ("CONFLICT", Text(f"{name}: another distribution registers it, too", "red")) for name in plugin["conflicts"]
-    ]
-    rows += [("FAILED", Text(f"{name}: {reason}", "red")) for name, reason in plugin["failed"].items()]
-    if plugin["checked"] and not plugin["failed"]:
+def _print(plugins: list[Plugin]) -> None:
+    """Write what one distribution registers."""
+    first, states = plugins[0], {plugin.state for plugin in plugins}
+    rows: list[tuple[str, str | Text]] = [("location", first.location), ("plugin API", str(first.api_version))]
+    names: dict[str, list[str]] = {}
+    for plugin in plugins:
+        if plugin.name:
+            names.setdefault(plugin.kind, []).append(plugin.name)
+    rows += [(kind.replace("_", " "), ", ".join(listed)) for kind, listed in names.items()]
+    if len(states) == 1 and first.reason and states & {"not allowed", "too old", "too new", "deprecated"}:
+        rows.append((first.state.upper(), Text(first.reason, "red")))
+    else:
+        rows += [(plugin.state.upper(), Text(_explain(plugin), "red")) for plugin in plugins if plugin.reason]
+    slow = [plugin for plugin in plugins if plugin.seconds and plugin.seconds > SLOW]
+    rows += [("SLOW", f"{plugin.kind}: {plugin.name}: {plugin.seconds:.1f} s to import") for plugin in slow]
+    if states == {"ok"}:
         rows.append(("checked", "all of it can be loaded"))
-    state = "" if plugin["allowed"] else " (not allowed by VSEZOO_PLUGINS)"
-    console.print_fields(f"{plugin['distribution']} {plugin['version']}{state}", rows)
+    console.print_fields(f"{first.distribution} {first.version}", rows)
+
+
+def _explain(plugin: Plugin) -> str:
+    place = f" ({plugin.file}:{plugin.line})" if plugin.line else ""
+    return ": ".join(filter(None, [plugin.kind, plugin.name, plugin.reason])) + place

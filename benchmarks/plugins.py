@@ -1,0 +1,128 @@
+"""What further plugin distributions add to the start of the command line.
+
+    python benchmarks/plugins.py [--plugins 50] [--runs 31] [COMMAND ...]
+
+Makes distributions as an installer leaves them, each with a model, an image encoder and a command, and runs
+`vsezoo list-models` with and without them in turn. Prints the medians and the median of the ratios of the pairs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import compileall
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+METADATA = """Metadata-Version: 2.4
+Name: vsezoo-made-{index}
+Version: 1.{index}
+Summary: A plugin of vsezoo.
+Author: A. Author
+License-Expression: Apache-2.0
+Project-URL: Homepage, https://example.org/made
+Classifier: Programming Language :: Python :: 3
+Requires-Python: >=3.11
+Description-Content-Type: text/markdown
+Requires-Dist: vsezoo
+
+# A plugin
+
+{readme}
+"""
+
+ENTRY_POINTS = """[vsezoo.api]
+1 = vsezoo_made_{index}
+
+[vsezoo.commands]
+made-{index} = vsezoo_made_{index}.command:greet
+
+[vsezoo.image_encoders]
+made-{index} = vsezoo_made_{index}.encoder:MadeEncoder
+
+[vsezoo.models]
+made-{index} = vsezoo_made_{index}.recipes:recipe
+"""
+
+MODULES = {
+    "__init__": '"""A plugin."""\n',
+    "recipes": """from vsezoo.recipe import Paper, Part, Recipe
+
+recipe = Recipe(
+    name="made-{index}",
+    summary="Two-layer images and GRU sentences, compared by their cosine.",
+    image_encoder=Part("made-{index}"),
+    text_encoder=Part("gru"),
+    similarity=Part("cosine"),
+    loss=Part("hinge", {{"max_violation": True}}),
+    paper=Paper("An example", "A. Author and B. Author", 2024, "nowhere"),
+)
+""",
+    "encoder": """from vsezoo.encoders.precomputed import PrecomputedImageEncoder
+
+
+class MadeEncoder(PrecomputedImageEncoder):
+    pass
+""",
+    "command": """import click
+
+
+@click.command("made-{index}")
+def greet():
+    "Greet."
+""",
+}
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--plugins", type=int, default=50, help="distributions to make (default 50)")
+    parser.add_argument("--runs", type=int, default=31, help="runs of each (default 31)")
+    parser.add_argument("command", nargs="*", default=["list-models"], help="of vsezoo (default list-models)")
+    options = parser.parse_args()
+    script = shutil.which("vsezoo", path=str(Path(sys.executable).parent))
+    if script is None:
+        sys.exit("vsezoo is not installed beside this Python.")
+    command = [script, *options.command]
+    with tempfile.TemporaryDirectory() as folder:
+        write_plugins(Path(folder), options.plugins)
+        paths = {"none": "", f"{options.plugins} plugins": folder}
+        for path in paths.values():
+            measure_seconds(command, path)  # the first run reads the disk and writes bytecode
+        pairs = [[measure_seconds(command, path) for path in paths.values()] for _ in range(options.runs)]
+    for name, seconds in zip(paths, zip(*pairs, strict=True), strict=True):
+        print(f"{name:<12}{1000 * statistics.median(seconds):7.1f} ms (median of {options.runs})")
+    print(f"{'ratio':<12}{statistics.median(more / none for none, more in pairs):7.2f}")
+
+
+def write_plugins(folder: Path, count: int) -> None:
+    """Write distributions into a folder for Python's path."""
+    readme = "What it is, how it is installed and used, and what it is for.\n" * 40
+    for index in range(count):
+        package, info = folder / f"vsezoo_made_{index}", folder / f"vsezoo_made_{index}-1.{index}.dist-info"
+        package.mkdir()
+        info.mkdir()
+        for name, source in MODULES.items():
+            (package / f"{name}.py").write_text(source.format(index=index), encoding="utf-8")
+        (info / "METADATA").write_text(METADATA.format(index=index, readme=readme), encoding="utf-8")
+        (info / "entry_points.txt").write_text(ENTRY_POINTS.format(index=index), encoding="utf-8")
+        (info / "INSTALLER").write_text("pip\n", encoding="utf-8")
+    compileall.compile_dir(folder, quiet=1)  # as an installer does
+
+
+def measure_seconds(command: list[str], path: str) -> float:
+    """Return the wall time of a process that has this folder on Python's path."""
+    environment = {**os.environ, "PYTHONPATH": path}
+    start = time.perf_counter()
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=environment)
+    return time.perf_counter() - start
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,184 @@
+"""The registry: from a name to an object, through the entry points of the installed distributions.
+
+Each kind of object has one entry-point group, `vsezoo.models`, `vsezoo.losses` and so on, with values of the
+form `module:attribute`. Names come from package metadata with nothing imported; a look-up imports one module.
+Nothing is handed from process to process: each one reads the metadata itself, once. The built-in models come by
+exactly this route. Imports nothing but the standard library.
+
+A name that vsezoo itself registers always means vsezoo's object: what is installed beside it may add names, and
+changes the meaning of none.
+
+Environment:
+    VSEZOO_PLUGINS: the distributions that may register names, separated by commas; `none` or an empty value
+        allows no other than vsezoo itself. Unset, all are allowed.
+    VSEZOO_RAISE_PLUGIN_ERRORS: if 1, the exception of a plugin that fails to import is raised as it is.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from fnmatch import fnmatchcase
+from typing import Any, TypeVar
+
+from vsezoo.errors import ConflictError, UnknownNameError, UsageError, suggest_name
+from vsezoo.registry.api import API_VERSION as API_VERSION
+from vsezoo.registry.distributions import Distribution as Distribution
+from vsezoo.registry.distributions import list_distributions as list_distributions
+from vsezoo.registry.entry import SESSION, SessionEntry
+from vsezoo.registry.entry import Entry as Entry
+from vsezoo.registry.entry import explain as explain
+from vsezoo.registry.kinds import KINDS as KINDS
+from vsezoo.registry.kinds import OWN as OWN
+from vsezoo.registry.kinds import require_kind, require_type
+from vsezoo.registry.names import natural_key as natural_key
+from vsezoo.registry.names import normalize
+
+_session: dict[tuple[str, str], SessionEntry] = {}
+
+
+def list_names(kind: str) -> list[str]:
+    """Return the names of a kind in natural order, qualified where the name alone means another object or none."""
+    return [entry.label for entry in list_entries(kind)]
+
+
+def list_entries(kind: str) -> list[Entry]:
+    """Return what allowed distributions and this session register, in natural order, with nothing imported."""
+    require_kind(kind)
+    installed = [
+        entry for found in list_distributions() if found.allowed for entry in found.entries if entry.kind == kind
+    ]
+    session = [entry for entry in _session.values() if entry.kind == kind]
+    count, taken = Counter(entry.name for entry in installed), {entry.name for entry in session}
+    marked = [
+        replace(entry, conflict=entry.name in taken or (count[entry.name] > 1 and not entry.own)) for entry in installed
+    ]
+    return sorted([*marked, *session], key=lambda entry: natural_key(entry.label))
+
+
+def find(kind: str, name: str) -> Entry:
+    """Return the entry of a name or of a qualified name `distribution:name`.
+
+    Raises:
+        UnknownNameError: when no allowed distribution registers it.
+        ConflictError: when several do, and vsezoo is not among them.
+    """
+    known = list_entries(kind)
+    for entry in known:
+        if name == entry.label or _is_qualified(name, entry):
+            return entry
+    rivals = [entry for entry in known if entry.name == name]
+    if rivals:
+        listing = " and ".join(f"{entry.distribution} {entry.version}" for entry in rivals)
+        raise ConflictError(
+            f"The {KINDS[kind].noun} {name!r} is registered by {listing}.",
+            remedy=f"Say which: {' or '.join(entry.qualified for entry in rivals)}.",
+        )
+    raise _describe_unknown(kind, name, known)
+
+
+def split_argument(kind: str, text: str) -> tuple[str, str | None]:
+    """Return the name and the argument of `NAME:ARGUMENT`.
+
+    The name may be qualified. What is registered as a whole, such as `distribution:name`, has no argument, nor has
+    what is not registered.
+
+    Raises:
+        ConflictError: when several distributions register the name.
+    """
+    colons = [place for place, letter in enumerate(text) if letter == ":"]
+    for end in (len(text), *colons):
+        try:
+            find(kind, text[:end])
+        except UnknownNameError:
+            continue
+        return text[:end], text[end + 1 :] if end < len(text) else None
+    return text, None
+
+
+def load(kind: str, name: str) -> Any:
+    """Import and return the object of a name.
+
+    Raises:
+        UnknownNameError, ConflictError: see `find`.
+        PluginError: when it cannot be imported or is not what its kind wants.
+    """
+    return find(kind, name).load()
+
+
+def list_models(pattern: str = "*") -> list[str]:
+    """Return every name that `create_model` and `train` take, aliases included, or those that match a pattern."""
+    return [name for name in list_names("models") if fnmatchcase(name.lower(), pattern.lower())]
+
+
+def list_aliases(entry: Entry) -> list[str]:
+    """Return the other names that the distribution gives to the same object."""
+    return [
+        other.label
+        for other in list_entries(entry.kind)
+        if (other.distribution, other.value) == (entry.distribution, entry.value) and other.name != entry.name
+    ]
+
+
+Registered = TypeVar("Registered")
+
+
+def register(kind: str, name: str, *, replace: bool = False) -> Callable[[Registered], Registered]:
+    """Register an object of this session, such as a class in a notebook: `@register("losses", "mine")`.
+
+    Registering the name once more replaces the object, so that a cell can be run again. Worker processes and
+    other programs do not see it: what shall last belongs into an entry point.
+
+    Args:
+        kind: one of `KINDS`.
+        name: how it is found.
+        replace: allow a name that an installed distribution registers; the name then means this object.
+
+    Raises:
+        UsageError: for a name that is taken, or an object of the wrong type.
+    """
+    require_kind(kind)
+    if not name or ":" in name:
+        raise UsageError(f"{name!r} is no name to register: it must not be empty or contain a colon.")
+    taken = [entry.qualified for entry in list_entries(kind) if entry.name == name and entry.distribution != SESSION]
+    if taken and not replace:
+        raise ConflictError(
+            f"The {KINDS[kind].noun} {name!r} is registered already, by {' and '.join(taken)}.",
+            remedy="Choose another name, or pass replace=True.",
+        )
+
+    def keep(thing: Registered) -> Registered:
+        try:
+            require_type(kind, thing)
+        except TypeError as error:
+            raise UsageError(f"{name!r} cannot be registered: {error}.") from None
+        module = getattr(thing, "__module__", type(thing).__module__)
+        value = f"{module}:{getattr(thing, '__qualname__', type(thing).__qualname__)}"
+        _session[kind, name] = SessionEntry(kind, name, value, SESSION, "", thing=thing)
+        return thing
+
+    return keep
+
+
+def _describe_unknown(kind: str, name: str, known: list[Entry]) -> UnknownNameError:
+    noun, listing = KINDS[kind].noun, KINDS[kind].listing
+    for found in list_distributions():
+        named = any(e.kind == kind and (e.name == name or _is_qualified(name, e)) for e in found.entries)
+        if named and not found.allowed:
+            return UnknownNameError(
+                f"The {noun} {name!r} is registered by {found.name}, which is not allowed here: "
+                f"VSEZOO_PLUGINS is {os.environ['VSEZOO_PLUGINS']!r}.",
+                remedy=f"Add {found.name} to VSEZOO_PLUGINS, unset it, or leave out --no-plugins.",
+            )
+    names = [entry.qualified if ":" in name else entry.label for entry in known]
+    return UnknownNameError(
+        f"There is no {noun} {name!r}.",
+        remedy=suggest_name(name, names, f"`vsezoo {listing}` lists what there is."),
+    )
+
+
+def _is_qualified(name: str, entry: Entry) -> bool:
+    distribution, colon, bare = name.partition(":")
+    return bool(colon) and bare == entry.name and normalize(distribution) == normalize(entry.distribution)

@@ -1,0 +1,107 @@
+"""The versions of the plugin API: which this vsezoo knows, and what it says to a plugin that was written for another.
+
+A distribution declares the version that it was written for by the name of an entry point of the group `vsezoo.api`,
+so that it can be read with nothing imported. docs/plugins.md says what the API is and how long a version lives.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+import warnings
+from collections.abc import Iterable
+from importlib import metadata
+from typing import Literal, NamedTuple
+
+from vsezoo.errors import PluginError
+from vsezoo.registry.kinds import OWN
+
+
+class Life(NamedTuple):
+    """The releases of vsezoo that mark the life of an API version; empty while they are to come."""
+
+    since: str
+    deprecated: str = ""  # from here on a plugin that was written for it is told
+    removed: str = ""  # from here on it is not known
+
+
+API_VERSIONS: dict[int, Life] = {1: Life(since="0.1.0")}
+"""All versions that there were; the last is that of this vsezoo."""
+
+API_VERSION = max(API_VERSIONS)
+"""The version that a plugin is best written for."""
+
+
+class PluginWarning(FutureWarning):
+    """A plugin that a later vsezoo will not load."""
+
+
+def choose_version(declared: Iterable[int]) -> int:
+    """Return the one of the versions a distribution declares that is used: the newest one known, or the oldest.
+
+    A distribution that declares none was written before there was a second.
+    """
+    versions = sorted(declared) or [1]
+    return max((version for version in versions if version <= max(API_VERSIONS)), default=versions[0])
+
+
+def judge_version(version: int) -> Literal["", "deprecated", "too old", "too new"]:
+    """Return what a version is for this vsezoo; an empty string if there is nothing to say."""
+    if version > max(API_VERSIONS):
+        return "too new"
+    if API_VERSIONS[version].removed:
+        return "too old"
+    return "deprecated" if API_VERSIONS[version].deprecated else ""
+
+
+def describe_version(version: int) -> str:
+    """Return what is to be said of a distribution that was written for a version; an empty string if nothing is."""
+    verdict = judge_version(version)
+    if not verdict:
+        return ""
+    written = f"written for version {version} of the plugin API"
+    if verdict == "deprecated":
+        return f"{written}, which is deprecated since vsezoo {API_VERSIONS[version].deprecated}"
+    known = " and ".join(str(number) for number, life in API_VERSIONS.items() if not life.removed)
+    return f"{written}; this vsezoo {metadata.version(OWN)} knows version {known}"
+
+
+def require_version(distribution: str, release: str, version: int) -> None:
+    """Raise PluginError for a distribution that was written for a version that is not known; warn before its end.
+
+    Args:
+        distribution: its name.
+        release: its own version.
+        version: that of the plugin API.
+    """
+    verdict = judge_version(version)
+    if not verdict:
+        return
+    problem = f"{distribution} {release} is {describe_version(version)}."
+    if verdict == "deprecated":
+        _warn(f"{problem} Upgrade {distribution}: a later vsezoo will not load it.")
+        return
+    if verdict == "too new":
+        remedy = f"pip install --upgrade '{_read_requirement(distribution)}', or install an older {distribution}."
+    else:
+        older = f"{OWN}<{API_VERSIONS[version].removed}"
+        remedy = f"pip install --upgrade {distribution}, or stay with what it was written for: pip install '{older}'"
+    raise PluginError(problem, remedy=remedy)
+
+
+@functools.cache  # once for each plugin, whatever the filters of warnings do
+def _warn(text: str) -> None:
+    warnings.warn(text, PluginWarning, stacklevel=2)
+
+
+def _read_requirement(distribution: str) -> str:
+    """Return what a distribution says of the vsezoo that it needs, such as `vsezoo>=0.3`."""
+    try:
+        requirements = metadata.requires(distribution) or []
+    except Exception:  # damaged metadata: the message does without
+        requirements = []
+    for requirement in requirements:
+        match = re.match(rf"{OWN}(?:\[[^]]*\])? *\(?([<>=!~][<>=!~0-9A-Za-z.*+, ]*)", requirement)
+        if match:
+            return OWN + match[1].strip()
+    return OWN

@@ -1,0 +1,119 @@
+"""Where a registered object is defined, file and line, found with nothing executed."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import sys
+from collections.abc import Iterator
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+from typing import NamedTuple
+
+from vsezoo.registry.kinds import split_value
+
+
+class Definition(NamedTuple):
+    """Where an object is defined.
+
+    Attributes:
+        file: the path of the source, or of the compiled module; None if the module was not found.
+        line: counted from 1; None if the name is not defined in so many words.
+        problem: why importing the module is bound to fail; empty if nothing speaks against it.
+    """
+
+    file: str | None = None
+    line: int | None = None
+    problem: str = ""
+
+
+def find_definition(value: str) -> Definition:
+    """Return where `module:attribute` is defined. Names that are imported from elsewhere are followed."""
+    module, attributes = split_value(value)
+    try:
+        return _trace(module, tuple(attributes), frozenset())
+    except SyntaxError as error:
+        return Definition(error.filename, error.lineno, f"SyntaxError: {error}")
+    except Exception:  # import hooks and the files of a plugin may hold anything
+        return Definition()
+
+
+def find_module(name: str) -> ModuleSpec | None:
+    """Return the specification of a module with neither it nor its packages imported, or None if it is not found."""
+    spec, path = None, None
+    names = name.split(".")
+    for end in range(1, len(names) + 1):
+        finders = (finder for finder in sys.meta_path if hasattr(finder, "find_spec"))
+        found = (finder.find_spec(".".join(names[:end]), path) for finder in finders)
+        spec = next(filter(None, found), None)
+        if spec is None:
+            return None
+        path = spec.submodule_search_locations
+        if path is None and end < len(names):
+            return None
+    return spec
+
+
+def _trace(module: str, attributes: tuple[str, ...], seen: frozenset[tuple[str, str]]) -> Definition:
+    """Find a definition.
+
+    Args:
+        module: where to look.
+        attributes: the names that lead from the module to the object.
+        seen: the names that led here, each with its module: those that import one another are a circle.
+    """
+    spec = find_module(module)
+    if spec is None:
+        # A package may make its submodules as it likes; but what is not found at the top is not found by an import.
+        lost = find_module(module.split(".")[0]) is None
+        return Definition(problem=f"ModuleNotFoundError: No module named {module.split('.')[0]!r}" if lost else "")
+    if not spec.has_location or spec.origin is None or not attributes:
+        return Definition(spec.origin if spec.has_location else None)
+    if not spec.origin.endswith(".py"):
+        return Definition(spec.origin)
+
+    first, *rest = attributes
+    node = _find_node(_parse(spec.origin).body, first)
+    if isinstance(node, ast.ImportFrom) and (module, first) not in seen:
+        alias = next(alias for alias in node.names if (alias.asname or alias.name) == first)
+        package = module if spec.submodule_search_locations is not None else module.rpartition(".")[0]
+        base = package.rsplit(".", node.level - 1)[0] if node.level else ""
+        source = ".".join(filter(None, [base, node.module]))
+        here = seen | {(module, first)}
+        for target, path in ((source, (alias.name, *rest)), (f"{source}.{alias.name}", tuple(rest))):
+            found = _trace(target, path, here)
+            if found.line is not None:
+                return found
+    while isinstance(node, ast.ClassDef) and rest:
+        node = _find_node(node.body, rest.pop(0))
+    return Definition(spec.origin, None if node is None or rest else node.lineno)
+
+
+@functools.lru_cache(maxsize=64)  # many names are often defined in one file
+def _parse(file: str) -> ast.Module:
+    return ast.parse(Path(file).read_bytes(), file)
+
+
+def _find_node(body: list[ast.stmt], name: str) -> ast.stmt | None:
+    """Return the last statement of a module or class that gives a name its value."""
+    return next((node for node in reversed(list(_walk(body))) if name in _list_names(node)), None)
+
+
+def _walk(body: list[ast.stmt]) -> Iterator[ast.stmt]:
+    """Yield statements, those below `if`, `try` and the like included."""
+    for node in body:
+        yield node
+        if isinstance(node, ast.If | ast.Try | ast.With):
+            for block in ("body", "handlers", "orelse", "finalbody"):
+                for child in getattr(node, block, []):
+                    yield from _walk(child.body if isinstance(child, ast.ExceptHandler) else [child])
+
+
+def _list_names(node: ast.stmt) -> set[str]:
+    """Return the names that a statement defines."""
+    if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+        return {node.name}
+    if isinstance(node, ast.ImportFrom):
+        return {alias.asname or alias.name for alias in node.names}
+    targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+    return {part.id for target in targets for part in ast.walk(target) if isinstance(part, ast.Name)}

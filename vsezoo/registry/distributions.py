@@ -1,0 +1,120 @@
+"""The installed distributions that register anything, from their metadata alone."""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+from importlib import metadata
+from pathlib import PurePath
+from typing import NamedTuple
+
+from vsezoo.errors import suggest_name
+from vsezoo.registry.api import choose_version
+from vsezoo.registry.entry import Entry, describe_error
+from vsezoo.registry.kinds import KINDS, OWN
+from vsezoo.registry.names import natural_key, normalize
+
+API = "api"
+"""The last part of the group whose names are versions of the plugin API."""
+
+
+class Fault(NamedTuple):
+    """What is wrong with the metadata of a distribution, or with one entry point; empty where it is about none."""
+
+    kind: str
+    name: str
+    value: str
+    reason: str
+
+
+class Distribution(NamedTuple):
+    """An installed distribution that registers something."""
+
+    name: str
+    version: str
+    api_version: int
+    location: str
+    entries: tuple[Entry, ...]
+    faults: tuple[Fault, ...]
+
+    @property
+    def allowed(self) -> bool:
+        """Whether `VSEZOO_PLUGINS` lets it register names."""
+        listed = os.environ.get("VSEZOO_PLUGINS")
+        if listed is None or normalize(self.name) == OWN:
+            return True
+        return normalize(self.name) in {normalize(name.strip()) for name in listed.split(",")} - {"none"}
+
+
+@functools.cache  # reading the metadata of every installed distribution is slow
+def list_distributions() -> list[Distribution]:
+    """Return the distributions that register anything, allowed or not, in the order of their names."""
+    found: dict[str, Distribution] = {}
+    for distribution in metadata.distributions():
+        try:
+            # The name of a distribution is in another file: look for our groups first.
+            ours = "[vsezoo." in (distribution.read_text("entry_points.txt") or "")
+        except (OSError, ValueError):
+            continue  # unreadable, and not known to be ours
+        if ours and not _get_folder(distribution).startswith("~"):  # what pip renames before it removes it
+            read = _read_distribution(distribution)
+            found.setdefault(normalize(read.name), read)  # twice on sys.path: Python imports the first
+    return sorted(found.values(), key=lambda read: natural_key(read.name))
+
+
+def _read_distribution(distribution: metadata.Distribution) -> Distribution:
+    name, version, faults = _read_name(distribution)
+    points: list[metadata.EntryPoint] = []
+    try:
+        points = [point for point in distribution.entry_points if point.group.startswith(f"{OWN}.")]
+    except Exception as error:  # damaged metadata must not stop the other distributions
+        faults.append(Fault("", "", "", describe_error(error)))
+
+    values: dict[tuple[str, str], str] = {}
+    versions: list[int] = []
+    for point in points:
+        kind = point.group.removeprefix(f"{OWN}.")
+        reason = _find_fault(kind, point.name)
+        if not reason and values.get((kind, point.name), point.value) != point.value:
+            reason = "the distribution registers this name twice; the first counts"
+        if reason:
+            faults.append(Fault(kind, point.name, point.value, reason))
+        elif kind == API:
+            versions.append(int(point.name))
+        else:
+            values[kind, point.name] = point.value
+    api = choose_version(versions)
+    entries = tuple(Entry(kind, key, value, name, version, api) for (kind, key), value in values.items())
+    return Distribution(name, version, api, str(distribution.locate_file("")), entries, tuple(faults))
+
+
+def _read_name(distribution: metadata.Distribution) -> tuple[str, str, list[Fault]]:
+    """Return name and version, and what is wrong with the file that tells them.
+
+    Parsing it as the mail message that it is takes longer than all else together.
+    """
+    text, reason = "", "METADATA does not tell the name and the version: the installation is damaged"
+    try:
+        text = distribution.read_text("METADATA") or distribution.read_text("PKG-INFO") or ""
+    except (OSError, ValueError) as error:
+        reason = f"METADATA cannot be read: {describe_error(error)}"
+    fields = dict(re.findall(r"^(Name|Version):[ \t]*(\S+)", text.partition("\n\n")[0], re.MULTILINE))
+    if fields.keys() == {"Name", "Version"}:
+        return fields["Name"], fields["Version"], []
+    stem = PurePath(_get_folder(distribution)).stem.partition("-")
+    return fields.get("Name", stem[0] or "unknown"), fields.get("Version", stem[2]), [Fault("", "", "", reason)]
+
+
+def _get_folder(distribution: metadata.Distribution) -> str:
+    """Return the name of the folder that has the metadata, `name-version.dist-info`; empty for other storage."""
+    path = getattr(distribution, "_path", None)  # no public attribute tells it
+    return "" if path is None else path.name
+
+
+def _find_fault(kind: str, name: str) -> str:
+    if kind == API:
+        return "" if re.fullmatch("[1-9][0-9]*", name) else "a version of the plugin API is a whole number"
+    if kind not in KINDS:
+        return f"there is no group {OWN}.{kind}. {suggest_name(kind, KINDS)}".strip()
+    return "a name must not be empty or contain a colon" if not name or ":" in name else ""

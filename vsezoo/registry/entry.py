@@ -1,0 +1,141 @@
+"""A registered name, and the import of what it names: a plugin that fails stops nothing but itself."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any
+
+from vsezoo.errors import PluginError, VsezooError
+from vsezoo.registry.api import API_VERSION, require_version
+from vsezoo.registry.kinds import KINDS, OWN, import_object, require_type, split_value
+from vsezoo.registry.names import normalize
+
+SESSION = "session"
+"""What stands for the distribution of an object that `register` took."""
+
+_loading: ContextVar[tuple[str, ...]] = ContextVar("loading", default=())
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A registered name.
+
+    Attributes:
+        kind: one of `KINDS`.
+        name: as registered.
+        value: where the object is, `module:attribute`.
+        distribution: which registers it.
+        version: of that distribution.
+        api_version: the version of the plugin API that the distribution was written for.
+        conflict: whether the name alone does not mean this object, because others register it too.
+    """
+
+    kind: str
+    name: str
+    value: str
+    distribution: str
+    version: str
+    api_version: int = API_VERSION
+    conflict: bool = False
+
+    @property
+    def qualified(self) -> str:
+        """The name with its distribution, `distribution:name`."""
+        return f"{self.distribution}:{self.name}"
+
+    @property
+    def label(self) -> str:
+        """The shortest form that `find` takes: the name, or the qualified name where there is a conflict."""
+        return self.qualified if self.conflict else self.name
+
+    @property
+    def own(self) -> bool:
+        """Whether vsezoo itself registers it."""
+        return normalize(self.distribution) == OWN
+
+    def load(self) -> Any:
+        """Import and return the object.
+
+        Raises:
+            PluginError: when it cannot be imported or is not what its kind wants, `explain` says why; or when its
+                distribution was written for a version of the plugin API that is not known.
+        """
+        require_version(self.distribution, self.version, self.api_version)
+        try:
+            # Standard output is for results, such as the JSON of a listing.
+            with redirect_stdout(sys.stderr), _forbid_circles(f"{self.kind} {self.qualified}"):
+                found = import_object(self.value)
+                require_type(self.kind, found)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # SystemExit and the panics of compiled extensions are no Exception
+            if os.environ.get("VSEZOO_RAISE_PLUGIN_ERRORS") == "1":
+                raise
+            raise PluginError(
+                f"The {KINDS[self.kind].noun} {self.name!r} of {self.distribution} {self.version} cannot be loaded "
+                f"from {self.value}: {describe_error(error)}",
+                remedy=self._find_remedy(error),
+            ) from error
+        return found
+
+    def _find_remedy(self, error: BaseException) -> str:
+        if self.own:
+            return f"The installation of {OWN} is damaged: install it again."
+        without = "leave all plugins out with `vsezoo --no-plugins`"
+        module, _ = split_value(self.value)
+        absent = error.name if isinstance(error, ModuleNotFoundError) else None
+        if absent and absent == module.split(".")[0]:
+            return (
+                f"The files of {self.distribution} are gone, its entry in the list of what is installed is not: "
+                f"install it again or uninstall {self.distribution}, or {without}."
+            )
+        if absent:
+            return f"Install what has the module {absent}, upgrade or uninstall {self.distribution}, or {without}."
+        return f"Upgrade or uninstall {self.distribution}, or {without}."
+
+
+@dataclass(frozen=True)
+class SessionEntry(Entry):
+    """A name that `register` took, with its object."""
+
+    thing: Any = field(default=None, compare=False)
+
+    def load(self) -> Any:
+        """Return the object."""
+        return self.thing
+
+
+def explain(error: PluginError) -> str:
+    """Return why loading failed, in one line."""
+    return describe_error(error.__cause__ or error)
+
+
+def describe_error(error: BaseException) -> str:
+    """Return the type of an exception and the first line of its text; of one of vsezoo's own, the problem alone."""
+    if isinstance(error, VsezooError):
+        return error.problem
+    kind = type(error)
+    name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+    try:
+        text = str(error).strip()
+    except Exception:  # the text of a plugin's exception is a plugin's code
+        text = "(its text cannot be made)"
+    return f"{name}: {text.splitlines()[0]}" if text else name
+
+
+@contextmanager
+def _forbid_circles(step: str) -> Iterator[None]:
+    """Raise RecursionError where loading an object asks for the same object."""
+    chain = (*_loading.get(), step)
+    if step in chain[:-1]:
+        raise RecursionError(f"it refers to itself: {' -> '.join(chain[chain.index(step) :])}")
+    token = _loading.set(chain)
+    try:
+        yield
+    finally:
+        _loading.reset(token)

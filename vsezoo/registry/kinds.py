@@ -1,0 +1,67 @@
+"""The kinds of objects that can be registered, and what each must be."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+from typing import Any, NamedTuple
+
+from vsezoo.errors import UsageError
+
+OWN = "vsezoo"
+"""The distribution that is always allowed: this one. Its name is also the first part of every entry-point group."""
+
+
+class Kind(NamedTuple):
+    """What the group of a kind holds."""
+
+    noun: str
+    base: str  # the class that its objects are instances or subclasses of
+    subclass: bool
+    listing: str  # the command that lists the names
+
+
+KINDS = {
+    "models": Kind("model", "vsezoo.recipe:Recipe", False, "list-models"),
+    "image_encoders": Kind("image encoder", "vsezoo.interfaces:ImageEncoder", True, "list-plugins"),
+    "text_encoders": Kind("text encoder", "vsezoo.interfaces:TextEncoder", True, "list-plugins"),
+    "similarities": Kind("similarity", "vsezoo.interfaces:Similarity", True, "list-plugins"),
+    "losses": Kind("loss", "vsezoo.interfaces:Loss", True, "list-plugins"),
+    "datasets": Kind("data set", "vsezoo.data.source:DataSource", False, "list-datasets"),
+    "importers": Kind("importer", "vsezoo.legacy.importer:Importer", True, "convert --help"),
+    "commands": Kind("command", "click:Command", False, "--help"),
+}
+"""The kinds, by the last part of their entry-point group."""
+
+
+def require_kind(kind: str) -> None:
+    """Raise UsageError for what is not the name of a kind."""
+    if kind not in KINDS:
+        raise UsageError(f"{kind!r} is no kind of registered object.", remedy=f"Kinds: {', '.join(KINDS)}.")
+
+
+def require_type(kind: str, thing: object) -> None:
+    """Raise TypeError for an object that is not what its kind wants."""
+    wanted, base = KINDS[kind], import_object(KINDS[kind].base)
+    if wanted.subclass:
+        if isinstance(thing, type) and issubclass(thing, base):
+            return
+    elif isinstance(thing, base):
+        return
+    given = f"the class {thing.__name__}" if isinstance(thing, type) else f"of type {type(thing).__name__}"
+    form = "a subclass" if wanted.subclass else "an instance"
+    raise TypeError(f"the object is {given}; a {wanted.noun} must be {form} of {wanted.base.replace(':', '.')}")
+
+
+def import_object(value: str) -> Any:
+    """Import a module and return the attribute of it that `module:attribute` names."""
+    module, attributes = split_value(value)
+    if not module or not attributes:
+        raise ValueError(f"{value!r} is not of the form module:attribute")
+    return functools.reduce(getattr, attributes, importlib.import_module(module))
+
+
+def split_value(value: str) -> tuple[str, list[str]]:
+    """Return the module of `module:attribute` and the names that lead from it to the object."""
+    module, _, path = value.partition("[")[0].partition(":")  # what may follow in brackets are extras
+    return module.strip(), [name for name in path.strip().split(".") if name]

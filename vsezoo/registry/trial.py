@@ -1,0 +1,102 @@
+"""Importing registered objects on trial, in a process of its own.
+
+What no `except` can catch, `os._exit`, a fault of a compiled extension, ends that process, not the one that asks: the
+object that it was at is to blame, and another process goes on with the next.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+import traceback
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, NamedTuple
+
+from vsezoo.errors import INTERRUPTED, PluginError
+from vsezoo.registry.entry import Entry, describe_error, explain
+from vsezoo.registry.kinds import KINDS, import_object
+
+
+class Outcome(NamedTuple):
+    """How an import went.
+
+    Attributes:
+        reason: why it failed; empty if it did not.
+        seconds: how long it took.
+    """
+
+    reason: str
+    seconds: float
+
+
+def try_entries(entries: Sequence[Entry]) -> list[Outcome]:
+    """Import the object of each entry, and return how it went."""
+    outcomes: list[Outcome] = []
+    while len(outcomes) < len(entries):
+        outcomes += _try_until_end(entries[len(outcomes) :])
+    return outcomes
+
+
+def _try_until_end(entries: Sequence[Entry]) -> Iterator[Outcome]:
+    """Yield the outcomes until the process ends; the last one is of the entry that ended it, if one did."""
+    tasks = json.dumps([(e.kind, e.name, e.value, e.distribution, e.version, e.api_version) for e in entries])
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(path or str(Path.cwd()) for path in sys.path)}
+    command = [sys.executable, "-P", "-c", f"from {__name__} import main; main()"]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, text=True, encoding="utf-8"
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        with suppress(BrokenPipeError), process.stdin as pipe:
+            pipe.write(tasks)
+        done = 0
+        for line in process.stdout:
+            done += 1
+            yield Outcome(*json.loads(line))
+        code = process.wait()
+    if done < len(entries):
+        end = f"signal {-code}" if code < 0 else f"exit code {code}"
+        yield Outcome(f"importing it ended the process with {end}", 0.0)
+
+
+def main() -> None:
+    """Do the tasks that standard input names; write one line of JSON for each to what was standard output."""
+    tasks = [Entry(*fields) for fields in json.load(sys.stdin)]
+    with os.fdopen(os.dup(1), "w", encoding="utf-8") as answers:
+        os.dup2(2, 1)  # whatever a plugin prints, by whatever means, goes to standard error
+        _prepare(tasks)
+        for outcome in map(_try, tasks):
+            _answer(answers, outcome)
+    sys.stderr.flush()
+    os._exit(0)  # a thread or an exit handler of a plugin shall not hold the process
+
+
+def _prepare(tasks: Iterable[Entry]) -> None:
+    """Import what all objects of a kind need: it is not theirs to answer for how long that takes."""
+    for kind in {task.kind for task in tasks}:
+        with suppress(Exception):  # a damaged installation: the objects themselves will tell
+            import_object(KINDS[kind].base)
+
+
+def _try(entry: Entry) -> Outcome:
+    start, reason = time.perf_counter(), ""
+    try:
+        entry.load()
+    except PluginError as error:
+        reason = explain(error)
+    except KeyboardInterrupt:
+        os._exit(INTERRUPTED)
+    except BaseException as error:  # VSEZOO_RAISE_PLUGIN_ERRORS=1 wants the whole traceback
+        traceback.print_exc()
+        reason = describe_error(error)
+    return Outcome(reason, time.perf_counter() - start)
+
+
+def _answer(answers: IO[str], outcome: Outcome) -> None:
+    answers.write(json.dumps(outcome) + "\n")
+    answers.flush()
