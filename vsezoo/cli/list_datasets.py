@@ -11,7 +11,7 @@ from rich.text import Text
 
 from vsezoo import registry
 from vsezoo.cli import console
-from vsezoo.data.precomputed_source import ROOT_VARIABLE
+from vsezoo.data.places import ROOT_VARIABLE
 from vsezoo.errors import PluginError
 
 

@@ -1,7 +1,13 @@
-"""The data sets of precomputed features that the field trains and evaluates on. Imports neither torch nor numpy."""
+"""The data sets that the field trains and evaluates on: features, and pictures. Imports neither torch nor numpy."""
 
 from __future__ import annotations
 
+from functools import partial
+
+from vsezoo.data.layouts.coco import find_coco
+from vsezoo.data.layouts.flickr import find_flickr8k, find_flickr30k
+from vsezoo.data.layouts.karpathy import find_karpathy
+from vsezoo.data.picture_source import PictureSource
 from vsezoo.data.precomputed_source import PrecomputedSource
 
 VSEPP_ORIGIN = (
@@ -14,6 +20,7 @@ KIROS_ORIGIN = (
     "archive {name}.zip of Kiros et al. 2014 (visual-semantic-embedding), www.cs.toronto.edu/~rkiros/, "
     "which is not always up. Mind the terms of the images: "
 )
+KARPATHY_ORIGIN = "The JSON is that of Karpathy and Fei-Fei 2015. "
 FLICKR_TERMS = "Flickr pictures, for non-commercial research."
 COCO_TERMS = "those of the MS-COCO web site."
 
@@ -66,4 +73,31 @@ coco = PrecomputedSource(
     origin=KIROS_ORIGIN.format(name="coco") + COCO_TERMS,
     kinds=("vector",),
     prefix="coco_",
+)
+flickr8k = PictureSource(
+    name="flickr8k",
+    summary="Flickr8K, the pictures themselves (6,000/1,000/1,000 images)",
+    origin=f"on request from its authors, Hodosh, Young and Hockenmaier 2013. {KARPATHY_ORIGIN}{FLICKR_TERMS}",
+    layouts=(partial(find_karpathy, pattern="dataset_flickr8k.json"), find_flickr8k),
+    wanted="pictures, and dataset_flickr8k.json or Flickr8k.token.txt with Flickr_8k.trainImages.txt, "
+    "Flickr_8k.devImages.txt, Flickr_8k.testImages.txt",
+)
+flickr30k = PictureSource(
+    name="flickr30k",
+    summary="Flickr30K, the pictures themselves (29,000/1,014/1,000 images)",
+    origin="on request from its authors, Young, Lai, Hodosh and Hockenmaier 2014; the lists are those of Flickr30K "
+    f"Entities, Plummer et al. 2015. {KARPATHY_ORIGIN}{FLICKR_TERMS}",
+    layouts=(partial(find_karpathy, pattern="dataset_flickr30k.json"), find_flickr30k),
+    wanted="pictures, and dataset_flickr30k.json or results_20130124.token (or results.csv) with train.txt, val.txt, "
+    "test.txt",
+)
+coco2014 = PictureSource(
+    name="coco2014",
+    summary="MS-COCO 2014, the pictures themselves (82,783/5,000/5,000 images, restval 30,504)",
+    origin="cocodataset.org; the ids are in the data.tar of VSE++ (Faghri et al. 2018). "
+    f"{KARPATHY_ORIGIN}Mind the terms of the images: {COCO_TERMS}",
+    splits=("train", "dev", "test", "restval"),
+    layouts=(partial(find_karpathy, pattern="dataset_coco.json"), find_coco),
+    wanted="train2014, val2014, and dataset_coco.json or annotations/captions_train2014.json, "
+    "annotations/captions_val2014.json, annotations/coco_train_ids.npy (and dev, test, restval)",
 )

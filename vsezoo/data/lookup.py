@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vsezoo import registry
-from vsezoo.data.precomputed_source import PrecomputedSource
+from vsezoo.data.folder_source import FolderSource
 from vsezoo.data.source import DEFAULT_OPTIONS, DataSource, OpenOptions
 from vsezoo.errors import UnknownNameError
 
@@ -17,23 +17,21 @@ if TYPE_CHECKING:
 
 
 def find_source(data: str) -> DataSource:
-    """Return the data set of a registered name, or of a folder of precomputed features.
+    """Return the data set of a registered name, or of a folder of features or of pictures.
 
-    A folder is a path with a separator, or a directory whose name is not registered. The data set is called by the
-    folder's name, so that the overrides of recipes for a data set apply to a folder of that name.
+    A folder is a path with a separator, or a directory whose name is not registered.
 
     Raises:
         UnknownNameError: for a name that is neither.
         ConflictError, PluginError: see `vsezoo.registry.load`.
     """
-    folder = PrecomputedSource(name=Path(data).absolute().name, summary=f"the folder {data}", folder=Path(data))
     if os.sep in data or "/" in data:
-        return folder
+        return FolderSource(Path(data))
     try:
         source: DataSource = registry.load("datasets", data)
     except UnknownNameError as error:
         if Path(data).is_dir():
-            return folder
+            return FolderSource(Path(data))
         remedy = f"{error.remedy} A folder of your own is given by its path, with a slash in it: --data ./FOLDER"
         raise UnknownNameError(error.problem, remedy=remedy) from None
     return source
@@ -42,8 +40,7 @@ def find_source(data: str) -> DataSource:
 def locate(data: str) -> str:
     """Return what names the same data in every working folder: of a folder, its absolute path."""
     source = find_source(data)
-    folder = source.folder if isinstance(source, PrecomputedSource) else None
-    return data if folder is None else str(folder.absolute())
+    return str(source.folder.absolute()) if isinstance(source, FolderSource) else data
 
 
 def open_data(data: str, split: str, kinds: Sequence[str], options: OpenOptions = DEFAULT_OPTIONS) -> PairDataset:

@@ -5,20 +5,18 @@ Imports neither torch nor numpy, so that data sets can be listed quickly; the re
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vsezoo import registry
+from vsezoo.data.places import find_layout, list_places
 from vsezoo.data.source import DEFAULT_OPTIONS, DataSource, OpenOptions
 from vsezoo.errors import DataError
 
 if TYPE_CHECKING:
     from vsezoo.data.precomputed import PrecomputedPairs
 
-ROOT_VARIABLE = "VSEZOO_DATA"
 AVERAGE = (
     "With the image encoder `precomp`, `--set image_encoder.pool=mean` averages the regions. "
     "Or choose another model, or other features of the data set."
@@ -68,65 +66,42 @@ class PrecomputedSource(DataSource):
                 f"the features are {form} of shape {pairs.image_shape} for each image (kind {pairs.kind!r}); the image "
                 f"encoder takes {' or '.join(map(repr, kinds))}.",
                 file=stems[split].parent,
-                remedy=AVERAGE
-                if pairs.kind == "regions"
-                else "Choose another model, or other features of the data set.",
+                remedy=_advise(pairs.kind, kinds),
             )
         return pairs
 
     def find_stems(self, root: Path | None) -> dict[str, Path]:
         """Return the files of each split without their endings, from the first place that has a known layout."""
-        looked_in = []
-        for folder in self._places(root):
-            try:
-                names = sorted(path.name for path in folder.iterdir())
-            except OSError as error:
-                looked_in.append(f"  {folder.absolute()} ({error.strerror})")
-                continue
-            stems = _inspect(folder, names, self.name)
-            if stems:
-                return stems
-            shown = ", ".join(names[:8]) + (", …" if len(names) > 8 else "")
-            looked_in.append(f"  {folder.absolute()} ({f'holds {shown}' if names else 'empty'})")
-        files = [f"{self.prefix}{split}_{ending}" for split in self.splits for ending in ("ims.npy", "caps.txt")]
-        remedy = [
-            f"Files wanted: {', '.join(files)}.",
-            "Looked in:",
-            *looked_in,
-            *([f"Origin: {self.origin}"] if self.origin else []),
-        ]
-        raise DataError(f"The features of data set {self.name!r} are not there.", remedy="\n".join(remedy))
+        places = list_places(self.name, root) if self.folder is None else [self.folder]
+        return find_layout(self.name, places, self.inspect, "features", self.wanted, self.origin)
 
-    def _places(self, root: Path | None) -> Iterator[Path]:
-        if self.folder is not None:
-            yield self.folder
-            return
-        variable = os.environ.get(ROOT_VARIABLE)
-        roots = [root] if root is not None else [*([Path(variable)] if variable else []), Path("data")]
-        for place in roots:
-            yield place / self.name
-            # The root may be the data set's own folder, but not that of another data set.
-            basename = place.absolute().name
-            if basename == self.name or basename not in registry.list_names("datasets"):
-                yield place
+    @property
+    def wanted(self) -> str:
+        """The files of the data set's own layout."""
+        return ", ".join(f"{self.prefix}{split}_{file}" for split in self.splits for file in ("ims.npy", "caps.txt"))
+
+    def inspect(self, folder: Path, names: Sequence[str]) -> dict[str, Path]:
+        """Return the files of each split without their endings; empty for a folder of no known layout.
+
+        Files are `SPLIT_ims.npy` (VSE++, SCAN, VSRN) or `NAME_SPLIT_ims.npy` (Kiros); in the data set's own folder,
+        NAME may be any one word, as in a renamed copy.
+        """
+        stems: dict[str, dict[str, Path]] = {}
+        for name in names:
+            stem = name.removesuffix("_ims.npy")
+            if stem != name and not name.startswith("."):
+                prefix, underscore, split = stem.rpartition("_")
+                stems.setdefault(prefix + underscore, {})[split] = folder / stem
+        splits = stems.get("") or stems.get(f"{self.name}_") or {}
+        if not splits and len(stems) == 1 and folder.absolute().name == self.name:
+            (splits,) = stems.values()
+        return dict(sorted(splits.items(), key=lambda item: (_rank(item[0]), item[0])))
 
 
-def _inspect(folder: Path, files: Sequence[str], name: str) -> dict[str, Path]:
-    """Return the files of each split without their endings; empty for a folder of no known layout.
-
-    Files are `SPLIT_ims.npy` (VSE++, SCAN, VSRN) or `NAME_SPLIT_ims.npy` (Kiros); in the data set's own folder,
-    NAME may be any one word, as in a renamed copy.
-    """
-    stems: dict[str, dict[str, Path]] = {}
-    for file in files:
-        stem = file.removesuffix("_ims.npy")
-        if stem != file and not file.startswith("."):
-            prefix, underscore, split = stem.rpartition("_")
-            stems.setdefault(prefix + underscore, {})[split] = folder / stem
-    splits = stems.get("") or stems.get(f"{name}_") or {}
-    if not splits and len(stems) == 1 and folder.absolute().name == name:
-        (splits,) = stems.values()
-    return dict(sorted(splits.items(), key=lambda item: (_rank(item[0]), item[0])))
+def _advise(kind: str, kinds: Sequence[str]) -> str:
+    if tuple(kinds) == ("picture",):
+        return "Take an image encoder of features, or give --data the pictures themselves."
+    return AVERAGE if kind == "regions" else "Choose another model, or other features of the data set."
 
 
 def _rank(split: str) -> int:

@@ -1,0 +1,63 @@
+"""A folder that `--data` names: of features, of pictures, or of both. Imports neither torch nor numpy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vsezoo.data.picture_source import PictureSource
+from vsezoo.data.places import find_layout
+from vsezoo.data.precomputed_source import PrecomputedSource
+from vsezoo.data.source import DEFAULT_OPTIONS, DataSource, OpenOptions
+
+if TYPE_CHECKING:
+    from vsezoo.interfaces import PairDataset
+
+
+@dataclass(frozen=True)
+class FolderSource(DataSource):
+    """What a folder holds, called by the folder's name, so that the overrides of recipes for that name apply."""
+
+    folder: Path
+    origin = ""
+    splits = ("train", "dev", "test")
+    kinds = ("vector", "regions", "picture")
+
+    @property
+    def name(self) -> str:  # type: ignore[override]
+        """The folder's own name."""
+        return self.folder.absolute().name
+
+    @property
+    def summary(self) -> str:  # type: ignore[override]
+        """The folder as it was given."""
+        return f"the folder {self.folder}"
+
+    def open(self, split: str, kinds: Sequence[str], options: OpenOptions = DEFAULT_OPTIONS) -> PairDataset:
+        """Open one split of the features or of the pictures, whichever the encoder prefers; see `DataSource.open`.
+
+        Raises:
+            DataError: when there are neither, or in none of the forms that the encoder takes.
+        """
+
+        def rank(source: DataSource) -> int:
+            return min(kinds.index(kind) if kind in kinds else len(kinds) for kind in source.kinds)
+
+        return min(self.list_sources(), key=rank).open(split, kinds, options)
+
+    def list_sources(self) -> list[PrecomputedSource | PictureSource]:
+        """Return what the folder has, features first.
+
+        Raises:
+            DataError: when it has neither features nor pictures.
+        """
+        features = PrecomputedSource(self.name, self.summary, folder=self.folder)
+        pictures = PictureSource(self.name, self.summary, folder=self.folder)
+
+        def inspect(folder: Path, names: Sequence[str]) -> list[PrecomputedSource | PictureSource]:
+            return [source for source in (features, pictures) if source.inspect(folder, names)]
+
+        wanted = f"{features.wanted}; or {pictures.wanted}"
+        return find_layout(self.name, [self.folder], inspect, "images", wanted)

@@ -1,0 +1,64 @@
+"""Which pictures of a split cannot be read, found out before a training instead of in the middle of it."""
+
+from __future__ import annotations
+
+import functools
+import sys
+import time
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from os import cpu_count
+
+import PIL
+
+from vsezoo.data.cache import identify, remember
+from vsezoo.data.picture_file import Place
+from vsezoo.errors import DataError
+
+REPORTED = 10.0  # seconds between two lines that say how far the check is
+
+
+def find_unreadable(places: Mapping[str, Place], split: str) -> dict[str, str]:
+    """Decode all pictures, those of JPEG at an eighth of their size, and say what is wrong with those that fail.
+
+    The answer is kept in the cache folder for as long as no file has another size or time.
+
+    Args:
+        places: the pictures by their names.
+        split: what they are called on standard error, where a long check says how far it is.
+
+    Returns:
+        the reasons by the names.
+    """
+    try:
+        key = [PIL.__version__, sorted(map(identify, {place.file for place in places.values()})), list(places.items())]
+    except OSError:  # a file is gone since it was found, which the check itself tells
+        return _check(places, split)
+    found: dict[str, str] = remember("pictures", key, functools.partial(_check, places, split))
+    return found
+
+
+def _check(places: Mapping[str, Place], split: str) -> dict[str, str]:
+    # Threads are enough: decoders leave Python's lock. What Pillow warns of is an error here, or does no harm.
+    with ThreadPoolExecutor(cpu_count()) as pool, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        reasons = _report(pool.map(_try, places.values()), len(places), split)
+        return {name: reason for name, reason in zip(places, reasons, strict=True) if reason}
+
+
+def _try(place: Place) -> str:
+    try:
+        place.read(short_side=1)
+    except DataError as error:
+        return error.problem.rstrip(".")
+    return ""
+
+
+def _report(reasons: Iterable[str], count: int, split: str) -> Iterator[str]:
+    reported = time.monotonic()
+    for done, reason in enumerate(reasons):
+        if time.monotonic() - reported > REPORTED:
+            reported = time.monotonic()
+            print(f"{done:,} of the {count:,} pictures of {split} are checked", file=sys.stderr)
+        yield reason

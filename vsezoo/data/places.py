@@ -1,0 +1,64 @@
+"""Where data sets are looked for: `--data-root`, else `$VSEZOO_DATA` and `./data`. Imports neither torch nor numpy."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from vsezoo import registry
+from vsezoo.errors import DataError
+
+ROOT_VARIABLE = "VSEZOO_DATA"
+
+Found = TypeVar("Found")
+
+
+def list_places(name: str, root: Path | None) -> Iterator[Path]:
+    """Yield the folders in which the data set of a registered name may be, the first choice first."""
+    variable = os.environ.get(ROOT_VARIABLE)
+    roots = [root] if root is not None else [*([Path(variable)] if variable else []), Path("data")]
+    for place in roots:
+        yield place / name
+        # The root may be the data set's own folder, but not that of another data set.
+        basename = place.absolute().name
+        if basename == name or basename not in registry.list_names("datasets"):
+            yield place
+
+
+def find_layout(
+    name: str,
+    places: Iterable[Path],
+    inspect: Callable[[Path, Sequence[str]], Found | None],
+    noun: str,
+    wanted: str,
+    origin: str = "",
+) -> Found:
+    """Return what `inspect` finds in the first folder in which it finds anything.
+
+    Args:
+        name: the data set.
+        places: the folders.
+        inspect: gets a folder and the sorted names in it, and returns None where it knows no layout.
+        noun: what is looked for, such as "features".
+        wanted: the files that would be taken.
+        origin: where the data come from.
+
+    Raises:
+        DataError: when nothing is found: what is wanted, and what each of the folders holds instead.
+    """
+    looked_in = []
+    for folder in places:
+        try:
+            names = sorted(path.name for path in folder.iterdir())
+        except OSError as error:
+            looked_in.append(f"  {folder.absolute()} ({error.strerror})")
+            continue
+        found = inspect(folder, names)
+        if found:
+            return found
+        shown = ", ".join(names[:8]) + (", …" if len(names) > 8 else "")
+        looked_in.append(f"  {folder.absolute()} ({f'holds {shown}' if names else 'empty'})")
+    remedy = [f"Files wanted: {wanted}.", "Looked in:", *looked_in, *([f"Origin: {origin}"] if origin else [])]
+    raise DataError(f"The {noun} of data set {name!r} are not there.", remedy="\n".join(remedy))
