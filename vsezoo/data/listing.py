@@ -63,6 +63,11 @@ def name_split(text: str) -> str:
     return "dev" if name in DEV_NAMES else name
 
 
+def clean_caption(text: str) -> str:
+    """Return a caption with single spaces, without the line feeds that some captions of COCO have at the end."""
+    return " ".join(text.split())
+
+
 def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON object.
 

@@ -10,7 +10,7 @@ from PIL import Image
 
 from vsezoo.data.listing import CaptionedImage, Listing
 from vsezoo.data.picture_check import find_unreadable
-from vsezoo.data.picture_file import SKIP
+from vsezoo.data.picture_file import SKIP, Place
 from vsezoo.data.picture_search import find_files, find_similar
 from vsezoo.data.precomputed import DEV_IMAGES
 from vsezoo.data.source import OpenOptions
@@ -100,8 +100,6 @@ def _pick(listing: Listing, split: str) -> Sequence[CaptionedImage]:
 
 def _find_places(listing: Listing, images: Sequence[CaptionedImage]) -> None:
     """Note for each picture where its file is, if there is one."""
-    from vsezoo.data.picture_file import Place
-
     wanted = [image for image in images if image.place is None]
     for image, file in zip(wanted, find_files(listing.folder, [image.name for image in wanted]), strict=True):
         image.place = Place(str(file)) if file else None

@@ -27,8 +27,8 @@ def read_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     return _read_objects(path) if path.suffix.lower() == ".jsonl" else _read_cells(path)
 
 
-def find_column(path: Path, columns: Iterable[str], wanted: Iterable[str]) -> str:
-    """Return the first of the wanted columns that is there.
+def find_column(path: Path, line: int, columns: Iterable[str], wanted: Iterable[str]) -> str:
+    """Return the first of the wanted columns that a row has.
 
     Raises:
         DataError: naming the columns that there are.
@@ -37,8 +37,9 @@ def find_column(path: Path, columns: Iterable[str], wanted: Iterable[str]) -> st
     for name in names:
         if name in held:
             return name
+    place = f"line {line} " if path.suffix.lower() == ".jsonl" else ""  # elsewhere the first line names them all
     raise DataError(
-        f"has no column {', '.join(names[:-1])} or {names[-1]}; its columns are {', '.join(map(repr, held))}.",
+        f"{place}has no column {', '.join(names[:-1])} or {names[-1]}; its columns are {', '.join(map(repr, held))}.",
         file=path,
         remedy=f"Name the column {names[0]!r}, in JSON in each object, else in the first line of the file.",
     )

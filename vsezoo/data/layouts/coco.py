@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from vsezoo.data.listing import CaptionedImage, Listing, read_json
+from vsezoo.data.listing import CaptionedImage, Listing, clean_caption, read_json
 from vsezoo.errors import DataError
 
 ANNOTATIONS = ("captions_train2014.json", "captions_val2014.json")
@@ -76,5 +76,5 @@ def _pick(file: Path, captions: dict[int, tuple[str, str]], files: Sequence[Path
                 remedy="The annotations of COCO 2014 are wanted, those of train and those of val.",
             )
         name, caption = captions[number]
-        images.setdefault(name, CaptionedImage(name, [])).captions.append(caption.strip())
+        images.setdefault(name, CaptionedImage(name, [])).captions.append(clean_caption(caption))
     return list(images.values())

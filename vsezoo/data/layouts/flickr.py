@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from vsezoo.data.caption_file import CAPTIONS_PER_IMAGE, read_lines
-from vsezoo.data.listing import CaptionedImage, Listing
+from vsezoo.data.listing import CaptionedImage, Listing, clean_caption
 from vsezoo.errors import DataError
 
 FLICKR8K_TOKENS = "Flickr8k.token.txt"
@@ -76,7 +76,7 @@ def _read_captions(file: Path, pattern: re.Pattern[str]) -> dict[str, list[str]]
             form = "IMAGE#NUMBER, a tab, and a caption" if pattern is TOKEN else "IMAGE| NUMBER| CAPTION"
             problem = f"line {number} is not {form}: {line[:60]!r}."
             raise DataError(problem, file=file, remedy="Mend the line, or download the file again.")
-        numbered.setdefault(found[1], {})[int(found[2])] = found[3]
+        numbered.setdefault(found[1], {})[int(found[2])] = clean_caption(found[3])
     return {
         name: [captions[number] for number in sorted(captions)][:CAPTIONS_PER_IMAGE]
         for name, captions in numbered.items()

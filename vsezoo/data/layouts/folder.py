@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from vsezoo.data.listing import SPLITS, CaptionedImage, Listing, name_split
+from vsezoo.data.listing import SPLITS, CaptionedImage, Listing, clean_caption, name_split
 from vsezoo.data.table_file import find_column, read_rows
 from vsezoo.errors import DataError
 
@@ -97,7 +97,9 @@ def _read_rows(file: Path) -> Iterator[Row]:
     image_column = caption_column = ""
     for line, row in read_rows(file):
         if not (image_column in row and caption_column in row):  # objects may have other columns than those before
-            image_column, caption_column = (find_column(file, row, names) for names in (IMAGE_COLUMNS, CAPTION_COLUMNS))
+            image_column, caption_column = (
+                find_column(file, line, row, names) for names in (IMAGE_COLUMNS, CAPTION_COLUMNS)
+            )
         image, split = row[image_column], row.get("split") or ""
         if not isinstance(image, str) or not image.strip():
             raise DataError(
@@ -115,5 +117,5 @@ def _read_rows(file: Path) -> Iterator[Row]:
 def clean_captions(value: Any) -> list[str]:
     """Return the captions of a cell, a text or a list of texts, with single spaces; none if one of them is empty."""
     texts = value if isinstance(value, list) else [value]
-    captions = [" ".join(text.split()) for text in texts if isinstance(text, str)]
+    captions = [clean_caption(text) for text in texts if isinstance(text, str)]
     return captions if len(captions) == len(texts) and all(captions) else []

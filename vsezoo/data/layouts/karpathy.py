@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from vsezoo.data.caption_file import CAPTIONS_PER_IMAGE
-from vsezoo.data.listing import CaptionedImage, Listing, name_split, read_json
+from vsezoo.data.listing import CaptionedImage, Listing, clean_caption, name_split, read_json
 from vsezoo.errors import DataError
 
 REMEDY = "Each of `images` wants `filename`, `split`, and `sentences`, a list of objects with the text as `raw`."
@@ -36,7 +36,7 @@ def _read(folder: Path, file: Path) -> Listing:
     for index, entry in enumerate(images):
         try:
             split, image = _read_image(entry)
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError) as error:
             reason = f"lacks {error}" if isinstance(error, KeyError) else str(error)
             raise DataError(f"images[{index}] {reason}.", file=file, remedy=REMEDY) from None
         of_split = splits.setdefault(split, {})
@@ -53,10 +53,9 @@ def _read_image(entry: Any) -> tuple[str, CaptionedImage]:
     name, split, sentences = entry["filename"], entry["split"], entry["sentences"]
     if not (isinstance(name, str) and isinstance(split, str) and isinstance(sentences, list) and sentences):
         raise TypeError("has not a text as `filename` and as `split`, and a list as `sentences`")
-    captions = []
-    for sentence in sentences[:CAPTIONS_PER_IMAGE]:
-        if not isinstance(sentence, dict) or not isinstance(sentence.get("raw"), str) or not sentence["raw"].strip():
-            raise ValueError("has a sentence without a text `raw`")
-        captions.append(sentence["raw"].strip())
+    texts = [sentence["raw"] if isinstance(sentence, dict) else None for sentence in sentences[:CAPTIONS_PER_IMAGE]]
+    captions = [clean_caption(text) for text in texts if isinstance(text, str)]
+    if len(captions) < len(texts):
+        raise TypeError("has a sentence that is not an object with a text `raw`")
     place = f"{entry['filepath']}/{name}" if entry.get("filepath") else name
     return name_split(split), CaptionedImage(place, captions)

@@ -1,0 +1,130 @@
+"""WebDataset shards: read in place, found out about once."""
+
+import io
+import json
+import tarfile
+from pathlib import Path
+
+import pytest
+from pictures import list_shades, open_error, open_split, show
+from PIL import Image
+
+from vsezoo.data.layouts import shards
+
+
+@pytest.fixture(autouse=True)
+def _cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VSEZOO_CACHE", str(tmp_path / "cache"))
+
+
+def picture(shade: int) -> bytes:
+    stream = io.BytesIO()
+    Image.new("RGB", (8, 6), (shade, 0, 0)).save(stream, "PNG")
+    return stream.getvalue()
+
+
+def write_shard(path: Path, members: dict[str, bytes | str], mode: str = "w") -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(path, mode) as archive:
+        for name, content in members.items():
+            data = content.encode() if isinstance(content, str) else content
+            header = tarfile.TarInfo(name)
+            header.size = len(data)
+            archive.addfile(header, io.BytesIO(data))
+    return path
+
+
+def sample(key: str, shade: int, captions: str) -> dict[str, bytes | str]:
+    return {f"{key}.jpg": picture(shade), f"{key}.txt": captions}
+
+
+def test_samples_of_several_shards_and_forms(tmp_path: Path) -> None:
+    folder = tmp_path / "mine"
+    write_shard(folder / "mine-train-0001.tar", sample("b", 2, "a cat"))
+    members = {
+        "000.txt": "a dog, running\r\n\n a  big dog \n",  # one caption on each line
+        "000.PNG": picture(1),
+        "sub/000.json": json.dumps({"caption": "a cow", "width": 3}),
+        "sub/000.webp": picture(3),
+        "003.jpeg": picture(4),
+        "003.json": json.dumps({"captions": ["one", "two"], "text": "three"}),
+        "003.txt": "from the text file",
+    }
+    write_shard(folder / "mine-train-0000.tar", members)
+    write_shard(folder / "val" / "0.tar", sample("000", 9, "a hen"))
+    train = open_split(folder)
+    assert show(train) == {
+        "000": ["a dog, running", "a big dog"],
+        "sub/000": ["a cow"],
+        "003": ["from the text file"],
+        "b": ["a cat"],
+    }
+    assert list_shades(train) == [1, 3, 4, 2]
+    assert list_shades(open_split(folder, "dev")) == [9]
+    assert sorted(path.name for path in folder.rglob("*")) == [
+        "0.tar",
+        "mine-train-0000.tar",
+        "mine-train-0001.tar",
+        "val",
+    ]
+
+
+def test_shard_is_looked_through_once_until_it_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shard = write_shard(tmp_path / "own" / "train.tar", sample("a", 1, "a dog"))
+    looked, look = [], shards._look_through
+    monkeypatch.setattr(shards, "_look_through", lambda path: looked.append(path) or look(path))
+    for _ in range(2):
+        assert list_shades(open_split(tmp_path / "own")) == [1]
+    assert looked == [shard]
+    write_shard(shard, {"big.jpg": bytes(20_000)} | sample("a", 7, "a cat"))
+    assert list_shades(open_split(tmp_path / "own", on_bad_image="skip")) == [7]
+    assert looked == [shard, shard]
+
+
+def test_without_a_split_the_names_of_samples_draw_one(tmp_path: Path) -> None:
+    write_shard(tmp_path / "own" / "00.tar", sample("a.jpg", 1, "x") | sample("b", 2, "y") | sample("c", 3, "z"))
+    drawn = {name: split for split in ("train", "dev", "test") for name in _open_names(tmp_path / "own", split)}
+    assert drawn == {name: shards.draw_split(name) for name in ("a", "b", "c")}
+
+
+def _open_names(folder: Path, split: str) -> list[str]:
+    found = shards.find_shards(folder, [])
+    assert found
+    return [image.name for image in found().splits.get(split, [])]
+
+
+def test_samples_without_a_picture_or_a_caption(tmp_path: Path) -> None:
+    folder = tmp_path / "own"
+    members = sample("a", 1, "a dog") | {"b.txt": "no picture", "c.jpg": picture(3), "d.jpg": picture(4), "d.txt": "\n"}
+    write_shard(folder / "train.tar", members)
+    assert "1 of the 4 pictures of the split train are absent: b" in open_error(folder)
+    train = open_split(folder, on_bad_image="skip")
+    assert show(train) == {"a": ["a dog"]}
+    assert train.skipped == {"b": "is absent", "c": "has no caption", "d": "has no caption"}
+
+
+def test_damaged_picture_in_a_shard(tmp_path: Path) -> None:
+    members = sample("a", 1, "a dog") | {"b.jpg": picture(2)[:-20], "b.txt": "b", "c.jpg": b"", "c.txt": "c"}
+    write_shard(tmp_path / "own" / "train.tar", members)
+    assert open_split(tmp_path / "own").skipped == {}
+    skipped = open_split(tmp_path / "own", on_bad_image="skip").skipped
+    assert list(skipped) == ["b", "c"]
+    assert skipped["b"].startswith("cannot be decoded")
+    assert skipped["c"] == "is empty (0 bytes)"
+
+
+def test_what_is_wrong_with_shards(tmp_path: Path) -> None:
+    folder = tmp_path / "own"
+    first = write_shard(folder / "train-0.tar", sample("a", 1, "a dog"))
+    second = write_shard(folder / "train-1.tar", sample("a", 1, "a dog"))
+    assert f"{second}: has a sample 'a', as train-0.tar has" in open_error(folder)
+    write_shard(second, {"b.json": "{"})
+    assert "train-1.tar (b.json): is not JSON" in open_error(folder)
+    write_shard(second, {"b.txt": b"caf\xe9 au lait"})
+    assert "train-1.tar (b.txt): is not UTF-8 text" in open_error(folder)
+    write_shard(second, sample("b", 1, "a dog"), "w:gz")
+    assert f"{second}: is not a whole, uncompressed tar archive" in open_error(folder)
+    second.write_bytes(first.read_bytes()[:700])
+    assert f"{second}: is not a whole, uncompressed tar archive: unexpected end of data" in open_error(folder)
+    second.rename(folder / "1.tar")
+    assert f"{folder / '1.tar'}: does not say by its name which split it is" in open_error(folder)
