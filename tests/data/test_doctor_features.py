@@ -89,7 +89,7 @@ def test_blocks_do_not_change_what_is_found(folder: Path, monkeypatch: pytest.Mo
 
     change(folder, "train", spoil)
     whole = check(folder).to_json()
-    monkeypatch.setattr("vsezoo.data.doctor.images.BLOCK", 7 * tiny.WIDTH * 4)
+    monkeypatch.setattr("vsezoo.data.doctor.scan.BLOCK", 7 * tiny.WIDTH * 4)
     parts = check(folder).to_json()
     for report in (whole, parts):  # sums in another order
         for split in report["splits"].values():

@@ -26,6 +26,7 @@ def data() -> None:
 @click.argument("dataset")
 @click.option("--data-root", type=click.Path(path_type=Path), help="The folder that holds the data set's folder.")
 @click.option("--split", "splits", multiple=True, help="Look at this split alone; may be repeated.  [default: all]")
+@click.option("--pictures", is_flag=True, help="Look at the pictures of a folder that has features, too.")
 @click.option(
     "--vocab-threshold",
     type=click.IntRange(min=1),
@@ -34,7 +35,14 @@ def data() -> None:
     help="How often a word must occur to be known.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Write JSON.")
-def check(dataset: str, data_root: Path | None, splits: tuple[str, ...], vocab_threshold: int, as_json: bool) -> None:
+def check(
+    dataset: str,
+    data_root: Path | None,
+    splits: tuple[str, ...],
+    pictures: bool,
+    vocab_threshold: int,
+    as_json: bool,
+) -> None:
     """Find what is wrong with DATASET, a registered name or a folder.
 
     Reads every image and every caption. An error is what a training fails at, and the exit code is then 1. A warning
@@ -49,6 +57,7 @@ def check(dataset: str, data_root: Path | None, splits: tuple[str, ...], vocab_t
             dataset,
             root=data_root,
             splits=splits,
+            pictures=pictures,
             vocab_threshold=vocab_threshold,
             advance=lambda what, done, total: bar.update(task, description=what, completed=done, total=total),
         )
@@ -96,11 +105,13 @@ def _describe(figures: SplitFigures) -> list[str]:
     if figures.captions_per_image:
         captions += f" ({_show(figures.captions_per_image, '.1f')} each)"
     shape = " x ".join(map(str, figures.image_shape or ()))
-    sizes = next(iter(figures.sizes), "") if figures.sizes else ""
+    sizes = list(figures.sizes or ())
+    size = f"{', '.join(sizes[:2])}{', …' * (len(sizes) > 2)}"
+    modes = ", ".join(f"{mode} {count:,}" for mode, count in (figures.modes or {}).items())
     return [
         "-" if figures.images is None else f"{figures.images:,}",
         captions,
-        " ".join(filter(None, [figures.kind or "-", shape or sizes])),
+        " ".join(filter(None, [figures.kind or "-", shape or size, modes])),
         _show(figures.norms, ".3g"),
         _show(figures.words, ".1f"),
     ]

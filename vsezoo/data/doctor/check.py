@@ -17,10 +17,11 @@ from vsezoo.data.doctor.captions import (
     report_words,
 )
 from vsezoo.data.doctor.comparison import compare_forms, compare_images, report_unnamed
-from vsezoo.data.doctor.images import ImageScan, report_images, report_values, scan_images
+from vsezoo.data.doctor.images import report_images, report_values
 from vsezoo.data.doctor.report import LEVELS, Advance, Finding, Report, SplitFigures
-from vsezoo.data.doctor.splits import OpenSplit, list_splits, open_split
-from vsezoo.data.lookup import find_source
+from vsezoo.data.doctor.scan import ImageScan, scan_images
+from vsezoo.data.doctor.splits import OpenSplit, choose_source, list_splits, open_split
+from vsezoo.interfaces import KINDS
 from vsezoo.text import SPECIAL_WORDS, Vocabulary
 
 SIZES = 10
@@ -32,6 +33,7 @@ def check_data(
     *,
     root: Path | None = None,
     splits: Sequence[str] = (),
+    pictures: bool = False,
     vocab_threshold: int = 4,
     advance: Advance = lambda what, done, total: None,
 ) -> Report:
@@ -41,6 +43,7 @@ def check_data(
         data: a registered data set or a folder.
         root: the folder that holds the data set's folder; None: `$VSEZOO_DATA`, then `./data`.
         splits: which to look at; empty: all that are there, and train, dev and test.
+        pictures: look at the pictures of a data set that has features, too.
         vocab_threshold: how often a word must occur to be in the vocabulary.
         advance: told of the progress.
 
@@ -48,8 +51,9 @@ def check_data(
         DataError: when the data set is not there at all, or has no such split.
         UnknownNameError: for a name that is not registered and no folder.
     """
-    source = find_source(data)
-    opened = {name: open_split(source, name, root) for name in list_splits(source, root, splits)}
+    source = choose_source(data, pictures=pictures)
+    kinds = ("picture",) if pictures else KINDS
+    opened = {name: open_split(source, name, root, kinds) for name in list_splits(source, root, splits)}
     _require_any(opened)
     words = {
         name: cut_captions(split.captions, partial(advance, f"captions of {name}")) for name, split in opened.items()
@@ -60,7 +64,11 @@ def check_data(
         report.splits[name] = _measure(split, words[name], scans[name])
         report.findings += _report_split(split, scans[name])
     _check_words(report, opened, words)
-    report.findings += [*compare_forms(opened, scans), *compare_images(opened, scans), *report_unnamed(source, root)]
+    report.findings += [
+        *compare_forms(opened, scans),
+        *compare_images(opened, scans),
+        *report_unnamed(data, source, root),
+    ]
     report.findings.sort(key=lambda finding: LEVELS.index(finding.level))
     return report
 
@@ -78,7 +86,7 @@ def _measure(split: OpenSplit, words: Words, scan: ImageScan) -> SplitFigures:
     sizes = {f"{width} x {height}": count for (width, height), count in scan.sizes.most_common(SIZES)}
     return SplitFigures(
         images=len(pairs.image_ids) if pairs else None,
-        captions=len(split.captions) if split.is_readable else None,
+        captions=len(split.captions) or None,
         captions_per_image=count_per_image(split),
         kind=split.kind,
         image_shape=split.image_shape,
@@ -87,15 +95,18 @@ def _measure(split: OpenSplit, words: Words, scan: ImageScan) -> SplitFigures:
         norms=scan.norms,
         mean_cosine=scan.mean_cosine,
         sizes=sizes or None,
+        modes=dict(scan.modes.most_common()) or None,
         words=measure_words(words),
     )
 
 
 def _report_split(split: OpenSplit, scan: ImageScan) -> list[Finding]:
     """Return what is wrong with a split by itself."""
-    # Where the files fit together, a refusal is about values, of which the scan says more.
-    refusals = () if split.pairs is not None and any(report_values(split, scan)) else split.report_refusals()
-    return [*refusals, *report_images(split, scan), *report_captions(split)]
+    skipped = split.report_skipped()
+    # Where the files fit together, a refusal is about single images, of which more can be said.
+    is_explained = split.pairs is not None and (skipped or any(report_values(split, scan)))
+    refusals = () if is_explained else split.report_refusals()
+    return [*refusals, *skipped, *report_images(split, scan), *report_captions(split)]
 
 
 def _check_words(report: Report, opened: Mapping[str, OpenSplit], words: Mapping[str, Words]) -> None:

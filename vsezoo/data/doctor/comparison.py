@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from itertools import combinations
 from pathlib import Path
 
-from vsezoo.data.doctor.images import ImageScan
 from vsezoo.data.doctor.report import Finding, show_first
+from vsezoo.data.doctor.scan import ImageScan
 from vsezoo.data.doctor.splits import MEASURED, REQUIRED, OpenSplit
+from vsezoo.data.folder_source import FolderSource
+from vsezoo.data.lookup import find_source
+from vsezoo.data.picture_search import find_files, list_pictures
+from vsezoo.data.picture_source import PictureSource
 from vsezoo.data.precomputed_source import PrecomputedSource
 from vsezoo.data.source import DataSource
+from vsezoo.errors import DataError
 
 SAME_IMAGES = {"test", "testall"}
 """Splits that share images by design: COCO's test is the first 1,000 images of testall."""
@@ -127,21 +133,49 @@ def _show_pair(first: OpenSplit, other: OpenSplit, pair: tuple[int, int]) -> str
     return f"{other.image_place(pair[1])} is {first.image_place(pair[0])} of {first.name}"
 
 
-def report_unnamed(source: DataSource, root: Path | None) -> Iterator[Finding]:
-    """Yield a finding of the files beside the features that belong to no split."""
-    if not isinstance(source, PrecomputedSource):
-        return
-    stems = source.find_stems(root).values()
-    folder = next(iter(stems)).parent
-    named = {DESCRIPTION, *(f"{stem.name}{ending}" for stem in stems for ending in ENDINGS)}
-    others = sorted(path.name for path in folder.iterdir() if path.name not in named and not path.name.startswith("."))
+def report_unnamed(data: str, source: DataSource, root: Path | None) -> Iterator[Finding]:
+    """Yield findings of what is in the folder and was not looked at.
+
+    Args:
+        data: as it was given; of a folder, one of two forms of image may have been chosen.
+        source: that was looked at.
+        root: as for `check_data`.
+    """
+    folder, others, remedy = _find_others(source, root)
     if others:
         yield Finding(
             "note",
             None,
             f"{len(others):,} file{'s' * (len(others) > 1)} that belong{'s' * (len(others) == 1)} to no split.",
-            "A split is SPLIT_ims.npy and SPLIT_caps.txt, with SPLIT_ids.txt if there are ids. Is a name misspelt?",
+            remedy,
             str(folder),
             show_first(others, str),
             len(others),
         )
+    whole = find_source(data)
+    if isinstance(whole, FolderSource) and len(whole.list_sources()) > 1:
+        forms = ("features", "pictures") if "picture" in source.kinds else ("pictures", "features")
+        option = "without" if forms[0] == "features" else "with"
+        text = f"The folder has {forms[0]}, too; those that were looked at are the {forms[1]}."
+        yield Finding("note", None, text, f"Run `vsezoo data check` {option} --pictures as well.", str(whole.folder))
+
+
+def _find_others(source: DataSource, root: Path | None) -> tuple[Path, list[str], str]:
+    """Return the folder of a data set, the files in it that belong to no split, and what to do about them."""
+    if isinstance(source, PrecomputedSource):
+        stems = source.find_stems(root).values()
+        folder = next(iter(stems)).parent
+        named = {DESCRIPTION, *(f"{stem.name}{ending}" for stem in stems for ending in ENDINGS)}
+        files = sorted(path.name for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
+        remedy = "A split is SPLIT_ims.npy and SPLIT_caps.txt, with SPLIT_ids.txt if there are ids. Is a name misspelt?"
+        return folder, [name for name in files if name not in named], remedy
+    if isinstance(source, PictureSource):
+        listing = source.read(root)
+        names = [image.name for images in listing.splits.values() for image in images]
+        places = {image.place.file for images in listing.splits.values() for image in images if image.place}
+        with suppress(DataError):  # a name of two files, which is told where the split is opened
+            places |= {str(file) for file in find_files(listing.folder, names)}
+            found = [path for path in list_pictures(listing.folder) if str(path) not in places]
+            remedy = f"{listing.file.name} does not name them. Write captions for them there, or leave them."
+            return listing.folder, [str(path.relative_to(listing.folder)) for path in found], remedy
+    return Path(), [], ""

@@ -8,13 +8,17 @@ from pathlib import Path
 from typing import TypeVar
 
 from vsezoo.data.caption_file import read_captions
-from vsezoo.data.doctor.report import Finding
+from vsezoo.data.doctor.report import Finding, show_first
 from vsezoo.data.feature_file import FeatureFile
+from vsezoo.data.folder_source import FolderSource
+from vsezoo.data.lookup import find_source
+from vsezoo.data.picture_pairs import ABSENT, WITHOUT_CAPTION
+from vsezoo.data.picture_source import PictureSource
 from vsezoo.data.precomputed import PrecomputedPairs
 from vsezoo.data.precomputed_source import PrecomputedSource
 from vsezoo.data.source import DataSource, OpenOptions
 from vsezoo.errors import DataError
-from vsezoo.interfaces import KINDS, PairDataset
+from vsezoo.interfaces import PairDataset
 
 REQUIRED = ("train", "dev")
 """The splits without which there is no training."""
@@ -98,7 +102,7 @@ class OpenSplit:
         """Return where a caption is: its line, counted from 1, or the image that it describes."""
         if self.caption_file is not None or self.pairs is None:
             return f"line {caption + 1}"
-        return f"a caption of {self.image_place(int(self.pairs.image_of[caption]))}"
+        return self.image_place(int(self.pairs.image_of[caption]))
 
     @property
     def caption_path(self) -> str | None:
@@ -110,11 +114,44 @@ class OpenSplit:
         """The file of the features, for a finding."""
         return None if self.features is None else str(self.features.path)
 
+    def report_skipped(self) -> list[Finding]:
+        """Return a finding for each kind of reason why pictures had to be left out to open the split at all."""
+        named: dict[str, list[str]] = {}
+        for name, reason in (self.pairs.skipped if self.pairs else {}).items():
+            what = {ABSENT: "not there", WITHOUT_CAPTION: "without a caption"}.get(reason, "that cannot be read")
+            named.setdefault(what, []).append(name if reason in (ABSENT, WITHOUT_CAPTION) else f"{name}: {reason}")
+        return [
+            Finding(
+                self.refused_level,
+                self.name,
+                f"{len(names):,} picture{'s' * (len(names) > 1)} {what}.",
+                self.refusals[0].remedy,
+                self.refusals[0].file,
+                show_first(names, str),
+                len(names),
+            )
+            for what, names in named.items()
+        ]
+
     def report_refusals(self) -> list[Finding]:
         """Return a finding for each reason why the split cannot be opened."""
         return [
             Finding(self.refused_level, self.name, error.problem, error.remedy, error.file) for error in self.refusals
         ]
+
+
+def choose_source(data: str, *, pictures: bool) -> DataSource:
+    """Return the data set of a registered name or a folder; of a folder with features and pictures, one of the two.
+
+    Raises:
+        DataError: for a folder that has neither.
+        UnknownNameError: for a name that is not registered and no folder.
+    """
+    source = find_source(data)
+    if not isinstance(source, FolderSource):
+        return source
+    sources = source.list_sources()
+    return next((one for one in sources if ("picture" in one.kinds) == pictures), sources[0])
 
 
 def list_splits(source: DataSource, root: Path | None, chosen: Sequence[str]) -> list[str]:
@@ -123,7 +160,11 @@ def list_splits(source: DataSource, root: Path | None, chosen: Sequence[str]) ->
     Raises:
         DataError: when the data set is not there, or has none of that name.
     """
-    there = source.find_stems(root) if isinstance(source, PrecomputedSource) else source.splits
+    there: Sequence[str] = source.splits
+    if isinstance(source, PrecomputedSource):
+        there = list(source.find_stems(root))
+    elif isinstance(source, PictureSource):
+        there = [name for name, images in source.read(root).splits.items() if images]
     expected = list(dict.fromkeys([*REQUIRED, *MEASURED, *there]))
     for name in chosen:
         if name not in expected:
@@ -131,25 +172,40 @@ def list_splits(source: DataSource, root: Path | None, chosen: Sequence[str]) ->
     return list(chosen) or expected
 
 
-def open_split(source: DataSource, name: str, root: Path | None) -> OpenSplit:
-    """Open a split as far as that is possible."""
+def open_split(source: DataSource, name: str, root: Path | None, kinds: Sequence[str]) -> OpenSplit:
+    """Open a split as far as that is possible.
+
+    Args:
+        source: the data set.
+        name: the split.
+        root: the folder that holds the data set's folder.
+        kinds: the forms of image to look at.
+    """
     options = OpenOptions(root=root)
-    stem = source.find_stems(root).get(name) if isinstance(source, PrecomputedSource) else None
-    refusals, used = [], 0
-    whole = None
+    whole = replace(options, full_dev=True)
     try:
-        used_pairs = source.open(name, KINDS, options)
-        used = len(used_pairs.image_ids)
-        whole = source.open(name, KINDS, replace(options, full_dev=True))
+        pairs = source.open(name, kinds, options)
+        used = len(pairs.image_ids)
+        if name == "dev":
+            pairs = source.open(name, kinds, whole)
     except DataError as error:
-        refusals.append(error)
-    if stem is None:
-        return OpenSplit(name, tuple(refusals), whole, used, whole.captions if whole else ())
-    return _open_features(source.name, name, stem, refusals, used)
+        if isinstance(source, PrecomputedSource) and name in source.find_stems(root):
+            return _open_features(source, name, root, [error], 0)
+        try:
+            pairs = source.open(name, kinds, replace(whole, on_bad_image="skip"))
+        except DataError:
+            return OpenSplit(name, (error,), None, 0, ())
+        return OpenSplit(name, (error,), pairs, 0, pairs.captions)
+    if isinstance(source, PrecomputedSource):
+        return _open_features(source, name, root, [], used)
+    return OpenSplit(name, (), pairs, used, pairs.captions)
 
 
-def _open_features(data: str, name: str, stem: Path, refusals: list[DataError], used: int) -> OpenSplit:
+def _open_features(
+    source: PrecomputedSource, name: str, root: Path | None, refusals: list[DataError], used: int
+) -> OpenSplit:
     """Open features without a look at their values, or what there is of them."""
+    stem = source.find_stems(root)[name]
 
     def attempt(read: Callable[[Path], Read], path: Path) -> Read | None:
         try:
@@ -162,6 +218,6 @@ def _open_features(data: str, name: str, stem: Path, refusals: list[DataError], 
     caption_file = stem.with_name(f"{stem.name}_caps.txt")
     features = attempt(FeatureFile.open, stem.with_name(f"{stem.name}_ims.npy"))
     captions = attempt(read_captions, caption_file)
-    pairs = attempt(lambda stem: PrecomputedPairs(data, name, stem, full_dev=True, check=False), stem)
+    pairs = attempt(lambda stem: PrecomputedPairs(source.name, name, stem, full_dev=True, check=False), stem)
     known = pairs.captions if pairs else captions or ()
     return OpenSplit(name, tuple(refusals), pairs, used, known, caption_file, features)

@@ -1,0 +1,193 @@
+"""The images of a split as the doctor sees them: each is read once, in blocks, and of each a digest is kept."""
+
+from __future__ import annotations
+
+import functools
+import math
+import os
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from vsezoo.data.doctor.report import Range
+from vsezoo.data.doctor.splits import OpenSplit
+from vsezoo.data.picture_file import Place
+from vsezoo.data.picture_pairs import PicturePairs
+from vsezoo.errors import DataError
+from vsezoo.interfaces import PairDataset
+
+BLOCK = 16 * 2**20  # bytes of a features file that are read at once
+PICTURES_AT_ONCE = 64  # decoded, one of them may take some megabytes
+UNIT = 1e-2  # how far from 1 the norm of a feature of unit length may be: float16 has eleven bits
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+@dataclass
+class ImageScan:
+    """What was seen of the images of a split, each named by its index.
+
+    Attributes:
+        digests: of each image, None where it was not read or is all zeros: equal images have equal digests.
+        unreadable: the images that cannot be read, and why.
+        not_finite: those with NaN or an infinite value.
+        zero: those that are all zeros.
+        unequal: those whose rows in the features file differ.
+        norms: L2, of each feature.
+        mean_cosine: of two different images.
+        sizes: how many pictures have each width and height.
+        modes: how many pictures have each of Pillow's modes in their files.
+    """
+
+    digests: list[bytes | None] = field(default_factory=list)
+    unreadable: dict[int, DataError] = field(default_factory=dict)
+    not_finite: list[int] = field(default_factory=list)
+    zero: list[int] = field(default_factory=list)
+    unequal: list[int] = field(default_factory=list)
+    norms: Range | None = None
+    mean_cosine: float | None = None
+    sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
+    modes: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def is_unit(self) -> bool:
+        """Whether all features have unit norm, but for those that are all zeros."""
+        smallest = self.norms is not None and (self.norms.min if not self.zero else 1)
+        return self.norms is not None and max(abs(smallest - 1), abs(self.norms.max - 1)) < UNIT
+
+
+def scan_images(split: OpenSplit, advance: Callable[[int, int], None]) -> ImageScan:
+    """Read all images of a split.
+
+    Args:
+        split: what to read.
+        advance: told how many images are done, and how many there are.
+    """
+    if split.features is not None:
+        rows, copies = split.features, split.copies
+        count = rows.shape[0] // copies
+        step = max(1, BLOCK // (math.prod(rows.shape[1:]) * rows.dtype.itemsize * copies))
+        blocks = ((start, _read_rows(split, start, min(start + step, count))) for start in range(0, count, step))
+        return _scan_features(blocks, count, advance)
+    if split.pairs is None:
+        return ImageScan()
+    if split.pairs.kind == "picture":
+        return _scan_pictures(split.pairs, advance)
+    count = len(split.pairs.image_ids)
+    step = max(1, BLOCK // (math.prod(split.pairs.image_shape) * 4))
+    unreadable: dict[int, DataError] = {}
+    blocks = (
+        (start, _read_features(split.pairs, range(start, min(start + step, count)), unreadable))
+        for start in range(0, count, step)
+    )
+    scan = _scan_features(blocks, count, advance)
+    scan.unreadable = unreadable
+    scan.not_finite = [image for image in scan.not_finite if image not in unreadable]
+    return scan
+
+
+def _read_rows(split: OpenSplit, start: int, stop: int) -> Array:
+    """Return rows of images `(images, copies, …, F)` as they are in the file, NaN and all."""
+    file = split.features
+    assert file is not None
+    # Mapped anew for each block: pages of a mapping count as memory of the process for as long as it lasts.
+    mapped = np.memmap(file.path, file.dtype, "r", file.offset, file.shape)
+    rows = np.asarray(mapped[start * split.copies : stop * split.copies])
+    with np.errstate(over="ignore"):  # a float64 beyond float32 becomes infinite, as it does in a training
+        return rows.astype(np.float32).reshape(stop - start, split.copies, *file.shape[1:])
+
+
+def _read_features(pairs: PairDataset, images: range, unreadable: dict[int, DataError]) -> Array:
+    """Return features `(images, 1, …, F)`; those that cannot be read are NaN, and the reason is kept."""
+    try:
+        return np.asarray(pairs.images(images), dtype=np.float32)[:, None]
+    except DataError:
+        block = np.full((len(images), 1, *pairs.image_shape), np.nan, dtype=np.float32)
+        for place, image in enumerate(images):
+            try:
+                block[place, 0] = pairs.images([image])[0]
+            except DataError as error:
+                unreadable[image] = error
+        return block
+
+
+def _scan_features(blocks: Iterator[tuple[int, Array]], count: int, advance: Callable[[int, int], None]) -> ImageScan:
+    scan = ImageScan()
+    least, greatest, total, features = math.inf, 0.0, 0.0, 0
+    direction, directed = np.zeros(()), 0
+    for start, block in blocks:
+        first = block[:, 0]
+        flat = first.reshape(len(block), -1)
+        finite = np.isfinite(block).reshape(len(block), -1).all(axis=1)
+        zero = finite & ~flat.any(axis=1)
+        unequal = finite & (block != block[:, :1]).reshape(len(block), -1).any(axis=1)
+        for found, where in ((scan.not_finite, ~finite), (scan.zero, zero), (scan.unequal, unequal)):
+            found += (start + np.flatnonzero(where)).tolist()
+        is_sound = np.logical_and(finite, ~zero)
+        scan.digests += [
+            blake2b(row, digest_size=16).digest() if sound else None for row, sound in zip(first, is_sound, strict=True)
+        ]
+        norms = np.linalg.norm(first[finite].astype(np.float64), axis=-1)
+        if norms.size:
+            least, greatest = min(least, norms.min()), max(greatest, norms.max())
+            total, features = total + norms.sum(), features + norms.size
+        means = first.reshape(len(block), -1, first.shape[-1])[is_sound].mean(axis=1, dtype=np.float64)
+        lengths = np.linalg.norm(means, axis=1)
+        direction = direction + (means[lengths > 0] / lengths[lengths > 0, None]).sum(axis=0)
+        directed += int((lengths > 0).sum())
+        advance(start + len(block), count)
+    if features:
+        scan.norms = Range(float(least), float(total / features), float(greatest))
+    if directed > 1:
+        # |Σ u|² holds each pair of unit vectors twice, and each vector with itself once.
+        scan.mean_cosine = float((direction @ direction - directed) / (directed * (directed - 1)))
+    return scan
+
+
+def _scan_pictures(pairs: PairDataset, advance: Callable[[int, int], None]) -> ImageScan:
+    scan = ImageScan()
+    count = len(pairs.image_ids)
+    # Pillow decodes outside of Python's lock. What it warns of is an error here, or does no harm.
+    with ThreadPoolExecutor(os.cpu_count()) as threads, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for start in range(0, count, PICTURES_AT_ONCE):
+            images = range(start, min(start + PICTURES_AT_ONCE, count))
+            for image, seen in zip(images, threads.map(functools.partial(_look_at, pairs), images), strict=True):
+                if isinstance(seen, DataError):
+                    scan.unreadable[image] = seen
+                    scan.digests.append(None)
+                    continue
+                size, mode, digest = seen
+                scan.sizes[size] += 1
+                scan.modes.update([mode] if mode else [])
+                scan.digests.append(digest)
+            advance(images.stop, count)
+    return scan
+
+
+def _look_at(pairs: PairDataset, image: int) -> tuple[tuple[int, int], str, bytes] | DataError:
+    """Return the size of a picture, its mode where there is a file, and its digest; or why it cannot be read."""
+    try:
+        (picture,) = pairs.images([image])
+        size, mode = _read_header(pairs.places[image]) if isinstance(pairs, PicturePairs) else (picture.size, "")
+    except DataError as error:
+        return error
+    salt = np.array(picture.size, dtype="<u8").tobytes()  # rows of other lengths may hold the same bytes
+    return size, mode, blake2b(picture.tobytes(), digest_size=16, salt=salt).digest()
+
+
+def _read_header(place: Place) -> tuple[tuple[int, int], str]:
+    """Return the size and the mode that a picture has in its file."""
+    with Path(place.file).open("rb") as stream:
+        stream.seek(place.offset)
+        with Image.open(BytesIO(stream.read(place.size)) if place.size >= 0 else stream) as picture:
+            return picture.size, picture.mode
