@@ -26,7 +26,7 @@ from vsezoo.checkpoint import save_checkpoint
 from vsezoo.data.lookup import open_data
 from vsezoo.data.source import OpenOptions
 from vsezoo.evaluation.evaluate import embed_pairs, label
-from vsezoo.model import accepted_kinds
+from vsezoo.parts import accepted_kinds
 
 REPEATS = 3
 

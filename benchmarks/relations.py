@@ -26,7 +26,8 @@ import torch
 import vsezoo
 from vsezoo.data.shapes.dataset import ShapesDataset, open_split
 from vsezoo.evaluation.evaluate import embed_pairs
-from vsezoo.model import JointEmbedding, accepted_kinds
+from vsezoo.model import JointEmbedding
+from vsezoo.parts import accepted_kinds
 
 CHANCE = 50.0
 

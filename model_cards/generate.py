@@ -34,7 +34,7 @@ import jinja2
 
 from vsezoo import registry
 from vsezoo.hub.command import flatten
-from vsezoo.model import load_part, resolve_recipe
+from vsezoo.parts import load_part, resolve_recipe
 from vsezoo.recipe import PART_KINDS, Paper, Recipe
 
 FOLDER = Path(__file__).parent

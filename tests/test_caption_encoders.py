@@ -12,13 +12,13 @@ import torch
 from tiny import TinyPairs, make_model
 from torch import Tensor, nn
 
+from vsezoo.construction import create_model
 from vsezoo.encoders.bow import BagOfWordsTextEncoder
 from vsezoo.encoders.gru import GRUTextEncoder
 from vsezoo.encoders.lstm import LSTMTextEncoder
 from vsezoo.encoders.recurrent import RecurrentTextEncoder
 from vsezoo.errors import RecipeError
 from vsezoo.interfaces import TextEncoder, Tokens
-from vsezoo.model import create_model
 from vsezoo.text import SPECIAL_WORDS, Vocabulary, WordTokenizer
 
 RECURRENT = pytest.mark.parametrize("encoder_class", [GRUTextEncoder, LSTMTextEncoder])

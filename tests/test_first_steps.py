@@ -12,9 +12,10 @@ import pytest
 import torch
 
 from vsezoo import list_models, registry
+from vsezoo.construction import build_loss, build_model
 from vsezoo.data.batches import PairBatches, TokenTable
 from vsezoo.data.lookup import open_data
-from vsezoo.model import accepted_kinds, build_loss, build_model, load_text_encoder, resolve_recipe
+from vsezoo.parts import accepted_kinds, load_text_encoder, resolve_recipe
 from vsezoo.recipe import Recipe
 from vsezoo.training.loop import Loop, Split
 from vsezoo.training.runtime import Runtime

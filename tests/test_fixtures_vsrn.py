@@ -13,7 +13,8 @@ from vsezoo import registry
 from vsezoo.evaluation.metrics import DirectionMetrics
 from vsezoo.evaluation.ranks import rank_pairs
 from vsezoo.legacy.importer import Source
-from vsezoo.model import JointEmbedding, resolve_recipe
+from vsezoo.model import JointEmbedding
+from vsezoo.parts import resolve_recipe
 from vsezoo_vsrn.importer import VSRNImporter
 
 FIXTURES = Path(os.environ.get("VSEZOO_SHARED", "/nowhere")) / "fixtures"

@@ -11,12 +11,13 @@ from tiny import WIDTH, TinyPairs, make_batch, make_model
 from torch.nn import functional
 
 from vsezoo import create_model, registry
+from vsezoo.construction import COUNT_WORDS, build_loss, build_model, count_parameters
 from vsezoo.encoders.gru import GRUTextEncoder
 from vsezoo.encoders.precomputed import PrecomputedImageEncoder
 from vsezoo.errors import DataError, RecipeError, UnknownNameError, UsageError
 from vsezoo.interfaces import Tokens
 from vsezoo.losses import HingeLoss
-from vsezoo.model import COUNT_WORDS, build_loss, build_model, count_parameters, list_options, resolve_recipe
+from vsezoo.parts import list_options, resolve_recipe
 
 TEXTS = ["two red balls", "", "a dog runs", "a dog runs over the snow to the ball", "two red balls"]
 

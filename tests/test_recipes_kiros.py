@@ -8,7 +8,7 @@ import pytest
 
 from vsezoo import registry
 from vsezoo.hub.command import flatten
-from vsezoo.model import resolve_recipe
+from vsezoo.parts import resolve_recipe
 
 # What the originals' codes and READMEs say, by the names of their hyper-parameters.
 KIROS: dict[str, Any] = {

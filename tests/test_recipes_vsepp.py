@@ -8,7 +8,7 @@ import pytest
 
 from vsezoo import list_models, registry
 from vsezoo.hub.command import flatten
-from vsezoo.model import resolve_recipe
+from vsezoo.parts import resolve_recipe
 from vsezoo.recipe import Training
 
 NAMES = ("vse0", "vsepp", "order0", "orderpp")

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from vsezoo import registry
 from vsezoo.cli import main
 from vsezoo.hub.command import flatten
-from vsezoo.model import resolve_recipe
+from vsezoo.parts import resolve_recipe
 from vsezoo.recipe import Recipe
 from vsezoo.training.plan import plan_recipe
 

@@ -16,9 +16,9 @@ from safetensors.torch import save_file
 from torch import nn
 
 from vsezoo.checkpoint import load, save_checkpoint
+from vsezoo.construction import create_model
 from vsezoo.encoders.torchvision_backbone import TorchvisionImageEncoder, build_backbone
 from vsezoo.errors import CheckpointError, DataError, RecipeError
-from vsezoo.model import create_model
 
 MEAN, STD = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
 

@@ -40,7 +40,8 @@ from vsezoo.encoders.transformer import TransformerTextEncoder
 from vsezoo.encoders.transformer_tokenizer import TransformerTokenizer
 from vsezoo.errors import CheckpointError, HubError, RecipeError, UsageError, VsezooError
 from vsezoo.interfaces import Tokens
-from vsezoo.model import JointEmbedding, expand_parts
+from vsezoo.model import JointEmbedding
+from vsezoo.parts import expand_parts
 from vsezoo.recipe import Training
 from vsezoo.training.optimizer import build_optimizer, group_parameters
 

@@ -17,11 +17,11 @@ import vsezoo_vsrn.encoder
 from vsezoo import registry
 from vsezoo.checkpoint import save_checkpoint
 from vsezoo.cli import main
+from vsezoo.construction import count_parameters, create_model
 from vsezoo.data.lookup import open_data
 from vsezoo.errors import DataError, RecipeError, TrainingError
 from vsezoo.interfaces import Batch, ImageOutput, Tokens
 from vsezoo.losses import HingeLoss
-from vsezoo.model import count_parameters, create_model
 from vsezoo_vsrn.encoder import RelationBlock, VSRNImageEncoder
 
 WIDTH, REGIONS, EMBED_SIZE = 7, 4, 6

@@ -10,9 +10,10 @@ import numpy as np
 import torch
 
 from vsezoo.checkpoint import save_checkpoint
+from vsezoo.construction import create_model
 from vsezoo.evaluation.evaluate import embed_pairs, label
 from vsezoo.interfaces import Batch, PairDataset, Tokens
-from vsezoo.model import JointEmbedding, create_model
+from vsezoo.model import JointEmbedding
 
 WORDS = (
     "red",

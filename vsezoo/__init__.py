@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from vsezoo.checkpoint import load as load
+    from vsezoo.construction import create_model as create_model
     from vsezoo.errors import VsezooError as VsezooError
     from vsezoo.evaluation.evaluate import evaluate as evaluate
     from vsezoo.hub.push import push as push
     from vsezoo.legacy.conversion import convert as convert
     from vsezoo.legacy.conversion import export as export
     from vsezoo.model import JointEmbedding as JointEmbedding
-    from vsezoo.model import create_model as create_model
     from vsezoo.registry import list_models as list_models
     from vsezoo.registry.inventory import plugins as plugins
     from vsezoo.training.train import train as train
@@ -25,7 +25,7 @@ _HOMES = {
     "JointEmbedding": "vsezoo.model",
     "VsezooError": "vsezoo.errors",
     "convert": "vsezoo.legacy.conversion",
-    "create_model": "vsezoo.model",
+    "create_model": "vsezoo.construction",
     "evaluate": "vsezoo.evaluation.evaluate",
     "export": "vsezoo.legacy.conversion",
     "list_models": "vsezoo.registry",

@@ -1,11 +1,12 @@
 """The checkpoint folder: written whole, verified when read, and the same on disk and on the Hub.
 
     config.json         format version, resolved recipe, data, plugins, sizes and sha256 of the files below
-    model.safetensors   every parameter and buffer
+    model.safetensors   every parameter and buffer, but for those of a frozen backbone, whose digest config.json has
     loss.safetensors    those of the loss, where it has any, such as a head that writes captions
     vocab.json          (or whatever files the tokenizer has)
     metrics.json        the last evaluation, labelled
     README.md           the model card, which people may edit
+    local.json          where weights lie that are not stored: of the machine that wrote it, and never published
 
 Reading unpickles nothing and imports no module that the folder names: parts are looked up in the registry.
 """
@@ -21,22 +22,23 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
-from torch import nn
+from safetensors.torch import save_file
 
 from vsezoo import registry
+from vsezoo.construction import build_loss, build_model
 from vsezoo.errors import CheckpointError, RecipeError, UnknownNameError
 from vsezoo.hub.card import render_card
 from vsezoo.hub.reference import is_repository, parse_reference
 from vsezoo.interfaces import Loss, PairDataset, Tokenizer
-from vsezoo.model import GROUPS, JointEmbedding, build_loss, build_model, load_text_encoder, resolve_recipe
-from vsezoo.recipe import PART_KINDS, Recipe
+from vsezoo.model import JointEmbedding
+from vsezoo.parts import GROUPS, load_part, load_text_encoder, resolve_recipe
+from vsezoo.recipe import PART_KINDS, Part, Recipe
 from vsezoo.storage import RESTORE, digest_files, find_folder, replace_folder, verify_files
+from vsezoo.tensors import list_tensors, load_tensors, read_tensors
 
 FORMAT_VERSION = 1
 CONFIG, MODEL, LOSS = "config.json", "model.safetensors", "loss.safetensors"
-METRICS, CARD = "metrics.json", "README.md"
+METRICS, CARD, LOCAL = "metrics.json", "README.md", "local.json"
 BEST = "best"
 """The folder of a run that holds its best checkpoint."""
 
@@ -68,9 +70,11 @@ def save_checkpoint(
         StorageError: when a file cannot be written; the folder is then as it was.
     """
     with replace_folder(folder) as temporary:
+        told = model.describe_encoders()
+        external = model.list_external(told["left_out"])
         for name, module in ((MODEL, model), (LOSS, loss)):
-            if module is not None and (tensors := module.state_dict()):
-                save_file({key: tensor.contiguous() for key, tensor in tensors.items()}, temporary / name)
+            if module is not None and (tensors := list_tensors(module, external)):
+                save_file(tensors, temporary / name)
         for name, content in model.tokenizer.to_files().items():
             (temporary / name).write_bytes(content)
         if evaluation is not None:
@@ -83,7 +87,8 @@ def save_checkpoint(
             "format_version": FORMAT_VERSION,
             "vsezoo_version": version("vsezoo"),
             "environment": {"python": platform.python_version(), "torch": str(torch.__version__)},
-            "recipe": model.recipe.to_json(),
+            "recipe": _make_portable(model.recipe).to_json(),
+            **{name: value for name, value in told.items() if value},
             "plugins": _provenance(model.recipe),
             "data": describe_data(data) if isinstance(data, PairDataset) else dict(data),
             "trained": dict(trained),
@@ -91,6 +96,8 @@ def save_checkpoint(
             "files": digest_files(temporary),
         }
         write_json(temporary / CONFIG, config)
+        if folders := model.list_folders():
+            write_json(temporary / LOCAL, {"folders": [str(place.absolute()) for place in folders]})
         (temporary / CARD).write_text(render_card(config, evaluation).text, encoding="utf-8")
 
 
@@ -120,7 +127,12 @@ def load(reference: str | Path, device: str | torch.device = "cpu") -> JointEmbe
         CheckpointError: for a folder that is absent, damaged, newer than this vsezoo, or needs a missing plugin.
         HubError: for what the Hub does not give.
     """
-    return _build(reference, build_model, MODEL).to(device).eval()
+    folder, config, model = _build(reference, build_model)
+    left_out = _read_left_out(folder, config, model)
+    tensors = model.rename_tensors(read_tensors(folder / MODEL))
+    load_tensors(model, tensors, folder / MODEL, model.list_external(left_out))
+    model.restore_external(left_out, config.get("encoders", {}), [*_read_folders(folder), folder])
+    return model.to(device).eval()
 
 
 def load_loss(reference: str | Path, device: str | torch.device = "cpu") -> Loss:
@@ -136,11 +148,14 @@ def load_loss(reference: str | Path, device: str | torch.device = "cpu") -> Loss
     Raises:
         CheckpointError: as `load` does, and for a checkpoint without the parameters that the loss has.
     """
-    return _build(reference, build_loss, LOSS).to(device).eval()
+    folder, config, loss = _build(reference, build_loss)
+    if LOSS in config["files"] or loss.state_dict():
+        load_tensors(loss, read_tensors(folder / LOSS), folder / LOSS)
+    return loss.to(device).eval()
 
 
-def _build(reference: str | Path, build: Callable[[Recipe, Tokenizer], Built], file: str) -> Built:
-    """Build what a checkpoint's recipe says, and put the tensors of a file into it."""
+def _build(reference: str | Path, build: Callable[[Recipe, Tokenizer], Built]) -> tuple[Path, Mapping[str, Any], Built]:
+    """Build what a checkpoint's recipe says, without its tensors; return its folder and configuration as well."""
     folder = find_checkpoint(reference)
     config = read_config(folder)
     try:
@@ -150,16 +165,34 @@ def _build(reference: str | Path, build: Callable[[Recipe, Tokenizer], Built], f
         tokenizer = load_text_encoder(recipe).read_tokenizer(folder)
         # Building draws initial weights; the caller's random numbers must not notice.
         with torch.random.fork_rng(devices=()):
-            module = build(recipe, tokenizer)
+            return folder, config, build(recipe, tokenizer)
     except RecipeError as error:
         raise CheckpointError(error.problem, file=folder / CONFIG, remedy=error.remedy or RESTORE) from error
-    if file in config["files"] or module.state_dict():
-        try:
-            tensors = load_file(folder / file)
-        except (OSError, SafetensorError) as error:
-            raise CheckpointError(f"is not a safetensors file: {error}.", file=folder / file, remedy=RESTORE) from error
-        load_tensors(module, tensors, folder / file)
-    return module
+
+
+def _read_left_out(folder: Path, config: Mapping[str, Any], model: JointEmbedding) -> list[str]:
+    """Return the encoders of whose external weights the checkpoint has no more than the digest."""
+    left_out, told = config.get("left_out", []), config.get("encoders", {})
+    known = [name for name, encoder in model.encoders.items() if encoder.external]
+    if not isinstance(left_out, list) or not isinstance(told, dict) or not all(name in known for name in left_out):
+        raise CheckpointError("does not say soundly which weights it lacks.", file=folder / CONFIG, remedy=RESTORE)
+    return left_out
+
+
+def _read_folders(folder: Path) -> list[Path]:
+    if not (folder / LOCAL).is_file():
+        return []
+    folders = read_json(folder / LOCAL).get("folders", [])
+    return [Path(place) for place in folders if isinstance(place, str)]
+
+
+def _make_portable(recipe: Recipe) -> Recipe:
+    """Return the recipe without paths of this machine."""
+    for kind in ("image_encoder", "text_encoder"):
+        part: Part = getattr(recipe, kind)
+        options = load_part(recipe, kind).portable_options(part.options)
+        recipe = recipe.replace({f"{kind}.{name}": value for name, value in options.items()})
+    return recipe
 
 
 def find_checkpoint(reference: str | Path) -> Path:
@@ -228,31 +261,6 @@ def _require_origin(converted: Any, path: Path) -> None:
         if not isinstance(converted, dict) or not isinstance(converted.get(name), kind):
             raise CheckpointError(f"does not say of a conversion what {name!r} is.", file=path, remedy=RESTORE)
     _require_digests(converted["files"], path)
-
-
-def load_tensors(module: nn.Module, tensors: Mapping[str, torch.Tensor], file: Path) -> None:
-    """Put tensors into a module; every name, every shape and the kind of number must agree."""
-    expected = module.state_dict()
-    remedy = "The file does not belong to this recipe; fetch or copy the checkpoint folder again."
-    for words, names in (("lacks", expected.keys() - tensors.keys()), ("has the extra", tensors.keys() - expected)):
-        if names:
-            listing = ", ".join(sorted(names)[:5]) + (", …" if len(names) > 5 else "")
-            raise CheckpointError(f"{words} tensor{'s' * (len(names) > 1)} {listing}.", file=file, remedy=remedy)
-    for name, tensor in tensors.items():
-        if tensor.shape != expected[name].shape:
-            raise CheckpointError(
-                f"has the tensor {name} of shape {tuple(tensor.shape)} where the recipe and the vocabulary want "
-                f"{tuple(expected[name].shape)}.",
-                file=file,
-                remedy=remedy,
-            )
-        if tensor.is_floating_point() != expected[name].is_floating_point():
-            raise CheckpointError(
-                f"has the tensor {name} of {tensor.dtype} where the model has {expected[name].dtype}.",
-                file=file,
-                remedy=remedy,
-            )
-    module.load_state_dict(dict(tensors))
 
 
 def read_json(path: Path) -> dict[str, Any]:

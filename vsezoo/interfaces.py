@@ -20,6 +20,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from vsezoo.recipe import Part
+
 KINDS = ("vector", "regions", "picture")
 """The forms of an image: one feature `(F,)`, a set of features `(R, F)`, or a picture (`PIL.Image.Image`)."""
 
@@ -119,7 +121,8 @@ class Batch:
     """Pairs of an image and a caption.
 
     Attributes:
-        images: `(B, ...)` what `ImageEncoder.transform` made of the images.
+        images: `(B, ...)` what `ImageEncoder.transform` made of the images. With several processes, a loss gets those
+            of its own process alone.
         tokens: the captions.
         image_index: `(B,)` int64, which image of the split each row is: equal for captions of one image.
         caption_index: `(B,)` int64, which caption of the split each row is.
@@ -143,6 +146,9 @@ class Batch:
 class Encoder(nn.Module, ABC):
     """What image and text encoders share: weights that were learnt elsewhere, and learning rates of their own."""
 
+    without_gradient: ClassVar[tuple[str, ...]] = ()
+    """Beginnings of the names of parameters that want a gradient and may get none; `vsezoo.testing` asks for it."""
+
     def load_pretrained(self) -> None:
         """Take on weights that were learnt elsewhere. Called for a new model alone: a checkpoint brings its own.
 
@@ -156,6 +162,48 @@ class Encoder(nn.Module, ABC):
         """
         return {}
 
+    def start_epoch(self, epoch: int) -> None:
+        """Take note of the epoch, counted from 0, that begins or is taken up again. By default, nothing.
+
+        It may change which parameters want a gradient; what is to be trained at any time wants one at first.
+        """
+
+    # What follows is for encoders with weights that a checkpoint need not hold, because they can be had elsewhere.
+
+    external: ClassVar[str] = ""
+    """What the names of such weights begin with; empty: there are none."""
+
+    renamed: ClassVar[Mapping[str, str]] = {}
+    """What the names of tensors began with in checkpoints of earlier versions, and what they begin with now."""
+
+    @classmethod
+    def portable_options(cls, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the options as a checkpoint tells them: without paths of the machine that wrote it."""
+        return dict(options)
+
+    def leaves_out_external(self) -> bool:
+        """Tell whether a checkpoint may be without the external weights: they are what can be read again."""
+        return False
+
+    def describe(self) -> dict[str, Any]:
+        """Return JSON values that a checkpoint tells beside the options, such as digests of external weights."""
+        return {}
+
+    def list_folders(self) -> list[Path]:
+        """Return the folders of this machine that external weights were read from."""
+        return []
+
+    def restore_external(self, described: Mapping[str, Any], folders: Sequence[Path]) -> None:
+        """Read the external weights again.
+
+        Args:
+            described: what `describe` told of them.
+            folders: where files of weights may be.
+
+        Raises:
+            CheckpointError: for weights that are not to be had, or are others.
+        """
+
 
 class ImageEncoder(Encoder):
     """Maps images to joint embeddings. The constructor takes `embed_size` and the encoder's options as keywords."""
@@ -163,10 +211,29 @@ class ImageEncoder(Encoder):
     kinds: ClassVar[tuple[str, ...]]
     """The forms of image that it takes, the preferred one first."""
 
+    region_order: ClassVar[str] = "ordered"
+    """"invariant" promises the same embedding for the regions of an image in any order; "ordered" promises nothing."""
+
     @classmethod
     def accepted_kinds(cls, options: Mapping[str, Any]) -> tuple[str, ...]:
         """Return the forms of image that an encoder with these options takes; by default `kinds`."""
         return cls.kinds
+
+    @classmethod
+    def more_options(cls, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Return options, and their defaults, that there are beside the constructor's own because of the given ones.
+
+        The constructor gets them as keywords. By default there are none.
+        """
+        return {}
+
+    @classmethod
+    def replace_part(cls, part: Part) -> dict[str, Any]:
+        """Return the options that it takes over where a user puts it in place of another encoder of a recipe.
+
+        By default, none.
+        """
+        return {}
 
     @classmethod
     def resolve_options(cls, options: Mapping[str, Any], data: PairDataset) -> dict[str, Any]:
@@ -221,7 +288,13 @@ class TextEncoder(Encoder):
 
 
 class Similarity(nn.Module, ABC):
-    """Scores every image against every caption; the higher, the better they fit."""
+    """Scores every image against every caption; the higher, the better they fit.
+
+    The score of a pair hangs on the pair alone, since ranks are counted in blocks.
+    """
+
+    without_gradient: ClassVar[tuple[str, ...]] = ()
+    """As for an encoder."""
 
     @abstractmethod
     def forward(self, images: Tensor, texts: Tensor) -> Tensor:
@@ -241,8 +314,17 @@ class Loss(nn.Module, ABC):
 
     The constructor takes its options as keywords, and `embed_size` or `tokenizer` if it names them. Parameters of a
     loss are trained like those of the model, and stored in the checkpoint beside them. With several processes it
-    gets the whole batch in each of them.
+    gets the whole batch in each of them, but for `batch.images`.
     """
+
+    without_gradient: ClassVar[tuple[str, ...]] = ()
+    """As for an encoder."""
+
+    needs_regions: ClassVar[bool] = False
+    """Whether it needs an `ImageOutput`; otherwise it takes embeddings `(B, D)` as well."""
+
+    additive: ClassVar[bool] = True
+    """Whether it is a sum over the batch, in which pairs that have nothing to do with each other add up."""
 
     def start_epoch(self, epoch: int) -> None:
         """Take note of the epoch, counted from 0, that begins. By default, nothing."""

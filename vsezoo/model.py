@@ -2,29 +2,17 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vsezoo import registry
-from vsezoo.errors import DataError, RecipeError, UsageError, suggest_name
-from vsezoo.interfaces import ImageEncoder, ImageOutput, Loss, PairDataset, Similarity, TextEncoder, Tokenizer, Tokens
-from vsezoo.recipe import PART_KINDS, Part, Recipe
-
-GROUPS = {
-    "image_encoder": "image_encoders",
-    "text_encoder": "text_encoders",
-    "similarity": "similarities",
-    "loss": "losses",
-}
-"""The registry's group for each part of a recipe."""
-
-GIVEN_BY_VSEZOO = ("embed_size", "tokenizer")
-"""Arguments of a part's constructor that are no options."""
+from vsezoo.errors import DataError, RecipeError, UsageError
+from vsezoo.interfaces import Encoder, ImageEncoder, ImageOutput, Similarity, TextEncoder, Tokenizer, Tokens
+from vsezoo.recipe import Recipe
 
 
 class JointEmbedding(nn.Module):
@@ -63,19 +51,73 @@ class JointEmbedding(nn.Module):
             )
         return output, texts
 
+    @property
+    def encoders(self) -> dict[str, Encoder]:
+        """The encoders, by the names that they have in a recipe."""
+        return {"image_encoder": self.image_encoder, "text_encoder": self.text_encoder}
+
     def load_pretrained(self) -> None:
         """Let the encoders take on weights that were learnt elsewhere, before a new model is trained."""
-        self.image_encoder.load_pretrained()
-        self.text_encoder.load_pretrained()
+        for encoder in self.encoders.values():
+            encoder.load_pretrained()
 
     def learning_rate_scales(self) -> dict[str, float]:
         """Return what the encoders' methods of this name do, with the names that parameters have in the model."""
-        encoders = {"image_encoder": self.image_encoder, "text_encoder": self.text_encoder}
         return {
             f"{name}.{start}": scale
-            for name, encoder in encoders.items()
+            for name, encoder in self.encoders.items()
             for start, scale in encoder.learning_rate_scales().items()
         }
+
+    def start_epoch(self, epoch: int) -> None:
+        """Tell the encoders that an epoch begins, counted from 0, or is taken up again."""
+        for encoder in self.encoders.values():
+            encoder.start_epoch(epoch)
+
+    def describe_encoders(self) -> dict[str, Any]:
+        """Return what a checkpoint tells of the encoders, and which of them it holds without their external weights."""
+        return {
+            "encoders": {name: told for name, encoder in self.encoders.items() if (told := encoder.describe())},
+            "left_out": [name for name, encoder in self.encoders.items() if encoder.leaves_out_external()],
+        }
+
+    def list_folders(self) -> list[Path]:
+        """Return the folders of this machine that external weights were read from."""
+        return [folder for encoder in self.encoders.values() for folder in encoder.list_folders()]
+
+    def list_external(self, left_out: Iterable[str]) -> tuple[str, ...]:
+        """Return what the names of the external tensors of these encoders begin with."""
+        return tuple(f"{name}.{self.encoders[name].external}" for name in left_out)
+
+    def restore_external(
+        self, left_out: Iterable[str], described: Mapping[str, Any], folders: Sequence[Path] = ()
+    ) -> None:
+        """Have encoders read again the weights that a checkpoint does not hold.
+
+        Args:
+            left_out: which encoders.
+            described: of each encoder, what `describe_encoders` told of it under `encoders`.
+            folders: where files of weights may be.
+
+        Raises:
+            CheckpointError: for weights that are not to be had, or are others.
+        """
+        for name in left_out:
+            self.encoders[name].restore_external(described.get(name, {}), folders)
+
+    def rename_tensors(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return tensors by their present names, where earlier versions of an encoder had others."""
+        renamed = {
+            f"{name}.{old}": f"{name}.{new}"
+            for name, encoder in self.encoders.items()
+            for old, new in encoder.renamed.items()
+        }
+
+        def rename(name: str) -> str:
+            start = next((start for start in renamed if name.startswith(start)), "")
+            return renamed.get(start, "") + name.removeprefix(start)
+
+        return {rename(name): tensor for name, tensor in tensors.items()}
 
     @property
     def device(self) -> torch.device:
@@ -151,179 +193,3 @@ class JointEmbedding(nn.Module):
             tokens = Tokens.pad([captions[index] for index in chosen]).to(self.device)
             embeddings[torch.from_numpy(chosen).to(self.device)] = self.text_encoder(tokens).float()
         return embeddings
-
-
-def create_model(
-    name: str, data: PairDataset | None = None, captions: Sequence[str] = (), **settings: Any
-) -> JointEmbedding:
-    """Build an untrained model from the recipe of this name.
-
-    Args:
-        name: a registered model, as `list_models` names it.
-        data: the training split whose captions make the vocabulary and whose features give the widths.
-        captions: captions for the vocabulary where no `data` is given (or beside them).
-        **settings: recipe settings with `__` for the dot, for example `embed_size=512, loss__margin=0.1`.
-
-    Returns:
-        the model in eval mode, initialised from torch's present random state.
-    """
-    dotted = {key.replace("__", "."): value for key, value in settings.items()}
-    recipe = registry.load("models", name).replace(expand_parts(dotted))
-    recipe = resolve_recipe(recipe, data)
-    tokenizer = load_text_encoder(recipe).make_tokenizer(recipe.text_encoder.options)
-    words = tokenizer.split([*(data.captions if data is not None else ()), *captions])
-    if words:
-        tokenizer.fit(words)
-    model = build_model(recipe, tokenizer)
-    model.load_pretrained()
-    if data is not None:
-        model.image_encoder.fit(data)
-    return model.eval()
-
-
-def build_model(recipe: Recipe, tokenizer: Tokenizer) -> JointEmbedding:
-    """Build the model of a resolved recipe, untrained.
-
-    Raises:
-        RecipeError: for options of which a part cannot be built.
-    """
-    return JointEmbedding(
-        recipe,
-        _build_part(recipe, "image_encoder", tokenizer),
-        _build_part(recipe, "text_encoder", tokenizer),
-        _build_part(recipe, "similarity", tokenizer),
-    )
-
-
-def build_loss(recipe: Recipe, tokenizer: Tokenizer) -> Loss:
-    """Build the loss of a resolved recipe.
-
-    Raises:
-        RecipeError: for options of which it cannot be built.
-    """
-    loss: Loss = _build_part(recipe, "loss", tokenizer)
-    return loss
-
-
-def _build_part(recipe: Recipe, kind: str, tokenizer: Tokenizer) -> Any:
-    """Build a part of its options, and of what vsezoo gives as far as the constructor names it."""
-    part: Part = getattr(recipe, kind)
-    constructor = load_part(recipe, kind)
-    at_hand = {"embed_size": recipe.embed_size, "tokenizer": tokenizer}
-    given = {name: at_hand[name] for name in GIVEN_BY_VSEZOO if name in inspect.signature(constructor).parameters}
-    try:
-        return constructor(**given, **part.options)
-    except (ArithmeticError, MemoryError, RuntimeError, TypeError, ValueError) as error:
-        # What torch raises of an impossible size, from a negative width to more than there is memory for.
-        reason = (str(error) or type(error).__name__).splitlines()[0].rstrip(".")
-        sizes = {"embed_size": recipe.embed_size, **part.options}
-        raise RecipeError(
-            f"{kind} {part.name!r} cannot be built: {reason}.",
-            remedy=f"Change its options: {', '.join(f'{name}={value!r}' for name, value in sizes.items())}.",
-        ) from error
-
-
-def expand_parts(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return settings in which `NAME:ARGUMENT` for a part has become its name and its option `model`.
-
-    `{"text_encoder": "hf:bert-base-uncased"}` becomes `{"text_encoder": "hf", "text_encoder.model":
-    "bert-base-uncased"}`.
-
-    Raises:
-        ConflictError: for a name that several distributions register.
-    """
-    expanded: dict[str, Any] = {}
-    for setting, value in settings.items():
-        name, argument = value, None
-        if setting in GROUPS and isinstance(value, str):
-            name, argument = registry.split_argument(GROUPS[setting], value)
-        expanded[setting] = name
-        if argument is not None:
-            expanded[f"{setting}.model"] = argument
-    return expanded
-
-
-def load_part(recipe: Recipe, kind: str) -> Any:
-    """Return the registered class of a part: `image_encoder`, `text_encoder`, `similarity` or `loss`."""
-    return registry.load(GROUPS[kind], getattr(recipe, kind).name)
-
-
-def load_text_encoder(recipe: Recipe) -> type[TextEncoder]:
-    """Return the registered class of the text encoder."""
-    encoder: type[TextEncoder] = load_part(recipe, "text_encoder")
-    return encoder
-
-
-def accepted_kinds(recipe: Recipe) -> tuple[str, ...]:
-    """Return the forms of image that the recipe's image encoder takes."""
-    encoder: type[ImageEncoder] = load_part(recipe, "image_encoder")
-    return encoder.accepted_kinds(recipe.image_encoder.options)
-
-
-def resolve_recipe(recipe: Recipe, data: PairDataset | None = None) -> Recipe:
-    """Fill in every option of every part: what is given, else what the data decide, else the part's default.
-
-    Raises:
-        RecipeError: for an option that the part does not have, or of another type than its default.
-        UnknownNameError: for a part that is not registered.
-        DataError: for data of a kind that the image encoder does not take.
-    """
-    for kind in PART_KINDS:
-        part: Part = getattr(recipe, kind)
-        options = dict(part.options)
-        defaults = list_options(load_part(recipe, kind))
-        _check_options(kind, part, defaults)
-        if kind == "image_encoder" and data is not None:
-            options = load_part(recipe, kind).resolve_options(options, data)
-        for name, value in {**defaults, **options}.items():
-            recipe = recipe.replace({f"{kind}.{name}": value})
-    if data is not None and data.kind not in (kinds := accepted_kinds(recipe)):
-        raise DataError(
-            f"The images of {data.name} are of the kind {data.kind!r}; the image encoder {recipe.image_encoder.name!r} "
-            f"takes {' or '.join(map(repr, kinds))}.",
-            remedy="Choose another model, or other features of the data set.",
-        )
-    return recipe
-
-
-def list_options(part: type) -> dict[str, Any]:
-    """Return the options of a part and their defaults, in the order of its constructor."""
-    parameters = inspect.signature(part).parameters.values()
-    return {p.name: p.default for p in parameters if p.name not in GIVEN_BY_VSEZOO and p.default is not p.empty}
-
-
-def _check_options(kind: str, part: Part, defaults: Mapping[str, Any]) -> None:
-    for name, value in part.options.items():
-        if name not in defaults:
-            listing = ", ".join(defaults) or "none"
-            raise RecipeError(
-                f"{kind} {part.name!r} has no option {name!r}.",
-                remedy=suggest_name(name, defaults, f"Options: {listing}."),
-            )
-        default = defaults[name]
-        number = isinstance(default, float) and type(value) is int
-        if default is not None and not number and type(value) is not type(default):
-            raise RecipeError(
-                f"{kind}.{name} is {value!r}; it must be of type {type(default).__name__}, such as {default!r}."
-            )
-
-
-COUNT_WORDS = 10_000
-COUNT_ASSUMPTION = f"features as wide as the options say (4,096 by default), a vocabulary of {COUNT_WORDS:,} words"
-
-
-def count_parameters(recipe: Recipe) -> dict[str, int]:
-    """Return the number of parameters of the encoders and in total, under `COUNT_ASSUMPTION`."""
-    recipe = resolve_recipe(recipe)
-    tokenizer = load_text_encoder(recipe).make_tokenizer(recipe.text_encoder.options)
-    often = max(1, recipe.text_encoder.options.get("vocab_threshold", 1))
-    absent = COUNT_WORDS - len(tokenizer)
-    letters = str.maketrans("0123456789", "abcdefghij")  # some tokenizers drop digits
-    tokenizer.fit(tokenizer.split([" ".join(str(index).translate(letters) for index in range(absent))] * often))
-    with torch.device("meta"):
-        model = build_model(recipe, tokenizer)
-    counts = {
-        "image_encoder": sum(p.numel() for p in model.image_encoder.parameters()),
-        "text_encoder": sum(p.numel() for p in model.text_encoder.parameters()),
-    }
-    return {**counts, "total": sum(p.numel() for p in model.parameters())}

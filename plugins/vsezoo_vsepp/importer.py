@@ -12,7 +12,8 @@ from torch import Tensor
 from vsezoo.errors import UsageError
 from vsezoo.legacy import namespace, state_dicts
 from vsezoo.legacy.importer import Imported, Importer, Source
-from vsezoo.model import JointEmbedding, resolve_recipe
+from vsezoo.model import JointEmbedding
+from vsezoo.parts import resolve_recipe
 from vsezoo.recipe import Part, Recipe
 from vsezoo_vsepp import recipes
 
@@ -34,6 +35,9 @@ PICTURES = {
 
 RESET = "reset_train"
 """The option that has the CNN train on after a validation inside an epoch."""
+
+OURS = {"cnn.": "backbone.network.", "fc.": "head.fc."}
+"""What the names of tensors of a model of pictures begin with, there and here."""
 
 OLD_LAYERS = {"cnn.classifier.1.": "cnn.classifier.0.", "cnn.classifier.4.": "cnn.classifier.3."}
 """The layers of a VGG in the first torchvision, which began with dropout, and since then."""
@@ -66,6 +70,8 @@ class VSEppImporter(Importer):
         image = held.image
         if "cnn.classifier.4.weight" in image and recipe.image_encoder.options["model"].startswith("vgg"):
             image = {_rename(name, OLD_LAYERS): tensor for name, tensor in image.items()}
+        if pictures:
+            image = {_rename(name, OURS): tensor for name, tensor in image.items()}
         data = {
             **held.name_data(),
             "kind": "picture" if pictures else "vector",
@@ -77,6 +83,7 @@ class VSEppImporter(Importer):
         """Write the checkpoint to `path`, and the vocabulary beside it."""
         recipe = resolve_recipe(model.recipe)
         image, text = state_dicts.list_tensors(model)
+        image = {_rename(name, {ours: theirs for theirs, ours in OURS.items()}): t for name, t in image.items()}
         pictures = recipe.image_encoder.name == "torchvision"
         cnn = recipe.image_encoder.options.get("model", "")
         if pictures and not cnn.startswith(("vgg", "resnet")):

@@ -17,7 +17,8 @@ from torch import Tensor
 from vsezoo.errors import CheckpointError
 from vsezoo.legacy import namespace, state_dicts
 from vsezoo.legacy.importer import Imported, Importer, Source
-from vsezoo.model import JointEmbedding, resolve_recipe
+from vsezoo.model import JointEmbedding
+from vsezoo.parts import resolve_recipe
 from vsezoo.recipe import Recipe
 from vsezoo_vsrn.recipes import vsrn
 

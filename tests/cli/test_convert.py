@@ -28,7 +28,8 @@ from vsezoo.checkpoint import read_config
 from vsezoo.errors import CheckpointError
 from vsezoo.interfaces import Tokenizer
 from vsezoo.legacy.importer import Imported, Importer, Source
-from vsezoo.model import JointEmbedding, load_text_encoder
+from vsezoo.model import JointEmbedding
+from vsezoo.parts import load_text_encoder
 from vsezoo.recipe import Recipe
 from vsezoo.registry import list_entries, register
 from vsezoo.storage import digest_file

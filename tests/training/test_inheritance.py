@@ -12,8 +12,8 @@ import torch
 
 import vsezoo
 from vsezoo.checkpoint import load_loss
+from vsezoo.construction import build_loss, build_model
 from vsezoo.errors import UsageError
-from vsezoo.model import build_loss, build_model
 from vsezoo.training.inheritance import Ancestor, _rename
 
 NO_STEP = {"training.learning_rate": 1e-30}  # a training that moves nothing

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 import vsezoo
 from vsezoo import registry
 from vsezoo.checkpoint import load_loss
+from vsezoo.construction import build_loss, build_model
 from vsezoo.data.batches import PairBatches, TokenTable
 from vsezoo.data.lookup import open_data
 from vsezoo.encoders.gru import GRUTextEncoder
@@ -26,7 +27,7 @@ from vsezoo.evaluation.metrics import DirectionMetrics, Metrics, Ties
 from vsezoo.evaluation.report import Evaluation
 from vsezoo.interfaces import Batch, ImageOutput, Loss, LossOutput, Tokens
 from vsezoo.losses import HingeLoss
-from vsezoo.model import build_loss, build_model, load_text_encoder, resolve_recipe
+from vsezoo.parts import load_text_encoder, resolve_recipe
 from vsezoo.training import loop as loops
 from vsezoo.training.collapse import CollapseMonitor
 from vsezoo.training.loop import Loop, Split

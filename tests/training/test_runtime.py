@@ -16,10 +16,11 @@ import tiny
 import torch
 
 import vsezoo
+from vsezoo.construction import build_loss, build_model
 from vsezoo.data.batches import PairBatches, TokenTable
 from vsezoo.data.lookup import open_data
 from vsezoo.errors import UsageError
-from vsezoo.model import build_loss, build_model, load_text_encoder, resolve_recipe
+from vsezoo.parts import load_text_encoder, resolve_recipe
 from vsezoo.training.loop import Loop, Split
 from vsezoo.training.plan import plan_recipe
 from vsezoo.training.runtime import Runtime, choose_device

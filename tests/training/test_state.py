@@ -14,7 +14,6 @@ from torch import nn
 from vsezoo.errors import CheckpointError
 from vsezoo.training.state import (
     Place,
-    collect_tensors,
     has_state,
     read_state,
     restore_tensors,
@@ -52,7 +51,7 @@ def test_round_trip(tmp_path: Path) -> None:
     modules, optimizer = make(1)
     draw()  # so that the generators hold half of a pair of normal numbers
     assert not has_state(tmp_path)
-    save_state(tmp_path, PLACE, collect_tensors(modules, optimizer), RUN)
+    save_state(tmp_path, PLACE, modules, optimizer, RUN)
     expected = draw()
     assert has_state(tmp_path)
     others, other_optimizer = make(2)
@@ -78,14 +77,14 @@ def test_round_trip(tmp_path: Path) -> None:
 
 def test_a_place_without_a_best(tmp_path: Path) -> None:
     modules, optimizer = make(1)
-    save_state(tmp_path, Place(), collect_tensors(modules, optimizer), RUN)
+    save_state(tmp_path, Place(), modules, optimizer, RUN)
     assert read_state(tmp_path).place == Place(best_score=None)
 
 
 def test_a_state_before_the_first_step(tmp_path: Path) -> None:
     modules = {"model": nn.Linear(2, 1)}
     optimizer = torch.optim.Adam(modules["model"].parameters(), fused=True)
-    save_state(tmp_path, Place(), collect_tensors(modules, optimizer), RUN)
+    save_state(tmp_path, Place(), modules, optimizer, RUN)
     restore_tensors(read_state(tmp_path), modules, optimizer)
     assert optimizer.state_dict()["state"] == {}
 
@@ -102,7 +101,7 @@ def test_a_seed_repeats_every_generator(seed: int) -> None:
 
 @pytest.fixture
 def saved(tmp_path: Path) -> Path:
-    save_state(tmp_path, PLACE, collect_tensors(*make(1)), RUN)
+    save_state(tmp_path, PLACE, *make(1), RUN)
     return tmp_path / "last"
 
 

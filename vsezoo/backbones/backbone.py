@@ -30,7 +30,7 @@ class Backbone(nn.Module, ABC):
 
     Attributes:
         file: of the weights; None before they are read, and where they come from no file.
-        origin: what the library calls its pretrained weights, or where it fetches them from.
+        origin: where the library has its pretrained weights, or empty.
     """
 
     origin: str
@@ -136,7 +136,7 @@ class Backbone(nn.Module, ABC):
         return {
             "name": self.name,
             "source": source,
-            **({"origin": self.origin} if source == PRETRAINED else {}),
+            **({"origin": self.origin} if source == PRETRAINED and self.origin else {}),
             "sha256": self.digest(),
             "features": self.options.features,
             "width": self.width,

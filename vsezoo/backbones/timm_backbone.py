@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from http.client import HTTPException
+from pathlib import Path
 from typing import Any
 
 import timm
+from huggingface_hub import snapshot_download
 from timm.data.config import resolve_model_data_config
-from timm.models import set_pretrained_download_progress
-from torch import Tensor, nn
+from torch import Tensor
 
 from vsezoo.backbones.backbone import Backbone
 from vsezoo.backbones.options import GRID, BackboneOptions
 from vsezoo.backbones.transform import PictureForm
-from vsezoo.errors import CheckpointError, RecipeError, suggest_name
+from vsezoo.errors import CheckpointError, RecipeError, VsezooError, suggest_name
 
 
 class TimmBackbone(Backbone):
@@ -56,7 +56,7 @@ class TimmBackbone(Backbone):
         pooled: int = getattr(network, "head_hidden_size", None) or network.num_features
         width = network.num_features if options.features == GRID else pooled
         super().__init__(f"timm:{model}", options, network, width, left_out, form)
-        self.origin = network.pretrained_cfg.get("hf_hub_id") or network.pretrained_cfg.get("url") or model
+        self.origin = network.pretrained_cfg.get("hf_hub_id") or network.pretrained_cfg.get("url") or ""
 
     def extract(self, pictures: Tensor) -> Tensor:
         """Return features `(B, F)`, or the last feature map `(B, F, rows, columns)`."""
@@ -74,17 +74,30 @@ class TimmBackbone(Backbone):
 
     def fetch(self) -> Mapping[str, Tensor]:
         """Return the weights that timm has of the model."""
-        set_pretrained_download_progress(sys.stderr.isatty())
-        with explain_failures(self.model):
-            fetched: nn.Module = timm.create_model(self.model, pretrained=True, num_classes=0, **self._arguments)
-        return fetched.state_dict()
+        return _create(self.model, {**self._arguments, "pretrained": True}).state_dict()  # type: ignore[no-any-return]
 
 
 def _create(model: str, arguments: Mapping[str, Any]) -> Any:
-    if ":" not in model:
-        _require_known(model)
+    """Build a model, of the Hub's too, whose files are fetched here: timm asks again and again without a network."""
+    source, _, place = model.partition(":")
+    overlay: dict[str, Any] = {}
     with explain_failures(model):
-        return timm.create_model(model, pretrained=False, num_classes=0, **arguments)
+        if source == "hf-hub":
+            model = f"local-dir:{_fetch_folder(place, ('config.json', '*.safetensors'))}"
+        elif not place:
+            _require_known(model)
+            known = timm.get_pretrained_cfg(model)
+            if arguments.get("pretrained") and known is not None and known.hf_hub_id:
+                name = Path(known.hf_hub_filename or "model").with_suffix(".safetensors").name
+                folder = _fetch_folder(known.hf_hub_id, (name,))
+                overlay = {"pretrained_cfg_overlay": {"file": str(folder / name), "custom_load": False}}
+        return timm.create_model(model, num_classes=0, **overlay, **arguments)
+
+
+def _fetch_folder(repository: str, patterns: Sequence[str]) -> Path:
+    """Return the folder of a repository of the Hub, with these of its files; no pickles."""
+    name, _, revision = repository.partition("@")
+    return Path(snapshot_download(name, revision=revision or None, allow_patterns=list(patterns)))
 
 
 def _require_known(model: str) -> None:
@@ -104,6 +117,8 @@ def explain_failures(model: str) -> Iterator[None]:
     """Turn what timm raises into one message."""
     try:
         yield
+    except VsezooError:
+        raise
     except (OSError, HTTPException) as error:  # the errors of the Hub's client and of urllib are of these
         raise CheckpointError(
             f"timm:{model} cannot be fetched: {_first_line(error)}",

@@ -56,7 +56,7 @@ def caption(
     from vsezoo.data.lookup import open_data
     from vsezoo.data.source import OpenOptions
     from vsezoo.evaluation.evaluate import find_training_data
-    from vsezoo.model import accepted_kinds
+    from vsezoo.parts import accepted_kinds
     from vsezoo.training.runtime import choose_device
 
     chosen = choose_device(device)

@@ -61,7 +61,7 @@ def _is_checkpoint(model: str) -> bool:
 
 
 def _describe(entry: registry.Entry, recipe: Recipe, data: str | None) -> dict[str, Any]:
-    from vsezoo.model import COUNT_ASSUMPTION, count_parameters  # imports torch
+    from vsezoo.construction import COUNT_ASSUMPTION, count_parameters  # imports torch
 
     return {
         "name": recipe.name,
@@ -82,7 +82,7 @@ def _describe(entry: registry.Entry, recipe: Recipe, data: str | None) -> dict[s
 
 def _describe_part(recipe: Recipe, kind: str) -> dict[str, Any]:
     """Return the name of a part, where it comes from, and the value and the default of each of its options."""
-    from vsezoo.model import GROUPS, list_options
+    from vsezoo.parts import GROUPS, list_options
 
     part = getattr(recipe, kind)
     entry = registry.find(GROUPS[kind], part.name)

@@ -1,135 +1,283 @@
-"""Images given as pictures: what their encoders share, whatever library their CNN comes from."""
+"""Images given as pictures: a backbone of timm or torchvision, in front of any encoder of features, its head."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import inspect
+import math
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
-from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
-from torchvision import transforms
 
-from vsezoo.encoders.precomputed import FeatureImageEncoder
-from vsezoo.errors import DataError, RecipeError
-from vsezoo.interfaces import PairDataset
+from vsezoo import registry
+from vsezoo.backbones import create_backbone, measure_features
+from vsezoo.backbones.options import GRID, NONE, POOLED, PRETRAINED
+from vsezoo.encoders.feature_pairs import FeaturePairs
+from vsezoo.errors import CheckpointError, RecipeError
+from vsezoo.interfaces import ImageEncoder, ImageOutput, PairDataset
+from vsezoo.parts import list_options
+from vsezoo.recipe import Part
+from vsezoo.storage import RESTORE
 
 CNN_MODES = ("frozen", "train", "legacy")
-SHORT_SIDE, CROP = 256, 224  # pixels, at test time
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's training pictures, red, green, blue
+AUTO = "auto"
+FORMS = {"vector": POOLED, "regions": GRID}
+"""The features that a head of each kind of image wants."""
+OF_BACKBONE = ("weights", "image_size", "crop_size", "crop_pct", "mean", "std", "interpolation", "crops", "model_args")
+WIDTH = "img_dim"
+"""The option of heads that is the backbone's to decide."""
+AT_ONCE = 32  # pictures, where features of all of them are wanted
+IMAGENET = "imagenet"  # what earlier versions called the pretrained weights
 
 
-class BackboneImageEncoder(FeatureImageEncoder):
-    """`f(i) = W φ(i) + b`, then unit L2 norm, with φ a CNN (Faghri et al. 2018, section 3.1).
+class BackboneImageEncoder(ImageEncoder):
+    """`f(i) = h(φ(i))`, with φ a backbone and h the head (Faghri et al. 2018, section 3.1: a linear layer).
+
+    The options of the head are options of the whole; its `img_dim` is the backbone's.
 
     Args:
         embed_size: D, the width of the joint embedding.
-        cnn: φ, from pictures `(B, 3, height, width)` to features `(B, F)`.
-        width: F.
-        normalize_features: scale φ(i) to unit L2 norm, as VSE++ does.
-        finetune: train the CNN too.
-        cnn_mode: whether batch norm and dropout of the CNN do what they do in training. "frozen": never. "train":
+        model: the backbone, by its name in the library.
+        weights: of the backbone of a new model: "pretrained", those of the library; "none", drawn ones; else a
+            safetensors file.
+        head: an image encoder of features: precomp, regions, vsrn or another registered one.
+        features: "pooled": one feature of a picture; "grid": the cells of its last feature map; "auto": what the head
+            takes, of both what it prefers.
+        image_size: pixels of a side of what the backbone gets; 0: its own size.
+        crop_size: the same in training; 0: `image_size`.
+        crop_pct: `image_size` as a part of the side that a picture is scaled to at test time; 0: the backbone's own.
+        mean, std: of the colours red, green and blue, from 0 to 1; None: the backbone's own.
+        interpolation: how pictures are scaled; empty: as the backbone wants it.
+        crops: at test time; 1: the middle; 10: the corners, the middle and their mirror images, features averaged.
+        model_args: further arguments of the library's constructor, such as `{"pad_type": "same"}` of timm.
+        normalize_features: scale φ(i), or each cell of a grid, to unit L2 norm, as VSE++ does.
+        finetune: train the backbone too.
+        finetune_epoch: the first epoch, counted from 0, in which it is trained.
+        learning_rate_scale: of the backbone, as a multiple of `training.learning_rate`.
+        cnn_mode: whether batch norm and dropout of the backbone do what they do in training. "frozen": never. "train":
             whenever the model trains. "legacy": as the original VSE++, from the start of an epoch to the first
             validation inside it; the published figures come from that.
-        crop_size: pixels of a side of what is cut out of a picture in training; at test time there are 224.
-        normalize: scale embeddings to unit L2 norm; False is VSE++'s `--no_imgnorm`.
-        use_abs: take absolute values at the end, as order-embeddings do.
+        store_weights: have the checkpoint hold the backbone also where it cannot change in training.
 
     Raises:
         RecipeError: for a value that an option cannot have.
     """
 
+    library: ClassVar[str]
     kinds: ClassVar[tuple[str, ...]] = ("picture",)
-    poolings = ("none",)
+    external: ClassVar[str] = "backbone."
+    renamed: ClassVar[Mapping[str, str]] = {"cnn.": "backbone.network.", "fc.": "head.fc."}
 
     def __init__(
         self,
-        embed_size: int,
-        cnn: nn.Module,
-        width: int,
         *,
-        normalize_features: bool,
-        finetune: bool,
-        cnn_mode: str,
-        crop_size: int,
-        normalize: bool,
-        use_abs: bool,
+        embed_size: int,
+        model: str = "",
+        weights: str = PRETRAINED,
+        head: str = "precomp",
+        features: str = AUTO,
+        image_size: int = 0,
+        crop_size: int = 0,
+        crop_pct: float = 0.0,
+        mean: Sequence[float] | None = None,
+        std: Sequence[float] | None = None,
+        interpolation: str = "",
+        crops: int = 1,
+        model_args: Mapping[str, Any] | None = None,
+        normalize_features: bool = True,
+        finetune: bool = False,
+        finetune_epoch: int = 0,
+        learning_rate_scale: float = 1.0,
+        cnn_mode: str = "frozen",
+        store_weights: bool = False,
+        **of_head: Any,
     ) -> None:
-        super().__init__(embed_size, width, normalize, use_abs, center=False, pool="none", init="xavier_uniform")
+        super().__init__()
         if cnn_mode not in CNN_MODES:
             raise RecipeError(f"image_encoder.cnn_mode is {cnn_mode!r}; it must be one of {', '.join(CNN_MODES)}.")
-        if crop_size < 1:
-            raise RecipeError(f"image_encoder.crop_size is {crop_size}; it must be at least 1.")
-        self.cnn = cnn.requires_grad_(finetune)
-        self.normalize_features, self.finetune = normalize_features, finetune
-        self.cnn_mode, self.crop_size = cnn_mode, crop_size
+        if finetune_epoch < 0:
+            raise RecipeError(f"image_encoder.finetune_epoch is {finetune_epoch}; it must not be negative.")
+        if not 0 < learning_rate_scale < math.inf:
+            raise RecipeError(f"image_encoder.learning_rate_scale is {learning_rate_scale}; it must be above 0.")
+        self.backbone = create_backbone(
+            self._name(model),
+            weights=PRETRAINED if weights == IMAGENET else weights,
+            features=_choose_features(head, features, of_head),
+            image_size=image_size,
+            crop_size=crop_size,
+            crop_pct=crop_pct,
+            mean=mean,
+            std=std,
+            interpolation=interpolation,
+            crops=crops,
+            model_args=model_args,
+        )
+        self.backbone.requires_grad_(finetune)
+        self.head = _build_head(head, embed_size, self.backbone.width, of_head)
+        self.normalize_features, self.cnn_mode, self.store_weights = normalize_features, cnn_mode, store_weights
+        self.finetune, self.finetune_epoch, self.learning_rate_scale = finetune, finetune_epoch, learning_rate_scale
+        self._learns = finetune
+        self._evaluated = False  # since the epoch began
+
+    @classmethod
+    def _name(cls, model: str) -> str:
+        if not model:
+            raise RecipeError(
+                "image_encoder.model names no backbone.", remedy=f"Name one: --image-encoder {cls.library}:resnet50"
+            )
+        return f"{cls.library}:{model}"
+
+    @classmethod
+    def more_options(cls, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the options of the head but for the width of its features, and the defaults.
+
+        Raises:
+            RecipeError: for a head that takes no features.
+            UnknownNameError: for one that is not registered.
+        """
+        return _list_head_options(options.get("head", "precomp"), options)
+
+    @classmethod
+    def replace_part(cls, part: Part) -> dict[str, Any]:
+        """Take an encoder of features for the head; of another backbone's encoder, the head and how it is trained."""
+        encoder = registry.load("image_encoders", part.name)
+        if not issubclass(encoder, BackboneImageEncoder):
+            return {"head": part.name, **{name: value for name, value in part.options.items() if name != WIDTH}}
+        own = ("model", "features", *OF_BACKBONE)
+        return {name: value for name, value in part.options.items() if name not in own}
 
     @classmethod
     def resolve_options(cls, options: Mapping[str, Any], data: PairDataset) -> dict[str, Any]:
-        """Take nothing from the data: pictures may have any size."""
-        return dict(options)
+        """Let the head take from the data, seen as features, what it takes from them."""
+        if data.kind != "picture":
+            return dict(options)  # which is refused by whoever knows the kinds
+        head = options.get("head", "precomp")
+        of_head = {name: options[name] for name in _list_head_options(head, options) if name in options}
+        of_backbone = {name: options[name] for name in OF_BACKBONE if name in options}
+        of_backbone["weights"] = NONE
+        features = _choose_features(head, options.get("features", AUTO), of_head)
+        shape = measure_features(cls._name(options.get("model", "")), features=features, **of_backbone)
+        resolved = _load_head(head).resolve_options(of_head, FeaturePairs(data, shape))
+        return {**options, **{name: value for name, value in resolved.items() if name != WIDTH}}
 
-    def transform(self, training: bool) -> Callable[[Any], Tensor]:
-        """Return the function that makes float32 pictures `(B, 3, side, side)` of a list of pictures.
+    @classmethod
+    def portable_options(cls, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the options with the name alone of a file of weights."""
+        return {**options, "weights": Path(options.get("weights", PRETRAINED)).name}
 
-        As VSE++ does: in training a random part, perhaps mirrored; else the middle of the picture, its short side
-        scaled to 256 pixels. A note in the file on how to turn the picture is not heeded, as in the originals.
-        """
-        if training:
-            cut = [transforms.RandomResizedCrop(self.crop_size), transforms.RandomHorizontalFlip()]
-        else:
-            cut = [transforms.Resize(SHORT_SIDE), transforms.CenterCrop(CROP)]
-        return PictureTransform(transforms.Compose([*cut, transforms.ToTensor(), transforms.Normalize(MEAN, STD)]))
-
-    def train(self, mode: bool = True) -> BackboneImageEncoder:
-        """Set the mode, and that of the CNN as `cnn_mode` says.
-
-        The training loop calls this with True at the start of an epoch, when the model is in training mode already,
-        and after a validation, when it is not: "legacy" tells the one from the other by that.
-        """
-        after_validation = mode and not self.training
-        super().train(mode)
-        if self.cnn_mode == "frozen" or (self.cnn_mode == "legacy" and after_validation):
-            self.cnn.eval()
-        return self
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Return joint embeddings `(B, D)` of pictures `(B, 3, height, width)`."""
-        with torch.set_grad_enabled(self.finetune and torch.is_grad_enabled()):
-            features = self.cnn(images).float()
-            if self.normalize_features:
-                features = functional.normalize(features, dim=-1)
-        return self.finish(self.project(features, ("images",)))
-
-
-class PictureTransform:
-    """Makes a tensor `(B, 3, side, side)` of a list of pictures.
-
-    Args:
-        cut: makes a tensor of one RGB picture.
-    """
-
-    def __init__(self, cut: Callable[[Image.Image], Tensor]) -> None:
-        self.cut = cut
-
-    def __call__(self, pictures: Any) -> Tensor:
-        """Return the tensor.
+    def load_pretrained(self) -> None:
+        """Read the weights of the backbone, and what the head reads.
 
         Raises:
-            DataError: for what is no picture, or cannot be decoded.
+            CheckpointError: for weights that cannot be fetched, found or read, or are those of another backbone.
         """
-        return torch.stack([self.cut(_decode(picture)) for picture in pictures])
+        self.backbone.load_pretrained()
+        self.head.load_pretrained()
+
+    def fit(self, data: PairDataset) -> None:
+        """Let the head learn from the features of the training pictures, such as their mean."""
+        training = self.training
+        self.eval()
+        self.head.fit(FeaturePairs(data, tuple(self._compute(data, [0]).shape[1:]), self._compute))
+        self.train(training)
+        self._evaluated = False
+
+    def transform(self, training: bool) -> Callable[[Any], Tensor]:
+        """Return what makes pictures `(B, 3, S, S)`, or ten crops of each, of a list of pictures."""
+        return self.backbone.transform(training)
+
+    def learning_rate_scales(self) -> Mapping[str, float]:
+        """Return the multiple for the backbone, and those of the head."""
+        of_head = {f"head.{name}": scale for name, scale in self.head.learning_rate_scales().items()}
+        return {"backbone.": self.learning_rate_scale, **of_head}
+
+    def start_epoch(self, epoch: int) -> None:
+        """Train the backbone from `finetune_epoch` on; a new epoch of "legacy" begins with batch norm in training."""
+        self._learns = self.finetune and epoch >= self.finetune_epoch
+        self.backbone.requires_grad_(self._learns)
+        self._evaluated = False
+        self.head.start_epoch(epoch)
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> BackboneImageEncoder:
+        """Set the mode, and that of the backbone as `cnn_mode` says."""
+        super().train(mode)
+        self._evaluated = self._evaluated or not mode
+        legacy = self.cnn_mode == "legacy" and not self._evaluated
+        self.backbone.train(mode and (self.cnn_mode == "train" or legacy))
+        return self
+
+    def forward(self, images: Tensor) -> Tensor | ImageOutput:
+        """Return joint embeddings `(B, D)` of pictures `(B, 3, S, S)` or of their crops `(B, 10, 3, S, S)`."""
+        output: Tensor | ImageOutput = self.head(self.extract(images))
+        return output
+
+    def extract(self, pictures: Tensor) -> Tensor:
+        """Return what the head gets: features `(B, F)`, or of a grid `(B, R, F)`, float32."""
+        with torch.set_grad_enabled(self._learns and torch.is_grad_enabled()):
+            features: Tensor = self.backbone(pictures)
+            return functional.normalize(features, dim=-1) if self.normalize_features else features
+
+    def leaves_out_external(self) -> bool:
+        """Tell whether the backbone is as its source has it, and is to stay so."""
+        fixed = not self.finetune and self.cnn_mode == "frozen" and not self.store_weights
+        return fixed and self.backbone.unchanged
+
+    def describe(self) -> dict[str, Any]:
+        """Return what the backbone tells of itself: name, source and digest of its weights, transform."""
+        return {"backbone": self.backbone.describe()}
+
+    def list_folders(self) -> list[Path]:
+        """Return the folder of the file of weights, if they came from one."""
+        return [] if self.backbone.file is None else [self.backbone.file.parent]
+
+    def restore_external(self, described: Mapping[str, Any], folders: Sequence[Path]) -> None:
+        """Read the weights of the backbone again, and compare their digest with what was told of them."""
+        told = described.get("backbone")
+        digest = told.get("sha256") if isinstance(told, Mapping) else None
+        if not isinstance(digest, str) or not digest:
+            raise CheckpointError(f"nothing is told of the weights of {self.backbone.name}.", remedy=RESTORE)
+        self.backbone.load_pretrained(folders, digest)
+
+    @torch.inference_mode()
+    def _compute(self, data: PairDataset, indices: Sequence[int] | np.ndarray) -> np.ndarray:
+        transform, device = self.transform(training=False), next(self.backbone.parameters()).device
+        starts = range(0, len(indices), AT_ONCE)
+        blocks = [transform(data.images(indices[start : start + AT_ONCE])).to(device) for start in starts]
+        return np.concatenate([self.extract(block).cpu().numpy() for block in blocks])
 
 
-def _decode(picture: Any) -> Image.Image:
-    if not isinstance(picture, Image.Image):
-        raise DataError(
-            f"the images are of type {type(picture).__name__}, but this model takes pictures.",
-            remedy="Pass a list of PIL.Image.Image, or use a model for features.",
+def _load_head(name: str) -> type[ImageEncoder]:
+    head: type[ImageEncoder] = registry.load("image_encoders", name)
+    return head
+
+
+def _list_head_options(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    head = _load_head(name)
+    if issubclass(head, BackboneImageEncoder):
+        raise RecipeError(f"image_encoder.head is {name!r}, which takes pictures; a head takes features.")
+    return {option: default for option, default in list_options(head, options).items() if option != WIDTH}
+
+
+def _choose_features(head: str, features: str, of_head: Mapping[str, Any]) -> str:
+    """Return "pooled" or "grid", as is asked for and the head takes it."""
+    wanted = [FORMS[kind] for kind in _load_head(head).accepted_kinds(of_head) if kind in FORMS]
+    if features == AUTO and wanted:
+        return wanted[0]
+    if features not in wanted:
+        raise RecipeError(
+            f"image_encoder.features is {features!r}, but the head {head!r} takes {' or '.join(wanted) or 'none'}.",
+            remedy=f"Leave it at {AUTO!r}, or choose another head.",
         )
-    try:
-        return picture.convert("RGB")
-    except OSError as error:
-        name = getattr(picture, "filename", "") or None
-        raise DataError(f"a picture cannot be decoded: {error}.", file=name, remedy="Mend or leave it out.") from error
+    return features
+
+
+def _build_head(name: str, embed_size: int, width: int, options: Mapping[str, Any]) -> ImageEncoder:
+    head = _load_head(name)
+    parameters = inspect.signature(head).parameters
+    given = {"embed_size": embed_size, WIDTH: width}
+    return head(**{name: value for name, value in given.items() if name in parameters}, **options)

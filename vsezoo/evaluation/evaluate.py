@@ -18,7 +18,8 @@ from vsezoo.evaluation.protocols import Embeddings, measure
 from vsezoo.evaluation.report import Evaluation
 from vsezoo.hub.reference import pin_reference
 from vsezoo.interfaces import PairDataset
-from vsezoo.model import JointEmbedding, accepted_kinds
+from vsezoo.model import JointEmbedding
+from vsezoo.parts import accepted_kinds
 
 Advance = Callable[[int, int], None]
 """Is told how many images and captions have been encoded, of how many."""

@@ -11,7 +11,7 @@ import numpy as np
 
 from vsezoo import registry
 from vsezoo.interfaces import PairDataset
-from vsezoo.model import resolve_recipe
+from vsezoo.parts import resolve_recipe
 from vsezoo.recipe import PART_KINDS, Recipe
 
 

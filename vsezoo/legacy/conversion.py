@@ -19,7 +19,7 @@ from vsezoo.hub.card import UNKNOWN_DATA
 from vsezoo.hub.reference import parse_reference
 from vsezoo.legacy.importer import Importer, Source
 from vsezoo.legacy.recognition import find_importer, guard
-from vsezoo.model import accepted_kinds
+from vsezoo.parts import accepted_kinds
 from vsezoo.storage import flush, make_temporary
 
 VOCAB, DATA = "vocab", "data"

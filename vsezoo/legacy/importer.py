@@ -16,14 +16,16 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from vsezoo.checkpoint import load_tensors
+from vsezoo.construction import build_model
 from vsezoo.errors import CheckpointError, UsageError
 from vsezoo.interfaces import Tokenizer
 from vsezoo.legacy import archives, arrays, pickles, torch_files, vocabulary
 from vsezoo.legacy.files import open_file
-from vsezoo.model import JointEmbedding, build_model, resolve_recipe
+from vsezoo.model import JointEmbedding
+from vsezoo.parts import resolve_recipe
 from vsezoo.recipe import Recipe
 from vsezoo.storage import digest_file
+from vsezoo.tensors import load_tensors
 
 NOUN = "a file of another codebase"
 FORMATS = {

@@ -13,10 +13,11 @@ from typing import Any
 
 import torch
 
+from vsezoo.construction import build_loss
 from vsezoo.errors import CheckpointError, UsageError, VsezooError
 from vsezoo.hub.command import flatten
 from vsezoo.legacy.files import show
-from vsezoo.model import build_loss, load_part, resolve_recipe
+from vsezoo.parts import load_part, resolve_recipe
 from vsezoo.recipe import Recipe
 from vsezoo.text import WordTokenizer
 
@@ -54,8 +55,12 @@ MORE = "vsezoo"
 
 TRAINING_ALONE = (
     "image_encoder.cnn_mode",
+    "image_encoder.crop_size",
+    "image_encoder.finetune_epoch",
     "image_encoder.init",
+    "image_encoder.learning_rate_scale",
     "image_encoder.normalize_in_training",
+    "image_encoder.store_weights",
     "image_encoder.weights",
     "loss",
     "text_encoder.backward_reads",  # of a network in both directions, which the originals do not have

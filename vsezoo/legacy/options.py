@@ -10,10 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vsezoo.construction import build_loss
 from vsezoo.errors import CheckpointError, RecipeError, UsageError
 from vsezoo.legacy.files import show
 from vsezoo.legacy.importer import Imported
-from vsezoo.model import JointEmbedding, build_loss, load_part, resolve_recipe
+from vsezoo.model import JointEmbedding
+from vsezoo.parts import load_part, resolve_recipe
 from vsezoo.recipe import Recipe
 from vsezoo.text import WordTokenizer
 

@@ -19,7 +19,7 @@ def list_formats() -> dict[str, Importer | PluginError]:
     formats: dict[str, Importer | PluginError] = {}
     for entry in registry.list_entries("importers"):
         try:
-            formats[entry.label] = entry.load()()
+            formats[entry.label] = _make(entry)
         except PluginError as error:
             formats[entry.label] = error
     return formats
@@ -39,7 +39,7 @@ def find_importer(source: Source, format: str | None = None) -> tuple[Entry, Imp
     refusal: CheckpointError | None = None
     for entry in entries:
         try:
-            importer = entry.load()()
+            importer = _make(entry)
             with guard(source, entry):
                 if importer.recognise(source):
                     found.setdefault(type(importer), (entry, importer))
@@ -59,6 +59,20 @@ def find_importer(source: Source, format: str | None = None) -> tuple[Entry, Imp
     if not found:
         raise _describe_unknown(source, format, refusal)
     return next(iter(found.values()))
+
+
+def _make(entry: Entry) -> Importer:
+    try:
+        importer: Importer = entry.load()()
+    except VsezooError:
+        raise
+    except Exception as error:
+        raise PluginError(
+            f"The importer {entry.name!r} of {entry.distribution} {entry.version} cannot be made: "
+            f"{type(error).__name__}: {show(error)}.",
+            remedy=f"Upgrade or uninstall {entry.distribution}.",
+        ) from error
+    return importer
 
 
 def _describe_unknown(source: Source, format: str | None, refusal: CheckpointError | None) -> CheckpointError:

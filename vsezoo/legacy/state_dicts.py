@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vsezoo.checkpoint import load_tensors
+from vsezoo.construction import build_model
 from vsezoo.errors import CheckpointError
 from vsezoo.legacy.contents import Namespace
 from vsezoo.legacy.dictionary import VOCAB, find_vocab, open_companion
@@ -29,8 +29,10 @@ from vsezoo.legacy.importer import Imported, Source
 from vsezoo.legacy.output import create_file
 from vsezoo.legacy.vocabulary import list_words, require_vocabulary
 from vsezoo.legacy.vocabulary_files import write_vocabulary
-from vsezoo.model import JointEmbedding, build_model, resolve_recipe
+from vsezoo.model import JointEmbedding
+from vsezoo.parts import resolve_recipe
 from vsezoo.recipe import Recipe
+from vsezoo.tensors import load_tensors
 from vsezoo.text import SPECIAL_WORDS, Vocabulary, WordTokenizer
 
 TOLD = {**VOCAB, "ignore": "options of the checkpoint, separated by commas, that do nothing to the model"}

@@ -29,7 +29,7 @@ from vsezoo.training.collapse import CURE, CollapseMonitor
 from vsezoo.training.observer import Observer, RunLog, StepRecord
 from vsezoo.training.optimizer import build_optimizer, group_parameters, prepare_gradients
 from vsezoo.training.runtime import Runtime
-from vsezoo.training.state import Place, collect_tensors, save_state
+from vsezoo.training.state import Place, save_state
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ class Loop:
         scales = {f"model.{start}": scale for start, scale in model.learning_rate_scales().items()}
         self.optimizer = build_optimizer(self.settings, group_parameters(self.parameters, scales))
         self._captions = self._choose_captions()
-        self._encode = runtime.distribute(model)
+        self._encode, self._learning = runtime.distribute(model), self._list_learning()
         self._monitor = CollapseMonitor(place.records_on_plateau)
         self._stopped = False
 
@@ -140,8 +140,8 @@ class Loop:
     def save(self) -> None:
         """Save the state, in the process that leads."""
         if self.runtime.leads and self.log:
-            tensors = collect_tensors(self.modules, self.optimizer)
-            save_state(self.output, self.place, tensors, {**self.run, "log_size": self.log.size})
+            run = {**self.run, "log_size": self.log.size}
+            save_state(self.output, self.place, self.modules, self.optimizer, run)
 
     def step(self, batch: Batch) -> tuple[LossOutput, Tensor, float]:
         """Make one optimiser step.
@@ -171,9 +171,7 @@ class Loop:
 
     def _train_epoch(self) -> None:
         place, settings = self.place, self.settings
-        self.model.train()
-        self.loss.train()
-        self.loss.start_epoch(place.epoch)
+        self._start_epoch()
         rate = settings.learning_rate * settings.lr_decay ** (place.epoch // settings.lr_update)
         for group in self.optimizer.param_groups:
             group["lr"] = rate * group["scale"]
@@ -205,9 +203,27 @@ class Loop:
             if stops:
                 raise self._interruption()
 
+    def _start_epoch(self) -> None:
+        place = self.place
+        self.model.train()
+        self.model.start_epoch(place.epoch)
+        val_step = self.settings.val_step
+        if val_step and place.step // val_step > (place.step - place.batch) // val_step:
+            # A validation inside this epoch was before the interruption: what it does to the model is done again.
+            self.model.eval().train()
+        learns = self._list_learning()
+        if learns != self._learning:  # what averages gradients must know which ones there are
+            self._encode, self._learning = self.runtime.distribute(self.model), learns
+        self.loss.train()
+        self.loss.start_epoch(place.epoch)
+
+    def _list_learning(self) -> list[str]:
+        return [name for name, parameter in self.model.named_parameters() if parameter.requires_grad]
+
     def _validate(self, *, choose: bool) -> None:
+        self.model.eval()
         if self.runtime.leads:
-            evaluation = evaluate_split(self.model.eval(), self.dev)
+            evaluation = evaluate_split(self.model, self.dev)
             score = score_metrics(evaluation.metrics, self.settings.criterion)
             best = choose and (self.place.best_score is None or score > self.place.best_score)
             self.place.without_gain = 0 if best else self.place.without_gain + choose
@@ -216,7 +232,7 @@ class Loop:
                 self.place.best_epoch = self.place.epoch + 1
                 self.save_best(self.model, self.loss, evaluation)
             self._tell(lambda observer: observer.validation(self.place, evaluation, score, best))
-            self.model.train()
+        self.model.train()
         self.place.without_gain = self.runtime.maximum(self.place.without_gain)
 
     def _out_of_patience(self) -> bool:

@@ -14,7 +14,7 @@ from vsezoo.checkpoint import BEST, CONFIG
 from vsezoo.data.lookup import find_source
 from vsezoo.data.source import DEFAULT_OPTIONS, OpenOptions
 from vsezoo.errors import CheckpointError, DataError, UsageError
-from vsezoo.model import expand_parts
+from vsezoo.parts import change_recipe, expand_parts
 from vsezoo.recipe import Recipe
 from vsezoo.storage import find_folder, remove_leftovers
 from vsezoo.training.observer import LOG, TENSORBOARD
@@ -38,7 +38,7 @@ def plan_recipe(model: str, data: str, settings: Mapping[str, Any], *, overrides
     source = find_source(data)
     if overrides:
         recipe = recipe.for_data(source.name)
-    return recipe.replace(expand_parts(settings))
+    return change_recipe(recipe, settings)
 
 
 def find_run(folder: Path, resume: bool) -> State | None:

@@ -8,7 +8,7 @@ epoch and the best score are stored; the order of the data is a function of seed
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,9 @@ from torch import Tensor
 
 from vsezoo.checkpoint import read_json, write_json
 from vsezoo.errors import CheckpointError
+from vsezoo.model import JointEmbedding
 from vsezoo.storage import digest_files, find_folder, replace_folder, verify_files
+from vsezoo.tensors import list_tensors
 
 LAST = "last"
 """The folder of a run that holds its state."""
@@ -52,20 +54,30 @@ class State:
     tensors: Mapping[str, Tensor]
     python_random: Any
     run: Mapping[str, Any]  # the resolved recipe, the data, the size of the log
+    told: Mapping[str, Any]  # what `JointEmbedding.describe_encoders` told
 
 
-def save_state(output: Path, place: Place, tensors: Mapping[str, Tensor], run: Mapping[str, Any]) -> None:
+def save_state(
+    output: Path,
+    place: Place,
+    modules: Mapping[str, torch.nn.Module],
+    optimizer: torch.optim.Optimizer,
+    run: Mapping[str, Any],
+) -> None:
     """Write the state of a run, whole or not at all.
 
     Args:
         output: the run's folder.
         place: where the training stands.
-        tensors: what `collect_tensors` gave.
+        modules: what is trained, by name.
+        optimizer: what trains it.
         run: what the run was started with, as JSON values.
 
     Raises:
         StorageError: when a file cannot be written; the state saved before is then still there.
     """
+    told = _describe(modules)
+    tensors = collect_tensors(modules, optimizer, told["left_out"])
     with replace_folder(output / LAST) as temporary:
         save_file({**tensors, **_random_tensors()}, temporary / TENSORS)
         state = {
@@ -73,6 +85,7 @@ def save_state(output: Path, place: Place, tensors: Mapping[str, Tensor], run: M
             "place": asdict(place),
             "python_random": random.getstate(),
             "run": dict(run),
+            **told,
             "files": digest_files(temporary),
         }
         write_json(temporary / STATE, state)
@@ -99,17 +112,27 @@ def read_state(output: Path) -> State:
         )
     try:
         verify_files(folder, {TENSORS: value["files"][TENSORS]})
-        return State(Place(**value["place"]), load_file(folder / TENSORS), value["python_random"], value["run"])
+        told = {"encoders": value.get("encoders", {}), "left_out": value.get("left_out", [])}
+        tensors = load_file(folder / TENSORS)
+        return State(Place(**value["place"]), tensors, value["python_random"], value["run"], told)
     except (KeyError, TypeError) as error:
         raise CheckpointError(f"is damaged: {error}.", file=folder / STATE, remedy=ANEW) from error
 
 
-def collect_tensors(modules: Mapping[str, torch.nn.Module], optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """Return the tensors of modules and of an optimiser under names of their own."""
+def collect_tensors(
+    modules: Mapping[str, torch.nn.Module], optimizer: torch.optim.Optimizer, left_out: Sequence[str] = ()
+) -> dict[str, Tensor]:
+    """Return the tensors of modules and of an optimiser under names of their own.
+
+    Args:
+        modules: by name.
+        optimizer: of their parameters.
+        left_out: the encoders of a model without whose external weights the tensors are.
+    """
     tensors = {
-        f"{prefix}.{name}": tensor.contiguous()
+        f"{prefix}.{name}": tensor
         for prefix, module in modules.items()
-        for name, tensor in module.state_dict().items()
+        for name, tensor in list_tensors(module, _list_external(module, left_out)).items()
     }
     for index, slots in optimizer.state_dict()["state"].items():
         for name, tensor in slots.items():
@@ -118,25 +141,43 @@ def collect_tensors(modules: Mapping[str, torch.nn.Module], optimizer: torch.opt
 
 
 def restore_tensors(state: State, modules: Mapping[str, torch.nn.Module], optimizer: torch.optim.Optimizer) -> None:
-    """Put back what `collect_tensors` took, and the random generators.
+    """Put back what `save_state` took, and the random generators; weights that it left out are read again.
 
     Raises:
-        CheckpointError: for tensors that are not those of these modules.
+        CheckpointError: for tensors that are not those of these modules, or weights that are not to be had.
     """
     slots: dict[int, dict[str, Tensor]] = {}
     for name, tensor in state.tensors.items():
         if name.startswith("optimizer."):
             _, index, slot = name.split(".", 2)
             slots.setdefault(int(index), {})[slot] = tensor
+    left_out = state.told["left_out"]
     try:
         optimizer.load_state_dict({"state": slots, "param_groups": optimizer.state_dict()["param_groups"]})
         for prefix, module in modules.items():
-            start = f"{prefix}."
-            module.load_state_dict({n.removeprefix(start): t for n, t in state.tensors.items() if n.startswith(start)})
+            start, external = f"{prefix}.", _list_external(module, left_out)
+            held = {n.removeprefix(start): t for n, t in state.tensors.items() if n.startswith(start)}
+            kept = {n: t for n, t in module.state_dict().items() if external and n.startswith(external)}
+            module.load_state_dict(kept | held)
     except (RuntimeError, ValueError) as error:
         reason = str(error).splitlines()[-1].strip()
         raise CheckpointError(f"the state is that of another model: {reason}", remedy=ANEW) from error
+    for module in modules.values():
+        if isinstance(module, JointEmbedding):
+            module.restore_external(left_out, state.told["encoders"])
     _restore_random(state)
+
+
+def _describe(modules: Mapping[str, torch.nn.Module]) -> dict[str, Any]:
+    told: dict[str, Any] = {"encoders": {}, "left_out": []}
+    for module in modules.values():
+        if isinstance(module, JointEmbedding):
+            told = module.describe_encoders()
+    return told
+
+
+def _list_external(module: torch.nn.Module, left_out: Sequence[str]) -> tuple[str, ...]:
+    return module.list_external(left_out) if isinstance(module, JointEmbedding) else ()
 
 
 def seed_all(seed: int) -> None:

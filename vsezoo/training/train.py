@@ -10,6 +10,7 @@ from typing import Any
 
 from vsezoo import registry
 from vsezoo.checkpoint import BEST, METRICS, load, load_loss, read_json
+from vsezoo.construction import build_loss, build_model
 from vsezoo.data.batches import TokenTable
 from vsezoo.data.lookup import locate, open_data
 from vsezoo.data.source import OpenOptions
@@ -17,7 +18,7 @@ from vsezoo.errors import UsageError
 from vsezoo.evaluation.metrics import CRITERIA, require_name
 from vsezoo.evaluation.report import Evaluation
 from vsezoo.interfaces import PairDataset
-from vsezoo.model import accepted_kinds, build_loss, build_model, load_text_encoder, resolve_recipe
+from vsezoo.parts import accepted_kinds, load_text_encoder, resolve_recipe
 from vsezoo.training.loop import Loop, Split, evaluate_split
 from vsezoo.training.observer import Observer, RunLog
 from vsezoo.training.plan import (

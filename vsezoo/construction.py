@@ -1,0 +1,106 @@
+"""From a recipe to the model and the loss that it describes."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from vsezoo import registry
+from vsezoo.errors import RecipeError
+from vsezoo.interfaces import Loss, PairDataset, Tokenizer
+from vsezoo.model import JointEmbedding
+from vsezoo.parts import GIVEN_BY_VSEZOO, change_recipe, load_part, load_text_encoder, resolve_recipe
+from vsezoo.recipe import Part, Recipe
+
+
+def create_model(
+    name: str, data: PairDataset | None = None, captions: Sequence[str] = (), **settings: Any
+) -> JointEmbedding:
+    """Build an untrained model from the recipe of this name.
+
+    Args:
+        name: a registered model, as `list_models` names it.
+        data: the training split whose captions make the vocabulary and whose features give the widths.
+        captions: captions for the vocabulary where no `data` is given (or beside them).
+        **settings: recipe settings with `__` for the dot, for example `embed_size=512, loss__margin=0.1`.
+
+    Returns:
+        the model in eval mode, initialised from torch's present random state.
+    """
+    dotted = {key.replace("__", "."): value for key, value in settings.items()}
+    recipe = resolve_recipe(change_recipe(registry.load("models", name), dotted), data)
+    tokenizer = load_text_encoder(recipe).make_tokenizer(recipe.text_encoder.options)
+    words = tokenizer.split([*(data.captions if data is not None else ()), *captions])
+    if words:
+        tokenizer.fit(words)
+    model = build_model(recipe, tokenizer)
+    model.load_pretrained()
+    if data is not None:
+        model.image_encoder.fit(data)
+    return model.eval()
+
+
+def build_model(recipe: Recipe, tokenizer: Tokenizer) -> JointEmbedding:
+    """Build the model of a resolved recipe, untrained.
+
+    Raises:
+        RecipeError: for options of which a part cannot be built.
+    """
+    return JointEmbedding(
+        recipe,
+        build_part(recipe, "image_encoder", tokenizer),
+        build_part(recipe, "text_encoder", tokenizer),
+        build_part(recipe, "similarity", tokenizer),
+    )
+
+
+def build_loss(recipe: Recipe, tokenizer: Tokenizer) -> Loss:
+    """Build the loss of a resolved recipe.
+
+    Raises:
+        RecipeError: for options of which it cannot be built.
+    """
+    loss: Loss = build_part(recipe, "loss", tokenizer)
+    return loss
+
+
+def build_part(recipe: Recipe, kind: str, tokenizer: Tokenizer) -> Any:
+    """Build a part of its options, and of what vsezoo gives as far as the constructor names it."""
+    part: Part = getattr(recipe, kind)
+    constructor = load_part(recipe, kind)
+    at_hand = {"embed_size": recipe.embed_size, "tokenizer": tokenizer}
+    given = {name: at_hand[name] for name in GIVEN_BY_VSEZOO if name in inspect.signature(constructor).parameters}
+    try:
+        return constructor(**given, **part.options)
+    except (ArithmeticError, MemoryError, RuntimeError, TypeError, ValueError) as error:
+        # What torch raises of an impossible size, from a negative width to more than there is memory for.
+        reason = (str(error) or type(error).__name__).splitlines()[0].rstrip(".")
+        sizes = {"embed_size": recipe.embed_size, **part.options}
+        raise RecipeError(
+            f"{kind} {part.name!r} cannot be built: {reason}.",
+            remedy=f"Change its options: {', '.join(f'{name}={value!r}' for name, value in sizes.items())}.",
+        ) from error
+
+
+COUNT_WORDS = 10_000
+COUNT_ASSUMPTION = f"features as wide as the options say (4,096 by default), a vocabulary of {COUNT_WORDS:,} words"
+
+
+def count_parameters(recipe: Recipe) -> dict[str, int]:
+    """Return the number of parameters of the encoders and in total, under `COUNT_ASSUMPTION`."""
+    recipe = resolve_recipe(recipe)
+    tokenizer = load_text_encoder(recipe).make_tokenizer(recipe.text_encoder.options)
+    often = max(1, recipe.text_encoder.options.get("vocab_threshold", 1))
+    absent = COUNT_WORDS - len(tokenizer)
+    letters = str.maketrans("0123456789", "abcdefghij")  # some tokenizers drop digits
+    tokenizer.fit(tokenizer.split([" ".join(str(index).translate(letters) for index in range(absent))] * often))
+    with torch.device("meta"):
+        model = build_model(recipe, tokenizer)
+    counts = {
+        "image_encoder": sum(p.numel() for p in model.image_encoder.parameters()),
+        "text_encoder": sum(p.numel() for p in model.text_encoder.parameters()),
+    }
+    return {**counts, "total": sum(p.numel() for p in model.parameters())}

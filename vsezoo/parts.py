@@ -1,0 +1,133 @@
+"""The registered parts of a recipe: their classes, their options, and how settings change them."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+from vsezoo import registry
+from vsezoo.errors import DataError, RecipeError, suggest_name
+from vsezoo.interfaces import ImageEncoder, PairDataset, TextEncoder
+from vsezoo.recipe import PART_KINDS, Part, Recipe
+
+GROUPS = {
+    "image_encoder": "image_encoders",
+    "text_encoder": "text_encoders",
+    "similarity": "similarities",
+    "loss": "losses",
+}
+"""The registry's group for each part of a recipe."""
+
+GIVEN_BY_VSEZOO = ("embed_size", "tokenizer")
+"""Arguments of a part's constructor that are no options."""
+
+
+def expand_parts(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings in which `NAME:ARGUMENT` for a part has become its name and its option `model`.
+
+    `{"text_encoder": "hf:bert-base-uncased"}` becomes `{"text_encoder": "hf", "text_encoder.model":
+    "bert-base-uncased"}`.
+
+    Raises:
+        ConflictError: for a name that several distributions register.
+    """
+    expanded: dict[str, Any] = {}
+    for setting, value in settings.items():
+        name, argument = value, None
+        if setting in GROUPS and isinstance(value, str):
+            name, argument = registry.split_argument(GROUPS[setting], value)
+        expanded[setting] = name
+        if argument is not None:
+            expanded[f"{setting}.model"] = argument
+    return expanded
+
+
+def change_recipe(recipe: Recipe, settings: Mapping[str, Any]) -> Recipe:
+    """Return the recipe with a user's settings, by dotted names.
+
+    An image encoder that is put in place of another one may keep what it can of it, see `ImageEncoder.replace_part`.
+
+    Raises:
+        RecipeError: for a name that is no setting, or a value of the wrong type.
+        UnknownNameError, ConflictError: for an image encoder that is not registered, or by several distributions.
+    """
+    for name, value in expand_parts(settings).items():
+        before, recipe = recipe.image_encoder, recipe.replace({name: value})
+        if name == "image_encoder" and recipe.image_encoder.name != before.name:
+            kept = load_part(recipe, "image_encoder").replace_part(before)
+            recipe = recipe.replace({f"image_encoder.{option}": setting for option, setting in kept.items()})
+    return recipe
+
+
+def load_part(recipe: Recipe, kind: str) -> Any:
+    """Return the registered class of a part: `image_encoder`, `text_encoder`, `similarity` or `loss`."""
+    return registry.load(GROUPS[kind], getattr(recipe, kind).name)
+
+
+def load_text_encoder(recipe: Recipe) -> type[TextEncoder]:
+    """Return the registered class of the text encoder."""
+    encoder: type[TextEncoder] = load_part(recipe, "text_encoder")
+    return encoder
+
+
+def accepted_kinds(recipe: Recipe) -> tuple[str, ...]:
+    """Return the forms of image that the recipe's image encoder takes."""
+    encoder: type[ImageEncoder] = load_part(recipe, "image_encoder")
+    return encoder.accepted_kinds(recipe.image_encoder.options)
+
+
+def resolve_recipe(recipe: Recipe, data: PairDataset | None = None) -> Recipe:
+    """Fill in every option of every part: what is given, else what the data decide, else the part's default.
+
+    Raises:
+        RecipeError: for an option that the part does not have, or of another type than its default.
+        UnknownNameError: for a part that is not registered.
+        DataError: for data of a kind that the image encoder does not take.
+    """
+    for kind in PART_KINDS:
+        part: Part = getattr(recipe, kind)
+        options = dict(part.options)
+        defaults = list_options(load_part(recipe, kind), options)
+        _check_options(kind, part, defaults)
+        if kind == "image_encoder" and data is not None:
+            options = load_part(recipe, kind).resolve_options(options, data)
+        for name, value in {**defaults, **options}.items():
+            recipe = recipe.replace({f"{kind}.{name}": value})
+    if data is not None and data.kind not in (kinds := accepted_kinds(recipe)):
+        raise DataError(
+            f"The images of {data.name} are of the kind {data.kind!r}; the image encoder {recipe.image_encoder.name!r} "
+            f"takes {' or '.join(map(repr, kinds))}.",
+            remedy="Choose another model, or other features of the data set.",
+        )
+    return recipe
+
+
+def list_options(part: type, options: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Return the options of a part and their defaults, in the order of its constructor.
+
+    Args:
+        part: its class.
+        options: the given ones, on which those of some image encoders depend; None: none.
+    """
+    parameters = inspect.signature(part).parameters.values()
+    own = {p.name: p.default for p in parameters if p.name not in GIVEN_BY_VSEZOO and p.default is not p.empty}
+    if issubclass(part, ImageEncoder):
+        own |= {name: value for name, value in part.more_options(options or {}).items() if name not in own}
+    return own
+
+
+def _check_options(kind: str, part: Part, defaults: Mapping[str, Any]) -> None:
+    for name, value in part.options.items():
+        if name not in defaults:
+            listing = ", ".join(defaults) or "none"
+            raise RecipeError(
+                f"{kind} {part.name!r} has no option {name!r}.",
+                remedy=suggest_name(name, defaults, f"Options: {listing}."),
+            )
+        default = defaults[name]
+        number = isinstance(default, float) and type(value) is int
+        if default is not None and not number and type(value) is not type(default):
+            raise RecipeError(
+                f"{kind}.{name} is {value!r}; it must be of type {type(default).__name__}, such as {default!r}."
+            )
