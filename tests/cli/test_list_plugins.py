@@ -9,61 +9,104 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+
+from vsezoo.cli.list_plugins import _print
+from vsezoo.registry import KINDS
+from vsezoo.registry.inventory import Plugin
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 THIRDPARTY = Path(__file__).parent.parent / "thirdparty"
 
 
-def test_nothing_is_imported_without_check(run_vsezoo: Run, make_distribution: Callable[..., Path]) -> None:
+def test_json_without_check(run_vsezoo: Run, make_distribution: Callable[..., Path]) -> None:
     points = {"losses": {"bad": "made_bad:Loss"}, "models": {"m2": "made_bad:x", "m10": "made_bad:y"}}
-    path = (make_distribution("demo", points, {"made_bad": "print('imported')\n1 / 0"}, version="3.1"),)
+    path = (make_distribution("demo", points, {"made_bad": "print('imported')\n1 / 0\nx = 1"}, version="3.1"),)
     done = run_vsezoo("list-plugins", "--json", path=path)
     assert done.returncode == 0
     assert "imported" not in done.stderr
-    (demo,) = [plugin for plugin in json.loads(done.stdout) if plugin["distribution"] == "demo"]
-    assert demo == {
+    demo = [plugin for plugin in json.loads(done.stdout) if plugin["distribution"] == "demo"]
+    assert [(plugin["kind"], plugin["name"]) for plugin in demo] == [
+        ("models", "m2"),
+        ("models", "m10"),
+        ("losses", "bad"),
+    ]
+    assert demo[0] == {
+        "kind": "models",
+        "name": "m2",
+        "value": "made_bad:x",
         "distribution": "demo",
         "version": "3.1",
-        "allowed": True,
+        "api_version": 1,
         "location": str(path[0].resolve()),
-        "registers": {"models": ["m2", "m10"], "losses": ["bad"]},
-        "conflicts": [],
-        "checked": False,
-        "failed": {},
+        "file": str(path[0] / "made_bad.py"),
+        "line": 3,
+        "state": "unchecked",
+        "reason": "",
+        "seconds": None,
     }
 
 
-def test_check_imports_all_that_is_allowed(run_vsezoo: Run, make_distribution: Callable[..., Path]) -> None:
-    path = (make_distribution("demo", {"losses": {"bad": "made_bad:Loss"}}, {"made_bad": "1 / 0"}),)
+def test_check(run_vsezoo: Run, make_distribution: Callable[..., Path]) -> None:
+    source = "import os\nprint('printed')\nos.write(1, b'written')\n1 / 0"
+    path = (make_distribution("demo", {"losses": {"bad": "made_bad:Loss"}}, {"made_bad": source}),)
     done = run_vsezoo("list-plugins", "--check", path=path)
     assert done.returncode == 1
     assert "losses: bad: ZeroDivisionError: division by zero" in done.stdout
-    barred = run_vsezoo("--no-plugins", "list-plugins", "--check", path=path)
-    assert barred.returncode == 0
-    assert "demo 1.0 (not allowed by VSEZOO_PLUGINS)" in barred.stdout
+    assert "printed" not in done.stdout
+    assert "written" not in done.stdout
+    assert "checked         all of it can be loaded" in done.stdout  # of vsezoo
 
 
-def test_everything_that_vsezoo_registers_can_be_loaded(run_vsezoo: Run) -> None:
-    done = run_vsezoo("--no-plugins", "list-plugins", "--check", "--json")
-    (own,) = [plugin for plugin in json.loads(done.stdout) if plugin["distribution"] == "vsezoo"]
-    assert own["failed"] == {}
-    assert own["checked"]
-    assert done.returncode == 0
+def test_a_traceback_on_demand(run_vsezoo: Run, make_distribution: Callable[..., Path]) -> None:
+    path = (make_distribution("demo", {"models": {"bad": "made_bad:x"}}, {"made_bad": "1 / 0"}),)
+    done = run_vsezoo("list-plugins", "--check", "--json", path=path, env={"VSEZOO_RAISE_PLUGIN_ERRORS": "1"})
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr
+    assert "made_bad.py" in done.stderr
+    (bad,) = [plugin for plugin in json.loads(done.stdout) if plugin["distribution"] == "demo"]
+    assert (bad["state"], bad["reason"]) == ("failed", "ZeroDivisionError: division by zero")
 
 
-def test_conflicts_and_damaged_metadata(run_vsezoo: Run, make_distribution: Callable[..., Path]) -> None:
+def test_the_table(run_vsezoo: Run, make_distribution: Callable[..., Path]) -> None:
     path = (
-        make_distribution("left", {"losses": {"twin": "made_a:A"}}),
-        make_distribution("right", {"losses": {"twin": "made_b:B"}}),
+        make_distribution("left", {"losses": {"twin": "made_a:A", "gone": "made_g:G"}}, {"made_a": "1 / 0\nA = 1"}),
+        make_distribution("right", {"losses": {"twin": "made_b:B"}, "models": {"m": "made_b:m"}}, {"made_b": ""}),
         make_distribution("damaged", "[vsezoo.models]\nno equals sign\n"),
     )
-    plugins = {p["distribution"]: p for p in json.loads(run_vsezoo("list-plugins", "--json", path=path).stdout)}
-    assert plugins["left"]["conflicts"] == plugins["right"]["conflicts"] == ["losses: twin"]
-    assert list(plugins["damaged"]["failed"]) == ["entry points"]
-    assert "CONFLICT" in run_vsezoo("list-plugins", path=path).stdout
+    done = run_vsezoo("list-plugins", path=path)
+    assert done.returncode == 1
+    lines = [" ".join(line.split()) for line in done.stdout.splitlines()]
+    left = lines[lines.index("left 1.0") :][:6]
+    assert left[1:] == [
+        f"location {path[0].resolve()}",
+        "plugin API 1",
+        "losses gone, twin",
+        "FAILED losses: gone: ModuleNotFoundError: No module named 'made_g'",
+        f"CONFLICT losses: twin: right registers the name, too; say left:twin ({path[0] / 'made_a.py'}:2)",
+    ]
+    assert any(line.startswith("FAILED") for line in lines[lines.index("damaged 1.0") :][:4])
+    assert "--check" in done.stderr
+    barred = run_vsezoo("list-plugins", path=path, env={"VSEZOO_PLUGINS": "left"}).stdout.splitlines()
+    (right,) = [number for number, line in enumerate(barred) if line.startswith("right 1.0")]
+    assert [" ".join(line.split()) for line in barred[right:]][3:6] == [
+        "models m",
+        "losses twin",
+        "NOT ALLOWED VSEZOO_PLUGINS leaves it out",
+    ]
+    assert not any("CONFLICT" in line for line in barred)  # left has the name for itself
+
+
+def test_a_slow_import_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    fast = Plugin("losses", "fast", "m:f", "demo", "1.0", 1, "/site", "/site/m.py", 3, "ok", seconds=0.9)
+    _print([fast, replace(fast, name="slow", seconds=5.04)])
+    written = capsys.readouterr().out
+    assert "SLOW        losses: slow: 5.0 s to import" in written
+    assert "fast: " not in written
+    assert "all of it can be loaded" in written
 
 
 @pytest.fixture(scope="module")
@@ -95,13 +138,18 @@ def test_a_second_distribution_is_at_home(run_vsezoo: Run, installed: Path) -> N
         "options": {"squared": {"value": True, "default": False}},
     }
     checked = run_vsezoo("list-plugins", "--check", "--json", path=(installed,))
-    (plugin,) = [p for p in json.loads(checked.stdout) if p["distribution"] == "vsezoo-example"]
-    assert plugin["failed"] == {}
-    assert plugin["registers"] == {
-        "models": ["example-euclid"],
-        "similarities": ["euclid"],
-        "commands": ["example-hello"],
-    }
+    found = [plugin for plugin in json.loads(checked.stdout) if plugin["distribution"] == "vsezoo-example"]
+    assert [(plugin["kind"], plugin["name"], plugin["state"]) for plugin in found] == [
+        ("models", "example-euclid", "ok"),
+        ("similarities", "euclid", "ok"),
+        ("commands", "example-hello", "ok"),
+    ]
+    assert (found[1]["file"], found[1]["line"]) == (str(installed / "vsezoo_example" / "similarity.py"), 9)
+    own = [plugin for plugin in json.loads(checked.stdout) if plugin["distribution"] == "vsezoo"]
+    assert {plugin["state"] for plugin in own} == {"ok"}
+    assert {plugin["kind"] for plugin in own} == set(KINDS)
+    assert all(plugin["file"] and plugin["line"] for plugin in own)
+    assert checked.returncode == 0
 
 
 def test_the_second_distribution_computes(installed: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 
@@ -13,26 +13,7 @@ from vsezoo import registry
 from vsezoo.errors import ConflictError, PluginError, UnknownNameError, UsageError
 from vsezoo.recipe import Recipe
 
-Install = Callable[..., None]
-
-
-@pytest.fixture
-def install(make_distribution: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> Iterator[Install]:
-    """Make a distribution and put it on this process's path, for the time of the test."""
-    before = set(sys.modules)
-    for name in ("VSEZOO_PLUGINS", "VSEZOO_RAISE_PLUGIN_ERRORS"):
-        monkeypatch.delenv(name, raising=False)
-    registry.list_distributions.cache_clear()
-
-    def add(*arguments: object, **options: object) -> None:
-        monkeypatch.syspath_prepend(make_distribution(*arguments, **options))
-        registry.list_distributions.cache_clear()
-
-    yield add
-    registry.list_distributions.cache_clear()
-    for name in set(sys.modules) - before:
-        if name.startswith("made_"):
-            del sys.modules[name]
+Install = Callable[..., Path]
 
 
 def test_names_come_from_metadata_and_a_lookup_imports_one_module(
@@ -101,6 +82,29 @@ def test_no_conflict_when_the_other_distribution_is_not_allowed(
     assert not registry.find("models", "twin").conflict
 
 
+def test_a_built_in_name_stays_what_it_is(install: Install, recipe_source: Callable[..., str]) -> None:
+    modules = {"made_v": recipe_source("vsepp", "another")}
+    install("other", {"models": {"vsepp": "made_v:recipe", "vse++": "made_v:recipe"}}, modules)
+    assert registry.find("models", "vsepp").distribution == "vsezoo"
+    assert registry.load("models", "vsepp").summary != "another"
+    assert registry.load("models", "vsezoo:vsepp") is registry.load("models", "vsepp")
+    assert registry.load("models", "other:vsepp").summary == "another"
+    marks = {e.qualified: e.conflict for e in registry.list_entries("models") if e.name in ("vsepp", "vse++")}
+    assert marks == {"vsezoo:vsepp": False, "vsezoo:vse++": False, "other:vsepp": True, "other:vse++": True}
+    install("third", {"models": {"vsepp": "made_v:recipe"}})
+    assert registry.find("models", "vsepp").distribution == "vsezoo"
+
+
+def test_a_name_cannot_look_like_a_qualified_one(install: Install, recipe_source: Callable[..., str]) -> None:
+    install("other", {"models": {"vsezoo:vsepp": "made_v:recipe"}}, {"made_v": recipe_source("vsepp", "another")})
+    assert registry.load("models", "vsezoo:vsepp").summary != "another"
+    (other,) = [found for found in registry.list_distributions() if found.name == "other"]
+    assert other.entries == ()
+    assert [(fault.name, fault.reason) for fault in other.faults] == [
+        ("vsezoo:vsepp", "a name must not be empty or contain a colon")
+    ]
+
+
 def test_a_distribution_twice_on_the_path_is_one(install: Install) -> None:
     install("demo-x", {"models": {"a": "made_a:recipe"}}, folder="second", version="1.0")
     install("Demo_X", {"models": {"a": "made_a:recipe"}}, folder="first", version="2.0")
@@ -112,6 +116,14 @@ FAILURES = {
     "exits": ("raise SystemExit('no licence')", "SystemExit: no licence"),
     "panics": ("class Panic(BaseException): pass\nraise Panic('at the disco')", "made_bad.Panic: at the disco"),
     "is no Python": ("def (:", "SyntaxError: invalid syntax"),
+    "has notes": (
+        "error = ValueError('first\\nsecond')\nerror.add_note('a note')\nraise error",
+        "ValueError: first",
+    ),
+    "has no text": (
+        "class Mute(Exception):\n    def __str__(self): return 1 / 0\nraise Mute",
+        "made_bad.Mute: (its text cannot be made)",
+    ),
     "lacks it": ("", "AttributeError: module 'made_bad' has no attribute 'thing'"),
     "has another": ("thing = 'text'", "of type str; a model must be an instance of vsezoo.recipe.Recipe"),
     "has a class": ("from vsezoo.recipe import Recipe as thing", "the class Recipe; a model must be an instance of"),
@@ -139,20 +151,56 @@ def test_a_module_that_is_gone(install: Install) -> None:
         registry.load("losses", "gone")
 
 
+def test_a_remedy_knows_what_is_missing(install: Install) -> None:
+    install("stale", {"losses": {"gone": "made_gone.part:Loss"}})
+    install("needy", {"losses": {"needy": "made_n:Loss"}}, {"made_n": "import made_absent.part"})
+    with pytest.raises(PluginError) as gone:
+        registry.load("losses", "gone")
+    assert gone.value.remedy.startswith("The files of stale are gone, its entry in the list of what is installed is")
+    with pytest.raises(PluginError) as needy:
+        registry.load("losses", "needy")
+    assert needy.value.remedy.startswith("Install what has the module made_absent, upgrade or uninstall needy, or ")
+
+
 def test_a_part_must_be_a_class_of_its_kind(install: Install) -> None:
-    source = "from vsezoo.interfaces import Loss as loss\ndef function(): pass"
+    source = "from vsezoo.interfaces import Loss\nclass loss(Loss):\n    forward = None\ndef function(): pass"
     points = {
         "similarities": {"wrong-kind": "made_a:loss", "function": "made_a:function"},
         "losses": {"base": "made_a:loss"},
     }
     install("demo", points, {"made_a": source})
     with pytest.raises(
-        PluginError, match=r"the class Loss; a similarity must be a subclass of vsezoo\.interfaces\.Sim"
+        PluginError, match=r"the class loss; a similarity must be a subclass of vsezoo\.interfaces\.Sim"
     ):
         registry.load("similarities", "wrong-kind")
     with pytest.raises(PluginError, match="of type function; a similarity must be a subclass"):
         registry.load("similarities", "function")
-    assert registry.load("losses", "base").__name__ == "Loss"
+    assert registry.load("losses", "base").__name__ == "loss"
+
+
+UNFINISHED = """
+from vsezoo.data.source import DataSource
+from vsezoo.legacy.importer import Importer
+
+class Source(DataSource):
+    name, splits = "mine", ("train",)
+    def open(self, *arguments): ...
+
+class Unfinished(Importer):
+    name = summary = "mine"
+    def read(self, *arguments): ...
+
+source = Source()
+"""
+
+
+def test_an_object_must_be_all_of_what_listings_and_the_core_read(install: Install) -> None:
+    points = {"datasets": {"mine": "made_a:source"}, "importers": {"mine": "made_a:Unfinished"}}
+    install("demo", points, {"made_a": UNFINISHED})
+    with pytest.raises(PluginError, match="TypeError: the data set lacks summary, kinds\n"):
+        registry.load("datasets", "mine")
+    with pytest.raises(PluginError, match="TypeError: the importer lacks recognise\n"):
+        registry.load("importers", "mine")
 
 
 def test_ctrl_c_is_no_failure_of_the_plugin(install: Install) -> None:
@@ -220,18 +268,61 @@ def test_the_allow_list(
             registry.find("models", name)
 
 
-def test_damaged_metadata_stops_nothing_else(install: Install) -> None:
-    install("damaged", "[vsezoo.models]\nno equals sign here\n")
-    install("good", {"models": {"a": "made_a:x"}})
-    assert "a" in registry.list_names("models")
-    faults = {found.name: found.faults for found in registry.list_distributions()}
-    assert [(fault.kind, fault.name) for fault in faults["damaged"]] == [("", "")]
-    assert faults["good"] == ()
-
-
 def test_aliases_are_names_of_one_distribution_for_one_object(install: Install) -> None:
     install("demo", {"models": {"m": "made_a:m", "m-old": "made_a:m", "m++": "made_a:m", "n": "made_a:n"}})
     install("copy", {"models": {"m-copy": "made_a:m"}})
     assert registry.list_aliases(registry.find("models", "m-old")) == ["m", "m++"]
     assert registry.list_aliases(registry.find("models", "n")) == []
     assert registry.list_aliases(registry.find("models", "m-copy")) == []
+
+
+CIRCLES = {
+    "itself": {"made_a": "from vsezoo import registry\nrecipe = registry.load('models', 'a')"},
+    "two": {
+        "made_a": "from vsezoo import registry\nrecipe = registry.load('models', 'b')",
+        "made_b": "from vsezoo import registry\nrecipe = registry.load('models', 'a')",
+    },
+    "lazily": {
+        "made_a": "from vsezoo import registry\ndef __getattr__(name): return registry.load('models', 'a')",
+    },
+}
+
+
+@pytest.mark.parametrize("modules", CIRCLES.values(), ids=CIRCLES)
+def test_an_alias_of_itself(install: Install, modules: dict[str, str]) -> None:
+    install("circle", {"models": {"a": "made_a:recipe", "b": "made_b:recipe"}}, modules)
+    with pytest.raises(PluginError, match="RecursionError: it refers to itself: models circle:a -> ") as caught:
+        registry.load("models", "a")
+    assert len(str(caught.value)) < 1000
+    with pytest.raises(PluginError):  # the circle is left as it was entered
+        registry.load("models", "a")
+
+
+def test_a_module_that_recurses(install: Install) -> None:
+    modules = {"made_r": "def __getattr__(name): return __getattr__(name)", "made_i": "def f(): f()\nf()"}
+    install("deep", {"models": {"r": "made_r:recipe", "i": "made_i:recipe"}}, modules)
+    for name in "ri":
+        with pytest.raises(PluginError, match="RecursionError: maximum recursion depth exceeded"):
+            registry.load("models", name)
+
+
+def test_what_a_part_needs_of_another_plugin_is_told(install: Install) -> None:
+    modules = {"made_a": "from vsezoo import registry\nrecipe = registry.load('models', 'b')", "made_b": "1 / 0"}
+    install("demo", {"models": {"a": "made_a:recipe", "b": "made_b:recipe"}}, modules)
+    with pytest.raises(PluginError) as caught:
+        registry.load("models", "a")
+    assert registry.explain(caught.value) == (
+        "The model 'b' of demo 1.0 cannot be loaded from made_b:recipe: ZeroDivisionError: division by zero"
+    )
+
+
+@pytest.mark.parametrize("value", ["made_a", "made_a:", ":recipe", ""])
+def test_a_value_that_names_no_attribute(install: Install, value: str) -> None:
+    install("demo", {"models": {"a": value}}, {"made_a": ""})
+    with pytest.raises(PluginError, match="is not of the form module:attribute"):
+        registry.load("models", "a")
+
+
+def test_a_value_with_extras(install: Install, recipe_source: Callable[..., str]) -> None:
+    install("demo", {"models": {"a": "made_a:recipe [fast]"}}, {"made_a": recipe_source("a")})
+    assert registry.load("models", "a").name == "a"

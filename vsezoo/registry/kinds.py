@@ -19,6 +19,7 @@ class Kind(NamedTuple):
     base: str  # the class that its objects are instances or subclasses of
     subclass: bool
     listing: str  # the command that lists the names
+    attributes: tuple[str, ...] = ()  # what listings read of its objects
 
 
 KINDS = {
@@ -27,8 +28,12 @@ KINDS = {
     "text_encoders": Kind("text encoder", "vsezoo.interfaces:TextEncoder", True, "list-plugins"),
     "similarities": Kind("similarity", "vsezoo.interfaces:Similarity", True, "list-plugins"),
     "losses": Kind("loss", "vsezoo.interfaces:Loss", True, "list-plugins"),
-    "datasets": Kind("data set", "vsezoo.data.source:DataSource", False, "list-datasets"),
-    "importers": Kind("importer", "vsezoo.legacy.importer:Importer", True, "convert --help"),
+    "datasets": Kind(
+        "data set", "vsezoo.data.source:DataSource", False, "list-datasets", ("name", "summary", "splits", "kinds")
+    ),
+    "importers": Kind(
+        "importer", "vsezoo.legacy.importer:Importer", True, "convert --help", ("name", "summary", "options")
+    ),
     "commands": Kind("command", "click:Command", False, "--help"),
 }
 """The kinds, by the last part of their entry-point group."""
@@ -41,16 +46,18 @@ def require_kind(kind: str) -> None:
 
 
 def require_type(kind: str, thing: object) -> None:
-    """Raise TypeError for an object that is not what its kind wants."""
+    """Raise TypeError for an object that is not what its kind wants, or not all of it."""
     wanted, base = KINDS[kind], import_object(KINDS[kind].base)
+    fits = isinstance(thing, type) and issubclass(thing, base) if wanted.subclass else isinstance(thing, base)
+    if not fits:
+        given = f"the class {thing.__name__}" if isinstance(thing, type) else f"of type {type(thing).__name__}"
+        form = "a subclass" if wanted.subclass else "an instance"
+        raise TypeError(f"the object is {given}; a {wanted.noun} must be {form} of {wanted.base.replace(':', '.')}")
+    missing = [name for name in wanted.attributes if not hasattr(thing, name)]
     if wanted.subclass:
-        if isinstance(thing, type) and issubclass(thing, base):
-            return
-    elif isinstance(thing, base):
-        return
-    given = f"the class {thing.__name__}" if isinstance(thing, type) else f"of type {type(thing).__name__}"
-    form = "a subclass" if wanted.subclass else "an instance"
-    raise TypeError(f"the object is {given}; a {wanted.noun} must be {form} of {wanted.base.replace(':', '.')}")
+        missing += sorted(getattr(thing, "__abstractmethods__", ()))
+    if missing:
+        raise TypeError(f"the {wanted.noun} lacks {', '.join(missing)}")
 
 
 def import_object(value: str) -> Any:

@@ -1,0 +1,126 @@
+"""The version of the plugin API that a distribution was written for."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from vsezoo import registry
+from vsezoo.errors import PluginError
+from vsezoo.registry import api
+from vsezoo.registry.api import Life, PluginWarning
+from vsezoo.registry.inventory import plugins
+
+Install = Callable[..., Path]
+
+LIVES = {1: Life("0.1", deprecated="0.4", removed="0.6"), 2: Life("0.4", deprecated="0.8"), 3: Life("0.8")}
+
+
+@pytest.fixture
+def install_for(install: Install, recipe_source: Callable[..., str]) -> Callable[..., None]:
+    """Install `demo`, which declares these versions of the plugin API and registers the model `demo`."""
+
+    def add(*versions: str, needs: str = "") -> None:
+        groups = {"models": {"demo": "made_demo:recipe"}, "api": dict.fromkeys(versions, "made_demo")}
+        folder = install("demo", groups, {"made_demo": recipe_source("demo")}, version="1.5")
+        with next(folder.glob("*.dist-info/METADATA")).open("a", encoding="utf-8") as stream:
+            stream.write(f"Requires-Dist: {needs}\n" if needs else "")
+
+    return add
+
+
+def get_state() -> tuple[int, str, str]:
+    (demo,) = [plugin for plugin in plugins() if plugin.distribution == "demo"]
+    return demo.api_version, demo.state, demo.reason
+
+
+@pytest.fixture
+def _later(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A vsezoo of years to come: version 1 is gone, 2 will go."""
+    monkeypatch.setattr(api, "API_VERSIONS", LIVES)
+
+
+def test_the_first_version_needs_no_declaration(install_for: Callable[..., None]) -> None:
+    install_for()
+    assert registry.load("models", "demo").name == "demo"
+    assert get_state() == (1, "unchecked", "")
+
+
+def test_the_present_version(install_for: Callable[..., None]) -> None:
+    install_for(str(registry.API_VERSION))
+    assert registry.load("models", "demo").name == "demo"
+
+
+@pytest.mark.parametrize(
+    ("needs", "wanted"),
+    [
+        ("", "vsezoo"),
+        ("vsezoo", "vsezoo"),
+        ("torch>=2", "vsezoo"),
+        ("vsezoo-extras>=3", "vsezoo"),
+        ("vsezoo>=0.8", "vsezoo>=0.8"),
+        ("vsezoo[plot] (>=0.8,<2) ; python_version > '3'", "vsezoo>=0.8,<2"),
+    ],
+)
+def test_too_new(install_for: Callable[..., None], needs: str, wanted: str) -> None:
+    install_for("2", needs=needs)
+    with pytest.raises(PluginError) as caught:
+        registry.load("models", "demo")
+    assert str(caught.value) == (
+        "demo 1.5 is written for version 2 of the plugin API; this vsezoo 0.1.0 knows version 1.\n"
+        f"pip install --upgrade '{wanted}', or install an older demo."
+    )
+    assert "demo" in registry.list_names("models")
+    assert get_state()[:2] == (2, "too new")
+
+
+@pytest.mark.usefixtures("_later")
+def test_too_old(install_for: Callable[..., None]) -> None:
+    install_for()
+    with pytest.raises(PluginError) as caught:
+        registry.load("models", "demo")
+    assert str(caught.value) == (
+        "demo 1.5 is written for version 1 of the plugin API; this vsezoo 0.1.0 knows version 2 and 3.\n"
+        "pip install --upgrade demo, or stay with what it was written for: pip install 'vsezoo<0.6'"
+    )
+    assert get_state()[:2] == (1, "too old")
+
+
+@pytest.mark.usefixtures("_later")
+def test_a_deprecated_version_is_told_once(install_for: Callable[..., None]) -> None:
+    install_for("2")
+    api._warn.cache_clear()
+    with pytest.warns(PluginWarning) as caught:
+        registry.load("models", "demo")
+    assert [str(warning.message) for warning in caught] == [
+        "demo 1.5 is written for version 2 of the plugin API, which is deprecated since vsezoo 0.8. "
+        "Upgrade demo: a later vsezoo will not load it."
+    ]
+    with warnings.catch_warnings(record=True) as again:
+        warnings.simplefilter("always")
+        registry.load("models", "demo")
+    assert again == []
+    assert get_state()[1] == "deprecated"
+
+
+@pytest.mark.usefixtures("_later")
+def test_the_newest_known_of_several_counts(install_for: Callable[..., None]) -> None:
+    install_for("1", "3", "4")
+    assert registry.load("models", "demo").name == "demo"
+    assert get_state() == (3, "unchecked", "")
+
+
+@pytest.mark.parametrize("version", ["0", "1.0", "two", "-1"])
+def test_a_version_is_a_whole_number(install_for: Callable[..., None], version: str) -> None:
+    install_for(version)
+    (fault,) = [plugin for plugin in plugins() if plugin.distribution == "demo" and plugin.state == "failed"]
+    assert (fault.kind, fault.name, fault.reason) == ("api", version, "a version of the plugin API is a whole number")
+    assert registry.load("models", "demo").name == "demo"
+
+
+def test_vsezoo_itself_is_of_the_present_version() -> None:
+    """Its own parts are written for what it documents, whatever its metadata say."""
+    assert {plugin.api_version for plugin in plugins() if plugin.distribution == "vsezoo"} == {registry.API_VERSION}

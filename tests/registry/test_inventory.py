@@ -1,0 +1,75 @@
+"""`vsezoo.plugins`: everything that is registered, and where each is from."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import vsezoo
+from vsezoo import registry
+from vsezoo.registry.inventory import Plugin
+
+Install = Callable[..., Path]
+
+
+def find(distribution: str, **options: bool) -> list[Plugin]:
+    return [plugin for plugin in vsezoo.plugins(**options) if plugin.distribution == distribution]
+
+
+def test_all_that_vsezoo_registers_is_there() -> None:
+    own = find("vsezoo")
+    assert {(plugin.kind, plugin.name) for plugin in own} == {
+        (kind, entry.name) for kind in registry.KINDS for entry in registry.list_entries(kind) if entry.own
+    }
+    assert {plugin.state for plugin in own} == {"unchecked"}
+    (vsepp,) = [plugin for plugin in own if (plugin.kind, plugin.name) == ("models", "vsepp")]
+    assert vsepp.file is not None
+    assert vsepp.line is not None
+    assert Path(vsepp.file).read_text(encoding="utf-8").splitlines()[vsepp.line - 1].startswith("vsepp = ")
+    assert vsepp.version == vsezoo.__version__
+
+
+def test_the_order_is_that_of_kinds_and_names(install: Install) -> None:
+    install("demo-10", {"losses": {"b10": "made_a:x", "b9": "made_a:x"}, "models": {"z": "made_a:x"}})
+    install("demo-9", {"losses": {"a": "made_a:x"}})
+    listed = [(p.distribution, p.name) for p in vsezoo.plugins() if p.distribution.startswith("demo")]
+    assert listed == [("demo-9", "a"), ("demo-10", "z"), ("demo-10", "b9"), ("demo-10", "b10")]
+
+
+def test_a_check_imports_nothing_in_this_process(install: Install) -> None:
+    modules = {"made_good": "import click\nprint('loud')\ncommand = click.Command('x')", "made_bad": "1 / 0"}
+    points = {"commands": {"good": "made_good:command", "bad": "made_bad:command", "stale": "made_gone:command"}}
+    install("demo", points, modules)
+    assert [(p.name, p.state, p.reason) for p in find("demo")] == [
+        ("bad", "unchecked", ""),
+        ("good", "unchecked", ""),
+        ("stale", "failed", "ModuleNotFoundError: No module named 'made_gone'"),
+    ]
+    bad, good, stale = find("demo", check=True)
+    assert (good.state, good.line) == ("ok", 3)
+    assert good.seconds is not None
+    assert (bad.state, bad.reason) == ("failed", "ZeroDivisionError: division by zero")
+    assert (stale.state, stale.reason) == ("failed", "ModuleNotFoundError: No module named 'made_gone'")
+    assert not {"made_good", "made_bad"} & set(sys.modules)
+
+
+def test_a_name_of_this_session_comes_first(install: Install, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "_session", {})
+    registry.register("models", "vsepp", replace=True)(registry.load("models", "vse0"))
+    (vsepp,) = [p for p in find("vsezoo") if (p.kind, p.name) == ("models", "vsepp")]
+    assert (vsepp.state, vsepp.reason) == ("conflict", "the name means that of session; say vsezoo:vsepp")
+
+
+def test_an_editable_installation_is_where_its_project_is(install: Install, tmp_path: Path) -> None:
+    folder = install("demo", {"models": {"a": "made_a:x"}}, {"made_a": "x = 1"})
+    project = tmp_path / "my project"
+    record = {"url": project.as_uri(), "dir_info": {"editable": True}}
+    (info,) = folder.glob("*.dist-info")
+    (info / "direct_url.json").write_text(json.dumps(record), encoding="utf-8")
+    assert [plugin.location for plugin in find("demo")] == [str(project)]
+    (info / "direct_url.json").write_text("no JSON", encoding="utf-8")
+    assert [plugin.location for plugin in find("demo")] == [str(folder)]
