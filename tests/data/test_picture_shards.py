@@ -104,7 +104,7 @@ def test_samples_without_a_picture_or_a_caption(tmp_path: Path) -> None:
 
 
 def test_damaged_picture_in_a_shard(tmp_path: Path) -> None:
-    members = sample("a", 1, "a dog") | {"b.jpg": picture(2)[:-20], "b.txt": "b", "c.jpg": b"", "c.txt": "c"}
+    members = sample("a", 1, "a dog") | {"b.jpg": picture(2)[:-30], "b.txt": "b", "c.jpg": b"", "c.txt": "c"}
     write_shard(tmp_path / "own" / "train.tar", members)
     assert open_split(tmp_path / "own").skipped == {}
     skipped = open_split(tmp_path / "own", on_bad_image="skip").skipped
