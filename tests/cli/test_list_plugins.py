@@ -50,24 +50,33 @@ def test_json_without_check(run_vsezoo: Run, make_distribution: Callable[..., Pa
     }
 
 
-def test_check(run_vsezoo: Run, make_distribution: Callable[..., Path]) -> None:
+def test_check(run_vsezoo: Run, make_distribution: Callable[..., Path], recipe_source: Callable[..., str]) -> None:
     source = "import os\nprint('printed')\nos.write(1, b'written')\n1 / 0"
-    path = (make_distribution("demo", {"losses": {"bad": "made_bad:Loss"}}, {"made_bad": source}),)
-    done = run_vsezoo("list-plugins", "--check", path=path)
+    points = {"models": {"bad": "made_bad:x"}}
+    good = {"models": {"good": "made_good:recipe"}}
+    path = (
+        make_distribution("demo", points, {"made_bad": source}),
+        make_distribution("fine", good, {"made_good": recipe_source("good")}),
+    )
+    done = run_vsezoo("list-plugins", "--check", "demo", path=path)
     assert done.returncode == 1
-    assert "losses: bad: ZeroDivisionError: division by zero" in done.stdout
+    assert "models: bad: ZeroDivisionError: division by zero" in done.stdout
     assert "printed" not in done.stdout
     assert "written" not in done.stdout
-    assert "checked         all of it can be loaded" in done.stdout  # of vsezoo
+    assert "vsezoo" not in done.stdout
+    fine = run_vsezoo("list-plugins", "fine", "--check", path=path)
+    assert fine.returncode == 0
+    assert "checked     all of it can be loaded" in fine.stdout
+    assert fine.stderr == ""
 
 
 def test_a_traceback_on_demand(run_vsezoo: Run, make_distribution: Callable[..., Path]) -> None:
     path = (make_distribution("demo", {"models": {"bad": "made_bad:x"}}, {"made_bad": "1 / 0"}),)
-    done = run_vsezoo("list-plugins", "--check", "--json", path=path, env={"VSEZOO_RAISE_PLUGIN_ERRORS": "1"})
+    done = run_vsezoo("list-plugins", "demo", "--check", "--json", path=path, env={"VSEZOO_RAISE_PLUGIN_ERRORS": "1"})
     assert done.returncode == 1
     assert "Traceback" in done.stderr
     assert "made_bad.py" in done.stderr
-    (bad,) = [plugin for plugin in json.loads(done.stdout) if plugin["distribution"] == "demo"]
+    (bad,) = json.loads(done.stdout)
     assert (bad["state"], bad["reason"]) == ("failed", "ZeroDivisionError: division by zero")
 
 

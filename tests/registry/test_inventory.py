@@ -11,13 +11,16 @@ import pytest
 
 import vsezoo
 from vsezoo import registry
+from vsezoo.errors import UnknownNameError
 from vsezoo.registry.inventory import Plugin
 
 Install = Callable[..., Path]
 
 
 def find(distribution: str, **options: bool) -> list[Plugin]:
-    return [plugin for plugin in vsezoo.plugins(**options) if plugin.distribution == distribution]
+    found = vsezoo.plugins(distribution, **options)
+    assert {plugin.distribution for plugin in found} == {distribution}
+    return found
 
 
 def test_all_that_vsezoo_registers_is_there() -> None:
@@ -38,6 +41,17 @@ def test_the_order_is_that_of_kinds_and_names(install: Install) -> None:
     install("demo-9", {"losses": {"a": "made_a:x"}})
     listed = [(p.distribution, p.name) for p in vsezoo.plugins() if p.distribution.startswith("demo")]
     assert listed == [("demo-9", "a"), ("demo-10", "z"), ("demo-10", "b9"), ("demo-10", "b10")]
+
+
+def test_one_distribution_alone(install: Install) -> None:
+    install("Demo.One", {"losses": {"a": "made_a:x"}})
+    assert [plugin.name for plugin in vsezoo.plugins("demo_one")] == ["a"]
+    with pytest.raises(UnknownNameError) as caught:
+        vsezoo.plugins("demo-two")
+    assert str(caught.value) == (
+        "No installed distribution 'demo-two' registers anything.\n"
+        "Did you mean 'Demo.One'? `vsezoo list-plugins` lists those that do."
+    )
 
 
 def test_a_check_imports_nothing_in_this_process(install: Install) -> None:

@@ -16,17 +16,18 @@ SLOW = 1.0
 
 
 @click.command("list-plugins")
+@click.argument("distribution", required=False)
 @click.option("--check", is_flag=True, help="Import all that is registered; exit code 1 if anything FAILED.")
 @click.option("--json", "as_json", is_flag=True, help="Write JSON.")
 @click.pass_context
-def list_plugins(ctx: click.Context, check: bool, as_json: bool) -> None:
-    """List the distributions that register anything.
+def list_plugins(ctx: click.Context, distribution: str | None, check: bool, as_json: bool) -> None:
+    """List the distributions that register anything, or DISTRIBUTION alone.
 
     It shows what they register, where they come from, and what is wrong with them. Nothing of theirs is imported
     without --check, and then in a process of its own. VSEZOO_PLUGINS and --no-plugins decide which of them are
     allowed.
     """
-    found = plugins(check=check)
+    found = plugins(distribution, check=check)
     if as_json:
         console.print_json([asdict(plugin) for plugin in found])
     else:

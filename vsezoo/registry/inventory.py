@@ -11,10 +11,12 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from vsezoo import registry
+from vsezoo.errors import UnknownNameError, suggest_name
 from vsezoo.registry.api import describe_version, judge_version
 from vsezoo.registry.definitions import find_definition
 from vsezoo.registry.distributions import Distribution
 from vsezoo.registry.entry import Entry
+from vsezoo.registry.names import normalize
 from vsezoo.registry.trial import Outcome, try_entries
 
 State = Literal["ok", "unchecked", "failed", "conflict", "deprecated", "too old", "too new", "not allowed"]
@@ -55,24 +57,33 @@ class Plugin:
     seconds: float | None = None
 
 
-def plugins(*, check: bool = False) -> list[Plugin]:
+def plugins(distribution: str | None = None, *, check: bool = False) -> list[Plugin]:
     """Return all that the installed distributions register, those included that are not allowed or damaged.
 
     Nothing of theirs is imported in this process.
 
     Args:
+        distribution: the name of the one that is meant; None: all.
         check: import each object in a process of its own; otherwise the state "failed" is only what metadata and
             source files show, such as modules that are gone.
     """
     distributions = registry.list_distributions()
+    if distribution is not None:
+        names = [installed.name for installed in distributions]
+        distributions = [found for found in distributions if normalize(found.name) == normalize(distribution)]
+        if not distributions:
+            raise UnknownNameError(
+                f"No installed distribution {distribution!r} registers anything.",
+                remedy=suggest_name(distribution, names, "`vsezoo list-plugins` lists those that do."),
+            )
     wanted = [
         entry
-        for distribution in distributions
-        if check and distribution.allowed and judge_version(distribution.api_version) in ("", "deprecated")
-        for entry in distribution.entries
+        for installed in distributions
+        if check and installed.allowed and judge_version(installed.api_version) in ("", "deprecated")
+        for entry in installed.entries
     ]
     outcomes = dict(zip(wanted, try_entries(wanted), strict=True))
-    found = [plugin for distribution in distributions for plugin in _describe(distribution, outcomes)]
+    found = [plugin for installed in distributions for plugin in _describe(installed, outcomes)]
     kinds = list(registry.KINDS)
     return sorted(  # the order of distributions stays
         found,
