@@ -10,12 +10,14 @@ import errno
 import os
 import re
 import sys
+import warnings
 from typing import Any
 
 import click
 
 from vsezoo import registry
 from vsezoo.errors import INTERRUPTED, PluginError, UsageError, VsezooError
+from vsezoo.registry.api import PluginWarning
 
 REMEDIES = {
     errno.ENOSPC: "Free some space on that disk, or write elsewhere.",
@@ -28,6 +30,8 @@ REMEDIES = {
     errno.EISDIR: "Name a file, not a folder.",
     errno.EMFILE: "Close other programs, or raise the limit with `ulimit -n`.",
 }
+
+_FORMAT = warnings.formatwarning
 
 
 class Commands(click.Group):
@@ -89,6 +93,7 @@ class Commands(click.Group):
 
     def main(self, *args: Any, **extra: Any) -> Any:
         """Run the command line; turn what goes wrong for a user into one message and an exit code."""
+        warnings.formatwarning = _format_warning
         try:
             return super().main(*args, **extra)
         except VsezooError as error:
@@ -99,8 +104,19 @@ class Commands(click.Group):
             place = f"{error.filename}: " if error.filename is not None else ""
             message, code = f"{place}{error.strerror}.\n{REMEDIES[error.errno]}", 1
             _finish_output()
+        finally:
+            warnings.formatwarning = _FORMAT
         click.echo(f"Error: {message}", err=True)
         sys.exit(code)
+
+
+def _format_warning(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
+) -> str:
+    """Return a warning as Python writes it, but one that is for users without the place in the code."""
+    if issubclass(category, PluginWarning):
+        return f"Warning: {message}\n"
+    return _FORMAT(message, category, filename, lineno, line)
 
 
 def _finish_output() -> None:

@@ -15,6 +15,7 @@ from typing import Literal, NamedTuple
 
 from vsezoo.errors import PluginError
 from vsezoo.registry.kinds import OWN
+from vsezoo.registry.names import normalize
 
 
 class Life(NamedTuple):
@@ -36,11 +37,13 @@ class PluginWarning(FutureWarning):
     """A plugin that a later vsezoo will not load."""
 
 
-def choose_version(declared: Iterable[int]) -> int:
+def choose_version(distribution: str, declared: Iterable[int]) -> int:
     """Return the one of the versions a distribution declares that is used: the newest one known, or the oldest.
 
-    A distribution that declares none was written before there was a second.
+    A distribution that declares none was written before there was a second; vsezoo's own parts change with the API.
     """
+    if normalize(distribution) == OWN:
+        return max(API_VERSIONS)
     versions = sorted(declared) or [1]
     return max((version for version in versions if version <= max(API_VERSIONS)), default=versions[0])
 

@@ -84,7 +84,7 @@ def _read_distribution(distribution: metadata.Distribution) -> Distribution:
             versions.append(int(point.name))
         else:
             values[kind, point.name] = point.value
-    api = choose_version(versions)
+    api = choose_version(name, versions)
     entries = tuple(Entry(kind, key, value, name, version, api) for (kind, key), value in values.items())
     return Distribution(name, version, api, str(distribution.locate_file("")), entries, tuple(faults))
 
