@@ -87,7 +87,8 @@ def test_too_old(install_for: Callable[..., None]) -> None:
     with pytest.raises(PluginError) as caught:
         registry.load("models", "demo")
     assert str(caught.value) == (
-        f"demo 1.5 is written for version 1 of the plugin API; this vsezoo {vsezoo.__version__} knows version 2 and 3.\n"
+        "demo 1.5 is written for version 1 of the plugin API; "
+        f"this vsezoo {vsezoo.__version__} knows version 2 and 3.\n"
         "pip install --upgrade demo, or stay with what it was written for: pip install 'vsezoo<0.6'"
     )
     assert get_state()[:2] == (1, "too old")

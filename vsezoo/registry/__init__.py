@@ -27,8 +27,9 @@ from vsezoo.errors import ConflictError, UnknownNameError, UsageError, suggest_n
 from vsezoo.registry.api import API_VERSION as API_VERSION
 from vsezoo.registry.distributions import Distribution as Distribution
 from vsezoo.registry.distributions import list_distributions as list_distributions
-from vsezoo.registry.entry import SESSION, SessionEntry
+from vsezoo.registry.entry import SESSION as SESSION
 from vsezoo.registry.entry import Entry as Entry
+from vsezoo.registry.entry import SessionEntry
 from vsezoo.registry.entry import explain as explain
 from vsezoo.registry.kinds import KINDS as KINDS
 from vsezoo.registry.kinds import OWN as OWN
