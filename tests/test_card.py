@@ -227,3 +227,14 @@ def test_a_checkpoint_is_saved_with_a_card_that_fails(tmp_path: Path, monkeypatc
     save_model(tmp_path / "best")
     assert "could not be written" in (tmp_path / "best" / "README.md").read_text()
     assert json.loads((tmp_path / "best" / "config.json").read_text())["format"] == "vsezoo"
+
+
+def test_the_distributions_that_a_model_needs_are_to_be_installed(config: dict[str, Any]) -> None:
+    assert "pip install" not in render_card(config, None).text
+    config["plugins"]["loss"] |= {"distribution": "session", "version": ""}  # which nobody can install
+    assert "pip install" not in render_card(config, None).text
+    config["plugins"]["image_encoder"] |= {"distribution": "vsezoo-example", "version": "1.2.0"}
+    config["plugins"]["similarity"] |= {"distribution": "other", "version": "0.3+local"}
+    use = render_card(config, None).text.partition("## Use")[2].partition("## Results")[0]
+    assert "`other` 0.3+local and `vsezoo-example` 1.2.0, to be installed beside vsezoo:\n" in use
+    assert "```sh\npip install 'other>=0.3' 'vsezoo-example>=1.2.0'\n```\n\n```python\n" in use

@@ -33,7 +33,8 @@ LAYERS: tuple[set[str], ...] = (
         "tensors",
         "backbones",
     },
-    {"checkpoint", "training", "evaluation", "hub", "legacy", "search"},
+    {"checkpoint", "training", "evaluation", "hub", "legacy", "scaffold", "search", "features"},
+    {"testing"},
     {"cli"},
     {"__main__"},
 )

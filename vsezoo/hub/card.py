@@ -18,6 +18,7 @@ from vsezoo import registry
 from vsezoo.data.lookup import find_source
 from vsezoo.hub.command import find_changes, flatten, write_command
 from vsezoo.recipe import PublishedResult, Recipe
+from vsezoo.registry.entry import SESSION
 
 TEMPLATE = Path(__file__).with_name("card_template.md")
 HERE = "path/to/this/folder"
@@ -108,6 +109,7 @@ def _render(
     metadata = facts.find("The metadata", describe_model, recipe.name, data["name"], evaluation, license)
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
     template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
+    plugins = sorted({(part["distribution"], part["version"]) for part in config["plugins"].values()})
     return template.render(
         metadata=metadata or "library_name: vsezoo",
         recipe=recipe,
@@ -126,7 +128,8 @@ def _render(
         config=config,
         converted=config.get("converted"),
         unknown=UNKNOWN_DATA,
-        plugins=sorted({(part["distribution"], part["version"]) for part in config["plugins"].values()}),
+        plugins=plugins,
+        needed=[plugin for plugin in plugins if plugin[0] not in (registry.OWN, SESSION)],
         show=_show,
     )
 
