@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import warnings
 from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
@@ -81,9 +82,14 @@ def read_picture(file: str | Path | BinaryIO, *, name: str = "", short_side: int
 
 def _decode(stream: BinaryIO, name: str, short_side: int) -> Image.Image:
     try:
-        with Image.open(stream) as picture:
+        with warnings.catch_warnings():
+            warnings.simplefilter(
+                "ignore", Image.DecompressionBombWarning
+            )  # up to twice the limit; it is an error here
+            opened = Image.open(stream)
+        with opened as picture:
             if Image.MAX_IMAGE_PIXELS and picture.width * picture.height > Image.MAX_IMAGE_PIXELS:
-                raise Image.DecompressionBombError  # as Pillow itself does from twice the limit; up to there it warns
+                raise Image.DecompressionBombError
             picture.draft(None, (short_side, short_side))  # does nothing unless it is a JPEG of more than that
             picture.load()
             with contextlib.suppress(Exception):  # a damaged note does not make the picture a bad one
@@ -95,7 +101,7 @@ def _decode(stream: BinaryIO, name: str, short_side: int) -> Image.Image:
             raise DataError("is empty (0 bytes).", file=name, remedy=f"Copy it again, {SKIP}.") from None
         remedy = f"Convert it to JPEG or PNG, {SKIP}."
         raise DataError("is not a picture, or in a format that is not known.", file=name, remedy=remedy) from None
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+    except Image.DecompressionBombError:
         raise DataError(
             f"says that it has more than {Image.MAX_IMAGE_PIXELS:,} pixels, which is too much to decode safely.",
             file=name,
