@@ -1,0 +1,125 @@
+"""The conformance kit: does a part, recipe, data set, importer or command keep what the core relies on?
+
+    from vsezoo import testing
+
+    testing.check(MyLoss)                                # raises ConformanceError, which lists what fails
+    testing.check("models", "my-model", slow=True)       # by registered name
+
+    @pytest.mark.parametrize("check", testing.list_checks(MyLoss))
+    def test_my_loss(check):                             # one test for each check
+        check()
+
+It needs no test framework. Checks run on the CPU, on data that are made up, and leave the caller's random generators
+and the registry as they were.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from vsezoo.testing.commands import CommandKit
+from vsezoo.testing.datasets import DatasetKit
+from vsezoo.testing.encoders import ImageEncoderKit
+from vsezoo.testing.importers import ImporterKit
+from vsezoo.testing.kit import Check, ConformanceError, Failure, Kit, make_checks
+from vsezoo.testing.losses import LossKit
+from vsezoo.testing.recipes import RecipeKit
+from vsezoo.testing.similarities import SimilarityKit
+from vsezoo.testing.subject import find_subject
+from vsezoo.testing.text_encoders import TextEncoderKit
+
+__all__ = [
+    "Check",
+    "ConformanceError",
+    "Failure",
+    "check",
+    "check_command",
+    "check_dataset",
+    "check_image_encoder",
+    "check_importer",
+    "check_loss",
+    "check_recipe",
+    "check_similarity",
+    "check_text_encoder",
+    "list_checks",
+]
+
+KITS: dict[str, type[Kit]] = {
+    "models": RecipeKit,
+    "image_encoders": ImageEncoderKit,
+    "text_encoders": TextEncoderKit,
+    "similarities": SimilarityKit,
+    "losses": LossKit,
+    "datasets": DatasetKit,
+    "importers": ImporterKit,
+    "commands": CommandKit,
+}
+"""What checks the things of each kind."""
+
+
+def list_checks(thing: Any, name: Any = None, /, **settings: Any) -> list[Check]:
+    """Return the checks of a thing, each a function without arguments that raises a ConformanceError.
+
+    Args:
+        thing: a class of parts, a recipe, a data set, an open split, a command; or the kind of what follows, one of
+            `vsezoo.registry.KINDS`.
+        name: a registered name of this kind, or such a thing.
+        **settings: for every kind `leave_out`, names of checks that are not made; the others are the attributes of
+            the kind's kit: `options`, `embed_size` and `data` for a part, `settings`, `data` and `slow` for a recipe,
+            `options` for a data set, `source` and `options` for an importer, `arguments` for a command.
+
+    Raises:
+        UsageError: for a thing of no kind, or an unknown name in `leave_out`.
+        UnknownNameError, ConflictError, PluginError: see `vsezoo.registry.load`.
+    """
+    subject = find_subject(thing, name)
+    return KITS[subject.kind](subject, **settings).list_checks()
+
+
+def check(thing: Any, name: Any = None, /, **settings: Any) -> None:
+    """Make all checks of a thing; the arguments are those of `list_checks`.
+
+    Raises:
+        ConformanceError: when one fails; it lists every failure, with what was expected, what came, and what to do.
+    """
+    make_checks(list_checks(thing, name, **settings))
+
+
+def check_image_encoder(encoder: Any, /, **settings: Any) -> None:
+    """Check an image encoder, a class or a registered name; see `check`."""
+    check("image_encoders", encoder, **settings)
+
+
+def check_text_encoder(encoder: Any, /, **settings: Any) -> None:
+    """Check a text encoder, a class or a registered name; see `check`."""
+    check("text_encoders", encoder, **settings)
+
+
+def check_similarity(similarity: Any, /, **settings: Any) -> None:
+    """Check a similarity, a class or a registered name; see `check`."""
+    check("similarities", similarity, **settings)
+
+
+def check_loss(loss: Any, /, **settings: Any) -> None:
+    """Check a loss, a class or a registered name; see `check`."""
+    check("losses", loss, **settings)
+
+
+def check_dataset(data: Any, /, **settings: Any) -> None:
+    """Check a data set, a registered name, or a split that is open; see `check`."""
+    check("datasets", data, **settings)
+
+
+def check_recipe(recipe: Any, /, **settings: Any) -> None:
+    """Check a recipe or a registered model; see `check`."""
+    check("models", recipe, **settings)
+
+
+def check_importer(importer: Any, /, **settings: Any) -> None:
+    """Check an importer, a class or a registered name; see `check`."""
+    check("importers", importer, **settings)
+
+
+def check_command(command: Any, /, **settings: Any) -> None:
+    """Check a command or a registered name; see `check`."""
+    check("commands", command, **settings)

@@ -1,0 +1,234 @@
+"""What losses promise."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from vsezoo.interfaces import Batch, ImageOutput, Loss, LossOutput, Tokens
+from vsezoo.testing.kit import promise, require, require_equal
+from vsezoo.testing.parts import Built, PartKit
+from vsezoo.testing.samples import CAPTIONS
+
+PAIRS = 6
+REGIONS = 3
+STEP = 1e-5
+"""Of the central differences, in float64: their error is then about 1e-10."""
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a loss gets."""
+
+    scores: Tensor
+    images: Tensor | ImageOutput
+    texts: Tensor
+    batch: Batch
+
+    def select(self, rows: Tensor) -> Inputs:
+        """Return the pairs of these indices."""
+        images, batch, tokens = self.images, self.batch, self.batch.tokens
+        chosen = (
+            ImageOutput(images.embeddings[rows], images.regions[rows])
+            if isinstance(images, ImageOutput)
+            else images[rows]
+        )
+        picked = Batch(
+            batch.images[rows],
+            Tokens(tokens.ids[rows], tokens.lengths[rows]),
+            batch.image_index[rows],
+            batch.caption_index[rows],
+        )
+        return Inputs(self.scores[rows][:, rows], chosen, self.texts[rows], picked)
+
+    def double(self) -> Inputs:
+        """Return the same in float64."""
+        images = self.images
+        wide = (
+            ImageOutput(images.embeddings.double(), images.regions.double())
+            if isinstance(images, ImageOutput)
+            else images.double()
+        )
+        return Inputs(self.scores.double(), wide, self.texts.double(), self.batch)
+
+
+@dataclass
+class LossKit(PartKit):
+    """The checks of losses."""
+
+    part = "loss"
+
+    def run(self, built: Built) -> dict[str, Tensor]:
+        """Return the loss of a batch drawn from a seed."""
+        return {"total": self._lose(built.loss, self._draw(built)).total}
+
+    def _lose(self, loss: Loss, inputs: Inputs) -> LossOutput:
+        output: LossOutput = loss(inputs.scores, inputs.images, inputs.texts, inputs.batch)
+        return output
+
+    def _draw(self, built: Built) -> Inputs:
+        """Return scores in (-1, 1), unit vectors, and captions, the last two of them of one image."""
+        generator = torch.Generator().manual_seed(0)
+        drawn = functional.normalize(torch.randn(2 * PAIRS, self.embed_size, generator=generator), dim=-1)
+        images, texts = drawn[:PAIRS], drawn[PAIRS:]
+        regions = torch.randn(PAIRS, REGIONS, self.embed_size, generator=generator)
+        index = torch.arange(PAIRS)
+        batch = Batch(
+            torch.zeros(PAIRS, 1),
+            Tokens.pad(built.model.tokenizer.encode(CAPTIONS[:PAIRS])),
+            index.clamp(max=PAIRS - 2),
+            index,
+        )
+        scores = 2 * torch.rand(PAIRS, PAIRS, generator=generator) - 1
+        return Inputs(scores, ImageOutput(images, regions) if built.loss.needs_regions else images, texts, batch)
+
+    def _build_loss(self) -> tuple[Loss, Inputs]:
+        built = self.build()
+        return built.loss.eval(), self._draw(built)
+
+    @promise(
+        "scalar",
+        "Return LossOutput(total, parts) with the parts detached, and divide by no number of negatives that may be 0.",
+    )
+    def check_scalar(self) -> None:
+        """It is a finite float32 scalar, with named finite parts that hold no graph.
+
+        So it is for one pair, two or more, also where all of them have one image, in every epoch.
+        """
+        loss, inputs = self._build_loss()
+        same = replace(inputs, batch=replace(inputs.batch, image_index=torch.zeros(PAIRS, dtype=torch.int64)))
+        cases = {f"{size} pairs": inputs.select(torch.arange(size)) for size in (1, 2, PAIRS)}
+        for epoch in (0, 1, 10):
+            loss.start_epoch(epoch)
+            for words, case in {**cases, "pairs of one image": same}.items():
+                output = self._lose(loss, replace(case, scores=case.scores.clone().requires_grad_()))
+                require(isinstance(output, LossOutput), f"{type(output).__name__}, no LossOutput")
+                figures = {"total": output.total, **output.parts}
+                for name, figure in figures.items():
+                    found = f"{name} of {words} in epoch {epoch}"
+                    require(isinstance(figure, Tensor) and figure.dim() == 0, f"{found} is no scalar tensor")
+                    require(bool(figure.isfinite()), f"{found} is {figure.item()}")
+                    require(name == "total" or not figure.requires_grad, f"{found} holds the graph")
+                require(output.total.dtype == torch.float32, f"the total is of {output.total.dtype}")
+
+    @promise(
+        "forms",
+        "Take .embeddings of an ImageOutput; a loss that cannot do without regions says needs_regions = True.",
+        applies=lambda kit: not kit.subject.thing.needs_regions,
+    )
+    def check_forms(self) -> None:
+        """It takes the images' side as embeddings (B, D) and with regions, and gives the same loss for both."""
+        loss, inputs = self._build_loss()
+        assert isinstance(inputs.images, Tensor)
+        regions = ImageOutput(inputs.images, torch.randn(PAIRS, REGIONS, self.embed_size))
+        found = self._lose(loss, replace(inputs, images=regions)).total
+        require_equal(found, self._lose(loss, inputs).total, "the loss of images with regions")
+
+    @promise(
+        "direction",
+        "Look for a sign: similarities are the higher, the better.",
+    )
+    def check_direction(self) -> None:
+        """It falls when the scores of matching pairs, which are on the diagonal, rise."""
+        loss, inputs = self._build_loss()
+        before = self._lose(loss, inputs).total
+        raised = replace(inputs, scores=inputs.scores + 0.1 * torch.eye(PAIRS))
+        after = self._lose(loss, raised).total
+        require(bool(after < before), f"{after:.6g} where it was {before:.6g} before all matching scores rose by 0.1")
+
+    @promise(
+        "differences",
+        "Check what is detached or computed without a gradient, and the backward of an autograd.Function.",
+    )
+    def check_differences(self) -> None:
+        """Its gradient is the slope of the loss, by central differences in float64."""
+        loss, inputs = self._build_loss()
+        loss, inputs = loss.double(), inputs.double()
+        generator = torch.Generator().manual_seed(1)
+        for name, start in self._tensors(inputs).items():
+            point = start.clone().requires_grad_()
+            total = self._lose(loss, self._replace(inputs, name, point)).total
+            slope = torch.autograd.grad(total, point, allow_unused=True)[0] if total.requires_grad else None
+            for _ in range(3):
+                direction = torch.randn(start.shape, generator=generator, dtype=torch.float64)
+                ends = [
+                    self._lose(loss, self._replace(inputs, name, start + sign * STEP * direction)).total.detach()
+                    for sign in (1, -1)
+                ]
+                numeric = (ends[0] - ends[1]) / (2 * STEP)
+                stated = (slope * direction).sum() if slope is not None else torch.zeros_like(numeric)
+                require_equal(stated, numeric, f"the slope along {name}, by gradient and by differences", 1e-6)
+
+    def _tensors(self, inputs: Inputs) -> dict[str, Tensor]:
+        images = inputs.images
+        sides = (
+            {"images": images}
+            if isinstance(images, Tensor)
+            else {"images": images.embeddings, "regions": images.regions}
+        )
+        return {"scores": inputs.scores, "texts": inputs.texts, **sides}
+
+    def _replace(self, inputs: Inputs, name: str, value: Tensor) -> Inputs:
+        if isinstance(inputs.images, ImageOutput) and name in ("images", "regions"):
+            changes: dict[str, Any] = {"embeddings" if name == "images" else name: value}
+            return replace(inputs, images=replace(inputs.images, **changes))
+        changes = {name: value}
+        return replace(inputs, **changes)
+
+    @promise(
+        "pair-order",
+        "Take matching pairs from the diagonal, and images of captions from batch.image_index, not from places.",
+    )
+    def check_pair_order(self) -> None:
+        """It is the same for the pairs of a batch in another order."""
+        loss, inputs = self._build_loss()
+        order = torch.tensor([4, 0, 5, 2, 1, 3])
+        found = self._lose(loss, inputs.select(order)).total
+        require_equal(found, self._lose(loss, inputs).total, "the loss of the pairs in another order")
+
+    @promise(
+        "sum",
+        "Sum instead of taking a mean, so that a pair weighs the same in a smaller last batch and training.grad_clip "
+        "means what it does in the papers; or declare additive = False.",
+        applies=lambda kit: kit.subject.thing.additive,
+    )
+    def check_sum(self) -> None:
+        """It is a sum over the batch: pairs that have nothing to do with each other add up."""
+        loss, inputs = self._build_loss()
+        halves = torch.arange(PAIRS).chunk(2)
+        scores = torch.full((PAIRS, PAIRS), -1e4)
+        for rows in halves:
+            scores[rows[:, None], rows] = inputs.scores[rows[:, None], rows]
+        whole = self._lose(loss, replace(inputs, scores=scores)).total
+        parts = sum(self._lose(loss, inputs.select(rows)).total for rows in halves)
+        require_equal(
+            whole, torch.as_tensor(parts), "the loss of two unrelated halves, and that of each added up", 1e-4
+        )
+
+    @promise(
+        "plateau",
+        "Leave plateau as it is inherited; an own one is for losses with costly parts beside the scores.",
+    )
+    def check_plateau(self) -> None:
+        """The method plateau gives the loss that equal scores have, by which a collapse is known."""
+        loss, inputs = self._build_loss()
+        output = self._lose(loss, inputs)
+        found = loss.plateau(inputs.scores, inputs.images, inputs.texts, inputs.batch, output)
+        expected = self._lose(loss, replace(inputs, scores=torch.zeros_like(inputs.scores))).total
+        require(isinstance(found, Tensor), f"{type(found).__name__}, no tensor")
+        require_equal(found, expected, "plateau, and the loss of zeros")
+
+    @promise(
+        "share",
+        "Do not read batch.images, nor its length; the scores have a row for each pair of the whole batch.",
+    )
+    def check_share(self) -> None:
+        """It reads nothing of batch.images, of which each of several processes has its own share alone."""
+        loss, inputs = self._build_loss()
+        share = replace(inputs, batch=replace(inputs.batch, images=inputs.batch.images[: PAIRS // 2]))
+        found = self._lose(loss, share).total
+        require_equal(found, self._lose(loss, inputs).total, "the loss when batch.images holds a half of the images")

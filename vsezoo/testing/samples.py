@@ -1,0 +1,69 @@
+"""Images and captions made up for checks: few, small, and of every form that a part may meet."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from vsezoo.interfaces import PairDataset
+
+CAPTIONS = (
+    "a dog runs .",
+    "two red balls",
+    "the dog has a ball",
+    "snow",
+    "a man 's hat , a dog",
+    "a red dog runs to two balls in the snow",
+    "the man has two hats",
+    "a ball in the snow",
+)
+IMAGES = 6
+SHAPES: dict[str, tuple[int, ...]] = {"vector": (12,), "regions": (4, 12), "picture": (48, 40, 3)}
+"""The shape of a made-up image of each kind."""
+
+
+class SamplePairs(PairDataset):
+    """Six images that are drawn from a seed, with one to three captions each.
+
+    Args:
+        kind: one of `vsezoo.interfaces.KINDS`.
+        captions: to be given to the images in turn.
+    """
+
+    name = "samples"
+    split = "train"
+
+    def __init__(self, kind: str = "vector", captions: Sequence[str] = CAPTIONS) -> None:
+        self.kind, self.image_shape = kind, SHAPES[kind]
+        self.image_of = np.repeat(np.arange(IMAGES), [1, 2, 3, 1, 2, 3])
+        self.captions = [captions[index % len(captions)] for index in range(len(self.image_of))]
+        self.image_ids = [f"image-{index}" for index in range(IMAGES)]
+        drawn = np.random.default_rng(0)
+        if kind == "picture":
+            self._drawn = drawn.integers(0, 256, (IMAGES, *self.image_shape), dtype=np.uint8)
+        else:
+            self._drawn = drawn.normal(size=(IMAGES, *self.image_shape)).astype(np.float32)
+
+    def images(self, indices: Sequence[int] | np.ndarray) -> Any:
+        """Return float32 features `(len(indices), *image_shape)`, or a list of RGB pictures."""
+        chosen = self._drawn[np.asarray(indices, dtype=np.int64)]
+        return list(map(Image.fromarray, chosen)) if self.kind == "picture" else chosen
+
+
+class FirstPairs(PairDataset):
+    """The first images of a split, each with the first of its captions: a batch without two captions of one image."""
+
+    def __init__(self, data: PairDataset, images: int) -> None:
+        first = np.unique(data.image_of, return_index=True)[1][:images]
+        self._data, self._images = data, data.image_of[first]
+        self.name, self.split, self.kind, self.image_shape = data.name, data.split, data.kind, data.image_shape
+        self.captions = [data.captions[index] for index in first]
+        self.image_ids = [data.image_ids[index] for index in self._images]
+        self.image_of = np.arange(len(first))
+
+    def images(self, indices: Sequence[int] | np.ndarray) -> Any:
+        """Return the images of these indices."""
+        return self._data.images(self._images[np.asarray(indices, dtype=np.int64)])

@@ -1,0 +1,98 @@
+"""A few steps of training, in one process and in two that share the batch."""
+
+from __future__ import annotations
+
+import os
+import socket
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.multiprocessing.spawn import spawn
+
+from vsezoo import registry
+from vsezoo.construction import build_loss, build_model
+from vsezoo.data.batches import PairBatches, TokenTable
+from vsezoo.data.sampling import share_batches
+from vsezoo.interfaces import PairDataset
+from vsezoo.parts import load_text_encoder, resolve_recipe
+from vsezoo.recipe import Recipe
+from vsezoo.registry.entry import SESSION
+from vsezoo.testing.samples import FirstPairs
+from vsezoo.training.loop import Loop, Split
+from vsezoo.training.runtime import Runtime
+from vsezoo.training.state import Place, seed_all
+
+PROCESSES = 2
+
+
+def prepare_loop(recipe: Recipe, data: PairDataset, images: int) -> Loop:
+    """Return the training loop of a recipe on the first images of a split, each with one caption; all in float32.
+
+    Weights that were learnt elsewhere are left out.
+    """
+    recipe = resolve_recipe(recipe, data)
+    seed_all(recipe.training.seed)
+    tokenizer = load_text_encoder(recipe).make_tokenizer(recipe.text_encoder.options)
+    tokenizer.fit(tokenizer.split(data.captions))
+    pairs = FirstPairs(data, images)
+    split = Split(pairs, TokenTable(tokenizer.encode(pairs.captions)))
+    model, loss = build_model(recipe, tokenizer), build_loss(recipe, tokenizer)
+    model.image_encoder.fit(data)
+    loop = Loop(model, loss, split, split, Runtime("cpu"), Path(), {}, Place(), None)
+    for group in loop.optimizer.param_groups:
+        group["lr"] = recipe.training.learning_rate * group["scale"]
+    return loop
+
+
+def take_steps(loop: Loop, steps: int) -> list[dict[str, Tensor]]:
+    """Take steps on one and the same batch; return the loss of each, and the gradients as the optimiser gets them."""
+    split, runtime = loop.train, loop.runtime
+    order = share_batches([np.arange(len(split.tokens))] * steps, runtime.rank, runtime.ranks)
+    transform = loop.model.image_encoder.transform(training=False)
+    taken = []
+    for batch in PairBatches(split.data, split.tokens, transform, order).load(workers=0):
+        output, _, _ = loop.step(batch)
+        gradients = {name: value.grad.clone() for name, value in loop.parameters.items() if value.grad is not None}
+        taken.append({"loss": output.total.detach(), **gradients})
+    return taken
+
+
+def share_steps(recipe: Recipe, data: PairDataset, images: int, steps: int) -> list[list[dict[str, Tensor]]]:
+    """Take the steps in processes that share the batch; return what `take_steps` returns in each of them."""
+    with socket.socket() as probe:
+        probe.bind(("localhost", 0))
+        port = probe.getsockname()[1]
+    entries = [entry for kind in registry.KINDS for entry in registry.list_entries(kind)]
+    session = [(entry.kind, entry.name, entry.load()) for entry in entries if entry.distribution == SESSION]
+    with tempfile.TemporaryDirectory() as folder:
+        arguments = (port, folder, session, recipe.to_json(), data, images, steps)
+        spawn(_take_part, arguments, PROCESSES)  # type: ignore[no-untyped-call]
+        return [torch.load(Path(folder) / f"{rank}.pt", weights_only=True) for rank in range(PROCESSES)]
+
+
+def _take_part(
+    rank: int,
+    port: int,
+    folder: str,
+    session: Sequence[tuple[str, str, Any]],
+    recipe: dict[str, Any],
+    data: PairDataset,
+    images: int,
+    steps: int,
+) -> None:
+    """Be one of the processes, as torch's launcher starts them."""
+    torch.set_num_threads(1)
+    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(PROCESSES)}
+    os.environ |= {"MASTER_ADDR": "localhost", "MASTER_PORT": str(port)}
+    for kind, name, thing in session:
+        registry.register(kind, name, replace=True)(thing)
+    loop = prepare_loop(Recipe.from_json(recipe), data, images)
+    loop.model.eval()
+    loop.loss.eval()
+    torch.save(take_steps(loop, steps), Path(folder) / f"{rank}.pt")
+    loop.runtime.close()

@@ -1,0 +1,117 @@
+"""What is checked: a registered name, or an object that is not registered yet."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+from unittest import mock
+
+import click
+
+from vsezoo import registry
+from vsezoo.data.source import DataSource
+from vsezoo.errors import UsageError
+from vsezoo.interfaces import ImageEncoder, Loss, PairDataset, Similarity, TextEncoder
+from vsezoo.legacy.importer import Importer
+from vsezoo.recipe import Recipe
+from vsezoo.registry.entry import SESSION
+
+UNREGISTERED = "under-test"
+"""The name that an object has while it is checked, where it has no other."""
+
+BASES: dict[type, str] = {
+    ImageEncoder: "image_encoders",
+    TextEncoder: "text_encoders",
+    Similarity: "similarities",
+    Loss: "losses",
+    Importer: "importers",
+    Recipe: "models",
+    DataSource: "datasets",
+    PairDataset: "datasets",
+    click.Command: "commands",
+}
+"""The kind of an object by what it is an instance or subclass of."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A part, recipe, data set, importer or command that is checked.
+
+    Attributes:
+        kind: one of `vsezoo.registry.KINDS`.
+        name: under which the registry finds it while it is checked.
+        thing: the object itself.
+        entry: how it is registered; None: it is not.
+    """
+
+    kind: str
+    name: str
+    thing: Any
+    entry: registry.Entry | None = None
+
+    def __str__(self) -> str:
+        """Return what a message calls it."""
+        own = self.thing if isinstance(self.thing, type) else type(self.thing)
+        name = getattr(self.thing, "name", None) if self.entry is None else self.name
+        return f"The {registry.KINDS[self.kind].noun} {name if isinstance(name, str) else own.__qualname__!r}"
+
+    @property
+    def file(self) -> str | None:
+        """The file of its class; None where there is none, as for a class that was typed in."""
+        try:
+            return inspect.getfile(self.thing if isinstance(self.thing, type) else type(self.thing))
+        except (TypeError, OSError):
+            return None
+
+    @property
+    def module(self) -> str | None:
+        """The module that the entry point names; None for what no distribution registers."""
+        if self.entry is None or self.entry.distribution == SESSION:
+            return None
+        return self.entry.value.partition(":")[0]
+
+    @contextmanager
+    def registered(self) -> Iterator[None]:
+        """Let the registry find it by its name."""
+        with mock.patch.dict(registry._session):
+            if self.entry is None and not isinstance(self.thing, PairDataset):
+                registry.register(self.kind, self.name)(self.thing)
+            yield
+
+
+def find_subject(thing: Any, name: Any = None) -> Subject:
+    """Return what `vsezoo.testing.check` is told to check.
+
+    Args:
+        thing: a class of parts, a recipe, a data set, a command; or the kind of what follows.
+        name: a registered name of this kind, or an object of it.
+
+    Raises:
+        UsageError: for what is none of these.
+        UnknownNameError, ConflictError, PluginError: see `vsezoo.registry.load`.
+    """
+    wanted = None
+    if isinstance(thing, str):
+        wanted, thing = thing, name
+        if wanted not in registry.KINDS or thing is None:
+            raise UsageError(
+                f"There is nothing to check in {wanted!r}.",
+                remedy="Give a class or an object, or a kind and a registered name: check('losses', 'hinge'). "
+                f"Kinds: {', '.join(registry.KINDS)}.",
+            )
+    if wanted is not None and isinstance(thing, str):
+        entry = registry.find(wanted, thing)
+        return Subject(wanted, entry.label, entry.load(), entry)
+    for base, kind in BASES.items():
+        fits = issubclass(thing, base) if isinstance(thing, type) else isinstance(thing, base)
+        if fits and wanted in (None, kind) and isinstance(thing, type) == registry.KINDS[kind].subclass:
+            return Subject(kind, UNREGISTERED, thing)
+    form = f"the class {thing.__name__}" if isinstance(thing, type) else f"of type {type(thing).__name__}"
+    raise UsageError(
+        f"What is to be checked is {form}, no {registry.KINDS[wanted].noun if wanted else 'part of a model'}.",
+        remedy="Give a subclass of an image encoder, text encoder, similarity, loss or importer (the class, not an "
+        "instance: the kit makes its own), or a recipe, a data set or a command itself.",
+    )

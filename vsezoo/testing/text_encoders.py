@@ -1,0 +1,130 @@
+"""What text encoders and their tokenizers promise."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+
+import numpy as np
+from torch import Tensor
+
+from vsezoo.checkpoint import CARD, CONFIG, LOSS, METRICS, MODEL
+from vsezoo.interfaces import Tokenizer, Tokens
+from vsezoo.testing.encoders import SIZES, EncoderKit
+from vsezoo.testing.kit import promise, require, require_equal
+from vsezoo.testing.parts import Built
+from vsezoo.testing.samples import CAPTIONS
+
+ODD_CAPTIONS = ("", " ", ".", "Zwölf Boxkämpfer", "犬が走る", "🐕 runs", "a" * 300)
+"""What a file of captions may hold, too."""
+
+
+@dataclass
+class TextEncoderKit(EncoderKit):
+    """The checks of text encoders."""
+
+    part = "text_encoder"
+
+    def encode(self, built: Built, size: int) -> Tensor:
+        """Return what the encoder makes of the first captions."""
+        return self._encode(built, [*CAPTIONS, *ODD_CAPTIONS][:size])
+
+    def _encode(self, built: Built, captions: Sequence[str]) -> Tensor:
+        embeddings: Tensor = built.model.text_encoder(Tokens.pad(built.model.tokenizer.encode(captions)))
+        return embeddings
+
+    @promise(
+        "tokenizer",
+        "Give an empty caption a mark of its own or an id of unknown words; name the files unlike those of vsezoo.",
+    )
+    def check_tokenizer(self) -> None:
+        """Its tokenizer makes int32 ids, one or more, of any string, and comes back from its files as it was."""
+        tokenizer = self.build().model.tokenizer
+        captions = [*CAPTIONS, *ODD_CAPTIONS]
+        encoded = tokenizer.encode(captions)
+        require(len(encoded) == len(captions), f"{len(encoded)} arrays of ids of {len(captions)} captions")
+        for caption, ids in zip(captions, encoded, strict=True):
+            shown = f"the ids of {caption[:40]!r}"
+            require(isinstance(ids, np.ndarray), f"{shown}: {type(ids).__name__}, no array")
+            require(ids.dtype == np.int32 and ids.ndim == 1, f"{shown}: {ids.dtype} of shape {ids.shape}")
+            require(len(ids) >= 1, f"{shown}: none at all")
+            require(bool((ids >= 0).all() and (ids < len(tokenizer)).all()), f"{shown}: not below {len(tokenizer)}")
+        split = tokenizer.split(captions)
+        require(len(split) == len(captions), f"split returns {len(split)} items of {len(captions)} captions")
+        self._require_same(tokenizer.encode_split(split), encoded, "encode_split of what split gave")
+        files = tokenizer.to_files()
+        for name, content in files.items():
+            require(isinstance(content, bytes), f"to_files holds {type(content).__name__} for {name!r}, no bytes")
+            require(name not in (CARD, CONFIG, LOSS, METRICS, MODEL), f"to_files has the name {name!r} of vsezoo's own")
+            require(name == PurePath(name).name, f"to_files has the name {name!r}, which is no plain file name")
+        with tempfile.TemporaryDirectory() as folder:
+            for name, content in files.items():
+                Path(folder, name).write_bytes(content)
+            again: Tokenizer = self.subject.thing.read_tokenizer(Path(folder))
+        require(len(again) == len(tokenizer), f"{len(again)} ids after reading the files of {len(tokenizer)}")
+        self._require_same(again.encode(captions), encoded, "the tokenizer that was read from its files")
+
+    def _require_same(self, found: Sequence[np.ndarray], expected: Sequence[np.ndarray], what: str) -> None:
+        same = len(found) == len(expected) and all(map(np.array_equal, found, expected))
+        require(same, f"{what} gives other ids")
+
+    @promise(
+        "odd-captions",
+        "Divide by a length only where it is not zero, and cut what is longer than the encoder reads.",
+    )
+    def check_odd_captions(self) -> None:
+        """A caption that is empty, unknown or very long has a finite embedding, too."""
+        built = self.build()
+        built.model.text_encoder.eval()
+        self._require_form(self._encode(built, ODD_CAPTIONS), len(ODD_CAPTIONS))
+
+    @promise(
+        "padding",
+        "Pack the sequences or mask the padding; tokens.lengths says where a caption ends, the id 0 may be a word's.",
+    )
+    def check_padding(self) -> None:
+        """A caption has the same embedding alone and beside longer ones: the padding does not count."""
+        built = self._build_trained()
+        together = self._encode(built, CAPTIONS)
+        for index, caption in enumerate(CAPTIONS):
+            alone = self._encode(built, [caption])
+            require_equal(alone[0], together[index], f"the embedding of {caption!r} alone and beside longer captions")
+
+    @promise(
+        "batch",
+        "Take means and norms over one caption only; put sorted sequences back into their order.",
+    )
+    def check_batch(self) -> None:
+        """In eval mode the embedding of a caption does not hang on the rest of the batch, or its order."""
+        built = self._build_trained()
+        # Of one length, so that no padding has a part in this: pieces of all captions one after the other.
+        encoded = built.model.tokenizer.encode(CAPTIONS)
+        ids, length = np.concatenate(encoded), max(map(len, encoded))
+        starts = np.linspace(0, max(0, len(ids) - length), max(SIZES)).astype(int)
+        captions = [ids[start : start + length] for start in starts]
+        encoder = built.model.text_encoder
+        together = encoder(Tokens.pad(captions))
+        order = [3, 0, 4, 1, 2]
+        permuted = encoder(Tokens.pad([captions[index] for index in order]))
+        require_equal(permuted, together[order], "the embeddings of a batch in another order")
+        for index, caption in enumerate(captions):
+            alone = encoder(Tokens.pad([caption]))
+            require_equal(alone[0], together[index], "the embedding of a caption alone and in a batch")
+
+    @promise(
+        "order",
+        "Undo the sorting: pack_padded_sequence(..., enforce_sorted=False) does.",
+    )
+    def check_order(self) -> None:
+        """Captions of different lengths come out in the order in which they went in."""
+        built = self._build_trained()
+        forwards, backwards = self._encode(built, CAPTIONS), self._encode(built, CAPTIONS[::-1])
+        require_equal(backwards.flip(0), forwards, "the embeddings of captions in reverse order")
+
+    def _build_trained(self) -> Built:
+        built = self.build()
+        self.train(built)
+        built.model.text_encoder.eval()
+        return built
