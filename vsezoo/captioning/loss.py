@@ -38,6 +38,9 @@ class CaptionLoss(HingeLoss):
         RecipeError: for an impossible value, or a text encoder whose tokenizer knows no `<start>` and `<end>`.
     """
 
+    needs_regions = True
+    additive = False  # the loss of writing is averaged over the captions
+
     def __init__(
         self,
         *,

@@ -134,6 +134,7 @@ class PrecomputedImageEncoder(FeatureImageEncoder):
 
     kinds: ClassVar[tuple[str, ...]] = ("vector",)
     poolings = ("none", "mean")
+    region_order = "invariant"
 
     def __init__(
         self,

@@ -28,6 +28,7 @@ class RegionImageEncoder(FeatureImageEncoder):
 
     kinds: ClassVar[tuple[str, ...]] = ("regions",)
     poolings = ("mean", "max")
+    region_order = "invariant"
 
     def __init__(
         self,
