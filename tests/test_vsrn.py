@@ -151,6 +151,20 @@ def test_the_order_of_the_regions_matters_to_the_gru_alone(images: Tensor) -> No
     torch.testing.assert_close(after.embeddings, nn.functional.normalize(states[-1], dim=-1))
 
 
+def test_an_open_update_gate_keeps_what_was_read_first() -> None:
+    plain, open_gate = (make_encoder(norm_axis="feature", update_bias=bias) for bias in (0.0, 3.0))
+    added = open_gate.img_rnn.bias_ih_l0 - plain.img_rnn.bias_ih_l0
+    assert added.tolist() == pytest.approx([0.0] * EMBED_SIZE + [3.0] * EMBED_SIZE + [0.0] * EMBED_SIZE, abs=1e-6)
+    images = torch.randn(5, 20, WIDTH, generator=torch.Generator().manual_seed(2))
+    changed = images.clone()
+    changed[:, 0] = -changed[:, 0]
+    moved = [
+        float((encoder(changed).embeddings - encoder(images).embeddings).detach().norm())
+        for encoder in (plain, open_gate)
+    ]
+    assert moved[1] > 100 * moved[0]
+
+
 def test_an_image_is_encoded_alike_in_any_batch(images: Tensor) -> None:
     encoder = make_active(final_batch_norm=True)
     whole = encoder(images)
