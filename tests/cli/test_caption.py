@@ -172,6 +172,6 @@ def test_images_that_are_not_there(run: Path, photos: Path, tmp_path: Path) -> N
     processes.assert_one_message(
         caption(tmp_path, run, "0"), 2, r"vsrn: was trained on 'photos', which is not .*registered.*\n.* --data FOLDER"
     )
-    processes.assert_one_message(caption(tmp_path, run, "0", *place, "--rows", "1"), 2, "--rows goes with FILE.npy")
+    processes.assert_one_message(caption(tmp_path, run, "0", *place, "--rows", "1"), 2, "--rows chooses among the rows")
     processes.assert_one_message(caption(tmp_path, run), 2, r"Missing argument 'IMAGE\.\.\.'")
     processes.assert_one_message(caption(tmp_path, run, "0", "--beam", "0"), 2, "0 is not in the range x>=1")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vsezoo.cli import console
-from vsezoo.errors import CheckpointError, DataError
+from vsezoo.errors import CheckpointError
 
 if TYPE_CHECKING:
     import torch
@@ -49,11 +49,11 @@ def caption(
     row of it; or a picture, if the model takes pictures. The log p of a caption is the natural logarithm of its
     probability.
     """
-    from vsezoo.captioning.images import batch_images, find_images
     from vsezoo.captioning.search import write_captions
     from vsezoo.checkpoint import find_checkpoint, load, read_config
     from vsezoo.cli.progress import show_encoding
     from vsezoo.data.lookup import open_data
+    from vsezoo.data.named_images import batch_images, find_images, name_source
     from vsezoo.data.source import OpenOptions
     from vsezoo.evaluation.evaluate import find_training_data
     from vsezoo.parts import accepted_kinds
@@ -72,13 +72,9 @@ def caption(
     written = []
     with show_encoding("Writing captions") as advance:
         for batch in batch_images(named, BATCH_SIZE):
-            try:
+            with name_source(batch[0].source):
                 features = batch[0].read([image.row for image in batch])
                 written += write_captions(model, loss, features, beam=beam, max_len=max_len or 0)
-            except DataError as error:
-                if error.file is not None:
-                    raise
-                raise DataError(error.problem, file=batch[0].source, remedy=error.remedy) from None
             advance(len(written), len(named))
     results = list(zip([image.name for image in named], written, strict=True))
     if as_json:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
-
-from PIL import Image
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from vsezoo.data.feature_file import FeatureFile
 from vsezoo.errors import DataError, UsageError, suggest_name
 from vsezoo.interfaces import PairDataset
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 FORMS = {
     "vector": "features of one vector for each image, (images, F)",
@@ -20,6 +22,9 @@ FORMS = {
     "picture": "pictures",
 }
 """How a message calls the kinds of image."""
+
+FEATURES = re.compile(r"(.+\.npy)(?::(\d+))?")
+"""`FILE.npy`, or `FILE.npy:ROW`."""
 
 
 class NamedImage(NamedTuple):
@@ -51,20 +56,44 @@ def find_images(
     images: list[NamedImage] = []
     has_rows = False
     for reference in references:
-        named = re.fullmatch(r"(.+\.npy)(?::(\d+))?", reference)
+        named = FEATURES.fullmatch(reference)
         if named:
             has_rows |= named[2] is None
             images += _find_rows(named[1], kinds, named[2] or rows)
         elif Path(reference).is_file():
-            _require_kind(reference, "picture", kinds)
+            require_kind(reference, "picture", kinds)
             images.append(NamedImage(reference, reference, functools.partial(_read_picture, reference), 0))
         else:
             data = split()
             row = _find_row(reference, data)
             images.append(NamedImage(data.image_ids[row], f"{data.name}, {data.split} split", data.images, row))
     if rows and not has_rows:
-        raise UsageError("--rows goes with FILE.npy, and no such file is named.", remedy="Leave it out.")
+        raise UsageError(
+            "--rows chooses among the rows of a FILE.npy, and no such file is named as a whole.",
+            remedy="Leave --rows out, or name FILE.npy without :ROW.",
+        )
     return images
+
+
+def is_file_reference(reference: str) -> bool:
+    """Tell whether a reference names a file, `FILE.npy:ROW` included, that is there or looks like one of features."""
+    return FEATURES.fullmatch(reference) is not None or Path(reference).is_file()
+
+
+def is_image_of(reference: str, data: PairDataset) -> bool:
+    """Tell whether a reference is the index or the id of an image of a split."""
+    return _is_index(reference, data) or reference in data.image_ids
+
+
+@contextmanager
+def name_source(source: str) -> Iterator[None]:
+    """Let a message about images say where they come from, if it does not."""
+    try:
+        yield
+    except DataError as error:
+        if error.file is not None:
+            raise
+        raise DataError(error.problem, file=source, remedy=error.remedy) from None
 
 
 def batch_images(images: Sequence[NamedImage], batch_size: int) -> Iterator[list[NamedImage]]:
@@ -79,13 +108,45 @@ def batch_images(images: Sequence[NamedImage], batch_size: int) -> Iterator[list
         yield batch
 
 
+def require_kind(file: str, kind: str, kinds: Sequence[str]) -> None:
+    """Refuse a file of images of another kind than a model takes.
+
+    Raises:
+        DataError: which says what to do.
+    """
+    if kind not in kinds:
+        raise DataError(
+            f"this model takes {' or '.join(FORMS[kind] for kind in kinds)}, not {FORMS[kind]}.",
+            file=file,
+            remedy="Make features of the pictures with `vsezoo features`, as those were made that it was trained on."
+            if kind == "picture"
+            else "Name an image of a data set, or a file of what the model takes.",
+        )
+
+
 def _find_rows(path: str, kinds: Sequence[str], rows: str) -> list[NamedImage]:
     file = FeatureFile.open(Path(path))
-    _require_kind(path, "vector" if len(file.shape) == 2 else "regions", kinds)
+    require_kind(path, "vector" if len(file.shape) == 2 else "regions", kinds)
     chosen = _parse_rows(rows) if rows else range(file.shape[0])
     if max(chosen) >= file.shape[0]:
         raise DataError(f"has no row {max(chosen):,}.", file=path, remedy=f"Its rows are 0 to {file.shape[0] - 1:,}.")
     return [NamedImage(f"{path}:{row}", path, file.read, row) for row in chosen]
+
+
+def _find_row(reference: str, data: PairDataset) -> int:
+    if not is_image_of(reference, data):
+        last = len(data.image_ids) - 1
+        raise UsageError(
+            f"{reference!r} is neither a file nor an image of the {data.split} split of {data.name}.",
+            remedy=suggest_name(
+                reference, data.image_ids, f"Give an index from 0 to {last:,} or an id, such as {data.image_ids[0]}."
+            ),
+        )
+    return int(reference) if _is_index(reference, data) else list(data.image_ids).index(reference)
+
+
+def _is_index(reference: str, data: PairDataset) -> bool:
+    return reference.isdecimal() and int(reference) < len(data.image_ids)
 
 
 def _parse_rows(rows: str) -> list[int]:
@@ -98,33 +159,7 @@ def _parse_rows(rows: str) -> list[int]:
     return chosen
 
 
-def _find_row(reference: str, data: PairDataset) -> int:
-    if reference.isdecimal() and int(reference) < len(data.image_ids):
-        return int(reference)
-    if reference in data.image_ids:
-        return list(data.image_ids).index(reference)
-    last = len(data.image_ids) - 1
-    raise UsageError(
-        f"{reference!r} is neither a file nor an image of the {data.split} split of {data.name}.",
-        remedy=suggest_name(
-            reference, data.image_ids, f"Give an index from 0 to {last:,} or an id, such as {data.image_ids[0]}."
-        ),
-    )
-
-
-def _require_kind(path: str, kind: str, kinds: Sequence[str]) -> None:
-    if kind not in kinds:
-        raise DataError(
-            f"this model takes {' or '.join(FORMS[kind] for kind in kinds)}, not {FORMS[kind]}.",
-            file=path,
-            remedy="Name an image of a data set, or a file of what the model takes.",
-        )
-
-
 def _read_picture(path: str, rows: list[int]) -> list[Image.Image]:
-    try:
-        with Image.open(path) as picture:
-            return [picture.convert("RGB")]
-    except OSError as error:
-        problem = f"cannot be read as a picture: {error.strerror or type(error).__name__}."
-        raise DataError(problem, file=path, remedy="Name a file in a common format, such as JPEG or PNG.") from None
+    from vsezoo.data.picture_file import read_picture  # Pillow is wanted for pictures alone, and slow to import
+
+    return [read_picture(path)]

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from tiny import TinyPairs
 
-from vsezoo.captioning.images import batch_images, find_images
+from vsezoo.data.named_images import batch_images, find_images, name_source
 from vsezoo.errors import DataError, UsageError
 from vsezoo.interfaces import PairDataset
 
@@ -69,9 +69,10 @@ def test_pictures(tmp_path: Path) -> None:
     (picture,) = image.read([image.row])
     assert (picture.mode, picture.size, picture.getpixel((0, 0))) == ("RGB", (4, 3), (7, 7, 7))
     path.write_bytes(b"no picture")
-    with pytest.raises(DataError, match=rf"(?s)^{path}: cannot be read as a picture: .*\nName a file"):
+    with pytest.raises(DataError, match=rf"^{path}: is not a picture"):
         image.read([0])
-    with pytest.raises(DataError, match=r"takes features of several regions .* \(images, regions, F\), not pictures"):
+    message = r"takes features of several regions .* \(images, regions, F\), not pictures\.\n.*`vsezoo features`"
+    with pytest.raises(DataError, match=message):
         find_images([str(path)], ("regions",), refuse)
 
 
@@ -101,5 +102,12 @@ def test_rows_that_are_no_rows(regions: Path, rows: str) -> None:
 
 def test_rows_want_a_file(regions: Path) -> None:
     for references in ([f"{regions}:1"], ["0"]):
-        with pytest.raises(UsageError, match=r"--rows goes with FILE\.npy, and no such file is named"):
+        with pytest.raises(UsageError, match=r"^--rows chooses among .* named as a whole\.\n.* without :ROW"):
             find_images(references, ("regions",), lambda: TinyPairs(shape=(2, 3)), "1")
+
+
+def test_a_message_says_where_an_image_comes_from() -> None:
+    with pytest.raises(DataError, match=r"^a\.npy: is bad\.\nMend it\.$"), name_source("a.npy"):
+        raise DataError("is bad.", remedy="Mend it.")
+    with pytest.raises(DataError, match=r"^b\.npy: is bad"), name_source("a.npy"):
+        raise DataError("is bad.", file="b.npy")

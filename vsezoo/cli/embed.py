@@ -1,0 +1,76 @@
+"""`vsezoo embed`: write the joint embeddings of images and sentences."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from vsezoo.cli import console
+from vsezoo.cli.skipped import print_skipped
+from vsezoo.data.source import BAD_IMAGE_POLICIES
+from vsezoo.errors import UsageError
+
+
+@click.command()
+@click.argument("checkpoint")
+@click.option("--images", metavar="X", help="A folder of pictures, or FILE.npy, a file of features.")
+@click.option("--texts", metavar="FILE", help="One sentence on each line; or a .csv, .tsv or .jsonl file.")
+@click.option("--data", metavar="DATASET", help="The images and captions of a data set or a folder, instead.")
+@click.option("--data-root", type=click.Path(path_type=Path), help="The folder that holds the data set's folder.")
+@click.option("--split", default="test", show_default=True, help="Of the data set: train, dev, test, …")
+@click.option(
+    "--output", required=True, type=click.Path(path_type=Path), metavar="FILE", help="Ends in .safetensors or .npy."
+)
+@click.option("--on-bad-image", type=click.Choice(BAD_IMAGE_POLICIES), default="skip", show_default=True)
+@click.option("--device", default="auto", show_default=True, help="cpu, cuda, …")
+@click.option("--json", "as_json", is_flag=True, help="Write what was written as JSON.")
+def embed(
+    checkpoint: str,
+    images: str | None,
+    texts: str | None,
+    data: str | None,
+    data_root: Path | None,
+    split: str,
+    output: Path,
+    on_bad_image: str,
+    device: str,
+    as_json: bool,
+) -> None:
+    """Write the joint embeddings that CHECKPOINT gives of images, sentences, or both.
+
+    A .safetensors file holds the tensors `images` and `texts`, float32, a row for each; a .npy file holds one of them.
+    The ids of the rows stand in a .json file beside it.
+    """
+    if data is not None and (images or texts):
+        raise UsageError("--data stands for both --images and --texts.", remedy="Give either the one or the others.")
+    from vsezoo.cli.progress import show_encoding
+    from vsezoo.data.source import OpenOptions
+    from vsezoo.interfaces import PairDataset
+    from vsezoo.search.export import embed as export
+    from vsezoo.search.lazy_model import LazyModel
+    from vsezoo.search.sources import open_split
+    from vsezoo.training.runtime import choose_device
+
+    chosen = choose_device(device)
+    opened: PairDataset | None = None
+    if data is not None:
+        options = OpenOptions(data_root, on_bad_image=on_bad_image)
+        opened = open_split(LazyModel(checkpoint, chosen), data, split, options)
+    with show_encoding("Embedding") as advance:
+        written = export(
+            checkpoint,
+            images=opened or images,
+            texts=opened or texts,
+            output=output,
+            device=chosen,
+            on_bad_image=on_bad_image,
+            advance=advance,
+        )
+    print_skipped(written.skipped if opened is None else opened.skipped)
+    if as_json:
+        files = {"embeddings": str(written.file), "ids": str(written.list_file)}
+        console.print_json({"checkpoint": checkpoint, **files, "counts": written.counts, "skipped": written.skipped})
+    else:
+        counts = " and ".join(f"{count:,} {name}" for name, count in written.counts.items())
+        console.results().print(f"{written.file}: embeddings of {counts}; their ids are in {written.list_file}")

@@ -1,0 +1,130 @@
+"""`vsezoo search`: the images nearest to a sentence, or the sentences nearest to an image."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from vsezoo.cli import console
+from vsezoo.cli.skipped import print_skipped
+from vsezoo.data.source import BAD_IMAGE_POLICIES
+from vsezoo.errors import UsageError
+
+if TYPE_CHECKING:
+    from vsezoo.data.named_images import NamedImage
+    from vsezoo.interfaces import PairDataset
+    from vsezoo.search.index import Hit
+
+
+@click.command()
+@click.argument("checkpoint")
+@click.argument("query")
+@click.option("--images", metavar="X", help="Search a folder of pictures, or FILE.npy, a file of features.")
+@click.option("--texts", metavar="FILE", help="Search the sentences of FILE: one on each line, or .csv, .tsv, .jsonl.")
+@click.option("--data", metavar="DATASET", help="A registered data set or a folder.  [default: as in training]")
+@click.option("--data-root", type=click.Path(path_type=Path), help="The folder that holds the data set's folder.")
+@click.option("--split", default="test", show_default=True, help="Of the data set: train, dev, test, …")
+@click.option("-k", type=click.IntRange(1), default=5, show_default=True, help="How many to show.")
+@click.option("--html", type=click.Path(path_type=Path), metavar="FILE", help="Write a gallery, one page in itself.")
+@click.option("--on-bad-image", type=click.Choice(BAD_IMAGE_POLICIES), default="skip", show_default=True)
+@click.option("--device", default="auto", show_default=True, help="cpu, cuda, …")
+@click.option("--json", "as_json", is_flag=True, help="Write JSON.")
+def search(
+    checkpoint: str,
+    query: str,
+    images: str | None,
+    texts: str | None,
+    data: str | None,
+    data_root: Path | None,
+    split: str,
+    k: int,
+    html: Path | None,
+    on_bad_image: str,
+    device: str,
+    as_json: bool,
+) -> None:
+    """Find what is nearest to QUERY in the joint embedding of CHECKPOINT.
+
+    QUERY is a sentence, for which images are found; or an image, for which sentences are: a picture file, FILE.npy:17,
+    a row of a file of features, or an image of the data set's split, by its index or its id. Without --images and
+    --texts, what is searched is the split, its images or its captions. The first search embeds and keeps the
+    embeddings; later ones answer at once.
+    """
+    if images and texts:
+        raise UsageError("Search either --images or --texts.")
+    from vsezoo.cli.progress import show_encoding
+    from vsezoo.data.named_images import find_images, is_file_reference, is_image_of, name_source
+    from vsezoo.data.source import OpenOptions
+    from vsezoo.parts import accepted_kinds
+    from vsezoo.search.index import index_collection
+    from vsezoo.search.lazy_model import LazyModel
+    from vsezoo.search.sources import collect_images, collect_texts, open_split
+    from vsezoo.training.runtime import choose_device
+
+    model = LazyModel(checkpoint, choose_device(device))
+
+    @cache
+    def open_data() -> PairDataset:
+        return open_split(model, data, split, OpenOptions(data_root, on_bad_image=on_bad_image))
+
+    if images and is_file_reference(query):
+        raise UsageError(
+            f"{query!r} is a file of images, and --images are found for a sentence.",
+            remedy="Write a sentence, or search sentences for this image with --texts FILE.",
+        )
+    asked: NamedImage | None = None
+    if texts or (not images and (is_file_reference(query) or is_image_of(query, open_data()))):
+        (asked,) = find_images([query], accepted_kinds(model.recipe), open_data)
+        collection = collect_texts(texts or open_data())
+    else:
+        collection = collect_images(images or open_data(), on_bad_image)
+    shown = None if asked is None else asked.read([asked.row])
+    with show_encoding("Embedding") as advance:
+        index = index_collection(model, collection, advance, print_warning)
+    print_skipped(index.skipped if images or texts else open_data().skipped)
+    if asked is None:
+        hits = index.search(query, k)
+    else:
+        with name_source(asked.source):
+            (hits,) = index.search_many(shown, k)
+    if as_json:
+        console.print_json(
+            {
+                "checkpoint": checkpoint,
+                "model": model.recipe.name,
+                "query": query if asked is None else asked.name,
+                "collection": collection.name,
+                "size": len(index),
+                "hits": [describe(hit) for hit in hits],
+                "skipped": dict(index.skipped),
+            }
+        )
+    else:
+        print_hits(hits)
+    if html is not None:
+        from vsezoo.search.gallery import write_gallery
+
+        write_gallery(html, query if asked is None else asked.name, shown, hits, collection, model.recipe.name)
+
+
+def describe(hit: Hit) -> dict[str, Any]:
+    """Return a hit for JSON; an image has no text."""
+    return {name: value for name, value in asdict(hit).items() if name != "text" or value}
+
+
+def print_hits(hits: Sequence[Hit]) -> None:
+    """Print a table; the score of the model's similarity is of any scale."""
+    rows = [(str(hit.rank), f"{hit.score:.4f}", hit.id, hit.text) for hit in hits]
+    columns = ["rank", "score", "id", "text"]
+    width = 4 if any(hit.text for hit in hits) else 3
+    console.print_table(columns[:width], [row[:width] for row in rows])
+
+
+def print_warning(text: str) -> None:
+    """Print a warning to standard error."""
+    console.messages().print(f"Warning: {text}", style="yellow")

@@ -1,0 +1,248 @@
+"""What can be searched: pictures of a folder, rows of a feature file, a data set's images, sentences.
+
+A collection knows its items by ids, and by keys that change when an item does. It reads them block by block.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from PIL import Image
+
+from vsezoo.data.cache import identify
+from vsezoo.data.feature_file import FeatureFile
+from vsezoo.data.picture_file import ENDINGS, Place, read_picture
+from vsezoo.data.picture_search import list_pictures
+from vsezoo.data.sentence_file import Sentence
+from vsezoo.errors import DataError
+from vsezoo.interfaces import PairDataset
+
+KEY_BYTES = 16
+KEYED = 64
+"""Images of a data set without files that are read at a time to tell whether they have changed."""
+DECODERS = 4
+"""Pictures decoded at a time. Pillow lets other threads run meanwhile."""
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+@dataclass(frozen=True)
+class Block:
+    """Items that were read.
+
+    Attributes:
+        content: the items that could be read, as `encode_images` or `encode_texts` takes them.
+        bad: why the others could not be, by their index in the collection.
+    """
+
+    content: Any
+    bad: Mapping[int, str] = field(default_factory=dict)
+
+
+class Collection(ABC):
+    """Images or sentences in an order.
+
+    Attributes:
+        kind: a form of image, of `vsezoo.interfaces.KINDS`, or "text".
+        name: what messages call the collection.
+        place: where it is, the same at every call; empty: it is known by its content alone.
+        skips: whether items that cannot be read are left out; else they are an error.
+        ids: one for each item.
+    """
+
+    kind: str
+    name: str
+    place: str = ""
+    skips: bool = False
+    ids: Sequence[str]
+
+    @property
+    def is_text(self) -> bool:
+        """Whether the items are sentences."""
+        return self.kind == "text"
+
+    @abstractmethod
+    def keys(self) -> Array:
+        """Return for each item what changes when it does, `(N, 16)` uint8."""
+
+    @abstractmethod
+    def read(self, items: Sequence[int]) -> Block:
+        """Read the items of these indices.
+
+        Raises:
+            DataError: for an item that cannot be read, unless such items are left out.
+        """
+
+    def find_picture(self, item: int) -> Any:
+        """Return the picture of an item, a file or a `PIL.Image.Image`; None where it has none."""
+        return None
+
+
+class PictureFolder(Collection):
+    """The pictures below a folder, in the order of their names.
+
+    Args:
+        folder: looked through with the folders in it; names that begin with a dot are left out.
+        skips: leave out what cannot be read as a picture, else it is an error.
+
+    Raises:
+        DataError: for what is no folder, or has no pictures.
+    """
+
+    def __init__(self, folder: Path, *, skips: bool) -> None:
+        self.kind, self.name, self.place = "picture", str(folder), str(folder.absolute())
+        self.skips = skips
+        if not folder.is_dir():
+            raise DataError("is no folder.", file=folder, remedy="Name a folder of pictures.")
+        self._files = list(map(str, list_pictures(folder)))
+        if not self._files:
+            raise DataError(_describe_contents(folder), file=folder, remedy=_advise(folder))
+        self.ids = [os.path.relpath(file, folder).replace(os.sep, "/") for file in self._files]
+
+    def keys(self) -> Array:
+        """Return the digests of the files' names, sizes and times of change."""
+        return _digest_files(Place(file) for file in self._files)
+
+    def read(self, items: Sequence[int]) -> Block:
+        """Decode pictures, several at a time."""
+        with ThreadPoolExecutor(DECODERS) as pool:
+            read = list(pool.map(self._decode, items))
+        bad = {item: found for item, found in zip(items, read, strict=True) if isinstance(found, str)}
+        return Block([found for found in read if not isinstance(found, str)], bad)
+
+    def find_picture(self, item: int) -> Path:
+        """Return the file."""
+        return Path(self._files[item])
+
+    def _decode(self, item: int) -> Image.Image | str:
+        try:
+            return read_picture(self._files[item])
+        except DataError as error:
+            if not self.skips:
+                raise
+            return error.problem
+
+
+class FeatureRows(Collection):
+    """The rows of a feature file, each an image.
+
+    Args:
+        path: a `.npy` file, `(N, F)` or `(N, R, F)`.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._file = FeatureFile.open(path)
+        self.kind = "vector" if len(self._file.shape) == 2 else "regions"
+        self.name, self.place = str(path), str(path.absolute())
+        self.ids = [f"{path}:{row}" for row in range(self._file.shape[0])]
+
+    def keys(self) -> Array:
+        """Return the digests of the file's size and time of change, and the row."""
+        stamp = str(identify(self._file.path))
+        return _digest(f"{stamp} {row}".encode() for row in range(len(self.ids)))
+
+    def read(self, items: Sequence[int]) -> Block:
+        """Read rows."""
+        return Block(self._file.read(items))
+
+
+@runtime_checkable
+class _OfPlaces(Protocol):
+    """A data set that knows where each of its images is, such as one of pictures."""
+
+    places: Sequence[Place]
+
+
+class SplitImages(Collection):
+    """The images of a data set's split."""
+
+    def __init__(self, data: PairDataset) -> None:
+        self._data = data
+        self.kind, self.name, self.ids = data.kind, f"{data.name}, {data.split} split", data.image_ids
+
+    def keys(self) -> Array:
+        """Return the digests of the files' names, sizes and times of change; of features, those of the numbers."""
+        if isinstance(self._data, _OfPlaces):
+            return _digest_files(self._data.places)
+        blocks = (range(start, min(start + KEYED, len(self.ids))) for start in range(0, len(self.ids), KEYED))
+        return _digest(np.asarray(image).tobytes() for block in blocks for image in self._data.images(block))
+
+    def read(self, items: Sequence[int]) -> Block:
+        """Read images."""
+        return Block(self._data.images(items))
+
+    def find_picture(self, item: int) -> Any:
+        """Return the picture, of a data set of pictures."""
+        if self._data.kind != "picture":
+            return None
+        return self._data.images([item])[0]
+
+
+class Sentences(Collection):
+    """Sentences, such as the captions of a data set.
+
+    Args:
+        sentences: with their ids.
+        name: what messages call them.
+        place: the file that they come from, if any.
+    """
+
+    kind = "text"
+
+    def __init__(self, sentences: Sequence[Sentence], name: str, place: str = "") -> None:
+        self.name, self.place = name, place
+        self.ids = [sentence.id for sentence in sentences]
+        self.texts = [sentence.text for sentence in sentences]
+
+    def keys(self) -> Array:
+        """Return the digests of the sentences."""
+        return _digest(text.encode() for text in self.texts)
+
+    def read(self, items: Sequence[int]) -> Block:
+        """Return sentences."""
+        return Block([self.texts[item] for item in items])
+
+
+def list_captions(data: PairDataset) -> list[Sentence]:
+    """Return the captions of a split, each named by its image and its number among the captions of that image."""
+    counts: Counter[int] = Counter()
+    captions = []
+    for image, text in zip(data.image_of.tolist(), data.captions, strict=True):
+        captions.append(Sentence(f"{data.image_ids[image]}#{counts[image]}", text))
+        counts[image] += 1
+    return captions
+
+
+def _digest(contents: Iterable[bytes]) -> Array:
+    digests = b"".join(hashlib.blake2b(content, digest_size=KEY_BYTES).digest() for content in contents)
+    return np.frombuffer(digests, np.uint8).reshape(-1, KEY_BYTES)
+
+
+def _digest_files(places: Iterable[Place]) -> Array:
+    try:
+        return _digest(f"{identify(place.file)} {place.offset}".encode() for place in places)
+    except OSError as error:
+        remedy = "It was removed while it was in use: repeat the command."
+        raise DataError(f"cannot be read: {error.strerror}.", file=error.filename, remedy=remedy) from None
+
+
+def _describe_contents(folder: Path) -> str:
+    names = sorted(path.name for path in folder.iterdir())
+    if not names:
+        return "is empty: there are no pictures in it."
+    return f"holds no pictures, but {', '.join(names[:5])}{', …' if len(names) > 5 else ''}."
+
+
+def _advise(folder: Path) -> str:
+    if any(folder.glob("*_ims.npy")):
+        return f"It holds features: name the folder by --data {folder}, and a --split; or one file of it by --images."
+    return f"Name a folder of pictures; their names end with {', '.join(ENDINGS)}."

@@ -1,0 +1,67 @@
+"""The answer to a search as one HTML page, with all pictures in it and nothing that it would load."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from importlib.resources import files
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined
+from PIL import Image
+
+from vsezoo.data.picture_file import read_picture
+from vsezoo.search.collection import Collection
+from vsezoo.search.index import Hit
+from vsezoo.search.tensor_file import explain_unwritten
+
+TEMPLATE = "gallery.html"
+SIDE = 320
+"""Pixels of the longer side of a thumbnail."""
+QUALITY = 82
+
+
+def write_gallery(path: Path, query: str, asked: Any, hits: Sequence[Hit], collection: Collection, model: str) -> None:
+    """Write the page.
+
+    Args:
+        path: replaced if it exists.
+        query: the sentence, or what the image is called.
+        asked: the image in a batch of its own, or None for a sentence. It is shown if it is a picture.
+        hits: what was found.
+        collection: what was searched.
+        model: the name of the model.
+
+    Raises:
+        StorageError: when the page cannot be written.
+    """
+    template = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    ).from_string(files("vsezoo.search").joinpath("gallery.html").read_text(encoding="utf-8"))
+    cards = [
+        {"hit": hit, "score": f"{hit.score:.4f}", "picture": _embed(collection.find_picture(hit.item))} for hit in hits
+    ]
+    picture = asked[0] if isinstance(asked, list) else None
+    page = template.render(
+        query=query,
+        asked=_embed(picture),
+        cards=cards,
+        collection=collection.name,
+        size=len(collection.ids),
+        model=model,
+    )
+    with explain_unwritten(path):
+        path.write_text(page, encoding="utf-8")
+
+
+def _embed(picture: Path | Image.Image | None) -> str:
+    """Return a thumbnail as a data URI; empty for no picture."""
+    if picture is None:
+        return ""
+    small = read_picture(picture, short_side=SIDE) if isinstance(picture, Path) else picture.copy()
+    small.thumbnail((SIDE, SIDE))
+    stream = BytesIO()
+    small.save(stream, "JPEG", quality=QUALITY)
+    return f"data:image/jpeg;base64,{base64.b64encode(stream.getvalue()).decode()}"

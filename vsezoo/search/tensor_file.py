@@ -1,0 +1,137 @@
+"""Files of arrays that are written block by block and never whole in memory: `.safetensors` and `.npy`."""
+
+from __future__ import annotations
+
+import json
+import os
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.lib import format as npy
+
+from vsezoo.errors import StorageError
+
+HEADER = 4096
+"""Bytes before the numbers of a `.safetensors` file. Sizes are known last, and the format lets spaces fill it up."""
+NAMES = {"float32": "F32", "uint8": "U8"}
+"""What `.safetensors` calls the types of numbers."""
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+class TensorWriter:
+    """Writes tensors into a stream as `.safetensors`; see `write_tensors`.
+
+    Attributes:
+        checksum: CRC-32 of all that was appended so far.
+    """
+
+    def __init__(self, path: Path, stream: BinaryIO) -> None:
+        self.checksum = 0
+        self._path, self._stream = path, stream
+        self._tensors: dict[str, dict[str, Any]] = {}
+        self._end = 0
+        self._write(bytes(HEADER))
+
+    def append(self, name: str, block: Array) -> None:
+        """Add rows to a tensor, float32 or uint8. The rows of a tensor follow each other."""
+        content = np.ascontiguousarray(block).data.cast("B")
+        self._write(content)
+        begin, rows = self._end, 0
+        if name in self._tensors:
+            begin, rows = self._tensors[name]["data_offsets"][0], self._tensors[name]["shape"][0]
+        self._end += len(content)
+        self._tensors[name] = {
+            "dtype": NAMES[block.dtype.name],
+            "shape": [rows + len(block), *block.shape[1:]],
+            "data_offsets": [begin, self._end],
+        }
+        self.checksum = zlib.crc32(content, self.checksum)
+
+    def finish(self) -> None:
+        """Write the header."""
+        text = json.dumps(self._tensors).encode().ljust(HEADER - 8)
+        self._stream.seek(0)
+        self._write(len(text).to_bytes(8, "little") + text)
+
+    def _write(self, content: bytes | memoryview) -> None:
+        with explain_unwritten(self._path):
+            self._stream.write(content)
+
+
+class ArrayWriter:
+    """Writes one tensor, whatever its name, into a stream as `.npy`."""
+
+    def __init__(self, path: Path, stream: BinaryIO) -> None:
+        self._path, self._stream = path, stream
+        self._block, self._rows = np.empty((0, 0), np.float32), 0
+
+    def append(self, name: str, block: Array) -> None:
+        """Add rows."""
+        if not self._rows:
+            self._block = block
+            self.finish()
+        with explain_unwritten(self._path):
+            self._stream.write(np.ascontiguousarray(block).data)
+        self._rows += len(block)
+
+    def finish(self) -> None:
+        """Write the header, which has one length whatever the number of rows: NumPy leaves room for it."""
+        shape = (self._rows, *self._block.shape[1:])
+        descr = npy.dtype_to_descr(self._block.dtype)
+        with explain_unwritten(self._path):
+            self._stream.seek(0)
+            npy.write_array_header_1_0(self._stream, {"descr": descr, "fortran_order": False, "shape": shape})
+
+
+@contextmanager
+def write_tensors(path: Path) -> Iterator[TensorWriter]:
+    """Give a writer; the file is at `path` when the block ends without an error.
+
+    Raises:
+        StorageError: when it cannot be written; what was there before is untouched.
+    """
+    with _replace_file(path) as stream:
+        writer = TensorWriter(path, stream)
+        yield writer
+        writer.finish()
+
+
+@contextmanager
+def write_array(path: Path) -> Iterator[ArrayWriter]:
+    """Give a writer; see `write_tensors`."""
+    with _replace_file(path) as stream:
+        writer = ArrayWriter(path, stream)
+        yield writer
+        writer.finish()
+
+
+@contextmanager
+def _replace_file(path: Path) -> Iterator[BinaryIO]:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with explain_unwritten(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            stream = temporary.open("wb")
+        with stream:
+            yield stream
+            with explain_unwritten(path):
+                stream.flush()
+        with explain_unwritten(path):
+            temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def explain_unwritten(path: Path) -> Iterator[None]:
+    """Turn what goes wrong when a file is written into one message with a remedy."""
+    try:
+        yield
+    except OSError as error:
+        remedy = "Free space on that disk, check the permissions, or name another place."
+        raise StorageError(f"cannot be written: {error.strerror or error}.", file=path, remedy=remedy) from error
