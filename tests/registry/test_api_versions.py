@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import warnings
@@ -109,6 +110,11 @@ def test_a_deprecated_version_is_told_once(install_for: Callable[..., None]) -> 
         registry.load("models", "demo")
     assert again == []
     assert get_state()[1] == "deprecated"
+    api._warn.cache_clear()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(PluginError, match=r"since vsezoo 0\.8\.\nUpgrade demo"):
+            registry.load("models", "demo")
 
 
 @pytest.mark.usefixtures("_later")
@@ -153,3 +159,11 @@ def test_the_command_line_warns_in_one_line(
 @pytest.mark.usefixtures("_later", "install")
 def test_vsezoo_itself_is_of_the_present_version() -> None:
     assert {plugin.api_version for plugin in plugins("vsezoo")} == {3}
+
+
+def test_the_documentation_has_all_versions() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "plugins.md").read_text(encoding="utf-8")
+    rows = [f"| {number} | {' | '.join(life)} |" for number, life in api.API_VERSIONS.items()]
+    table = "| version | since vsezoo | deprecated since | gone since |\n|---|---|---|---|\n" + "\n".join(rows) + "\n\n"
+    assert re.sub(" +", " ", table) in page
+    assert f"It is now {registry.API_VERSION}:" in page

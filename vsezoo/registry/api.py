@@ -82,7 +82,11 @@ def require_version(distribution: str, release: str, version: int) -> None:
         return
     problem = f"{distribution} {release} is {describe_version(version)}."
     if verdict == "deprecated":
-        _warn(f"{problem} Upgrade {distribution}: a later vsezoo will not load it.")
+        remedy = f"Upgrade {distribution}: a later vsezoo will not load it."
+        try:
+            _warn(f"{problem} {remedy}")
+        except PluginWarning:  # warnings are errors here
+            raise PluginError(problem, remedy=remedy) from None
         return
     if verdict == "too new":
         remedy = f"pip install --upgrade '{_read_requirement(distribution)}', or install an older {distribution}."
