@@ -92,3 +92,29 @@ def name_images(path: Path, ids: Sequence[str], images: int) -> list[str]:
             remedy=remedy,
         )
     return list(ids)
+
+
+def write_split(stem: Path, ids: Sequence[str], captions: Sequence[Sequence[str]]) -> None:
+    """Write `STEM_ids.txt` and, if there are captions, `STEM_caps.txt`.
+
+    Where each image has five captions, or none has any, an id stands once, else once for each caption of its image, so
+    that the captions can be told apart when they are read. A line feed within a caption becomes a space.
+
+    Args:
+        stem: the files without their endings.
+        ids: of the images.
+        captions: of each image.
+
+    Raises:
+        OSError: when a file cannot be written.
+    """
+    counts = {len(group) for group in captions}
+    once = counts <= {CAPTIONS_PER_IMAGE} or counts == {0}
+    lines = {
+        "ids": [name for name, group in zip(ids, captions, strict=True) for _ in ([name] if once else group)],
+        "caps": [caption for group in captions for caption in group],
+    }
+    for ending, texts in lines.items():
+        if texts:
+            with stem.with_name(f"{stem.name}_{ending}.txt").open("w", encoding="utf-8", newline="\n") as file:
+                file.writelines(text.replace("\n", " ") + "\n" for text in texts)

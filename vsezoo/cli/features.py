@@ -1,0 +1,179 @@
+"""`vsezoo features`: make feature files of pictures."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from vsezoo.cli import console
+from vsezoo.cli.assignments import read_assignments
+from vsezoo.cli.skipped import print_skipped
+from vsezoo.data.source import BAD_IMAGE_POLICIES, OpenOptions
+from vsezoo.errors import UsageError, suggest_name
+
+if TYPE_CHECKING:
+    from vsezoo.backbones import Backbone
+    from vsezoo.features.extraction import SplitSummary
+    from vsezoo.features.folder import Shard
+
+OF_FLAGS = ("weights", "features", "crops")
+"""Options of a backbone that have flags of their own."""
+
+
+@click.command()
+@click.argument("data")
+@click.option("--backbone", required=True, metavar="NAME", help="timm:NAME or torchvision:NAME.")
+@click.option(
+    "--weights",
+    "--image-weights",
+    "weights",
+    metavar="FILE",
+    default="pretrained",
+    show_default=True,
+    help="A .safetensors file; pretrained: those that the library has; none: drawn ones.",
+)
+@click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="Options of the backbone; repeatable.")
+@click.option("--crops", type=click.Choice(["1", "10"]), default="1", show_default=True, help="Averaged.")
+@click.option("--grid", is_flag=True, help="The cells of the last feature map, as regions.")
+@click.option("--dtype", type=click.Choice(["float32", "float16"]), default="float32", show_default=True)
+@click.option("--normalize", is_flag=True, help="Scale each feature to unit L2 norm.")
+@click.option("--split", "splits", multiple=True, help="train, dev, test, …; repeatable.  [default: all there are]")
+@click.option("--use-restval", is_flag=True, help="COCO: add the split restval to train.")
+@click.option("--data-root", type=click.Path(path_type=Path), help="The folder that holds the data set's folder.")
+@click.option("--on-bad-image", type=click.Choice(BAD_IMAGE_POLICIES), default="error", show_default=True)
+@click.option("--batch-size", type=click.IntRange(1), help="Pictures at a time.  [default: 32; 3 of ten crops]")
+@click.option(
+    "--workers", type=click.IntRange(0), help="Processes that decode pictures.  [default: one for each core but one]"
+)
+@click.option("--device", default="auto", show_default=True, help="cpu, cuda, …")
+@click.option("--precision", type=click.Choice(["fp32", "bf16"]), default="fp32", show_default=True)
+@click.option("--shard", metavar="I/N", help="This process's share, such as 0/4; torchrun sets it by itself.")
+@click.option("--resume", is_flag=True, help="Go on with what is in the output folder.")
+@click.option("--output", required=True, type=click.Path(path_type=Path), help="The folder to write.")
+def features(
+    data: str,
+    backbone: str,
+    weights: str,
+    settings: tuple[str, ...],
+    crops: str,
+    grid: bool,
+    dtype: str,
+    normalize: bool,
+    splits: tuple[str, ...],
+    use_restval: bool,
+    data_root: Path | None,
+    on_bad_image: str,
+    batch_size: int | None,
+    workers: int | None,
+    device: str,
+    precision: str,
+    shard: str | None,
+    resume: bool,
+    output: Path,
+) -> None:
+    """Make features of the pictures of DATA with a backbone, as a folder that --data reads.
+
+    DATA is a data set of pictures, a folder with captions, or any folder of pictures. Without captions the features are
+    one file, all_ims.npy, and the names are in all_ids.txt.
+    """
+    options = read_assignments("--set", settings, "image_size=192")
+    from vsezoo.cli.progress import make_bar
+    from vsezoo.features.extraction import extract_features
+    from vsezoo.features.extractor import FeatureForm
+    from vsezoo.features.pictures import find_pictures
+
+    pictures = find_pictures(data, data_root)
+    share = _read_shard(shard)
+    place = _choose_device(device)
+    network = _build(backbone, {**_check(options), "weights": weights, "crops": int(crops)}, grid)
+    with make_bar(console.messages()) as bar:
+        tasks: dict[str, Any] = {}
+
+        def advance(split: str, done: int, total: int) -> None:
+            if split not in tasks:
+                tasks[split] = bar.add_task(split, note="")
+            bar.update(tasks[split], completed=done, total=total)
+
+        summaries = extract_features(
+            pictures.open,
+            splits or pictures.names,
+            network,
+            output,
+            form=FeatureForm(dtype, normalize, precision, batch_size or max(1, 32 // int(crops))),
+            options=OpenOptions(data_root, use_restval=use_restval, on_bad_image=on_bad_image),
+            workers=max(1, (os.cpu_count() or 1) - 1) if workers is None else workers,
+            device=place,
+            shard=share,
+            resume=resume,
+            advance=advance,
+        )
+    print_skipped({name: reason for summary in summaries for name, reason in summary.skipped.items()})
+    rows = [_describe(summary) for summary in summaries]
+    console.print_table(["split", "features", "captions", "left out", "pictures/s"], rows)
+
+
+def _describe(summary: SplitSummary) -> tuple[str, ...]:
+    speed = f"{summary.done / summary.seconds:.1f}" if summary.done else "done before"
+    if not summary.whole:
+        return summary.split, "other shards are not done", "", "", speed
+    shape = " x ".join(f"{size:,}" for size in summary.shape)
+    return summary.split, shape, f"{summary.captions:,}", f"{len(summary.skipped):,}", speed
+
+
+def _read_shard(text: str | None) -> Shard:
+    from vsezoo.features.folder import Shard
+
+    if text is None:
+        return Shard(int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1)))
+    match = re.fullmatch(r"(\d+)/(\d+)", text)
+    if match is None:
+        raise UsageError(f"--shard takes I/N, not {text!r}.", remedy="Example: --shard 0/4, for the first of four.")
+    return Shard(int(match[1]), int(match[2]))
+
+
+def _choose_device(name: str) -> Any:
+    """Return the device; of several GPUs, that of the process which torchrun has started."""
+    import torch
+
+    from vsezoo.training.runtime import choose_device
+
+    device = choose_device(name)
+    if device.type == "cuda" and device.index is None and "LOCAL_RANK" in os.environ:
+        return torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+    return device
+
+
+def _check(options: dict[str, Any]) -> dict[str, Any]:
+    """Return options of a backbone as they were given.
+
+    Raises:
+        UsageError: for a name that is no option, or a value of another type.
+    """
+    import dataclasses
+
+    from vsezoo.backbones.options import BackboneOptions
+
+    known = {item.name: item.default for item in dataclasses.fields(BackboneOptions) if item.name not in OF_FLAGS}
+    for name, value in options.items():
+        if name not in known:
+            listing = f"Options: {', '.join(known)}."
+            raise UsageError(f"A backbone has no option {name!r}.", remedy=suggest_name(name, known, listing))
+        default = known[name]
+        if default is not None and not isinstance(value, (int, float) if isinstance(default, float) else type(default)):
+            raise UsageError(f"--set {name} is {value!r}; it must be of type {type(default).__name__}.")
+    return options
+
+
+def _build(name: str, options: dict[str, Any], grid: bool) -> Backbone:
+    import torch
+
+    from vsezoo.backbones import create_backbone
+
+    torch.manual_seed(0)  # weights that are drawn are the same in each shard, and when the work is resumed
+    backbone = create_backbone(name, features="grid" if grid else "pooled", **options)
+    backbone.load_pretrained()
+    return backbone

@@ -1,0 +1,1 @@
+"""Pictures to feature files: the extraction, which can be stopped at any moment and shared by processes."""

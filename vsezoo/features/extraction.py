@@ -1,0 +1,157 @@
+"""From pictures to feature files with a backbone: exact after a kill, and shared by any number of processes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from importlib.metadata import version
+from itertools import groupby
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from vsezoo.backbones import Backbone
+from vsezoo.data.source import DEFAULT_OPTIONS, OpenOptions
+from vsezoo.features.extractor import Array, Extractor, FeatureForm
+from vsezoo.features.folder import FeatureFolder, Shard
+from vsezoo.features.part import Part
+from vsezoo.interfaces import PairDataset
+
+BLOCK_SECONDS, BLOCK_BYTES = 10.0, 64 * 2**20
+"""A block is written after so much time or so many bytes: this is what a kill costs at most."""
+
+OpenSplit = Callable[[str, OpenOptions], PairDataset]
+"""Opens a split of pictures."""
+
+Advance = Callable[[str, int, int], None]
+"""Is told the split, how many of its pictures this process has done, and how many are its share."""
+
+
+DEFAULT_FORM = FeatureForm()
+
+
+@dataclass(frozen=True)
+class SplitSummary:
+    """What came out of a split.
+
+    Attributes:
+        split: its name.
+        whole: whether its features are all there; else other processes are at work on it still.
+        done: how many pictures this call went through.
+        seconds: which that took.
+        shape: of the features; empty if they are not whole.
+        captions: how many there are.
+        skipped: pictures that were left out, and why.
+    """
+
+    split: str
+    whole: bool
+    done: int
+    seconds: float
+    shape: Sequence[int] = ()
+    captions: int = 0
+    skipped: dict[str, str] = field(default_factory=dict)
+
+
+def extract_features(
+    open_split: OpenSplit,
+    splits: Sequence[str],
+    backbone: Backbone,
+    output: Path,
+    *,
+    form: FeatureForm = DEFAULT_FORM,
+    options: OpenOptions = DEFAULT_OPTIONS,
+    workers: int = 1,
+    device: torch.device | str = "cpu",
+    shard: Shard | None = None,
+    resume: bool = False,
+    advance: Advance = lambda split, done, total: None,
+) -> list[SplitSummary]:
+    """Write the features of pictures as a folder that `--data` reads.
+
+    Args:
+        open_split: opens a split of pictures.
+        splits: which.
+        backbone: with its weights.
+        output: the folder.
+        form: what becomes of the features.
+        options: how to open a split. The dev split is taken whole; it is cut when the features are read.
+        workers: processes that decode pictures; 0: this one does it itself.
+        device: where the backbone computes.
+        shard: which of several processes this is; None: the only one.
+        resume: go on with what is there.
+        advance: see `Advance`.
+
+    Returns:
+        a summary of each split.
+
+    Raises:
+        UsageError: for an output that is taken, or was begun with other settings.
+        DataError: for pictures that cannot be read, or features that are no numbers.
+        StorageError: when the output cannot be written; `resume` goes on later.
+    """
+    shard, device = shard or Shard(), torch.device(device)
+    options = replace(options, full_dev=True)
+    extractor = Extractor(backbone.to(device).eval(), form, device, workers)
+    settings = {
+        "backbone": backbone.describe(),
+        **vars(form),
+        "use_restval": options.use_restval,
+        "on_bad_image": options.on_bad_image,
+        "shards": shard.count,
+    }
+    libraries = ("vsezoo", "torch", backbone.name.partition(":")[0])
+    folder = FeatureFolder(output, settings, {name: version(name) for name in libraries}, shard, resume=resume)
+    summaries = []
+    for split in splits:
+        start, done, whole = time.perf_counter(), 0, folder.is_whole(split)
+        if not whole:
+            done, whole = _extract_split(open_split(split, options), folder, extractor, shard, advance)
+        folder.clean()
+        seconds = time.perf_counter() - start
+        summaries.append(SplitSummary(split, whole, done, seconds, **(folder.describe(split) if whole else {})))
+    return summaries
+
+
+def _extract_split(
+    data: PairDataset, folder: FeatureFolder, extractor: Extractor, shard: Shard, advance: Advance
+) -> tuple[int, bool]:
+    """Do this process's share of a split; return the number of pictures, and whether the split is whole now."""
+    form, shape = extractor.form, extractor.measure()
+    images = order_images(data)
+    batches = [images[start : start + form.batch_size] for start in range(0, len(images), form.batch_size)]
+    share = batches[shard.take(len(batches))]
+    total = sum(map(len, share))
+    with folder.open_part(data.split, shape, form.dtype, data.image_ids) as part:
+        before = part.record.rows
+        advance(data.split, before, total)
+        left = share[-(-before // form.batch_size) :]  # blocks are of whole batches, but the last may be a short one
+        for done in _fill(part, extractor.extract(data, left)):
+            advance(data.split, done, total)
+    return total - before, folder.finish(data.split, shape, form.dtype, data, images)
+
+
+def _fill(part: Part, batches: Iterator[Array]) -> Iterator[int]:
+    """Append batches to a part, so many at a time that a kill costs little; yield how many rows there are."""
+    waiting: list[Array] = []
+    since, done = time.monotonic(), part.record.rows
+    for rows in batches:
+        waiting.append(rows)
+        done += len(rows)
+        if time.monotonic() - since > BLOCK_SECONDS or sum(array.nbytes for array in waiting) > BLOCK_BYTES:
+            part.append(waiting)
+            waiting, since = [], time.monotonic()
+        yield done
+    part.append(waiting)
+
+
+def order_images(data: PairDataset) -> np.ndarray:
+    """Return the indices of the images in the order of their captions; without captions, of all.
+
+    An image without captions among others with captions has no place in the layout, and is left out.
+    """
+    if not data.captions:
+        return np.arange(len(data.image_ids))
+    return np.array([image for image, _ in groupby(data.image_of.tolist())])

@@ -1,0 +1,247 @@
+"""The folder that an extraction writes: `SPLIT_ims.npy`, `SPLIT_caps.txt`, `SPLIT_ids.txt` and `features.json`.
+
+    features.json               what made the features, and which splits are whole
+    SPLIT_ims.npy               there only when it is whole
+    unfinished/SPLIT.I-of-N.*   the part of each process; the one that is done last joins them
+
+Processes of one machine, or of several that see one folder, work on parts of their own and need not know of each other;
+a lock orders what concerns all of them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from filelock import FileLock, Timeout
+
+from vsezoo.data.caption_file import write_split
+from vsezoo.errors import UsageError
+from vsezoo.features.part import Part, Record, explain, join_parts, replace_text
+from vsezoo.interfaces import PairDataset
+from vsezoo.storage import flush
+
+CONFIG, UNFINISHED, LOCK = "features.json", "unfinished", ".lock"
+MARK = {"format": "vsezoo-features", "format_version": 1}
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Which of how many processes: the `index`-th, counted from 0, of `count`.
+
+    Raises:
+        UsageError: for an index that is not below the count.
+    """
+
+    index: int = 0
+    count: int = 1
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.index < self.count:
+            raise UsageError(
+                f"There is no shard {self.index} of {self.count}.",
+                remedy="Shards are counted from 0: 0/4, 1/4, 2/4 and 3/4 are the four of four.",
+            )
+
+    def take(self, batches: int) -> slice:
+        """Return which of so many batches are this process's: neighbours, as many as any other has, or one more."""
+        return slice(batches * self.index // self.count, batches * (self.index + 1) // self.count)
+
+
+class FeatureFolder:
+    """A folder of features in the making, or made.
+
+    Args:
+        folder: where; made if it is not there.
+        settings: what the features depend on, as JSON values.
+        versions: of what made them, for the record.
+        shard: this process.
+        resume: go on with what is there.
+
+    Raises:
+        UsageError: for a folder that is taken, or that was begun with other settings.
+        StorageError: when it cannot be written.
+    """
+
+    def __init__(
+        self, folder: Path, settings: Mapping[str, Any], versions: Mapping[str, str], shard: Shard, *, resume: bool
+    ) -> None:
+        self.folder, self._unfinished, self._shard = folder, folder / UNFINISHED, shard
+        with explain(folder):
+            taken = folder.exists() and not all(
+                item.name[0] == "." or item == self._unfinished for item in folder.iterdir()
+            )
+        if self._find_config() is None:
+            if taken:
+                raise UsageError(
+                    f"is there already, and has no {CONFIG} that a call of `vsezoo features` wrote.",
+                    file=folder,
+                    remedy="Choose another --output.",
+                )
+            with self._lock():
+                if self._find_config() is None:
+                    self._write_config({"settings": settings, "versions": versions, "splits": {}})
+                    return
+        config = self._read_config()
+        self._require_same(config["settings"], settings)
+        begun = config["splits"] or any(self._unfinished.glob(f"*.{shard.index}-of-{shard.count}.json"))
+        if not resume and (shard.count == 1 or begun):
+            raise UsageError(
+                "is there already.", file=folder, remedy="Go on with it by --resume, or choose another --output."
+            )
+
+    def is_whole(self, split: str) -> bool:
+        """Tell whether the features of a split are all there."""
+        return (self.folder / f"{split}_ims.npy").exists()
+
+    def describe(self, split: str) -> dict[str, Any]:
+        """Return what `features.json` tells of a whole split."""
+        described: dict[str, Any] = self._read_config()["splits"][split]
+        return described
+
+    @contextmanager
+    def open_part(self, split: str, shape: Sequence[int], dtype: str, names: Sequence[str]) -> Iterator[Part]:
+        """Open this process's part of a split, and let nobody else do so.
+
+        Args:
+            split: its name.
+            shape: of a row.
+            dtype: of the numbers.
+            names: of the split's pictures.
+
+        Raises:
+            UsageError: when another process is at work on it.
+        """
+        stem = self._stem(split, self._shard.index)
+        pictures = hashlib.sha256("\n".join(names).encode()).hexdigest()
+        with ExitStack() as held:
+            with self._lock(), explain(stem):  # so that nobody finds `unfinished` empty and removes it
+                self._unfinished.mkdir(exist_ok=True)
+                try:
+                    held.enter_context(FileLock(f"{stem}.lock", timeout=0))
+                except Timeout:
+                    shard = f"{self._shard.index}/{self._shard.count}"
+                    raise UsageError(
+                        f"another process is at work on the shard {shard} of {split!r}.",
+                        file=self.folder,
+                        remedy="Wait until it has ended, or give each process a --shard of its own.",
+                    ) from None
+                part = held.enter_context(closing(Part(stem, shape, dtype, pictures)))
+            yield part
+
+    def finish(self, split: str, shape: Sequence[int], dtype: str, data: PairDataset, images: np.ndarray) -> bool:
+        """Join the parts of a split if all are done, and write its captions and ids.
+
+        Args:
+            split: its name.
+            shape: of a row.
+            dtype: of the numbers.
+            data: the split.
+            images: `(N,)`, which image of the data each row of the split is.
+
+        Returns:
+            whether the split is whole now; if not, other processes are still at work.
+
+        Raises:
+            StorageError: when the disk is full.
+        """
+        with self._lock():
+            if self.is_whole(split):
+                return True
+            stems = [self._stem(split, index) for index in range(self._shard.count)]
+            records = [Record.read(stem) for stem in stems]
+            if None in records or sum(record.rows for record in records if record) < len(images):
+                return False
+            joined = join_parts(stems, shape, dtype)
+            names, captions = group_captions(data, images)
+            with explain(self.folder):
+                write_split(self.folder / split, names, captions)
+            config = self._read_config()
+            config["splits"][split] = {
+                "shape": [len(images), *shape],
+                "captions": sum(map(len, captions)),
+                "skipped": dict(data.skipped),
+            }
+            self._write_config(config)
+            with explain(self.folder):
+                joined.rename(self.folder / f"{split}_ims.npy")
+                flush(self.folder)
+            return True
+
+    def clean(self) -> None:
+        """Remove the parts of splits that are whole, and with the last of them what only the work needs."""
+        with self._lock():
+            for file in self._unfinished.glob("*-of-*"):
+                if self.is_whole(file.name.rsplit(".", 2)[0]):
+                    file.unlink()
+            if not any(self._unfinished.glob("*.json")):
+                shutil.rmtree(self._unfinished, ignore_errors=True)
+                (self.folder / LOCK).unlink()  # those who wait for it notice
+
+    def _stem(self, split: str, index: int) -> Path:
+        return self._unfinished / f"{split}.{index}-of-{self._shard.count}"
+
+    @contextmanager
+    def _lock(self) -> Iterator[None]:
+        with explain(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(self.folder / LOCK)
+            lock.acquire()
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def _find_config(self) -> dict[str, Any] | None:
+        return self._read_config() if (self.folder / CONFIG).exists() else None
+
+    def _read_config(self) -> dict[str, Any]:
+        file, remedy = self.folder / CONFIG, "Choose another --output."
+        try:
+            config = json.loads(file.read_bytes())
+        except (OSError, ValueError) as error:
+            raise UsageError(f"cannot be read as JSON: {error}.", file=file, remedy=remedy) from None
+        if not isinstance(config, dict) or not MARK.items() <= config.items():
+            raise UsageError("was not written by this version of `vsezoo features`.", file=file, remedy=remedy)
+        return config
+
+    def _write_config(self, config: Mapping[str, Any]) -> None:
+        replace_text(self.folder / CONFIG, json.dumps({**MARK, **config}, indent=2, ensure_ascii=False) + "\n")
+
+    def _require_same(self, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+        first, second = flatten(before), flatten(now)
+        changes = [
+            f"{name} is {second.get(name)!r} and was {first.get(name)!r}"
+            for name in sorted(first.keys() | second.keys())
+            if first.get(name) != second.get(name)
+        ]
+        if changes:
+            raise UsageError(
+                f"was begun with other settings: {'; '.join(changes)}.",
+                file=self.folder,
+                remedy="Give the settings of the first call, or choose another --output.",
+            )
+
+
+def group_captions(data: PairDataset, images: np.ndarray) -> tuple[list[str], list[list[str]]]:
+    """Return the ids of images, and the captions of each."""
+    captions: dict[int, list[str]] = {}
+    for image, caption in zip(data.image_of.tolist(), data.captions, strict=True):
+        captions.setdefault(image, []).append(caption)
+    chosen = images.tolist()
+    return [data.image_ids[image] for image in chosen], [captions.get(image, []) for image in chosen]
+
+
+def flatten(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested values by dotted names."""
+    flat: dict[str, Any] = {}
+    for name, inner in value.items():
+        flat |= flatten(inner, f"{prefix}{name}.") if isinstance(inner, Mapping) else {prefix + name: inner}
+    return flat
