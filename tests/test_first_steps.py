@@ -25,6 +25,7 @@ EXPECTED = Path(__file__).with_name("first_steps.json")
 STEPS = 10
 IMAGES = 64  # of `shapes`, from whose captions the vocabulary is made
 SIZES = {"embed_size": 32, "training.batch_size": 32, "training.seed": 5}
+PICTURES = {"image_encoder.model": "resnet18", "image_encoder.image_size": 32}
 NARROW = {"text_encoder.word_dim": 16, "loss.hidden_size": 16, "loss.word_dim": 16}
 
 
@@ -43,7 +44,8 @@ def shrink(recipe: Recipe) -> Recipe:
     }
     if recipe.text_encoder.name == "bow":  # its words are as wide as the embedding
         narrow.pop("text_encoder.word_dim")
-    return recipe.replace({**SIZES, **narrow})
+    pictures = PICTURES if recipe.image_encoder.name == "torchvision" else {}
+    return recipe.replace({**SIZES, **narrow, **pictures})
 
 
 def take_steps(name: str) -> list[float]:

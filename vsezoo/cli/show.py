@@ -86,7 +86,7 @@ def _describe_part(recipe: Recipe, kind: str) -> dict[str, Any]:
 
     part = getattr(recipe, kind)
     entry = registry.find(GROUPS[kind], part.name)
-    defaults = list_options(entry.load())
+    defaults = list_options(entry.load(), part.options)
     return {
         "name": part.name,
         "distribution": entry.distribution,

@@ -11,6 +11,7 @@ from typing import Any
 
 from huggingface_hub import ModelCard
 
+from vsezoo.backbones.options import PRETRAINED
 from vsezoo.checkpoint import BEST, CARD, CONFIG, METRICS, find_checkpoint, read_config, read_json
 from vsezoo.errors import CheckpointError, StorageError, UsageError
 from vsezoo.hub.card import HERE, UNKNOWN_LICENSE, Run, render_card
@@ -128,6 +129,7 @@ def build_card(
                 run = Run(run.captions_sha256, run.flags, CURVES)
         except Exception as error:  # a card must never cost a push
             missing.append(f"What the run tells: {_explain(error)}")
+    missing += _list_weights_to_give(checkpoint.config)
     local_file = checkpoint.path / CARD
     local = local_file.read_text(encoding="utf-8-sig", errors="replace") if local_file.is_file() else None
     stated = license or _read_license(local) or UNKNOWN_LICENSE
@@ -191,6 +193,17 @@ def _describe_run(run: Path) -> Run:
         named = folder.parent if folder.name == BEST else folder
         words += ["--init", state["init"] if parse_reference(state["init"]) else named.name]
     return Run(str(state["captions_sha256"]), tuple(words))
+
+
+def _list_weights_to_give(config: Mapping[str, Any]) -> list[str]:
+    """Name the files of weights that the checkpoint does not hold and that no library has."""
+    told = [config["encoders"][name].get("backbone", {}) for name in config.get("left_out", [])]
+    return [
+        f"The weights of {backbone['name']}: whoever loads the model must have {backbone['source']} "
+        "(`image_encoder.store_weights=true` in training puts them into the checkpoint)."
+        for backbone in told
+        if backbone.get("source") != PRETRAINED
+    ]
 
 
 def _read_license(card: str | None) -> str | None:

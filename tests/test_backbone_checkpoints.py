@@ -1,0 +1,192 @@
+"""Checkpoints of models of pictures: a frozen backbone is not stored, and what is read in its place is the same."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pictures
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from vsezoo.checkpoint import load, save_checkpoint
+from vsezoo.construction import create_model
+from vsezoo.errors import CheckpointError
+from vsezoo.hub.publication import build_card, open_checkpoint
+from vsezoo.model import JointEmbedding
+from vsezoo.storage import digest_file
+
+DATA = {"name": "mine", "kind": "picture", "image_shape": [], "images": 1, "captions": 5}
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> Path:
+    return pictures.write_weights(tmp_path / "secret" / "resnet.safetensors")
+
+
+def make(weights: Path | str, **options: Any) -> JointEmbedding:
+    torch.manual_seed(1)
+    return create_model(
+        "vsepp",
+        captions=["a dog"] * 4,
+        embed_size=5,
+        image_encoder=options.pop("encoder", pictures.BACKBONE),
+        **{f"image_encoder__{name}": value for name, value in {"weights": str(weights), **options}.items()},
+    )
+
+
+def save(model: JointEmbedding, folder: Path) -> Path:
+    save_checkpoint(folder, model, DATA, {})
+    return folder
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    value: dict[str, Any] = json.loads((folder / "config.json").read_text())
+    return value
+
+
+def assert_same(again: JointEmbedding, model: JointEmbedding) -> None:
+    images = [pictures.draw(0), pictures.draw(3)]
+    torch.testing.assert_close(again.encode_images(images), model.encode_images(images), rtol=0, atol=0)
+
+
+def test_a_frozen_backbone_is_not_stored(tmp_path: Path, weights: Path) -> None:
+    model = make(weights)
+    folder = save(model, tmp_path / "stored")
+    names = load_file(folder / "model.safetensors").keys()
+    assert not [name for name in names if "backbone" in name]
+    assert "image_encoder.head.fc.weight" in names
+    config = read_config(folder)
+    assert config["left_out"] == ["image_encoder"]
+    told = config["encoders"]["image_encoder"]["backbone"]
+    assert (told["name"], told["source"]) == (pictures.BACKBONE, "resnet.safetensors")
+    assert told["sha256"] == model.image_encoder.backbone.digest()
+    assert told["transform"]["image_size"] == 160
+    again = load(folder)
+    assert_same(again, model)
+    assert_same(load(save(again, tmp_path / "once more")), model)
+
+
+def test_no_path_of_this_machine_is_published(tmp_path: Path, weights: Path) -> None:
+    folder = save(make(weights), tmp_path / "stored")
+    checkpoint = open_checkpoint(folder)
+    assert sorted(checkpoint.files) == ["config.json", "model.safetensors", "vocab.json"]
+    card = build_card(checkpoint)
+    published = [*((folder / name).read_bytes() for name in checkpoint.files), *card.files.values()]
+    assert not [content for content in published if b"secret" in content]
+    assert "must have resnet.safetensors" in " ".join(card.missing)
+    assert "store_weights=true" in " ".join(card.missing)
+    stored = build_card(open_checkpoint(save(make(weights, store_weights=True), tmp_path / "whole")))
+    assert "resnet.safetensors" not in " ".join(stored.missing)
+
+
+@pytest.mark.parametrize("place", ["variable", "checkpoint", "working folder"])
+def test_where_the_weights_are_looked_for(
+    tmp_path: Path, weights: Path, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = make(weights)
+    folder = save(model, tmp_path / "stored")
+    shared = {"variable": tmp_path / "shared", "checkpoint": folder, "working folder": tmp_path / "work"}[place]
+    shared.mkdir(exist_ok=True)
+    weights.rename(shared / weights.name)
+    if place != "checkpoint":
+        with pytest.raises(CheckpointError, match=r"^resnet\.safetensors: is no file of weights") as caught:
+            load(folder)
+        assert "VSEZOO_WEIGHTS" in caught.value.remedy
+    if place == "variable":
+        monkeypatch.setenv("VSEZOO_WEIGHTS", str(shared))
+    if place == "working folder":
+        monkeypatch.chdir(shared)
+    assert_same(load(folder), model)
+
+
+def test_other_weights_are_refused(tmp_path: Path, weights: Path) -> None:
+    folder = save(make(weights), tmp_path / "stored")
+    pictures.write_weights(weights, seed=8)
+    with pytest.raises(CheckpointError, match=r"resnet\.safetensors: the weights of timm:test_resnet have the sha256"):
+        load(folder)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"store_weights": True}, {"finetune": True}, {"cnn_mode": "legacy"}, {"cnn_mode": "train"}, {"weights": "none"}],
+)
+def test_what_may_change_or_is_asked_for_is_stored(tmp_path: Path, weights: Path, options: dict[str, Any]) -> None:
+    model = make(**{"weights": weights, **options})
+    folder = save(model, tmp_path / "stored")
+    weights.unlink()
+    config = read_config(folder)
+    assert "left_out" not in config
+    assert config["encoders"]["image_encoder"]["backbone"]["transform"]["image_size"] == 160
+    assert_same(load(folder), model)
+
+
+def test_a_backbone_with_other_weights_than_its_source_is_stored(tmp_path: Path, weights: Path) -> None:
+    model = make(weights)
+    with torch.no_grad():
+        next(model.image_encoder.backbone.parameters()).add_(0.01)
+    folder = save(model, tmp_path / "stored")
+    weights.unlink()
+    assert_same(load(folder), model)
+
+
+def test_pretrained_weights_are_fetched_again(tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    weights = weights.rename(weights.with_name("model.safetensors"))
+    monkeypatch.setattr(
+        "vsezoo.backbones.timm_backbone.snapshot_download", lambda *arguments, **options: str(weights.parent)
+    )
+    model = make("pretrained")
+    folder = save(model, tmp_path / "stored")
+    assert not (folder / "local.json").exists()
+    assert_same(load(folder), model)
+    pictures.write_weights(weights, seed=8)
+    with pytest.raises(CheckpointError, match="have the sha256") as caught:
+        load(folder)
+    assert caught.value.remedy == "Install the version of timm that the model was trained with."
+
+
+@pytest.mark.parametrize("change", [{"left_out": ["text_encoder"]}, {"left_out": "image_encoder"}, {"encoders": []}])
+def test_a_damaged_configuration(tmp_path: Path, weights: Path, change: dict[str, Any]) -> None:
+    folder = save(make(weights), tmp_path / "stored")
+    (folder / "config.json").write_text(json.dumps({**read_config(folder), **change}))
+    with pytest.raises(CheckpointError, match="does not say soundly which weights it lacks"):
+        load(folder)
+
+
+def test_a_digest_that_is_not_told(tmp_path: Path, weights: Path) -> None:
+    folder = save(make(weights), tmp_path / "stored")
+    (folder / "config.json").write_text(json.dumps({**read_config(folder), "encoders": {"image_encoder": {}}}))
+    with pytest.raises(CheckpointError, match="nothing is told of the weights of timm:test_resnet"):
+        load(folder)
+
+
+def test_checkpoints_of_earlier_versions(tmp_path: Path) -> None:
+    """They have the whole CNN under other names, fewer options, and another word for the pretrained weights."""
+    model = make("none", encoder="torchvision:resnet18", cnn_mode="legacy")
+    folder = save(model, tmp_path / "stored")
+    file = folder / "model.safetensors"
+    names = {"image_encoder.backbone.network.": "image_encoder.cnn.", "image_encoder.head.": "image_encoder."}
+    tensors = {}
+    for name, tensor in load_file(file).items():
+        for new, old in names.items():
+            name = name.replace(new, old)
+        tensors[name] = tensor
+    assert {"image_encoder.cnn.conv1.weight", "image_encoder.fc.weight"} <= tensors.keys()
+    save_file(tensors, file)
+    config = read_config(folder)
+    config["files"][file.name] = digest_file(file)
+    config["recipe"]["image_encoder"]["options"] = {
+        "model": "resnet18",
+        "weights": "imagenet",
+        "normalize_features": True,
+        "finetune": False,
+        "cnn_mode": "frozen",
+        "crop_size": 224,
+        "normalize": True,
+        "use_abs": False,
+    }
+    del config["encoders"]
+    (folder / "config.json").write_text(json.dumps(config))
+    assert_same(load(folder), model)
