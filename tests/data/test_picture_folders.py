@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pictures import list_shades, open_error, open_split, show, write_pictures
+from picture_folders import list_shades, open_error, open_split, show, write_pictures
 
 from vsezoo.data.layouts.folder import draw_split
 from vsezoo.errors import DataError

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pictures import PICTURE, list_shades, open_error, open_split, show, write_pictures
+from picture_folders import PICTURE, list_shades, open_error, open_split, show, write_pictures
 
 from vsezoo.data.lookup import find_source, open_data
 from vsezoo.data.source import OpenOptions

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pictures import PICTURE, list_shades, open_error, open_split, show, write_picture, write_pictures
+from picture_folders import PICTURE, list_shades, open_error, open_split, show, write_picture, write_pictures
 
 from vsezoo.data import picture_check
 from vsezoo.data.folder_source import FolderSource

@@ -6,7 +6,7 @@ import tarfile
 from pathlib import Path
 
 import pytest
-from pictures import list_shades, open_error, open_split, show
+from picture_folders import list_shades, open_error, open_split, show
 from PIL import Image
 
 from vsezoo.data.layouts import shards

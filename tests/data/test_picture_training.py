@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from pictures import write_pictures
+from picture_folders import write_pictures
 from processes import Done, assert_one_message, run_command
 
 FLAGS = (

@@ -102,7 +102,7 @@ def _find_places(listing: Listing, images: Sequence[CaptionedImage]) -> None:
     """Note for each picture where its file is, if there is one."""
     wanted = [image for image in images if image.place is None]
     for image, file in zip(wanted, find_files(listing.folder, [image.name for image in wanted]), strict=True):
-        image.place = Place(str(file)) if file else None
+        image.place = Place(file) if file else None
 
 
 def _require_none(bad: Mapping[str, str], images: Sequence[CaptionedImage], split: str, listing: Listing) -> None:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from vsezoo.data.picture_file import ENDINGS
 from vsezoo.errors import DataError
 
 
-def find_files(folder: Path, names: Sequence[str]) -> list[Path | None]:
+def find_files(folder: Path, names: Sequence[str]) -> list[str | None]:
     """Return the file of each name; None where there is none.
 
     A name is a path as it is seen from the folder, or from a folder in it or in one of these: `a.jpg` may be
@@ -20,9 +20,13 @@ def find_files(folder: Path, names: Sequence[str]) -> list[Path | None]:
     Raises:
         DataError: for a name that is not in the folder itself, and is in several of the others.
     """
-    listing = functools.cache(_list_folder)  # a folder is listed once: asking for each of 100,000 files is slow
-    below = list(_list_folders(folder))
-    return [_find_file(folder, below, Path(name), listing) for name in names]
+    places = [folder, *_list_folders(folder)]
+
+    @functools.cache  # a folder is listed once: asking for each of 100,000 files is slow
+    def list_places(parent: str) -> list[tuple[str, frozenset[str]]]:
+        return [(str(place / parent), _list_folder(place / parent)) for place in places]
+
+    return [_find_file(name, list_places(name[: name.rfind("/") + 1]), folder) for name in names]
 
 
 def find_similar(folder: Path, name: str) -> Path | None:
@@ -44,16 +48,13 @@ def list_pictures(folder: Path) -> Iterator[Path]:
                 yield Path(place, name)
 
 
-def _find_file(
-    folder: Path, below: Sequence[Path], name: Path, listing: Callable[[Path], frozenset[str]]
-) -> Path | None:
-    if name.name in listing((folder / name).parent):
-        return folder / name
-    found = [place / name for place in below if name.name in listing((place / name).parent)]
-    if len(found) > 1:
-        files = " and ".join(str(path.relative_to(folder)) for path in found)
+def _find_file(name: str, places: Sequence[tuple[str, frozenset[str]]], folder: Path) -> str | None:
+    file = name[name.rfind("/") + 1 :]
+    found = [f"{place}/{file}" for place, files in places if file in files]
+    if len(found) > 1 and file not in places[0][1]:
+        shown = " and ".join(str(Path(path).relative_to(folder)) for path in found)
         remedy = "Move the others away, or write into the list in which folder it is."
-        raise DataError(f"has {len(found)} files {str(name)!r}: {files}.", file=folder, remedy=remedy)
+        raise DataError(f"has {len(found)} files {name!r}: {shown}.", file=folder, remedy=remedy)
     return found[0] if found else None
 
 
