@@ -36,7 +36,7 @@ class PairDataset(ABC):
         captions: one `str` each.
         image_ids: one for each distinct image.
         image_of: `(len(captions),)` int64, which image each caption describes. Captions of one image are neighbours.
-        image_shape: the shape of one image: `(F,)`, `(R, F)`, or `(height, width, 3)`.
+        image_shape: the shape of one image: `(F,)`, `(R, F)`, or `(height, width, 3)`; empty if pictures differ.
         skipped: the images that were left out when the split was opened, and why.
     """
 
