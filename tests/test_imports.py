@@ -24,6 +24,7 @@ LAYERS: tuple[set[str], ...] = (
         "parts",
         "construction",
         "text",
+        "nltk_words",
         "encoders",
         "losses",
         "similarities",

@@ -27,15 +27,14 @@ from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
-from nltk.tokenize import NLTKWordTokenizer
 
 from vsezoo.errors import CheckpointError, RecipeError
 from vsezoo.interfaces import Tokenizer
+from vsezoo.nltk_words import split_words
 from vsezoo.storage import RESTORE
 
 PAD, START, END, UNKNOWN = range(4)
 SPECIAL_WORDS = ("<pad>", "<start>", "<end>", "<unk>")
-_nltk = NLTKWordTokenizer()
 
 
 @dataclass(frozen=True)
@@ -60,7 +59,7 @@ class WordRule:
 
 
 RULES = {
-    "nltk": WordRule("nltk-words-lower", lambda caption: list(_nltk.tokenize(caption.lower()))),
+    "nltk": WordRule("nltk-words-lower", lambda caption: split_words(caption.lower())),
     "split": WordRule("split-words", str.split, ("<eos>", "UNK"), start=(), end=(0,), unknown=1),
     "letters": WordRule("letter-words-lower", lambda caption: re.sub("[^a-z' ]", "", caption.lower()).split()),
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import asdict
 from functools import cache
 from pathlib import Path
@@ -18,6 +19,7 @@ from vsezoo.errors import UsageError
 if TYPE_CHECKING:
     from vsezoo.data.named_images import NamedImage
     from vsezoo.interfaces import PairDataset
+    from vsezoo.search.embedding import Advance
     from vsezoo.search.index import Hit
 
 
@@ -57,7 +59,6 @@ def search(
     """
     if images and texts:
         raise UsageError("Search either --images or --texts.")
-    from vsezoo.cli.progress import show_encoding
     from vsezoo.data.named_images import find_images, is_file_reference, is_image_of, name_source
     from vsezoo.data.source import OpenOptions
     from vsezoo.parts import accepted_kinds
@@ -84,8 +85,15 @@ def search(
     else:
         collection = collect_images(images or open_data(), on_bad_image)
     shown = None if asked is None else asked.read([asked.row])
-    with show_encoding("Embedding") as advance:
-        index = index_collection(model, collection, advance, print_warning)
+    with ExitStack() as shown_now:
+
+        @cache
+        def show_bar() -> Advance:
+            from vsezoo.cli.progress import show_encoding  # slow to import, and seldom wanted
+
+            return shown_now.enter_context(show_encoding("Embedding"))
+
+        index = index_collection(model, collection, lambda *progress: show_bar()(*progress), print_warning)
     print_skipped(index.skipped if images or texts else open_data().skipped)
     if asked is None:
         hits = index.search(query, k)

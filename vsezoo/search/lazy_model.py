@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import torch
 from safetensors import safe_open
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from vsezoo.checkpoint import CONFIG, MODEL, find_checkpoint, load, read_config
 from vsezoo.construction import build_part
@@ -66,19 +68,15 @@ class LazyModel:
         self._verify()
         recipe = self.recipe
         tokenizer = load_text_encoder(recipe).read_tokenizer(self.folder)
-        with torch.device("meta"):  # so that no weights are drawn, which may take longer than all the rest
+        with _WithoutDraws():
             text_encoder = build_part(recipe, "text_encoder", tokenizer)
             similarity = build_part(recipe, "similarity", tokenizer)
         model = JointEmbedding(recipe, _NoImageEncoder(), text_encoder, similarity)
+        wanted = {name for name, _ in (*model.named_parameters(), *model.named_buffers())}
         with safe_open(self.folder / MODEL, "pt", str(self._device)) as file:
-            stored = set(file.keys())
-            model.load_state_dict(
-                {name: file.get_tensor(name) for name in model.state_dict() if name in stored},
-                strict=False,
-                assign=True,
-            )
-        if any(tensor.is_meta for tensor in _list_tensors(model)):
-            return self.whole  # some come from elsewhere, or are made by the encoder itself
+            if not wanted <= set(file.keys()) or _holds_tensors(model):
+                return self.whole  # some come from elsewhere, or are made by the encoder itself
+            model.load_state_dict({name: file.get_tensor(name) for name in wanted}, assign=True)
         return model.eval()
 
     def _verify(self) -> None:
@@ -108,7 +106,22 @@ class _NoImageEncoder(ImageEncoder):
         raise NotImplementedError("the image encoder was not loaded")
 
 
-def _list_tensors(model: nn.Module) -> list[Tensor]:
-    """Return every tensor that the parts of a model hold, registered or not."""
-    held = [value for module in model.modules() for value in vars(module).values() if isinstance(value, Tensor)]
-    return [*model.parameters(), *model.buffers(), *held]
+class _WithoutDraws(TorchFunctionMode):
+    """Leaves tensors as they are instead of drawing them: all are replaced, and drawing takes longer than all else."""
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        given = kwargs or {}
+        if getattr(func, "__module__", "") == "torch.nn.init":
+            return given["tensor"]
+        if func in (Tensor.normal_, Tensor.uniform_):
+            return args[0]
+        if func is torch.linalg.qr:  # of what would have been drawn, for orthogonal matrices
+            return args[0], args[0]
+        return func(*args, **given)
+
+
+def _holds_tensors(model: nn.Module) -> bool:
+    """Tell whether a part of a model has tensors that are neither parameters nor buffers."""
+    return any(isinstance(value, Tensor) for module in model.modules() for value in vars(module).values())

@@ -9,7 +9,6 @@ from vsezoo.data.lookup import open_data
 from vsezoo.data.sentence_file import Sentence, read_sentences
 from vsezoo.data.source import OpenOptions
 from vsezoo.errors import DataError, UsageError
-from vsezoo.evaluation.evaluate import find_training_data
 from vsezoo.interfaces import PairDataset
 from vsezoo.parts import accepted_kinds
 from vsezoo.search.collection import Collection, FeatureRows, PictureFolder, Sentences, SplitImages, list_captions
@@ -73,5 +72,8 @@ def open_split(model: LazyModel, data: str | None, split: str, options: OpenOpti
         DataError: when the data are absent, damaged, or of another kind.
         UsageError: when nothing is named and the data set of the training is not registered.
     """
-    name = data or find_training_data(model.folder, model.config)
-    return open_data(name, split, accepted_kinds(model.recipe), options)
+    if data is None:
+        from vsezoo.evaluation.evaluate import find_training_data  # what measures models is not wanted to search
+
+        data = find_training_data(model.folder, model.config)
+    return open_data(data, split, accepted_kinds(model.recipe), options)
