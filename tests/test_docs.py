@@ -19,7 +19,7 @@ from vsezoo import registry
 from vsezoo.cli import main
 from vsezoo.cli.train import read_settings
 from vsezoo.data.lookup import find_source
-from vsezoo.model import resolve_recipe
+from vsezoo.parts import resolve_recipe
 from vsezoo.training.plan import plan_recipe
 
 ROOT = Path(__file__).parent.parent
