@@ -306,6 +306,28 @@ def test_a_part_of_a_plugin_that_is_not_installed(folder: Path) -> None:
     assert error.remedy == "It was written with the distribution vsezoo-siglip 0.3.1: pip install vsezoo-siglip"
 
 
+def test_a_name_that_means_a_part_of_another_distribution_here(folder: Path) -> None:
+    origin = {"name": "hinge", "distribution": "vsezoo-hinges", "version": "0.2"}
+    change_config(folder, _set("plugins", "loss", to=origin))
+    error = expect_error(folder, "config.json", "was written with the loss 'hinge' of vsezoo-hinges")
+    assert error.problem.endswith("here that name means the one of vsezoo.")
+    assert error.remedy == "It was written with the distribution vsezoo-hinges 0.2: pip install vsezoo-hinges"
+
+
+def test_the_part_of_the_distribution_that_the_checkpoint_names_is_taken(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rival = registry.Entry("losses", "hinge", "vsezoo.losses:HingeLoss", "Vsezoo_Hinges", "0.3", 1)
+    own = registry.list_distributions()
+    theirs = own[0]._replace(name="Vsezoo_Hinges", version="0.3", entries=(rival,))
+    monkeypatch.setattr(registry, "list_distributions", lambda: [*own, theirs])
+    origin = {"name": "hinge", "distribution": "vsezoo-hinges", "version": "0.2"}
+    change_config(folder, _set("plugins", "loss", to=origin))
+    assert load(folder).recipe.loss.name == "vsezoo-hinges:hinge"
+    change_config(folder, _set("plugins", "loss", to={**origin, "distribution": "vsezoo"}))
+    assert load(folder).recipe.loss.name == "hinge"
+
+
 @pytest.mark.parametrize(
     "origin",
     [

@@ -34,7 +34,7 @@ LAYERS: tuple[set[str], ...] = (
         "tensors",
         "backbones",
     },
-    {"checkpoint", "training", "evaluation", "hub", "legacy", "scaffold", "search", "features"},
+    {"checkpoint", "provenance", "training", "evaluation", "hub", "legacy", "scaffold", "search", "features"},
     {"testing"},
     {"cli"},
     {"__main__"},

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import json
 import platform
-import re
 from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
@@ -24,15 +23,15 @@ from typing import Any, TypeVar
 import torch
 from safetensors.torch import save_file
 
-from vsezoo import registry
 from vsezoo.construction import build_loss, build_model
-from vsezoo.errors import CheckpointError, RecipeError, UnknownNameError
+from vsezoo.errors import CheckpointError, RecipeError
 from vsezoo.hub.card import render_card
 from vsezoo.hub.reference import is_repository, parse_reference
 from vsezoo.interfaces import Loss, PairDataset, Tokenizer
 from vsezoo.model import JointEmbedding
-from vsezoo.parts import GROUPS, load_part, load_text_encoder, resolve_recipe
-from vsezoo.recipe import PART_KINDS, Part, Recipe
+from vsezoo.parts import load_part, load_text_encoder, resolve_recipe
+from vsezoo.provenance import find_parts, record_parts
+from vsezoo.recipe import Part, Recipe
 from vsezoo.storage import RESTORE, digest_files, find_folder, replace_folder, verify_files
 from vsezoo.tensors import list_tensors, load_tensors, read_tensors
 
@@ -89,7 +88,7 @@ def save_checkpoint(
             "environment": {"python": platform.python_version(), "torch": str(torch.__version__)},
             "recipe": _make_portable(model.recipe).to_json(),
             **{name: value for name, value in told.items() if value},
-            "plugins": _provenance(model.recipe),
+            "plugins": record_parts(model.recipe),
             "data": describe_data(data) if isinstance(data, PairDataset) else dict(data),
             "trained": dict(trained),
             **({} if converted is None else {"converted": dict(converted)}),
@@ -160,8 +159,7 @@ def _build(reference: str | Path, build: Callable[[Recipe, Tokenizer], Built]) -
     config = read_config(folder)
     try:
         recipe = Recipe.from_json(config["recipe"])
-        _require_parts(folder, recipe, config["plugins"])
-        recipe = resolve_recipe(recipe)
+        recipe = resolve_recipe(find_parts(recipe, config["plugins"], folder / CONFIG))
         tokenizer = load_text_encoder(recipe).read_tokenizer(folder)
         # Building draws initial weights; the caller's random numbers must not notice.
         with torch.random.fork_rng(devices=()):
@@ -277,31 +275,3 @@ def read_json(path: Path) -> dict[str, Any]:
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
     """Write a JSON object for people to read."""
     path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
-def _provenance(recipe: Recipe) -> dict[str, dict[str, str]]:
-    entries = {kind: registry.find(GROUPS[kind], getattr(recipe, kind).name) for kind in PART_KINDS}
-    return {
-        kind: {"name": entry.name, "distribution": entry.distribution, "version": entry.version}
-        for kind, entry in entries.items()
-    }
-
-
-def _require_parts(folder: Path, recipe: Recipe, plugins: Mapping[str, Any]) -> None:
-    for kind in PART_KINDS:
-        try:
-            registry.find(GROUPS[kind], getattr(recipe, kind).name)
-        except UnknownNameError as error:
-            origin = plugins.get(kind)
-            stated = (origin.get("distribution"), origin.get("version")) if isinstance(origin, dict) else ()
-            # The folder may come from a stranger: nothing but the name of a distribution becomes part of a command.
-            match = re.fullmatch(
-                r"([A-Za-z0-9][A-Za-z0-9._-]*) [A-Za-z0-9.+!-]+",
-                " ".join(text for text in stated if isinstance(text, str)),
-            )
-            remedy = error.remedy
-            if match and match[1] not in {installed.name for installed in registry.list_distributions()}:
-                remedy = f"It was written with the distribution {match[0]}: pip install {match[1]}"
-            raise CheckpointError(
-                f"needs a part that is not there. {error.problem}", file=folder / CONFIG, remedy=remedy
-            ) from error
