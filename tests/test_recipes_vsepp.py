@@ -87,6 +87,30 @@ def test_every_setting_is_the_original_one(name: str) -> None:
     assert flatten(resolve_recipe(registry.load("models", name))) == expected
 
 
+@pytest.mark.parametrize("finetuned", [False, True])
+@pytest.mark.parametrize("cnn", ["vgg19", "resnet152"])
+def test_on_pictures_only_the_cnn_and_the_fine_tuning_differ(cnn: str, finetuned: bool) -> None:
+    name = f"vsepp-{cnn}{'-finetuned' if finetuned else ''}"
+    settings = flatten(resolve_recipe(registry.load("models", name)))
+    alone = {
+        "image_encoder": "torchvision",
+        "image_encoder.model": cnn,
+        "image_encoder.cnn_mode": "legacy",
+        "image_encoder.normalize_features": True,
+        "image_encoder.finetune": finetuned,
+        "image_encoder.head": "precomp",
+    }
+    expected = DEFAULTS | DIFFERENCES["vsepp"] | alone
+    del expected["image_encoder.img_dim"]
+    if finetuned:
+        expected |= {"training.learning_rate": 2e-5, "training.num_epochs": 15}
+    assert settings.items() >= expected.items()
+    published = registry.load("models", name).published
+    wanted = f"{'VGG-19' if cnn == 'vgg19' else 'ResNet-152'}, {'' if finetuned else 'not '}fine-tuned"
+    assert all(result.features == wanted for result in published)
+    assert bool(published) == (finetuned or cnn == "resnet152")
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_a_recipe_says_what_it_is(name: str) -> None:
     recipe = registry.load("models", name)

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
 
+import numpy as np
 import pytest
 import timm
 import torch
 import torchvision
 from huggingface_hub.errors import LocalEntryNotFoundError
+from PIL import Image
 from safetensors.torch import save_file
 from torch import Tensor, nn
+from torch.nn import functional
 
 from vsezoo.backbones import Backbone, create_backbone, measure_features
 from vsezoo.errors import CheckpointError, RecipeError, UsageError
@@ -292,3 +296,28 @@ def test_a_vision_transformer_of_torchvision_has_no_grid() -> None:
 def test_options_that_cannot_be(options: dict[str, Any], message: str) -> None:
     with pytest.raises(RecipeError, match=message):
         make(**options)
+
+
+def test_real_weights_and_pictures() -> None:
+    """The features of real pictures are near those that another implementation made of the same network."""
+    if "VSEZOO_SHARED" not in os.environ:
+        pytest.skip("VSEZOO_SHARED names no folder of real data")
+    shared = Path(os.environ["VSEZOO_SHARED"]) / "data"
+    backbone = create_backbone(
+        "timm:mobilenetv2_100",
+        weights=str(shared / "backbones" / "mobilenetv2_100.safetensors"),
+        model_args={"pad_type": "same"},
+        mean=[0.5, 0.5, 0.5],
+        std=[0.5, 0.5, 0.5],
+        interpolation="bilinear",
+        crops=10,
+    ).eval()
+    backbone.load_pretrained()
+    names = (shared / "f8k_precomp" / "test_ids.txt").read_text().split()[:4]
+    pictures = [Image.open(shared / "flickr8k" / "images" / name) for name in names]
+    with torch.inference_mode():
+        features = functional.normalize(backbone(backbone.transform(training=False)(pictures)))
+    known = torch.from_numpy(np.load(shared / "f8k_precomp" / "test_ims.npy", mmap_mode="r")[:4].copy())
+    cosines = features @ known.T
+    assert cosines.diagonal().min() > 0.85
+    assert (cosines.argmax(dim=1) == torch.arange(4)).all()
