@@ -1,0 +1,167 @@
+"""Broken similarities and losses, each made from a sound one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import torch
+from museum import exhibit
+from torch import Tensor
+from torch.nn import functional
+
+from vsezoo.interfaces import Batch, ImageOutput, Loss, LossOutput, Similarity
+
+
+@exhibit()
+class SoundScores(Similarity):
+    """Nothing is wrong: the inner product."""
+
+    def forward(self, images: Tensor, texts: Tensor) -> Tensor:
+        return images @ texts.T
+
+
+@exhibit("shapes", "blocks")
+class CaptionsInRows(SoundScores):
+    """Rows and columns have changed places."""
+
+    def forward(self, images: Tensor, texts: Tensor) -> Tensor:
+        return texts @ images.T
+
+
+@exhibit("blocks")
+class ScaledByBatch(SoundScores):
+    """The best pair of the batch has a score of 1."""
+
+    def forward(self, images: Tensor, texts: Tensor) -> Tensor:
+        scores = super().forward(images, texts)
+        return scores / scores.abs().max()
+
+
+@exhibit("direction")
+class Distance(Similarity):
+    """The lower, the better."""
+
+    def forward(self, images: Tensor, texts: Tensor) -> Tensor:
+        return torch.cdist(images, texts)
+
+
+@exhibit("input-gradients")
+class RootOfZero(Similarity):
+    """Equal vectors have no finite gradient."""
+
+    def forward(self, images: Tensor, texts: Tensor) -> Tensor:
+        return -(images[:, None] - texts[None]).square().sum(dim=-1).sqrt()
+
+
+@exhibit("input-gradients")
+class FrozenImages(SoundScores):
+    """Images learn nothing."""
+
+    def forward(self, images: Tensor, texts: Tensor) -> Tensor:
+        return super().forward(images.detach(), texts)
+
+
+@exhibit()
+class SoundLoss(Loss):
+    """Nothing is wrong: the cross-entropy of the matches, in both directions."""
+
+    def costs(self, scores: Tensor) -> Tensor:
+        """Return what each pair costs."""
+        matches = torch.arange(len(scores))
+        directions = [functional.cross_entropy(logits, matches, reduction="none") for logits in (scores, scores.T)]
+        return torch.stack(directions).sum(dim=0)
+
+    def forward(self, scores: Tensor, images: Any, texts: Tensor, batch: Batch) -> LossOutput:
+        total = self.costs(scores).sum()
+        return LossOutput(total, {"costs": total.detach()})
+
+
+@exhibit("scalar")
+class KeepsGraph(SoundLoss):
+    """The log would hold the graph of every step."""
+
+    def forward(self, scores: Tensor, images: Any, texts: Tensor, batch: Batch) -> LossOutput:
+        total = self.costs(scores).sum()
+        return LossOutput(total, {"costs": 2 * total})
+
+
+@exhibit("scalar")
+class CountsNegatives(SoundLoss):
+    """One pair has no negatives to divide by."""
+
+    additive = False
+
+    def forward(self, scores: Tensor, images: Any, texts: Tensor, batch: Batch) -> LossOutput:
+        return LossOutput(self.costs(scores).sum() / torch.tensor(len(scores) - 1))
+
+
+@exhibit("forms")
+class WantsTensors(SoundLoss):
+    """Images with regions are no tensor."""
+
+    def forward(self, scores: Tensor, images: Any, texts: Tensor, batch: Batch) -> LossOutput:
+        return LossOutput(self.costs(scores).sum() + 0.01 * images.square().sum())
+
+
+@exhibit("direction")
+class WrongWay(SoundLoss):
+    """The sign is wrong."""
+
+    def forward(self, scores: Tensor, images: Any, texts: Tensor, batch: Batch) -> LossOutput:
+        return LossOutput(-self.costs(scores).sum())
+
+
+@exhibit("differences")
+class DetachedTexts(SoundLoss):
+    """A part of the loss has no gradient."""
+
+    def forward(self, scores: Tensor, images: Any, texts: Tensor, batch: Batch) -> LossOutput:
+        return LossOutput(self.costs(scores).sum() + 0.1 * texts.detach().square().sum())
+
+
+@exhibit("pair-order", "sum")
+class FirstCountsMost(SoundLoss):
+    """A pair weighs by its place."""
+
+    def forward(self, scores: Tensor, images: Any, texts: Tensor, batch: Batch) -> LossOutput:
+        return LossOutput((self.costs(scores) / torch.arange(1, len(scores) + 1)).sum())
+
+
+@exhibit("sum")
+class Mean(SoundLoss):
+    """A mean over the batch."""
+
+    def forward(self, scores: Tensor, images: Any, texts: Tensor, batch: Batch) -> LossOutput:
+        return LossOutput(self.costs(scores).mean())
+
+
+@exhibit()
+class DeclaredMean(Mean):
+    """Nothing is wrong: the same, declared."""
+
+    additive = False
+
+
+@exhibit(leave_out=("pair-order", "sum"))
+class DeclaredPlaces(FirstCountsMost):
+    """Nothing is wrong: checks of what is meant so are left out."""
+
+
+@exhibit("plateau")
+class OtherPlateau(SoundLoss):
+    """That of one direction."""
+
+    def plateau(
+        self, scores: Tensor, images: Tensor | ImageOutput, texts: Tensor, batch: Batch, output: LossOutput
+    ) -> Tensor:
+        return super().plateau(scores, images, texts, batch, output) / 2
+
+
+@exhibit("share")
+class CountsImages(SoundLoss):
+    """The images of one process are not those of the batch."""
+
+    def forward(self, scores: Tensor, images: Any, texts: Tensor, batch: Batch) -> LossOutput:
+        output = super().forward(scores, images, texts, batch)
+        return replace(output, total=output.total * len(batch.images) / len(scores))

@@ -1,0 +1,78 @@
+"""Each check fails on a plugin that is made wrong on purpose, and says what is wrong."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import museum_encoders
+import museum_others
+import museum_scores
+import pytest
+import torch
+from museum import EXHIBITS, Exhibit
+
+from vsezoo import registry
+from vsezoo.construction import create_model
+from vsezoo.testing import KITS, ConformanceError, Failure
+from vsezoo.testing.kit import make_checks
+from vsezoo.testing.samples import SamplePairs
+
+
+@pytest.fixture(autouse=True)
+def _in_the_museum(monkeypatch: pytest.MonkeyPatch, museum_folder: Path) -> Iterator[None]:
+    """Recipes of the museum find its parts; importers find a file."""
+    monkeypatch.setattr(registry, "_session", {})
+    for part in (museum_encoders.ReadsNumbers, museum_encoders.ForgottenMean):
+        registry.register("image_encoders", part.__name__)(part)
+    registry.register("losses", "CountsImages")(museum_scores.CountsImages)
+    monkeypatch.chdir(museum_folder)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def museum_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("museum")
+    registry.register("models", "museum-model")(museum_others.SOUND)
+    museum_others.SoundImporter().write(create_model("museum-model", SamplePairs()), folder / "model.npz")
+    return folder
+
+
+def find_failures(shown: Exhibit) -> tuple[Failure, ...]:
+    try:
+        make_checks(shown.kit.list_checks())
+    except ConformanceError as error:
+        return error.failures
+    return ()
+
+
+@pytest.mark.parametrize("shown", EXHIBITS, ids=lambda shown: shown.name)
+def test_an_exhibit_fails_the_checks_that_it_was_made_for(shown: Exhibit) -> None:
+    failures = find_failures(shown)
+    assert {failure.check for failure in failures} == shown.fails, "\n".join(map(str, failures))
+    assert len(failures) == len(shown.fails)
+    for failure in failures:
+        assert failure.expected
+        assert failure.came
+        assert failure.remedy
+
+
+def test_every_check_has_an_exhibit() -> None:
+    """But for those that the parts of a model share, of which one kind is enough."""
+    shown = {check for exhibit in EXHIBITS for check in exhibit.fails}
+    for kind in KITS:
+        of_kind = [exhibit for exhibit in EXHIBITS if exhibit.subject.kind == kind]
+        assert any(not exhibit.fails for exhibit in of_kind), f"no sound one among the {kind}"
+        made = {check.name for exhibit in of_kind for check in exhibit.kit.list_checks()}
+        assert made <= shown, kind
+
+
+def test_the_documentation_names_every_check() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "testing.md").read_text(encoding="utf-8")
+    documented = set(re.findall(r"^\| `([a-z-]+)` \|", page, flags=re.MULTILINE))
+    made = {check.name for exhibit in EXHIBITS for check in exhibit.kit.list_checks()}
+    assert documented == made

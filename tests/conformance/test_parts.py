@@ -1,0 +1,66 @@
+"""Every built-in part keeps what the core relies on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from test_transformer_encoder import write_model
+
+from vsezoo import registry
+from vsezoo.testing import Check, check_text_encoder, list_checks
+
+OPTIONS: dict[tuple[str, str], list[dict[str, Any]]] = {
+    ("image_encoders", "precomp"): [{}, {"pool": "mean", "center": True}, {"use_abs": True, "normalize": False}],
+    ("image_encoders", "regions"): [{}, {"pool": "max", "center": True}],
+    ("image_encoders", "vsrn"): [{"num_blocks": 2}, {"norm_axis": "feature", "final_batch_norm": True}],
+    ("image_encoders", "timm"): [
+        {"model": "test_resnet", "weights": "none", "finetune": True},
+        {"model": "test_resnet", "weights": "none", "image_size": 64, "head": "vsrn"},
+    ],
+    ("image_encoders", "torchvision"): [{"model": "mobilenet_v3_small", "weights": "none", "image_size": 64}],
+    ("text_encoders", "gru"): [{}, {"bidirectional": True, "words": "letters", "use_abs": True}],
+    ("text_encoders", "lstm"): [{"num_layers": 2, "words": "split", "off_by_two": True, "init": "orthogonal"}],
+    ("text_encoders", "bow"): [{}, {"words": "split", "init": "torch"}],
+    ("similarities", "order"): [{}, {"squared": True}],
+    ("losses", "hinge"): [{}, {"max_violation": True, "warmup_epochs": 1}, {"mask_same_image": True}],
+    ("losses", "infonce"): [{}, {"learn_temperature": True, "mask_same_image": True}],
+    ("losses", "caption"): [{"hidden_size": 8, "word_dim": 4, "dropout": 0.0}],
+}
+"""What is checked beside the defaults, or in place of them."""
+
+NEED_FILES = ("hf",)
+"""Parts that are built from files: see below."""
+
+
+def list_parts() -> Iterator[Any]:
+    for kind in ("image_encoders", "text_encoders", "similarities", "losses"):
+        for entry in registry.list_entries(kind):
+            if entry.distribution != registry.OWN or entry.name in NEED_FILES:
+                continue
+            for options in OPTIONS.get((kind, entry.name), [{}]):
+                words = "-".join(f"{name}={value}" for name, value in options.items())
+                for check in list_checks(kind, entry.name, options=options):
+                    yield pytest.param(check, id=f"{entry.name}-{words}-{check.name}".replace("--", "-"))
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.mark.parametrize("check", list(list_parts()))
+def test_a_built_in_part(check: Check) -> None:
+    check()
+
+
+@pytest.mark.parametrize("options", [{}, {"finetune": True, "pool": "cls", "max_len": 6}], ids=["frozen", "fine-tuned"])
+def test_the_transformer(tmp_path: Path, options: dict[str, Any]) -> None:
+    write_model(tmp_path)
+    check_text_encoder("hf", options={"model": str(tmp_path), **options})

@@ -1,0 +1,90 @@
+"""Every built-in recipe, data set, command and importer keeps what the core relies on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import theano_files
+import tiny
+import vsepp_files
+
+from vsezoo import registry
+from vsezoo.data.source import OpenOptions
+from vsezoo.testing import check_command, check_dataset, check_importer, check_recipe
+
+READS: dict[str, list[str]] = {"list-models": [], "list-plugins": [], "list-datasets": [], "show": ["vsepp"]}
+"""Calls of commands that read, and need no files."""
+
+SMALL = {"image_encoder.model": "mobilenet_v3_small", "image_encoder.weights": "none", "image_encoder.image_size": 64}
+"""In place of a network of 100 million parameters."""
+
+
+def list_own(kind: str) -> list[str]:
+    return [entry.name for entry in registry.list_entries(kind) if entry.distribution == registry.OWN]
+
+
+@pytest.mark.parametrize("name", list_own("models"))
+def test_a_built_in_recipe(name: str) -> None:
+    """Narrow, and one of them in two processes: that with a part of its own in every place."""
+    pictures = registry.load("models", name).image_encoder.name == "torchvision"
+    check_recipe(name, settings={"embed_size": 16, **(SMALL if pictures else {})}, slow=name == "vsrn")
+
+
+@pytest.mark.parametrize("name", list_own("commands"))
+def test_a_built_in_command(name: str) -> None:
+    check_command(name, arguments=READS.get(name))
+
+
+def test_generated_data() -> None:
+    check_dataset("shapes")
+
+
+@pytest.mark.parametrize("name", ["f8k_precomp", "f8k", "f8k_regions"])
+def test_precomputed_data(tmp_path: Path, name: str) -> None:
+    folder = tiny.write_data(tmp_path / name)
+    if name == "f8k_regions":
+        for file in folder.glob("*_ims.npy"):
+            np.save(file, np.load(file).reshape(-1, 3, tiny.WIDTH // 3))
+    check_dataset(name, options=OpenOptions(root=tmp_path))
+
+
+def write_vsepp(folder: Path) -> Path:
+    vsepp_files.write_words(folder / f"{vsepp_files.VSEPP['data_name']}_vocab.pkl")
+    return vsepp_files.write_checkpoint(folder, vsepp_files.VSEPP, vsepp_files.make_vsepp(vsepp_files.VSEPP))
+
+
+def write_vsrn(folder: Path) -> Path:
+    vsepp_files.write_words(folder / f"{vsepp_files.VSRN['data_name']}_vocab.pkl")
+    return vsepp_files.write_checkpoint(folder, vsepp_files.VSRN, vsepp_files.make_vsrn(vsepp_files.VSRN))
+
+
+def write_kiros(folder: Path) -> Path:
+    return theano_files.write_kiros(theano_files.make_original(theano_files.KIROS), folder / "vse.npz")
+
+
+def write_linxd5(folder: Path) -> Path:
+    return theano_files.write_linxd5(theano_files.make_original(theano_files.LINXD5), folder / "vse")
+
+
+def write_order(folder: Path) -> Path:
+    return theano_files.write_order(
+        theano_files.make_original(theano_files.ORDER, off_by_two=False), folder / "order.npz"
+    )
+
+
+WRITERS: dict[str, Callable[[Path], Path]] = {
+    "kiros": write_kiros,
+    "linxd5": write_linxd5,
+    "order-embedding": write_order,
+    "vsepp": write_vsepp,
+    "vsrn": write_vsrn,
+}
+
+
+@pytest.mark.parametrize("name", list_own("importers"))
+def test_a_built_in_importer(tmp_path: Path, name: str) -> None:
+    """Each of them on a file of its codebase that is made here."""
+    check_importer(name, source=WRITERS[name](tmp_path))
