@@ -53,6 +53,7 @@ def write_gallery(path: Path, query: str, asked: Any, hits: Sequence[Hit], colle
         model=model,
     )
     with explain_unwritten(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(page, encoding="utf-8")
 
 

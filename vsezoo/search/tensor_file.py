@@ -113,10 +113,10 @@ def write_array(path: Path) -> Iterator[ArrayWriter]:
 @contextmanager
 def _replace_file(path: Path) -> Iterator[BinaryIO]:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with explain_unwritten(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        stream = temporary.open("wb")
     try:
-        with explain_unwritten(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            stream = temporary.open("wb")
         with stream:
             yield stream
             with explain_unwritten(path):

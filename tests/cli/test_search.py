@@ -1,0 +1,148 @@
+"""`vsezoo search`, as processes of their own."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import processes
+import pytest
+import tiny
+import torch
+from PIL import Image
+
+import vsezoo
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a run that has learnt what its features show, and with its data."""
+    torch.set_num_threads(1)
+    folder = tmp_path_factory.mktemp("search")
+    data = tiny.write_data(folder / "photos")
+    (data / "test_ids.txt").write_text("\n".join(f"photo-{index}.jpg" for index in range(20)), encoding="utf-8")
+    vsezoo.train("vsepp", data, output=folder / "run", settings=tiny.SETTINGS, device="cpu")
+    return folder
+
+
+def prepare(columns: str) -> None:
+    os.environ["VSEZOO_CACHE"] = str(Path.cwd() / "cache")
+    if columns:
+        os.environ["COLUMNS"] = columns
+
+
+def search(folder: Path, *arguments: str | Path, columns: str = "") -> processes.Done:
+    before = functools.partial(prepare, columns)
+    return processes.run_command(folder, "search", "run", *arguments, "--device", "cpu", before=before)
+
+
+def read_json(folder: Path, *arguments: str | Path) -> dict[str, Any]:
+    done = search(folder, *arguments, "--json")
+    assert (done.code, done.stderr) == (0, "")
+    found = json.loads(done.stdout)
+    assert list(found) == ["checkpoint", "model", "query", "collection", "size", "hits", "skipped"]
+    return dict(found)
+
+
+SENTENCE = "a red green thing"
+
+
+def rank_images(folder: Path, sentence: str) -> list[int]:
+    """Return the images of the test split, the best first."""
+    model = vsezoo.load(folder / "run")
+    images = model.encode_images(np.load(folder / "photos" / "test_ims.npy"))
+    return [int(row) for row in (images @ model.encode_texts([sentence]).T)[:, 0].argsort(descending=True)]
+
+
+def rank_captions(folder: Path, row: int) -> list[int]:
+    """Return the captions of the test split, the best first."""
+    model = vsezoo.load(folder / "run")
+    image = model.encode_images(np.load(folder / "photos" / "test_ims.npy")[[row]])
+    texts = (folder / "photos" / "test_caps.txt").read_text(encoding="utf-8").splitlines()
+    return [int(row) for row in (image @ model.encode_texts(texts).T)[0].argsort(descending=True)]
+
+
+def test_images_for_a_sentence(folder: Path) -> None:
+    best = rank_images(folder, SENTENCE)
+    found = read_json(folder, SENTENCE, "--data", "./photos", "-k", "3")
+    assert [hit["id"] for hit in found["hits"]] == [f"photo-{row}.jpg" for row in best[:3]]
+    assert [hit["rank"] for hit in found["hits"]] == [1, 2, 3]
+    assert "text" not in found["hits"][0]
+    assert (found["query"], found["collection"], found["size"]) == (SENTENCE, "photos, test split", 20)
+    file = read_json(folder, SENTENCE, "--images", "photos/test_ims.npy", "-k", "100")
+    assert [hit["item"] for hit in file["hits"]] == best
+    assert file["hits"][0]["id"] == f"photos/test_ims.npy:{best[0]}"
+
+
+@pytest.mark.parametrize("query", ["7", "photo-7.jpg", "photos/test_ims.npy:7"])
+def test_captions_for_an_image(folder: Path, query: str) -> None:
+    best = rank_captions(folder, 7)[:5]
+    texts = (folder / "photos" / "test_caps.txt").read_text(encoding="utf-8").splitlines()
+    found = read_json(folder, query, "--data", "./photos")
+    assert [hit["text"] for hit in found["hits"]] == [texts[row] for row in best]
+    ids = {f"photo-{row // 5}.jpg#{row % 5}": text for row, text in enumerate(texts)}
+    assert [ids[hit["id"]] for hit in found["hits"]] == [texts[row] for row in best]
+    (folder / "some.txt").write_text("\n".join(texts), encoding="utf-8")
+    found = read_json(folder, query, "--data", "./photos", "--texts", "some.txt")
+    assert [texts[int(hit["id"]) - 1] for hit in found["hits"]] == [texts[row] for row in best]
+
+
+def test_the_table_fits_terminals(folder: Path) -> None:
+    found = read_json(folder, "7", "--data", "./photos", "-k", "2")
+    for columns in (80, 200):
+        done = search(folder, "7", "--data", "./photos", "-k", "2", columns=str(columns))
+        assert (done.code, done.stderr) == (0, "")
+        heading, *lines = done.stdout.splitlines()
+        assert heading.split() == ["rank", "score", "id", "text"]
+        assert max(map(len, lines)) <= columns
+        for line, hit in zip(lines, found["hits"], strict=True):
+            assert line.split() == [str(hit["rank"]), f"{hit['score']:.4f}", hit["id"], *hit["text"].split()]
+    assert search(folder, SENTENCE, "--data", "./photos").stdout.split()[:3] == ["rank", "score", "id"]
+
+
+def test_the_gallery(folder: Path) -> None:
+    done = search(folder, "7", "--data", "./photos", "--html", "out/page.html")
+    assert (done.code, done.stderr) == (0, "")
+    page = (folder / "out" / "page.html").read_text(encoding="utf-8")
+    for hit in read_json(folder, "7", "--data", "./photos")["hits"]:
+        assert f'<div class="text">{hit["text"]}</div>' in page
+
+
+def test_the_second_search_reads_the_cache(folder: Path) -> None:
+    first = search(folder, SENTENCE, "--images", "photos/dev_ims.npy")
+    (folder / "cache").chmod(0o500)
+    before = {path: path.stat().st_mtime_ns for path in (folder / "cache").rglob("*")}
+    assert search(folder, SENTENCE, "--images", "photos/dev_ims.npy") == first
+    assert {path: path.stat().st_mtime_ns for path in (folder / "cache").rglob("*")} == before
+    (folder / "cache").chmod(0o700)
+
+
+# Mistakes
+
+
+def test_mistakes(folder: Path) -> None:
+    place = ("--data", "./photos")
+    Image.new("RGB", (8, 8)).save(folder / "cat.png")
+    (folder / "empty.txt").write_bytes(b"\n")
+    for arguments, code, message in (
+        (("  ", *place), 2, r"^The sentence is empty"),
+        (("", *place), 2, r"^An argument is empty"),
+        ((SENTENCE, "--images", "nothing"), 1, r"^nothing: is no folder"),
+        (("cat.png", *place), 1, r"^cat\.png: this model takes features .*, not pictures\.\n.*`vsezoo features`"),
+        (("cat.png", "--images", "photos/test_ims.npy"), 2, r"^'cat\.png' is a file of images.*\n.*--texts FILE"),
+        (("photos/test_ims.npy:20", *place), 1, r"test_ims\.npy: has no row 20\.\nIts rows are 0 to 19"),
+        (("photo-99.jpg", *place, "--texts", "empty.txt"), 2, r"neither a file nor an image .*\nDid you mean"),
+        (("7", *place, "--texts", "empty.txt"), 1, r"^empty\.txt: holds no sentence"),
+        ((SENTENCE, "--images", "photos/test_ims.npy", "--texts", "empty.txt"), 2, r"^Search either --images or"),
+        ((SENTENCE,), 2, r"was trained on 'photos', which is not .* registered .*\n.*--data FOLDER"),
+        ((SENTENCE, *place, "-k", "0"), 2, r"0 is not in the range x>=1"),
+        ((SENTENCE, *place, "--html", "empty.txt/page.html"), 1, r"empty\.txt/page\.html: cannot be written"),
+    ):
+        done = search(folder, *arguments)
+        if "--html" in arguments:
+            done = processes.Done(done.code, "", done.stderr)  # the answer itself is there
+        processes.assert_one_message(done, code, message)

@@ -1,0 +1,136 @@
+"""What can be searched."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from colours import COLOURS, paint, paint_folder
+from tiny import TinyPairs
+
+from vsezoo.data.sentence_file import Sentence, read_sentences
+from vsezoo.errors import DataError, UsageError
+from vsezoo.search.collection import FeatureRows, PictureFolder, Sentences, SplitImages, list_captions
+from vsezoo.search.sources import collect_images, collect_texts
+
+
+def test_the_pictures_of_a_folder(tmp_path: Path) -> None:
+    folder = paint_folder(tmp_path / "photos")
+    paint(folder / ".hidden.png", COLOURS["red"])
+    pictures = PictureFolder(folder, skips=True)
+    assert pictures.ids == ["a-red.png", "b-green.png", "more/c-blue.png"]
+    assert pictures.find_picture(2) == folder / "more" / "c-blue.png"
+    (folder / "b-green.png").write_bytes(b"no picture")
+    block = PictureFolder(folder, skips=True).read([2, 1, 0])
+    assert [picture.getpixel((0, 0)) for picture in block.content] == [COLOURS["blue"], COLOURS["red"]]
+    assert list(block.bad) == [1]
+    assert "is not a picture" in block.bad[1]
+    with pytest.raises(DataError, match=r"b-green\.png: is not a picture"):
+        PictureFolder(folder, skips=False).read([0, 1])
+
+
+def test_keys_change_with_the_files(tmp_path: Path) -> None:
+    folder = paint_folder(tmp_path / "photos")
+    before = PictureFolder(folder, skips=True).keys()
+    assert (before.shape, before.dtype) == ((3, 16), np.uint8)
+    assert len(np.unique(before, axis=0)) == 3
+    assert np.array_equal(PictureFolder(folder, skips=True).keys(), before)
+    os.utime(folder / "b-green.png", ns=(1, 1))
+    after = PictureFolder(folder, skips=True).keys()
+    assert (after == before).all(axis=1).tolist() == [True, False, True]
+
+
+def test_rows_of_features(tmp_path: Path) -> None:
+    path = tmp_path / "a.npy"
+    features = np.arange(12, dtype=np.float32).reshape(4, 3)
+    np.save(path, features)
+    rows = FeatureRows(path)
+    assert (rows.kind, rows.ids) == ("vector", [f"{path}:{row}" for row in range(4)])
+    assert np.array_equal(rows.read([3, 1]).content, features[[3, 1]])
+    keys = rows.keys()
+    os.utime(path, ns=(1, 1))
+    assert not (FeatureRows(path).keys() == keys).all(axis=1).any()
+    features[2, 1] = np.nan
+    np.save(path, features)
+    with pytest.raises(DataError, match=r"a\.npy: row 2 .* holds NaN"):
+        FeatureRows(path).read([0, 1, 2])
+
+
+def test_images_of_a_split() -> None:
+    data = TinyPairs(images=70)
+    images = SplitImages(data)
+    assert images.ids == data.image_ids
+    keys = images.keys()
+    assert len(np.unique(keys, axis=0)) == 70
+    data.features[66] += 1
+    assert np.flatnonzero((SplitImages(data).keys() != keys).any(axis=1)).tolist() == [66]
+
+
+def test_captions_are_named_by_their_image() -> None:
+    data = TinyPairs(images=2)
+    captions = list_captions(data)
+    assert [caption.id for caption in captions] == [f"image{image}#{n}" for image in (0, 1) for n in range(5)]
+    assert [caption.text for caption in captions] == data.captions
+    data.image_of = np.array([1, 1, 0, 0, 0, 0, 0, 0, 0, 0])
+    assert [caption.id for caption in list_captions(data)][:4] == ["image1#0", "image1#1", "image0#0", "image0#1"]
+
+
+def test_keys_of_sentences_are_those_of_the_text() -> None:
+    first, second = (
+        Sentences([Sentence(str(n), text) for n, text in enumerate(texts)], "x").keys()
+        for texts in (("a", "b", "a"), ("b", "a", "c"))
+    )
+    assert np.array_equal(first[0], first[2])
+    assert np.array_equal(first[:2], second[[1, 0]])
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "expected"),
+    [
+        ("a.txt", "a dog\r\n\r\n two cats \n", [("1", "a dog"), ("3", "two cats")]),
+        ("a.jsonl", '{"id": 7, "caption": "a dog"}\n{"text": "x", "caption": "b"}\n', [("7", "a dog"), ("2", "b")]),
+        ("a.csv", 'id,text\nx,"a dog, running"\n,b\n', [("x", "a dog, running"), ("3", "b")]),
+        ("a.tsv", 'sentence\na "dog"\n', [("2", 'a "dog"')]),
+    ],
+)
+def test_files_of_sentences(tmp_path: Path, name: str, content: str, expected: list[tuple[str, str]]) -> None:
+    (tmp_path / name).write_text(content, encoding="utf-8", newline="")
+    assert read_sentences(tmp_path / name) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.txt", b"", r"a\.txt: holds no sentence\.\nWrite one sentence on each line"),
+        ("a.txt", b"\n  \n", r"holds no sentence"),
+        ("a.txt", b"a dog\nl'\xe9t\xe9\n", r"a\.txt: line 2 is not UTF-8 text\.\n.*iconv"),
+        ("a.csv", b"id,words\n1,a dog\n", r"has no column caption, text or sentence; its columns are 'id', 'words'"),
+        ("a.jsonl", b"a dog\n", r"line 1 is not JSON"),
+    ],
+)
+def test_bad_files_of_sentences(tmp_path: Path, name: str, content: bytes, message: str) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(DataError, match=message):
+        collect_texts(tmp_path / name)
+
+
+def test_what_is_no_collection(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "features").mkdir()
+    np.save(tmp_path / "features" / "test_ims.npy", np.ones((2, 3), np.float32))
+    picture = paint(tmp_path / "one" / "a.png", COLOURS["red"])
+    for path, message in (
+        (tmp_path / "none", r"none: is no folder"),
+        (tmp_path / "none.npy", r"none\.npy: cannot be read"),
+        (tmp_path / "empty", r"empty: is empty: there are no pictures in it\.\nName a folder of pictures; .*\.jpg"),
+        (tmp_path / "features", r"holds no pictures, but test_ims\.npy\.\nIt holds features: .* --data .*features"),
+        (picture, r"a\.png: is neither a folder of pictures nor .*\nName the folder that it is in: .*one"),
+    ):
+        with pytest.raises(DataError, match=message):
+            collect_images(path)
+    with pytest.raises(UsageError, match=r"texts is no list of sentences"):
+        collect_texts([])
+    with pytest.raises(UsageError, match=r"on_bad_image is 'warn'"):
+        collect_images(tmp_path / "one", "warn")

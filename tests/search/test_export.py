@@ -1,0 +1,75 @@
+"""Embeddings as files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tiny
+import torch
+from colours import paint_folder, save_colour_model
+from safetensors.torch import load_file
+from tiny import TinyPairs
+
+from vsezoo.errors import UsageError
+from vsezoo.search.export import embed
+
+
+def test_images_and_texts_of_a_split(tmp_path: Path) -> None:
+    model, data = tiny.save_model(tmp_path / "run"), TinyPairs()
+    told: list[tuple[int, int]] = []
+    export = embed(
+        tmp_path / "run",
+        images=data,
+        texts=data,
+        output=tmp_path / "out.safetensors",
+        advance=lambda done, total: told.append((done, total)),
+    )
+    found = load_file(tmp_path / "out.safetensors")
+    assert torch.allclose(found["images"], model.encode_images(data.features), atol=1e-6)
+    assert torch.allclose(found["texts"], model.encode_texts(data.captions), atol=1e-6)
+    listing = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))
+    assert listing["images"] == data.image_ids
+    assert listing["texts"][:6] == [*(f"image0#{number}" for number in range(5)), "image1#0"]
+    config = json.loads((tmp_path / "run" / "config.json").read_text(encoding="utf-8"))
+    assert listing["sha256"] == config["files"]["model.safetensors"]["sha256"]
+    assert (listing["model"], listing["similarity"], listing["skipped"]) == ("vsepp", "cosine", {})
+    assert (export.counts, export.skipped) == ({"images": 6, "texts": 30}, {})
+    assert told == [(6, 36), (36, 36)]
+
+
+def test_an_array_of_one_of_them(tmp_path: Path) -> None:
+    model = tiny.save_model(tmp_path / "run")
+    (tmp_path / "a.txt").write_text("a dog\n\nsnow\n", encoding="utf-8")
+    embed(tmp_path / "run", texts=tmp_path / "a.txt", output=tmp_path / "out.npy")
+    assert np.allclose(np.load(tmp_path / "out.npy"), model.encode_texts(["a dog", "snow"]).numpy(), atol=1e-6)
+    assert json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))["texts"] == ["1", "3"]
+
+
+def test_pictures_that_are_left_out(tmp_path: Path) -> None:
+    save_colour_model(tmp_path / "run")
+    photos = paint_folder(tmp_path / "photos")
+    (photos / "b-green.png").write_bytes(b"")
+    export = embed(tmp_path / "run", images=photos, output=tmp_path / "out.npy")
+    assert np.load(tmp_path / "out.npy").tolist() == [[1, 0, 0], [0, 0, 1]]
+    listing = json.loads(export.list_file.read_text(encoding="utf-8"))
+    assert listing["images"] == ["a-red.png", "more/c-blue.png"]
+    assert list(listing["skipped"]) == list(export.skipped) == ["b-green.png"]
+
+
+@pytest.mark.parametrize(
+    ("what", "output", "message"),
+    [
+        ({}, "out.npy", r"^There is nothing to embed\.\nGive images, texts, or both"),
+        ({"texts": ["a"]}, "out.pt", r"out\.pt' must end in \.safetensors or \.npy"),
+        ({"texts": ["a"], "images": TinyPairs()}, "out.npy", r"can hold one array, .*\n.*\.safetensors"),
+    ],
+)
+def test_mistakes(tmp_path: Path, what: dict[str, Any], output: str, message: str) -> None:
+    tiny.save_model(tmp_path / "run")
+    with pytest.raises(UsageError, match=message):
+        embed(tmp_path / "run", output=tmp_path / output, **what)
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]

@@ -1,0 +1,75 @@
+"""The page of an answer: whole in itself, and with nothing in it that a name or a sentence could do."""
+
+from __future__ import annotations
+
+import base64
+import re
+from html.parser import HTMLParser
+from io import BytesIO
+from pathlib import Path
+
+from colours import COLOURS, paint, paint_folder, save_colour_model
+from PIL import Image
+
+from vsezoo.search.gallery import SIDE, write_gallery
+from vsezoo.search.index import open_index
+
+URI = re.compile(r"data:image/jpeg;base64,([A-Za-z0-9+/=]+)")
+
+
+class Reader(HTMLParser):
+    """Notes the tags, the sources and the text of a page."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.sources: list[str] = []
+        self.text = ""
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.sources += [value or "" for name, value in attrs if name in ("src", "href")]
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def decode(source: str) -> Image.Image:
+    match = URI.fullmatch(source)
+    assert match is not None
+    return Image.open(BytesIO(base64.b64decode(match[1])))
+
+
+def test_pictures(tmp_path: Path) -> None:
+    save_colour_model(tmp_path / "run")
+    photos = paint_folder(tmp_path / "photos")
+    paint(photos / "<b>&wide.png", COLOURS["blue"])
+    Image.new("RGB", (3000, 1000), COLOURS["blue"]).save(photos / "<b>&wide.png")
+    index = open_index(tmp_path / "run", images=photos)
+    query = 'blue <script>alert("1")</script> & more'
+    write_gallery(tmp_path / "page.html", query, None, index.search(query, 2), index.collection, "vsepp")
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    read = Reader(page)
+    assert "script" not in read.tags
+    assert query in read.text
+    assert "<b>&wide.png" in read.text
+    assert "http" not in page
+    assert len(read.sources) == 2
+    wide, small = map(decode, read.sources)
+    assert (max(wide.size), small.size) == (SIDE, (8, 6))
+    pixel = wide.getpixel((5, 5))
+    assert isinstance(pixel, tuple)
+    assert pixel[2] > 240
+
+
+def test_sentences_of_a_picture(tmp_path: Path) -> None:
+    save_colour_model(tmp_path / "run")
+    picture = Image.open(paint(tmp_path / "a.png", COLOURS["green"]))
+    index = open_index(tmp_path / "run", texts=["red & <i>", "green {{ query }}"])
+    hits = index.search(picture, 2)
+    write_gallery(tmp_path / "page.html", "a.png", [picture], hits, index.collection, "vsepp")
+    read = Reader((tmp_path / "page.html").read_text(encoding="utf-8"))
+    assert len(read.sources) == 1  # the picture that was asked about
+    assert read.text.index("green {{ query }}") < read.text.index("red & <i>")
+    assert "i" not in read.tags

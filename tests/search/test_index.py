@@ -1,0 +1,147 @@
+"""What is nearest: against all scores sorted, both ways, with ties, and with half of the model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tiny
+import torch
+from colours import paint_folder, save_colour_model
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tiny import TinyPairs
+
+from vsezoo import VsezooError
+from vsezoo.checkpoint import save_checkpoint
+from vsezoo.errors import CheckpointError, DataError, UsageError
+from vsezoo.search import index as index_module
+from vsezoo.search.index import open_index
+from vsezoo.search.lazy_model import LazyModel
+
+
+def make_features(count: int) -> np.ndarray:
+    """Return features of which some are equal."""
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=(count, tiny.WIDTH)).astype(np.float32)
+    features[count // 2 :: 3] = features[1]
+    return features
+
+
+@pytest.mark.parametrize("model", ["vsepp", "orderpp"])
+@pytest.mark.parametrize("block", [7, 8192])
+def test_the_nearest_are_those_of_all_scores_sorted(
+    model: str, block: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(index_module, "BLOCK", block)
+    made = tiny.save_model(tmp_path / "run", tiny.make_model(model))
+    features = make_features(45)
+    np.save(tmp_path / "a.npy", features)
+    index = open_index(tmp_path / "run", images=tmp_path / "a.npy")
+    sentences = ["a dog runs .", "snow", "two red balls and a hat"]
+    scores = made.similarity(made.encode_images(features), made.encode_texts(sentences)).T.detach().numpy()
+    for k in (1, 5, 45, 100):
+        found = index.search_many(sentences, k)
+        for hits, row in zip(found, scores, strict=True):
+            assert [hit.rank for hit in hits] == list(range(1, min(k, 45) + 1))
+            order = np.lexsort((np.arange(45), -row.round(6)))  # of equals, the lower index
+            assert [hit.item for hit in hits] == order[:k].tolist()
+            assert [hit.score for hit in hits] == pytest.approx(row[order[:k]].tolist(), abs=1e-5)
+    alone, among = index.search(sentences[1], 5), index.search_many(sentences, 5)[1]
+    assert [hit.item for hit in alone] == [hit.item for hit in among]
+
+
+@pytest.mark.parametrize("model", ["vsepp", "orderpp"])
+def test_the_other_way(model: str, tmp_path: Path) -> None:
+    made = tiny.save_model(tmp_path / "run", tiny.make_model(model))
+    data = TinyPairs()
+    index = open_index(tmp_path / "run", texts=data)
+    scores = made.similarity(made.encode_images(data.features), made.encode_texts(data.captions)).detach()
+    for image, row in enumerate(scores):
+        best = index.search(data.features[image], 1)[0]
+        assert best.score == pytest.approx(row.max().item(), abs=1e-5)
+        assert best.text == data.captions[best.item]
+        assert best.id == f"image{best.item // 5}#{best.item % 5}"
+    many = index.search_many(data.features, 3)
+    assert [hits[0].item for hits in many] == [index.search(feature, 3)[0].item for feature in data.features]
+
+
+@settings(deadline=None, max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(count=st.integers(1, 40))
+def test_equal_images_stand_in_their_order(count: int, tmp_path: Path) -> None:
+    """A product with one vector may add up the last rows in another order than the others."""
+    if not (tmp_path / "run").exists():
+        tiny.save_model(tmp_path / "run")
+    np.save(tmp_path / f"{count}.npy", np.repeat(make_features(2)[:1], count, axis=0))
+    hits = open_index(tmp_path / "run", images=tmp_path / f"{count}.npy").search("a dog", 40)
+    assert [hit.item for hit in hits] == list(range(count))
+    assert len({hit.score for hit in hits}) == 1
+
+
+@pytest.mark.parametrize("name", ["vsepp", "order", "kiros-gru", "kiros-lstm"])
+def test_half_of_the_model_embeds_texts_as_the_whole_does(name: str, tmp_path: Path) -> None:
+    made = tiny.save_model(tmp_path / "run", tiny.make_model(name))
+    before = torch.get_rng_state()
+    half = LazyModel(tmp_path / "run", "cpu").for_texts
+    assert torch.equal(torch.get_rng_state(), before)
+    assert not isinstance(half.image_encoder, type(made.image_encoder))
+    assert not half.training
+    assert torch.equal(half.encode_texts(tiny.CAPTIONS), made.eval().encode_texts(tiny.CAPTIONS))
+
+
+def test_an_altered_checkpoint_is_refused_also_with_a_full_cache(tmp_path: Path) -> None:
+    tiny.save_model(tmp_path / "run")
+    np.save(tmp_path / "a.npy", make_features(4))
+    assert open_index(tmp_path / "run", images=tmp_path / "a.npy").search("snow", 1)
+    file = tmp_path / "run" / "model.safetensors"
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(CheckpointError, match=r"model\.safetensors: was altered"):
+        open_index(tmp_path / "run", images=tmp_path / "a.npy").search("snow", 1)
+    file.unlink()
+    with pytest.raises(CheckpointError, match=r"model\.safetensors: is absent"):
+        open_index(tmp_path / "run", images=tmp_path / "a.npy").search("snow", 1)
+
+
+def test_pictures(tmp_path: Path) -> None:
+    save_colour_model(tmp_path / "run")
+    index = open_index(tmp_path / "run", images=paint_folder(tmp_path / "photos"))
+    assert [hit.id for hit in index.search("a blue thing", 2)] == ["more/c-blue.png", "a-red.png"]
+    sentences = open_index(tmp_path / "run", texts=["red", "green", "blue"])
+    picture = index.collection.read([1]).content[0]
+    (hit,) = sentences.search(picture, 1)
+    assert (hit.text, hit.id, hit.rank, hit.score) == ("green", "1", 1, 1.0)
+
+
+def test_mistakes(tmp_path: Path) -> None:
+    tiny.save_model(tmp_path / "run")
+    features = make_features(4)
+    np.save(tmp_path / "a.npy", features)
+    run = tmp_path / "run"
+    for what in ({}, {"images": tmp_path / "a.npy", "texts": ["a dog"]}):
+        with pytest.raises(UsageError, match=r"^Give either images or texts to search"):
+            open_index(run, **what)  # type: ignore[arg-type]
+    index = open_index(run, images=tmp_path / "a.npy")
+    with pytest.raises(UsageError, match=r"^The sentence is empty"):
+        index.search("  ")
+    with pytest.raises(UsageError, match=r"^k is 0; it must be at least 1"):
+        index.search("a dog", 0)
+    np.save(tmp_path / "wide.npy", np.ones((4, tiny.WIDTH + 1), np.float32))
+    with pytest.raises(DataError, match=rf"wide\.npy: .*{tiny.WIDTH + 1}"):
+        open_index(run, images=tmp_path / "wide.npy")
+    with pytest.raises(DataError, match=r"photos: this model takes features of one vector .*not pictures"):
+        open_index(run, images=paint_folder(tmp_path / "photos"))
+    with pytest.raises(CheckpointError, match=r"none: is no folder"):
+        open_index(tmp_path / "none", images=tmp_path / "a.npy")
+
+
+def test_a_model_that_gives_no_numbers(tmp_path: Path) -> None:
+    made = tiny.make_model()
+    with torch.no_grad():
+        next(made.image_encoder.parameters()).fill_(torch.nan)
+    save_checkpoint(tmp_path / "nan", made, TinyPairs(), {"epoch": 1, "step": 1, "criterion": "rsum", "score": 0.0})
+    np.save(tmp_path / "a.npy", make_features(4))
+    with pytest.raises(VsezooError, match=r"a\.npy: the model gives embeddings that are not finite numbers"):
+        open_index(tmp_path / "nan", images=tmp_path / "a.npy")
