@@ -86,7 +86,7 @@ def build_part(recipe: Recipe, kind: str, tokenizer: Tokenizer) -> Any:
 
 
 COUNT_WORDS = 10_000
-COUNT_ASSUMPTION = f"features as wide as the options say (4,096 by default), a vocabulary of {COUNT_WORDS:,} words"
+COUNT_ASSUMPTION = f"features as wide as the options say, a vocabulary of {COUNT_WORDS:,} words"
 
 
 def count_parameters(recipe: Recipe) -> dict[str, int]:

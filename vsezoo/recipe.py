@@ -7,6 +7,7 @@ importing a model and stored in a checkpoint without trusting it. Imports nothin
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import sys
 import types
@@ -237,9 +238,13 @@ def _require_keys(place: str, value: Any, fields: Iterable[str], *, all_of_them:
         raise RecipeError(f"{place} lacks the field {absent[0]!r}.")
 
 
+_read_types = functools.cache(typing.get_type_hints)
+"""The declared types of the fields of a class; to work them out is slow."""
+
+
 def _convert(owner: type, name: str, value: Any, prefix: str = "") -> Any:
     """Return the value as the declared type of the field, so that 1 is accepted for 1.0 but "x" is not."""
-    wanted = typing.get_type_hints(owner)[name]
+    wanted = _read_types(owner)[name]
     allowed = typing.get_args(wanted) if isinstance(wanted, types.UnionType) else (wanted,)
     if float in allowed and type(value) is int and abs(value) < sys.float_info.max:
         return float(value)
