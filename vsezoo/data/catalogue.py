@@ -33,7 +33,7 @@ f8k_precomp = PrecomputedSource(
 f8k_regions = PrecomputedSource(
     name="f8k_regions",
     summary="Flickr8K, 36 regions of a grid over each picture, of a CNN's last feature map",
-    origin=f"made from the pictures by benchmarks/extract_regions.py.{FLICKR_TERMS}",
+    origin=f"made from the pictures by `vsezoo features --grid`, see docs/results.md. {FLICKR_TERMS}",
     kinds=("regions",),
 )
 f30k_precomp = PrecomputedSource(
