@@ -106,7 +106,7 @@ def test_the_flags_are_those_of_the_original(recipe: Recipe) -> None:
 
 
 def test_overrides_are_settings_that_exist_and_have_reasons(recipe: Recipe) -> None:
-    assert set(recipe.overrides) == {"f30k_precomp", "shapes"}
+    assert set(recipe.overrides) == {"f30k_precomp", "f8k_regions", "shapes"}
     for data, override in recipe.overrides.items():
         assert override.reason
         assert flatten(resolve_recipe(recipe.for_data(data))).keys() == flatten(resolve_recipe(recipe)).keys()

@@ -69,6 +69,19 @@ SHAPES_REASON = "a small data set: a narrow embedding and a fast schedule train 
 # epochs could not be traced to a text.
 FINETUNING = Training(learning_rate=2e-5, num_epochs=15)
 
+F8K = {
+    "image_encoder.center": True,
+    "loss.warmup_epochs": 2,
+    "loss.mask_same_image": True,
+    "training.learning_rate": 5e-4,
+    "training.lr_update": 6,
+    "training.num_epochs": 10,
+}
+F8K_REASON = (
+    "hardest negatives from the first step collapse on 6,000 images with features that share a large mean; "
+    "two epochs of the sum, features centred, and no negatives that are captions of the same image"
+)
+
 vsepp = Recipe(
     name="vsepp",
     summary="GRU sentences and linear CNN features, trained on the hardest negatives of the batch.",
@@ -79,18 +92,9 @@ vsepp = Recipe(
     training=Training(),
     overrides={
         "shapes": Override({**SHAPES, "loss.warmup_epochs": 1, "loss.mask_same_image": True}, SHAPES_REASON),
-        "f8k_precomp": Override(
-            {
-                "image_encoder.center": True,
-                "loss.warmup_epochs": 2,
-                "loss.mask_same_image": True,
-                "training.learning_rate": 5e-4,
-                "training.lr_update": 6,
-                "training.num_epochs": 10,
-            },
-            "hardest negatives from the first step collapse on 6,000 images with features that share a large mean; "
-            "two epochs of the sum, features centred, and no negatives that are captions of the same image",
-        ),
+        "f8k_precomp": Override(F8K, F8K_REASON),
+        "f8k_regions": Override({"image_encoder.pool": "mean", **F8K}, f"the mean of the regions; {F8K_REASON}"),
+        "flickr8k": Override(F8K, F8K_REASON),
     },
     paper=PAPER,
     published=(

@@ -74,6 +74,24 @@ vsrn = Recipe(
             "the original code treats this data set so: no norm of regions before the first block, batch norm of the "
             "embedding, and an earlier step of the learning rate",
         ),
+        "f8k_regions": Override(
+            {
+                "embed_size": 256,
+                "image_encoder.center": True,
+                "image_encoder.update_bias": 3.0,
+                "loss.hidden_size": 128,
+                "loss.word_dim": 100,
+                "loss.warmup_epochs": 3,
+                "loss.mask_same_image": True,
+                "training.learning_rate": 1e-3,
+                "training.lr_update": 7,
+                "training.num_epochs": 11,
+                "training.val_step": 0,
+            },
+            "6,000 images with regions of a grid: narrow layers that train on a CPU, three epochs of the sum, since "
+            "hardest negatives from the first step collapse, and a GRU that begins with a long memory, since the last "
+            "regions of a grid are its lower right corner",
+        ),
         "shapes": Override(SHAPES, SHAPES_REASON),
     },
     paper=PAPER,

@@ -132,14 +132,14 @@ def train(
     all_dev = open_data(data, "dev", kinds, replace(options, full_dev=True)).captions
     train_split, dev_split = tokenize(tokenizer, train_data, dev_data, all_dev, observers, fit=ancestor is None)
     joint, loss = build_model(recipe, tokenizer), build_loss(recipe, tokenizer)
+    joint.to(runtime.device)  # before anything goes through a backbone
+    loss.to(runtime.device)
     if state is None:
         joint.load_pretrained()
         if ancestor is None:
             joint.image_encoder.fit(train_data)
         else:
             ancestor.hand_down(joint, loss)
-    joint.to(runtime.device)
-    loss.to(runtime.device)
     run = {
         "recipe": recipe.to_json(),
         "data": locate(data),
