@@ -9,7 +9,8 @@ import tiny
 
 import vsezoo
 from vsezoo.errors import DataError
-from vsezoo.training.preparation import tell_skipped
+from vsezoo.training.observer import Observer
+from vsezoo.training.preparation import ToldPairs, tell_skipped
 
 
 def test_a_mistake_before_the_first_step_leaves_the_folder_free(tmp_path: Path) -> None:
@@ -24,6 +25,26 @@ def test_a_mistake_before_the_first_step_leaves_the_folder_free(tmp_path: Path) 
     with pytest.raises(DataError, match="leaves the last batch out"):
         vsezoo.train("vsepp", data, output=run, settings=mistaken, device="cpu", overrides=False)
     assert [file.name for file in run.iterdir()] == ["notes.txt"]
+
+
+class Told(Observer):
+    """Remembers what it is told."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str, int, int]] = []
+
+    def prepare(self, what: str, done: int, total: int) -> None:
+        self.told.append((what, done, total))
+
+
+def test_reading_all_images_once_is_told() -> None:
+    data, observer = tiny.TinyPairs(), Told()
+    told = ToldPairs(data, [observer])
+    assert (told.images([0, 3]) == data.images([0, 3])).all()
+    assert (told.images([1, 2, 4, 5]) == data.images([1, 2, 4, 5])).all()
+    told.images([0])
+    assert observer.told == [("images", 2, 6), ("images", 6, 6), ("images", 6, 6)]
+    assert (told.image_ids, told.image_shape, told.kind) == (data.image_ids, data.image_shape, data.kind)
 
 
 def test_images_that_were_left_out_are_told_with_their_reasons() -> None:

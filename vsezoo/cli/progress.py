@@ -50,10 +50,10 @@ class TrainingProgress(Observer):
         self._steps, self._epochs = 0, 0
         self._loss = ""  # not known before the first record
 
-    def prepare(self, done: int, captions: int) -> None:
-        """Show a bar of captions cut into words."""
+    def prepare(self, what: str, done: int, total: int) -> None:
+        """Show a bar of what is gone through before the training."""
         self._bar.start()
-        self._bar.update(self._task, description="captions", completed=done, total=captions)
+        self._bar.update(self._task, description=what, completed=done, total=total)
 
     def begin(self, recipe: Recipe, steps_per_epoch: int, place: Place) -> None:
         """Say what is trained and start the bar."""

@@ -33,8 +33,8 @@ class StepRecord:
 class Observer:
     """Is told of a training; every method may be left as it is."""
 
-    def prepare(self, done: int, captions: int) -> None:
-        """So many of the captions have been cut into words, before the training begins."""
+    def prepare(self, what: str, done: int, total: int) -> None:
+        """So many have been gone through before the training begins: captions cut into words, images read once."""
 
     def begin(self, recipe: Recipe, steps_per_epoch: int, place: Place) -> None:
         """A training begins, or goes on from `place`."""

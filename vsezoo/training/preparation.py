@@ -7,6 +7,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from vsezoo.data.batches import TokenTable
 from vsezoo.data.lookup import open_data
 from vsezoo.data.source import OpenOptions
@@ -55,7 +57,7 @@ def tokenize(
     for start in range(0, len(captions), CAPTIONS_AT_ONCE):
         words += tokenizer.split(captions[start : start + CAPTIONS_AT_ONCE])
         for observer in observers:
-            observer.prepare(len(words), len(captions))
+            observer.prepare("captions", len(words), len(captions))
     if fit:
         tokenizer.fit(words)
     splits = ((train_data, words[:count]), (dev_data, words[count : count + len(dev_data.captions)]))
@@ -72,6 +74,28 @@ def find_doubts(recipe: Recipe, tokenizer: Tokenizer) -> Iterator[str]:
             f"No word occurs {tokenizer.threshold} times in the captions, so all words are unknown and all captions of "
             "one length alike. Use more captions, or --set text_encoder.vocab_threshold=1."
         )
+
+
+class ToldPairs(PairDataset):
+    """A split that tells how many of its images have been read, for what goes through all of them.
+
+    Args:
+        data: the split.
+        observers: whom to tell.
+    """
+
+    def __init__(self, data: PairDataset, observers: Sequence[Observer]) -> None:
+        self.name, self.split, self.kind, self.skipped = data.name, data.split, data.kind, data.skipped
+        self.captions, self.image_ids, self.image_of = data.captions, data.image_ids, data.image_of
+        self.image_shape = data.image_shape
+        self._data, self._observers, self._read = data, observers, 0
+
+    def images(self, indices: Sequence[int] | np.ndarray) -> Any:
+        """Return the images of these indices, and tell."""
+        self._read = min(self._read + len(indices), len(self.image_ids))
+        for observer in self._observers:
+            observer.prepare("images", self._read, len(self.image_ids))
+        return self._data.images(indices)
 
 
 def tell_skipped(*splits: PairDataset | None) -> Iterator[str]:

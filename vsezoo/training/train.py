@@ -33,6 +33,7 @@ from vsezoo.training.plan import (
     resume_recipe,
 )
 from vsezoo.training.preparation import (
+    ToldPairs,
     digest_captions,
     find_ancestor,
     find_doubts,
@@ -137,7 +138,7 @@ def train(
     if state is None:
         joint.load_pretrained()
         if ancestor is None:
-            joint.image_encoder.fit(train_data)
+            joint.image_encoder.fit(ToldPairs(train_data, observers))
         else:
             ancestor.hand_down(joint, loss)
     run = {
