@@ -1,30 +1,48 @@
-"""Put the output of commands into `cli.md`: `python docs/generate.py` writes what stands between its markers.
+"""Write what the documentation takes from the code: `python docs/generate.py`. Tests compare the pages with it.
+
+`cli.md` has the output of commands between its markers. They run at 80 columns in an empty folder, without plugins, so
+that the output is the same everywhere.
 
     <!-- output: vsezoo list-models -->
     …
     <!-- end -->
 
-The commands run at 80 columns in an empty folder, without plugins, so that the output is the same everywhere. A test
-compares the page with it.
+`reference.md` has the docstrings of the interfaces.
 """
 
 from __future__ import annotations
 
+import ast
+import importlib
+import inspect
 import os
 import re
 import shlex
 import subprocess
 import sys
 import tempfile
+from abc import ABC
+from collections.abc import Iterator
+from dataclasses import is_dataclass
+from itertools import pairwise
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 PAGE = Path(__file__).with_name("cli.md")
+REFERENCE = Path(__file__).with_name("reference.md")
+INTERFACES = ("interfaces", "recipe", "data.source", "legacy.importer", "errors")
+"""The modules whose public classes and functions are in the reference."""
+SECTION = re.compile(r"^(Args|Attributes|Returns|Raises):$")
+WIDTH = 120
+"""Columns of a signature."""
 BLOCK = re.compile(r"(<!-- output: (?P<command>[^\n]+) -->\n)[\s\S]*?(?=<!-- end -->)")
 
 
 def main() -> None:
-    """Write the outputs into the page."""
+    """Write the pages."""
     PAGE.write_text(render(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+    REFERENCE.write_text(render_reference(), encoding="utf-8")
 
 
 def render(text: str) -> str:
@@ -47,6 +65,88 @@ def run(command: str) -> str:
             check=True,
         )
     return "\n".join(line.rstrip() for line in done.stdout.strip().splitlines())
+
+
+def render_reference() -> str:
+    """Return the page of the interfaces."""
+    lines = [
+        "# Interfaces",
+        "",
+        "What the parts of a model are, from their docstrings: `python docs/generate.py` writes this page. How they",
+        "are registered is in [plugins](plugins.md), how they are checked in [testing](testing.md).",
+    ]
+    for name in INTERFACES:
+        module = importlib.import_module(f"vsezoo.{name}")
+        lines += ["", f"## {module.__name__}", "", *_render_docstring(module), *_render_attributes(module)]
+        for thing in _list_public(module):
+            lines += ["", f"### {thing.__name__}", "", *_render_object(thing), *_render_attributes(thing)]
+            members = vars(thing).items() if isinstance(thing, type) else ()
+            for method, member in members:
+                function = getattr(member, "__func__", member)
+                wanted = not method.startswith("_") or method in getattr(thing, "__abstractmethods__", ())
+                if inspect.isfunction(function) and wanted and function.__doc__:
+                    lines += ["", f"#### {thing.__name__}.{method}", "", *_render_object(function)]
+    return "\n".join(lines) + "\n"
+
+
+def _list_public(module: ModuleType) -> Iterator[Any]:
+    """Yield the classes and functions that a module defines, in the order of its source."""
+    for name, thing in vars(module).items():
+        home = getattr(thing, "__module__", None) == module.__name__
+        if home and not name.startswith("_") and callable(thing) and hasattr(thing, "__name__"):
+            yield thing
+
+
+def _render_object(thing: Any) -> list[str]:
+    """Return the lines about a class or function: how it is called, and its docstring."""
+    bases = [base.__name__ for base in getattr(thing, "__bases__", ()) if base not in (object, ABC)]
+    if isinstance(thing, type):
+        call = f"class {thing.__name__}" + (f"({', '.join(bases)})" if bases else "")
+        if is_dataclass(thing):
+            call += "".join(
+                f"\n{line}" for line in re.findall(r"^    \w+: \S.*", inspect.getsource(thing), re.MULTILINE)
+            )
+    else:
+        call = f"def {thing.__name__}{inspect.signature(thing)}"
+        if len(call) > WIDTH:
+            parameters = inspect.signature(thing).parameters.values()
+            returned = call.rpartition(" -> ")[2]
+            call = f"def {thing.__name__}(" + "".join(f"\n    {p}," for p in parameters) + f"\n) -> {returned}"
+        call = "@abstractmethod\n" * getattr(thing, "__isabstractmethod__", False) + call.replace("'", "")
+    return ["```text", *call.splitlines(), "```", "", *_render_docstring(thing)]
+
+
+def _render_attributes(thing: Any) -> list[str]:
+    """Return a list of what a module or class has below a name: the string that stands under an assignment."""
+    tree = ast.parse(inspect.getsource(thing))
+    body = tree.body if inspect.ismodule(thing) else tree.body[0].body  # type: ignore[attr-defined]
+    lines = []
+    for statement, below in pairwise(body):
+        if isinstance(statement, ast.Assign | ast.AnnAssign) and isinstance(below, ast.Expr):
+            target = statement.targets[0] if isinstance(statement, ast.Assign) else statement.target
+            text = getattr(below.value, "value", None)
+            if isinstance(text, str) and not ast.unparse(target).startswith("_"):
+                lines.append(f"- `{ast.unparse(statement)}`: {' '.join(text.split())}")
+    return ["", *lines] if lines else []
+
+
+def _render_docstring(thing: Any) -> list[str]:
+    """Return a docstring as Markdown: what stands in a section, such as Args, becomes a list."""
+    lines: list[str] = []
+    inside = False
+    for line in (inspect.getdoc(thing) or "").splitlines():
+        if SECTION.match(line):
+            inside = True
+            lines += [f"{line.removesuffix(':')}:", ""]
+        elif inside and re.match(r"    \S", line):
+            name, colon, text = line.strip().partition(": ")
+            lines.append(f"- `{name}`: {text}" if colon and " " not in name.strip("`*") else f"- {line.strip()}")
+        elif inside and line.startswith("        "):
+            lines.append(f"  {line.strip()}")
+        else:
+            inside = inside and not line.strip()
+            lines.append(line)
+    return lines
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ ROOT = Path(__file__).parent.parent
 SETUPTOOLS = 77
 """The first setuptools that knows `license = "Apache-2.0"`."""
 
-PATIENCE = 300
+PATIENCE = 900
 """Seconds for what takes a few; a busy machine may need them."""
 
 OFFLINE = {"PIP_NO_INDEX": "1", "PIP_NO_BUILD_ISOLATION": "0", "PIP_NO_DEPS": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
@@ -64,7 +64,9 @@ class Environment:
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("VSEZOO_", "PYTHON", "HF_"))}
         path = os.pathsep.join([str(self.folder / "bin"), os.environ.get("PATH", "")])
         kept.pop("COLUMNS", None)
-        return {**kept, **OFFLINE, "PATH": path, "PYTHONUTF8": "1", **self.variables}
+        # One thread: on a machine with other work to do, threads wait for each other.
+        own = {"PATH": path, "PYTHONUTF8": "1", "OMP_NUM_THREADS": "1"}
+        return {**kept, **OFFLINE, **own, **self.variables}
 
     def vsezoo(self, *arguments: str | Path, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run the command line."""

@@ -133,7 +133,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_second_distribution_is_at_home(run_vsezoo: Run, installed: Path) -> None:
-    models = json.loads(run_vsezoo("list-models", "example-*", "--json", path=(installed,)).stdout)
+    models = json.loads(run_vsezoo("list-models", "example-e*", "--json", path=(installed,)).stdout)
     assert [(m["name"], m["distribution"], m["version"], m["paper"]) for m in models] == [
         ("example-euclid", "vsezoo-example", "1.2.0", "Author 2024")
     ]
@@ -148,12 +148,10 @@ def test_a_second_distribution_is_at_home(run_vsezoo: Run, installed: Path) -> N
     }
     checked = run_vsezoo("list-plugins", "--check", "--json", path=(installed,))
     found = [plugin for plugin in json.loads(checked.stdout) if plugin["distribution"] == "vsezoo-example"]
-    assert [(plugin["kind"], plugin["name"], plugin["state"]) for plugin in found] == [
-        ("models", "example-euclid", "ok"),
-        ("similarities", "euclid", "ok"),
-        ("commands", "example-hello", "ok"),
-    ]
-    assert (found[1]["file"], found[1]["line"]) == (str(installed / "vsezoo_example" / "similarity.py"), 9)
+    assert {plugin["state"] for plugin in found} == {"ok"}
+    assert {plugin["kind"] for plugin in found} == set(KINDS)
+    (euclid,) = [plugin for plugin in found if plugin["name"] == "euclid"]
+    assert (euclid["file"], euclid["line"]) == (str(installed / "vsezoo_example" / "similarity.py"), 9)
     own = [plugin for plugin in json.loads(checked.stdout) if plugin["distribution"] == "vsezoo"]
     assert {plugin["state"] for plugin in own} == {"ok"}
     assert {plugin["kind"] for plugin in own} == set(KINDS)
@@ -176,11 +174,3 @@ def test_the_second_distribution_can_be_left_out(run_vsezoo: Run, installed: Pat
     done = run_vsezoo("--no-plugins", "show", "example-euclid", path=(installed,))
     assert done.returncode == 2
     assert "registered by vsezoo-example, which is not allowed here: VSEZOO_PLUGINS is 'none'" in done.stderr
-
-
-def test_the_documentation_shows_this_distribution() -> None:
-    text = (THIRDPARTY.parent.parent / "docs" / "plugins.md").read_text(encoding="utf-8")
-    for name in ("pyproject.toml", *(f"src/vsezoo_example/{m}.py" for m in ("recipes", "similarity", "command"))):
-        language = "toml" if name.endswith("toml") else "python"
-        source = (THIRDPARTY / name).read_text(encoding="utf-8")
-        assert f"`{name}`:\n\n```{language}\n{source}```\n" in text, name

@@ -1,1 +1,1 @@
-"""A plugin of vsezoo, as small as one can be."""
+"""A plugin of vsezoo, with a part of every kind."""

@@ -1,0 +1,44 @@
+"""Wheels that are built once, environments that have them, and a Hub on the loopback."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import environments
+import pytest
+
+sys.path.append(str(environments.ROOT / "tests" / "hub"))
+
+import loopback
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Vsezoo's own wheel."""
+    return environments.build_wheel(environments.ROOT, tmp_path_factory.mktemp("wheel"))
+
+
+@pytest.fixture(scope="module")
+def hub() -> Iterator[loopback.LoopbackHub]:
+    hub = loopback.LoopbackHub()
+    yield hub
+    hub.close()
+
+
+@pytest.fixture(scope="module")
+def environment(
+    wheel: Path, hub: loopback.LoopbackHub, tmp_path_factory: pytest.TempPathFactory
+) -> environments.Environment:
+    """An environment with vsezoo alone, whose Hub is that on the loopback."""
+    folder = tmp_path_factory.mktemp("environment")
+    made = environments.make_environment(folder, wheel)
+    made.variables |= {
+        "HF_ENDPOINT": hub.endpoint,
+        "HF_HOME": str(folder / "hf"),
+        "HF_TOKEN": loopback.OWNER,
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "HF_HUB_DISABLE_XET": "1",
+    }
+    return made

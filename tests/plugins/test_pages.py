@@ -1,0 +1,39 @@
+"""The tutorial, and the README's model in six commands: done line by line in a fresh environment."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import loopback
+from environments import ROOT, Environment, make_environment
+from pages import follow
+
+
+def test_a_model_of_your_own_in_six_commands(wheel: Path, tmp_path: Path) -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    section = re.search(r"^## A model of your own\n.*?(?=^## )", readme, flags=re.DOTALL | re.MULTILINE)
+    assert section is not None
+    assert len(section[0].strip().splitlines()) <= 20
+    environment = make_environment(tmp_path, wheel)
+    commands = follow(section[0], environment)
+    assert len(commands) <= 6
+    config = json.loads((environment.work / "runs/example-zoo-shapes/best/config.json").read_text(encoding="utf-8"))
+    assert config["plugins"]["image_encoder"] == {
+        "name": "example-zoo",
+        "distribution": "example-zoo",
+        "version": "0.1.0",
+    }
+    metrics = json.loads((environment.work / "runs/example-zoo-shapes/best/metrics.json").read_text(encoding="utf-8"))
+    assert metrics["rsum"] > 400  # it is learnt: without, it is about 6
+
+
+def test_the_tutorial(environment: Environment, hub: loopback.LoopbackHub) -> None:
+    follow((ROOT / "docs" / "tutorial.md").read_text(encoding="utf-8"), environment)
+    card = hub.repositories["someone/example-gpo"].read("README.md").decode()
+    assert "pip install 'example-gpo>=0.1.0'" in card
+    assert "Learning the Best Pooling Strategy" in card
+    metrics = json.loads(hub.repositories["someone/example-gpo"].read("metrics.json"))
+    assert metrics["rsum"] > 400
+    assert list((environment.work / "dist").glob("example_gpo-0.1.0-*.whl"))
