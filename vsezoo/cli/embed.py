@@ -22,7 +22,13 @@ from vsezoo.errors import UsageError
 @click.option(
     "--output", required=True, type=click.Path(path_type=Path), metavar="FILE", help="Ends in .safetensors or .npy."
 )
-@click.option("--on-bad-image", type=click.Choice(BAD_IMAGE_POLICIES), default="skip", show_default=True)
+@click.option(
+    "--on-bad-image",
+    type=click.Choice(BAD_IMAGE_POLICIES),
+    default="skip",
+    show_default=True,
+    help="A picture that cannot be read: stop, or leave it out.",
+)
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda, …")
 @click.option("--json", "as_json", is_flag=True, help="Write what was written as JSON.")
 def embed(

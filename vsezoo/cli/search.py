@@ -33,7 +33,13 @@ if TYPE_CHECKING:
 @click.option("--split", default="test", show_default=True, help="Of the data set: train, dev, test, …")
 @click.option("-k", type=click.IntRange(1), default=5, show_default=True, help="How many to show.")
 @click.option("--html", type=click.Path(path_type=Path), metavar="FILE", help="Write a gallery, one page in itself.")
-@click.option("--on-bad-image", type=click.Choice(BAD_IMAGE_POLICIES), default="skip", show_default=True)
+@click.option(
+    "--on-bad-image",
+    type=click.Choice(BAD_IMAGE_POLICIES),
+    default="skip",
+    show_default=True,
+    help="A picture that cannot be read: stop, or leave it out.",
+)
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda, …")
 @click.option("--json", "as_json", is_flag=True, help="Write JSON.")
 def search(

@@ -1,0 +1,100 @@
+"""The second search among 8,000 pictures, beside the start of Python and torch alone.
+
+    python benchmarks/search.py [--images 8000] [--runs 9]
+
+Makes pictures, and an untrained model of the usual sizes with a vocabulary of 10,000 words, in a temporary folder.
+Searches once, which embeds them, and then runs `vsezoo search` and `python -c "import torch"` in turn. Prints the
+medians, in wall time and in processor time, and their differences.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+
+SIDE = 64
+SETTINGS = {
+    "image_encoder": "torchvision:resnet18",
+    "image_encoder__weights": "none",
+    "image_encoder__image_size": 32,
+    "text_encoder__vocab_threshold": 1,
+}
+
+
+class Seconds(NamedTuple):
+    """What a process took."""
+
+    wall: float
+    processor: float
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--images", type=int, default=8000, help="pictures (default 8,000)")
+    parser.add_argument("--runs", type=int, default=9, help="runs of each (default 9)")
+    options = parser.parse_args()
+    script = shutil.which("vsezoo", path=str(Path(sys.executable).parent))
+    if script is None:
+        sys.exit("vsezoo is not installed beside this Python.")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        write_pictures(folder / "photos", options.images)
+        write_model(folder / "run")
+        environment = {**os.environ, "VSEZOO_CACHE": str(folder / "cache")}
+        arguments = ["search", str(folder / "run"), "wa wb wc", "--images", str(folder / "photos"), "--device", "cpu"]
+        search, bare = [script, *arguments], [sys.executable, "-c", "import torch"]
+        first = measure(search, environment)
+        print(f"{'first search':<24}{first.wall:8.2f} s, {options.images / first.wall:,.0f} pictures/s")
+        for command in (search, bare):
+            measure(command, environment)
+        pairs = [(measure(search, environment), measure(bare, environment)) for _ in range(options.runs)]
+    for label, runs in (("second search", [a for a, _ in pairs]), ("import torch", [b for _, b in pairs])):
+        wall, processor = (statistics.median(values) for values in zip(*runs, strict=True))
+        print(f"{label:<24}{wall:8.3f} s wall, {processor:.3f} s of the processor (median of {options.runs})")
+    wall, processor = (statistics.median(a[kind] - b[kind] for a, b in pairs) for kind in range(2))
+    print(f"{'beyond':<24}{wall:8.3f} s wall, {processor:.3f} s of the processor")
+
+
+def write_pictures(folder: Path, count: int) -> None:
+    """Write small JPEG files of noise."""
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for index in range(count):
+        Image.fromarray(rng.integers(0, 256, (SIDE, SIDE, 3), np.uint8)).save(folder / f"{index:05d}.jpg")
+
+
+def write_model(folder: Path) -> None:
+    """Write the checkpoint of an untrained model."""
+    from vsezoo.checkpoint import save_checkpoint
+    from vsezoo.construction import create_model
+
+    letters = str.maketrans("0123456789", "abcdefghij")
+    words = " ".join(f"w{index}".translate(letters) for index in range(10_000))
+    model = create_model("vsepp", captions=[words], **SETTINGS)
+    data = {"name": "made", "kind": "picture", "image_shape": [], "images": 0, "captions": 0}
+    save_checkpoint(folder, model, data, {"epoch": 0, "step": 0, "criterion": "rsum", "score": 0.0})
+
+
+def measure(command: list[str], environment: dict[str, str]) -> Seconds:
+    """Return the wall time and the processor time of a process."""
+    before, start = os.times(), time.perf_counter()
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=environment)
+    wall, after = time.perf_counter() - start, os.times()
+    children = (after.children_user - before.children_user) + (after.children_system - before.children_system)
+    return Seconds(wall, children)
+
+
+if __name__ == "__main__":
+    main()
