@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from vsezoo.model import JointEmbedding as JointEmbedding
     from vsezoo.registry import list_models as list_models
     from vsezoo.registry.inventory import plugins as plugins
+    from vsezoo.search.export import embed as embed
+    from vsezoo.search.index import open_index as open_index
     from vsezoo.training.train import train as train
 
 _HOMES = {
@@ -26,10 +28,12 @@ _HOMES = {
     "VsezooError": "vsezoo.errors",
     "convert": "vsezoo.legacy.conversion",
     "create_model": "vsezoo.construction",
+    "embed": "vsezoo.search.export",
     "evaluate": "vsezoo.evaluation.evaluate",
     "export": "vsezoo.legacy.conversion",
     "list_models": "vsezoo.registry",
     "load": "vsezoo.checkpoint",
+    "open_index": "vsezoo.search.index",
     "plugins": "vsezoo.registry.inventory",
     "push": "vsezoo.hub.push",
     "train": "vsezoo.training.train",
