@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from tiny import TinyPairs
 
-from vsezoo.data.named_images import batch_images, find_images, name_source
+from vsezoo.data.named_images import batch_images, find_images, is_file_reference, name_source
 from vsezoo.errors import DataError, UsageError
 from vsezoo.interfaces import PairDataset
 
@@ -52,6 +52,13 @@ def test_rows_of_a_file(regions: Path) -> None:
     assert find(f"{regions}:3", f"{regions}:0") == ["3", "0"]
     assert find(str(regions), rows="4,0-2") == ["4", "0", "1", "2"]
     assert find(f"{regions}:3", str(regions), rows="1") == ["3", "1"]
+
+
+def test_a_sentence_may_be_longer_than_a_name_of_a_file() -> None:
+    sentence = "a dog " * 2000
+    assert not is_file_reference(sentence)
+    with pytest.raises(UsageError, match="neither a file nor an image of the"):
+        find_images([sentence], ("vector",), TinyPairs)
 
 
 def test_batches_are_neighbours_of_one_source(regions: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -60,7 +61,7 @@ def find_images(
         if named:
             has_rows |= named[2] is None
             images += _find_rows(named[1], kinds, named[2] or rows)
-        elif Path(reference).is_file():
+        elif _is_file(reference):
             require_kind(reference, "picture", kinds)
             images.append(NamedImage(reference, reference, functools.partial(_read_picture, reference), 0))
         else:
@@ -77,7 +78,7 @@ def find_images(
 
 def is_file_reference(reference: str) -> bool:
     """Tell whether a reference names a file, `FILE.npy:ROW` included, that is there or looks like one of features."""
-    return FEATURES.fullmatch(reference) is not None or Path(reference).is_file()
+    return FEATURES.fullmatch(reference) is not None or _is_file(reference)
 
 
 def is_image_of(reference: str, data: PairDataset) -> bool:
@@ -131,6 +132,11 @@ def _find_rows(path: str, kinds: Sequence[str], rows: str) -> list[NamedImage]:
     if max(chosen) >= file.shape[0]:
         raise DataError(f"has no row {max(chosen):,}.", file=path, remedy=f"Its rows are 0 to {file.shape[0] - 1:,}.")
     return [NamedImage(f"{path}:{row}", path, file.read, row) for row in chosen]
+
+
+def _is_file(reference: str) -> bool:
+    """Tell whether there is such a file; a sentence may be longer than a name can be, which `Path` does not bear."""
+    return os.path.isfile(reference)  # noqa: PTH113
 
 
 def _find_row(reference: str, data: PairDataset) -> int:
