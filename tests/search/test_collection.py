@@ -91,6 +91,7 @@ def test_keys_of_sentences_are_those_of_the_text() -> None:
     [
         ("a.txt", "a dog\r\n\r\n two cats \n", [("1", "a dog"), ("3", "two cats")]),
         ("a.jsonl", '{"id": 7, "caption": "a dog"}\n{"text": "x", "caption": "b"}\n', [("7", "a dog"), ("2", "b")]),
+        ("a.jsonl", '{"id": 0, "text": "a"}\n{"text": null}\n{"id": null, "text": "b"}\n', [("0", "a"), ("3", "b")]),
         ("a.csv", 'id,text\nx,"a dog, running"\n,b\n', [("x", "a dog, running"), ("3", "b")]),
         ("a.tsv", 'sentence\na "dog"\n', [("2", 'a "dog"')]),
     ],
@@ -108,6 +109,11 @@ def test_files_of_sentences(tmp_path: Path, name: str, content: str, expected: l
         ("a.txt", b"a dog\nl'\xe9t\xe9\n", r"a\.txt: line 2 is not UTF-8 text\.\n.*iconv"),
         ("a.csv", b"id,words\n1,a dog\n", r"has no column caption, text or sentence; its columns are 'id', 'words'"),
         ("a.jsonl", b"a dog\n", r"line 1 is not JSON"),
+        (
+            "a.jsonl",
+            b'{"text": "a dog"}\n{"text": ["a", "b"]}\n',
+            r"line 2: 'text' is no text, but \['a', 'b'\]\.\nGive",
+        ),
     ],
 )
 def test_bad_files_of_sentences(tmp_path: Path, name: str, content: bytes, message: str) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from vsezoo.data.caption_file import read_lines
 from vsezoo.data.table_file import find_column, read_rows
@@ -29,11 +30,12 @@ def read_sentences(path: Path) -> list[Sentence]:
     sentence is in, or ends in, counted from 1.
 
     Raises:
-        DataError: for a file that cannot be read, is not UTF-8, has no such column, or holds no sentence.
+        DataError: for a file that cannot be read, is not UTF-8, has no such column, holds what is no text there, or
+            holds no sentence.
     """
     if path.suffix.lower() in TABLES:
         found = [
-            Sentence(str(row.get("id") or line), str(row[find_column(path, line, row, COLUMNS)]).strip())
+            Sentence(str(line if row.get("id") in (None, "") else row["id"]), _read_text(path, line, row))
             for line, row in read_rows(path)
         ]
     else:
@@ -42,3 +44,14 @@ def read_sentences(path: Path) -> list[Sentence]:
     if not sentences:
         raise DataError("holds no sentence.", file=path, remedy="Write one sentence on each line.")
     return sentences
+
+
+def _read_text(path: Path, line: int, row: Mapping[str, Any]) -> str:
+    column = find_column(path, line, row, COLUMNS)
+    text = row[column]
+    if text is None:
+        return ""
+    if not isinstance(text, str):
+        remedy = "Give each sentence a line of its own, as text."
+        raise DataError(f"line {line}: {column!r} is no text, but {text!r:.60}.", file=path, remedy=remedy)
+    return text.strip()
