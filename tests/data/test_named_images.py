@@ -76,11 +76,24 @@ def test_pictures(tmp_path: Path) -> None:
     (picture,) = image.read([image.row])
     assert (picture.mode, picture.size, picture.getpixel((0, 0))) == ("RGB", (4, 3), (7, 7, 7))
     path.write_bytes(b"no picture")
-    with pytest.raises(DataError, match=rf"^{path}: is not a picture"):
+    with pytest.raises(DataError, match=rf"^{path}: is not a picture.*\nConvert it to JPEG or PNG\.$"):
         image.read([0])
     message = r"takes features of several regions .* \(images, regions, F\), not pictures\.\n.*`vsezoo features`"
     with pytest.raises(DataError, match=message):
         find_images([str(path)], ("regions",), refuse)
+
+
+def test_a_mistyped_name_is_named_where_there_are_no_data() -> None:
+    def open_split() -> PairDataset:
+        raise UsageError("was trained on 'mine'.", file="run", remedy="Name the data.")
+
+    problem = r"run: was trained on 'mine'\.\nName the data\.$"
+    with pytest.raises(
+        UsageError, match=r"^'dgo\.jpg' is no file, and no data can be opened to look for it\.\n" + problem
+    ):
+        find_images(["dgo.jpg"], ("picture",), open_split)
+    with pytest.raises(UsageError, match=f"^{problem}"):
+        find_images(["7"], ("picture",), open_split)
 
 
 def test_references_that_mean_nothing(regions: Path, tmp_path: Path) -> None:

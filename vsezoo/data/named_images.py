@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from vsezoo.data.feature_file import FeatureFile
-from vsezoo.errors import DataError, UsageError, suggest_name
+from vsezoo.errors import DataError, UsageError, VsezooError, suggest_name
 from vsezoo.interfaces import PairDataset
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def find_images(
             require_kind(reference, "picture", kinds)
             images.append(NamedImage(reference, reference, functools.partial(_read_picture, reference), 0))
         else:
-            data = split()
+            data = _open_data(reference, split)
             row = _find_row(reference, data)
             images.append(NamedImage(data.image_ids[row], f"{data.name}, {data.split} split", data.images, row))
     if rows and not has_rows:
@@ -139,6 +139,16 @@ def _is_file(reference: str) -> bool:
     return os.path.isfile(reference)  # noqa: PTH113
 
 
+def _open_data(reference: str, split: Callable[[], PairDataset]) -> PairDataset:
+    """Open the split for a reference that is no file; a mistyped name of one is more likely than data that fail."""
+    try:
+        return split()
+    except VsezooError as error:
+        if reference.isdecimal():
+            raise
+        raise type(error)(f"{reference!r} is no file, and no data can be opened to look for it.\n{error}") from None
+
+
 def _find_row(reference: str, data: PairDataset) -> int:
     if not is_image_of(reference, data):
         last = len(data.image_ids) - 1
@@ -166,6 +176,9 @@ def _parse_rows(rows: str) -> list[int]:
 
 
 def _read_picture(path: str, rows: list[int]) -> list[Image.Image]:
-    from vsezoo.data.picture_file import read_picture  # Pillow is wanted for pictures alone, and slow to import
+    from vsezoo.data.picture_file import SKIP, read_picture  # Pillow is wanted for pictures alone, and slow to import
 
-    return [read_picture(path)]
+    try:
+        return [read_picture(path)]
+    except DataError as error:  # a picture that was asked for cannot be left out
+        raise DataError(error.problem, file=error.file, remedy=error.remedy.replace(f", {SKIP}", "")) from None
