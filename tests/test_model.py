@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from tiny import WIDTH, TinyPairs, make_batch, make_model
 from torch.nn import functional
 
@@ -80,6 +81,11 @@ def test_an_image_with_a_number_that_is_not_finite_is_named(value: float, index:
     features[index, 2] = value
     with pytest.raises(DataError, match=f"image at index {index} holds NaN or infinite"):
         make_model().encode_images(features, batch_size=2)
+
+
+def test_a_single_picture_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"a list of pictures .*, not one Image\.\nPass \[picture\]"):
+        make_model().encode_images(Image.new("RGB", (8, 8)))
 
 
 def test_a_single_string_is_refused() -> None:

@@ -143,7 +143,13 @@ class JointEmbedding(nn.Module):
 
         Raises:
             DataError: for images of another form than the encoder takes, or with NaN in them.
+            UsageError: for a single picture where a list of them is meant.
         """
+        if not hasattr(images, "__len__"):
+            raise UsageError(
+                f"encode_images takes a list of pictures or an array of features, not one {type(images).__name__}.",
+                remedy="Pass [picture].",
+            )
         if isinstance(images, Tensor):
             images = images.float().cpu().numpy()  # NumPy has no bfloat16
         transform = self.image_encoder.transform(training=False)
