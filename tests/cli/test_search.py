@@ -121,6 +121,24 @@ def test_the_second_search_reads_the_cache(folder: Path) -> None:
     (folder / "cache").chmod(0o700)
 
 
+def test_a_word_may_be_the_name_of_a_file(folder: Path) -> None:
+    (folder / "red").write_bytes(b"no picture")
+    found = read_json(folder, "red", "--images", "photos/test_ims.npy", "-k", "1")
+    assert [hit["item"] for hit in found["hits"]] == rank_images(folder, "red")[:1]
+
+
+def test_names_of_files_need_not_be_utf8(folder: Path) -> None:
+    name = os.fsdecode(b"photos/caf\xe9.npy")
+    try:
+        (folder / name).write_bytes((folder / "photos" / "test_ims.npy").read_bytes())
+    except OSError:
+        pytest.skip("this file system takes UTF-8 alone")
+    assert read_json(folder, f"{name}:3", "--data", "./photos")["query"] == f"{name}:3"
+    done = search(folder, SENTENCE, "--images", name, "-k", "1")
+    assert (done.code, done.stderr) == (0, "")
+    assert rf"photos/caf\udce9.npy:{rank_images(folder, SENTENCE)[0]}" in done.stdout
+
+
 # Mistakes
 
 
@@ -135,6 +153,11 @@ def test_mistakes(folder: Path) -> None:
         (("cat.png", *place), 1, r"^cat\.png: this model takes features .*, not pictures\.\n.*`vsezoo features`"),
         (("cat.png", "--images", "photos/test_ims.npy"), 2, r"^'cat\.png' is a file of images.*\n.*--texts FILE"),
         (("photos/test_ims.npy:20", *place), 1, r"test_ims\.npy: has no row 20\.\nIts rows are 0 to 19"),
+        (
+            ("photos/test_ims.npy", *place),
+            2,
+            r"^'photos/test_ims\.npy' holds 20 images, .*\nName a row .*test_ims\.npy:0$",
+        ),
         (("photo-99.jpg", *place, "--texts", "empty.txt"), 2, r"neither a file nor an image .*\nDid you mean"),
         (("7", *place, "--texts", "empty.txt"), 1, r"^empty\.txt: holds no sentence"),
         ((SENTENCE, "--images", "photos/test_ims.npy", "--texts", "empty.txt"), 2, r"^Search either --images or"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from tiny import TinyPairs
 
 from vsezoo.errors import UsageError
 from vsezoo.search.export import embed
+from vsezoo.search.gallery import write_gallery
+from vsezoo.search.index import open_index
 
 
 def test_images_and_texts_of_a_split(tmp_path: Path) -> None:
@@ -58,6 +61,27 @@ def test_pictures_that_are_left_out(tmp_path: Path) -> None:
     listing = json.loads(export.list_file.read_text(encoding="utf-8"))
     assert listing["images"] == ["a-red.png", "more/c-blue.png"]
     assert list(listing["skipped"]) == list(export.skipped) == ["b-green.png"]
+
+
+def test_names_of_files_need_not_be_utf8(tmp_path: Path) -> None:
+    save_colour_model(tmp_path / "run")
+    photos = paint_folder(tmp_path / "photos")
+    name = os.fsdecode(b"caf\xe9.png")
+    try:
+        (photos / "a-red.png").rename(photos / name)
+    except OSError:
+        pytest.skip("this file system takes UTF-8 alone")
+    export = embed(tmp_path / "run", images=photos, output=tmp_path / "out.npy")
+    assert json.loads(export.list_file.read_text(encoding="utf-8"))["images"] == [
+        "b-green.png",
+        name,
+        "more/c-blue.png",
+    ]
+    index = open_index(tmp_path / "run", images=photos)
+    hits = index.search("red", 1)
+    assert hits[0].id == name
+    write_gallery(tmp_path / "page.html", name, None, hits, index.collection, "vsepp")
+    assert r"caf\udce9.png</span>" in (tmp_path / "page.html").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(

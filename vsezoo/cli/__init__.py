@@ -7,6 +7,7 @@ torch and the like inside its functions.
 from __future__ import annotations
 
 import errno
+import io
 import os
 import re
 import sys
@@ -94,6 +95,8 @@ class Commands(click.Group):
     def main(self, *args: Any, **extra: Any) -> Any:
         """Run the command line; turn what goes wrong for a user into one message and an exit code."""
         warnings.formatwarning = _format_warning
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(errors="backslashreplace")  # letters that the terminal lacks, names not in UTF-8
         try:
             return super().main(*args, **extra)
         except VsezooError as error:

@@ -79,14 +79,19 @@ def search(
     def open_data() -> PairDataset:
         return open_split(model, data, split, OpenOptions(data_root, on_bad_image=on_bad_image))
 
-    if images and is_file_reference(query):
+    if images and Path(query).suffix and is_file_reference(query):  # a file called `dog` may lie there by chance
         raise UsageError(
             f"{query!r} is a file of images, and --images are found for a sentence.",
             remedy="Write a sentence, or search sentences for this image with --texts FILE.",
         )
     asked: NamedImage | None = None
     if texts or (not images and (is_file_reference(query) or is_image_of(query, open_data()))):
-        (asked,) = find_images([query], accepted_kinds(model.recipe), open_data)
+        asked, *more = find_images([query], accepted_kinds(model.recipe), open_data)
+        if more:
+            raise UsageError(
+                f"{query!r} holds {len(more) + 1:,} images, and sentences are found for one.",
+                remedy=f"Name a row of it, counted from 0, such as {asked.name}",
+            )
         collection = collect_texts(texts or open_data())
     else:
         collection = collect_images(images or open_data(), on_bad_image)

@@ -27,6 +27,8 @@ from vsezoo.errors import DataError
 from vsezoo.interfaces import PairDataset
 
 KEY_BYTES = 16
+ANY = "surrogatepass"
+"""Names of files need not be UTF-8, and JSON can hold halves of characters."""
 KEYED = 64
 """Images of a data set without files that are read at a time to tell whether they have changed."""
 DECODERS = 4
@@ -206,7 +208,7 @@ class Sentences(Collection):
 
     def keys(self) -> Array:
         """Return the digests of the sentences."""
-        return _digest(text.encode() for text in self.texts)
+        return _digest(text.encode(errors=ANY) for text in self.texts)
 
     def read(self, items: Sequence[int]) -> Block:
         """Return sentences."""
@@ -232,7 +234,7 @@ def _digest_files(files: Iterable[tuple[str, str]]) -> Array:
     """Return the digests of names, and of the sizes and times of change of the files that they belong to."""
     try:
         stamps = ((name, os.stat(file)) for file, name in files)  # noqa: PTH116  # a Path takes longer than all else
-        return _digest(f"{name} {found.st_size} {found.st_mtime_ns}".encode() for name, found in stamps)
+        return _digest(f"{name} {found.st_size} {found.st_mtime_ns}".encode(errors=ANY) for name, found in stamps)
     except OSError as error:
         remedy = "It was removed while it was in use: repeat the command."
         raise DataError(f"cannot be read: {error.strerror}.", file=error.filename, remedy=remedy) from None

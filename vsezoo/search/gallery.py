@@ -54,7 +54,7 @@ def write_gallery(path: Path, query: str, asked: Any, hits: Sequence[Hit], colle
     )
     with explain_unwritten(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(page, encoding="utf-8")
+        path.write_text(page, encoding="utf-8", errors="backslashreplace")  # a name need not be UTF-8
 
 
 def _embed(picture: Path | Image.Image | None) -> str:
