@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from vsezoo.interfaces import ImageEncoder, PairDataset, TextEncoder, Tokens
-from vsezoo.text import WordTokenizer
+from vsezoo.text import Vocabulary, WordTokenizer
 
 
 @exhibit()
@@ -77,6 +77,89 @@ class NoKinds(ImageEncoder):
 
     def forward(self, images: Tensor) -> Tensor:
         return images
+
+
+@exhibit("construction")
+class ChangesOption(SoundImages):
+    """The list is the recipe's own, and longer for the next one who builds from it."""
+
+    def __init__(self, *, embed_size: int, img_dim: int = 4, sizes: Any = [3]) -> None:  # noqa: B006
+        super().__init__(embed_size=embed_size, img_dim=img_dim)
+        sizes.append(embed_size)
+
+
+@exhibit("construction")
+class ReturnsArray(SoundImages):
+    """What comes out is no tensor."""
+
+    def forward(self, images: Tensor) -> Any:
+        return super().forward(images).detach().numpy()
+
+
+@exhibit("construction")
+class Exits(SoundImages):
+    """Ends the program."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        raise SystemExit("no images")
+
+
+@exhibit("seed")
+class SetsSeed(SoundImages):
+    """All that is drawn after it is the same in every step."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        torch.manual_seed(0)
+        return super().forward(functional.dropout(images, 0.1, self.training))
+
+
+@exhibit("seed")
+class SetsSeedOnce(SoundImages):
+    """The training's seed means nothing."""
+
+    def __init__(self, *, embed_size: int, img_dim: int = 4) -> None:
+        torch.manual_seed(0)
+        super().__init__(embed_size=embed_size, img_dim=img_dim)
+
+
+@exhibit("inputs")
+class ChangesImages(SoundImages):
+    """Changes what others read after it."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        images /= images.norm(dim=-1, keepdim=True)
+        return super().forward(images)
+
+
+@exhibit("gradients")
+class Frozen(SoundImages):
+    """Nothing that comes out can be trained."""
+
+    @torch.no_grad()
+    def forward(self, images: Tensor) -> Tensor:
+        return super().forward(images)
+
+
+@exhibit("state")
+class LooseTensor(SoundImages):
+    """A tensor that stays where it is when the model goes to a GPU."""
+
+    def __init__(self, *, embed_size: int, img_dim: int = 4) -> None:
+        super().__init__(embed_size=embed_size, img_dim=img_dim)
+        self.scale = torch.full((img_dim,), 2.0)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return super().forward(self.scale * images)
+
+
+@exhibit("shapes")
+class DeviatesInTraining(SoundImages):
+    """The last batch of an epoch may be one pair, which has no deviation."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        if self.training:
+            images = images / (images - images.mean(dim=0)).square().sum(dim=0).sqrt()
+        return super().forward(images)
 
 
 @exhibit("seed")
@@ -297,3 +380,33 @@ class LeavesSorted(SoundTexts):
 
     def forward(self, tokens: Tokens) -> Tensor:
         return super().forward(tokens)[tokens.lengths.argsort(stable=True)]
+
+
+@exhibit("construction")
+class NoTokenizer(SoundTexts):
+    """Nothing can be encoded for it."""
+
+    def __init__(self, *, embed_size: int, tokenizer: WordTokenizer) -> None:
+        super().__init__(embed_size=embed_size, tokenizer=tokenizer)
+        del self.tokenizer
+
+
+@exhibit("tokenizer", "checkpoint")
+class OtherInEval(SoundTexts):
+    """Knows the half of its words in eval mode."""
+
+    def train(self, mode: bool = True) -> OtherInEval:
+        words = self.tokenizer.vocabulary.words
+        if not mode:
+            self.tokenizer = WordTokenizer(vocabulary=Vocabulary(words[: len(words) // 2]))
+        return super().train(mode)
+
+
+@exhibit("inputs")
+class ChangesLengths(SoundTexts):
+    """The lengths are those of the batch, and a loss reads them, too."""
+
+    def forward(self, tokens: Tokens) -> Tensor:
+        output = super().forward(tokens)
+        tokens.lengths.sub_(1)
+        return output

@@ -165,3 +165,20 @@ class CountsImages(SoundLoss):
     def forward(self, scores: Tensor, images: Any, texts: Tensor, batch: Batch) -> LossOutput:
         output = super().forward(scores, images, texts, batch)
         return replace(output, total=output.total * len(batch.images) / len(scores))
+
+
+@exhibit("construction")
+class ReturnsTensor(SoundLoss):
+    """The loss alone, without its form."""
+
+    def forward(self, scores: Tensor, images: Any, texts: Tensor, batch: Batch) -> Any:
+        return self.costs(scores).sum()
+
+
+@exhibit("inputs")
+class ChangesIndex(SoundLoss):
+    """The next part of a loss takes all captions for those of one image."""
+
+    def forward(self, scores: Tensor, images: Any, texts: Tensor, batch: Batch) -> LossOutput:
+        batch.image_index.zero_()
+        return super().forward(scores, images, texts, batch)

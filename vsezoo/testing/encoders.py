@@ -8,6 +8,7 @@ import math
 import pickle
 from abc import abstractmethod
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from vsezoo.construction import count_parameters
+from vsezoo.errors import VsezooError
 from vsezoo.interfaces import KINDS, Encoder, ImageEncoder, ImageOutput, PairDataset
 from vsezoo.testing.kit import promise, require, require_equal
 from vsezoo.testing.parts import Built, PartKit
@@ -28,8 +30,12 @@ SIZES = (1, 2, 5)
 def split_output(output: Tensor | ImageOutput) -> dict[str, Tensor]:
     """Return the tensors of what an encoder returned, by name."""
     if isinstance(output, ImageOutput):
-        return {"embeddings": output.embeddings, "regions": output.regions}
-    return {"embeddings": output}
+        tensors = {"embeddings": output.embeddings, "regions": output.regions}
+    else:
+        tensors = {"embeddings": output}
+    for name, tensor in tensors.items():
+        require(isinstance(tensor, Tensor), f"{name} of type {type(tensor).__name__}, no tensor")
+    return tensors
 
 
 @dataclass
@@ -46,7 +52,6 @@ class EncoderKit(PartKit):
 
     def _require_form(self, output: Tensor | ImageOutput, size: int, dtype: bool = True) -> None:
         for name, tensor in split_output(output).items():
-            require(isinstance(tensor, Tensor), f"{name} of type {type(tensor).__name__}, of a batch of {size}")
             leading = (size, self.embed_size) if name == "embeddings" else (size,)
             dimensions = 2 if name == "embeddings" else 3
             fits = tensor.dim() == dimensions and tensor.shape[: len(leading)] == leading
@@ -71,8 +76,10 @@ class EncoderKit(PartKit):
         for size in SIZES:
             self._require_form(self.encode(built, size), size)
         self.find(built).train()
-        for size in SIZES[1:]:  # batch norm cannot train on one
+        for size in SIZES[1:]:
             self._require_form(self.encode(built, size), size)
+        with suppress(ValueError, VsezooError):  # batch norm refuses to train on one
+            self._require_form(self.encode(built, 1), 1)
 
     @promise(
         "autocast",

@@ -89,11 +89,11 @@ class Check:
         try:
             with self.subject.registered(), _kept_random():
                 self.trial()
-        except Exception as error:  # what an author's code raises is what the check is about
+        except (Exception, SystemExit) as error:  # what an author's code raises is what the check is about
             failure = Failure(self.name, self.expected, self._describe(error), self.remedy)
             raise ConformanceError(str(self.subject), [failure], made=1) from error
 
-    def _describe(self, error: Exception) -> str:
+    def _describe(self, error: BaseException) -> str:
         if isinstance(error, BrokenPromiseError):
             return str(error)
         text = " ".join(str(error).split())
@@ -191,6 +191,7 @@ def require_equal(found: Tensor, expected: Tensor, what: str, tolerance: float =
 
     The numbers of a batch and of a part of it differ in their last bits: products are cut into other blocks.
     """
+    require(isinstance(found, Tensor), f"{what}: of type {type(found).__name__}, no tensor")
     require(found.shape == expected.shape, f"{what}: the shape {tuple(found.shape)}, not {tuple(expected.shape)}")
     if not expected.numel():
         return

@@ -68,6 +68,7 @@ class LossKit(PartKit):
 
     def _lose(self, loss: Loss, inputs: Inputs) -> LossOutput:
         output: LossOutput = loss(inputs.scores, inputs.images, inputs.texts, inputs.batch)
+        require(isinstance(output, LossOutput), f"{type(output).__name__}, no LossOutput")
         return output
 
     def _draw(self, built: Built) -> Inputs:
@@ -106,7 +107,6 @@ class LossKit(PartKit):
             loss.start_epoch(epoch)
             for words, case in {**cases, "pairs of one image": same}.items():
                 output = self._lose(loss, replace(case, scores=case.scores.clone().requires_grad_()))
-                require(isinstance(output, LossOutput), f"{type(output).__name__}, no LossOutput")
                 figures = {"total": output.total, **output.parts}
                 for name, figure in figures.items():
                     found = f"{name} of {words} in epoch {epoch}"

@@ -24,6 +24,7 @@ from vsezoo.model import JointEmbedding
 from vsezoo.parts import GIVEN_BY_VSEZOO, list_options, load_text_encoder, resolve_recipe
 from vsezoo.recipe import Part, Recipe
 from vsezoo.tensors import load_tensors
+from vsezoo.testing.inputs import record_inputs
 from vsezoo.testing.kit import Kit, promise, require, require_equal
 from vsezoo.testing.samples import CAPTIONS, SamplePairs
 from vsezoo.training.state import seed_all
@@ -110,7 +111,10 @@ class PartKit(Kit):
             return waiting
         optimizer = torch.optim.Adam(parameters.values(), 1e-2)
         for _ in range(STEPS):
-            self._objective(self.run(built)).backward()  # type: ignore[no-untyped-call]
+            total = self._objective(self.run(built))
+            if not total.requires_grad:
+                return waiting
+            total.backward()  # type: ignore[no-untyped-call]
             for name, parameter in parameters.items():
                 if parameter.grad is not None:
                     require(bool(parameter.grad.isfinite().all()), f"the gradient of {name} is not finite")
@@ -129,10 +133,11 @@ class PartKit(Kit):
     @promise(
         "construction",
         "Give every option of the constructor a default that is a string, number, boolean, list, object or null, and "
-        "take neither *args nor **kwargs: what stands behind them is neither listed nor stored.",
+        "take neither *args nor **kwargs: what stands behind them is neither listed nor stored. Copy a list before you "
+        "change it.",
     )
     def check_construction(self) -> None:
-        """It is built from its options, which are keywords with defaults that JSON can hold."""
+        """It is built from its options, keywords with defaults that JSON can hold, and can be called."""
         self.require_declarations()
         part = self.subject.thing
         plain = part.__init__ is nn.Module.__init__
@@ -153,24 +158,33 @@ class PartKit(Kit):
             )
         require(self.resolve() == self.recipe, "the options are resolved in another way at the second time")
         require(resolve_recipe(self.recipe) == self.recipe, "resolved options change when they are resolved again")
-        self.build()
+        built = self.build()
+        require(self.resolve() == self.recipe, "the constructor changes the options that it is given, or its defaults")
+        self.run(built)
 
     @promise(
         "seed",
-        "Draw from torch's global generator; what other libraries draw, seed from torch.initial_seed().",
+        "Draw from torch's global generator, and do not seed it; what other libraries draw, seed from "
+        "torch.initial_seed().",
     )
     def check_seed(self) -> None:
-        """With the same seed it has the same weights, and in training gives the same numbers."""
+        """With the same seed it has the same weights, and in training gives the same numbers; it sets no seed."""
         first, second = self.build(), self.build()
+        after = [torch.get_rng_state()]
         for name, tensor in self.find(first).state_dict().items():
             require_equal(self.find(second).state_dict()[name], tensor, f"{name}, drawn twice from one seed", 0)
-        runs = []
-        for built in (first, second):
+        self.build(1)
+        after.append(torch.get_rng_state())
+        require(not torch.equal(*after), "torch's generator is the same after a part was built from another seed")
+        runs, after = [], []
+        for built, seed in ((first, 1), (second, 1), (second, 2)):
             self.find(built).train()
-            seed_all(1)
+            seed_all(seed)
             runs.append(self.run(built))
+            after.append(torch.get_rng_state())
         for name, output in runs[0].items():
             require_equal(runs[1][name], output, f"{name} in training, twice from one seed", 0)
+        require(not torch.equal(*after[1:]), "torch's generator is the same after a training with another seed")
 
     @promise(
         "eval",
@@ -185,6 +199,20 @@ class PartKit(Kit):
             require_equal(second[name], output, f"{name} in eval mode, computed twice", 0)
 
     @promise(
+        "inputs",
+        "Make new tensors, x = x - y, instead of changing what came: x -= y, x.sub_(y), x[0] = y.",
+    )
+    def check_inputs(self) -> None:
+        """It leaves what it is given as it was: others read it, too, and features may be those of the data set."""
+        built = self.build()
+        part = self.find(built)
+        for training in (True, False):
+            with record_inputs(part.train(training)) as given:
+                self.run(built)
+            for name, (tensor, before) in given.items():
+                require(torch.equal(tensor, before), f"{name} has other numbers after it was read")
+
+    @promise(
         "gradients",
         "Use the parameter, call requires_grad_(False), or name it in the class attribute without_gradient.",
     )
@@ -197,11 +225,18 @@ class PartKit(Kit):
 
     @promise(
         "state",
-        "Keep numbers in buffers, everything else in options; tie weights in forward, not by a second name.",
+        "Keep numbers in buffers (register_buffer), all else in options; tie weights in forward, not by a second name.",
     )
     def check_state(self) -> None:
-        """Its state_dict holds tensors alone, which share no memory and fit another part of the same options."""
+        """Its state_dict holds tensors alone, which share no memory and fit another part of the same options.
+
+        No tensor is kept beside parameters and buffers, since it would not move to a GPU with them; a number may be.
+        """
         part, other = self.find(self.build(0)), self.find(self.build(1))
+        for owner, module in part.named_modules():
+            for name, value in vars(module).items():
+                words = f"the attribute {f'{owner}.{name}'.lstrip('.')} is a tensor, no parameter and no buffer"
+                require(not (isinstance(value, Tensor) and value.dim()), words)
         state = part.state_dict()
         for name, value in state.items():
             require(isinstance(value, Tensor), f"{name} is of type {type(value).__name__}")

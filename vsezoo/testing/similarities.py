@@ -22,7 +22,9 @@ class SimilarityKit(PartKit):
 
     def run(self, built: Built) -> dict[str, Tensor]:
         """Return the scores of unit vectors drawn from a seed."""
-        return {"scores": built.model.similarity(*self._draw())}
+        scores = built.model.similarity(*self._draw())
+        require(isinstance(scores, Tensor), f"scores of type {type(scores).__name__}, no tensor")
+        return {"scores": scores}
 
     def _draw(self) -> tuple[Tensor, Tensor]:
         generator = torch.Generator().manual_seed(0)

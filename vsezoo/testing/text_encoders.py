@@ -32,6 +32,7 @@ class TextEncoderKit(EncoderKit):
         return self._encode(built, [*CAPTIONS, *ODD_CAPTIONS][:size])
 
     def _encode(self, built: Built, captions: Sequence[str]) -> Tensor:
+        require(hasattr(built.model.text_encoder, "tokenizer"), "the encoder has no attribute tokenizer")
         embeddings: Tensor = built.model.text_encoder(Tokens.pad(built.model.tokenizer.encode(captions)))
         return embeddings
 
@@ -41,7 +42,8 @@ class TextEncoderKit(EncoderKit):
     )
     def check_tokenizer(self) -> None:
         """Its tokenizer makes int32 ids, one or more, of any string, and comes back from its files as it was."""
-        tokenizer = self.build().model.tokenizer
+        built = self.build()
+        tokenizer = built.model.train().tokenizer
         captions = [*CAPTIONS, *ODD_CAPTIONS]
         encoded = tokenizer.encode(captions)
         require(len(encoded) == len(captions), f"{len(encoded)} arrays of ids of {len(captions)} captions")
@@ -54,6 +56,7 @@ class TextEncoderKit(EncoderKit):
         split = tokenizer.split(captions)
         require(len(split) == len(captions), f"split returns {len(split)} items of {len(captions)} captions")
         self._require_same(tokenizer.encode_split(split), encoded, "encode_split of what split gave")
+        self._require_same(built.model.eval().tokenizer.encode(captions), encoded, "the tokenizer in eval mode")
         files = tokenizer.to_files()
         for name, content in files.items():
             require(isinstance(content, bytes), f"to_files holds {type(content).__name__} for {name!r}, no bytes")
