@@ -65,7 +65,7 @@ def find_commands(page: Path) -> Iterator[tuple[str, bool]]:
     quoted = re.findall(r"`([^`\n]+)`", text)
     for line, running in [*((line, False) for line in lines), *((line, True) for line in quoted)]:
         for part in re.split("&&| > ", line):
-            called = re.fullmatch(r"(?:python -m |torchrun .*-m )?(vsezoo .+)", part.strip())
+            called = re.fullmatch(r"(?:python -m |torchrun .*-m )?(vsezoo .+?) *&?", part.strip())
             if called:
                 yield called[1], running
 

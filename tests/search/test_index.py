@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -102,6 +103,17 @@ def test_an_altered_checkpoint_is_refused_also_with_a_full_cache(tmp_path: Path)
         open_index(tmp_path / "run", images=tmp_path / "a.npy").search("snow", 1)
     file.unlink()
     with pytest.raises(CheckpointError, match=r"model\.safetensors: is absent"):
+        open_index(tmp_path / "run", images=tmp_path / "a.npy").search("snow", 1)
+
+
+def test_a_part_of_a_distribution_that_is_not_installed(tmp_path: Path) -> None:
+    tiny.save_model(tmp_path / "run")
+    np.save(tmp_path / "a.npy", make_features(4))
+    config = json.loads((tmp_path / "run" / "config.json").read_bytes())
+    config["recipe"]["text_encoder"]["name"] = "siglip"
+    config["plugins"]["text_encoder"] = {"name": "siglip", "distribution": "vsezoo-siglip", "version": "1"}
+    (tmp_path / "run" / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    with pytest.raises(CheckpointError, match=r"vsezoo-siglip 1: pip install vsezoo-siglip"):
         open_index(tmp_path / "run", images=tmp_path / "a.npy").search("snow", 1)
 
 

@@ -20,6 +20,7 @@ from vsezoo.data.cache import identify, remember
 from vsezoo.interfaces import ImageEncoder
 from vsezoo.model import JointEmbedding
 from vsezoo.parts import load_text_encoder
+from vsezoo.provenance import find_parts
 from vsezoo.recipe import Recipe
 from vsezoo.storage import verify_files
 
@@ -50,7 +51,7 @@ class LazyModel:
     @property
     def recipe(self) -> Recipe:
         """What the model was built from."""
-        return Recipe.from_json(self.config["recipe"])
+        return find_parts(Recipe.from_json(self.config["recipe"]), self.config["plugins"], self.folder / CONFIG)
 
     @cached_property
     def whole(self) -> JointEmbedding:
