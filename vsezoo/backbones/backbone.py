@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +85,7 @@ class Backbone(nn.Module, ABC):
         """Return what makes the tensor that `forward` takes of a list of pictures; it does not hold the network."""
         return PictureTransform(self.form, training)
 
-    def load_pretrained(self, folders: Iterable[Path] = (), sha256: str = "") -> None:
+    def load_pretrained(self, folders: Sequence[Path] = (), sha256: str = "") -> None:
         """Take on the weights that the options name.
 
         Args:

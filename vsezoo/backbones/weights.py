@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -18,7 +18,7 @@ VARIABLE = "VSEZOO_WEIGHTS"
 """The environment variable of a folder of files of weights."""
 
 
-def find_weights(file: str | Path, folders: Iterable[Path] = ()) -> Path:
+def find_weights(file: str | Path, folders: Sequence[Path] = ()) -> Path:
     """Return where a file of weights is: as given, or by its name in `$VSEZOO_WEIGHTS` or in one of the folders.
 
     Raises:
@@ -26,16 +26,17 @@ def find_weights(file: str | Path, folders: Iterable[Path] = ()) -> Path:
     """
     given = Path(file)
     shared = os.environ.get(VARIABLE)
-    places = [given, *(folder / given.name for folder in ([Path(shared)] if shared else []) + list(folders))]
+    places = [given, *(folder / given.name for folder in [*([Path(shared)] if shared else []), *folders])]
     for place in places:
         if place.is_file():
             return place
+    give = "Put it into the folder of the checkpoint" if folders else "Give the file by --image-weights"
     raise CheckpointError(
         f"is no file of weights, nor is there one of that name in {' or '.join(str(p.parent) for p in places[1:])}."
         if places[1:]
         else "is no file of weights.",
         file=given,
-        remedy=f"Give the file by --image-weights, or set {VARIABLE} to the folder that holds {given.name}.",
+        remedy=f"{give}, or set {VARIABLE} to the folder that holds {given.name}.",
     )
 
 
