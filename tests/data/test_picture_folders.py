@@ -142,9 +142,12 @@ BAD_TABLES = [
     ("image,caption\n,a dog\n", "line 2 names no picture in the column 'image'"),
     ("image,caption,split\na.jpg,a dog,train\nb.jpg,a cat,\n", "line 3 has no split, others have one"),
     ("image,caption,split\na.jpg,a,train\na.jpg,b,test\n", "line 2 has a.jpg in the split train, another line has it"),
-    ("", "has no split 'train'"),
+    ("image;caption;split\na.jpg;a dog;train\n", "its columns are parted by ';', not by ','"),
+    ("", "names no picture."),
+    ("image,caption,split\n\n", "names no picture."),
 ]
 BAD_OBJECTS = [
+    ("\n", "names no picture."),
     ('{"image": "a.jpg", "caption": "a dog"}\n{"image": "b.jpg"\n', "line 2 is not JSON"),
     ('["a.jpg", "a dog"]\n', "line 1 is not a JSON object"),
     ('{"image": "a.jpg", "caption": "a dog"}\n{"image": "b.jpg"}\n', "line 2 has no column caption, captions"),
@@ -172,8 +175,15 @@ def test_table_that_cannot_be_read(tmp_path: Path, name: str, content: str, word
 
 
 def test_encoding_names_the_line(tmp_path: Path) -> None:
-    (tmp_path / "captions.csv").write_bytes("image,caption\na.jpg,a dog\nb.jpg,a café\n".encode("latin1"))
-    assert "captions.csv: line 3 is not UTF-8 text" in open_error(tmp_path)
+    table = "image,caption\na.jpg,a dog\nb.jpg,a café\n"
+    (tmp_path / "captions.csv").write_bytes(table.encode("latin1"))
+    assert "captions.csv: line 3 is not UTF-8 text.\nConvert the file, for example with `iconv -f latin1" in open_error(
+        tmp_path
+    )
+    (tmp_path / "captions.csv").write_bytes(table.encode("utf-16"))
+    assert "captions.csv: line 1 is not UTF-8 text.\nConvert the file, for example with `iconv -f utf-16" in open_error(
+        tmp_path
+    )
 
 
 def test_several_tables(tmp_path: Path) -> None:

@@ -32,10 +32,11 @@ def read_lines(path: Path) -> list[str]:
         raise DataError(f"cannot be read: {error.strerror}.", file=path, remedy=remedy) from None
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
+        likely = "utf-16" if error.object.startswith((b"\xff\xfe", b"\xfe\xff")) else "latin1"  # its byte order mark
         raise DataError(
             f"line {line} is not UTF-8 text.",
             file=path,
-            remedy=f"Convert the file, for example with `iconv -f latin1 -t utf-8 {path.name}`.",
+            remedy=f"Convert the file, for example with `iconv -f {likely} -t utf-8 {path.name}`.",
         ) from None
     lines = [line.strip() for line in text.split("\n")]
     return lines if lines[-1] else lines[:-1]

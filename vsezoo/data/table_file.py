@@ -73,6 +73,12 @@ def _read_cells(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     )
     try:
         columns = [name.strip().lower() for name in next(reader, [])]
+        if len(columns) == 1 and (other := next((mark for mark in ";\t|" if mark in columns[0]), "")):
+            raise DataError(
+                f"its columns are parted by {other!r}, not by {delimiter!r}.",
+                file=path,
+                remedy="Save it with commas, as .csv, or with tabs, as .tsv.",
+            )
         for cells in reader:
             if not cells:
                 continue

@@ -18,7 +18,7 @@ CAPTION_COLUMNS = ("caption", "captions", "text", "sentence")
 
 DRAWN = (
     "No column `split` says which split a picture is in, so its name does: about 80 of 100 pictures are in train, 10 "
-    "in dev and 10 in test."
+    "in dev and 10 in test. Write the column to choose yourself."
 )
 
 
@@ -60,6 +60,9 @@ def draw_split(name: str) -> str:
 
 def _read_table(folder: Path, file: Path) -> Listing:
     rows = list(_read_rows(file))
+    if not rows:
+        remedy = "Write a line for each caption; of a CSV, the first line names the columns: image,caption."
+        raise DataError("names no picture.", file=file, remedy=remedy)
     with_split = [row for row in rows if row.split]
     if with_split and len(with_split) < len(rows):
         line = next(row.line for row in rows if not row.split)
