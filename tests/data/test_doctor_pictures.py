@@ -151,6 +151,14 @@ def test_pictures_that_nothing_names(folder: Path) -> None:
     assert "captions.csv" in finding.remedy
 
 
+def test_pictures_that_are_named_by_their_whole_path(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    table = folder / "captions.csv"
+    header, *rows = table.read_text().splitlines()
+    table.write_text("\n".join([header, *(f"{folder}/{row}" for row in rows)]))
+    monkeypatch.chdir(folder.parent)
+    assert check(Path(folder.name)).findings == []
+
+
 def test_a_folder_of_features_and_pictures(folder: Path, tmp_path: Path) -> None:
     for path in tiny.write_data(tmp_path / "features", images=COUNTS).iterdir():
         shutil.copy(path, folder)

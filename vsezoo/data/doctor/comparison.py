@@ -175,7 +175,8 @@ def _find_others(source: DataSource, root: Path | None) -> tuple[Path, list[str]
         places = {image.place.file for images in listing.splits.values() for image in images if image.place}
         with suppress(DataError):  # a name of two files, which is told where the split is opened
             places |= {str(file) for file in find_files(listing.folder, names)}
-            found = [path for path in list_pictures(listing.folder) if str(path) not in places]
+            used = {Path(place).absolute() for place in places}  # a table may name files by their whole path
+            found = [path for path in list_pictures(listing.folder) if path.absolute() not in used]
             remedy = f"{listing.file.name} does not name them. Write captions for them there, or leave them."
             return listing.folder, [str(path.relative_to(listing.folder)) for path in found], remedy
     return Path(), [], ""
