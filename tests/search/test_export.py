@@ -63,6 +63,17 @@ def test_pictures_that_are_left_out(tmp_path: Path) -> None:
     assert list(listing["skipped"]) == list(export.skipped) == ["b-green.png"]
 
 
+def test_what_is_embedded_is_not_replaced(tmp_path: Path) -> None:
+    tiny.save_model(tmp_path / "run")
+    (tmp_path / "a.json").write_text("a dog\n", encoding="utf-8")
+    np.save(tmp_path / "b.npy", TinyPairs().features)
+    for kind, source, output in (("texts", "a.json", "a.npy"), ("images", "b.npy", "b.npy")):
+        before = (tmp_path / source).read_bytes()
+        with pytest.raises(UsageError, match=rf"{source}' is what is to be embedded"):
+            embed(tmp_path / "run", **{kind: tmp_path / source}, output=tmp_path / output)  # type: ignore[arg-type]
+        assert (tmp_path / source).read_bytes() == before
+
+
 def test_names_of_files_need_not_be_utf8(tmp_path: Path) -> None:
     save_colour_model(tmp_path / "run")
     photos = paint_folder(tmp_path / "photos")

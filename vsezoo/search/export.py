@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +22,7 @@ WRITERS: Mapping[str, Callable[[Path], AbstractContextManager[TensorWriter | Arr
     ".npy": write_array,
 }
 """By the ending of the file."""
+ELSEWHERE = "Name another file for the embeddings; the ids go into a .json file of the same name."
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ def embed(
         CheckpointError: for a checkpoint that cannot be read.
         DataError: for what is absent, empty or damaged, or of another kind than the model takes.
         StorageError: when the file cannot be written; what was there before is untouched.
-        UsageError: for nothing to embed, or a file of another ending.
+        UsageError: for nothing to embed, a file of another ending, or one of the files that are embedded.
     """
     output = Path(output)
     collections: dict[str, Collection] = {}
@@ -77,7 +78,7 @@ def embed(
         collections["images"] = collect_images(images, on_bad_image)
     if texts is not None:
         collections["texts"] = collect_texts(texts)
-    _require_output(output, len(collections))
+    _require_output(output, list(collections.values()))
     model = LazyModel(reference, device)
     advance = advance or ignore_progress
     total, done = sum(len(collection.ids) for collection in collections.values()), 0
@@ -109,13 +110,17 @@ def embed(
     return Export(output, list_file, {name: len(own) for name, own in ids.items()}, skipped)
 
 
-def _require_output(output: Path, collections: int) -> None:
+def _require_output(output: Path, collections: Sequence[Collection]) -> None:
     if not collections:
         raise UsageError("There is nothing to embed.", remedy="Give images, texts, or both.")
     if output.suffix not in WRITERS:
         raise UsageError(f"{str(output)!r} must end in {' or '.join(WRITERS)}.")
-    if output.suffix == ".npy" and collections > 1:
+    if output.suffix == ".npy" and len(collections) > 1:
         raise UsageError(
             f"{str(output)!r} can hold one array, not images and texts.",
             remedy="Name a file that ends in .safetensors, or embed one of them at a time.",
         )
+    for collection in collections:
+        for file in (output, output.with_suffix(".json")):
+            if file.exists() and collection.place and file.samefile(collection.place):
+                raise UsageError(f"{str(file)!r} is what is to be embedded, and would be replaced.", remedy=ELSEWHERE)
