@@ -3,6 +3,7 @@
 import contextlib
 import io
 import struct
+import warnings
 import zlib
 from pathlib import Path
 
@@ -80,6 +81,18 @@ def test_damaged_note_does_no_harm() -> None:
     np.testing.assert_array_equal(
         read(make_picture(), "PNG", exif=b"Exif\0\0MM\0*\xff\xff\xff"), np.asarray(make_picture())
     )
+
+
+def test_note_that_is_cut_off_turns_the_picture_without_a_warning(recwarn: pytest.WarningsRecorder) -> None:
+    warnings.simplefilter("always")
+    note = Image.Exif()
+    note[0x0112] = 6
+    content = note.tobytes().replace(b"\0\0\0\x08\0\x01", b"\0\0\0\x08\0\x09")  # nine entries; there is one
+    with pytest.warns(UserWarning, match="Corrupt EXIF"):
+        Image.open(encode(make_picture(), "PNG", exif=content)).getexif()
+    turned = read(make_picture(), "PNG", exif=content)
+    np.testing.assert_array_equal(turned, np.rot90(np.asarray(make_picture()), 3))
+    assert not recwarn
 
 
 def test_cmyk_and_its_inverted_form() -> None:

@@ -83,18 +83,9 @@ def read_picture(file: str | Path | BinaryIO, *, name: str = "", short_side: int
 def _decode(stream: BinaryIO, name: str, short_side: int) -> Image.Image:
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore", Image.DecompressionBombWarning
-            )  # up to twice the limit; it is an error here
-            opened = Image.open(stream)
-        with opened as picture:
-            if Image.MAX_IMAGE_PIXELS and picture.width * picture.height > Image.MAX_IMAGE_PIXELS:
-                raise Image.DecompressionBombError
-            picture.draft(None, (short_side, short_side))  # does nothing unless it is a JPEG of more than that
-            picture.load()
-            with contextlib.suppress(Exception):  # a damaged note does not make the picture a bad one
-                ImageOps.exif_transpose(picture, in_place=True)
-            return _convert(picture)
+            # Pillow's, of large pictures, which are errors here, and in each epoch again of notes that do no harm.
+            warnings.filterwarnings("ignore", module="PIL")
+            return _decode_quietly(stream, short_side)
     except UnidentifiedImageError:
         stream.seek(0)
         if not stream.read(1):
@@ -111,6 +102,17 @@ def _decode(stream: BinaryIO, name: str, short_side: int) -> Image.Image:
         reason = str(error).rstrip(".") or type(error).__name__
         remedy = f"Copy or save it again, {SKIP}."
         raise DataError(f"cannot be decoded: {reason}.", file=name, remedy=remedy) from None
+
+
+def _decode_quietly(stream: BinaryIO, short_side: int) -> Image.Image:
+    with Image.open(stream) as picture:
+        if Image.MAX_IMAGE_PIXELS and picture.width * picture.height > Image.MAX_IMAGE_PIXELS:
+            raise Image.DecompressionBombError
+        picture.draft(None, (short_side, short_side))  # does nothing unless it is a JPEG of more than that
+        picture.load()
+        with contextlib.suppress(Exception):  # a damaged note does not make the picture a bad one
+            ImageOps.exif_transpose(picture, in_place=True)
+        return _convert(picture)
 
 
 def _convert(picture: Image.Image) -> Image.Image:
