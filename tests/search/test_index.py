@@ -140,6 +140,8 @@ def test_mistakes(tmp_path: Path) -> None:
         index.search("  ")
     with pytest.raises(UsageError, match=r"^k is 0; it must be at least 1"):
         index.search("a dog", 0)
+    with pytest.raises(UsageError, match=r"^search_many takes a list of queries, not one string\."):
+        index.search_many("a dog")
     np.save(tmp_path / "wide.npy", np.ones((4, tiny.WIDTH + 1), np.float32))
     with pytest.raises(DataError, match=rf"wide\.npy: .*{tiny.WIDTH + 1}"):
         open_index(run, images=tmp_path / "wide.npy")

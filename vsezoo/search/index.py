@@ -78,6 +78,8 @@ class Index:
         """Return what `search` does for each of several queries: sentences, features `(Q, ...)`, or pictures."""
         if k < 1:
             raise UsageError(f"k is {k}; it must be at least 1.")
+        if isinstance(queries, str):
+            raise UsageError("search_many takes a list of queries, not one string.", remedy="Pass [query], or search.")
         if self.collection.is_text:
             model = self._model.whole
             embedded = model.encode_images(queries)
