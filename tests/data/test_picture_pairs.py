@@ -77,6 +77,12 @@ def test_capitals_count(tmp_path: Path) -> None:
     assert "are absent: A.jpg. There is images/a.jpg: capitals count." in open_error(folder)
 
 
+def test_folders_parted_as_windows_does(tmp_path: Path) -> None:
+    folder = write_table(tmp_path / "own", "summer\\a.jpg")
+    write_picture(folder / "images" / "summer" / "a.jpg")
+    assert "absent: summer\\a.jpg. There is images/summer/a.jpg: folders are parted by /." in open_error(folder)
+
+
 def test_absent_pictures_are_told_at_opening(tmp_path: Path) -> None:
     names = [f"{index}.jpg" for index in range(6)]
     folder = write_table(tmp_path / "own", *names)

@@ -114,7 +114,8 @@ def _require_none(bad: Mapping[str, str], images: Sequence[CaptionedImage], spli
         if names:
             shown = ", ".join(names[:NAMED]) + (", …" if len(names) > NAMED else "")
             similar = find_similar(listing.folder, names[0]) if reason == ABSENT else None
-            hint = f" There is {similar.relative_to(listing.folder)}: capitals count." if similar else ""
+            cause = "folders are parted by /" if "\\" in names[0] else "capitals count"
+            hint = f" There is {similar.relative_to(listing.folder)}: {cause}." if similar else ""
             raise DataError(
                 f"{len(names):,} of the {len(images):,} pictures of the split {split} "
                 f"{'are absent' if reason == ABSENT else 'have no caption, or an empty one'}: {shown}.{hint}",

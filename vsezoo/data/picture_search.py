@@ -30,7 +30,8 @@ def find_files(folder: Path, names: Sequence[str]) -> list[str | None]:
 
 
 def find_similar(folder: Path, name: str) -> Path | None:
-    """Return a file that has this name but for its capitals."""
+    """Return a file that has this name but for its capitals, or for the strokes between folders that Windows writes."""
+    name = name.replace("\\", "/")
     for place in (folder, *_list_folders(folder)):
         parent, wanted = (place / name).parent, Path(name).name.lower()
         for found in _list_folder(parent):
