@@ -165,7 +165,8 @@ def report_coverage(split: OpenSplit, coverage: float | None) -> Iterator[Findin
             "warning",
             split.name,
             f"{coverage:.0%} of the running words occur often enough in the training captions to be known.",
-            "See whether both splits are in one language, and cut into words in the same way.",
+            "Lower `--set text_encoder.vocab_threshold` if there are few captions; if there are many, see whether all "
+            "splits are in one language, and cut into words in the same way.",
             split.caption_path,
         )
 
