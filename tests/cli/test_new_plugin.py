@@ -88,7 +88,7 @@ def test_every_name_is_registered_and_can_be_loaded(run_vsezoo: Run, path: tuple
 
 def test_their_tests_pass(packages: dict[str, Path], path: tuple[Path, ...]) -> None:
     """Every test of the package of all kinds; of the others what is not said of that one."""
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, path))}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, path)), "PYTEST_ADDOPTS": ""}
     options = ["-q", "--import-mode=importlib", "-c", os.devnull, "--rootdir", ".", "-p", "no:cacheprovider"]
     chosen = f"{ALL} or not recipe or construction or light or json"
     done = subprocess.run(
