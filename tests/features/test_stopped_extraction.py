@@ -6,7 +6,7 @@ import errno
 import itertools
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,12 @@ import pytest
 import torch
 from filelock import FileLock
 from made_pictures import SIZES, MadePictures, extract
+from PIL import Image
 from processes import read_files
 
 from vsezoo.data.lookup import open_data
-from vsezoo.errors import StorageError, UsageError
+from vsezoo.data.source import OpenOptions
+from vsezoo.errors import DataError, StorageError, UsageError
 from vsezoo.features import extraction
 from vsezoo.features.extractor import FeatureForm
 from vsezoo.features.folder import Shard
@@ -171,15 +173,56 @@ def test_two_processes_do_not_write_one_part(tmp_path: Path) -> None:
         extract(tmp_path / "out", shard=Shard(0, 2), resume=True)
 
 
-def test_other_pictures_do_not_go_on(tmp_path: Path) -> None:
-    extract(tmp_path / "out", shard=Shard(0, 2))
-    with pytest.raises(StorageError, match="begun with other pictures"):
+class LeftOut(MadePictures):
+    """The made pictures without one."""
+
+    def __init__(self, split: str, missing: int) -> None:
+        super().__init__(split, SIZES[split])
+        kept = self.image_of != missing
+        self.captions = [caption for caption, keep in zip(self.captions, kept, strict=True) if keep]
+        self.image_of = self.image_of[kept] - (self.image_of[kept] > missing)
+        self.numbers = [image for image in range(len(self.image_ids)) if image != missing]
+        self.image_ids = [self.image_ids[image] for image in self.numbers]
+
+    def images(self, indices: Sequence[int] | np.ndarray) -> list[Image.Image]:
+        return super().images([self.numbers[index] for index in indices])
+
+
+@pytest.mark.parametrize("shards", [1, 2])
+def test_other_pictures_do_not_go_on(tmp_path: Path, shards: int) -> None:
+    options: dict[str, Any] = {"shard": Shard(0, shards), "form": FORM, "splits": ["train"]}
+    with pytest.raises(DataError, match="cannot be decoded"):
         extract(
-            tmp_path / "out",
-            shard=Shard(0, 2),
-            resume=True,
-            open_split=lambda split, options: MadePictures(split, (5, 5)),
+            tmp_path / "out", **options, open_split=lambda split, _: MadePictures(split, SIZES[split], bad=(4, 5, 9))
         )
+    with pytest.raises(StorageError, match="begun with other pictures"):
+        extract(tmp_path / "out", **options, resume=True, open_split=lambda split, _: LeftOut(split, 2))
+
+
+def test_a_bad_picture_can_be_left_out_later(tmp_path: Path) -> None:
+    options: dict[str, Any] = {"form": FORM, "splits": ["train"]}
+    with pytest.raises(DataError, match=r"train7\.jpg: cannot be decoded"):
+        extract(tmp_path / "out", **options, open_split=lambda split, _: MadePictures(split, SIZES[split], bad=(7,)))
+    told: list[int] = []
+    extract(
+        tmp_path / "out",
+        **options,
+        resume=True,
+        options=OpenOptions(on_bad_image="skip"),
+        open_split=lambda split, _: LeftOut(split, 7),
+        advance=lambda split, done, total: told.append(done),
+    )
+    assert told[0] == 6  # of the six before the bad one's batch, none is made again
+    extract(tmp_path / "whole", **options, open_split=lambda split, _: LeftOut(split, 7))
+    for name in ("train_ims.npy", "train_caps.txt", "train_ids.txt"):
+        assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+def test_parts_of_other_pictures_are_not_joined(tmp_path: Path) -> None:
+    options: dict[str, Any] = {"form": FORM, "splits": ["train"]}
+    extract(tmp_path / "out", **options, shard=Shard(0, 2))
+    with pytest.raises(StorageError, match="is of other pictures than the data set has now"):
+        extract(tmp_path / "out", **options, shard=Shard(1, 2), open_split=lambda split, _: LeftOut(split, 1))
 
 
 def test_a_part_that_was_cut_off_is_refused(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ import torch
 
 from vsezoo.backbones import Backbone
 from vsezoo.data.source import DEFAULT_OPTIONS, OpenOptions
+from vsezoo.errors import DataError
 from vsezoo.features.extractor import Array, Extractor, FeatureForm
 from vsezoo.features.folder import FeatureFolder, Shard
 from vsezoo.features.part import Part
@@ -99,7 +100,6 @@ def extract_features(
         "backbone": backbone.describe(),
         **vars(form),
         "use_restval": options.use_restval,
-        "on_bad_image": options.on_bad_image,
         "shards": shard.count,
     }
     libraries = ("vsezoo", "torch", backbone.name.partition(":")[0])
@@ -122,28 +122,34 @@ def _extract_split(
     form, shape = extractor.form, extractor.measure()
     images = order_images(data)
     batches = [images[start : start + form.batch_size] for start in range(0, len(images), form.batch_size)]
-    share = batches[shard.take(len(batches))]
-    total = sum(map(len, share))
-    with folder.open_part(data.split, shape, form.dtype, data.image_ids) as part:
+    shares = [batches[Shard(index, shard.count).take(len(batches))] for index in range(shard.count)]
+    share = shares[shard.index]
+    names = [data.image_ids[image] for batch in share for image in batch]
+    total = len(names)
+    with folder.open_part(data.split, shape, form.dtype, names, form.batch_size) as part:
         before = part.record.rows
         advance(data.split, before, total)
         left = share[-(-before // form.batch_size) :]  # blocks are of whole batches, but the last may be a short one
         for done in _fill(part, extractor.extract(data, left)):
             advance(data.split, done, total)
-    return total - before, folder.finish(data.split, shape, form.dtype, data, images)
+    return total - before, folder.finish(data.split, shape, form.dtype, data, shares)
 
 
 def _fill(part: Part, batches: Iterator[Array]) -> Iterator[int]:
     """Append batches to a part, so many at a time that a kill costs little; yield how many rows there are."""
     waiting: list[Array] = []
     since, done = time.monotonic(), part.record.rows
-    for rows in batches:
-        waiting.append(rows)
-        done += len(rows)
-        if time.monotonic() - since > BLOCK_SECONDS or sum(array.nbytes for array in waiting) > BLOCK_BYTES:
-            part.append(waiting)
-            waiting, since = [], time.monotonic()
-        yield done
+    try:
+        for rows in batches:
+            waiting.append(rows)
+            done += len(rows)
+            if time.monotonic() - since > BLOCK_SECONDS or sum(array.nbytes for array in waiting) > BLOCK_BYTES:
+                part.append(waiting)
+                waiting, since = [], time.monotonic()
+            yield done
+    except DataError:  # a bad picture: what came before it counts
+        part.append(waiting)
+        raise
     part.append(waiting)
 
 

@@ -10,7 +10,6 @@ a lock orders what concerns all of them.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,8 +22,8 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from vsezoo.data.caption_file import write_split
-from vsezoo.errors import UsageError
-from vsezoo.features.part import Part, Record, explain, join_parts, replace_text
+from vsezoo.errors import StorageError, UsageError
+from vsezoo.features.part import Part, Record, digest_names, explain, join_parts, replace_text
 from vsezoo.interfaces import PairDataset
 from vsezoo.storage import flush
 
@@ -107,20 +106,22 @@ class FeatureFolder:
         return described
 
     @contextmanager
-    def open_part(self, split: str, shape: Sequence[int], dtype: str, names: Sequence[str]) -> Iterator[Part]:
+    def open_part(
+        self, split: str, shape: Sequence[int], dtype: str, names: Sequence[str], batch_size: int
+    ) -> Iterator[Part]:
         """Open this process's part of a split, and let nobody else do so.
 
         Args:
             split: its name.
             shape: of a row.
             dtype: of the numbers.
-            names: of the split's pictures.
+            names: of the pictures of this process's share.
+            batch_size: pictures at a time.
 
         Raises:
             UsageError: when another process is at work on it.
         """
         stem = self._stem(split, self._shard.index)
-        pictures = hashlib.sha256("\n".join(names).encode()).hexdigest()
         with ExitStack() as held:
             with self._lock(), explain(stem):  # so that nobody finds `unfinished` empty and removes it
                 self._unfinished.mkdir(exist_ok=True)
@@ -133,10 +134,12 @@ class FeatureFolder:
                         file=self.folder,
                         remedy="Wait until it has ended, or give each process a --shard of its own.",
                     ) from None
-                part = held.enter_context(closing(Part(stem, shape, dtype, pictures)))
+                part = held.enter_context(closing(Part(stem, shape, dtype, names, batch_size)))
             yield part
 
-    def finish(self, split: str, shape: Sequence[int], dtype: str, data: PairDataset, images: np.ndarray) -> bool:
+    def finish(
+        self, split: str, shape: Sequence[int], dtype: str, data: PairDataset, shares: Sequence[Sequence[np.ndarray]]
+    ) -> bool:
         """Join the parts of a split if all are done, and write its captions and ids.
 
         Args:
@@ -144,14 +147,15 @@ class FeatureFolder:
             shape: of a row.
             dtype: of the numbers.
             data: the split.
-            images: `(N,)`, which image of the data each row of the split is.
+            shares: of each process, its batches: which images of the data its rows are.
 
         Returns:
             whether the split is whole now; if not, other processes are still at work.
 
         Raises:
-            StorageError: when the disk is full.
+            StorageError: when the disk is full, or for a part of other pictures.
         """
+        images = np.concatenate([batch for share in shares for batch in share])
         with self._lock():
             if self.is_whole(split):
                 return True
@@ -159,6 +163,14 @@ class FeatureFolder:
             records = [Record.read(stem) for stem in stems]
             if None in records or sum(record.rows for record in records if record) < len(images):
                 return False
+            for stem, record, share in zip(stems, records, shares, strict=True):
+                wanted = digest_names([data.image_ids[image] for batch in share for image in batch])
+                if record is None or record.pictures != wanted:
+                    raise StorageError(
+                        "is of other pictures than the data set has now.",
+                        file=stem,
+                        remedy="Begin anew in another --output.",
+                    )
             joined = join_parts(stems, shape, dtype)
             names, captions = group_captions(data, images)
             with explain(self.folder):

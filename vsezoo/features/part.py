@@ -7,6 +7,7 @@ again.
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import math
@@ -14,7 +15,7 @@ import os
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ class Record:
     """How far a part is.
 
     Attributes:
-        pictures: the digest of the names of the split's pictures, in their order.
+        pictures: the digest of the names of those pictures, in their order.
         rows: how many pictures of the share have their row in the file.
     """
 
@@ -56,7 +57,9 @@ class Part:
         stem: the files without their endings.
         shape: of a row, `(F,)` or `(R, F)`.
         dtype: float32 or float16.
-        pictures: the digest of the names of the split's pictures.
+        names: of the pictures of the share, in their order. Those that have no row yet may be others than they were:
+            what could not be read may have been left out since.
+        batch_size: pictures at a time; a shorter batch is the last of a share.
 
     Attributes:
         record: how far it is.
@@ -65,10 +68,12 @@ class Part:
         StorageError: when the files cannot be written, are damaged, or belong to other pictures.
     """
 
-    def __init__(self, stem: Path, shape: Sequence[int], dtype: str, pictures: str) -> None:
+    def __init__(self, stem: Path, shape: Sequence[int], dtype: str, names: Sequence[str], batch_size: int) -> None:
         self._rows_file, self._record_file = name_files(stem)
-        self.record = Record.read(stem) or Record(pictures)
-        if self.record.pictures != pictures:
+        self._names = names
+        self.record = Record.read(stem) or Record(digest_names([]))
+        rows = self.record.rows
+        if self.record.pictures != digest_names(names[:rows]) or (rows % batch_size and rows != len(names)):
             raise StorageError(
                 "was begun with other pictures than the data set has now.",
                 file=self._rows_file,
@@ -103,7 +108,8 @@ class Part:
             for array in rows:
                 _write_all(self._file, np.ascontiguousarray(array).tobytes())
             os.fsync(self._file.fileno())
-        self.record = replace(self.record, rows=self.record.rows + sum(map(len, rows)))
+        done = self.record.rows + sum(map(len, rows))
+        self.record = Record(digest_names(self._names[:done]), done)
         self._write_record()
 
     def _write_record(self) -> None:
@@ -112,6 +118,11 @@ class Part:
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+
+
+def digest_names(names: Sequence[str]) -> str:
+    """Return the digest of the names of pictures, in their order."""
+    return hashlib.sha256("\n".join(names).encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def name_files(stem: Path) -> tuple[Path, Path]:
