@@ -107,22 +107,7 @@ def test_command_parses(page: str, command: str, running: bool) -> None:
         return
     find_source(data)
     assignments = given.pop("assignments")
-    own = (
-        "model",
-        "data",
-        "data_root",
-        "output",
-        "resume",
-        "overrides",
-        "device",
-        "workers",
-        "save_step",
-        "full_dev",
-        "use_restval",
-        "on_bad_image",
-        "init",
-    )
-    settings = read_settings({k: v for k, v in given.items() if k not in (*own, "as_json")}, assignments)
+    settings = read_settings(given, assignments)
     resolve_recipe(plan_recipe(model, data, settings))
 
 

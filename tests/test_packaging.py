@@ -3,42 +3,23 @@
 from __future__ import annotations
 
 import configparser
-import importlib.util
 import os
-import shutil
 import subprocess
 import sys
 import tomllib
 import zipfile
-from importlib import metadata
 from pathlib import Path
 
 import pytest
+from environments import build_wheel
 
 ROOT = Path(__file__).parent.parent
-SETUPTOOLS = 77
-"""The first setuptools that knows `license = "Apache-2.0"`."""
 
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Build the wheel from a copy of the sources, without the network."""
-    if importlib.util.find_spec("pip") is None or importlib.util.find_spec("setuptools") is None:
-        pytest.skip("pip and setuptools are wanted to build a wheel")
-    if int(metadata.version("setuptools").split(".")[0]) < SETUPTOOLS:
-        pytest.skip(f"setuptools {SETUPTOOLS} or later is wanted to build a wheel")
-    work = tmp_path_factory.mktemp("wheel")
-    source = work / "source"  # building writes beside the sources
-    for name in ("vsezoo", "plugins"):
-        shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(ROOT / name, source)
-    options = ["--quiet", "--no-deps", "--no-build-isolation", "--no-index", "--disable-pip-version-check"]
-    command = [sys.executable, "-m", "pip", "wheel", *options, "--wheel-dir", str(work), str(source)]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    (built,) = work.glob("*.whl")
-    return built
+    return build_wheel(ROOT, tmp_path_factory.mktemp("wheel"))
 
 
 def test_every_source_file_is_in_the_wheel(wheel: Path) -> None:

@@ -25,22 +25,7 @@ def read_command(command: str) -> Recipe:
     context = registry.load("commands", "train").make_context("train", words[2:])
     given = dict(context.params)
     assignments = given.pop("assignments")
-    own = (
-        "model",
-        "data",
-        "data_root",
-        "output",
-        "resume",
-        "overrides",
-        "device",
-        "workers",
-        "save_step",
-        "full_dev",
-        "use_restval",
-        "on_bad_image",
-        "init",
-    )
-    chosen = read_settings({k: v for k, v in given.items() if k not in (*own, "as_json")}, assignments)
+    chosen = read_settings(given, assignments)
     data = TinyPairs()
     data.name = "f8k_precomp"
     return resolve_recipe(plan_recipe(given["model"], given["data"], chosen, overrides=given["overrides"]), data)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any
@@ -98,7 +99,7 @@ class PairBatches(Dataset[Batch | VsezooError]):
             self,
             batch_size=None,
             num_workers=workers,
-            worker_init_fn=_leave_interrupts_to_parent,
+            worker_init_fn=leave_interrupts_to_parent,
             # A generator of its own: making the iterator draws a number, which must not shift the training's.
             generator=torch.Generator(),
         )
@@ -125,7 +126,6 @@ def draw_from(*seed: int) -> Iterator[None]:
             random.setstate(python_state)
 
 
-def _leave_interrupts_to_parent(worker: int) -> None:
-    import signal
-
+def leave_interrupts_to_parent(worker: int) -> None:
+    """Let Ctrl-C reach the process that a worker reads for, alone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +14,7 @@ from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
 
 from vsezoo.backbones import Backbone
+from vsezoo.data.batches import leave_interrupts_to_parent
 from vsezoo.errors import DataError, VsezooError
 from vsezoo.interfaces import PairDataset
 
@@ -86,7 +86,7 @@ class Extractor:
         """
         pictures = PictureBatches(data, batches, self.transform)
         loader = DataLoader(
-            pictures, batch_size=None, num_workers=self.workers, worker_init_fn=_leave_interrupts_to_parent
+            pictures, batch_size=None, num_workers=self.workers, worker_init_fn=leave_interrupts_to_parent
         )
         for images, batch in zip(batches, loader, strict=True):
             if isinstance(batch, VsezooError):
@@ -115,7 +115,3 @@ class Extractor:
         """Return the shape of a row, `(F,)` or `(R, F)`."""
         shape: tuple[int, ...] = self.encode(self.transform([Image.new("RGB", (64, 64))])).shape[1:]
         return shape
-
-
-def _leave_interrupts_to_parent(worker: int) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
