@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import tarfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,7 +21,31 @@ PICTURE = ("picture",)
 def write_picture(file: Path, shade: int = 0) -> None:
     """Write a picture of which every red value is `shade`, exactly, whatever the name ends in."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    Image.new("RGB", (8, 6), (shade, 0, 0)).save(file, "PNG")
+    file.write_bytes(make_picture(shade))
+
+
+def make_picture(shade: int) -> bytes:
+    """Return what `write_picture` writes."""
+    stream = io.BytesIO()
+    Image.new("RGB", (8, 6), (shade, 0, 0)).save(stream, "PNG")
+    return stream.getvalue()
+
+
+def write_shard(path: Path, members: dict[str, bytes | str], mode: str = "w") -> Path:
+    """Write a tar archive of these files."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(path, mode) as archive:
+        for name, content in members.items():
+            data = content.encode() if isinstance(content, str) else content
+            header = tarfile.TarInfo(name)
+            header.size = len(data)
+            archive.addfile(header, io.BytesIO(data))
+    return path
+
+
+def make_sample(key: str, shade: int, captions: str) -> dict[str, bytes | str]:
+    """Return the files of a shard's sample."""
+    return {f"{key}.jpg": make_picture(shade), f"{key}.txt": captions}
 
 
 def write_pictures(folder: Path, names: Sequence[str]) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from picture_folders import PICTURE, list_shades, open_error, open_split, show, write_picture, write_pictures
 
-from vsezoo.data import picture_check
+from vsezoo.data import picture_check, waiting
 from vsezoo.data.folder_source import FolderSource
 from vsezoo.data.lookup import open_data
 from vsezoo.data.picture_search import list_pictures
@@ -141,7 +141,7 @@ def test_check_is_remembered_until_a_file_changes(tmp_path: Path, monkeypatch: p
 def test_long_check_says_how_far_it_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(picture_check, "REPORTED", -1.0)
+    monkeypatch.setattr(waiting, "INTERVAL", -1.0)
     open_split(write_bad(tmp_path / "own"), on_bad_image="skip")
     captured = capsys.readouterr()
     assert captured.err.splitlines()[3] == "3 of the 5 pictures of own train are checked"

@@ -1,13 +1,10 @@
 """WebDataset shards: read in place, found out about once."""
 
-import io
 import json
-import tarfile
 from pathlib import Path
 
 import pytest
-from picture_folders import list_shades, open_error, open_split, show
-from PIL import Image
+from picture_folders import list_shades, make_picture, make_sample, open_error, open_split, show, write_shard
 
 from vsezoo.data.layouts import shards
 
@@ -17,41 +14,20 @@ def _cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VSEZOO_CACHE", str(tmp_path / "cache"))
 
 
-def picture(shade: int) -> bytes:
-    stream = io.BytesIO()
-    Image.new("RGB", (8, 6), (shade, 0, 0)).save(stream, "PNG")
-    return stream.getvalue()
-
-
-def write_shard(path: Path, members: dict[str, bytes | str], mode: str = "w") -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tarfile.open(path, mode) as archive:
-        for name, content in members.items():
-            data = content.encode() if isinstance(content, str) else content
-            header = tarfile.TarInfo(name)
-            header.size = len(data)
-            archive.addfile(header, io.BytesIO(data))
-    return path
-
-
-def sample(key: str, shade: int, captions: str) -> dict[str, bytes | str]:
-    return {f"{key}.jpg": picture(shade), f"{key}.txt": captions}
-
-
 def test_samples_of_several_shards_and_forms(tmp_path: Path) -> None:
     folder = tmp_path / "mine"
-    write_shard(folder / "mine-train-0001.tar", sample("b", 2, "a cat"))
+    write_shard(folder / "mine-train-0001.tar", make_sample("b", 2, "a cat"))
     members = {
         "000.txt": "a dog, running\r\n\n a  big dog \n",  # one caption on each line
-        "000.PNG": picture(1),
+        "000.PNG": make_picture(1),
         "sub/000.json": json.dumps({"caption": "a cow", "width": 3}),
-        "sub/000.webp": picture(3),
-        "003.jpeg": picture(4),
+        "sub/000.webp": make_picture(3),
+        "003.jpeg": make_picture(4),
         "003.json": json.dumps({"captions": ["one", "two"], "text": "three"}),
         "003.txt": "from the text file",
     }
     write_shard(folder / "mine-train-0000.tar", members)
-    write_shard(folder / "val" / "0.tar", sample("000", 9, "a hen"))
+    write_shard(folder / "val" / "0.tar", make_sample("000", 9, "a hen"))
     train = open_split(folder)
     assert show(train) == {
         "000": ["a dog, running", "a big dog"],
@@ -70,19 +46,21 @@ def test_samples_of_several_shards_and_forms(tmp_path: Path) -> None:
 
 
 def test_shard_is_looked_through_once_until_it_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    shard = write_shard(tmp_path / "own" / "train.tar", sample("a", 1, "a dog"))
+    shard = write_shard(tmp_path / "own" / "train.tar", make_sample("a", 1, "a dog"))
     looked, look = [], shards._look_through
     monkeypatch.setattr(shards, "_look_through", lambda path: looked.append(path) or look(path))
     for _ in range(2):
         assert list_shades(open_split(tmp_path / "own")) == [1]
-    assert looked == [shard]
-    write_shard(shard, {"big.jpg": bytes(20_000)} | sample("a", 7, "a cat"))
+    assert looked == [str(shard)]
+    write_shard(shard, {"big.jpg": bytes(20_000)} | make_sample("a", 7, "a cat"))
     assert list_shades(open_split(tmp_path / "own", on_bad_image="skip")) == [7]
-    assert looked == [shard, shard]
+    assert looked == [str(shard)] * 2
 
 
 def test_without_a_split_the_names_of_samples_draw_one(tmp_path: Path) -> None:
-    write_shard(tmp_path / "own" / "00.tar", sample("a.jpg", 1, "x") | sample("b", 2, "y") | sample("c", 3, "z"))
+    write_shard(
+        tmp_path / "own" / "00.tar", make_sample("a.jpg", 1, "x") | make_sample("b", 2, "y") | make_sample("c", 3, "z")
+    )
     drawn = {name: split for split in ("train", "dev", "test") for name in _open_names(tmp_path / "own", split)}
     assert drawn == {name: shards.draw_split(name) for name in ("a", "b", "c")}
 
@@ -95,7 +73,12 @@ def _open_names(folder: Path, split: str) -> list[str]:
 
 def test_samples_without_a_picture_or_a_caption(tmp_path: Path) -> None:
     folder = tmp_path / "own"
-    members = sample("a", 1, "a dog") | {"b.txt": "no picture", "c.jpg": picture(3), "d.jpg": picture(4), "d.txt": "\n"}
+    members = make_sample("a", 1, "a dog") | {
+        "b.txt": "no picture",
+        "c.jpg": make_picture(3),
+        "d.jpg": make_picture(4),
+        "d.txt": "\n",
+    }
     write_shard(folder / "train.tar", members)
     assert "1 of the 4 pictures of the split train are absent: b" in open_error(folder)
     train = open_split(folder, on_bad_image="skip")
@@ -104,7 +87,7 @@ def test_samples_without_a_picture_or_a_caption(tmp_path: Path) -> None:
 
 
 def test_damaged_picture_in_a_shard(tmp_path: Path) -> None:
-    members = sample("a", 1, "a dog") | {"b.jpg": picture(2)[:-30], "b.txt": "b", "c.jpg": b"", "c.txt": "c"}
+    members = make_sample("a", 1, "a dog") | {"b.jpg": make_picture(2)[:-30], "b.txt": "b", "c.jpg": b"", "c.txt": "c"}
     write_shard(tmp_path / "own" / "train.tar", members)
     assert open_split(tmp_path / "own").skipped == {}
     skipped = open_split(tmp_path / "own", on_bad_image="skip").skipped
@@ -115,14 +98,14 @@ def test_damaged_picture_in_a_shard(tmp_path: Path) -> None:
 
 def test_what_is_wrong_with_shards(tmp_path: Path) -> None:
     folder = tmp_path / "own"
-    first = write_shard(folder / "train-0.tar", sample("a", 1, "a dog"))
-    second = write_shard(folder / "train-1.tar", sample("a", 1, "a dog"))
-    assert f"{second}: has a sample 'a', as train-0.tar has" in open_error(folder)
+    first = write_shard(folder / "train-0.tar", make_sample("a", 1, "a dog"))
+    second = write_shard(folder / "train-1.tar", make_sample("a", 1, "a dog"))
+    assert f"{second}: has a sample 'a', as {first} has" in open_error(folder)
     write_shard(second, {"b.json": "{"})
     assert "train-1.tar (b.json): is not JSON" in open_error(folder)
     write_shard(second, {"b.txt": b"caf\xe9 au lait"})
     assert "train-1.tar (b.txt): is not UTF-8 text" in open_error(folder)
-    write_shard(second, sample("b", 1, "a dog"), "w:gz")
+    write_shard(second, make_sample("b", 1, "a dog"), "w:gz")
     assert f"{second}: is not a whole, uncompressed tar archive" in open_error(folder)
     second.write_bytes(first.read_bytes()[:700])
     assert f"{second}: is not a whole, uncompressed tar archive: unexpected end of data" in open_error(folder)

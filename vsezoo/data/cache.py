@@ -15,6 +15,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from vsezoo.data.addresses import identify_address, is_address
+
 CACHE_VARIABLE = "VSEZOO_CACHE"
 
 
@@ -24,12 +26,16 @@ def find_cache() -> Path:
     return Path(named) if named else Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "vsezoo"
 
 
-def identify(file: str | Path) -> tuple[str, int, int]:
+def identify(file: str | Path) -> tuple[str, int, int | str]:
     """Return what changes when a file does: its absolute path, its size in bytes, and when it was written, in ns.
+
+    Of a file that is read by its address, it is the address, the size, and what the server calls its version.
 
     Raises:
         OSError: for a file that is not there.
     """
+    if is_address(str(file)):
+        return identify_address(str(file))
     found = Path(file).stat()
     return str(Path(file).absolute()), found.st_size, found.st_mtime_ns
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import functools
-import sys
-import time
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from os import cpu_count
 
@@ -14,9 +12,8 @@ import PIL
 
 from vsezoo.data.cache import identify, remember
 from vsezoo.data.picture_file import Place
+from vsezoo.data.waiting import report_done
 from vsezoo.errors import DataError
-
-REPORTED = 10.0  # seconds between two lines that say how far the check is
 
 
 def find_unreadable(places: Mapping[str, Place], split: str) -> dict[str, str]:
@@ -43,7 +40,7 @@ def _check(places: Mapping[str, Place], split: str) -> dict[str, str]:
     # Threads are enough: decoders leave Python's lock. What Pillow warns of is an error here, or does no harm.
     with ThreadPoolExecutor(cpu_count()) as pool, warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        reasons = _report(pool.map(_try, places.values()), len(places), split)
+        reasons = report_done(pool.map(_try, places.values()), len(places), f"pictures of {split} are checked")
         return {name: reason for name, reason in zip(places, reasons, strict=True) if reason}
 
 
@@ -53,12 +50,3 @@ def _try(place: Place) -> str:
     except DataError as error:
         return error.problem.rstrip(".")
     return ""
-
-
-def _report(reasons: Iterable[str], count: int, split: str) -> Iterator[str]:
-    reported = time.monotonic()
-    for done, reason in enumerate(reasons):
-        if time.monotonic() - reported > REPORTED:
-            reported = time.monotonic()
-            print(f"{done:,} of the {count:,} pictures of {split} are checked", file=sys.stderr)
-        yield reason

@@ -11,6 +11,7 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from vsezoo.data.addresses import is_address, read_part, show_address
 from vsezoo.errors import DataError
 
 SHORT_SIDE = 1024
@@ -27,7 +28,7 @@ class Place(NamedTuple):
     """Where the bytes of a picture are: a file, or a part of one, such as a member of a shard.
 
     Attributes:
-        file: the path.
+        file: the path, or the address of a file that is read over the network.
         offset: where in the file the picture begins, in bytes.
         size: how many bytes it has; -1: all up to the end of the file.
         member: what the part is called in messages.
@@ -38,18 +39,40 @@ class Place(NamedTuple):
     size: int = -1
     member: str = ""
 
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+        file = show_address(self.file) if is_address(self.file) else self.file
+        return f"{file} ({self.member})" if self.member else file
+
+    def open(self) -> BinaryIO:
+        """Return a stream of the bytes of the picture.
+
+        Raises:
+            OSError: when they cannot be read.
+        """
+        if is_address(self.file):
+            return BytesIO(read_part(self.file, self.offset, self.size))
+        if self.size < 0:
+            return Path(self.file).open("rb")
+        with Path(self.file).open("rb") as stream:
+            stream.seek(self.offset)
+            return BytesIO(stream.read(self.size))
+
     def read(self, short_side: int = SHORT_SIDE) -> Image.Image:
         """Decode the picture; see `read_picture`."""
-        if self.size < 0:
-            return read_picture(self.file, short_side=short_side)
-        name = f"{self.file} ({self.member})"
         try:
-            with Path(self.file).open("rb") as stream:
-                stream.seek(self.offset)
-                content = stream.read(self.size)
+            stream = self.open()
         except OSError as error:
-            raise _describe_unreadable(error, name) from None
-        return read_picture(BytesIO(content), name=name, short_side=short_side)
+            remedy = (
+                "See that the server can be reached"
+                if is_address(self.file)
+                else "Put it there, or see that you may read it"
+            )
+            reason = f"cannot be read: {error.strerror or error}."
+            raise DataError(reason, file=self.name, remedy=f"{remedy}, {SKIP}.") from None
+        with stream:
+            return _decode(stream, self.name, short_side)
 
 
 def read_picture(file: str | Path | BinaryIO, *, name: str = "", short_side: int = SHORT_SIDE) -> Image.Image:
@@ -71,13 +94,9 @@ def read_picture(file: str | Path | BinaryIO, *, name: str = "", short_side: int
         DataError: for what is absent, empty, no picture, cut off, damaged, or has more than
             `PIL.Image.MAX_IMAGE_PIXELS` pixels.
     """
-    if not isinstance(file, str | Path):
-        return _decode(file, name or "the picture", short_side)
-    try:
-        with Path(file).open("rb") as stream:
-            return _decode(stream, str(file), short_side)
-    except OSError as error:  # of the opening: those of the decoding are told already
-        raise _describe_unreadable(error, str(file)) from None
+    if isinstance(file, str | Path):
+        return Place(str(file)).read(short_side)
+    return _decode(file, name or "the picture", short_side)
 
 
 def _decode(stream: BinaryIO, name: str, short_side: int) -> Image.Image:
@@ -131,8 +150,3 @@ def _scale_to_8_bits(picture: Image.Image) -> Image.Image:
     if values.dtype.kind == "f" or values.min() < 0 or values.max() > 65535:
         raise ValueError("its values are not of 8 or 16 bits")
     return Image.fromarray(((values.astype(np.int32) + 128) // 257).astype(np.uint8))
-
-
-def _describe_unreadable(error: OSError, name: str) -> DataError:
-    remedy = f"Put it there, or see that you may read it, {SKIP}."
-    return DataError(f"cannot be read: {error.strerror or error}.", file=name, remedy=remedy)

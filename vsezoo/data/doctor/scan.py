@@ -11,8 +11,6 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from io import BytesIO
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -187,7 +185,5 @@ def _look_at(pairs: PairDataset, image: int) -> tuple[tuple[int, int], str, byte
 
 def _read_header(place: Place) -> tuple[tuple[int, int], str]:
     """Return the size and the mode that a picture has in its file."""
-    with Path(place.file).open("rb") as stream:
-        stream.seek(place.offset)
-        with Image.open(BytesIO(stream.read(place.size)) if place.size >= 0 else stream) as picture:
-            return picture.size, picture.mode
+    with place.open() as stream, Image.open(stream) as picture:
+        return picture.size, picture.mode

@@ -1,7 +1,8 @@
 """WebDataset: shards, that is tar archives, in which files of one name and different endings make a sample.
 
 A shard is looked through once; after that pictures are read from where they lie in it, in any order, and nothing is
-unpacked. What was found is kept in the cache folder, for as long as the shard has the same size and time.
+unpacked. What was found is kept in the cache folder, for as long as the shard has the same size and time. Shards that
+`shards.txt` names by their addresses are read in the same way over the network, and need no disk at all.
 """
 
 from __future__ import annotations
@@ -10,51 +11,106 @@ import functools
 import json
 import re
 import tarfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
+from vsezoo.data.addresses import is_address, open_address, show_address
 from vsezoo.data.cache import identify, remember
 from vsezoo.data.layouts.folder import CAPTION_COLUMNS, clean_captions, draw_split
 from vsezoo.data.listing import SPLITS, CaptionedImage, Listing, name_split
+from vsezoo.data.waiting import report_done
 from vsezoo.errors import DataError
 
+LIST = "shards.txt"
 PICTURES = ("jpg", "jpeg", "png", "webp")
 FORM = "A sample is a picture (jpg, png, webp) and its captions (txt, one on each line, or json)."
+READERS = 8  # of shards at one time: looking one through is waiting for its disk or its server
 
 
 def find_shards(folder: Path, names: Sequence[str]) -> Callable[[], Listing] | None:
-    """Look for `*.tar`, in the folder or in the folders of splits.
+    """Look for `*.tar`, in the folder or in the folders of splits, and for `shards.txt`, which names others.
 
     The split of a shard is the name of its folder, or a word of its own name: `train/00.tar`, `flickr-train-00.tar`.
     """
     shards = sorted([*folder.glob("*.tar"), *folder.glob("*/*.tar")])
-    return functools.partial(_read, folder, shards) if shards else None
+    return functools.partial(_read, folder, shards) if shards or LIST in names else None
 
 
-def _read(folder: Path, shards: Sequence[Path]) -> Listing:
-    named = {shard: _find_split(shard.relative_to(folder)) for shard in shards}
+def _read(folder: Path, files: Sequence[Path]) -> Listing:
+    shards = [str(file) for file in files]
+    if (folder / LIST).exists():
+        shards += read_list(folder / LIST)
+    named = {shard: _find_split(shard) for shard in shards}
     unnamed = [shard for shard, split in named.items() if not split]
     if unnamed and len(unnamed) < len(shards):
         remedy = f"Put each shard into a folder, or begin its name with one, of {', '.join(SPLITS[:3])}."
-        raise DataError("does not say by its name which split it is, other shards do.", file=unnamed[0], remedy=remedy)
+        raise DataError(
+            "does not say by its name which split it is, other shards do.", file=_show(unnamed[0]), remedy=remedy
+        )
     splits: dict[str, dict[str, CaptionedImage]] = {}
-    for shard, split in named.items():
-        for image in read_shard(shard):
-            of_split = splits.setdefault(split or draw_split(image.name), {})
-            if image.name in of_split:
-                raise DataError(
-                    f"has a sample {image.name!r}, as {_name_shard(of_split[image.name], folder)} has.",
-                    file=shard,
-                    remedy="Give each sample of a split a name of its own.",
-                )
-            of_split[image.name] = image
+    with ThreadPoolExecutor(READERS) as pool:
+        samples = report_done(pool.map(read_shard, named), len(named), "shards are looked through")
+        for (shard, split), images in zip(named.items(), samples, strict=True):
+            _add(images, splits, split, shard)
     remedy = "" if not unnamed else f"No shard is named for a split; the names of samples say it then. {FORM}"
     return Listing(folder, folder, {split: list(images.values()) for split, images in splits.items()}, remedy)
 
 
-def read_shard(shard: Path) -> list[CaptionedImage]:
+def _add(
+    images: Sequence[CaptionedImage], splits: dict[str, dict[str, CaptionedImage]], split: str, shard: str
+) -> None:
+    for image in images:
+        of_split = splits.setdefault(split or draw_split(image.name), {})
+        if image.name in of_split:
+            place = of_split[image.name].place
+            raise DataError(
+                f"has a sample {image.name!r}, as {_show(place.file) if place else 'a sample without a picture'} has.",
+                file=_show(shard),
+                remedy="Give each sample of a split a name of its own.",
+            )
+        of_split[image.name] = image
+
+
+def read_list(file: Path) -> list[str]:
+    """Return the shards that a list names: in each line an address, or a path as seen from the list's folder.
+
+    `{00..17}` in a line stands for all numbers from 00 to 17; lines that are empty or begin with `#` are left out.
+
+    Raises:
+        DataError: for a list that cannot be read, names nothing, or names a shard twice.
+    """
+    try:
+        lines = file.read_text("utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"cannot be read: {error}.", file=file, remedy="It must be UTF-8 text.") from None
+    named = [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
+    shards = [name if is_address(name) else str(file.parent / name) for line in named for name in _expand(line)]
+    if not shards:
+        remedy = "Write the address of a shard into each line, such as https://example.org/mine-train-{000..017}.tar"
+        raise DataError("names no shard.", file=file, remedy=remedy)
+    if twice := next((shard for shard in shards if shards.count(shard) > 1), None):
+        raise DataError(f"names {_show(twice)} twice.", file=file, remedy="Leave one of the two.")
+    return shards
+
+
+def _expand(line: str) -> Iterator[str]:
+    found = re.search(r"\{(\d+)\.\.(\d+)\}", line)
+    if not found:
+        yield line
+        return
+    first, last = found.groups()
+    for number in range(int(first), int(last) + 1):
+        yield from _expand(f"{line[: found.start()]}{number:0{len(first)}}{line[found.end() :]}")
+
+
+def read_shard(shard: str) -> list[CaptionedImage]:
     """Return the samples of a shard in their order; one without captions has none, one without a picture no place.
+
+    Args:
+        shard: its path or its address.
 
     Raises:
         DataError: for a file that cannot be read or is no tar archive, a compressed one included.
@@ -65,21 +121,25 @@ def read_shard(shard: Path) -> list[CaptionedImage]:
         found = remember("shards", identify(shard), functools.partial(_look_through, shard))
     except OSError as error:
         remedy = "There must be a file that you may read."
-        raise DataError(f"cannot be read: {error.strerror or error}.", file=shard, remedy=remedy) from None
+        raise DataError(f"cannot be read: {error.strerror or error}.", file=_show(shard), remedy=remedy) from None
     except tarfile.TarError as error:
         remedy = "Copy it again, or unpack it if it is compressed: pictures are read from the middle of it."
-        raise DataError(f"is not a whole, uncompressed tar archive: {error}.", file=shard, remedy=remedy) from None
+        problem = f"is not a whole, uncompressed tar archive: {error}."
+        raise DataError(problem, file=_show(shard), remedy=remedy) from None
     return [
-        CaptionedImage(key, captions, Place(str(shard), part[0], part[1], key) if part else None)
+        CaptionedImage(key, captions, Place(shard, part[0], part[1], key) if part else None)
         for key, captions, part in found
     ]
 
 
-def _look_through(shard: Path) -> list[tuple[str, list[str], list[int]]]:
+def _look_through(shard: str) -> list[tuple[str, list[str], list[int]]]:
     """Return for each sample its name, its captions, and offset and size of its picture in bytes, if it has one."""
     parts: dict[str, list[int]] = {}
     texts: dict[str, list[str]] = {}
-    with tarfile.open(shard, "r:") as archive:
+    with (
+        open_address(shard) if is_address(shard) else Path(shard).open("rb") as stream,
+        tarfile.open(fileobj=stream, mode="r:") as archive,
+    ):
         for member in archive:
             path = PurePosixPath(member.name)
             stem, _, ending = path.name.partition(".")
@@ -90,9 +150,9 @@ def _look_through(shard: Path) -> list[tuple[str, list[str], list[int]]]:
             if ending.lower() in PICTURES:
                 parts[key] = [member.offset_data, member.size]
             elif ending.lower() in ("txt", "json"):
-                stream = archive.extractfile(member)
-                content = stream.read() if stream else b""
-                captions = _read_captions(content, ending.lower(), f"{shard} ({member.name})")
+                part = archive.extractfile(member)
+                content = part.read() if part else b""
+                captions = _read_captions(content, ending.lower(), f"{_show(shard)} ({member.name})")
                 if ending.lower() == "txt" or key not in texts:
                     texts[key] = captions
     return [(key, texts.get(key, []), part) for key, part in parts.items()]
@@ -112,12 +172,13 @@ def _read_captions(content: bytes, ending: str, name: str) -> list[str]:
     return clean_captions(value)
 
 
-def _find_split(shard: Path) -> str:
-    for words in (shard.parent.name, *re.split(r"[^a-z]+", shard.stem.lower())):
+def _find_split(shard: str) -> str:
+    path = PurePosixPath(unquote(urlsplit(shard).path) if is_address(shard) else Path(shard).as_posix())
+    for words in (path.parent.name, *re.split(r"[^a-z]+", path.stem.lower())):
         if name_split(words) in SPLITS:
             return name_split(words)
     return ""
 
 
-def _name_shard(image: CaptionedImage, folder: Path) -> str:
-    return "a sample without a picture" if image.place is None else str(Path(image.place.file).relative_to(folder))
+def _show(shard: str) -> str:
+    return show_address(shard) if is_address(shard) else shard

@@ -1,0 +1,171 @@
+"""Shards that lie on a server: read in place, by range requests, with no file of them on this machine."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from picture_folders import list_shades, make_sample, open_error, open_split, show, write_picture, write_shard
+from processes import assert_one_message, run_command
+from torch.utils.data import DataLoader
+from web import Web, serve
+
+from vsezoo.data import addresses
+from vsezoo.data.addresses import open_address, read_part, show_address
+from vsezoo.data.layouts import shards
+
+
+@pytest.fixture(autouse=True)
+def _settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VSEZOO_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(addresses, "PAUSES", (0.0, 0.0))
+
+
+@pytest.fixture
+def web(tmp_path: Path) -> Iterator[Web]:
+    with serve(tmp_path / "served") as found:
+        write_shard(found.folder / "big-train-00.tar", make_sample("a", 1, "a dog") | make_sample("b", 2, "a cat"))
+        write_shard(found.folder / "big-train-01.tar", make_sample("c", 3, "a cow\na big cow"))
+        write_shard(found.folder / "val" / "0.tar", make_sample("d", 4, "a hen"))
+        yield found
+
+
+def write_list(folder: Path, *lines: str) -> Path:
+    folder.mkdir(exist_ok=True)
+    (folder / "shards.txt").write_text("\n".join(lines), "utf-8")
+    return folder
+
+
+def test_shards_of_a_server_are_those_of_a_disk(web: Web, tmp_path: Path) -> None:
+    folder = write_list(
+        tmp_path / "own",
+        "# ours",
+        "",
+        f"{web.address}/big-train-{{00..01}}.tar",
+        f" {web.address}/val/0.tar?key=secret",
+    )
+    train = open_split(folder)
+    assert show(train) == show(open_split(web.folder)) == {"a": ["a dog"], "b": ["a cat"], "c": ["a cow", "a big cow"]}
+    assert list_shades(train) == [1, 2, 3]
+    assert list_shades(open_split(folder, "dev")) == [4]
+    assert [path.name for path in folder.iterdir()] == ["shards.txt"]
+
+
+def test_a_shard_is_looked_through_once_and_a_picture_is_one_request(web: Web, tmp_path: Path) -> None:
+    folder = write_list(tmp_path / "own", f"{web.address}/big-train-00.tar")
+    open_split(folder)
+    web.asked.clear()
+    pairs = open_split(folder)
+    assert [method for method, *_ in web.asked] == ["HEAD"]
+    assert pairs.images([1])[0].getpixel((0, 0)) == (2, 0, 0)
+    place = pairs.places[1]
+    assert web.asked[1:] == [("GET", "/big-train-00.tar", f"bytes={place.offset}-{place.offset + place.size - 1}")]
+    shard = write_shard(web.folder / "big-train-00.tar", make_sample("e", 7, "a pig"))
+    os.utime(shard, (5, 5))
+    assert list_shades(open_split(folder)) == [7]
+
+
+def test_workers_read_over_the_network(web: Web, tmp_path: Path) -> None:
+    pairs = open_split(write_list(tmp_path / "own", f"{web.address}/big-train-{{00..01}}.tar"))
+    assert list_shades(pairs) == [1, 2, 3]  # this process has talked to the server before the workers are forked
+    loader = DataLoader(_Shades(pairs), batch_size=None, num_workers=2, multiprocessing_context="fork")
+    assert sorted(loader) == [1, 2, 3]
+
+
+class _Shades:
+    def __init__(self, pairs: object) -> None:
+        self.pairs = pairs
+
+    def __len__(self) -> int:
+        return 3
+
+    def __getitem__(self, item: int) -> int:
+        return self.pairs.images([item])[0].getpixel((0, 0))[0]
+
+
+def test_an_answer_that_fails_is_asked_for_again(web: Web, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = write_list(tmp_path / "own", f"{web.address}/big-train-00.tar")
+    pairs = open_split(folder)
+    web.failures += [503, 429]
+    assert list_shades(pairs)[0] == 1
+    assert capsys.readouterr().err.count("big-train-00.tar: 503") == 1
+    web.failures += [503] * 3
+    assert "503" in _image_error(pairs)
+    web.failures += [403]
+    web.asked.clear()
+    assert "big-train-00.tar (a): cannot be read: the server does not permit it" in _image_error(pairs)
+    assert len(web.asked) == 1
+
+
+def _image_error(pairs: object) -> str:
+    with pytest.raises(Exception, match="cannot be read") as caught:
+        pairs.images([0])
+    return str(caught.value)
+
+
+def test_what_is_wrong_with_a_shard_of_a_server(web: Web, tmp_path: Path) -> None:
+    folder = write_list(tmp_path / "own", f"{web.address}/train/gone.tar?signature=secret")
+    assert f"{web.address}/train/gone.tar: cannot be read: it is not there." in open_error(folder)
+    assert "secret" not in open_error(folder)
+    write_list(folder, f"{web.address}/train.tar")
+    (web.folder / "train.tar").write_bytes((web.folder / "big-train-00.tar").read_bytes()[:700])
+    assert "train.tar: is not a whole, uncompressed tar archive: unexpected end" in open_error(folder)
+    write_list(folder, f"{web.address}/big-train-00.tar")
+    web.ranges = False
+    pairs = open_split(folder)  # it is so small that the first answer holds it all
+    assert "the server sent 10,240 bytes where a range of" in _image_error(pairs)
+    write_list(folder, "nowhere://train.tar")
+    assert "nowhere://train.tar: cannot be read: Protocol not known: nowhere" in open_error(folder)
+    write_list(folder, "http://127.0.0.1:9/train.tar")
+    assert "http://127.0.0.1:9/train.tar: cannot be read: Cannot connect to host" in open_error(folder)
+
+
+def test_what_is_wrong_with_a_list(web: Web, tmp_path: Path) -> None:
+    folder = write_list(tmp_path / "own", "# nothing", "")
+    assert "shards.txt: names no shard" in open_error(folder)
+    write_list(folder, "train-{0..2}.tar", "train-1.tar")
+    assert f"shards.txt: names {folder / 'train-1.tar'} twice" in open_error(folder)
+    (folder / "shards.txt").write_bytes(b"\xff\xfe")
+    assert "shards.txt: cannot be read" in open_error(folder)
+    write_list(folder, f"{web.address}/big-train-00.tar", f"{web.address}/00.tar")
+    shutil.copy(web.folder / "big-train-00.tar", web.folder / "00.tar")
+    assert f"{web.address}/00.tar: does not say by its name which split it is" in open_error(folder)
+
+
+def test_list_of_paths(tmp_path: Path) -> None:
+    write_shard(tmp_path / "mount" / "train-9.tar", make_sample("a", 1, "a dog"))
+    write_shard(tmp_path / "mount" / "train-10.tar", make_sample("b", 2, "a dog"))
+    folder = write_list(tmp_path / "own", "../mount/train-{9..10}.tar")
+    assert list_shades(open_split(folder)) == [1, 2]
+    assert shards.read_list(folder / "shards.txt")[1] == str(folder / "../mount/train-10.tar")
+
+
+def test_training_on_shards_of_a_server(web: Web, tmp_path: Path) -> None:
+    write_shard(web.folder / "test.tar", make_sample("e", 5, "a pig"))
+    list_of_shards = [f"{web.address}/big-train-{{00..01}}.tar", f"{web.address}/val/0.tar", f"{web.address}/test.tar"]
+    write_list(tmp_path / "own", *list_of_shards)
+    flags = (
+        "--image-encoder timm:test_vit --embed-size 8 --set image_encoder.weights=none --batch-size 2 --num-epochs 1"
+    )
+    flags += " --set text_encoder.word_dim=4 --workers 2 --device cpu"
+    done = run_command(tmp_path, "train", "vsepp", "--data", "own/", *flags.split(), "--output", "run")
+    assert done.code == 0, done.err
+    assert (tmp_path / "run" / "best" / "model.safetensors").exists()
+    (web.folder / "test.tar").unlink()
+    assert_one_message(run_command(tmp_path, "eval", "run", "--data", "own/"), 1, "test.tar: cannot be read: it is not")
+
+
+def test_a_stream_is_read_anywhere(web: Web) -> None:
+    write_picture(web.folder / "picture", 9)
+    content = (web.folder / "picture").read_bytes()
+    with open_address(f"{web.address}/picture") as stream:
+        assert stream.read(5) == content[:5]
+        assert stream.seek(-4, os.SEEK_END) == len(content) - 4
+        assert stream.read() == content[-4:]
+        assert stream.read() == b""
+    assert read_part(f"{web.address}/picture", 3, 4) == content[3:7]
+
+
+def test_messages_hold_no_secrets() -> None:
+    assert show_address("s3://key:secret@bucket/a/b.tar?X-Signature=1#x") == "s3://bucket/a/b.tar"

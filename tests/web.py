@@ -1,0 +1,85 @@
+"""A web server on this machine for files that are read over the network; no tests in here."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from email.utils import formatdate
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import urlsplit
+
+
+@dataclass
+class Web:
+    """A folder on the web.
+
+    Attributes:
+        folder: what is served.
+        address: of the folder.
+        ranges: whether requests for a part of a file get that part; otherwise the whole file.
+        failures: the statuses that the next requests get instead of an answer.
+        asked: the requests that came: method, path, range.
+    """
+
+    folder: Path
+    address: str = ""
+    ranges: bool = True
+    failures: list[int] = field(default_factory=list)
+    asked: list[tuple[str, str, str]] = field(default_factory=list)
+
+
+@contextmanager
+def serve(folder: Path) -> Iterator[Web]:
+    """Serve a folder."""
+    web = Web(folder)
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_HEAD(self) -> None:
+            self.do_GET()
+
+        def do_GET(self) -> None:
+            wanted = self.headers.get("Range", "")
+            web.asked.append((self.command, self.path, wanted))
+            file = web.folder / urlsplit(self.path).path.lstrip("/")
+            if web.failures:
+                self.answer(web.failures.pop(0))
+            elif not file.is_file():
+                self.answer(404)
+            else:
+                content, headers = file.read_bytes(), {"Last-Modified": formatdate(file.stat().st_mtime)}
+                found = re.fullmatch(r"bytes=(\d+)-(\d+)", wanted) if web.ranges else None
+                if found:
+                    first, last = map(int, found.groups())
+                    headers["Content-Range"] = f"bytes {first}-{last}/{len(content)}"
+                    self.answer(206, content[first : last + 1], headers)
+                else:
+                    self.answer(200, content, headers)
+
+        def answer(self, status: int, content: bytes = b"", headers: dict[str, str] | None = None) -> None:
+            self.send_response(status)
+            for name, value in {**(headers or {}), "Content-Length": str(len(content))}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            if self.command == "GET":
+                self.wfile.write(content)
+
+        def log_message(self, *arguments: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    web.address = f"http://127.0.0.1:{server.server_port}"
+    try:
+        yield web
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()

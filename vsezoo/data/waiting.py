@@ -1,0 +1,28 @@
+"""Lines on standard error that say how far a long look at the data is: it comes before there is a progress bar."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
+INTERVAL = 10.0  # seconds between two lines
+
+Item = TypeVar("Item")
+
+
+def report_done(items: Iterable[Item], count: int, what: str) -> Iterator[Item]:
+    """Yield the items; now and then say `3 of the 17 shards are looked through`.
+
+    Args:
+        items: in the order in which they are done.
+        count: of the items.
+        what: what they are, and what is done to them, such as "shards are looked through".
+    """
+    reported = time.monotonic()
+    for done, item in enumerate(items):
+        if time.monotonic() - reported > INTERVAL:
+            reported = time.monotonic()
+            print(f"{done:,} of the {count:,} {what}", file=sys.stderr)
+        yield item
