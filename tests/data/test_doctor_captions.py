@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tiny
+from doctor_reports import find
 
 from vsezoo.data.doctor.captions import BYTES, ODD
 from vsezoo.data.doctor.check import check_data
-from vsezoo.data.doctor.report import Finding, Report
+from vsezoo.data.doctor.report import Report
 
 
 def write(folder: Path, split: str, captions: Sequence[str], ids: Sequence[str] = ()) -> None:
@@ -35,12 +36,6 @@ def check(folder: Path, threshold: int = 1, **changed: Sequence[str]) -> Report:
     for split, captions in (("train", 50), ("dev", 20), ("test", 20)):
         write(folder, split, changed.get(split, [f"a {number(index)} thing" for index in range(captions)]))
     return check_data(str(folder), vocab_threshold=threshold)
-
-
-def find(report: Report, text: str) -> Finding:
-    (found,) = (finding for finding in report.findings if text in finding.what)
-    assert found.remedy
-    return found
 
 
 def make_captions(count: int, **changed: str) -> list[str]:

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tiny
+from doctor_reports import check, find, list_findings
 
 from vsezoo.data.doctor.check import check_data
-from vsezoo.data.doctor.report import Finding, Report
 from vsezoo.errors import DataError
 
 Features = np.ndarray
@@ -37,21 +37,6 @@ def change(folder: Path, split: str, edit: Callable[[Features], Features | None]
     array = np.load(path)
     edited = edit(array)
     np.save(path, array if edited is None else edited)
-
-
-def check(folder: Path, *splits: str) -> Report:
-    return check_data(str(folder), splits=splits, vocab_threshold=1)
-
-
-def find(report: Report, text: str) -> Finding:
-    """Return the one finding whose text holds this."""
-    (found,) = (finding for finding in report.findings if text in finding.what)
-    assert found.remedy
-    return found
-
-
-def list_findings(report: Report) -> list[tuple[str, str | None]]:
-    return [(finding.level, finding.split) for finding in report.findings]
 
 
 def test_sound_features_give_no_finding(folder: Path) -> None:

@@ -10,14 +10,13 @@ import numpy as np
 import pytest
 import tiny
 import torch
+from doctor_reports import check, find, list_findings
 from PIL import Image
 from torch import nn
 from torch.nn import functional
 
 import vsezoo
 from vsezoo import registry
-from vsezoo.data.doctor.check import check_data
-from vsezoo.data.doctor.report import Finding, Report
 from vsezoo.errors import VsezooError
 from vsezoo.interfaces import ImageEncoder
 
@@ -64,20 +63,6 @@ def folder(tmp_path: Path) -> Path:
             rows += [f"{name},{split},the {first} {second} {word} thing" for word in tiny.WORDS[:3]]
     (folder / "captions.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
     return folder
-
-
-def check(folder: Path, *, pictures: bool = False) -> Report:
-    return check_data(str(folder), vocab_threshold=1, pictures=pictures)
-
-
-def find(report: Report, text: str) -> Finding:
-    (found,) = (finding for finding in report.findings if text in finding.what)
-    assert found.remedy
-    return found
-
-
-def list_findings(report: Report) -> list[tuple[str, str | None]]:
-    return [(finding.level, finding.split) for finding in report.findings]
 
 
 def test_sound_pictures(folder: Path) -> None:
