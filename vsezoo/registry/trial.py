@@ -1,13 +1,15 @@
 """Importing registered objects on trial, in a process of its own.
 
-What no `except` can catch, `os._exit`, a fault of a compiled extension, ends that process, not the one that asks: the
-object that it was at is to blame, and another process goes on with the next.
+What no `except` can catch, `os._exit`, a fault of a compiled extension, ends that process, not the one that asks, and
+so does an alarm where an import does not end: the object that it was at is to blame, and another process goes on with
+the next.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -20,6 +22,9 @@ from typing import IO, NamedTuple
 from vsezoo.errors import INTERRUPTED, PluginError
 from vsezoo.registry.entry import Entry, describe_error, explain
 from vsezoo.registry.kinds import KINDS, import_object
+
+LIMIT = 60
+"""Seconds that the import of an object may take, what all of its kind need not counted."""
 
 
 class Outcome(NamedTuple):
@@ -34,19 +39,19 @@ class Outcome(NamedTuple):
     seconds: float
 
 
-def try_entries(entries: Sequence[Entry]) -> list[Outcome]:
-    """Import the object of each entry, and return how it went."""
+def try_entries(entries: Sequence[Entry], limit: int = LIMIT) -> list[Outcome]:
+    """Import the object of each entry, in `limit` seconds at most, and return how it went."""
     outcomes: list[Outcome] = []
     while len(outcomes) < len(entries):
-        outcomes += _try_until_end(entries[len(outcomes) :])
+        outcomes += _try_until_end(entries[len(outcomes) :], limit)
     return outcomes
 
 
-def _try_until_end(entries: Sequence[Entry]) -> Iterator[Outcome]:
+def _try_until_end(entries: Sequence[Entry], limit: int) -> Iterator[Outcome]:
     """Yield the outcomes until the process ends; the last one is of the entry that ended it, if one did."""
     tasks = json.dumps([(e.kind, e.name, e.value, e.distribution, e.version, e.api_version) for e in entries])
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(path or str(Path.cwd()) for path in sys.path)}
-    command = [sys.executable, "-P", "-c", f"from {__name__} import main; main()"]
+    command = [sys.executable, "-P", "-c", f"from {__name__} import main; main({limit})"]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, text=True, encoding="utf-8"
     ) as process:
@@ -60,17 +65,22 @@ def _try_until_end(entries: Sequence[Entry]) -> Iterator[Outcome]:
             yield Outcome(*json.loads(line))
         code = process.wait()
     if done < len(entries):
-        end = f"signal {-code}" if code < 0 else f"exit code {code}"
-        yield Outcome(f"importing it ended the process with {end}", 0.0)
+        end = f"ended the process with {f'signal {-code}' if code < 0 else f'exit code {code}'}"
+        if code == -signal.SIGALRM:
+            end = f"takes more than {limit} s"
+        yield Outcome(f"importing it {end}", 0.0)
 
 
-def main() -> None:
+def main(limit: int) -> None:
     """Do the tasks that standard input names; write one line of JSON for each to what was standard output."""
     tasks = [Entry(*fields) for fields in json.load(sys.stdin)]
     with os.fdopen(os.dup(1), "w", encoding="utf-8") as answers:
         os.dup2(2, 1)  # whatever a plugin prints, by whatever means, goes to standard error
         _prepare(tasks)
-        for outcome in map(_try, tasks):
+        for task in tasks:
+            signal.alarm(limit)  # ends the process, as nothing handles it
+            outcome = _try(task)
+            signal.alarm(0)
             _answer(answers, outcome)
     sys.stderr.flush()
     os._exit(0)  # a thread or an exit handler of a plugin shall not hold the process
