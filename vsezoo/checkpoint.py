@@ -23,7 +23,7 @@ from typing import Any, TypeVar
 import torch
 from safetensors.torch import save_file
 
-from vsezoo.construction import build_loss, build_model
+from vsezoo.construction import build_loss, build_model, build_undrawn
 from vsezoo.errors import CheckpointError, RecipeError
 from vsezoo.hub.card import render_card
 from vsezoo.hub.reference import is_repository, parse_reference
@@ -128,9 +128,16 @@ def load(reference: str | Path, device: str | torch.device = "cpu") -> JointEmbe
     """
     folder, config, model = _build(reference, build_model)
     left_out = _read_left_out(folder, config, model)
-    tensors = model.rename_tensors(read_tensors(folder / MODEL))
-    load_tensors(model, tensors, folder / MODEL, model.list_external(left_out))
+    external = model.list_external(left_out)
+    load_tensors(model, model.rename_tensors(read_tensors(folder / MODEL)), folder / MODEL, external)
     model.restore_external(left_out, config.get("encoders", {}), [*_read_folders(folder), folder])
+    for name, tensor in model.state_dict().items() if external else ():
+        if name.startswith(external) and tensor.isnan().any():  # as it was built
+            raise CheckpointError(
+                f"does not hold {name}, nor does its source.",
+                file=folder / MODEL,
+                remedy="Tell the author of the encoder, whose restore_external must read all that it leaves out.",
+            )
     return model.to(device).eval()
 
 
@@ -161,9 +168,7 @@ def _build(reference: str | Path, build: Callable[[Recipe, Tokenizer], Built]) -
         recipe = Recipe.from_json(config["recipe"])
         recipe = resolve_recipe(find_parts(recipe, config["plugins"], folder / CONFIG))
         tokenizer = load_text_encoder(recipe).read_tokenizer(folder)
-        # Building draws initial weights; the caller's random numbers must not notice.
-        with torch.random.fork_rng(devices=()):
-            return folder, config, build(recipe, tokenizer)
+        return folder, config, build_undrawn(lambda: build(recipe, tokenizer))
     except RecipeError as error:
         raise CheckpointError(error.problem, file=folder / CONFIG, remedy=error.remedy or RESTORE) from error
 

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
-from typing import Any
+import math
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any, TypeVar
 
 import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+from torch.utils._pytree import tree_leaves
 
 from vsezoo import registry
 from vsezoo.errors import RecipeError
@@ -83,6 +88,49 @@ def build_part(recipe: Recipe, kind: str, tokenizer: Tokenizer) -> Any:
             f"{kind} {part.name!r} cannot be built: {reason}.",
             remedy=f"Change its options: {', '.join(f'{name}={value!r}' for name, value in sizes.items())}.",
         ) from error
+
+
+Built = TypeVar("Built", bound=nn.Module)
+
+
+def build_undrawn(build: Callable[[], Built]) -> Built:
+    """Build a module whose tensors are all to be replaced, as those of a checkpoint: drawing them can take seconds.
+
+    What would be drawn is NaN. What `state_dict` does not have, and nothing replaces, is as it should be. torch's
+    generator is left as it was.
+    """
+    with torch.random.fork_rng(devices=()):
+        with suppress(Exception), _WithoutDraws():  # a constructor may look at what it draws; what is wrong comes again
+            module = build()
+            if not _keeps_draws(module):
+                return module
+        return build()
+
+
+class _WithoutDraws(TorchFunctionMode):
+    """Fills tensors with NaN in place of random numbers: whatever is made of them is NaN, too."""
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        given = dict(kwargs or {})
+        if func in DRAWS and given.get("generator") is None:
+            with torch.no_grad():
+                return (args[0] if args else given["tensor"]).fill_(math.nan)
+        if func is torch.linalg.qr and args[0].isnan().any():  # for orthogonal matrices; takes longer than all draws
+            return args[0], args[0]
+        return func(*args, **given)
+
+
+DRAWS = (Tensor.normal_, Tensor.uniform_, nn.init.normal_, nn.init.uniform_, nn.init.kaiming_uniform_)
+"""The methods that draw, and the functions that torch hands to a mode whole."""
+
+
+def _keeps_draws(module: nn.Module) -> bool:
+    """Tell whether a module has tensors that hang on random numbers and are not in its `state_dict`."""
+    stored = {tensor.data_ptr() for tensor in module.state_dict().values()}
+    held = [value for inner in module.modules() for value in tree_leaves(vars(inner)) if isinstance(value, Tensor)]
+    return any(bool(tensor.isnan().any()) for tensor in held if tensor.data_ptr() not in stored)
 
 
 COUNT_WORDS = 10_000

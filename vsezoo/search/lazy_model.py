@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -11,11 +10,10 @@ from typing import Any
 
 import torch
 from safetensors import safe_open
-from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
+from torch import Tensor
 
 from vsezoo.checkpoint import CONFIG, MODEL, find_checkpoint, load, read_config
-from vsezoo.construction import build_part
+from vsezoo.construction import build_part, build_undrawn
 from vsezoo.data.cache import identify, remember
 from vsezoo.interfaces import ImageEncoder
 from vsezoo.model import JointEmbedding
@@ -23,6 +21,7 @@ from vsezoo.parts import load_text_encoder
 from vsezoo.provenance import find_parts
 from vsezoo.recipe import Recipe
 from vsezoo.storage import verify_files
+from vsezoo.tensors import load_tensors
 
 TENSORS = ".safetensors"
 
@@ -69,16 +68,18 @@ class LazyModel:
         self._verify()
         recipe = self.recipe
         tokenizer = load_text_encoder(recipe).read_tokenizer(self.folder)
-        with _WithoutDraws():
-            text_encoder = build_part(recipe, "text_encoder", tokenizer)
-            similarity = build_part(recipe, "similarity", tokenizer)
-        model = JointEmbedding(recipe, _NoImageEncoder(), text_encoder, similarity)
-        wanted = {name for name, _ in (*model.named_parameters(), *model.named_buffers())}
-        with safe_open(self.folder / MODEL, "pt", str(self._device)) as file:
-            if not wanted <= set(file.keys()) or _holds_tensors(model):
-                return self.whole  # some come from elsewhere, or are made by the encoder itself
-            model.load_state_dict({name: file.get_tensor(name) for name in wanted}, assign=True)
-        return model.eval()
+
+        def build() -> JointEmbedding:
+            parts = [build_part(recipe, kind, tokenizer) for kind in ("text_encoder", "similarity")]
+            return JointEmbedding(recipe, _NoImageEncoder(), *parts)
+
+        model, file = build_undrawn(build), self.folder / MODEL
+        wanted = model.state_dict().keys()
+        with safe_open(file, "pt") as tensors:
+            if not wanted <= set(tensors.keys()):
+                return self.whole  # some come from elsewhere
+            load_tensors(model, {name: tensors.get_tensor(name) for name in wanted}, file)
+        return model.to(self._device).eval()
 
     def _verify(self) -> None:
         """Verify what is read; of the model, once for each time that the file was written."""
@@ -105,24 +106,3 @@ class _NoImageEncoder(ImageEncoder):
 
     def forward(self, images: Tensor) -> Tensor:
         raise NotImplementedError("the image encoder was not loaded")
-
-
-class _WithoutDraws(TorchFunctionMode):
-    """Leaves tensors as they are instead of drawing them: all are replaced, and drawing takes longer than all else."""
-
-    def __torch_function__(
-        self, func: Callable[..., Any], types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
-    ) -> Any:
-        given = kwargs or {}
-        if getattr(func, "__module__", "") == "torch.nn.init":
-            return given["tensor"]
-        if func in (Tensor.normal_, Tensor.uniform_):
-            return args[0]
-        if func is torch.linalg.qr:  # of what would have been drawn, for orthogonal matrices
-            return args[0], args[0]
-        return func(*args, **given)
-
-
-def _holds_tensors(model: nn.Module) -> bool:
-    """Tell whether a part of a model has tensors that are neither parameters nor buffers."""
-    return any(isinstance(value, Tensor) for module in model.modules() for value in vars(module).values())

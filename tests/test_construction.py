@@ -1,0 +1,179 @@
+"""Models whose tensors a checkpoint brings: nothing is drawn for them, and all else is as the constructor makes it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pictures
+import pytest
+import tiny
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
+
+import vsezoo
+from vsezoo import registry
+from vsezoo.checkpoint import load_loss, save_checkpoint
+from vsezoo.construction import build_loss, build_undrawn
+from vsezoo.encoders.precomputed import PrecomputedImageEncoder
+from vsezoo.errors import CheckpointError
+
+SMALL: dict[str, dict[str, Any]] = {
+    "vsrn": {"loss__hidden_size": 8, "loss__word_dim": 4},
+    "kiros-bow": {"text_encoder__word_dim": 0},
+    **{
+        name: {"image_encoder__model": "resnet18", "image_encoder__weights": "none"}
+        for name in vsezoo.list_models()
+        if name.startswith(("vsepp-vgg", "vsepp-resnet"))
+    },
+}
+"""What makes the recipes small beside what `tiny.make_model` makes small."""
+
+
+def list_tensors(module: nn.Module) -> list[Tensor]:
+    """Return all tensors that a module has: parameters, buffers, whether they are stored or not, and others."""
+    return [leaf for inner in module.modules() for leaf in tree_leaves(vars(inner)) if isinstance(leaf, Tensor)]
+
+
+def assert_equal_tensors(first: nn.Module, second: nn.Module) -> None:
+    for one, other in zip(list_tensors(first), list_tensors(second), strict=True):
+        assert (one.dtype, one.requires_grad) == (other.dtype, other.requires_grad)
+        assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize("name", sorted(vsezoo.list_models()))
+def test_every_recipe_is_loaded_to_the_bit(name: str, tmp_path: Path) -> None:
+    regions = tiny.TinyPairs(shape=(4, tiny.WIDTH))
+    data = regions if name == "vsrn" else None if "model" in str(SMALL.get(name)) else tiny.TinyPairs()
+    sizes = {"embed_size": 5, "text_encoder__word_dim": 4, "text_encoder__vocab_threshold": 1}
+    torch.manual_seed(3)
+    model = vsezoo.create_model(name, data, tiny.CAPTIONS, **{**sizes, **SMALL.get(name, {})})
+    loss = build_loss(model.recipe, model.tokenizer)
+    save_checkpoint(tmp_path / "run", model, tiny.TinyPairs(), {}, loss=loss)
+    before = torch.get_rng_state()
+    assert_equal_tensors(vsezoo.load(tmp_path / "run"), model)
+    assert_equal_tensors(load_loss(tmp_path / "run"), loss)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_frozen_backbone_comes_from_its_source(tmp_path: Path) -> None:
+    weights = pictures.write_weights(tmp_path / "resnet.safetensors")
+    model = vsezoo.create_model("vsepp", image_encoder=pictures.BACKBONE, image_encoder__weights=str(weights))
+    save_checkpoint(tmp_path / "run", model, pictures.PicturePairs(), {})
+    assert_equal_tensors(vsezoo.load(tmp_path / "run"), model)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: nn.Linear(3, 4),
+        lambda: nn.GRU(3, 4, bidirectional=True),
+        lambda: nn.Conv2d(3, 4, 2),
+        lambda: nn.Embedding(5, 6),
+        lambda: Drawn(nn.init.orthogonal_),
+        lambda: Drawn(nn.init.xavier_normal_),
+        lambda: Drawn(nn.init.trunc_normal_),
+        lambda: Drawn(lambda weight: nn.init.orthogonal_(weight.detach()[:3])),
+    ],
+)
+def test_nothing_is_drawn(make: Callable[[], nn.Module]) -> None:
+    before = torch.get_rng_state()
+    built, drawn = build_undrawn(make), make()
+    for name, tensor in drawn.state_dict().items():
+        changes = tensor != 1  # what is set, not drawn, is there
+        assert torch.equal(built.state_dict()[name].isnan(), changes)
+        assert changes.any()
+    torch.set_rng_state(before)
+    build_undrawn(make)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+class Drawn(nn.Module):
+    """One parameter."""
+
+    def __init__(self, draw: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(5, 3))
+        draw(self.weight)
+
+
+class Aside(nn.Module):
+    """Has tensors that are not stored, made in many ways."""
+
+    def __init__(self, made: Tensor, others: Sequence[Tensor] = ()) -> None:
+        super().__init__()
+        self.layer = nn.Linear(2, 2)
+        self.register_buffer("made", made, persistent=False)
+        self.others = {"tensors": list(others)}
+
+
+def draw_of_its_own() -> Tensor:
+    return torch.empty(4).normal_(generator=torch.Generator().manual_seed(1))
+
+
+def draw_seeded() -> Tensor:
+    with torch.random.fork_rng():
+        torch.manual_seed(2)
+        return torch.empty(4).uniform_(1, 2) ** 2
+
+
+def draw_orthogonal() -> Tensor:
+    with torch.random.fork_rng():
+        torch.manual_seed(2)
+        return nn.init.orthogonal_(torch.empty(4, 4)) + torch.linalg.qr(torch.eye(4)).Q
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Aside(nn.init.ones_(torch.empty(3)), [nn.init.constant_(torch.empty(2), 3.0), torch.arange(4)]),
+        lambda: Aside(draw_of_its_own()),
+        lambda: Aside(torch.zeros(2), [draw_seeded()]),
+        lambda: Aside(draw_seeded()),
+        lambda: Aside(draw_orthogonal()),
+    ],
+)
+def test_what_is_not_stored_is_as_the_constructor_makes_it(make: Callable[[], Aside]) -> None:
+    built, again = build_undrawn(make), make()
+    assert torch.equal(built.made, again.made)
+    for one, other in zip(built.others["tensors"], again.others["tensors"], strict=True):
+        assert torch.equal(one, other)
+
+
+def test_a_constructor_may_look_at_what_it_draws() -> None:
+    def make() -> nn.Module:
+        layer = nn.Linear(2, 2)
+        if not layer.weight.isfinite().all():
+            raise ValueError("no numbers")
+        return layer
+
+    assert build_undrawn(make).weight.isfinite().all()
+
+    def refuse() -> nn.Module:
+        raise ValueError("no such option")
+
+    with pytest.raises(ValueError, match="no such option"):
+        build_undrawn(refuse)
+
+
+class Forgetful(PrecomputedImageEncoder):
+    """Has weights that a checkpoint need not hold, and reads a part of them alone."""
+
+    external = "fc."
+
+    def leaves_out_external(self) -> bool:
+        return True
+
+    def restore_external(self, described: Any, folders: Sequence[Path]) -> None:
+        nn.init.zeros_(self.fc.bias)
+
+
+def test_weights_that_nobody_brings_are_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "_session", {})
+    registry.register("image_encoders", "forgetful")(Forgetful)
+    tiny.save_model(tmp_path / "run", tiny.make_model(image_encoder="forgetful"))
+    with pytest.raises(CheckpointError, match=r"does not hold image_encoder\.fc\.weight, nor does its source") as raised:
+        vsezoo.load(tmp_path / "run")
+    assert raised.value.file == str(tmp_path / "run" / "model.safetensors")
