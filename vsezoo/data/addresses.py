@@ -126,4 +126,6 @@ def _describe(error: BaseException, status: int) -> str:
         return "it is not there"
     if isinstance(error, PermissionError) or status in (401, 403):
         return "the server does not permit it"
+    if status:  # the text of such an error holds the address, with what may be secret in it
+        return f"the server answers with the status {status}"
     return f"{error}".rstrip(".") or type(error).__name__

@@ -120,7 +120,7 @@ def read_shard(shard: str) -> list[CaptionedImage]:
     try:
         found = remember("shards", identify(shard), functools.partial(_look_through, shard))
     except OSError as error:
-        remedy = "There must be a file that you may read."
+        remedy = "There must be such a file, a server that can be reached, and the right to read it."
         raise DataError(f"cannot be read: {error.strerror or error}.", file=_show(shard), remedy=remedy) from None
     except tarfile.TarError as error:
         remedy = "Copy it again, or unpack it if it is compressed: pictures are read from the middle of it."
