@@ -147,6 +147,16 @@ def test_pretrained_weights_are_fetched_again(tmp_path: Path, weights: Path, mon
     assert caught.value.remedy == "Install the version of timm that the model was trained with."
 
 
+def test_a_fine_tuned_backbone_needs_no_network(tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    weights = weights.rename(weights.with_name("model.safetensors"))
+    fetch = "vsezoo.backbones.timm_backbone.snapshot_download"
+    monkeypatch.setattr(fetch, lambda *arguments, **options: str(weights.parent))
+    model = make("pretrained", finetune=True)
+    folder = save(model, tmp_path / "stored")
+    monkeypatch.setattr(fetch, lambda *arguments, **options: pytest.fail("the Hub is asked"))
+    assert_same(load(folder), model)
+
+
 @pytest.mark.parametrize("change", [{"left_out": ["text_encoder"]}, {"left_out": "image_encoder"}, {"encoders": []}])
 def test_a_damaged_configuration(tmp_path: Path, weights: Path, change: dict[str, Any]) -> None:
     folder = save(make(weights), tmp_path / "stored")

@@ -228,6 +228,17 @@ def test_a_resumed_finetuning_ends_with_the_same_bits(bert: Path, data: Path, tm
     assert first.read_bytes() == second.read_bytes()
 
 
+def test_a_training_that_begins_with_a_checkpoint_needs_no_source(data: Path, tmp_path: Path) -> None:
+    write_model(tmp_path / "source")
+    settings = settings_of(tmp_path / "source")
+    first = vsezoo.train("vsepp", data, output=tmp_path / "first", settings=settings).checkpoint
+    shutil.rmtree(tmp_path / "source")
+    settings = settings_of(tmp_path / "nothing of the Hub")
+    second = vsezoo.train("vsepp", data, output=tmp_path / "second", settings=settings, init=first).checkpoint
+    begun, held = (load(each).text_encoder.transformer.state_dict() for each in (first, second))
+    assert all(torch.equal(held[name], begun[name]) for name in begun)
+
+
 BARE = """
 import sys
 

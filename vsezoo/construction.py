@@ -114,7 +114,7 @@ class _WithoutDraws(TorchFunctionMode):
         self, func: Callable[..., Any], types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         given = dict(kwargs or {})
-        if func in DRAWS and given.get("generator") is None:
+        if getattr(func, "__name__", "") in DRAWS and given.get("generator") is None:
             with torch.no_grad():
                 return (args[0] if args else given["tensor"]).fill_(math.nan)
         if func is torch.linalg.qr and args[0].isnan().any():  # for orthogonal matrices; takes longer than all draws
@@ -122,8 +122,8 @@ class _WithoutDraws(TorchFunctionMode):
         return func(*args, **given)
 
 
-DRAWS = (Tensor.normal_, Tensor.uniform_, nn.init.normal_, nn.init.uniform_, nn.init.kaiming_uniform_)
-"""The methods that draw, and the functions that torch hands to a mode whole."""
+DRAWS = ("normal_", "uniform_", "kaiming_uniform_")
+"""Methods of tensors, and functions of `torch.nn.init` that come to a mode whole, perhaps wrapped by transformers."""
 
 
 def _keeps_draws(module: nn.Module) -> bool:

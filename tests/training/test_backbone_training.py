@@ -57,13 +57,16 @@ def weights(tmp_path: Path) -> Path:
     return pictures.write_weights(tmp_path / "weights" / "resnet.safetensors")
 
 
-def train(data: Path, output: Path, *, resume: bool = False, stop: int = 0, **options: Any) -> Any:
+def train(
+    data: Path, output: Path, *, resume: bool = False, init: Path | None = None, stop: int = 0, **options: Any
+) -> Any:
     given = {f"image_encoder.{name}": str(value) if name == "weights" else value for name, value in options.items()}
     return vsezoo.train(
         "vsepp",
         str(data),
         output=output,
         resume=resume,
+        init=init,
         settings={} if resume else SETTINGS | given,
         device="cpu",
         save_step=1,
@@ -126,6 +129,29 @@ def test_the_backbone_learns_from_its_epoch_on(data: Path, weights: Path, tmp_pa
     assert torch.equal(trained, first[name]) == (epoch == 1)
     state = load_file(tmp_path / "run" / "last" / "state.safetensors")
     assert not torch.equal(state[f"model.image_encoder.backbone.network.{name}"], first[name])
+
+
+def test_a_training_begins_with_a_fine_tuned_backbone_without_its_source(
+    data: Path, weights: Path, tmp_path: Path
+) -> None:
+    train(data, tmp_path / "first", weights=weights, finetune=True, cnn_mode="train")
+    frozen = train(data, tmp_path / "frozen", weights=weights)
+    weights.unlink()
+    begun = load(tmp_path / "first").image_encoder.backbone.state_dict()
+    result = train(data, tmp_path / "second", weights=weights, init=tmp_path / "first")
+    for name, tensor in load(result.checkpoint).image_encoder.backbone.state_dict().items():
+        assert torch.equal(tensor, begun[name])  # which stays, and is stored, as no source has it
+    with pytest.raises(CheckpointError, match=r"resnet\.safetensors: is no file of weights"):
+        train(data, tmp_path / "third", weights=weights, init=frozen.checkpoint)
+
+
+def test_a_training_that_begins_with_a_frozen_backbone_leaves_it_out_again(
+    data: Path, weights: Path, tmp_path: Path
+) -> None:
+    first = train(data, tmp_path / "first", weights=weights)
+    second = train(data, tmp_path / "second", weights=weights, init=first.checkpoint)
+    assert not [name for name in load_file(second.checkpoint / "model.safetensors") if "backbone" in name]
+    assert read_losses(tmp_path / "second")[0] < read_losses(tmp_path / "first")[0]
 
 
 def take_part(data: Path, output: Path, weights: Path, rank: int, port: int) -> None:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from vsezoo.checkpoint import LOSS, find_checkpoint, load, load_loss, read_config
 from vsezoo.errors import UsageError
 from vsezoo.hub.reference import pin_reference
-from vsezoo.interfaces import Loss
+from vsezoo.interfaces import Encoder, Loss
 from vsezoo.model import JointEmbedding
 from vsezoo.recipe import Recipe
 
@@ -61,18 +61,22 @@ class Ancestor:
     def hand_down(self, model: JointEmbedding, loss: Loss) -> None:
         """Put the checkpoint's weights into a new model, and into its loss if it is the same one.
 
+        An encoder reads the source of its pretrained weights only where the checkpoint does not bring them.
+
         Raises:
             UsageError: for weights that do not fit.
+            CheckpointError: for a source that is not to be had.
         """
         for kind in ("image_encoder", "text_encoder", "similarity"):
-            self._copy(kind, getattr(self.model, kind).state_dict(), getattr(model, kind))
+            self._copy(kind, getattr(self.model, kind), getattr(model, kind))
         if self._has_loss and self.recipe.loss.name == model.recipe.loss.name:
-            self._copy("loss", load_loss(self.reference).state_dict(), loss)
+            self._copy("loss", load_loss(self.reference), loss)
 
-    def _copy(self, kind: str, given: Mapping[str, Tensor], target: nn.Module) -> None:
+    def _copy(self, kind: str, source: nn.Module, target: nn.Module) -> None:
         wanted = target.state_dict()
-        taken = {name: tensor for name, tensor in _rename(given, wanted).items() if name in wanted}
-        problems = [f"lacks {name}" for name in sorted(wanted.keys() - taken.keys()) if not name.startswith(BACKBONE)]
+        taken = {name: tensor for name, tensor in _rename(source.state_dict(), wanted).items() if name in wanted}
+        absent = wanted.keys() - taken.keys()
+        problems = [f"lacks {name}" for name in sorted(absent) if not name.startswith(BACKBONE)]
         problems += [
             f"has {name} of shape {tuple(tensor.shape)}, not {tuple(wanted[name].shape)}"
             for name, tensor in taken.items()
@@ -85,7 +89,9 @@ class Ancestor:
                 remedy=f"Give the new model the parts and sizes of {self.recipe.name!r} as the checkpoint has them "
                 f"(`vsezoo show {self.reference}`), or leave --init out.",
             )
-        target.load_state_dict({**wanted, **taken})
+        if isinstance(source, Encoder) and isinstance(target, Encoder) and (absent or source.leaves_out_external()):
+            target.load_pretrained()
+        target.load_state_dict(taken, strict=False)
 
 
 def _rename(given: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:

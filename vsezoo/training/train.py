@@ -127,20 +127,20 @@ def train(
     require_one_width(train_data, dev_data, *([test_data] if test_data else []))
     recipe = resolve_recipe(recipe, train_data)
     ancestor = find_ancestor(init, state, recipe)
-    tokenizer = load_text_encoder(recipe).make_tokenizer(recipe.text_encoder.options)
-    if ancestor is not None:
+    if ancestor is None:
+        tokenizer = load_text_encoder(recipe).make_tokenizer(recipe.text_encoder.options)
+    else:
         tokenizer = ancestor.model.tokenizer
     all_dev = open_data(data, "dev", kinds, replace(options, full_dev=True)).captions
     train_split, dev_split = tokenize(tokenizer, train_data, dev_data, all_dev, observers, fit=ancestor is None)
     joint, loss = build_model(recipe, tokenizer), build_loss(recipe, tokenizer)
     joint.to(runtime.device)  # before anything goes through a backbone
     loss.to(runtime.device)
-    if state is None:
+    if state is None and ancestor is None:
         joint.load_pretrained()
-        if ancestor is None:
-            joint.image_encoder.fit(ToldPairs(train_data, observers))
-        else:
-            ancestor.hand_down(joint, loss)
+        joint.image_encoder.fit(ToldPairs(train_data, observers))
+    elif state is None and ancestor is not None:
+        ancestor.hand_down(joint, loss)
     run = {
         "recipe": recipe.to_json(),
         "data": locate(data),
