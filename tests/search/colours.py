@@ -16,6 +16,7 @@ from vsezoo.construction import create_model
 from vsezoo.interfaces import ImageEncoder, TextEncoder, Tokenizer, Tokens
 from vsezoo.model import JointEmbedding
 from vsezoo.registry import register
+from vsezoo.search.index import open_index
 from vsezoo.text import WordTokenizer
 
 COLOURS = {"red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255)}
@@ -71,15 +72,28 @@ class ColourTextEncoder(TextEncoder):
         return self.table[tokens.ids].sum(dim=1)
 
 
-def save_colour_model(folder: Path, similarity: str = "cosine") -> JointEmbedding:
-    """Write the checkpoint of a model of width 3, and return the model."""
+def register_colours() -> None:
+    """Make the parts known to this process."""
     register("image_encoders", "colour")(ColourImageEncoder)
     register("text_encoders", "colour")(ColourTextEncoder)
+
+
+def save_colour_model(folder: Path, similarity: str = "cosine") -> JointEmbedding:
+    """Write the checkpoint of a model of width 3, and return the model."""
+    register_colours()
     settings: dict[str, Any] = {"image_encoder": "colour", "text_encoder": "colour", "similarity": similarity}
     model = create_model("vsepp", captions=["red green blue"], embed_size=3, **settings)
     known = {"name": "colours", "kind": "picture", "image_shape": [], "images": 1, "captions": 1}
     save_checkpoint(folder, model, known, {"epoch": 1, "step": 1, "criterion": "rsum", "score": 0.0})
     return model
+
+
+def count_encoded(run: Path, **what: object) -> tuple[int, list[str]]:
+    """Return how many images were encoded to open an index, and what it finds for the three colours."""
+    ColourImageEncoder.encoded.clear()
+    index = open_index(run, **what)  # type: ignore[arg-type]
+    encoded = sum(ColourImageEncoder.encoded)
+    return encoded, [found[0].id for found in index.search_many(WORDS)]
 
 
 def paint(path: Path, colour: tuple[int, int, int]) -> Path:

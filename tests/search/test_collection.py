@@ -12,7 +12,8 @@ from tiny import TinyPairs
 
 from vsezoo.data.sentence_file import Sentence, read_sentences
 from vsezoo.errors import DataError, UsageError
-from vsezoo.search.collection import FeatureRows, PictureFolder, Sentences, SplitImages, list_captions
+from vsezoo.search.collection import FeatureRows, Sentences, SplitImages, list_captions
+from vsezoo.search.picture_folder import PictureFolder
 from vsezoo.search.sources import collect_images, collect_texts
 
 

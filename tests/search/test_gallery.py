@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import base64
 import re
+from collections.abc import Mapping
 from html.parser import HTMLParser
 from io import BytesIO
 from pathlib import Path
 
+import numpy as np
+import pytest
 from colours import COLOURS, paint, paint_folder, save_colour_model
 from PIL import Image
 
@@ -73,3 +76,34 @@ def test_sentences_of_a_picture(tmp_path: Path) -> None:
     assert len(read.sources) == 1  # the picture that was asked about
     assert read.text.index("green {{ query }}") < read.text.index("red & <i>")
     assert "i" not in read.tags
+
+
+def test_no_folder_of_the_machine_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save_colour_model(tmp_path / "run")
+    folder = tmp_path / "private" / "album"
+    picture = Image.open(paint(folder / "sub" / "a.png", COLOURS["green"]))
+    (folder / "a.txt").write_text("green", encoding="utf-8")
+    np.save(folder / "a.npy", np.eye(3, dtype=np.float32))
+
+    def read_page(what: Mapping[str, str | Path], query: str, asked: Image.Image | None) -> str:
+        index = open_index(tmp_path / "run", **what)  # type: ignore[arg-type]
+        hits = index.search(asked or query, 1)
+        batch = None if asked is None else [asked]
+        write_gallery(tmp_path / "page.html", query, batch, hits, index.collection, "vsepp")
+        page = (tmp_path / "page.html").read_text(encoding="utf-8")
+        assert "private" not in page
+        return Reader(page).text
+
+    text = read_page({"images": folder}, "green/blue", None)
+    assert "of 1 in album, found" in text
+    assert "sub/a.png" in text
+    assert "green/blue" in text
+    text = read_page({"images": folder / "a.npy"}, "green", None)
+    assert "of 3 in a.npy, found" in text
+    assert "a.npy:1" in text
+    text = read_page({"texts": folder / "a.txt"}, str(folder / "sub" / "a.png"), picture)
+    assert "of 1 in a.txt, found" in text
+    assert "a.png" in text
+    monkeypatch.chdir(folder / "sub")
+    for typed in (".", ".."):
+        assert f"in {'sub' if typed == '.' else 'album'}, found" in read_page({"images": typed}, "green", None)

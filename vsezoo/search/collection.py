@@ -1,4 +1,4 @@
-"""What can be searched: pictures of a folder, rows of a feature file, a data set's images, sentences.
+"""What can be searched: rows of a feature file, a data set's images, sentences; see `PictureFolder` too.
 
 A collection knows its items by ids, and by keys that change when an item does. It reads them block by block.
 """
@@ -10,18 +10,15 @@ import os
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
-from PIL import Image
 
 from vsezoo.data.cache import identify
 from vsezoo.data.feature_file import FeatureFile
-from vsezoo.data.picture_file import ENDINGS, Place, read_picture
-from vsezoo.data.picture_search import list_pictures
+from vsezoo.data.picture_file import Place
 from vsezoo.data.sentence_file import Sentence
 from vsezoo.errors import DataError
 from vsezoo.interfaces import PairDataset
@@ -31,8 +28,6 @@ ANY = "surrogatepass"
 """Names of files need not be UTF-8, and JSON can hold halves of characters."""
 KEYED = 64
 """Images of a data set without files that are read at a time to tell whether they have changed."""
-DECODERS = 4
-"""Pictures decoded at a time. Pillow lets other threads run meanwhile."""
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -72,6 +67,15 @@ class Collection(ABC):
         """Whether the items are sentences."""
         return self.kind == "text"
 
+    @property
+    def title(self) -> str:
+        """What others are told of it: its name without the folders that it lies in."""
+        return Path(os.path.normpath(self.place)).name if self.place else self.name
+
+    def label(self, item: int) -> str:
+        """Return what others are told of an item."""
+        return self.ids[item]
+
     @abstractmethod
     def keys(self) -> Array:
         """Return for each item what changes when it does, `(N, 16)` uint8."""
@@ -89,52 +93,6 @@ class Collection(ABC):
         return None
 
 
-class PictureFolder(Collection):
-    """The pictures below a folder, in the order of their names.
-
-    Args:
-        folder: looked through with the folders in it; names that begin with a dot are left out.
-        skips: leave out what cannot be read as a picture, else it is an error.
-
-    Raises:
-        DataError: for what is no folder, or has no pictures.
-    """
-
-    def __init__(self, folder: Path, *, skips: bool) -> None:
-        self.kind, self.name, self.place = "picture", str(folder), str(folder.absolute())
-        self.skips = skips
-        if not folder.is_dir():
-            raise DataError("is no folder.", file=folder, remedy="Name a folder of pictures.")
-        self._files = list(map(str, list_pictures(folder)))
-        if not self._files:
-            raise DataError(_describe_contents(folder), file=folder, remedy=_advise(folder))
-        start = 0 if folder == Path() else len(os.path.join(folder, ""))  # noqa: PTH118  # relpath is slow
-        self.ids = [file[start:].replace(os.sep, "/") for file in self._files]
-
-    def keys(self) -> Array:
-        """Return the digests of the files' names, sizes and times of change."""
-        return _digest_files(zip(self._files, self.ids, strict=True))
-
-    def read(self, items: Sequence[int]) -> Block:
-        """Decode pictures, several at a time."""
-        with ThreadPoolExecutor(DECODERS) as pool:
-            read = list(pool.map(self._decode, items))
-        bad = {item: found for item, found in zip(items, read, strict=True) if isinstance(found, str)}
-        return Block([found for found in read if not isinstance(found, str)], bad)
-
-    def find_picture(self, item: int) -> Path:
-        """Return the file."""
-        return Path(self._files[item])
-
-    def _decode(self, item: int) -> Image.Image | str:
-        try:
-            return read_picture(self._files[item])
-        except DataError as error:
-            if not self.skips:
-                raise
-            return error.problem
-
-
 class FeatureRows(Collection):
     """The rows of a feature file, each an image.
 
@@ -147,6 +105,10 @@ class FeatureRows(Collection):
         self.kind = "vector" if len(self._file.shape) == 2 else "regions"
         self.name, self.place = str(path), str(path.absolute())
         self.ids = [f"{path}:{row}" for row in range(self._file.shape[0])]
+
+    def label(self, item: int) -> str:
+        """Return the name of the file, and the row."""
+        return f"{self.title}:{item}"
 
     def keys(self) -> Array:
         """Return the digests of the file's size and time of change, and the row."""
@@ -175,7 +137,7 @@ class SplitImages(Collection):
     def keys(self) -> Array:
         """Return the digests of the files' names, sizes and times of change; of features, those of the numbers."""
         if isinstance(self._data, _OfPlaces):
-            return _digest_files((place.file, f"{place.file} {place.offset}") for place in self._data.places)
+            return digest_files((place.file, f"{place.file} {place.offset}") for place in self._data.places)
         blocks = (range(start, min(start + KEYED, len(self.ids))) for start in range(0, len(self.ids), KEYED))
         return _digest(np.asarray(image).tobytes() for block in blocks for image in self._data.images(block))
 
@@ -230,7 +192,7 @@ def _digest(contents: Iterable[bytes]) -> Array:
     return np.frombuffer(digests, np.uint8).reshape(-1, KEY_BYTES)
 
 
-def _digest_files(files: Iterable[tuple[str, str]]) -> Array:
+def digest_files(files: Iterable[tuple[str, str]]) -> Array:
     """Return the digests of names, and of the sizes and times of change of the files that they belong to."""
     try:
         stamps = ((name, os.stat(file)) for file, name in files)  # noqa: PTH116  # a Path takes longer than all else
@@ -238,16 +200,3 @@ def _digest_files(files: Iterable[tuple[str, str]]) -> Array:
     except OSError as error:
         remedy = "It was removed while it was in use: repeat the command."
         raise DataError(f"cannot be read: {error.strerror}.", file=error.filename, remedy=remedy) from None
-
-
-def _describe_contents(folder: Path) -> str:
-    names = sorted(path.name for path in folder.iterdir())
-    if not names:
-        return "is empty: there are no pictures in it."
-    return f"holds no pictures, but {', '.join(names[:5])}{', …' if len(names) > 5 else ''}."
-
-
-def _advise(folder: Path) -> str:
-    if any(folder.glob("*_ims.npy")):
-        return f"It holds features: name the folder by --data {folder}, and a --split; or one file of it by --images."
-    return f"Name a folder of pictures; their names end with {', '.join(ENDINGS)}."

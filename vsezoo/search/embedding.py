@@ -22,10 +22,6 @@ Advance = Callable[[int, int], None]
 """Is told how many items have been embedded, of how many."""
 
 
-def ignore_progress(done: int, total: int) -> None:
-    """Take note of progress that no one wants to see."""
-
-
 @dataclass(frozen=True)
 class EmbeddedBlock:
     """Some items of a collection.
@@ -60,15 +56,6 @@ def embed_items(model: JointEmbedding, collection: Collection, items: Sequence[i
             coming += [reader.submit(collection.read, after) for after in blocks[number + 1 : number + 2]]
             good = [item for item in block if item not in read.bad]
             yield EmbeddedBlock(good, _encode(model, collection, read.content, len(good)), read.bad)
-
-
-def describe_unreadable(collection: Collection, reasons: Mapping[Any, str]) -> DataError:
-    """Return the error of a collection of which nothing can be read."""
-    return DataError(
-        f"none of its {len(collection.ids):,} pictures can be read; the first {next(iter(reasons.values()))}",
-        file=collection.name,
-        remedy="Copy the pictures again.",
-    )
 
 
 def _encode(

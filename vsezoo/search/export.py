@@ -12,9 +12,10 @@ import torch
 from vsezoo.checkpoint import MODEL, write_json
 from vsezoo.errors import UsageError
 from vsezoo.search.collection import Collection
-from vsezoo.search.embedding import Advance, describe_unreadable, embed_items, ignore_progress
+from vsezoo.search.embedding import Advance
 from vsezoo.search.lazy_model import LazyModel
 from vsezoo.search.sources import Images, Texts, collect_images, collect_texts
+from vsezoo.search.store import BLOCK, open_embeddings
 from vsezoo.search.tensor_file import ArrayWriter, TensorWriter, explain_unwritten, write_array, write_tensors
 
 WRITERS: Mapping[str, Callable[[Path], AbstractContextManager[TensorWriter | ArrayWriter]]] = {
@@ -51,11 +52,13 @@ def embed(
     device: str | torch.device = "cpu",
     on_bad_image: str = "skip",
     advance: Advance | None = None,
+    warn: Callable[[str], None] | None = None,
 ) -> Export:
     """Write the joint embeddings of images, of sentences, or of both.
 
     A `.safetensors` file has the tensors `images` and `texts`, `(N, D)` and `(M, D)` float32; a `.npy` file is one of
-    them. Their ids stand in a JSON file of the same name beside it. Images and sentences are read block by block.
+    them. Their ids stand in a JSON file of the same name beside it. What was embedded before, for this
+    or for a search, is taken from the cache; see `open_index`.
 
     Args:
         reference: a checkpoint, as `load` takes it.
@@ -64,7 +67,8 @@ def embed(
         texts: a file of sentences, sentences, or an open split, of which the captions are meant.
         device: where to encode.
         on_bad_image: "skip": leave out pictures that cannot be read. "error": stop at one.
-        advance: is told how many images and sentences were embedded, of how many.
+        advance: if there is anything to embed, is told how many images and sentences are embedded by now, of how many.
+        warn: is told if the cache cannot be written; None: it is printed to standard error.
 
     Raises:
         CheckpointError: for a checkpoint that cannot be read.
@@ -80,22 +84,19 @@ def embed(
         collections["texts"] = collect_texts(texts)
     _require_output(output, list(collections.values()))
     model = LazyModel(reference, device)
-    advance = advance or ignore_progress
+    load = {"images": lambda: model.whole, "texts": lambda: model.for_texts}
     total, done = sum(len(collection.ids) for collection in collections.values()), 0
     ids: dict[str, list[str]] = {}
     skipped: dict[str, str] = {}
     with WRITERS[output.suffix](output) as file:
         for name, collection in collections.items():
-            ids[name] = []
-            for block in embed_items(model.whole, collection, range(len(collection.ids))):
-                if block.items:
-                    file.append(name, block.rows)
-                ids[name] += [collection.ids[item] for item in block.items]
-                skipped |= {collection.ids[item]: reason for item, reason in block.bad.items()}
-                done += len(block.items) + len(block.bad)
-                advance(done, total)
-            if not ids[name]:
-                raise describe_unreadable(collection, skipped)
+            told = advance and _count_from(done, total, advance)
+            embeddings = open_embeddings(collection, model.fingerprint, load[name], told, warn)
+            for start in range(0, len(embeddings.rows), BLOCK):
+                file.append(name, embeddings.rows[start : start + BLOCK].numpy())
+            ids[name] = [collection.ids[item] for item in embeddings.items]
+            skipped |= {collection.ids[item]: reason for item, reason in embeddings.reasons.items()}
+            done += len(collection.ids)
     list_file = output.with_suffix(".json")
     description = {
         "checkpoint": str(reference),
@@ -108,6 +109,10 @@ def embed(
     with explain_unwritten(list_file):
         write_json(list_file, description)
     return Export(output, list_file, {name: len(own) for name, own in ids.items()}, skipped)
+
+
+def _count_from(before: int, total: int, advance: Advance) -> Advance:
+    return lambda done, _: advance(before + done, total)
 
 
 def _require_output(output: Path, collections: Sequence[Collection]) -> None:

@@ -24,7 +24,7 @@ QUALITY = 82
 
 
 def write_gallery(path: Path, query: str, asked: Any, hits: Sequence[Hit], collection: Collection, model: str) -> None:
-    """Write the page.
+    """Write the page, which may be passed on: it names no folder that the files lie in.
 
     Args:
         path: replaced if it exists.
@@ -41,14 +41,20 @@ def write_gallery(path: Path, query: str, asked: Any, hits: Sequence[Hit], colle
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     ).from_string(files("vsezoo.search").joinpath("gallery.html").read_text(encoding="utf-8"))
     cards = [
-        {"hit": hit, "score": f"{hit.score:.4f}", "picture": _embed(collection.find_picture(hit.item))} for hit in hits
+        {
+            "hit": hit,
+            "id": collection.label(hit.item),
+            "score": f"{hit.score:.4f}",
+            "picture": _embed(collection.find_picture(hit.item)),
+        }
+        for hit in hits
     ]
     picture = asked[0] if isinstance(asked, list) else None
     page = template.render(
-        query=query,
+        query=query if asked is None else Path(query).name,
         asked=_embed(picture),
         cards=cards,
-        collection=collection.name,
+        collection=collection.title,
         size=len(collection.ids),
         model=model,
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from torch import Tensor
 from vsezoo.errors import UsageError, VsezooError
 from vsezoo.model import JointEmbedding
 from vsezoo.search.collection import Collection, Sentences
-from vsezoo.search.embedding import Advance, ignore_progress
+from vsezoo.search.embedding import Advance
 from vsezoo.search.lazy_model import LazyModel
 from vsezoo.search.sources import Images, Texts, collect_images, collect_texts
 from vsezoo.search.store import Embeddings, open_embeddings
@@ -147,7 +146,7 @@ def open_index(
             meant. One of the two is to be given.
         device: where to encode and compare.
         on_bad_image: "skip": leave out pictures that cannot be read, see `Index.skipped`. "error": stop at one.
-        advance: is told how many items were embedded, of how many.
+        advance: if there is anything to embed, is told how many items are embedded by now, of how many.
         warn: is told if the cache cannot be written; None: it is printed to standard error.
 
     Raises:
@@ -171,11 +170,5 @@ def index_collection(
     warn: Callable[[str], None] | None = None,
 ) -> Index:
     """Return the index of a collection; see `open_index`."""
-    embeddings = open_embeddings(
-        collection, model.fingerprint, lambda: model.whole, advance or ignore_progress, warn or _print
-    )
+    embeddings = open_embeddings(collection, model.fingerprint, lambda: model.whole, advance, warn)
     return Index(model, collection, embeddings)
-
-
-def _print(warning: str) -> None:
-    print(f"Warning: {warning}", file=sys.stderr)

@@ -11,8 +11,9 @@ from vsezoo.data.source import OpenOptions
 from vsezoo.errors import DataError, UsageError
 from vsezoo.interfaces import PairDataset
 from vsezoo.parts import accepted_kinds
-from vsezoo.search.collection import Collection, FeatureRows, PictureFolder, Sentences, SplitImages, list_captions
+from vsezoo.search.collection import Collection, FeatureRows, Sentences, SplitImages, list_captions
 from vsezoo.search.lazy_model import LazyModel
+from vsezoo.search.picture_folder import PictureFolder
 
 Images = str | Path | PairDataset
 """A folder of pictures, a `.npy` file of features, or a split."""

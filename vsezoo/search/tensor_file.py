@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any, BinaryIO
 
 import numpy as np
 from numpy.lib import format as npy
@@ -30,7 +30,7 @@ class TensorWriter:
         checksum: CRC-32 of all that was appended so far.
     """
 
-    def __init__(self, path: Path, stream: BinaryIO) -> None:
+    def __init__(self, path: Path, stream: IO[bytes]) -> None:
         self.checksum = 0
         self._path, self._stream = path, stream
         self._tensors: dict[str, dict[str, Any]] = {}

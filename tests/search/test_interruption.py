@@ -1,0 +1,187 @@
+"""An embedding that ends before its end, or beside another one: what was embedded stays."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import processes
+import pytest
+from colours import COLOURS, WORDS, ColourImageEncoder, count_encoded, paint, register_colours, save_colour_model
+from torch import Tensor
+
+from vsezoo.errors import DataError
+from vsezoo.search import embedding
+from vsezoo.search.export import embed
+from vsezoo.search.index import open_index
+from vsezoo.search.store import PART, TOPIC, WHOLE
+
+COUNT, BLOCK = 12, 4
+FOUND = ["00.png", "01.png", "02.png"]
+"""Of red, green and blue."""
+
+
+@pytest.fixture(autouse=True)
+def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(embedding.BLOCKS, "picture", BLOCK)
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    save_colour_model(tmp_path / "run")
+    return tmp_path / "run"
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    for index in range(COUNT):
+        paint(tmp_path / "photos" / f"{index:02d}.png", COLOURS[WORDS[index % 3]])
+    return tmp_path / "photos"
+
+
+def list_entry(cache: Path) -> list[str]:
+    """Return the files of the only entry, the parts without the name that makes them unique."""
+    (entry,) = (cache / TOPIC).iterdir()
+    return sorted(file.suffix if file.suffix == PART else file.name for file in entry.iterdir())
+
+
+def prepare(cache: Path) -> None:
+    """Make a process of its own like this one."""
+    os.environ["VSEZOO_CACHE"] = str(cache)
+    embedding.BLOCKS["picture"] = BLOCK
+    register_colours()
+
+
+def stop_at_the_third_block(run: Path, photos: Path, cache: Path, reached: Path) -> None:
+    prepare(cache)
+    encode = ColourImageEncoder.forward
+
+    def encode_or_wait(encoder: ColourImageEncoder, images: Tensor) -> Tensor:
+        if len(encoder.encoded) == 2:
+            reached.touch()
+            time.sleep(processes.PATIENCE)
+        return encode(encoder, images)
+
+    ColourImageEncoder.forward = encode_or_wait  # type: ignore[assignment, method-assign]
+    open_index(run, images=photos)
+
+
+def kill_at_the_third_block(run: Path, photos: Path, cache: Path) -> None:
+    reached = cache.with_name("reached")
+    process = processes.start(stop_at_the_third_block, run, photos, cache, reached)
+    while not reached.exists() and process.is_alive():
+        time.sleep(0.01)
+    process.kill()
+    process.join()
+    assert reached.exists()
+
+
+def test_what_was_embedded_before_a_kill_stays(run: Path, photos: Path, cache: Path) -> None:
+    kill_at_the_third_block(run, photos, cache)
+    assert list_entry(cache) == [PART, PART]
+    assert count_encoded(run, images=photos) == (BLOCK, FOUND)
+    assert list_entry(cache) == [WHOLE]
+    assert count_encoded(run, images=photos) == (0, FOUND)
+
+
+@pytest.mark.parametrize("kept", [0, 4096, 4100, -1])
+def test_a_part_that_was_not_written_to_its_end_counts_for_nothing(
+    run: Path, photos: Path, cache: Path, kept: int
+) -> None:
+    kill_at_the_third_block(run, photos, cache)
+    part = next((cache / TOPIC).glob(f"*/*{PART}"))
+    part.write_bytes(part.read_bytes()[:kept])
+    assert count_encoded(run, images=photos) == (2 * BLOCK, FOUND)
+    assert list_entry(cache) == [WHOLE]
+
+
+def test_after_a_kill_a_picture_is_added_changed_and_removed(run: Path, photos: Path, cache: Path) -> None:
+    kill_at_the_third_block(run, photos, cache)
+    paint(photos / "0-blue.png", COLOURS["blue"])  # new, and the first
+    (photos / "02.png").unlink()  # blue
+    paint(photos / "00.png", COLOURS["green"])  # red before
+    os.utime(photos / "00.png", ns=(5, 5))
+    assert count_encoded(run, images=photos) == (BLOCK + 2, ["03.png", "00.png", "0-blue.png"])
+    assert count_encoded(run, images=photos)[0] == 0
+
+
+def test_after_ctrl_c(run: Path, photos: Path, cache: Path) -> None:
+    def interrupt(done: int, total: int) -> None:
+        if done == 2 * BLOCK:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        open_index(run, images=photos, advance=interrupt)
+    told: list[tuple[int, int]] = []
+    encoded = count_encoded(run, images=photos, advance=lambda done, total: told.append((done, total)))
+    assert encoded == (BLOCK, FOUND)
+    assert told == [(COUNT, COUNT)]
+
+
+def test_after_a_picture_that_cannot_be_read(run: Path, photos: Path) -> None:
+    bad = photos / f"{COUNT - 1}.png"
+    bad.write_bytes(b"no picture")
+    with pytest.raises(DataError, match=r"11\.png: is not a picture"):
+        open_index(run, images=photos, on_bad_image="error")
+    assert count_encoded(run, images=photos) == (BLOCK - 1, FOUND)
+    with pytest.raises(DataError, match=r"11\.png: is not a picture"):
+        open_index(run, images=photos, on_bad_image="error")
+    paint(bad, COLOURS["red"])
+    assert count_encoded(run, images=photos, on_bad_image="error") == (1, FOUND)
+
+
+def test_a_cache_that_can_be_written_no_more(
+    run: Path, photos: Path, cache: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What was embedded before is not embedded again, even if the files are gone."""
+
+    def destroy(done: int, total: int) -> None:
+        if done == BLOCK:
+            shutil.rmtree(cache)
+            cache.write_bytes(b"")
+
+    assert count_encoded(run, images=photos, advance=destroy) == (COUNT, FOUND)
+    assert capsys.readouterr().err.count("Warning: The embeddings are not kept for the next time: ") == 1
+
+
+def note_encoded(run: Path, photos: Path, cache: Path, note: Path) -> None:
+    prepare(cache)
+    encoded, found = count_encoded(run, images=photos)
+    note.write_text(f"{encoded} {' '.join(found)}", encoding="utf-8")
+
+
+def test_a_process_takes_over_what_another_one_has_done(run: Path, photos: Path, cache: Path, tmp_path: Path) -> None:
+    def let_another_do_all(done: int, total: int) -> None:
+        if done == 2 * BLOCK:
+            assert processes.finish(processes.start(note_encoded, run, photos, cache, tmp_path / "note")) == 0
+            assert list_entry(cache) == [WHOLE]  # the parts of this process are gone
+
+    assert count_encoded(run, images=photos, advance=let_another_do_all) == (COUNT, FOUND)
+    assert (tmp_path / "note").read_text(encoding="utf-8") == f"{BLOCK} {' '.join(FOUND)}"
+    assert list_entry(cache) == [WHOLE]
+    assert count_encoded(run, images=photos) == (0, FOUND)
+
+
+def test_processes_at_once(run: Path, photos: Path, cache: Path, tmp_path: Path) -> None:
+    notes = [tmp_path / f"note{number}" for number in range(3)]
+    started = [processes.start(note_encoded, run, photos, cache, note) for note in notes]
+    assert [processes.finish(process) for process in started] == [0, 0, 0]
+    assert {note.read_text(encoding="utf-8").partition(" ")[2] for note in notes} == {" ".join(FOUND)}
+    assert count_encoded(run, images=photos) == (0, FOUND)
+
+
+@pytest.mark.parametrize("embed_first", [True, False])
+def test_what_is_searched_and_what_is_written_are_embedded_once(
+    run: Path, photos: Path, tmp_path: Path, embed_first: bool
+) -> None:
+    def write() -> object:
+        return embed(run, images=photos, output=tmp_path / "out.npy")
+
+    calls: list[Callable[[], object]] = [write, lambda: open_index(run, images=photos)]
+    ColourImageEncoder.encoded.clear()
+    for call in calls if embed_first else reversed(calls):
+        call()
+    assert ColourImageEncoder.encoded == [BLOCK] * 3

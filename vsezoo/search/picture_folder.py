@@ -1,0 +1,77 @@
+"""The pictures of a folder as a collection."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from PIL import Image
+
+from vsezoo.data.picture_file import ENDINGS, read_picture
+from vsezoo.data.picture_search import list_pictures
+from vsezoo.errors import DataError
+from vsezoo.search.collection import Array, Block, Collection, digest_files
+
+DECODERS = 4
+"""Pictures decoded at a time. Pillow lets other threads run meanwhile."""
+
+
+class PictureFolder(Collection):
+    """The pictures below a folder, in the order of their names.
+
+    Args:
+        folder: looked through with the folders in it; names that begin with a dot are left out.
+        skips: leave out what cannot be read as a picture, else it is an error.
+
+    Raises:
+        DataError: for what is no folder, or has no pictures.
+    """
+
+    def __init__(self, folder: Path, *, skips: bool) -> None:
+        self.kind, self.name, self.place = "picture", str(folder), str(folder.absolute())
+        self.skips = skips
+        if not folder.is_dir():
+            raise DataError("is no folder.", file=folder, remedy="Name a folder of pictures.")
+        self._files = list(map(str, list_pictures(folder)))
+        if not self._files:
+            raise DataError(_describe_contents(folder), file=folder, remedy=_advise(folder))
+        start = 0 if folder == Path() else len(os.path.join(folder, ""))  # noqa: PTH118  # relpath is slow
+        self.ids = [file[start:].replace(os.sep, "/") for file in self._files]
+
+    def keys(self) -> Array:
+        """Return the digests of the files' names, sizes and times of change."""
+        return digest_files(zip(self._files, self.ids, strict=True))
+
+    def read(self, items: Sequence[int]) -> Block:
+        """Decode pictures, several at a time."""
+        with ThreadPoolExecutor(DECODERS) as pool:
+            read = list(pool.map(self._decode, items))
+        bad = {item: found for item, found in zip(items, read, strict=True) if isinstance(found, str)}
+        return Block([found for found in read if not isinstance(found, str)], bad)
+
+    def find_picture(self, item: int) -> Path:
+        """Return the file."""
+        return Path(self._files[item])
+
+    def _decode(self, item: int) -> Image.Image | str:
+        try:
+            return read_picture(self._files[item])
+        except DataError as error:
+            if not self.skips:
+                raise
+            return error.problem
+
+
+def _describe_contents(folder: Path) -> str:
+    names = sorted(path.name for path in folder.iterdir())
+    if not names:
+        return "is empty: there are no pictures in it."
+    return f"holds no pictures, but {', '.join(names[:5])}{', …' if len(names) > 5 else ''}."
+
+
+def _advise(folder: Path) -> str:
+    if any(folder.glob("*_ims.npy")):
+        return f"It holds features: name the folder by --data {folder}, and a --split; or one file of it by --images."
+    return f"Name a folder of pictures; their names end with {', '.join(ENDINGS)}."
