@@ -25,7 +25,6 @@ from safetensors.torch import save_file
 
 from vsezoo.construction import build_loss, build_model, build_undrawn
 from vsezoo.errors import CheckpointError, RecipeError
-from vsezoo.hub.card import render_card
 from vsezoo.hub.reference import is_repository, parse_reference
 from vsezoo.interfaces import Loss, PairDataset, Tokenizer
 from vsezoo.model import JointEmbedding
@@ -68,6 +67,8 @@ def save_checkpoint(
     Raises:
         StorageError: when a file cannot be written; the folder is then as it was.
     """
+    from vsezoo.hub.card import render_card  # imports jinja2
+
     with replace_folder(folder) as temporary:
         told = model.describe_encoders()
         external = model.list_external(told["left_out"])
