@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 from colours import COLOURS, paint, paint_folder
 from tiny import TinyPairs
+from web import serve
 
+from vsezoo.data.picture_file import Place
 from vsezoo.data.sentence_file import Sentence, read_sentences
 from vsezoo.errors import DataError, UsageError
 from vsezoo.search.collection import FeatureRows, Sentences, SplitImages, list_captions
@@ -67,6 +69,26 @@ def test_images_of_a_split() -> None:
     assert len(np.unique(keys, axis=0)) == 70
     data.features[66] += 1
     assert np.flatnonzero((SplitImages(data).keys() != keys).any(axis=1)).tolist() == [66]
+
+
+def test_pictures_of_shards_on_a_server(tmp_path: Path) -> None:
+    for name in ("0.tar", "1.tar"):
+        (tmp_path / name).write_bytes(b"pictures")
+        os.utime(tmp_path / name, (1, 1))
+
+    def digest(signature: str) -> np.ndarray:
+        data = TinyPairs(images=6)
+        places = [Place(f"{web.address}/{n % 2}.tar?key={signature}", n // 2) for n in range(6)]
+        vars(data)["places"] = places
+        return SplitImages(data).keys()
+
+    with serve(tmp_path) as web:
+        keys = digest("a")
+        assert len(web.asked) == 2  # each shard is asked for once
+        assert len(np.unique(keys, axis=0)) == 6
+        assert np.array_equal(digest("b"), keys)
+        os.utime(tmp_path / "1.tar", (9, 9))
+        assert (digest("a") == keys).all(axis=1).tolist() == [True, False] * 3
 
 
 def test_captions_are_named_by_their_image() -> None:

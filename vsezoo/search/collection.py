@@ -11,11 +11,13 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
+from vsezoo.data.addresses import is_address
 from vsezoo.data.cache import identify
 from vsezoo.data.feature_file import FeatureFile
 from vsezoo.data.picture_file import Place
@@ -137,7 +139,7 @@ class SplitImages(Collection):
     def keys(self) -> Array:
         """Return the digests of the files' names, sizes and times of change; of features, those of the numbers."""
         if isinstance(self._data, _OfPlaces):
-            return digest_files((place.file, f"{place.file} {place.offset}") for place in self._data.places)
+            return digest_files((place.file, f"{place.name} {place.offset}") for place in self._data.places)
         blocks = (range(start, min(start + KEYED, len(self.ids))) for start in range(0, len(self.ids), KEYED))
         return _digest(np.asarray(image).tobytes() for block in blocks for image in self._data.images(block))
 
@@ -194,9 +196,16 @@ def _digest(contents: Iterable[bytes]) -> Array:
 
 def digest_files(files: Iterable[tuple[str, str]]) -> Array:
     """Return the digests of names, and of the sizes and times of change of the files that they belong to."""
+    stamp = cache(_stamp)  # many pictures may be of one shard
     try:
-        stamps = ((name, os.stat(file)) for file, name in files)  # noqa: PTH116  # a Path takes longer than all else
-        return _digest(f"{name} {found.st_size} {found.st_mtime_ns}".encode(errors=ANY) for name, found in stamps)
+        return _digest(f"{name} {stamp(file)}".encode(errors=ANY) for file, name in files)
     except OSError as error:
         remedy = "It was removed while it was in use: repeat the command."
-        raise DataError(f"cannot be read: {error.strerror}.", file=error.filename, remedy=remedy) from None
+        raise DataError(f"cannot be read: {error.strerror or error}.", file=error.filename, remedy=remedy) from None
+
+
+def _stamp(file: str) -> tuple[int | str, ...]:
+    if is_address(file):
+        return identify(file)[1:]
+    found = os.stat(file)  # noqa: PTH116  # a Path takes longer than all else
+    return found.st_size, found.st_mtime_ns
