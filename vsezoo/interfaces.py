@@ -214,6 +214,9 @@ class ImageEncoder(Encoder):
     region_order: ClassVar[str] = "ordered"
     """"invariant" promises the same embedding for the regions of an image in any order; "ordered" promises nothing."""
 
+    part_options: ClassVar[tuple[str, ...]] = ()
+    """Options that name a further image encoder, such as a head; a checkpoint records the distribution of that one."""
+
     @classmethod
     def accepted_kinds(cls, options: Mapping[str, Any]) -> tuple[str, ...]:
         """Return the forms of image that an encoder with these options takes; by default `kinds`."""

@@ -10,17 +10,22 @@ from typing import Any
 
 from vsezoo import registry
 from vsezoo.errors import CheckpointError, UnknownNameError
-from vsezoo.parts import GROUPS
+from vsezoo.parts import GROUPS, load_part
 from vsezoo.recipe import PART_KINDS, Part, Recipe
 from vsezoo.registry.names import normalize
 
 
 def record_parts(recipe: Recipe) -> dict[str, dict[str, str]]:
-    """Return name, distribution and version of each part of a recipe."""
-    entries = {kind: registry.find(GROUPS[kind], getattr(recipe, kind).name) for kind in PART_KINDS}
+    """Return name, distribution and version of each part of a recipe, and of parts that an option names.
+
+    The keys are the settings that name them: `image_encoder`, `image_encoder.head`, …
+    """
+    inner: tuple[str, ...] = load_part(recipe, "image_encoder").part_options
+    settings = [*PART_KINDS, *(f"image_encoder.{option}" for option in inner)]
+    entries = {setting: registry.find(_group_of(setting), _read_name(recipe, setting)) for setting in settings}
     return {
-        kind: {"name": entry.name, "distribution": entry.distribution, "version": entry.version}
-        for kind, entry in entries.items()
+        setting: {"name": entry.name, "distribution": entry.distribution, "version": entry.version}
+        for setting, entry in entries.items()
     }
 
 
@@ -39,24 +44,25 @@ def find_parts(recipe: Recipe, plugins: Mapping[str, Any], file: Path) -> Recipe
         CheckpointError: for a part that is not registered, or by another distribution alone; the remedy names the
             distribution to install.
     """
-    for kind in PART_KINDS:
-        name = getattr(recipe, kind).name
-        distribution, version = _read_origin(plugins.get(kind))
+    # No class is asked for the options that name parts: to import it may take long.
+    inner = [setting for setting in plugins if setting.startswith("image_encoder.") and _read_name(recipe, setting)]
+    for setting in [*PART_KINDS, *inner]:
+        name, group = _read_name(recipe, setting), _group_of(setting)
+        distribution, version = _read_origin(plugins.get(setting))
         try:
-            entry = registry.find(GROUPS[kind], name)
+            entry = registry.find(group, name)
         except UnknownNameError as error:
             problem, remedy = f"needs a part that is not there. {error.problem}", error.remedy
         else:
             if not distribution or _is_same(distribution, entry.distribution):
                 continue
             bare = name.rpartition(":")[2]
-            known = [found for found in registry.list_entries(GROUPS[kind]) if found.name == bare]
+            known = [found for found in registry.list_entries(group) if found.name == bare]
             if any(_is_same(distribution, found.distribution) for found in known):
-                changed: dict[str, Any] = {kind: Part(f"{distribution}:{bare}", getattr(recipe, kind).options)}
-                recipe = replace(recipe, **changed)
+                recipe = _write_name(recipe, setting, f"{distribution}:{bare}")
                 continue
             problem = (
-                f"was written with the {registry.KINDS[GROUPS[kind]].noun} {name!r} of {distribution}; here that name "
+                f"was written with the {registry.KINDS[group].noun} {name!r} of {distribution}; here that name "
                 f"means the one of {entry.distribution}."
             )
             remedy = ""
@@ -64,6 +70,26 @@ def find_parts(recipe: Recipe, plugins: Mapping[str, Any], file: Path) -> Recipe
             remedy = f"It was written with the distribution {distribution} {version}: pip install {distribution}"
         raise CheckpointError(problem, file=file, remedy=remedy or f"Install {distribution} {version}.")
     return recipe
+
+
+def _group_of(setting: str) -> str:
+    return GROUPS[setting.partition(".")[0]]
+
+
+def _read_name(recipe: Recipe, setting: str) -> str:
+    """Return the name of a part, or one that an option has; empty where the option is none that has one."""
+    kind, _, option = setting.partition(".")
+    part: Part = getattr(recipe, kind)
+    name = part.options.get(option) if option else part.name
+    return name if isinstance(name, str) else ""
+
+
+def _write_name(recipe: Recipe, setting: str, name: str) -> Recipe:
+    kind, _, option = setting.partition(".")
+    part: Part = getattr(recipe, kind)
+    changed = Part(part.name, {**part.options, option: name}) if option else Part(name, part.options)
+    changes: dict[str, Any] = {kind: changed}
+    return replace(recipe, **changes)
 
 
 def _read_origin(origin: Any) -> tuple[str, str]:

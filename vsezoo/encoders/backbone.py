@@ -27,7 +27,18 @@ CNN_MODES = ("frozen", "train", "legacy")
 AUTO = "auto"
 FORMS = {"vector": POOLED, "regions": GRID}
 """The features that a head of each kind of image wants."""
-OF_BACKBONE = ("weights", "image_size", "crop_size", "crop_pct", "mean", "std", "interpolation", "crops", "model_args")
+OF_BACKBONE = (
+    "weights",
+    "image_size",
+    "crop_size",
+    "crop_pct",
+    "mean",
+    "std",
+    "interpolation",
+    "crops",
+    "scales",
+    "model_args",
+)
 WIDTH = "img_dim"
 """The option of heads that is the backbone's to decide."""
 AT_ONCE = 32  # pictures, where features of all of them are wanted
@@ -53,6 +64,7 @@ class BackboneImageEncoder(ImageEncoder):
         mean, std: of the colours red, green and blue, from 0 to 1; None: the backbone's own.
         interpolation: how pictures are scaled; empty: as the backbone wants it.
         crops: at test time; 1: the middle; 10: the corners, the middle and their mirror images, features averaged.
+        scales: several values of `crop_pct`, to have crops of each; their features are averaged too.
         model_args: further arguments of the library's constructor, such as `{"pad_type": "same"}` of timm.
         normalize_features: scale φ(i), or each cell of a grid, to unit L2 norm, as VSE++ does.
         finetune: train the backbone too.
@@ -69,6 +81,7 @@ class BackboneImageEncoder(ImageEncoder):
 
     library: ClassVar[str]
     kinds: ClassVar[tuple[str, ...]] = ("picture",)
+    part_options: ClassVar[tuple[str, ...]] = ("head",)
     external: ClassVar[str] = "backbone."
     renamed: ClassVar[Mapping[str, str]] = {"cnn.": "backbone.network.", "fc.": "head.fc."}
 
@@ -87,6 +100,7 @@ class BackboneImageEncoder(ImageEncoder):
         std: Sequence[float] | None = None,
         interpolation: str = "",
         crops: int = 1,
+        scales: Sequence[float] | None = None,
         model_args: Mapping[str, Any] | None = None,
         normalize_features: bool = True,
         finetune: bool = False,
@@ -114,6 +128,7 @@ class BackboneImageEncoder(ImageEncoder):
             std=std,
             interpolation=interpolation,
             crops=crops,
+            scales=scales,
             model_args=model_args,
         )
         self.backbone.requires_grad_(finetune)
@@ -187,7 +202,7 @@ class BackboneImageEncoder(ImageEncoder):
         self._evaluated = False
 
     def transform(self, training: bool) -> Callable[[Any], Tensor]:
-        """Return what makes pictures `(B, 3, S, S)`, or ten crops of each, of a list of pictures."""
+        """Return what makes pictures `(B, 3, S, S)`, or C crops of each, of a list of pictures."""
         return self.backbone.transform(training)
 
     def learning_rate_scales(self) -> Mapping[str, float]:
@@ -212,7 +227,7 @@ class BackboneImageEncoder(ImageEncoder):
         return self
 
     def forward(self, images: Tensor) -> Tensor | ImageOutput:
-        """Return joint embeddings `(B, D)` of pictures `(B, 3, S, S)` or of their crops `(B, 10, 3, S, S)`."""
+        """Return joint embeddings `(B, D)` of pictures `(B, 3, S, S)` or of C crops of each, `(B, C, 3, S, S)`."""
         output: Tensor | ImageOutput = self.head(self.extract(images))
         return output
 
