@@ -554,14 +554,11 @@ def test_a_checkpoint_without_the_parameters_of_its_loss(data: Path, tmp_path: P
     assert vsezoo.load(tmp_path / "run").recipe.loss.name == "scaled"
 
 
-def test_what_will_teach_nothing_is_told(data: Path, tmp_path: Path) -> None:
-    settings = tiny.SETTINGS | {"training.num_epochs": 1, "training.batch_size": 1, "text_encoder.vocab_threshold": 999}
+def test_a_batch_of_one_pair_is_told(data: Path, tmp_path: Path) -> None:
+    settings = tiny.SETTINGS | {"training.num_epochs": 1, "training.batch_size": 1}
     witness = Witness()
     vsezoo.train("vsepp", str(data), output=tmp_path / "run", settings=settings, device="cpu", observers=[witness])
-    assert [warning.split(",")[0] for warning in witness.warnings[:2]] == [
-        "A batch of one pair has no negatives",
-        "No word occurs 999 times in the captions",
-    ]
+    assert witness.warnings[0].startswith("A batch of one pair has no negatives")
 
 
 def test_embeddings_of_two_widths(make_loop: MakeLoop) -> None:

@@ -51,6 +51,9 @@ def tokenize(
     """Cut every caption into words once: for the vocabulary, if it is to be made of them, and for all epochs.
 
     The vocabulary is made of all dev captions, as the original codes do, though they validate on the first 5,000.
+
+    Raises:
+        DataError: for a vocabulary that would have no word.
     """
     captions, count = [*train_data.captions, *dev_captions], len(train_data.captions)
     words: list[Any] = []
@@ -60,20 +63,25 @@ def tokenize(
             observer.prepare("captions", len(words), len(captions))
     if fit:
         tokenizer.fit(words)
+        _require_words(tokenizer, train_data)
     splits = ((train_data, words[:count]), (dev_data, words[count : count + len(dev_data.captions)]))
     first, second = (Split(split, TokenTable(tokenizer.encode_split(words))) for split, words in splits)
     return first, second
 
 
-def find_doubts(recipe: Recipe, tokenizer: Tokenizer) -> Iterator[str]:
+def _require_words(tokenizer: Tokenizer, data: PairDataset) -> None:
+    if isinstance(tokenizer, WordTokenizer) and len(tokenizer) == len(tokenizer.rule.special):
+        raise DataError(
+            f"no word occurs {tokenizer.threshold} times in the captions of {data.name!r}, so all words would be unknown "
+            "and all captions of one length alike.",
+            remedy="Use more captions, or a lower threshold: --set text_encoder.vocab_threshold=1.",
+        )
+
+
+def find_doubts(recipe: Recipe) -> Iterator[str]:
     """Say what is allowed and will teach the model nothing."""
     if recipe.training.batch_size == 1:
         yield "A batch of one pair has no negatives, so there is nothing to learn from. Give a larger --batch-size."
-    if isinstance(tokenizer, WordTokenizer) and len(tokenizer) == len(tokenizer.rule.special):
-        yield (
-            f"No word occurs {tokenizer.threshold} times in the captions, so all words are unknown and all captions of "
-            "one length alike. Use more captions, or --set text_encoder.vocab_threshold=1."
-        )
 
 
 class ToldPairs(PairDataset):

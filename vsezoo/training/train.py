@@ -172,7 +172,7 @@ def train(
         else:
             restore_tensors(state, loop.modules, loop.optimizer)
         if place.step == 0:
-            for doubt in (absence, *tell_skipped(train_data, dev_data, test_data), *find_doubts(recipe, tokenizer)):
+            for doubt in (absence, *tell_skipped(train_data, dev_data, test_data), *find_doubts(recipe)):
                 loop.warn(doubt)
         loop.start()
         evaluation = None
