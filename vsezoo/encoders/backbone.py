@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -15,18 +14,15 @@ from torch.nn import functional
 
 from vsezoo import registry
 from vsezoo.backbones import create_backbone, measure_features
-from vsezoo.backbones.options import GRID, NONE, POOLED, PRETRAINED
+from vsezoo.backbones.options import NONE, PRETRAINED
 from vsezoo.encoders.feature_pairs import FeaturePairs
+from vsezoo.encoders.head import AUTO, WIDTH, build_head, choose_features, list_head_options, load_head
 from vsezoo.errors import CheckpointError, RecipeError
 from vsezoo.interfaces import ImageEncoder, ImageOutput, PairDataset
-from vsezoo.parts import list_options
 from vsezoo.recipe import Part
 from vsezoo.storage import RESTORE
 
 CNN_MODES = ("frozen", "train", "legacy")
-AUTO = "auto"
-FORMS = {"vector": POOLED, "regions": GRID}
-"""The features that a head of each kind of image wants."""
 OF_BACKBONE = (
     "weights",
     "image_size",
@@ -39,8 +35,6 @@ OF_BACKBONE = (
     "scales",
     "model_args",
 )
-WIDTH = "img_dim"
-"""The option of heads that is the backbone's to decide."""
 AT_ONCE = 32  # pictures, where features of all of them are wanted
 IMAGENET = "imagenet"  # what earlier versions called the pretrained weights
 
@@ -120,7 +114,7 @@ class BackboneImageEncoder(ImageEncoder):
         self.backbone = create_backbone(
             self._name(model),
             weights=PRETRAINED if weights == IMAGENET else weights,
-            features=_choose_features(head, features, of_head),
+            features=choose_features(head, features, of_head),
             image_size=image_size,
             crop_size=crop_size,
             crop_pct=crop_pct,
@@ -132,7 +126,7 @@ class BackboneImageEncoder(ImageEncoder):
             model_args=model_args,
         )
         self.backbone.requires_grad_(finetune)
-        self.head = _build_head(head, embed_size, self.backbone.width, of_head)
+        self.head = build_head(head, embed_size, self.backbone.width, of_head)
         self.normalize_features, self.cnn_mode, self.store_weights = normalize_features, cnn_mode, store_weights
         self.finetune, self.finetune_epoch, self.learning_rate_scale = finetune, finetune_epoch, learning_rate_scale
         self._learns = finetune
@@ -154,7 +148,7 @@ class BackboneImageEncoder(ImageEncoder):
             RecipeError: for a head that takes no features.
             UnknownNameError: for one that is not registered.
         """
-        return _list_head_options(options.get("head", "precomp"), options)
+        return list_head_options(options.get("head", "precomp"), options)
 
     @classmethod
     def replace_part(cls, part: Part) -> dict[str, Any]:
@@ -171,12 +165,12 @@ class BackboneImageEncoder(ImageEncoder):
         if data.kind != "picture":
             return dict(options)  # which is refused by whoever knows the kinds
         head = options.get("head", "precomp")
-        of_head = {name: options[name] for name in _list_head_options(head, options) if name in options}
+        of_head = {name: options[name] for name in list_head_options(head, options) if name in options}
         of_backbone = {name: options[name] for name in OF_BACKBONE if name in options}
         of_backbone["weights"] = NONE
-        features = _choose_features(head, options.get("features", AUTO), of_head)
+        features = choose_features(head, options.get("features", AUTO), of_head)
         shape = measure_features(cls._name(options.get("model", "")), features=features, **of_backbone)
-        resolved = _load_head(head).resolve_options(of_head, FeaturePairs(data, shape))
+        resolved = load_head(head).resolve_options(of_head, FeaturePairs(data, shape))
         return {**options, **{name: value for name, value in resolved.items() if name != WIDTH}}
 
     @classmethod
@@ -264,35 +258,3 @@ class BackboneImageEncoder(ImageEncoder):
         starts = range(0, len(indices), AT_ONCE)
         blocks = [transform(data.images(indices[start : start + AT_ONCE])).to(device) for start in starts]
         return np.concatenate([self.extract(block).cpu().numpy() for block in blocks])
-
-
-def _load_head(name: str) -> type[ImageEncoder]:
-    head: type[ImageEncoder] = registry.load("image_encoders", name)
-    return head
-
-
-def _list_head_options(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
-    head = _load_head(name)
-    if issubclass(head, BackboneImageEncoder):
-        raise RecipeError(f"image_encoder.head is {name!r}, which takes pictures; a head takes features.")
-    return {option: default for option, default in list_options(head, options).items() if option != WIDTH}
-
-
-def _choose_features(head: str, features: str, of_head: Mapping[str, Any]) -> str:
-    """Return "pooled" or "grid", as is asked for and the head takes it."""
-    wanted = [FORMS[kind] for kind in _load_head(head).accepted_kinds(of_head) if kind in FORMS]
-    if features == AUTO and wanted:
-        return wanted[0]
-    if features not in wanted:
-        raise RecipeError(
-            f"image_encoder.features is {features!r}, but the head {head!r} takes {' or '.join(wanted) or 'none'}.",
-            remedy=f"Leave it at {AUTO!r}, or choose another head.",
-        )
-    return features
-
-
-def _build_head(name: str, embed_size: int, width: int, options: Mapping[str, Any]) -> ImageEncoder:
-    head = _load_head(name)
-    parameters = inspect.signature(head).parameters
-    given = {"embed_size": embed_size, WIDTH: width}
-    return head(**{name: value for name, value in given.items() if name in parameters}, **options)
