@@ -13,7 +13,6 @@ Reading unpickles nothing and imports no module that the folder names: parts are
 
 from __future__ import annotations
 
-import json
 import platform
 from collections.abc import Callable, Mapping
 from importlib.metadata import version
@@ -23,22 +22,32 @@ from typing import Any, TypeVar
 import torch
 from safetensors.torch import save_file
 
+from vsezoo.checkpoint_folder import (
+    BEST,
+    CARD,
+    CONFIG,
+    FORMAT_VERSION,
+    LOCAL,
+    LOSS,
+    METRICS,
+    MODEL,
+    find_checkpoint,
+    read_config,
+    read_json,
+    write_json,
+)
 from vsezoo.construction import build_loss, build_model, build_undrawn
 from vsezoo.errors import CheckpointError, RecipeError
-from vsezoo.hub.reference import is_repository, parse_reference
 from vsezoo.interfaces import Loss, PairDataset, Tokenizer
 from vsezoo.model import JointEmbedding
 from vsezoo.parts import load_part, load_text_encoder, resolve_recipe
 from vsezoo.provenance import find_parts, record_parts
 from vsezoo.recipe import Part, Recipe
-from vsezoo.storage import RESTORE, digest_files, find_folder, replace_folder, verify_files
+from vsezoo.storage import RESTORE, digest_files, replace_folder
 from vsezoo.tensors import list_tensors, load_tensors, read_tensors
 
-FORMAT_VERSION = 1
-CONFIG, MODEL, LOSS = "config.json", "model.safetensors", "loss.safetensors"
-METRICS, CARD, LOCAL = "metrics.json", "README.md", "local.json"
-BEST = "best"
-"""The folder of a run that holds its best checkpoint."""
+__all__ = ["BEST", "CARD", "CONFIG", "LOSS", "METRICS", "MODEL", "find_checkpoint", "load", "load_loss", "read_config"]
+__all__ += ["read_json", "save_checkpoint", "write_json"]
 
 Built = TypeVar("Built", JointEmbedding, Loss)
 
@@ -197,88 +206,3 @@ def _make_portable(recipe: Recipe) -> Recipe:
         options = load_part(recipe, kind).portable_options(part.options)
         recipe = recipe.replace({f"{kind}.{name}": value for name, value in options.items()})
     return recipe
-
-
-def find_checkpoint(reference: str | Path) -> Path:
-    """Return the checkpoint folder that a reference means; one on the Hub is fetched into the cache."""
-    on_hub = parse_reference(reference)
-    if on_hub is not None:
-        from vsezoo.hub.download import fetch_checkpoint  # imports the Hub's client
-
-        return fetch_checkpoint(on_hub)
-    folder = find_folder(Path(reference))
-    if not (folder / CONFIG).exists():
-        best = find_folder(folder / BEST)
-        if (best / CONFIG).exists():
-            return best
-    if not folder.is_dir():
-        remedy = "Give the folder that `vsezoo train` wrote, for example runs/NAME"
-        if is_repository(str(reference)):
-            remedy += f", or hub:{reference} for the repository of that name on the Hub"
-        raise CheckpointError("is no folder.", file=folder, remedy=f"{remedy}.")
-    return folder
-
-
-def read_config(folder: Path, *, verify: bool = True) -> dict[str, Any]:
-    """Read and check `config.json`, and verify the digests of the files that it lists."""
-    path = folder / CONFIG
-    if not path.is_file():
-        held = ", ".join(sorted(item.name for item in folder.iterdir())[:8]) or "nothing"
-        raise CheckpointError(
-            f"is no checkpoint folder: it has no {CONFIG} (it holds {held}).",
-            file=folder,
-            remedy="Give the folder that `vsezoo train` wrote.",
-        )
-    config = read_json(path)
-    format_version = config.get("format_version")
-    if config.get("format") != "vsezoo" or type(format_version) is not int or format_version < 1:
-        raise CheckpointError("is not the configuration of a vsezoo checkpoint.", file=path, remedy=RESTORE)
-    if format_version > FORMAT_VERSION:
-        raise CheckpointError(
-            f"has the format version {format_version}; this vsezoo reads up to {FORMAT_VERSION}.",
-            file=path,
-            remedy="Upgrade: pip install --upgrade vsezoo",
-        )
-    for name in ("recipe", "plugins", "data", "trained", "files"):
-        if not isinstance(config.get(name), dict):
-            raise CheckpointError(f"lacks the object {name!r}.", file=path, remedy=RESTORE)
-    _require_digests(config["files"], path)
-    if "converted" in config:
-        _require_origin(config["converted"], path)
-    if MODEL not in config["files"]:
-        raise CheckpointError(f"does not list {MODEL}.", file=path, remedy=RESTORE)
-    if verify:
-        verify_files(folder, config["files"])
-    return config
-
-
-def _require_digests(files: Mapping[str, Any], path: Path) -> None:
-    for name, digest in files.items():
-        sound = isinstance(digest, dict) and type(digest.get("size")) is int and isinstance(digest.get("sha256"), str)
-        if not sound:
-            raise CheckpointError(f"has no size and sha256 for {name!r}.", file=path, remedy=RESTORE)
-
-
-def _require_origin(converted: Any, path: Path) -> None:
-    wanted = {"format": str, "distribution": str, "version": str, "files": dict, "options": dict, "notes": dict}
-    for name, kind in wanted.items():
-        if not isinstance(converted, dict) or not isinstance(converted.get(name), kind):
-            raise CheckpointError(f"does not say of a conversion what {name!r} is.", file=path, remedy=RESTORE)
-    _require_digests(converted["files"], path)
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON object."""
-    try:
-        value = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
-        raise CheckpointError(f"cannot be read as JSON: {error}.", file=path, remedy=RESTORE) from error
-    if not isinstance(value, dict):
-        raise CheckpointError("does not hold a JSON object.", file=path, remedy=RESTORE)
-    return value
-
-
-def write_json(path: Path, value: Mapping[str, Any]) -> None:
-    """Write a JSON object for people to read; what UTF-8 cannot hold, as names of files may have, is escaped."""
-    text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
-    path.write_text(text, encoding="utf-8", errors="backslashreplace")
