@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
@@ -19,6 +22,7 @@ from vsezoo.backbones import create_backbone
 from vsezoo.cli import main
 from vsezoo.construction import create_model
 from vsezoo.data.lookup import open_data
+from vsezoo.features.part import Part
 
 COUNTS = {"train": 12, "dev": 4, "test": 4}
 SIZE = 40
@@ -138,6 +142,29 @@ def test_it_can_be_interrupted_and_shared(tmp_path: Path, photos: Path, weights:
     done = extract(tmp_path, photos, weights, "--batch-size", "2", "--shard", "0/2", "--resume")
     assert done.stdout.count("done before") == 3
     assert_one_message(extract(tmp_path, photos, weights), 2, "shards is 1 and was 2")
+
+
+def interrupt_after_the_first_block() -> None:
+    append = Part.append
+
+    def append_once(part: Part, rows: Sequence[np.ndarray]) -> None:
+        append(part, rows)
+        signal.raise_signal(signal.SIGINT)
+
+    Part.append = append_once  # of this process alone
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+def test_ctrl_c_says_how_to_go_on(tmp_path: Path, photos: Path, weights: Path) -> None:
+    assert extract(tmp_path / "whole", photos, weights).code == 0
+    done = run_command(tmp_path, *name_arguments(photos, weights), before=interrupt_after_the_first_block)
+    assert (done.code, done.stdout) == (130, "")
+    assert done.stderr == (
+        "Interrupted.\nout: what was made is kept, but for the last seconds.\nGo on with the same call and --resume.\n"
+    )
+    assert json.loads((tmp_path / "out" / "unfinished" / "train.0-of-1.json").read_bytes())["rows"] == COUNTS["train"]
+    assert extract(tmp_path, photos, weights, "--resume").code == 0
+    assert read_files(tmp_path / "out") == read_files(tmp_path / "whole" / "out")
 
 
 def be_the_second_of_two() -> None:

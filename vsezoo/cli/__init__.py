@@ -17,6 +17,7 @@ from typing import Any
 import click
 
 from vsezoo import registry
+from vsezoo.cli import console
 from vsezoo.errors import INTERRUPTED, PluginError, UsageError, VsezooError
 from vsezoo.registry.api import PluginWarning
 
@@ -78,7 +79,7 @@ class Commands(click.Group):
                 rows.append((name, f"FAILED: {registry.explain(error)}"))
                 continue
             if not command.hidden:
-                rows.append((name, command.get_short_help_str(formatter.width)))
+                rows.append((name, command.get_short_help_str(limit=1000)))  # the first sentence, and all of it
         with formatter.section("Commands"):
             formatter.write_dl(rows or [("(none)", "The installation of vsezoo is damaged: install it again.")])
 
@@ -87,9 +88,11 @@ class Commands(click.Group):
         try:
             result = super().invoke(ctx)
             sys.stdout.flush()  # here, not when Python ends: a full disk or a closed pipe is noticed in time
-        except KeyboardInterrupt:
-            click.echo("Interrupted.", err=True)
+        except KeyboardInterrupt as interrupt:  # a command may have put into it how to go on
+            click.echo(console.escape_lines("\n".join(["Interrupted.", *map(str, interrupt.args)])), err=True)
             ctx.exit(INTERRUPTED)
+        except click.UsageError as error:
+            raise click.UsageError(console.escape_lines(error.format_message()), error.ctx) from None
         return result
 
     def main(self, *args: Any, **extra: Any) -> Any:
@@ -100,17 +103,23 @@ class Commands(click.Group):
         try:
             return super().main(*args, **extra)
         except VsezooError as error:
-            message, code = str(error), error.exit_code
+            message, code = _describe(error), error.exit_code
         except OSError as error:
             if error.errno not in REMEDIES:
                 raise
-            place = f"{error.filename}: " if error.filename is not None else ""
+            place = f"{console.escape(str(error.filename))}: " if error.filename is not None else ""
             message, code = f"{place}{error.strerror}.\n{REMEDIES[error.errno]}", 1
             _finish_output()
         finally:
             warnings.formatwarning = _FORMAT
-        click.echo(f"Error: {message}", err=True)
+        click.echo(f"Error: {console.escape_lines(message)}", err=True)
         sys.exit(code)
+
+
+def _describe(error: VsezooError) -> str:
+    """Return the text of an error, the file that it is about in one line."""
+    file = error.file or ""
+    return str(error).replace(file, console.escape(file))
 
 
 def _format_warning(
@@ -118,8 +127,8 @@ def _format_warning(
 ) -> str:
     """Return a warning as Python writes it, but one that is for users without the place in the code."""
     if issubclass(category, PluginWarning):
-        return f"Warning: {message}\n"
-    return _FORMAT(message, category, filename, lineno, line)
+        return f"Warning: {console.escape_lines(str(message))}\n"
+    return console.escape_lines(_FORMAT(message, category, filename, lineno, line))
 
 
 def _finish_output() -> None:

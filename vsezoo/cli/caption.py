@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from vsezoo.cli import console
+from vsezoo.cli import console, shared_options
 from vsezoo.errors import CheckpointError
 
 if TYPE_CHECKING:
@@ -23,14 +23,14 @@ BATCH_SIZE = 64
 @click.command()
 @click.argument("checkpoint")
 @click.argument("images", nargs=-1, required=True, metavar="IMAGE...")
-@click.option("--data", metavar="DATASET", help="A registered data set or a folder.  [default: as in training]")
-@click.option("--data-root", type=click.Path(path_type=Path), help="The folder that holds the data set's folder.")
-@click.option("--split", default="test", show_default=True, help="train, dev, test, …")
+@shared_options.data("as in training")
+@shared_options.data_root
+@shared_options.split
 @click.option("--rows", default="", metavar="ROWS", help="Which rows of FILE.npy, such as 0-4,7.  [default: all]")
 @click.option("--beam", type=click.IntRange(1), default=1, show_default=True, help="Captions pursued at a time.")
 @click.option("--max-len", type=click.IntRange(1), help="Words in a caption at most.  [default: as in training]")
-@click.option("--device", default="auto", show_default=True, help="cpu, cuda, …")
-@click.option("--json", "as_json", is_flag=True, help="Write JSON.")
+@shared_options.device
+@shared_options.as_json
 def caption(
     checkpoint: str,
     images: tuple[str, ...],

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import click
 
-from vsezoo.cli import console
+from vsezoo.cli import console, shared_options
 
 
 @click.command("card")
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("--license", metavar="ID", help="Name a licence, by the Hub's identifier such as cc-by-nc-4.0.")
-@click.option("--json", "as_json", is_flag=True, help="Write JSON.")
+@shared_options.as_json
 def card(run: Path, license: str | None, as_json: bool) -> None:
     """Write the model card of the checkpoint RUN: README.md, and what belongs to it.
 

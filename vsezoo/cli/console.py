@@ -1,9 +1,13 @@
-"""Where the command line writes: results to standard output, progress, hints and errors to standard error."""
+"""Where the command line writes: results to standard output, progress, hints and errors to standard error.
+
+Names of files, captions and the like come from strangers: what a terminal would obey is shown, not sent.
+"""
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import IO, Any
@@ -15,6 +19,24 @@ from rich.text import Text
 
 PIPE_WIDTH = 10_000
 """Columns where there is no terminal: enough that no line is ever cut or broken."""
+
+CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+"""What a terminal obeys or breaks lines at, and what turns the direction of the letters that follow."""
+
+
+def escape(text: str) -> str:
+    r"""Return a text as one line, its control characters as Python writes them, such as `\x1b` and `\n`."""
+    return CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+def escape_lines(text: str) -> str:
+    """Return a text of several lines, all other control characters of it escaped."""
+    return "\n".join(map(escape, text.split("\n")))
+
+
+def style_text(text: str, style: str = "") -> Text:
+    """Return a text of several lines in a style; plain strings are escaped by the consoles themselves."""
+    return Text(escape_lines(text), style)
 
 
 def results() -> Console:
@@ -29,7 +51,14 @@ def messages() -> Console:
 
 def print_json(value: Any) -> None:
     """Write a value to standard output as JSON."""
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+    text = json.dumps(value, indent=2, ensure_ascii=False)
+    # JSON itself escapes those below U+0020 alone; what is left of them is the line ends between the values.
+    click.echo(CONTROLS.sub(lambda found: found[0] if found[0] == "\n" else f"\\u{ord(found[0]):04x}", text))
+
+
+def print_warning(text: str) -> None:
+    """Write a warning to standard error."""
+    messages().print(f"Warning: {text}", style="yellow")
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str | Text]], title: str = "") -> None:
@@ -44,7 +73,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str | Text]], ti
     for column in table.columns:
         column.overflow = "fold"  # the default cuts long words and puts an ellipsis
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(_escape_cell, row))
     console = results()
     if title:
         console.print(title, style="bold")
@@ -54,8 +83,8 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str | Text]], ti
 def print_fields(title: str, fields: Iterable[tuple[str, str | Text]]) -> None:
     """Write a title and, indented below it, named values."""
     grid = Table.grid(Column(style="dim"), Column(overflow="fold"), padding=(0, 2), pad_edge=True)
-    for name, value in fields:
-        grid.add_row(name, value)
+    for field in fields:
+        grid.add_row(*map(_escape_cell, field))
     console = results()
     console.print(title, style="bold")
     console.print(grid)
@@ -68,15 +97,27 @@ def mark_problems(item: Mapping[str, Any], text: str) -> Text:
         item: with the keys `failed`, the reason or None, and `conflict`.
         text: what the listing says where all is well.
     """
-    marked = Text(text)
+    marked = style_text(text)
     if item["failed"] is not None:
-        marked = Text(f"FAILED: {item['failed']}", "red")
+        marked = style_text(f"FAILED: {item['failed']}", "red")
     if item["conflict"]:
         marked = Text("CONFLICT: another distribution registers this name. ", "red").append(marked)
     return marked
 
 
+class _EscapingConsole(Console):
+    """A console that escapes each plain string, wherever in a table or a bar it stands."""
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """Return a plain string as what is drawn."""
+        return super().render_str(escape_lines(text), **options)
+
+
+def _escape_cell(cell: str | Text) -> str | Text:
+    return escape(cell) if isinstance(cell, str) else cell
+
+
 def _make(stream: IO[str]) -> Console:
     # Rich takes 80 columns for a pipe; `COLUMNS` decides where it is set, as for a terminal.
     width = None if stream.isatty() or "COLUMNS" in os.environ else PIPE_WIDTH
-    return Console(file=stream, width=width, markup=False, highlight=False, emoji=False)
+    return _EscapingConsole(file=stream, width=width, markup=False, highlight=False, emoji=False)

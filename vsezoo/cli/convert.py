@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 from rich.status import Status
 
-from vsezoo.cli import console
+from vsezoo.cli import console, shared_options
 from vsezoo.cli.assignments import read_assignments
 from vsezoo.cli.show_checkpoint import list_origin
 from vsezoo.errors import PluginError, UsageError
@@ -44,7 +44,7 @@ class ConvertCommand(click.Command):
 @click.option("--to", "target_format", metavar="FORMAT", help="Write the checkpoint PATH as this format has it.")
 @click.option("--output", help="The folder, or with --to the file, to write.  [default: runs/NAME]")
 @click.option("--overwrite", is_flag=True, help="Replace what --output names, if it is there.")
-@click.option("--json", "as_json", is_flag=True, help="Write JSON.")
+@shared_options.as_json
 def convert(
     path: str,
     source_format: str | None,
@@ -101,7 +101,7 @@ def _export(
 
 def _show_work(path: str) -> Status:
     """Show in a terminal, and nowhere else, that something is going on."""
-    return console.messages().status(f"Converting {path}")
+    return console.messages().status(console.style_text(f"Converting {path}"))
 
 
 def _print(made: Conversion) -> None:

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 from rich.padding import Padding
-from rich.text import Text
 
-from vsezoo.cli import console
+from vsezoo.cli import console, shared_options
 
 if TYPE_CHECKING:
     from vsezoo.data.doctor.report import Finding, Range, Report, SplitFigures
@@ -24,7 +23,7 @@ def data() -> None:
 
 @data.command("check")
 @click.argument("dataset")
-@click.option("--data-root", type=click.Path(path_type=Path), help="The folder that holds the data set's folder.")
+@shared_options.data_root
 @click.option("--split", "splits", multiple=True, help="Look at this split alone; may be repeated.  [default: all]")
 @click.option("--pictures", is_flag=True, help="Look at the pictures of a folder that has features, too.")
 @click.option(
@@ -34,7 +33,7 @@ def data() -> None:
     show_default=True,
     help="How often a word must occur to be known.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Write JSON.")
+@shared_options.as_json
 def check(
     dataset: str,
     data_root: Path | None,
@@ -91,12 +90,13 @@ def _print(report: Report) -> None:
 def _print_finding(finding: Finding) -> None:
     out = console.results()
     place = f"{finding.split}: " if finding.split else ""
-    out.print(Text.assemble((finding.level, STYLES[finding.level]), f" {place}{finding.what}"))
+    what = console.style_text(f" {place}{finding.what}")
+    out.print(console.style_text(finding.level, STYLES[finding.level]).append(what))
     more = [f"… and {finding.count - len(finding.at):,} more"] if finding.count > len(finding.at) > 0 else []
     for line in [*([finding.file] if finding.file else []), *finding.at, *more]:
-        out.print(Padding(Text(line, "dim", overflow="fold"), (0, 0, 0, 4), expand=False))
+        out.print(Padding(console.style_text(console.escape(line), "dim"), (0, 0, 0, 4), expand=False))
     if finding.remedy:
-        out.print(Padding(Text(finding.remedy), (0, 0, 0, 2), expand=False))
+        out.print(Padding(finding.remedy, (0, 0, 0, 2), expand=False))
 
 
 def _describe(figures: SplitFigures) -> list[str]:

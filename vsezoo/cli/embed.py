@@ -6,9 +6,8 @@ from pathlib import Path
 
 import click
 
-from vsezoo.cli import console
+from vsezoo.cli import console, shared_options
 from vsezoo.cli.skipped import print_skipped
-from vsezoo.data.source import BAD_IMAGE_POLICIES
 from vsezoo.errors import UsageError
 
 
@@ -17,20 +16,14 @@ from vsezoo.errors import UsageError
 @click.option("--images", metavar="X", help="A folder of pictures, or FILE.npy, a file of features.")
 @click.option("--texts", metavar="FILE", help="One sentence on each line; or a .csv, .tsv or .jsonl file.")
 @click.option("--data", metavar="DATASET", help="The images and captions of a data set or a folder, instead.")
-@click.option("--data-root", type=click.Path(path_type=Path), help="The folder that holds the data set's folder.")
-@click.option("--split", default="test", show_default=True, help="Of the data set: train, dev, test, …")
+@shared_options.data_root
+@shared_options.split
 @click.option(
     "--output", required=True, type=click.Path(path_type=Path), metavar="FILE", help="Ends in .safetensors or .npy."
 )
-@click.option(
-    "--on-bad-image",
-    type=click.Choice(BAD_IMAGE_POLICIES),
-    default="skip",
-    show_default=True,
-    help="A picture that cannot be read: stop, or leave it out.",
-)
-@click.option("--device", default="auto", show_default=True, help="cpu, cuda, …")
-@click.option("--json", "as_json", is_flag=True, help="Write what was written as JSON.")
+@shared_options.on_bad_image("skip")
+@shared_options.device
+@shared_options.as_json
 def embed(
     checkpoint: str,
     images: str | None,

@@ -6,15 +6,14 @@ from pathlib import Path
 
 import click
 
-from vsezoo.cli import console
-from vsezoo.data.source import BAD_IMAGE_POLICIES
+from vsezoo.cli import console, shared_options
 from vsezoo.errors import UsageError
 
 
 @click.command("eval")
 @click.argument("checkpoints", nargs=-1, required=True, metavar="CHECKPOINT...")
-@click.option("--data", metavar="DATASET", help="A registered data set or a folder.  [default: as in training]")
-@click.option("--data-root", type=click.Path(path_type=Path), help="The folder that holds the data set's folder.")
+@shared_options.data("as in training")
+@shared_options.data_root
 @click.option("--split", help="dev, test, testall, …  [default: test; testall for --fold5]")
 @click.option("--fold5", is_flag=True, help="COCO 1K: five folds of 1,000 images, averaged.")
 @click.option("--ensemble", is_flag=True, help="Average the similarities of several checkpoints.")
@@ -26,17 +25,11 @@ from vsezoo.errors import UsageError
     show_default=True,
     help="Where an item stands among others of exactly its score.",
 )
-@click.option("--full-dev", is_flag=True, help="The whole dev split, not its first 1,000 images.")
-@click.option(
-    "--on-bad-image",
-    type=click.Choice(BAD_IMAGE_POLICIES),
-    default="error",
-    show_default=True,
-    help="A picture that cannot be read: stop, or leave it out.",
-)
-@click.option("--device", default="auto", show_default=True, help="cpu, cuda, …")
+@shared_options.full_dev
+@shared_options.on_bad_image("error")
+@shared_options.device
 @click.option("--output", type=click.Path(path_type=Path), help="Write the figures to this JSON file, too.")
-@click.option("--json", "as_json", is_flag=True, help="Write the figures as JSON.")
+@shared_options.as_json
 def evaluate(
     checkpoints: tuple[str, ...],
     data: str | None,

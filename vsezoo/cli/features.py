@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from vsezoo.cli import console
+from vsezoo.cli import console, shared_options
 from vsezoo.cli.assignments import read_assignments
 from vsezoo.cli.skipped import print_skipped
-from vsezoo.data.source import BAD_IMAGE_POLICIES, OpenOptions
+from vsezoo.data.source import OpenOptions
 from vsezoo.errors import UsageError, suggest_name
+from vsezoo.recipe import CHOICES
 
 if TYPE_CHECKING:
     from vsezoo.backbones import Backbone
@@ -37,20 +38,32 @@ OF_FLAGS = ("weights", "features", "crops")
     help="A .safetensors file; pretrained: those that the library has; none: drawn ones.",
 )
 @click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="Options of the backbone; repeatable.")
-@click.option("--crops", type=click.Choice(["1", "10"]), default="1", show_default=True, help="Averaged.")
+@click.option("--crops", type=click.Choice(["1", "10"]), default="1", show_default=True, help="Crops to average.")
 @click.option("--grid", is_flag=True, help="The cells of the last feature map, as regions.")
-@click.option("--dtype", type=click.Choice(["float32", "float16"]), default="float32", show_default=True)
+@click.option(
+    "--dtype",
+    type=click.Choice(["float32", "float16"]),
+    default="float32",
+    show_default=True,
+    help="What the features are written as.",
+)
 @click.option("--normalize", is_flag=True, help="Scale each feature to unit L2 norm.")
 @click.option("--split", "splits", multiple=True, help="train, dev, test, …; repeatable.  [default: all there are]")
-@click.option("--use-restval", is_flag=True, help="COCO: add the split restval to train.")
-@click.option("--data-root", type=click.Path(path_type=Path), help="The folder that holds the data set's folder.")
-@click.option("--on-bad-image", type=click.Choice(BAD_IMAGE_POLICIES), default="error", show_default=True)
+@shared_options.use_restval
+@shared_options.data_root
+@shared_options.on_bad_image("error")
 @click.option("--batch-size", type=click.IntRange(1), help="Pictures at a time.  [default: 32; 3 of ten crops]")
 @click.option(
     "--workers", type=click.IntRange(0), help="Processes that decode pictures.  [default: one for each core but one]"
 )
-@click.option("--device", default="auto", show_default=True, help="cpu, cuda, …")
-@click.option("--precision", type=click.Choice(["fp32", "bf16"]), default="fp32", show_default=True)
+@shared_options.device
+@click.option(
+    "--precision",
+    type=click.Choice(CHOICES["precision"]),
+    default="fp32",
+    show_default=True,
+    help="What the backbone computes in.",
+)
 @click.option("--shard", metavar="I/N", help="This process's share, such as 0/4; torchrun sets it by itself.")
 @click.option("--resume", is_flag=True, help="Go on with what is in the output folder.")
 @click.option("--output", required=True, type=click.Path(path_type=Path), help="The folder to write.")
@@ -95,22 +108,28 @@ def features(
 
         def advance(split: str, done: int, total: int) -> None:
             if split not in tasks:
-                tasks[split] = bar.add_task(split, note="")
-            bar.update(tasks[split], completed=done, total=total)
+                tasks[split] = bar.add_task(split, total=total, note="")
+            bar.update(tasks[split], completed=done)
 
-        summaries = extract_features(
-            pictures.open,
-            splits or pictures.names,
-            network,
-            output,
-            form=FeatureForm(dtype, normalize, precision, batch_size or max(1, 32 // int(crops))),
-            options=OpenOptions(data_root, use_restval=use_restval, on_bad_image=on_bad_image),
-            workers=max(1, (os.cpu_count() or 1) - 1) if workers is None else workers,
-            device=place,
-            shard=share,
-            resume=resume,
-            advance=advance,
-        )
+        try:
+            summaries = extract_features(
+                pictures.open,
+                splits or pictures.names,
+                network,
+                output,
+                form=FeatureForm(dtype, normalize, precision, batch_size or max(1, 32 // int(crops))),
+                options=OpenOptions(data_root, use_restval=use_restval, on_bad_image=on_bad_image),
+                workers=max(1, (os.cpu_count() or 1) - 1) if workers is None else workers,
+                device=place,
+                shard=share,
+                resume=resume,
+                advance=advance,
+            )
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(
+                f"{console.escape(str(output))}: what was made is kept, but for the last seconds.\n"
+                "Go on with the same call and --resume."
+            ) from None
     print_skipped({name: reason for summary in summaries for name, reason in summary.skipped.items()})
     rows = [_describe(summary) for summary in summaries]
     console.print_table(["split", "features", "captions", "left out", "pictures/s"], rows)

@@ -10,13 +10,13 @@ import click
 from rich.text import Text
 
 from vsezoo import registry
-from vsezoo.cli import console
+from vsezoo.cli import console, shared_options
 from vsezoo.data.places import ROOT_VARIABLE
 from vsezoo.errors import PluginError
 
 
 @click.command("list-datasets")
-@click.option("--json", "as_json", is_flag=True, help="Write JSON.")
+@shared_options.as_json
 def list_datasets(as_json: bool) -> None:
     """List the data sets, and where they are found.
 
@@ -57,4 +57,4 @@ def _row(dataset: dict[str, Any]) -> list[str | Text]:
     cell = console.mark_problems(dataset, dataset["summary"])
     details = {name: ", ".join(dataset[name]) for name in ("splits", "kinds")} | {"folder": dataset["folder"]}
     listing = "; ".join(f"{name} {value}" for name, value in details.items() if value)
-    return [dataset["name"], cell.append(f"\n{listing}", "dim") if listing else cell]
+    return [dataset["name"], cell.append(console.style_text(f"\n{listing}", "dim")) if listing else cell]

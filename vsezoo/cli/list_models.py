@@ -9,14 +9,14 @@ import click
 from rich.text import Text
 
 from vsezoo import registry
-from vsezoo.cli import console
+from vsezoo.cli import console, shared_options
 from vsezoo.errors import PluginError, VsezooError, suggest_name
 from vsezoo.recipe import Paper
 
 
 @click.command("list-models")
 @click.argument("pattern", default="*")
-@click.option("--json", "as_json", is_flag=True, help="Write JSON.")
+@shared_options.as_json
 def list_models(pattern: str, as_json: bool) -> None:
     """List the models, or those that match PATTERN.
 

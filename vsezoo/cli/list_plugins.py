@@ -8,7 +8,7 @@ from itertools import groupby
 import click
 from rich.text import Text
 
-from vsezoo.cli import console
+from vsezoo.cli import console, shared_options
 from vsezoo.registry.inventory import Plugin, plugins
 
 SLOW = 1.0
@@ -17,8 +17,10 @@ SLOW = 1.0
 
 @click.command("list-plugins")
 @click.argument("distribution", required=False)
-@click.option("--check", is_flag=True, help="Import all that is registered; exit code 1 if anything FAILED.")
-@click.option("--json", "as_json", is_flag=True, help="Write JSON.")
+@click.option(
+    "--check", is_flag=True, help="Import all that is registered, a minute for each; exit code 1 if anything FAILED."
+)
+@shared_options.as_json
 @click.pass_context
 def list_plugins(ctx: click.Context, distribution: str | None, check: bool, as_json: bool) -> None:
     """List the distributions that register anything, or DISTRIBUTION alone.
@@ -49,9 +51,10 @@ def _print(plugins: list[Plugin]) -> None:
             names.setdefault(plugin.kind, []).append(plugin.name)
     rows += [(kind.replace("_", " "), ", ".join(listed)) for kind, listed in names.items()]
     if len(states) == 1 and first.reason and states & {"not allowed", "too old", "too new", "deprecated"}:
-        rows.append((first.state.upper(), Text(first.reason, "red")))
+        rows.append((first.state.upper(), console.style_text(first.reason, "red")))
     else:
-        rows += [(plugin.state.upper(), Text(_explain(plugin), "red")) for plugin in plugins if plugin.reason]
+        broken = [plugin for plugin in plugins if plugin.reason]
+        rows += [(plugin.state.upper(), console.style_text(_explain(plugin), "red")) for plugin in broken]
     slow = [plugin for plugin in plugins if plugin.seconds and plugin.seconds > SLOW]
     rows += [("SLOW", f"{plugin.kind}: {plugin.name}: {plugin.seconds:.1f} s to import") for plugin in slow]
     if states == {"ok"}:

@@ -17,10 +17,11 @@ from vsezoo.scaffold.examples import DEFAULT_KINDS, EXAMPLES
     "--kind",
     "kinds",
     type=click.Choice(list(EXAMPLES)),
+    metavar="KIND",  # the choices would make a line wider than any terminal
     multiple=True,
     default=DEFAULT_KINDS,
     show_default=True,
-    help="What it has a worked example of; may be given several times. A model is always there.",
+    help=f"What it has a worked example of: {', '.join(EXAMPLES)}; repeatable. A model is always there.",
 )
 @click.option("--output", type=click.Path(path_type=Path), help="The folder to write.  [default: NAME]")
 def new_plugin(name: str, kinds: tuple[str, ...], output: Path | None) -> None:

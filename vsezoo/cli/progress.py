@@ -6,7 +6,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Column
 
 from vsezoo.cli import console
 from vsezoo.evaluation.evaluate import Advance
@@ -16,13 +25,25 @@ from vsezoo.training.observer import Observer, StepRecord
 from vsezoo.training.state import Place
 
 
+class _Words(ProgressColumn):
+    """Words as they are: a name in brackets is no markup, and what the console escapes is a plain string."""
+
+    def __init__(self, form: str) -> None:
+        super().__init__(Column(no_wrap=True))
+        self._form = form
+
+    def render(self, task: Task) -> str:
+        """Return what is to be drawn."""
+        return self._form.format(task=task)
+
+
 def make_bar(screen: Console) -> Progress:
     """Return a progress bar, which draws nothing where there is no terminal."""
     return Progress(
-        TextColumn("{task.description}"),
+        _Words("{task.description}"),
         BarColumn(bar_width=None),
         MofNCompleteColumn(),
-        TextColumn("{task.fields[note]}"),
+        _Words("{task.fields[note]}"),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
         console=screen,

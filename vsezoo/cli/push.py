@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 from rich.filesize import decimal
 
-from vsezoo.cli import console
+from vsezoo.cli import console, shared_options
 
 
 @click.command("push")
@@ -19,7 +19,7 @@ from vsezoo.cli import console
 @click.option("--message", help="Of the commit.  [default: the model, the data and the rsum]")
 @click.option("--with-state", is_flag=True, help="Send the training state, too, to resume from.")
 @click.option("--dry-run", is_flag=True, help="Say what would be sent, and send nothing.")
-@click.option("--json", "as_json", is_flag=True, help="Write JSON.")
+@shared_options.as_json
 def push(
     run: Path,
     repository: str,

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from vsezoo.cli import console
+from vsezoo.cli import console, shared_options
 from vsezoo.cli.skipped import print_skipped
-from vsezoo.data.source import BAD_IMAGE_POLICIES
 from vsezoo.errors import UsageError
 
 if TYPE_CHECKING:
@@ -28,20 +27,14 @@ if TYPE_CHECKING:
 @click.argument("query")
 @click.option("--images", metavar="X", help="Search a folder of pictures, or FILE.npy, a file of features.")
 @click.option("--texts", metavar="FILE", help="Search the sentences of FILE: one on each line, or .csv, .tsv, .jsonl.")
-@click.option("--data", metavar="DATASET", help="A registered data set or a folder.  [default: as in training]")
-@click.option("--data-root", type=click.Path(path_type=Path), help="The folder that holds the data set's folder.")
-@click.option("--split", default="test", show_default=True, help="Of the data set: train, dev, test, …")
+@shared_options.data("as in training")
+@shared_options.data_root
+@shared_options.split
 @click.option("-k", type=click.IntRange(1), default=5, show_default=True, help="How many to show.")
 @click.option("--html", type=click.Path(path_type=Path), metavar="FILE", help="Write a gallery, one page in itself.")
-@click.option(
-    "--on-bad-image",
-    type=click.Choice(BAD_IMAGE_POLICIES),
-    default="skip",
-    show_default=True,
-    help="A picture that cannot be read: stop, or leave it out.",
-)
-@click.option("--device", default="auto", show_default=True, help="cpu, cuda, …")
-@click.option("--json", "as_json", is_flag=True, help="Write JSON.")
+@shared_options.on_bad_image("skip")
+@shared_options.device
+@shared_options.as_json
 def search(
     checkpoint: str,
     query: str,
@@ -104,7 +97,7 @@ def search(
 
             return shown_now.enter_context(show_encoding("Embedding"))
 
-        index = index_collection(model, collection, lambda *progress: show_bar()(*progress), print_warning)
+        index = index_collection(model, collection, lambda *progress: show_bar()(*progress), console.print_warning)
     print_skipped(index.skipped if images or texts else open_data().skipped)
     if asked is None:
         hits = index.search(query, k)
@@ -142,8 +135,3 @@ def print_hits(hits: Sequence[Hit]) -> None:
     columns = ["rank", "score", "id", "text"]
     width = 4 if any(hit.text for hit in hits) else 3
     console.print_table(columns[:width], [row[:width] for row in rows])
-
-
-def print_warning(text: str) -> None:
-    """Print a warning to standard error."""
-    console.messages().print(f"Warning: {text}", style="yellow")

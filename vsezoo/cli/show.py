@@ -11,7 +11,7 @@ import click
 from rich.text import Text
 
 from vsezoo import registry
-from vsezoo.cli import console
+from vsezoo.cli import console, shared_options
 from vsezoo.cli.show_checkpoint import show_checkpoint
 from vsezoo.errors import UsageError
 from vsezoo.hub.reference import parse_reference
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 @click.command("show")
 @click.argument("model")
 @click.option("--data", metavar="DATASET", help="Show the settings for this data set, its overrides applied.")
-@click.option("--json", "as_json", is_flag=True, help="Write JSON.")
+@shared_options.as_json
 def show(model: str, data: str | None, as_json: bool) -> None:
     """Show a model and all of its settings.
 
@@ -141,7 +141,7 @@ def _print_settings(value: dict[str, Any]) -> None:
 
 
 def _setting(value: Any, default: Any) -> Text:
-    text = Text(str(value))
+    text = console.style_text(str(value))
     return text if value == default else text.append(f"  (default {default})", "dim")
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from rich.padding import Padding
+
 from vsezoo.cli import console
 
 NAMED = 5
@@ -19,6 +21,7 @@ def print_skipped(skipped: Mapping[str, str]) -> None:
     if not skipped:
         return
     count = f"{len(skipped):,} picture{'s are' if len(skipped) > 1 else ' is'} left out"
-    lines = [f"  {name}: {reason}" for name, reason in list(skipped.items())[:NAMED]]
-    more = [f"  and {len(skipped) - NAMED:,} more"] if len(skipped) > NAMED else []
-    console.messages().print("\n".join([f"Warning: {count}:", *lines, *more]), style="yellow")
+    lines = [f"{console.escape(name)}: {reason}" for name, reason in list(skipped.items())[:NAMED]]
+    more = [f"and {len(skipped) - NAMED:,} more"] if len(skipped) > NAMED else []
+    console.print_warning(f"{count}:")
+    console.messages().print(Padding("\n".join([*lines, *more]), (0, 0, 0, 2), style="yellow", expand=False))

@@ -7,9 +7,8 @@ from typing import Any
 
 import click
 
-from vsezoo.cli import console
+from vsezoo.cli import console, shared_options
 from vsezoo.cli.assignments import read_assignments
-from vsezoo.data.source import BAD_IMAGE_POLICIES
 
 FLAGS = {
     "margin": "loss.margin",
@@ -46,8 +45,8 @@ PARTS = {"image_encoder": "image_encoder", "text_encoder": "text_encoder", "meas
 
 @click.command()
 @click.argument("model")
-@click.option("--data", metavar="DATASET", help="A registered data set or a folder.  [default: shapes]")
-@click.option("--data-root", type=click.Path(path_type=Path), help="The folder that holds the data set's folder.")
+@shared_options.data("shapes")
+@shared_options.data_root
 @click.option("--output", type=click.Path(path_type=Path), help="The run's folder.  [default: runs/MODEL-DATASET]")
 @click.option("--resume", is_flag=True, help="Go on where the run in the output folder stopped.")
 @click.option("--init", metavar="CHECKPOINT", help="Begin with the weights and the vocabulary of a checkpoint.")
@@ -84,19 +83,13 @@ PARTS = {"image_encoder": "image_encoder", "text_encoder": "text_encoder", "meas
 @click.option("--seed", type=int, help="Of the first weights, the order and all else that is random.")
 @click.option("--precision", metavar="fp32|bf16", help="What the encoders compute in.")
 @click.option("--set", "assignments", multiple=True, metavar="NAME=VALUE", help="Any setting, e.g. loss.margin=0.1.")
-@click.option("--device", default="auto", show_default=True, help="cpu, cuda, …")
+@shared_options.device
 @click.option("--workers", type=click.IntRange(0), default=0, show_default=True, help="Processes that read batches.")
 @click.option("--save-step", type=click.IntRange(0), default=200, show_default=True, help="Steps between saves.")
-@click.option("--full-dev", is_flag=True, help="Choose by the whole dev split, not its first 1,000 images.")
-@click.option("--use-restval", is_flag=True, help="COCO: train on the images called restval, too.")
-@click.option(
-    "--on-bad-image",
-    type=click.Choice(BAD_IMAGE_POLICIES),
-    default="error",
-    show_default=True,
-    help="A picture that cannot be read: stop, or leave it out.",
-)
-@click.option("--json", "as_json", is_flag=True, help="Write the final figures as JSON.")
+@shared_options.full_dev
+@shared_options.use_restval
+@shared_options.on_bad_image("error")
+@shared_options.as_json
 def train(
     model: str,
     data: str | None,

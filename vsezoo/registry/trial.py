@@ -66,7 +66,7 @@ def _try_until_end(entries: Sequence[Entry], limit: int) -> Iterator[Outcome]:
         code = process.wait()
     if done < len(entries):
         end = f"ended the process with {f'signal {-code}' if code < 0 else f'exit code {code}'}"
-        if code == -signal.SIGALRM:
+        if sys.platform != "win32" and code == -signal.SIGALRM:
             end = f"takes more than {limit} s"
         yield Outcome(f"importing it {end}", 0.0)
 
@@ -78,9 +78,9 @@ def main(limit: int) -> None:
         os.dup2(2, 1)  # whatever a plugin prints, by whatever means, goes to standard error
         _prepare(tasks)
         for task in tasks:
-            signal.alarm(limit)  # ends the process, as nothing handles it
+            _set_alarm(limit)
             outcome = _try(task)
-            signal.alarm(0)
+            _set_alarm(0)
             _answer(answers, outcome)
     sys.stderr.flush()
     os._exit(0)  # a thread or an exit handler of a plugin shall not hold the process
@@ -105,6 +105,12 @@ def _try(entry: Entry) -> Outcome:
         traceback.print_exc()
         reason = describe_error(error)
     return Outcome(reason, time.perf_counter() - start)
+
+
+def _set_alarm(seconds: int) -> None:
+    """End the process after so many seconds, whatever it does then; 0: do not. Windows has no alarms."""
+    if sys.platform != "win32":
+        signal.alarm(seconds)
 
 
 def _answer(answers: IO[str], outcome: Outcome) -> None:

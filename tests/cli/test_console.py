@@ -1,0 +1,117 @@
+"""What strangers wrote does nothing to the terminal: it is shown."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+from pathlib import Path
+
+import pictures
+import processes
+import pytest
+import tiny
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from vsezoo.cli import console
+from vsezoo.cli.progress import show_encoding
+from vsezoo.construction import create_model
+
+RED, TITLE, CLEAR = "\x1b[31m", "\x1b]0;title\x07", "\x9b2J"
+NAMES = [f"red{RED}\nError: forged.png", f"{CLEAR}\u202ec1.png", "[bold]x.png"]
+SHOWN = [r"red\x1b[31m\nError: forged.png", r"\x9b2J\u202ec1.png", "[bold]x.png"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a model of pictures, and with pictures that have names of strangers, one of them broken."""
+    folder = tmp_path_factory.mktemp("console")
+    data = pictures.PicturePairs()
+    weights = pictures.write_weights(folder / "net.safetensors")
+    options = {"image_encoder.weights": str(weights), "image_encoder.image_size": 32, **pictures.SIZES}
+    given = {name.replace(".", "__"): value for name, value in options.items()}
+    tiny.save_model(folder / "run", create_model("vsepp", data, image_encoder=pictures.BACKBONE, **given), data)
+    (folder / "photos").mkdir()
+    for index, name in enumerate(NAMES):
+        pictures.draw(index).save(folder / "photos" / name, "PNG")
+    (folder / "photos" / f"bad{TITLE}\n.png").write_bytes(b"no picture")
+    return folder
+
+
+def run(folder: Path, *arguments: str) -> processes.Done:
+    done = processes.run_command(folder, *arguments, before=set_cache)
+    assert not console.CONTROLS.search(done.stdout.replace("\n", ""))
+    assert not console.CONTROLS.search(done.stderr.replace("\n", ""))
+    return done
+
+
+def set_cache() -> None:
+    os.environ["VSEZOO_CACHE"] = str(Path.cwd() / "cache")
+
+
+def test_a_table_and_a_warning(folder: Path) -> None:
+    done = run(folder, "search", "run", "a red thing", "--images", "photos")
+    assert done.code == 0, done.stderr
+    heading, *rows = done.stdout.splitlines()
+    assert heading.split() == ["rank", "score", "id"]
+    assert sorted(row.split(maxsplit=2)[2].rstrip() for row in rows) == sorted(SHOWN)
+    warning, line = done.stderr.splitlines()
+    assert warning == "Warning: 1 picture is left out:"
+    assert line.startswith(r"  bad\x1b]0;title\x07\n.png: is not a picture")
+
+
+def test_json_keeps_the_names(folder: Path) -> None:
+    done = run(folder, "search", "run", "a red thing", "--images", "photos", "--json")
+    assert sorted(hit["id"] for hit in json.loads(done.stdout)["hits"]) == sorted(NAMES)
+
+
+def test_errors(folder: Path) -> None:
+    done = run(folder, "embed", "run", "--images", "photos", "--output", "o.npy", "--on-bad-image", "error")
+    processes.assert_one_message(done, 1, r"^photos/bad\\x1b\]0;title\\x07\\n\.png: ")
+    done = run(folder, "eval", f"no{RED}\nrun")
+    processes.assert_one_message(done, 1, r"^no\\x1b\[31m\\nrun: is no folder\.\n")
+    done = run(folder, "card", "run", f"photos/{RED}.png")
+    processes.assert_one_message(done, 2, r"^Got unexpected extra argument \(photos/\\x1b\[31m\.png\)")
+
+
+def test_captions_of_a_stranger(tmp_path: Path) -> None:
+    data = tiny.write_data(tmp_path / "data")
+    captions = (data / "test_caps.txt").read_text(encoding="utf-8").splitlines()
+    captions[3] = captions[4] = f"a {RED} thing {CLEAR}"
+    (data / "test_caps.txt").write_text("\n".join(captions) + "\n", encoding="utf-8")
+    done = run(tmp_path, "data", "check", "./data", "--split", "test")
+    assert r"a \x1b[31m thing \x9b2J" in done.stdout
+
+
+def test_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = io.StringIO()
+    monkeypatch.setattr(terminal, "isatty", lambda: True)
+    monkeypatch.setattr("sys.stderr", terminal)
+    for name, value in {"TERM": "dumb-not", "COLUMNS": "80"}.items():
+        monkeypatch.setenv(name, value)
+    with show_encoding(f"[/x] {CLEAR}") as advance:
+        advance(1, 2)
+    assert r"[/x] \x9b2J" in terminal.getvalue()
+    assert CLEAR not in terminal.getvalue()
+
+
+@settings(deadline=None)
+@given(st.text(st.characters(exclude_characters="\\")))
+def test_what_is_escaped_can_be_read_back(text: str) -> None:
+    shown = console.escape(text)
+    assert not console.CONTROLS.search(shown)
+    assert shown.encode("ascii", "backslashreplace").decode("unicode_escape") == text
+    assert console.escape(shown) == shown
+    assert console.escape_lines(text).replace("\n", r"\n") == shown
+
+
+@settings(deadline=None)
+@given(st.text())
+def test_json_of_any_text(text: str) -> None:
+    stream = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sys.stdout", stream)
+        console.print_json({text: [text]})
+    assert json.loads(stream.getvalue()) == {text: [text]}
+    assert not console.CONTROLS.search(stream.getvalue().replace("\n", ""))

@@ -1,0 +1,38 @@
+"""The options that several commands have, each declared here once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from vsezoo.data.source import BAD_IMAGE_POLICIES
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+data_root = click.option(
+    "--data-root", type=click.Path(path_type=Path), help="The folder that holds the data set's folder."
+)
+split = click.option("--split", default="test", show_default=True, help="Of the data set: train, dev, test, …")
+full_dev = click.option("--full-dev", is_flag=True, help="Take the whole dev split, not its first 1,000 images.")
+use_restval = click.option("--use-restval", is_flag=True, help="COCO: add the split restval to train.")
+device = click.option("--device", default="auto", show_default=True, help="cpu, cuda, …")
+as_json = click.option("--json", "as_json", is_flag=True, help="Write JSON.")
+
+
+def data(default: str) -> Callable[[Function], Function]:
+    """Return `--data`, with the words that say which it is where none is given."""
+    return click.option("--data", metavar="DATASET", help=f"A registered data set or a folder.  [default: {default}]")
+
+
+def on_bad_image(default: str) -> Callable[[Function], Function]:
+    """Return `--on-bad-image` with its default, one of `BAD_IMAGE_POLICIES`."""
+    return click.option(
+        "--on-bad-image",
+        type=click.Choice(BAD_IMAGE_POLICIES),
+        default=default,
+        show_default=True,
+        help="A picture that cannot be read: stop, or leave it out.",
+    )
