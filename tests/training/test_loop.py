@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import pytest
 import tiny
 import torch
 from torch import Tensor, nn
+from witness import Witness
 
 import vsezoo
 from vsezoo import registry
@@ -21,38 +21,18 @@ from vsezoo.checkpoint import load_loss
 from vsezoo.construction import build_loss, build_model
 from vsezoo.data.batches import PairBatches, TokenTable
 from vsezoo.data.lookup import open_data
-from vsezoo.encoders.gru import GRUTextEncoder
-from vsezoo.errors import CheckpointError, DataError, InterruptedTrainingError, RecipeError, TrainingError, UsageError
+from vsezoo.errors import CheckpointError, DataError, RecipeError, TrainingError, UsageError
 from vsezoo.evaluation.metrics import DirectionMetrics, Metrics, Ties
 from vsezoo.evaluation.report import Evaluation
 from vsezoo.interfaces import Batch, ImageOutput, Loss, LossOutput, Tokens
 from vsezoo.losses import HingeLoss
 from vsezoo.parts import load_text_encoder, resolve_recipe
 from vsezoo.training import loop as loops
-from vsezoo.training.collapse import CollapseMonitor
 from vsezoo.training.loop import Loop, Split
-from vsezoo.training.observer import Observer, RunLog, StepRecord
+from vsezoo.training.observer import Observer, RunLog
 from vsezoo.training.plan import plan_recipe
 from vsezoo.training.runtime import Runtime
 from vsezoo.training.state import Place, read_state, seed_all
-
-
-class Witness(Observer):
-    """Keeps what it is told."""
-
-    def __init__(self) -> None:
-        self.records: list[StepRecord] = []
-        self.validations: list[tuple[int, float, bool]] = []
-        self.warnings: list[str] = []
-
-    def record(self, record: StepRecord) -> None:
-        self.records.append(record)
-
-    def validation(self, place: Place, evaluation: Evaluation, score: float, best: bool) -> None:
-        self.validations.append((place.step, score, best))
-
-    def warning(self, text: str) -> None:
-        self.warnings.append(text)
 
 
 @pytest.fixture(scope="module")
@@ -385,97 +365,6 @@ def test_an_unknown_criterion_fails_before_anything_is_written(data: Path, tmp_p
     with pytest.raises(UsageError, match=r"'rsun' is not a selection criterion\.\nDid you mean 'rsum'"):
         vsezoo.train("vsepp", str(data), output=tmp_path / "run", settings={"training.criterion": "rsun"})
     assert not (tmp_path / "run").exists()
-
-
-# Collapse
-
-
-def test_the_monitor() -> None:
-    monitor = CollapseMonitor(patience=3, tolerance=0.02)
-    losses = [51.2, 51.5, 60.0, 51.2, 50.3, 52.2, 51.2, 60.0, 51.2, 51.2, 51.2, 51.2]
-    assert [monitor.update(loss, 51.2) for loss in losses] == [False] * 5 + [True] + [False] * 6  # once
-    assert not any(CollapseMonitor(patience=1).update(loss, 51.2) for loss in (50.1, 52.3, math.nan, 0.0))
-    assert not CollapseMonitor(patience=1).update(0.0, 0.0)  # a margin of 0 says nothing
-    assert not CollapseMonitor(patience=1).update(51.2, math.nan)
-    assert CollapseMonitor(2, patience=3).update(51.2, 51.2)  # goes on where it stopped
-
-
-class OnePoint(GRUTextEncoder):
-    """Maps every caption to one point."""
-
-    def forward(self, tokens: Tokens) -> Tensor:
-        first = super().forward(Tokens(tokens.ids[:1] * 0, tokens.lengths[:1]))
-        return first.expand(len(tokens.ids), -1)
-
-
-def test_a_collapsed_training_warns_once(data: Path, tmp_path: Path) -> None:
-    registry.register("text_encoders", "one_point")(OnePoint)
-    settings = {"text_encoder": "one_point", **tiny.SETTINGS, "loss.mask_same_image": False}
-    settings |= {"image_encoder.center": False, "training.learning_rate": 1e-6, "training.num_epochs": 13}
-    ims = np.load(data / "train_ims.npy")
-    folder = tiny.write_data(tmp_path / "one")
-    for split in tiny.IMAGES:  # all images alike
-        rows = len(np.load(folder / f"{split}_ims.npy"))
-        np.save(folder / f"{split}_ims.npy", np.tile(ims[:1], (rows, 1)))
-    witness = Witness()
-    options: dict[str, Any] = {"settings": settings, "device": "cpu", "observers": [witness]}
-    vsezoo.train("vsepp", str(folder), output=tmp_path / "run", **options)
-    assert len(witness.warnings) == 1
-    assert "stood for 100 steps at 12.8," in witness.warnings[0]  # 2 · 32 captions · 0.2
-    assert "--warmup-epochs 1" in witness.warnings[0]
-    events = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_bytes().splitlines()]
-    warned = [index for index, event in enumerate(events) if event["event"] == "warning"]
-    assert len(warned) == 1
-    assert events[warned[0]]["text"] == witness.warnings[0]
-    assert events[warned[0] - 1]["step"] == 100
-    assert [event["loss"] for event in events if event["event"] == "step"] == [pytest.approx(12.8, rel=1e-4)] * 13
-
-
-class Leave(Observer):
-    """Stops the training after a step."""
-
-    def __init__(self, at: int) -> None:
-        self.at = at
-
-    def step(self, place: Place) -> None:
-        if place.step == self.at:
-            signal.raise_signal(signal.SIGINT)
-
-
-def test_a_collapse_is_told_once_in_a_run_that_was_stopped(tmp_path: Path) -> None:
-    folder = tiny.write_data(tmp_path / "data", mean=1.0)
-    settings = tiny.SETTINGS | {"training.num_epochs": 25}
-    vsezoo.train("vsepp", str(folder), output=tmp_path / "whole", settings=settings, device="cpu")
-    log = (tmp_path / "whole" / "log.jsonl").read_bytes()
-    events = [json.loads(line) for line in log.splitlines()]
-    warned = next(events[index - 1]["step"] for index, event in enumerate(events) if event["event"] == "warning")
-    options: dict[str, Any] = {"output": tmp_path / "run", "settings": settings, "device": "cpu"}
-    for at in (warned - 35, warned + 15):  # while it is counted, and when it has been told
-        with pytest.raises(InterruptedTrainingError):
-            vsezoo.train("vsepp", str(folder), resume=at > warned, observers=[Leave(at)], **options)
-    vsezoo.train("vsepp", str(folder), resume=True, **options)
-    assert (tmp_path / "run" / "log.jsonl").read_bytes() == log
-
-
-def test_a_real_collapse_and_a_cure(tmp_path: Path) -> None:
-    """Hardest negatives on features that share a large mean; with the mean subtracted, the same training learns."""
-    folder = tiny.write_data(tmp_path / "data", mean=1.0)
-    for center in (False, True):
-        witness = Witness()
-        settings = tiny.SETTINGS | {"training.num_epochs": 25, "image_encoder.center": center}
-        output = tmp_path / f"run-{center}"
-        vsezoo.train("vsepp", str(folder), output=output, settings=settings, device="cpu", observers=[witness])
-        last = witness.records[-1].loss
-        assert (len(witness.warnings), last < 10) == ((0, True) if center else (1, False))
-
-
-@pytest.mark.parametrize("hardest", [False, True])
-def test_a_healthy_training_does_not_warn(data: Path, tmp_path: Path, hardest: bool) -> None:
-    witness = Witness()
-    settings = tiny.SETTINGS | {"training.num_epochs": 20, "loss.max_violation": hardest}
-    vsezoo.train("vsepp", str(data), output=tmp_path / "run", settings=settings, device="cpu", observers=[witness])
-    assert witness.warnings == []
-    assert witness.validations[-1][1] > 300
 
 
 def test_the_plateau_is_the_loss_of_equal_scores(make_loop: MakeLoop) -> None:

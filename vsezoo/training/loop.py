@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import math
 import shlex
-import signal
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +23,7 @@ from vsezoo.evaluation.report import Evaluation
 from vsezoo.interfaces import Batch, ImageOutput, Loss, LossOutput, PairDataset
 from vsezoo.model import JointEmbedding
 from vsezoo.training.collapse import CURE, CollapseMonitor
+from vsezoo.training.interruption import Interruption
 from vsezoo.training.observer import Observer, RunLog, StepRecord
 from vsezoo.training.optimizer import build_optimizer, group_parameters, prepare_gradients
 from vsezoo.training.runtime import Runtime
@@ -102,7 +100,7 @@ class Loop:
         self._captions = self._choose_captions()
         self._encode, self._learning = runtime.distribute(model), self._list_learning()
         self._monitor = CollapseMonitor(place.records_on_plateau)
-        self._stopped = False
+        self._interruption = Interruption()
 
     def start(self) -> None:
         """Train until the last epoch is done and its state is saved."""
@@ -114,7 +112,7 @@ class Loop:
                 f"{left_out:,} of {len(self.train.tokens):,} training captions have more than "
                 f"{self.settings.max_words} words and are left out (training.max_words)."
             )
-        with self._interruptible():
+        with self._interruption:
             while self.place.epoch < self.settings.num_epochs and not self._out_of_patience():
                 self._train_epoch()
                 if self._out_of_patience():
@@ -123,8 +121,8 @@ class Loop:
                     self._validate(choose=True)
                 self.place.epoch, self.place.batch = self.place.epoch + 1, 0
                 self.save()
-                if self.runtime.any(self._stopped):
-                    raise self._interruption()
+                if self.runtime.any(self._interruption.asked):
+                    raise self._describe_stop()
 
     def warn(self, text: str) -> None:
         """Tell the observers what the user should know; an empty text is nothing."""
@@ -188,7 +186,7 @@ class Loop:
             last = place.batch == len(order)
             validates = not last and settings.val_step > 0 and place.step % settings.val_step == 0
             saves = validates or (not last and self.save_step > 0 and place.step % self.save_step == 0)
-            stops = self.runtime.any(self._stopped)
+            stops = self.runtime.any(self._interruption.asked)
             if self._records(place.step) or saves or stops or last:
                 self._require_finite(output.total, norm)
             if self._records(place.step):
@@ -201,7 +199,7 @@ class Loop:
             if self._out_of_patience():
                 return
             if stops:
-                raise self._interruption()
+                raise self._describe_stop()
 
     def _start_epoch(self) -> None:
         place = self.place
@@ -279,7 +277,7 @@ class Loop:
     def _records(self, step: int) -> bool:
         return step % self.settings.log_step == 0
 
-    def _interruption(self) -> InterruptedTrainingError:
+    def _describe_stop(self) -> InterruptedTrainingError:
         command = ["vsezoo", "train", self.model.recipe.name, "--output", str(self.output), "--resume"]
         return InterruptedTrainingError(
             f"Stopped after step {self.place.step}; the state is saved.",
@@ -290,23 +288,3 @@ class Loop:
     def _tell(self, message: Callable[[Observer], None]) -> None:
         for observer in self.observers:
             message(observer)
-
-    @contextmanager
-    def _interruptible(self) -> Iterator[None]:
-        """Let Ctrl-C and SIGTERM end the training after the present step; a second one ends it at once."""
-
-        def stop(number: int, frame: object) -> None:
-            self._stopped = True
-            signal.signal(number, before[number])
-
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-        before: dict[int, Any] = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            for number in before:
-                signal.signal(number, stop)
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)

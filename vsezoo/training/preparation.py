@@ -72,8 +72,8 @@ def tokenize(
 def _require_words(tokenizer: Tokenizer, data: PairDataset) -> None:
     if isinstance(tokenizer, WordTokenizer) and len(tokenizer) == len(tokenizer.rule.special):
         raise DataError(
-            f"no word occurs {tokenizer.threshold} times in the captions of {data.name!r}, so all words would be unknown "
-            "and all captions of one length alike.",
+            f"no word occurs {tokenizer.threshold} times in the captions of {data.name!r}, so all words would be "
+            "unknown, and all captions of one length alike.",
             remedy="Use more captions, or a lower threshold: --set text_encoder.vocab_threshold=1.",
         )
 
