@@ -174,6 +174,7 @@ def test_weights_that_nobody_brings_are_an_error(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(registry, "_session", {})
     registry.register("image_encoders", "forgetful")(Forgetful)
     tiny.save_model(tmp_path / "run", tiny.make_model(image_encoder="forgetful"))
-    with pytest.raises(CheckpointError, match=r"does not hold image_encoder\.fc\.weight, nor does its source") as raised:
+    message = r"does not hold image_encoder\.fc\.weight, nor does its source"
+    with pytest.raises(CheckpointError, match=message) as raised:
         vsezoo.load(tmp_path / "run")
     assert raised.value.file == str(tmp_path / "run" / "model.safetensors")
