@@ -73,6 +73,25 @@ def test_ten_crops_are_corners_middle_and_mirror_images() -> None:
     }
 
 
+@pytest.mark.parametrize("crops", [1, 10])
+def test_several_scales_are_the_crops_of_each_in_turn(crops: int) -> None:
+    def cut(crop_pct: float, scales: tuple[float, ...] = ()) -> torch.Tensor:
+        form = PictureForm(32, 32, crop_pct, "squash", MEAN, STD, "bilinear", crops, scales)
+        return PictureTransform(form, training=False)([draw(90, 120), draw(40, 40)]).reshape(2, -1, 3, 32, 32)
+
+    assert cut(0.5, (1.0, 0.8)).shape[1] == 2 * crops
+    torch.testing.assert_close(cut(0.5, (1.0, 0.8)), torch.cat([cut(1.0), cut(0.8)], dim=1), rtol=0, atol=0)
+
+
+def test_features_of_several_scales_are_averaged() -> None:
+    def extract(**options: Any) -> torch.Tensor:
+        torch.manual_seed(0)
+        backbone = create_backbone("timm:test_vit", weights="none", **options).eval()
+        return backbone(backbone.transform(training=False)([draw(90, 120)]))
+
+    torch.testing.assert_close(extract(scales=[1.0, 0.5]), (extract(crop_pct=1.0) + extract(crop_pct=0.5)) / 2)
+
+
 def test_training_draws_parts_from_the_generator_of_torch() -> None:
     transform = create_backbone("torchvision:resnet18", weights="none", image_size=48, crop_size=32).transform(True)
     pictures = [draw(90, 120)] * 4

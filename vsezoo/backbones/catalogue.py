@@ -19,7 +19,7 @@ def create_backbone(name: str, **options: Any) -> Backbone:
     Args:
         name: `timm:NAME` or `torchvision:NAME`, such as `timm:mobilenetv2_100`.
         **options: see `BackboneOptions`: weights, features, image_size, crop_size, crop_pct, mean, std, interpolation,
-            crops, model_args.
+            crops, scales, model_args.
 
     Raises:
         UsageError: for another library.

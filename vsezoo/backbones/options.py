@@ -31,6 +31,7 @@ class BackboneOptions:
         interpolation: how pictures are scaled, for example "bilinear" or "bicubic".
         crops: what is cut out at test time: 1, the middle; 10, the four corners, the middle, and the mirror images of
             all five, whose features are averaged.
+        scales: several values of crop_pct, to have crops of each; their features are averaged.
         model_args: further arguments of the library's constructor, such as `{"pad_type": "same"}` of timm.
 
     Raises:
@@ -46,6 +47,7 @@ class BackboneOptions:
     std: Sequence[float] | None = None
     interpolation: str = ""
     crops: int = 1
+    scales: Sequence[float] | None = None
     model_args: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
@@ -73,11 +75,20 @@ class BackboneOptions:
             raise RecipeError(
                 f"model_args is {self.model_args!r}; it must be an object.", remedy='Example: {"pad_type": "same"}'
             )
-        if self.features == GRID and self.crops > 1:
+        _require_scales(self.scales)
+        if self.features == GRID and (self.crops > 1 or self.scales):
             raise RecipeError(
-                f"crops is {self.crops}, but the cells of several crops are not of the same places.",
-                remedy="With a grid of features, leave crops at 1.",
+                "features are a grid, but the cells of several crops are not of the same places.",
+                remedy="With a grid of features, leave crops at 1, and scales out.",
             )
+
+
+def _require_scales(value: Any) -> None:
+    numbers = isinstance(value, Sequence) and all(type(number) in (int, float) for number in value)
+    if value is not None and not (numbers and value and all(0 < number <= 1 for number in value)):
+        raise RecipeError(
+            f"scales is {value!r}; it must be numbers above 0 and at most 1.", remedy="Example: scales=[0.875, 0.7]"
+        )
 
 
 def _require_colours(name: str, value: Any) -> None:

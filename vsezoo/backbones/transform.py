@@ -34,7 +34,8 @@ class PictureForm:
         mean: of the colours, from 0 to 1; subtracted.
         std: likewise; divided by.
         interpolation: the name of one of torchvision's.
-        crops: 1 or 10.
+        crops: 1 or 10, of each scale.
+        scales: several values of crop_pct, each used in its place; empty: there is that one.
     """
 
     image_size: int
@@ -45,22 +46,32 @@ class PictureForm:
     std: tuple[float, ...]
     interpolation: str
     crops: int = 1
+    scales: tuple[float, ...] = ()
 
     def change(self, options: BackboneOptions) -> PictureForm:
         """Return the form with what the options say in place of the backbone's own."""
-        names = ("image_size", "crop_size", "crop_pct", "mean", "std", "interpolation", "crops")
+        names = ("image_size", "crop_size", "crop_pct", "mean", "std", "interpolation", "crops", "scales")
         given: dict[str, Any] = {name: value for name in names if (value := getattr(options, name))}
-        given |= {name: tuple(map(float, given[name])) for name in ("mean", "std") if name in given}
+        given |= {name: tuple(map(float, given[name])) for name in ("mean", "std", "scales") if name in given}
         given.setdefault("crop_size", given.get("image_size", self.crop_size))
         return dataclasses.replace(self, **given)
 
+    def list_sides(self) -> list[int]:
+        """Return the pixels of the sides that pictures are scaled to at test time."""
+        return [math.floor(self.image_size / part) for part in self.scales or (self.crop_pct,)]
+
+    def count_views(self) -> int:
+        """Return how many crops are made of a picture at test time."""
+        return self.crops * len(self.list_sides())
+
     def describe(self) -> dict[str, Any]:
         """Return it as JSON values."""
-        return {**dataclasses.asdict(self), "mean": list(self.mean), "std": list(self.std)}
+        values = dataclasses.asdict(self)
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
 
 
 class PictureTransform:
-    """Makes float32 pictures `(B, 3, S, S)` of a list of pictures, or `(B, 10, 3, S, S)` of ten crops.
+    """Makes float32 pictures `(B, 3, S, S)` of a list of pictures, or `(B, C, 3, S, S)` of C crops of each.
 
     In training a random part, perhaps mirrored, drawn from torch's generator, as ImageNet classifiers are trained: 8 to
     100 % of the area, sides 3:4 to 4:3. Else the picture is scaled, and its middle, or ten crops, are cut out. A
@@ -74,19 +85,16 @@ class PictureTransform:
     def __init__(self, form: PictureForm, training: bool) -> None:
         self.form, self.training = form, training
         mode = InterpolationMode(form.interpolation)
+        crop = transforms.TenCrop if form.crops > 1 else transforms.CenterCrop
+        self._cuts: list[Callable[[Any], Any]] = [
+            transforms.Compose(
+                [transforms.Resize((side, side) if form.crop_mode == "squash" else side, mode), crop(form.image_size)]
+            )
+            for side in form.list_sides()
+        ]
         if training:
-            steps: list[Callable[[Any], Any]] = [
-                transforms.RandomResizedCrop(form.crop_size, interpolation=mode),
-                transforms.RandomHorizontalFlip(),
-            ]
-        else:
-            side = math.floor(form.image_size / form.crop_pct)
-            cut = transforms.TenCrop if form.crops > 1 else transforms.CenterCrop
-            steps = [
-                transforms.Resize((side, side) if form.crop_mode == "squash" else side, mode),
-                cut(form.image_size),
-            ]
-        self._cut = transforms.Compose(steps)
+            random = transforms.RandomResizedCrop(form.crop_size, interpolation=mode)
+            self._cuts = [transforms.Compose([random, transforms.RandomHorizontalFlip()])]
 
     def __call__(self, pictures: Any) -> Tensor:
         """Return the tensor.
@@ -94,14 +102,14 @@ class PictureTransform:
         Raises:
             DataError: for what is no picture, or cannot be decoded.
         """
-        cuts = [self._cut(_decode(picture)) for picture in pictures]
+        cuts = [cut(decoded) for decoded in map(_decode, pictures) for cut in self._cuts]
         parts = [part for cut in cuts for part in (cut if isinstance(cut, tuple) else (cut,))]
         # Rows, columns, colours: seen as (…, 3, S, S) this is the layout in which convolutions on a CPU are fastest.
         pixels = torch.from_numpy(np.stack([np.asarray(part) for part in parts])).movedim(-1, -3).float().div_(255)
         for numbers, change in ((self.form.mean, pixels.sub_), (self.form.std, pixels.div_)):
             change(torch.tensor(numbers)[:, None, None])
-        ten = not self.training and self.form.crops > 1
-        return pixels.reshape(-1, self.form.crops, *pixels.shape[1:]) if ten else pixels
+        views = 1 if self.training else self.form.count_views()
+        return pixels.reshape(-1, views, *pixels.shape[1:]) if views > 1 else pixels
 
 
 def _decode(picture: Any) -> Image.Image:

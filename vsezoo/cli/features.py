@@ -52,7 +52,7 @@ OF_FLAGS = ("weights", "features", "crops")
 @shared_options.use_restval
 @shared_options.data_root
 @shared_options.on_bad_image("error")
-@click.option("--batch-size", type=click.IntRange(1), help="Pictures at a time.  [default: 32; 3 of ten crops]")
+@click.option("--batch-size", type=click.IntRange(1), help="Pictures at a time.  [default: 32 over the crops of each]")
 @click.option(
     "--workers", type=click.IntRange(0), help="Processes that decode pictures.  [default: one for each core but one]"
 )
@@ -117,7 +117,7 @@ def features(
                 splits or pictures.names,
                 network,
                 output,
-                form=FeatureForm(dtype, normalize, precision, batch_size or max(1, 32 // int(crops))),
+                form=FeatureForm(dtype, normalize, precision, batch_size or max(1, 32 // network.form.count_views())),
                 options=OpenOptions(data_root, use_restval=use_restval, on_bad_image=on_bad_image),
                 workers=max(1, (os.cpu_count() or 1) - 1) if workers is None else workers,
                 device=place,
