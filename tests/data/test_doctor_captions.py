@@ -150,7 +150,7 @@ def test_no_word_often_enough(tmp_path: Path) -> None:
     report = check(tmp_path / "mine", threshold=1000)
     finding = find(report, "No word occurs 1000 times")
     assert report.findings == [finding]
-    assert finding.level == "warning"
+    assert finding.level == "error"
     assert report.vocabulary == 4
 
 

@@ -65,6 +65,7 @@ def embed(
             device=chosen,
             on_bad_image=on_bad_image,
             advance=advance,
+            warn=console.print_warning,
         )
     print_skipped(written.skipped if opened is None else opened.skipped)
     if as_json:

@@ -58,7 +58,11 @@ def find_layout(
         found = inspect(folder, names)
         if found:
             return found
-        shown = ", ".join(names[:8]) + (", …" if len(names) > 8 else "")
+        shown = ", ".join(map(_show, names[:8])) + (", …" if len(names) > 8 else "")
         looked_in.append(f"  {folder.absolute()} ({f'holds {shown}' if names else 'empty'})")
     remedy = [f"Files wanted: {wanted}.", "Looked in:", *looked_in, *([f"Origin: {origin}"] if origin else [])]
     raise DataError(f"The {noun} of data set {name!r} are not there.", remedy="\n".join(remedy))
+
+
+def _show(name: str) -> str:
+    return name if name.isprintable() else repr(name)

@@ -119,10 +119,10 @@ def _check_words(report: Report, opened: Mapping[str, OpenSplit], words: Mapping
         if len(vocabulary) == len(SPECIAL_WORDS):
             report.findings.append(
                 Finding(
-                    "warning",
+                    "error",
                     "train",
-                    f"No word occurs {report.vocab_threshold} times in the captions, so all words are unknown and all "
-                    "captions of one length alike.",
+                    f"No word occurs {report.vocab_threshold} times in the captions, so that the vocabulary "
+                    "would have none.",
                     "Use more captions, or `--set text_encoder.vocab_threshold=1`.",
                     opened["train"].caption_path,
                 )
