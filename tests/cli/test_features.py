@@ -74,6 +74,14 @@ def test_features_are_those_of_a_training_with_the_frozen_backbone(tmp_path: Pat
     assert list(rows.image_ids) == list(data.image_ids)
 
 
+def test_json_tells_what_came_of_each_split(tmp_path: Path, photos: Path, weights: Path) -> None:
+    told = json.loads(extract(tmp_path, photos, weights, "--split", "dev", "--json").stdout)
+    assert told["output"] == "out"
+    assert [(split["split"], split["shape"], split["captions"], split["skipped"]) for split in told["splits"]] == [
+        ("dev", [4, 96], 20, {})
+    ]
+
+
 def test_a_training_on_the_output(tmp_path: Path, photos: Path, weights: Path) -> None:
     assert extract(tmp_path, photos, weights, "--normalize").code == 0
     flags = [word for name, value in pictures.SIZES.items() for word in ("--set", f"{name}={value}")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import re
 from pathlib import Path
@@ -67,6 +68,7 @@ OF_FLAGS = ("weights", "features", "crops")
 @click.option("--shard", metavar="I/N", help="This process's share, such as 0/4; torchrun sets it by itself.")
 @click.option("--resume", is_flag=True, help="Go on with what is in the output folder.")
 @click.option("--output", required=True, type=click.Path(path_type=Path), help="The folder to write.")
+@shared_options.as_json
 def features(
     data: str,
     backbone: str,
@@ -87,6 +89,7 @@ def features(
     shard: str | None,
     resume: bool,
     output: Path,
+    as_json: bool,
 ) -> None:
     """Make features of the pictures of DATA with a backbone, as a folder that --data reads.
 
@@ -131,6 +134,9 @@ def features(
                 "Go on with the same call and --resume."
             ) from None
     print_skipped({name: reason for summary in summaries for name, reason in summary.skipped.items()})
+    if as_json:
+        console.print_json({"output": str(output), "splits": [dataclasses.asdict(summary) for summary in summaries]})
+        return
     rows = [_describe(summary) for summary in summaries]
     console.print_table(["split", "features", "captions", "left out", "pictures/s"], rows)
 
@@ -172,8 +178,6 @@ def _check(options: dict[str, Any]) -> dict[str, Any]:
     Raises:
         UsageError: for a name that is no option, or a value of another type.
     """
-    import dataclasses
-
     from vsezoo.backbones.options import BackboneOptions
 
     known = {item.name: item.default for item in dataclasses.fields(BackboneOptions) if item.name not in OF_FLAGS}
