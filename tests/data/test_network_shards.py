@@ -144,6 +144,14 @@ def test_list_of_paths(tmp_path: Path) -> None:
     assert shards.read_list(folder / "shards.txt")[1] == str(folder / "../mount/train-10.tar")
 
 
+def test_a_shard_that_is_listed_and_lies_in_the_folder_counts_once(tmp_path: Path) -> None:
+    names = "abcdef"
+    write_shard(tmp_path / "own" / "0.tar", {name: part for n in names for name, part in make_sample(n, 1, n).items()})
+    alone = {split: open_split(tmp_path / "own", split).image_ids for split in ("train", "test")}
+    write_list(tmp_path / "own", "0.tar")
+    assert {split: open_split(tmp_path / "own", split).image_ids for split in alone} == alone
+
+
 def test_training_on_shards_of_a_server(web: Web, tmp_path: Path) -> None:
     write_shard(web.folder / "test.tar", make_sample("e", 5, "a pig"))
     list_of_shards = [f"{web.address}/big-train-{{00..01}}.tar", f"{web.address}/val/0.tar", f"{web.address}/test.tar"]
@@ -172,3 +180,4 @@ def test_a_stream_is_read_anywhere(web: Web) -> None:
 
 def test_messages_hold_no_secrets() -> None:
     assert show_address("s3://key:secret@bucket/a/b.tar?X-Signature=1#x") == "s3://bucket/a/b.tar"
+    assert show_address("own/what?#1@b.tar") == "own/what?#1@b.tar"

@@ -35,9 +35,11 @@ def is_address(file: str) -> bool:
     return "://" in file
 
 
-def show_address(address: str) -> str:
-    """Return an address for messages, without the password and the signature that it may hold."""
-    parts = urlsplit(address)
+def show_address(file: str) -> str:
+    """Return an address for messages, without the password and the signature that it may hold; a path as it is."""
+    if not is_address(file):
+        return file
+    parts = urlsplit(file)
     return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()
 
 
@@ -103,7 +105,8 @@ class _Stream(io.RawIOBase):
 def _ask(question: Callable[[AbstractFileSystem, str], Answer], address: str) -> Answer:
     from fsspec.core import url_to_fs
 
-    for pause in (*PAUSES, None):
+    pauses = iter(PAUSES)
+    while True:
         try:
             return question(*url_to_fs(address))
         except (ImportError, ValueError) as error:  # a package that is not installed, a scheme that is not known
@@ -113,12 +116,12 @@ def _ask(question: Callable[[AbstractFileSystem, str], Answer], address: str) ->
             reason = error.__cause__ if isinstance(error, FileNotFoundError) and error.__cause__ else error
             status = getattr(reason, "status", 0)
             refused = status in range(400, 500) and status not in TRANSIENT
+            pause = next(pauses, None)
             if pause is None or refused or isinstance(reason, ValueError | FileNotFoundError | PermissionError):
                 raise OSError(_describe(reason, status)) from None
             told = f"{show_address(address)}: {_describe(reason, status)}. Trying again in {pause:.0f} s."
             print(told, file=sys.stderr)
             time.sleep(pause)
-    raise AssertionError
 
 
 def _describe(error: BaseException, status: int) -> str:

@@ -42,7 +42,7 @@ class Place(NamedTuple):
     @property
     def name(self) -> str:
         """What messages call it."""
-        file = show_address(self.file) if is_address(self.file) else self.file
+        file = show_address(self.file)
         return f"{file} ({self.member})" if self.member else file
 
     def open(self) -> BinaryIO:

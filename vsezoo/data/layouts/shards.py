@@ -11,6 +11,7 @@ import functools
 import json
 import re
 import tarfile
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
@@ -45,10 +46,10 @@ def _read(folder: Path, files: Sequence[Path]) -> Listing:
         shards += read_list(folder / LIST)
     named = {shard: _find_split(shard) for shard in shards}
     unnamed = [shard for shard, split in named.items() if not split]
-    if unnamed and len(unnamed) < len(shards):
+    if unnamed and len(unnamed) < len(named):
         remedy = f"Put each shard into a folder, or begin its name with one, of {', '.join(SPLITS[:3])}."
         raise DataError(
-            "does not say by its name which split it is, other shards do.", file=_show(unnamed[0]), remedy=remedy
+            "does not say by its name which split it is, other shards do.", file=show_address(unnamed[0]), remedy=remedy
         )
     splits: dict[str, dict[str, CaptionedImage]] = {}
     with ThreadPoolExecutor(READERS) as pool:
@@ -66,9 +67,10 @@ def _add(
         of_split = splits.setdefault(split or draw_split(image.name), {})
         if image.name in of_split:
             place = of_split[image.name].place
+            other = show_address(place.file) if place else "a sample without a picture"
             raise DataError(
-                f"has a sample {image.name!r}, as {_show(place.file) if place else 'a sample without a picture'} has.",
-                file=_show(shard),
+                f"has a sample {image.name!r}, as {other} has.",
+                file=show_address(shard),
                 remedy="Give each sample of a split a name of its own.",
             )
         of_split[image.name] = image
@@ -91,8 +93,8 @@ def read_list(file: Path) -> list[str]:
     if not shards:
         remedy = "Write the address of a shard into each line, such as https://example.org/mine-train-{000..017}.tar"
         raise DataError("names no shard.", file=file, remedy=remedy)
-    if twice := next((shard for shard in shards if shards.count(shard) > 1), None):
-        raise DataError(f"names {_show(twice)} twice.", file=file, remedy="Leave one of the two.")
+    if twice := next((shard for shard, count in Counter(shards).items() if count > 1), None):
+        raise DataError(f"names {show_address(twice)} twice.", file=file, remedy="Leave one of the two.")
     return shards
 
 
@@ -121,11 +123,12 @@ def read_shard(shard: str) -> list[CaptionedImage]:
         found = remember("shards", identify(shard), functools.partial(_look_through, shard))
     except OSError as error:
         remedy = "There must be such a file, a server that can be reached, and the right to read it."
-        raise DataError(f"cannot be read: {error.strerror or error}.", file=_show(shard), remedy=remedy) from None
+        problem = f"cannot be read: {error.strerror or error}."
+        raise DataError(problem, file=show_address(shard), remedy=remedy) from None
     except tarfile.TarError as error:
         remedy = "Copy it again, or unpack it if it is compressed: pictures are read from the middle of it."
         problem = f"is not a whole, uncompressed tar archive: {error}."
-        raise DataError(problem, file=_show(shard), remedy=remedy) from None
+        raise DataError(problem, file=show_address(shard), remedy=remedy) from None
     return [
         CaptionedImage(key, captions, Place(shard, part[0], part[1], key) if part else None)
         for key, captions, part in found
@@ -152,7 +155,7 @@ def _look_through(shard: str) -> list[tuple[str, list[str], list[int]]]:
             elif ending.lower() in ("txt", "json"):
                 part = archive.extractfile(member)
                 content = part.read() if part else b""
-                captions = _read_captions(content, ending.lower(), f"{_show(shard)} ({member.name})")
+                captions = _read_captions(content, ending.lower(), f"{show_address(shard)} ({member.name})")
                 if ending.lower() == "txt" or key not in texts:
                     texts[key] = captions
     return [(key, texts.get(key, []), part) for key, part in parts.items()]
@@ -178,7 +181,3 @@ def _find_split(shard: str) -> str:
         if name_split(words) in SPLITS:
             return name_split(words)
     return ""
-
-
-def _show(shard: str) -> str:
-    return show_address(shard) if is_address(shard) else shard
