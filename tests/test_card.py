@@ -14,7 +14,8 @@ from markdown_it import MarkdownIt
 from tiny import TinyPairs, make_model, save_model
 
 from vsezoo import registry
-from vsezoo.checkpoint import read_config, read_json, save_checkpoint
+from vsezoo.checkpoint import save_checkpoint
+from vsezoo.checkpoint_folder import read_config, read_json
 from vsezoo.hub.card import Run, render_card
 from vsezoo.hub.metadata import write_eval_results
 

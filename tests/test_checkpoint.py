@@ -11,7 +11,7 @@ import torch
 from tiny import WIDTH, TinyPairs, make_model, save_model
 
 from vsezoo import load
-from vsezoo.checkpoint import find_checkpoint, read_config
+from vsezoo.checkpoint_folder import find_checkpoint, read_config
 from vsezoo.errors import CheckpointError
 from vsezoo.text import WordTokenizer
 

@@ -13,7 +13,8 @@ from tiny import make_model, save_model
 
 import vsezoo
 from vsezoo import load, registry
-from vsezoo.checkpoint import read_config, save_checkpoint
+from vsezoo.checkpoint import save_checkpoint
+from vsezoo.checkpoint_folder import read_config
 from vsezoo.encoders.precomputed import PrecomputedImageEncoder
 from vsezoo.similarities import CosineSimilarity
 

@@ -23,7 +23,6 @@ import torch
 from safetensors.torch import save_file
 
 from vsezoo.checkpoint_folder import (
-    BEST,
     CARD,
     CONFIG,
     FORMAT_VERSION,
@@ -45,9 +44,6 @@ from vsezoo.provenance import find_parts, record_parts
 from vsezoo.recipe import Part, Recipe
 from vsezoo.storage import RESTORE, digest_files, replace_folder
 from vsezoo.tensors import list_tensors, load_tensors, read_tensors
-
-__all__ = ["BEST", "CARD", "CONFIG", "LOSS", "METRICS", "MODEL", "find_checkpoint", "load", "load_loss", "read_config"]
-__all__ += ["read_json", "save_checkpoint", "write_json"]
 
 Built = TypeVar("Built", JointEmbedding, Loss)
 

@@ -24,7 +24,7 @@ from huggingface_hub import ModelCard
 from safetensors.numpy import save_file
 
 import vsezoo
-from vsezoo.checkpoint import read_config
+from vsezoo.checkpoint_folder import read_config
 from vsezoo.errors import CheckpointError
 from vsezoo.interfaces import Tokenizer
 from vsezoo.legacy.importer import Imported, Importer, Source

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny import save_model
 
-from vsezoo.checkpoint import read_config, read_json
+from vsezoo.checkpoint_folder import read_config, read_json
 from vsezoo.hub.card import render_card
 from vsezoo.hub.merge import choose_card, merge_card, read_prose
 

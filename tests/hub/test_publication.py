@@ -12,7 +12,8 @@ import pytest
 from click.testing import CliRunner, Result
 from huggingface_hub import ModelCard
 
-from vsezoo.checkpoint import load, read_config
+from vsezoo.checkpoint import load
+from vsezoo.checkpoint_folder import read_config
 from vsezoo.cli import main
 from vsezoo.hub.curves import draw_curves
 

@@ -50,7 +50,8 @@ def caption(
     probability.
     """
     from vsezoo.captioning.search import write_captions
-    from vsezoo.checkpoint import find_checkpoint, load, read_config
+    from vsezoo.checkpoint import load
+    from vsezoo.checkpoint_folder import find_checkpoint, read_config
     from vsezoo.cli.progress import show_encoding
     from vsezoo.data.lookup import open_data
     from vsezoo.data.named_images import batch_images, find_images, name_source
@@ -89,7 +90,8 @@ def caption(
 
 def _load_head(checkpoint: str, config: Mapping[str, Any], device: torch.device) -> CaptionLoss:
     from vsezoo.captioning.loss import CaptionLoss
-    from vsezoo.checkpoint import LOSS, load_loss
+    from vsezoo.checkpoint import load_loss
+    from vsezoo.checkpoint_folder import LOSS
 
     loss = load_loss(checkpoint, device) if LOSS in config["files"] else None
     if not isinstance(loss, CaptionLoss):

@@ -50,7 +50,7 @@ def evaluate(
     """
     if ensemble and len(checkpoints) < 2:
         raise UsageError("--ensemble wants two checkpoints or more.")
-    from vsezoo.checkpoint import write_json
+    from vsezoo.checkpoint_folder import write_json
     from vsezoo.cli.progress import show_encoding
     from vsezoo.evaluation.evaluate import evaluate as measure
     from vsezoo.evaluation.report import render

@@ -13,7 +13,7 @@ from vsezoo.legacy.files import show
 
 def show_checkpoint(reference: str, as_json: bool) -> None:
     """Write what is known of a checkpoint, of which the weights are not read."""
-    from vsezoo.checkpoint import METRICS, find_checkpoint, read_config, read_json
+    from vsezoo.checkpoint_folder import METRICS, find_checkpoint, read_config, read_json
     from vsezoo.evaluation.report import Evaluation, render
     from vsezoo.hub.download import fetch_checkpoint
     from vsezoo.hub.reference import parse_reference, pin_reference

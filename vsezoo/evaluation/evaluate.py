@@ -10,7 +10,8 @@ import numpy as np
 import torch
 
 from vsezoo import registry
-from vsezoo.checkpoint import METRICS, MODEL, find_checkpoint, load, read_config, read_json
+from vsezoo.checkpoint import load
+from vsezoo.checkpoint_folder import METRICS, MODEL, find_checkpoint, read_config, read_json
 from vsezoo.data.lookup import open_data
 from vsezoo.data.source import OpenOptions
 from vsezoo.errors import CheckpointError, DataError, UsageError

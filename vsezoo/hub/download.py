@@ -15,7 +15,7 @@ from pathlib import Path
 from huggingface_hub import constants, hf_hub_download, resolve_revision, try_to_load_from_cache
 from huggingface_hub.hf_api import RepoFile
 
-from vsezoo.checkpoint import CARD, CONFIG, read_config
+from vsezoo.checkpoint_folder import CARD, CONFIG, read_config
 from vsezoo.errors import CheckpointError, HubError
 from vsezoo.hub.client import ask, explain_errors, holds, list_files
 from vsezoo.hub.reference import HubReference

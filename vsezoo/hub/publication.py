@@ -12,7 +12,7 @@ from typing import Any
 from huggingface_hub import ModelCard
 
 from vsezoo.backbones.options import PRETRAINED
-from vsezoo.checkpoint import BEST, CARD, CONFIG, METRICS, find_checkpoint, read_config, read_json
+from vsezoo.checkpoint_folder import BEST, CARD, CONFIG, METRICS, find_checkpoint, read_config, read_json
 from vsezoo.errors import CheckpointError, StorageError, UsageError
 from vsezoo.hub.card import HERE, UNKNOWN_LICENSE, Run, render_card
 from vsezoo.hub.curves import CURVES, draw_curves

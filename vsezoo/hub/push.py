@@ -15,7 +15,7 @@ from huggingface_hub import CommitInfo, CommitOperationAdd, HfApi, constants, hf
 from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError, RevisionNotFoundError
 from huggingface_hub.hf_api import RepoFile
 
-from vsezoo.checkpoint import CARD
+from vsezoo.checkpoint_folder import CARD
 from vsezoo.errors import HubError, UsageError
 from vsezoo.hub.client import ask, explain_errors, holds, list_files
 from vsezoo.hub.publication import Checkpoint, build_card, list_state, open_checkpoint

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from vsezoo import registry
-from vsezoo.checkpoint import CONFIG, find_checkpoint, load, read_config, save_checkpoint
+from vsezoo.checkpoint import load, save_checkpoint
+from vsezoo.checkpoint_folder import CONFIG, find_checkpoint, read_config
 from vsezoo.data.lookup import find_source
 from vsezoo.errors import CheckpointError, StorageError, UsageError, suggest_name
 from vsezoo.hub.card import UNKNOWN_DATA

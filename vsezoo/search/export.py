@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from vsezoo.checkpoint import MODEL, write_json
+from vsezoo.checkpoint_folder import MODEL, write_json
 from vsezoo.errors import UsageError
 from vsezoo.search.collection import Collection
 from vsezoo.search.embedding import Advance

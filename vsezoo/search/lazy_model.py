@@ -12,7 +12,8 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
-from vsezoo.checkpoint import CONFIG, MODEL, find_checkpoint, load, read_config
+from vsezoo.checkpoint import load
+from vsezoo.checkpoint_folder import CONFIG, MODEL, find_checkpoint, read_config
 from vsezoo.construction import build_part, build_undrawn
 from vsezoo.data.cache import identify, remember
 from vsezoo.interfaces import ImageEncoder

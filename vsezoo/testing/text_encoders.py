@@ -10,7 +10,7 @@ from pathlib import Path, PurePath
 import numpy as np
 from torch import Tensor
 
-from vsezoo.checkpoint import CARD, CONFIG, LOSS, METRICS, MODEL
+from vsezoo.checkpoint_folder import CARD, CONFIG, LOSS, METRICS, MODEL
 from vsezoo.interfaces import Tokenizer, Tokens
 from vsezoo.testing.encoders import SIZES, EncoderKit
 from vsezoo.testing.kit import promise, require, require_equal

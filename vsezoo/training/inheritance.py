@@ -7,7 +7,8 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from vsezoo.checkpoint import LOSS, find_checkpoint, load, load_loss, read_config
+from vsezoo.checkpoint import load, load_loss
+from vsezoo.checkpoint_folder import LOSS, find_checkpoint, read_config
 from vsezoo.errors import UsageError
 from vsezoo.hub.reference import pin_reference
 from vsezoo.interfaces import Encoder, Loss

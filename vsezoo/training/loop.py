@@ -13,7 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vsezoo.checkpoint import BEST, save_checkpoint
+from vsezoo.checkpoint import save_checkpoint
+from vsezoo.checkpoint_folder import BEST
 from vsezoo.data.batches import PairBatches, TokenTable
 from vsezoo.data.sampling import order_epoch, share_batches
 from vsezoo.errors import InterruptedTrainingError, TrainingError

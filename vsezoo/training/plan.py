@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from vsezoo import registry
-from vsezoo.checkpoint import BEST, CONFIG
+from vsezoo.checkpoint_folder import BEST, CONFIG
 from vsezoo.data.lookup import find_source
 from vsezoo.data.source import DEFAULT_OPTIONS, OpenOptions
 from vsezoo.errors import CheckpointError, DataError, UsageError

@@ -18,7 +18,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from vsezoo.checkpoint import read_json, write_json
+from vsezoo.checkpoint_folder import read_json, write_json
 from vsezoo.errors import CheckpointError
 from vsezoo.model import JointEmbedding
 from vsezoo.storage import digest_files, find_folder, replace_folder, verify_files

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from vsezoo import registry
-from vsezoo.checkpoint import BEST, METRICS, load, load_loss, read_json
+from vsezoo.checkpoint import load, load_loss
+from vsezoo.checkpoint_folder import BEST, METRICS, read_json
 from vsezoo.construction import build_loss, build_model
 from vsezoo.data.batches import TokenTable
 from vsezoo.data.lookup import locate, open_data
@@ -136,11 +137,12 @@ def train(
     joint, loss = build_model(recipe, tokenizer), build_loss(recipe, tokenizer)
     joint.to(runtime.device)  # before anything goes through a backbone
     loss.to(runtime.device)
-    if state is None and ancestor is None:
-        joint.load_pretrained()
-        joint.image_encoder.fit(ToldPairs(train_data, observers))
-    elif state is None and ancestor is not None:
-        ancestor.hand_down(joint, loss)
+    if state is None:
+        if ancestor is None:
+            joint.load_pretrained()
+            joint.image_encoder.fit(ToldPairs(train_data, observers))
+        else:
+            ancestor.hand_down(joint, loss)
     run = {
         "recipe": recipe.to_json(),
         "data": locate(data),
