@@ -74,8 +74,8 @@ class PictureTransform:
     """Makes float32 pictures `(B, 3, S, S)` of a list of pictures, or `(B, C, 3, S, S)` of C crops of each.
 
     In training a random part, perhaps mirrored, drawn from torch's generator, as ImageNet classifiers are trained: 8 to
-    100 % of the area, sides 3:4 to 4:3. Else the picture is scaled, and its middle, or ten crops, are cut out. A
-    picture that says how it is to be turned (Exif) is turned first.
+    100 % of the area, sides 3:4 to 4:3. Else the picture is scaled, to each of the scales in turn, and its middle, or
+    ten crops, are cut out. A picture that says how it is to be turned (Exif) is turned first.
 
     Args:
         form: what the backbone wants.
@@ -85,16 +85,14 @@ class PictureTransform:
     def __init__(self, form: PictureForm, training: bool) -> None:
         self.form, self.training = form, training
         mode = InterpolationMode(form.interpolation)
-        crop = transforms.TenCrop if form.crops > 1 else transforms.CenterCrop
-        self._cuts: list[Callable[[Any], Any]] = [
-            transforms.Compose(
-                [transforms.Resize((side, side) if form.crop_mode == "squash" else side, mode), crop(form.image_size)]
-            )
-            for side in form.list_sides()
-        ]
         if training:
             random = transforms.RandomResizedCrop(form.crop_size, interpolation=mode)
-            self._cuts = [transforms.Compose([random, transforms.RandomHorizontalFlip()])]
+            steps = [[random, transforms.RandomHorizontalFlip()]]
+        else:
+            crop = (transforms.TenCrop if form.crops > 1 else transforms.CenterCrop)(form.image_size)
+            sides = [(side, side) if form.crop_mode == "squash" else side for side in form.list_sides()]
+            steps = [[transforms.Resize(side, mode), crop] for side in sides]
+        self._cuts: list[Callable[[Any], Any]] = list(map(transforms.Compose, steps))
 
     def __call__(self, pictures: Any) -> Tensor:
         """Return the tensor.

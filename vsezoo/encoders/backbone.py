@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -14,7 +15,7 @@ from torch.nn import functional
 
 from vsezoo import registry
 from vsezoo.backbones import create_backbone, measure_features
-from vsezoo.backbones.options import NONE, PRETRAINED
+from vsezoo.backbones.options import NONE, PRETRAINED, BackboneOptions
 from vsezoo.encoders.feature_pairs import FeaturePairs
 from vsezoo.encoders.head import AUTO, WIDTH, build_head, choose_features, list_head_options, load_head
 from vsezoo.errors import CheckpointError, RecipeError
@@ -23,18 +24,8 @@ from vsezoo.recipe import Part
 from vsezoo.storage import RESTORE
 
 CNN_MODES = ("frozen", "train", "legacy")
-OF_BACKBONE = (
-    "weights",
-    "image_size",
-    "crop_size",
-    "crop_pct",
-    "mean",
-    "std",
-    "interpolation",
-    "crops",
-    "scales",
-    "model_args",
-)
+OF_BACKBONE = tuple(field.name for field in dataclasses.fields(BackboneOptions) if field.name != "features")
+"""The options that the backbone has as they are given; `features` is chosen with the head."""
 AT_ONCE = 32  # pictures, where features of all of them are wanted
 IMAGENET = "imagenet"  # what earlier versions called the pretrained weights
 
