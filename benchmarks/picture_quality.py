@@ -23,16 +23,14 @@ from vsezoo.data.picture_file import ENDINGS, read_picture
 
 def copy_pictures(source: Path, target: Path, side: int, quality: int) -> None:
     """Write a folder again, its pictures as JPEG of `side` x `side` pixels."""
-    for path in sorted(source.rglob("*")):
-        place = target / path.relative_to(source)
-        if path.is_dir():
-            place.mkdir(parents=True, exist_ok=True)
-        elif path.suffix.lower() in ENDINGS:
-            place.parent.mkdir(parents=True, exist_ok=True)
+
+    def copy(path: str, place: str) -> None:
+        if path.lower().endswith(ENDINGS):
             read_picture(path).resize((side, side), Image.Resampling.BICUBIC).save(place, "JPEG", quality=quality)
         else:
-            place.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, place)
+
+    shutil.copytree(source, target, copy_function=copy, dirs_exist_ok=True)
 
 
 def compare_features(first: Path, second: Path) -> dict[str, float]:
@@ -42,7 +40,7 @@ def compare_features(first: Path, second: Path) -> dict[str, float]:
 
 
 def main() -> None:
-    """Run one of the two."""
+    """Copy or compare, as the command line says."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
     copy = commands.add_parser("copy")

@@ -107,6 +107,10 @@ def build_undrawn(build: Callable[[], Built]) -> Built:
         return build()
 
 
+DRAWS = ("normal_", "uniform_", "kaiming_uniform_")
+"""Methods of tensors, and functions of `torch.nn.init` that come to a mode whole, perhaps wrapped by transformers."""
+
+
 class _WithoutDraws(TorchFunctionMode):
     """Fills tensors with NaN in place of random numbers: whatever is made of them is NaN, too."""
 
@@ -120,10 +124,6 @@ class _WithoutDraws(TorchFunctionMode):
         if func is torch.linalg.qr and args[0].isnan().any():  # for orthogonal matrices; takes longer than all draws
             return args[0], args[0]
         return func(*args, **given)
-
-
-DRAWS = ("normal_", "uniform_", "kaiming_uniform_")
-"""Methods of tensors, and functions of `torch.nn.init` that come to a mode whole, perhaps wrapped by transformers."""
 
 
 def _keeps_draws(module: nn.Module) -> bool:

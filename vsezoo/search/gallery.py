@@ -39,7 +39,7 @@ def write_gallery(path: Path, query: str, asked: Any, hits: Sequence[Hit], colle
     """
     template = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    ).from_string(files("vsezoo.search").joinpath("gallery.html").read_text(encoding="utf-8"))
+    ).from_string(files("vsezoo.search").joinpath(TEMPLATE).read_text(encoding="utf-8"))
     cards = [
         {
             "hit": hit,
