@@ -137,8 +137,8 @@ def load(reference: str | Path, device: str | torch.device = "cpu") -> JointEmbe
     external = model.list_external(left_out)
     load_tensors(model, model.rename_tensors(read_tensors(folder / MODEL)), folder / MODEL, external)
     model.restore_external(left_out, config.get("encoders", {}), [*_read_folders(folder), folder])
-    for name, tensor in model.state_dict().items() if external else ():
-        if name.startswith(external) and tensor.isnan().any():  # as it was built
+    for name, tensor in model.state_dict().items():
+        if name.startswith(external) and tensor.isnan().any():  # built undrawn, and brought by nobody
             raise CheckpointError(
                 f"does not hold {name}, nor does its source.",
                 file=folder / MODEL,

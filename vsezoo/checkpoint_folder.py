@@ -19,7 +19,13 @@ BEST = "best"
 
 
 def find_checkpoint(reference: str | Path) -> Path:
-    """Return the checkpoint folder that a reference means; one on the Hub is fetched into the cache."""
+    """Return the checkpoint folder that a reference means; one on the Hub is fetched into the cache.
+
+    Raises:
+        CheckpointError: for what is no folder, or no sound one on the Hub.
+        HubError: for what the Hub or the network does not give.
+        UsageError: for a reference to the Hub that cannot be one.
+    """
     on_hub = parse_reference(reference)
     if on_hub is not None:
         from vsezoo.hub.download import fetch_checkpoint  # imports the Hub's client
@@ -39,7 +45,15 @@ def find_checkpoint(reference: str | Path) -> Path:
 
 
 def read_config(folder: Path, *, verify: bool = True) -> dict[str, Any]:
-    """Read and check `config.json`, and verify the digests of the files that it lists."""
+    """Return what `config.json` says.
+
+    Args:
+        folder: of the checkpoint.
+        verify: compare the files that it lists with their digests, too.
+
+    Raises:
+        CheckpointError: for what is no checkpoint, is damaged, or was altered.
+    """
     path = folder / CONFIG
     if not path.is_file():
         held = ", ".join(sorted(item.name for item in folder.iterdir())[:8]) or "nothing"
@@ -87,7 +101,11 @@ def _require_origin(converted: Any, path: Path) -> None:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON object."""
+    """Read a JSON object.
+
+    Raises:
+        CheckpointError: for a file that cannot be read, or holds something else.
+    """
     try:
         value = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError) as error:

@@ -33,7 +33,15 @@ def load_head(name: str) -> type[ImageEncoder]:
 
 
 def list_head_options(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the options of a head but for the width of its features, and their defaults."""
+    """Return the options of a head but for the width of its features, and their defaults.
+
+    Args:
+        name: of the head.
+        options: given ones, which may decide what others there are.
+
+    Raises:
+        UnknownNameError, RecipeError: as `load_head`.
+    """
     return {option: default for option, default in list_options(load_head(name), options).items() if option != WIDTH}
 
 
@@ -55,7 +63,17 @@ def choose_features(name: str, features: str, options: Mapping[str, Any]) -> str
 
 
 def build_head(name: str, embed_size: int, width: int, options: Mapping[str, Any]) -> ImageEncoder:
-    """Build a head of features of this width."""
+    """Build a head.
+
+    Args:
+        name: its registered name.
+        embed_size: numbers of a joint embedding.
+        width: numbers of a feature.
+        options: others of the head.
+
+    Raises:
+        UnknownNameError, RecipeError: as `load_head`.
+    """
     head = load_head(name)
     parameters = inspect.signature(head).parameters
     given = {"embed_size": embed_size, WIDTH: width}

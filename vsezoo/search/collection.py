@@ -195,7 +195,14 @@ def _digest(contents: Iterable[bytes]) -> Array:
 
 
 def digest_files(files: Iterable[tuple[str, str]]) -> Array:
-    """Return the digests of names, and of the sizes and times of change of the files that they belong to."""
+    """Return the digests of names, and of the sizes and times of change of the files that they belong to, `(N, 16)`.
+
+    Args:
+        files: a path or an address, and a name, of each item; the same file may have several.
+
+    Raises:
+        DataError: for a file that is there no more.
+    """
     stamp = cache(_stamp)  # many pictures may be of one shard
     try:
         return _digest(f"{name} {stamp(file)}".encode(errors=ANY) for file, name in files)

@@ -57,8 +57,8 @@ def embed(
     """Write the joint embeddings of images, of sentences, or of both.
 
     A `.safetensors` file has the tensors `images` and `texts`, `(N, D)` and `(M, D)` float32; a `.npy` file is one of
-    them. Their ids stand in a JSON file of the same name beside it. What was embedded before, for this
-    or for a search, is taken from the cache; see `open_index`.
+    them. Their ids stand in a JSON file of the same name beside it. What was embedded before, for this or for a search,
+    is taken from the cache; see `open_index`.
 
     Args:
         reference: a checkpoint, as `load` takes it.
