@@ -10,7 +10,7 @@ from pathlib import Path
 
 import processes
 import pytest
-from colours import COLOURS, WORDS, ColourImageEncoder, count_encoded, paint, register_colours, save_colour_model
+from colours import COLOURS, WORDS, ColourImageEncoder, count_encoded, paint, register_colours
 from torch import Tensor
 
 from vsezoo.errors import DataError
@@ -27,12 +27,6 @@ FOUND = ["00.png", "01.png", "02.png"]
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(embedding.BLOCKS, "picture", BLOCK)
-
-
-@pytest.fixture
-def run(tmp_path: Path) -> Path:
-    save_colour_model(tmp_path / "run")
-    return tmp_path / "run"
 
 
 @pytest.fixture

@@ -17,12 +17,6 @@ from vsezoo.search.store import TOPIC
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> Path:
-    save_colour_model(tmp_path / "run")
-    return tmp_path / "run"
-
-
-@pytest.fixture
 def photos(tmp_path: Path) -> Path:
     return paint_folder(tmp_path / "photos")
 
