@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -21,6 +22,9 @@ class Web:
         folder: what is served.
         address: of the folder.
         ranges: whether requests for a part of a file get that part; otherwise the whole file.
+        versions: whether answers say when the file was written.
+        redirects: whether each address is said to have moved to itself.
+        silent: whether requests get no answer.
         failures: the statuses that the next requests get instead of an answer.
         asked: the requests that came: method, path, range.
     """
@@ -28,6 +32,9 @@ class Web:
     folder: Path
     address: str = ""
     ranges: bool = True
+    versions: bool = True
+    redirects: bool = False
+    silent: bool = False
     failures: list[int] = field(default_factory=list)
     asked: list[tuple[str, str, str]] = field(default_factory=list)
 
@@ -47,12 +54,18 @@ def serve(folder: Path) -> Iterator[Web]:
             wanted = self.headers.get("Range", "")
             web.asked.append((self.command, self.path, wanted))
             file = web.folder / urlsplit(self.path).path.lstrip("/")
+            while web.silent:
+                time.sleep(0.1)
             if web.failures:
                 self.answer(web.failures.pop(0))
+            elif web.redirects:
+                self.answer(302, headers={"Location": self.path})
             elif not file.is_file():
                 self.answer(404)
             else:
-                content, headers = file.read_bytes(), {"Last-Modified": formatdate(file.stat().st_mtime)}
+                content, headers = file.read_bytes(), {}
+                if web.versions:
+                    headers["Last-Modified"] = formatdate(file.stat().st_mtime)
                 found = re.fullmatch(r"bytes=(\d+)-(\d+)", wanted) if web.ranges else None
                 if found:
                     first, last = map(int, found.groups())

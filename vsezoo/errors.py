@@ -59,6 +59,10 @@ class DataError(VsezooError):
     """A data set that is absent or damaged."""
 
 
+class ServerError(VsezooError):
+    """A server that does not give what lies on it: no fault of a picture, which would be left out for good."""
+
+
 class CheckpointError(VsezooError):
     """A checkpoint folder that cannot be read or does not fit."""
 

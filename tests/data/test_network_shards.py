@@ -2,18 +2,22 @@
 
 import os
 import shutil
+import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from picture_folders import list_shades, make_sample, open_error, open_split, show, write_picture, write_shard
-from processes import assert_one_message, run_command
+from processes import assert_one_message, finish, run_command, start
 from torch.utils.data import DataLoader
 from web import Web, serve
 
+from vsezoo.cli import main
 from vsezoo.data import addresses
 from vsezoo.data.addresses import open_address, read_part, show_address
 from vsezoo.data.layouts import shards
+from vsezoo.errors import INTERRUPTED, ServerError
 
 
 @pytest.fixture(autouse=True)
@@ -101,6 +105,42 @@ def test_an_answer_that_fails_is_asked_for_again(web: Web, tmp_path: Path, capsy
     assert len(web.asked) == 1
 
 
+def test_a_server_that_fails_makes_no_picture_a_bad_one(web: Web, tmp_path: Path) -> None:
+    folder = write_list(tmp_path / "own", f"{web.address}/big-train-00.tar")
+    open_split(folder)
+    web.ranges = False
+    with pytest.raises(ServerError, match=r"big-train-00.tar \((a|b)\): cannot be read: the server sent"):
+        open_split(folder, on_bad_image="skip")
+    web.ranges = True
+    assert show(open_split(folder, on_bad_image="skip")) == {"a": ["a dog"], "b": ["a cat"]}
+
+
+def test_shards_that_their_queries_tell_apart(web: Web, tmp_path: Path) -> None:
+    web.versions = False
+    names = {"train": "a", "val": "b"}
+    for name, key in names.items():
+        write_shard(web.folder / f"{name}.tar", make_sample(key, 1, "a dog"))
+        folder = write_list(tmp_path / name, f"{web.address}/train.tar?file={name}")
+        (web.folder / f"{name}.tar").replace(web.folder / "train.tar")
+        assert show(open_split(folder)) == {key: ["a dog"]}
+
+
+def test_interrupt_while_a_server_does_not_answer(web: Web, tmp_path: Path) -> None:
+    write_list(tmp_path / "own", f"{web.address}/big-train-00.tar")
+    web.silent = True
+    process = start(_check, str(tmp_path / "own/"))
+    while not web.asked:
+        time.sleep(0.05)
+    assert process.pid
+    os.kill(process.pid, signal.SIGINT)
+    assert finish(process) == INTERRUPTED
+    web.silent = False
+
+
+def _check(folder: str) -> None:
+    main(["data", "check", folder], prog_name="vsezoo")
+
+
 def _image_error(pairs: object) -> str:
     with pytest.raises(Exception, match="cannot be read") as caught:
         pairs.images([0])
@@ -118,6 +158,10 @@ def test_what_is_wrong_with_a_shard_of_a_server(web: Web, tmp_path: Path) -> Non
     web.ranges = False
     pairs = open_split(folder)  # it is so small that the first answer holds it all
     assert "the server sent 10,240 bytes where a range of" in _image_error(pairs)
+    web.redirects = True
+    write_list(folder, f"{web.address}/big-train-00.tar?signature=secret")
+    assert "big-train-00.tar: cannot be read: TooManyRedirects." in open_error(folder)
+    web.redirects = False
     write_list(folder, "nowhere://train.tar")
     assert "nowhere://train.tar: cannot be read: Protocol not known: nowhere" in open_error(folder)
     write_list(folder, "http://127.0.0.1:9/train.tar")
@@ -134,6 +178,14 @@ def test_what_is_wrong_with_a_list(web: Web, tmp_path: Path) -> None:
     write_list(folder, f"{web.address}/big-train-00.tar", f"{web.address}/00.tar")
     shutil.copy(web.folder / "big-train-00.tar", web.folder / "00.tar")
     assert f"{web.address}/00.tar: does not say by its name which split it is" in open_error(folder)
+    for line, problem in {
+        "train-{3..1}.tar": "has '{3..1}', in which the first number is the larger one",
+        "train-{0..99999999999}.tar": "names more than 1,000,000 shards",
+        "http://[::1/train.tar": "names 'http://[::1/train.tar', which is neither an address nor a path: Invalid",
+        "train-\0.tar": r"names 'train-\x00.tar', which is neither an address nor a path: it has control characters",
+    }.items():
+        write_list(folder, line)
+        assert f"shards.txt: {problem}" in open_error(folder)
 
 
 def test_list_of_paths(tmp_path: Path) -> None:
@@ -161,7 +213,7 @@ def test_training_on_shards_of_a_server(web: Web, tmp_path: Path) -> None:
     )
     flags += " --set text_encoder.word_dim=4 --workers 2 --device cpu"
     done = run_command(tmp_path, "train", "vsepp", "--data", "own/", *flags.split(), "--output", "run")
-    assert done.code == 0, done.err
+    assert done.code == 0, done.stderr
     assert (tmp_path / "run" / "best" / "model.safetensors").exists()
     (web.folder / "test.tar").unlink()
     assert_one_message(run_command(tmp_path, "eval", "run", "--data", "own/"), 1, "test.tar: cannot be read: it is not")

@@ -6,6 +6,7 @@ fsspec reads them: `https` and `hf` as it comes, other schemes with the package 
 
 from __future__ import annotations
 
+import hashlib
 import io
 import sys
 import time
@@ -44,7 +45,10 @@ def show_address(file: str) -> str:
 
 
 def identify_address(address: str) -> tuple[str, int, str]:
-    """Return what changes when the file does: its address, its size in bytes, and its version if the server tells one.
+    """Return what changes when the file does: its address, its size in bytes, and its version.
+
+    The address is without its query, which may be a signature that is another each time. So where the server tells no
+    version, the whole address stands for it: the query may be what names the file.
 
     Raises:
         OSError: for a file that is not there, or when the server cannot be reached.
@@ -52,11 +56,8 @@ def identify_address(address: str) -> tuple[str, int, str]:
     info: dict[str, Any] = _ask(lambda system, path: system.info(path), address)
     if info.get("size") is None:
         raise OSError("the server does not say how large it is")
-    return (
-        show_address(address),
-        info["size"],
-        next((str(info[field]) for field in VERSION_FIELDS if field in info), ""),
-    )
+    version = next((str(info[field]) for field in VERSION_FIELDS if field in info), "")
+    return show_address(address), info["size"], version or hashlib.sha256(address.encode()).hexdigest()
 
 
 def open_address(address: str) -> io.BufferedReader:
@@ -81,6 +82,8 @@ def read_part(address: str, offset: int, size: int) -> bytes:
 
 
 class _Stream(io.RawIOBase):
+    """Reads by `read_part`: the streams of fsspec do not ask again where an answer fails."""
+
     def __init__(self, address: str, size: int) -> None:
         self._address, self._size, self._position = address, size, 0
 
@@ -120,7 +123,7 @@ def _ask(question: Callable[[AbstractFileSystem, str], Answer], address: str) ->
             if pause is None or refused or isinstance(reason, ValueError | FileNotFoundError | PermissionError):
                 raise OSError(_describe(reason, status)) from None
             told = f"{show_address(address)}: {_describe(reason, status)}. Trying again in {pause:.0f} s."
-            print(told, file=sys.stderr)
+            sys.stderr.write(f"{told}\n")  # at once: several threads may wait
             time.sleep(pause)
 
 
@@ -131,4 +134,4 @@ def _describe(error: BaseException, status: int) -> str:
         return "the server does not permit it"
     if status:  # the text of such an error holds the address, with what may be secret in it
         return f"the server answers with the status {status}"
-    return f"{error}".rstrip(".") or type(error).__name__
+    return str(getattr(error, "message", error)).rstrip(".") or type(error).__name__  # some write the address as well

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import warnings
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
+from multiprocessing.pool import ThreadPool
 from os import cpu_count
 
 import PIL
@@ -38,9 +38,9 @@ def find_unreadable(places: Mapping[str, Place], split: str) -> dict[str, str]:
 
 def _check(places: Mapping[str, Place], split: str) -> dict[str, str]:
     # Threads are enough: decoders leave Python's lock. What Pillow warns of is an error here, or does no harm.
-    with ThreadPoolExecutor(cpu_count()) as pool, warnings.catch_warnings():
+    with ThreadPool(cpu_count()) as pool, warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        reasons = report_done(pool.map(_try, places.values()), len(places), f"pictures of {split} are checked")
+        reasons = report_done(pool.imap(_try, places.values()), len(places), f"pictures of {split} are checked")
         return {name: reason for name, reason in zip(places, reasons, strict=True) if reason}
 
 

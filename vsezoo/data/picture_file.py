@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from vsezoo.data.addresses import is_address, read_part, show_address
-from vsezoo.errors import DataError
+from vsezoo.errors import DataError, ServerError
 
 SHORT_SIDE = 1024
 """Pixels. A JPEG of at least twice that is decoded at 1/2, 1/4 or 1/8 of its size, as long as so many are left: what a
@@ -49,29 +49,27 @@ class Place(NamedTuple):
         """Return a stream of the bytes of the picture.
 
         Raises:
-            OSError: when they cannot be read.
+            ServerError: when they do not come from an address.
+            DataError: when a file cannot be read.
         """
+        try:
+            if is_address(self.file):
+                return BytesIO(read_part(self.file, self.offset, self.size))
+            if self.size < 0:
+                return Path(self.file).open("rb")
+            with Path(self.file).open("rb") as stream:
+                stream.seek(self.offset)
+                return BytesIO(stream.read(self.size))
+        except OSError as error:
+            problem = f"cannot be read: {error.strerror or error}."
         if is_address(self.file):
-            return BytesIO(read_part(self.file, self.offset, self.size))
-        if self.size < 0:
-            return Path(self.file).open("rb")
-        with Path(self.file).open("rb") as stream:
-            stream.seek(self.offset)
-            return BytesIO(stream.read(self.size))
+            remedy = "See that the server can be reached, and repeat the command; a training goes on with --resume."
+            raise ServerError(problem, file=self.name, remedy=remedy)
+        raise DataError(problem, file=self.name, remedy=f"Put it there, or see that you may read it, {SKIP}.")
 
     def read(self, short_side: int = SHORT_SIDE) -> Image.Image:
-        """Decode the picture; see `read_picture`."""
-        try:
-            stream = self.open()
-        except OSError as error:
-            remedy = (
-                "See that the server can be reached"
-                if is_address(self.file)
-                else "Put it there, or see that you may read it"
-            )
-            reason = f"cannot be read: {error.strerror or error}."
-            raise DataError(reason, file=self.name, remedy=f"{remedy}, {SKIP}.") from None
-        with stream:
+        """Decode the picture; see `open` and `read_picture`."""
+        with self.open() as stream:
             return _decode(stream, self.name, short_side)
 
 

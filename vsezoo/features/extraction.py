@@ -14,7 +14,7 @@ import torch
 
 from vsezoo.backbones import Backbone
 from vsezoo.data.source import DEFAULT_OPTIONS, OpenOptions
-from vsezoo.errors import DataError
+from vsezoo.errors import VsezooError
 from vsezoo.features.extractor import Array, Extractor, FeatureForm
 from vsezoo.features.folder import FeatureFolder, Shard
 from vsezoo.features.part import Part
@@ -147,7 +147,7 @@ def _fill(part: Part, batches: Iterator[Array]) -> Iterator[int]:
                 part.append(waiting)
                 waiting, since = [], time.monotonic()
             yield done
-    except DataError:  # a bad picture: what came before it counts
+    except VsezooError:  # a bad picture, or a server that fails: what came before it counts
         part.append(waiting)
         raise
     part.append(waiting)

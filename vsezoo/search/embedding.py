@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from multiprocessing.pool import ThreadPool
 from typing import Any
 
 import numpy as np
@@ -49,11 +49,11 @@ def embed_items(model: JointEmbedding, collection: Collection, items: Sequence[i
         require_kind(collection.name, collection.kind, accepted_kinds(model.recipe))
     size = BLOCKS[collection.kind]
     blocks = [items[start : start + size] for start in range(0, len(items), size)]
-    with ThreadPoolExecutor(1) as reader:
-        coming = [reader.submit(collection.read, block) for block in blocks[:1]]
+    with ThreadPool(1) as reader:  # its thread does not keep a process alive that Ctrl-C ends
+        coming = [reader.apply_async(collection.read, (block,)) for block in blocks[:1]]
         for number, block in enumerate(blocks):
-            read = coming.pop().result()
-            coming += [reader.submit(collection.read, after) for after in blocks[number + 1 : number + 2]]
+            read = coming.pop().get()
+            coming += [reader.apply_async(collection.read, (after,)) for after in blocks[number + 1 : number + 2]]
             good = [item for item in block if item not in read.bad]
             yield EmbeddedBlock(good, _encode(model, collection, read.content, len(good)), read.bad)
 

@@ -8,9 +8,9 @@ import os
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from hashlib import blake2b
+from multiprocessing.pool import ThreadPool
 from typing import Any
 
 import numpy as np
@@ -155,11 +155,11 @@ def _scan_pictures(pairs: PairDataset, advance: Callable[[int, int], None]) -> I
     scan = ImageScan()
     count = len(pairs.image_ids)
     # Pillow decodes outside of Python's lock. What it warns of is an error here, or does no harm.
-    with ThreadPoolExecutor(os.cpu_count()) as threads, warnings.catch_warnings():
+    with ThreadPool(os.cpu_count()) as threads, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for start in range(0, count, PICTURES_AT_ONCE):
             images = range(start, min(start + PICTURES_AT_ONCE, count))
-            for image, seen in zip(images, threads.map(functools.partial(_look_at, pairs), images), strict=True):
+            for image, seen in zip(images, threads.imap(functools.partial(_look_at, pairs), images), strict=True):
                 if isinstance(seen, DataError):
                     scan.unreadable[image] = seen
                     scan.digests.append(None)

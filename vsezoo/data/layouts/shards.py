@@ -13,7 +13,8 @@ import re
 import tarfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from multiprocessing.pool import ThreadPool
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -28,6 +29,7 @@ from vsezoo.errors import DataError
 LIST = "shards.txt"
 PICTURES = ("jpg", "jpeg", "png", "webp")
 FORM = "A sample is a picture (jpg, png, webp) and its captions (txt, one on each line, or json)."
+MOST = 1_000_000  # shards of a list: more are a slip of the pen
 READERS = 8  # of shards at one time: looking one through is waiting for its disk or its server
 
 
@@ -52,8 +54,8 @@ def _read(folder: Path, files: Sequence[Path]) -> Listing:
             "does not say by its name which split it is, other shards do.", file=show_address(unnamed[0]), remedy=remedy
         )
     splits: dict[str, dict[str, CaptionedImage]] = {}
-    with ThreadPoolExecutor(READERS) as pool:
-        samples = report_done(pool.map(read_shard, named), len(named), "shards are looked through")
+    with ThreadPool(READERS) as pool:  # its threads do not keep a process alive that Ctrl-C ends
+        samples = report_done(pool.imap(read_shard, named), len(named), "shards are looked through")
         for (shard, split), images in zip(named.items(), samples, strict=True):
             _add(images, splits, split, shard)
     remedy = "" if not unnamed else f"No shard is named for a split; the names of samples say it then. {FORM}"
@@ -82,30 +84,49 @@ def read_list(file: Path) -> list[str]:
     `{00..17}` in a line stands for all numbers from 00 to 17; lines that are empty or begin with `#` are left out.
 
     Raises:
-        DataError: for a list that cannot be read, names nothing, or names a shard twice.
+        DataError: for a list that cannot be read, names nothing, too much, or a shard twice, or for a line that is
+            neither an address nor a path.
     """
     try:
         lines = file.read_text("utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"cannot be read: {error}.", file=file, remedy="It must be UTF-8 text.") from None
     named = [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
-    shards = [name if is_address(name) else str(file.parent / name) for line in named for name in _expand(line)]
+    names = list(islice((name for line in named for name in _expand(line, file)), MOST + 1))
+    shards = [name if is_address(name) else str(file.parent / name) for name in names]
     if not shards:
         remedy = "Write the address of a shard into each line, such as https://example.org/mine-train-{000..017}.tar"
         raise DataError("names no shard.", file=file, remedy=remedy)
+    if len(shards) > MOST:
+        raise DataError(f"names more than {MOST:,} shards.", file=file, remedy="See what stands in its {…}.")
     if twice := next((shard for shard, count in Counter(shards).items() if count > 1), None):
         raise DataError(f"names {show_address(twice)} twice.", file=file, remedy="Leave one of the two.")
     return shards
 
 
-def _expand(line: str) -> Iterator[str]:
+def _expand(line: str, file: Path) -> Iterator[str]:
     found = re.search(r"\{(\d+)\.\.(\d+)\}", line)
     if not found:
+        _require_name(line, file)
         yield line
         return
     first, last = found.groups()
+    if int(first) > int(last):
+        raise DataError(
+            f"has {found[0]!r}, in which the first number is the larger one.", file=file, remedy="Swap them."
+        )
     for number in range(int(first), int(last) + 1):
-        yield from _expand(f"{line[: found.start()]}{number:0{len(first)}}{line[found.end() :]}")
+        yield from _expand(f"{line[: found.start()]}{number:0{len(first)}}{line[found.end() :]}", file)
+
+
+def _require_name(name: str, file: Path) -> None:
+    try:
+        if re.search(r"[\x00-\x1f\x7f-\x9f]", name):
+            raise ValueError("it has control characters")
+        show_address(name)
+    except ValueError as error:
+        problem = f"names {name!r}, which is neither an address nor a path: {error}."
+        raise DataError(problem, file=file, remedy="Write it again.") from None
 
 
 def read_shard(shard: str) -> list[CaptionedImage]:
