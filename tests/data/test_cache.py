@@ -1,6 +1,7 @@
 """The cache folder."""
 
 import os
+import resource
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,17 @@ def test_cache_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "cache").write_text("a file where the folder should be")
     assert remember("topic", "key", lambda: 1) == 1
     assert remember("topic", "key", lambda: 2) == 2
+
+
+def test_nothing_is_left_on_a_full_disk() -> None:
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10, limits[1]))
+    try:
+        assert remember("topic", "key", lambda: "x" * 20) == "x" * 20
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert list(find_cache().rglob("*")) == [find_cache() / "topic"]
+    assert remember("topic", "key", lambda: "again") == "again"
 
 
 def test_identity_of_a_file_follows_its_content_and_its_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

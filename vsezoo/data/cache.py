@@ -55,8 +55,8 @@ def remember(topic: str, key: Any, find_out: Callable[[], Any]) -> Any:
     answer = find_out()
     with suppress(OSError):
         file.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, temporary = tempfile.mkstemp(dir=file.parent, suffix=".tmp")
-        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-            json.dump(answer, stream)
-        Path(temporary).replace(file)
+        with tempfile.TemporaryDirectory(dir=file.parent) as temporary:  # removed if the disk is full
+            whole = Path(temporary, file.name)
+            whole.write_text(json.dumps(answer), encoding="utf-8")
+            whole.replace(file)
     return answer
