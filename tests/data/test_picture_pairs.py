@@ -83,6 +83,14 @@ def test_folders_parted_as_windows_does(tmp_path: Path) -> None:
     assert "absent: summer\\a.jpg. There is images/summer/a.jpg: folders are parted by /." in open_error(folder)
 
 
+def test_what_is_no_file_is_absent(tmp_path: Path) -> None:
+    folder = write_table(tmp_path / "own", "a.jpg", "b.jpg", "c.jpg")
+    (folder / "a.jpg").symlink_to("gone.jpg")
+    os.mkfifo(folder / "b.jpg")  # whoever opened it would wait for ever
+    (folder / "c.jpg").mkdir()
+    assert "3 of the 3 pictures of the split train are absent: a.jpg, b.jpg, c.jpg" in open_error(folder)
+
+
 def test_absent_pictures_are_told_at_opening(tmp_path: Path) -> None:
     names = [f"{index}.jpg" for index in range(6)]
     folder = write_table(tmp_path / "own", *names)

@@ -62,7 +62,7 @@ def _find_file(name: str, places: Sequence[tuple[str, frozenset[str]]], folder: 
 def _list_folder(folder: Path) -> frozenset[str]:
     try:
         with os.scandir(folder) as entries:
-            return frozenset(entry.name for entry in entries if not entry.is_dir())
+            return frozenset(entry.name for entry in entries if entry.is_file())
     except OSError:
         return frozenset()
 
