@@ -13,6 +13,7 @@ from vsezoo.errors import RecipeError, suggest_name
 PRETRAINED, NONE = "pretrained", "none"
 POOLED, GRID = "pooled", "grid"
 CROPS = (1, 10)
+LEAST_CROP = 0.05  # of a picture's side; with less, the scaled picture takes more memory than there is
 INTERPOLATIONS = tuple(mode.value for mode in InterpolationMode)
 
 
@@ -58,8 +59,8 @@ class BackboneOptions:
         for name in ("image_size", "crop_size"):
             if getattr(self, name) < 0:
                 raise RecipeError(f"{name} is {getattr(self, name)}; it must be a number of pixels, or 0.")
-        if not 0 <= self.crop_pct <= 1:
-            raise RecipeError(f"crop_pct is {self.crop_pct}; it must be above 0 and at most 1, or 0.")
+        if self.crop_pct != 0 and not LEAST_CROP <= self.crop_pct <= 1:
+            raise RecipeError(f"crop_pct is {self.crop_pct}; it must be from {LEAST_CROP} to 1, or 0.")
         for name, choices in (("features", (POOLED, GRID)), ("crops", CROPS)):
             if getattr(self, name) not in choices:
                 listing = " or ".join(map(str, choices))
@@ -85,9 +86,9 @@ class BackboneOptions:
 
 def _require_scales(value: Any) -> None:
     numbers = isinstance(value, Sequence) and all(type(number) in (int, float) for number in value)
-    if value is not None and not (numbers and value and all(0 < number <= 1 for number in value)):
+    if value is not None and not (numbers and value and all(LEAST_CROP <= number <= 1 for number in value)):
         raise RecipeError(
-            f"scales is {value!r}; it must be numbers above 0 and at most 1.", remedy="Example: scales=[0.875, 0.7]"
+            f"scales is {value!r}; it must be numbers from {LEAST_CROP} to 1.", remedy="Example: scales=[0.875, 0.7]"
         )
 
 
