@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from vsezoo.errors import CheckpointError
+from vsezoo.errors import CheckpointError, list_names
 from vsezoo.hub.reference import is_repository, parse_reference
 from vsezoo.storage import RESTORE, find_folder, verify_files
 
@@ -56,7 +56,7 @@ def read_config(folder: Path, *, verify: bool = True) -> dict[str, Any]:
     """
     path = folder / CONFIG
     if not path.is_file():
-        held = ", ".join(sorted(item.name for item in folder.iterdir())[:8]) or "nothing"
+        held = list_names(sorted(item.name for item in folder.iterdir()), 8) or "nothing"
         raise CheckpointError(
             f"is no checkpoint folder: it has no {CONFIG} (it holds {held}).",
             file=folder,

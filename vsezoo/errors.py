@@ -7,7 +7,7 @@ escapes is a fault of vsezoo itself. Imports nothing but the standard library.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 INTERRUPTED = 130
@@ -83,6 +83,12 @@ class HubError(VsezooError):
 
 class StorageError(VsezooError):
     """A file that cannot be written."""
+
+
+def list_names(names: Sequence[str], most: int) -> str:
+    """Return the first names for a message, "…" if there are more; one that would break the line is shown escaped."""
+    shown = [name if name.isprintable() else repr(name) for name in names[:most]]
+    return ", ".join([*shown, *(["…"] if len(names) > most else [])])
 
 
 def suggest_name(name: str, known: Iterable[str], otherwise: str = "") -> str:

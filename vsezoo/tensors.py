@@ -10,7 +10,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
-from vsezoo.errors import CheckpointError
+from vsezoo.errors import CheckpointError, list_names
 from vsezoo.storage import RESTORE
 
 
@@ -50,7 +50,7 @@ def load_tensors(
     remedy = "The file does not belong to this recipe; fetch or copy the checkpoint folder again."
     for words, names in (("lacks", expected.keys() - tensors.keys()), ("has the extra", tensors.keys() - expected)):
         if names:
-            listing = ", ".join(sorted(names)[:5]) + (", …" if len(names) > 5 else "")
+            listing = list_names(sorted(names), 5)
             raise CheckpointError(f"{words} tensor{'s' * (len(names) > 1)} {listing}.", file=file, remedy=remedy)
     for name, tensor in tensors.items():
         if tensor.shape != expected[name].shape:

@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from vsezoo.errors import CheckpointError
+from vsezoo.errors import CheckpointError, list_names
 
 VARIABLE = "VSEZOO_WEIGHTS"
 """The environment variable of a folder of files of weights."""
@@ -88,9 +88,8 @@ def load_weights(
     ]
     for words, names in problems:
         if names:
-            listing = ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
             raise CheckpointError(
-                f"does not hold the weights of {name}: it {words} {listing}.",
+                f"does not hold the weights of {name}: it {words} {list_names(names, 3)}.",
                 file=file,
                 remedy="Name the backbone that the weights are of, with the model_args that it was trained with.",
             )

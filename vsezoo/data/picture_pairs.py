@@ -14,7 +14,7 @@ from vsezoo.data.picture_file import SKIP, Place
 from vsezoo.data.picture_search import find_files, find_similar
 from vsezoo.data.precomputed import DEV_IMAGES
 from vsezoo.data.source import OpenOptions
-from vsezoo.errors import DataError
+from vsezoo.errors import DataError, list_names
 from vsezoo.interfaces import PairDataset
 
 NAMED = 3  # pictures that a message names
@@ -112,7 +112,7 @@ def _require_none(bad: Mapping[str, str], images: Sequence[CaptionedImage], spli
     ):
         names = [name for name, its_reason in bad.items() if its_reason == reason]
         if names:
-            shown = ", ".join(names[:NAMED]) + (", …" if len(names) > NAMED else "")
+            shown = list_names(names, NAMED)
             similar = find_similar(listing.folder, names[0]) if reason == ABSENT else None
             cause = "folders are parted by /" if "\\" in names[0] else "capitals count"
             hint = f" There is {similar.relative_to(listing.folder)}: {cause}." if similar else ""

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from vsezoo import registry
-from vsezoo.errors import DataError
+from vsezoo.errors import DataError, list_names
 
 ROOT_VARIABLE = "VSEZOO_DATA"
 
@@ -58,11 +58,6 @@ def find_layout(
         found = inspect(folder, names)
         if found:
             return found
-        shown = ", ".join(map(_show, names[:8])) + (", …" if len(names) > 8 else "")
-        looked_in.append(f"  {folder.absolute()} ({f'holds {shown}' if names else 'empty'})")
+        looked_in.append(f"  {folder.absolute()} ({f'holds {list_names(names, 8)}' if names else 'empty'})")
     remedy = [f"Files wanted: {wanted}.", "Looked in:", *looked_in, *([f"Origin: {origin}"] if origin else [])]
     raise DataError(f"The {noun} of data set {name!r} are not there.", remedy="\n".join(remedy))
-
-
-def _show(name: str) -> str:
-    return name if name.isprintable() else repr(name)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from vsezoo.construction import build_loss
-from vsezoo.errors import CheckpointError, RecipeError, UsageError
+from vsezoo.errors import CheckpointError, RecipeError, UsageError, list_names
 from vsezoo.legacy.files import show
 from vsezoo.legacy.importer import Imported
 from vsezoo.model import JointEmbedding
@@ -151,7 +151,7 @@ def require_tensors(weights: Any, shapes: Mapping[str, tuple[int, ...]], file: P
         raise CheckpointError("holds no arrays by their names.", file=file, remedy="Give the file of the weights.")
     for words, names in (("lacks", shapes.keys() - weights.keys()), ("has the extra", weights.keys() - shapes.keys())):
         if names:
-            listing = ", ".join(sorted(map(str, names))[:5]) + (", …" if len(names) > 5 else "")
+            listing = list_names(sorted(map(str, names)), 5)
             raise CheckpointError(f"{words} array{'s' * (len(names) > 1)} {show(listing)}.", file=file, remedy=remedy)
     tensors = {}
     for name, shape in shapes.items():

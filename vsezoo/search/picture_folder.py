@@ -11,7 +11,7 @@ from PIL import Image
 
 from vsezoo.data.picture_file import ENDINGS, read_picture
 from vsezoo.data.picture_search import list_pictures
-from vsezoo.errors import DataError
+from vsezoo.errors import DataError, list_names
 from vsezoo.search.collection import Array, Block, Collection, digest_files
 
 DECODERS = 4
@@ -68,7 +68,7 @@ def _describe_contents(folder: Path) -> str:
     names = sorted(path.name for path in folder.iterdir())
     if not names:
         return "is empty: there are no pictures in it."
-    return f"holds no pictures, but {', '.join(names[:5])}{', …' if len(names) > 5 else ''}."
+    return f"holds no pictures, but {list_names(names, 5)}."
 
 
 def _advise(folder: Path) -> str:
