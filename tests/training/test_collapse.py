@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pytest
 import tiny
-import torch
 from torch import Tensor
 from witness import Witness
 
@@ -24,16 +23,7 @@ from vsezoo.training.collapse import CollapseMonitor
 from vsezoo.training.observer import Observer
 from vsezoo.training.state import Place
 
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny.write_data(tmp_path_factory.mktemp("loop") / "data")
-
-
-@pytest.fixture(autouse=True)
-def _quiet_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "_session", {})
-    torch.set_num_threads(1)
+pytestmark = pytest.mark.usefixtures("quiet_process")
 
 
 def test_the_monitor() -> None:

@@ -34,16 +34,7 @@ from vsezoo.training.plan import plan_recipe
 from vsezoo.training.runtime import Runtime
 from vsezoo.training.state import Place, read_state, seed_all
 
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny.write_data(tmp_path_factory.mktemp("loop") / "data")
-
-
-@pytest.fixture(autouse=True)
-def _quiet_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "_session", {})
-    torch.set_num_threads(1)
+pytestmark = pytest.mark.usefixtures("quiet_process")
 
 
 MakeLoop = Callable[..., Loop]

@@ -102,11 +102,6 @@ def train_in_process(data: Path, output: Path, resume: bool, stop: Stop | None, 
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny.write_data(tmp_path_factory.mktemp("resume") / "data")
-
-
-@pytest.fixture(scope="module")
 def whole(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run that was never stopped."""
     output = tmp_path_factory.mktemp("whole") / "run"
