@@ -1,6 +1,7 @@
 """Pictures of every form, and what is no picture."""
 
 import contextlib
+import errno
 import io
 import struct
 import warnings
@@ -13,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from vsezoo.data.picture_file import SHORT_SIDE, Place, read_picture
+from vsezoo.data.picture_file import SHORT_SIDE, AccessError, Place, read_picture
 from vsezoo.errors import DataError
 
 
@@ -66,8 +67,33 @@ def test_part_of_a_file(tmp_path: Path) -> None:
     np.testing.assert_array_equal(place.read(), make_picture())
     with pytest.raises(DataError, match=r"shard \(a\.png\): cannot be decoded"):
         place._replace(size=len(content) // 2).read()
-    with pytest.raises(DataError, match=r"gone \(a\.png\): cannot be read: No such file"):
+    with pytest.raises(AccessError, match=r"gone \(a\.png\): cannot be read: No such file"):
         place._replace(file="gone").read()
+
+
+class FailingDisk(io.BytesIO):
+    """Bytes that can be read up to a place."""
+
+    def __init__(self, content: bytes, end: int) -> None:
+        super().__init__(content)
+        self.end = end
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        content = super().read(size)
+        if self.tell() > self.end:
+            raise OSError(errno.EIO, "Input/output error")
+        return content
+
+
+@pytest.mark.parametrize("form", ["PNG", "JPEG", "TIFF", "WEBP"])
+def test_a_disk_that_fails_is_told_apart_from_a_bad_picture(form: str) -> None:
+    content = encode(make_picture(400, 300), form).getvalue()
+    for end in (0, len(content) // 2):
+        with pytest.raises(AccessError, match=r"odd: cannot be read: Input/output error\.\n.*--on-bad-image skip"):
+            read_picture(FailingDisk(content, end), name="odd")
+    with pytest.raises(DataError) as caught:
+        read_picture(io.BytesIO(content[: len(content) // 2]))
+    assert not isinstance(caught.value, AccessError)
 
 
 @pytest.mark.parametrize(("orientation", "turn"), [(1, 0), (3, 2), (6, 3), (8, 1)])
@@ -172,7 +198,7 @@ def test_empty_and_not_a_picture() -> None:
 
 
 def test_absent_and_folder(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"gone\.jpg: cannot be read: No such file"):
+    with pytest.raises(AccessError, match=r"gone\.jpg: cannot be read: No such file"):
         read_picture(tmp_path / "gone.jpg")
     with pytest.raises(DataError, match="cannot be read: Is a directory"):
         read_picture(tmp_path)

@@ -1,5 +1,6 @@
 """One split of pictures: where the files are, what is bad, what is left out."""
 
+import errno
 import os
 import pickle
 from pathlib import Path
@@ -221,9 +222,35 @@ def test_pictures_below_a_folder_in_the_order_of_their_paths(tmp_path: Path) -> 
     assert [str(path.relative_to(tmp_path)) for path in list_pictures(tmp_path)] == ["a.png", "b.JPG", "z/c.webp"]
 
 
+@pytest.mark.parametrize("cause", [errno.EACCES, errno.EMFILE, errno.EIO, errno.ESTALE])
+def test_what_this_machine_could_not_read_is_tried_again(
+    cause: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = write_bad(tmp_path / "own")
+    opens = Path.open
+
+    def refuse(path: Path, *arguments: object, **options: object) -> object:
+        if path.name == "good.jpg":
+            raise OSError(cause, os.strerror(cause))
+        return opens(path, *arguments, **options)
+
+    with monkeypatch.context() as trouble:
+        trouble.setattr(Path, "open", refuse)
+        for _ in range(2):
+            skipped = open_split(folder, on_bad_image="skip").skipped
+            assert list(skipped) == ["empty.jpg", "good.jpg", "text.jpg", "cut.jpg"]
+            assert skipped["good.jpg"] == f"cannot be read: {os.strerror(cause)}"
+    checked, attempt = [], picture_check._try
+    monkeypatch.setattr(picture_check, "_try", lambda place: checked.append(place) or attempt(place))
+    assert list(open_split(folder, on_bad_image="skip").skipped) == ["empty.jpg", "text.jpg", "cut.jpg"]
+    assert [Path(place.file).name for place in checked] == ["good.jpg"]  # of the others it is known
+
+
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="this user may read every file")
 def test_picture_that_may_not_be_read(tmp_path: Path) -> None:
     folder = write_table(tmp_path / "own", "a.jpg", "b.jpg")
     write_pictures(folder, ["a.jpg", "b.jpg"])
     (folder / "a.jpg").chmod(0)
     assert open_split(folder, on_bad_image="skip").skipped == {"a.jpg": "cannot be read: Permission denied"}
+    (folder / "a.jpg").chmod(0o644)
+    assert open_split(folder, on_bad_image="skip").skipped == {}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import warnings
 from collections.abc import Mapping
 from multiprocessing.pool import ThreadPool
@@ -11,7 +10,7 @@ from os import cpu_count
 import PIL
 
 from vsezoo.data.cache import identify, remember
-from vsezoo.data.picture_file import Place
+from vsezoo.data.picture_file import AccessError, Place
 from vsezoo.data.waiting import report_done
 from vsezoo.errors import DataError
 
@@ -19,7 +18,8 @@ from vsezoo.errors import DataError
 def find_unreadable(places: Mapping[str, Place], split: str) -> dict[str, str]:
     """Decode all pictures, those of JPEG at an eighth of their size, and say what is wrong with those that fail.
 
-    The answer is kept in the cache folder for as long as no file has another size or time.
+    The answer is kept in the cache folder for as long as no file has another size or time. What cannot be opened or
+    read is tried each time anew: the right to read it changes neither.
 
     Args:
         places: the pictures by their names.
@@ -29,24 +29,36 @@ def find_unreadable(places: Mapping[str, Place], split: str) -> dict[str, str]:
         the reasons by the names.
     """
     try:
-        key = [PIL.__version__, sorted(map(identify, {place.file for place in places.values()})), list(places.items())]
+        identities = {file: identify(file) for file in {place.file for place in places.values()}}
     except OSError:  # a file is gone since it was found, which the check itself tells
-        return _check(places, split)
-    found: dict[str, str] = remember("pictures", key, functools.partial(_check, places, split))
-    return found
+        return _explain(_check(places, split))
+    key = [(name, *identities[place.file], place.offset, place.size) for name, place in places.items()]
+    bad, refused = remember("pictures", [PIL.__version__, key], lambda: _sort(_check(places, split)))
+    reasons = bad | _explain(_check({name: places[name] for name in refused}, split))
+    return {name: reasons[name] for name in places if name in reasons}
 
 
-def _check(places: Mapping[str, Place], split: str) -> dict[str, str]:
+def _check(places: Mapping[str, Place], split: str) -> dict[str, DataError]:
     # Threads are enough: decoders leave Python's lock. What Pillow warns of is an error here, or does no harm.
     with ThreadPool(cpu_count()) as pool, warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        reasons = report_done(pool.imap(_try, places.values()), len(places), f"pictures of {split} are checked")
-        return {name: reason for name, reason in zip(places, reasons, strict=True) if reason}
+        errors = report_done(pool.imap(_try, places.values()), len(places), f"pictures of {split} are checked")
+        return {name: error for name, error in zip(places, errors, strict=True) if error}
 
 
-def _try(place: Place) -> str:
+def _try(place: Place) -> DataError | None:
     try:
         place.read(short_side=1)
     except DataError as error:
-        return error.problem.rstrip(".")
-    return ""
+        return error
+    return None
+
+
+def _sort(errors: Mapping[str, DataError]) -> tuple[dict[str, str], list[str]]:
+    """Return why pictures are bad, and the names of those of which nobody knows."""
+    bad = {name: error for name, error in errors.items() if not isinstance(error, AccessError)}
+    return _explain(bad), [name for name in errors if name not in bad]
+
+
+def _explain(errors: Mapping[str, DataError]) -> dict[str, str]:
+    return {name: error.problem.rstrip(".") for name, error in errors.items()}

@@ -24,6 +24,13 @@ ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".
 SKIP = "or leave such pictures out with --on-bad-image skip"
 
 
+class AccessError(DataError):
+    """A picture that this machine cannot open or read now, for want of a right, of a disk, of memory.
+
+    What is in it may be sound: nobody may remember it as a bad one.
+    """
+
+
 class Place(NamedTuple):
     """Where the bytes of a picture are: a file, or a part of one, such as a member of a shard.
 
@@ -50,7 +57,7 @@ class Place(NamedTuple):
 
         Raises:
             ServerError: when they do not come from an address.
-            DataError: when a file cannot be read.
+            AccessError: when a file cannot be read.
         """
         try:
             if is_address(self.file):
@@ -61,11 +68,10 @@ class Place(NamedTuple):
                 stream.seek(self.offset)
                 return BytesIO(stream.read(self.size))
         except OSError as error:
-            problem = f"cannot be read: {error.strerror or error}."
-        if is_address(self.file):
+            if not is_address(self.file):
+                raise _explain_access(error, self.name) from None
             remedy = "See that the server can be reached, and repeat the command; a training goes on with --resume."
-            raise ServerError(problem, file=self.name, remedy=remedy)
-        raise DataError(problem, file=self.name, remedy=f"Put it there, or see that you may read it, {SKIP}.")
+            raise ServerError(f"cannot be read: {error}.", file=self.name, remedy=remedy) from None
 
     def read(self, short_side: int = SHORT_SIDE) -> Image.Image:
         """Decode the picture; see `open` and `read_picture`."""
@@ -89,7 +95,8 @@ def read_picture(file: str | Path | BinaryIO, *, name: str = "", short_side: int
         an RGB picture in main memory, with no file open.
 
     Raises:
-        DataError: for what is absent, empty, no picture, cut off, damaged, or has more than
+        AccessError: for what is absent or cannot be read now.
+        DataError: for what is empty, no picture, cut off, damaged, or has more than
             `PIL.Image.MAX_IMAGE_PIXELS` pixels.
     """
     if isinstance(file, str | Path):
@@ -99,13 +106,13 @@ def read_picture(file: str | Path | BinaryIO, *, name: str = "", short_side: int
 
 def _decode(stream: BinaryIO, name: str, short_side: int) -> Image.Image:
     try:
+        is_empty = not stream.read(1)
         with warnings.catch_warnings():
             # Pillow's, of large pictures, which are errors here, and in each epoch again of notes that do no harm.
             warnings.filterwarnings("ignore", module="PIL")
             return _decode_quietly(stream, short_side)
     except UnidentifiedImageError:
-        stream.seek(0)
-        if not stream.read(1):
+        if is_empty:
             raise DataError("is empty (0 bytes).", file=name, remedy=f"Copy it again, {SKIP}.") from None
         remedy = f"Convert it to JPEG or PNG, {SKIP}."
         raise DataError("is not a picture, or in a format that is not known.", file=name, remedy=remedy) from None
@@ -116,9 +123,17 @@ def _decode(stream: BinaryIO, name: str, short_side: int) -> Image.Image:
             remedy=f"Scale it down: models look at some hundred pixels. Or raise PIL.Image.MAX_IMAGE_PIXELS, {SKIP}.",
         ) from None
     except Exception as error:  # what decoders raise for damaged data is of any type
+        if isinstance(error, MemoryError) or getattr(error, "errno", None):  # OSError is raised for damaged data, too
+            raise _explain_access(error, name) from None
         reason = str(error).rstrip(".") or type(error).__name__
         remedy = f"Copy or save it again, {SKIP}."
         raise DataError(f"cannot be decoded: {reason}.", file=name, remedy=remedy) from None
+
+
+def _explain_access(error: Exception, name: str) -> AccessError:
+    reason = getattr(error, "strerror", None) or str(error) or "there is not enough memory"
+    remedy = f"Put it there, or see that you may read it, {SKIP}."
+    return AccessError(f"cannot be read: {reason}.", file=name, remedy=remedy)
 
 
 def _decode_quietly(stream: BinaryIO, short_side: int) -> Image.Image:
