@@ -11,6 +11,7 @@ from PIL import Image
 from tiny import WIDTH, TinyPairs, make_batch, make_model
 from torch.nn import functional
 
+import vsezoo.model
 from vsezoo import create_model, registry
 from vsezoo.construction import COUNT_WORDS, build_loss, build_model, count_parameters
 from vsezoo.encoders.gru import GRUTextEncoder
@@ -43,6 +44,16 @@ def test_the_batch_size_changes_nothing(batch_size: int) -> None:
     model, features = make_model(), TinyPairs().features
     torch.testing.assert_close(model.encode_images(features, batch_size), model.encode_images(features))
     torch.testing.assert_close(model.encode_texts(TEXTS, batch_size), model.encode_texts(TEXTS))
+
+
+def test_large_images_are_encoded_fewer_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, features, sizes = make_model(), TinyPairs().features, []
+    whole = model.encode_images(features)
+    model.image_encoder.register_forward_pre_hook(lambda _, inputs: sizes.append(len(inputs[0])))
+    for largest in (4 * WIDTH, WIDTH - 1):
+        monkeypatch.setattr(vsezoo.model, "LARGEST_BATCH", largest)
+        torch.testing.assert_close(model.encode_images(features), whole)
+    assert sizes == [4, 2, 1, 1, 1, 1, 1, 1]
 
 
 def test_texts_keep_their_order() -> None:

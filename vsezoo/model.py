@@ -14,6 +14,9 @@ from vsezoo.errors import DataError, RecipeError, UsageError
 from vsezoo.interfaces import Encoder, ImageEncoder, ImageOutput, Similarity, TextEncoder, Tokenizer, Tokens
 from vsezoo.recipe import Recipe
 
+LARGEST_BATCH = 256 * 3 * 224 * 224
+"""Numbers that the images hold which are encoded at a time: what is computed of them takes many times that memory."""
+
 
 class JointEmbedding(nn.Module):
     """Two encoders into one space, and the similarity that compares what they give.
@@ -136,7 +139,7 @@ class JointEmbedding(nn.Module):
         Args:
             images: features as an array or tensor `(N, F)` or `(N, R, F)`, or a list of pictures, as the image
                 encoder takes them.
-            batch_size: images encoded at a time.
+            batch_size: images encoded at a time, at most: fewer where each is large, or is many crops.
 
         Returns:
             `(N, D)` float32, on the model's device.
@@ -153,6 +156,8 @@ class JointEmbedding(nn.Module):
         if isinstance(images, Tensor):
             images = images.float().cpu().numpy()  # NumPy has no bfloat16
         transform = self.image_encoder.transform(training=False)
+        if len(images):
+            batch_size = max(1, min(batch_size, LARGEST_BATCH // transform(images[:1]).numel()))
         blocks = []
         for start in range(0, len(images), batch_size):
             batch = transform(images[start : start + batch_size])

@@ -246,6 +246,7 @@ class BackboneImageEncoder(ImageEncoder):
     @torch.inference_mode()
     def _compute(self, data: PairDataset, indices: Sequence[int] | np.ndarray) -> np.ndarray:
         transform, device = self.transform(training=False), next(self.backbone.parameters()).device
-        starts = range(0, len(indices), AT_ONCE)
-        blocks = [transform(data.images(indices[start : start + AT_ONCE])).to(device) for start in starts]
+        size = max(1, AT_ONCE // self.backbone.form.count_views())
+        starts = range(0, len(indices), size)
+        blocks = (transform(data.images(indices[start : start + size])).to(device) for start in starts)
         return np.concatenate([self.extract(block).cpu().numpy() for block in blocks])
