@@ -75,6 +75,19 @@ def test_errors(folder: Path) -> None:
     processes.assert_one_message(done, 2, r"^Got unexpected extra argument \(photos/\\x1b\[31m\.png\)")
 
 
+def test_a_text_in_place_of_a_file(folder: Path) -> None:
+    text = "two red balls " * 30
+    done = run(folder, "search", text, "run")
+    processes.assert_one_message(done, 1, r"^two red balls .*: File name too long\.\nNo path is so long")
+
+
+def test_a_group_without_a_command_prints_its_help(folder: Path) -> None:
+    done = run(folder, "data")
+    assert done.code == 2
+    assert done.stderr.startswith("Usage: vsezoo data [OPTIONS] COMMAND")
+    assert "Error" not in done.stderr
+
+
 def test_captions_of_a_stranger(tmp_path: Path) -> None:
     data = tiny.write_data(tmp_path / "data")
     captions = (data / "test_caps.txt").read_text(encoding="utf-8").splitlines()

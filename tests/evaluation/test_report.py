@@ -75,7 +75,7 @@ def change(**changes):
         (change(images=True), "impossible value of 'images'"),
         (change(images=-1), "impossible value of 'images'"),
         (change(checkpoints=["runs/a"]), "impossible value of 'checkpoints'"),
-        (change(data="\x1b[2J"), "impossible value of 'data'"),
+        (change(data=5), "impossible value of 'data'"),
     ],
 )
 def test_json_that_does_not_fit(value, problem):
@@ -112,6 +112,12 @@ def test_an_ensemble_is_named_and_labels_are_no_markup():
     text = show(replace(EVALUATION, data="[red]odd[/]", checkpoints=[{}, {}]))
     assert "ensemble of 2 models" in text
     assert "[red]odd[/], testall split" in text
+
+
+def test_a_name_that_commands_terminals_is_kept_and_shown():
+    odd = Evaluation.from_json(change(data="ev\x1b[31mil"))
+    assert odd.data == "ev\x1b[31mil"
+    assert r"'ev\x1b[31mil', testall split" in show(odd)
 
 
 def test_reports_need_no_torch():

@@ -30,6 +30,8 @@ REMEDIES = {
     errno.ENOENT: "Check the path.",
     errno.ENOTDIR: "Check the path: a part of it is a file.",
     errno.EISDIR: "Name a file, not a folder.",
+    errno.ENAMETOOLONG: "No path is so long: check whether a text stands where a file or folder is to be named.",
+    errno.ELOOP: "Check the path: its links lead in a circle.",
     errno.EMFILE: "Close other programs, or raise the limit with `ulimit -n`.",
 }
 
@@ -91,6 +93,8 @@ class Commands(click.Group):
         except KeyboardInterrupt as interrupt:  # a command may have put into it how to go on
             click.echo(console.escape_lines("\n".join(["Interrupted.", *map(str, interrupt.args)])), err=True)
             ctx.exit(INTERRUPTED)
+        except click.exceptions.NoArgsIsHelpError:  # its message is the help, which is nobody's but ours
+            raise
         except click.UsageError as error:
             raise click.UsageError(console.escape_lines(error.format_message()), error.ctx) from None
         return result

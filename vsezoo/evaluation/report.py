@@ -12,7 +12,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from vsezoo.errors import CheckpointError
+from vsezoo.errors import CheckpointError, list_names
 from vsezoo.evaluation.metrics import LABELS, PROTOCOLS, DirectionMetrics, Metrics, Ties
 
 TIED_SHARE = 0.01
@@ -92,7 +92,7 @@ class Evaluation:
 
 
 def _read(value: Any, kind: type[Any], path: Sequence[str], file: str | Path | None) -> Any:
-    """Return the value at a path of keys; labels must be printable, figures finite and counts not negative."""
+    """Return the value at a path of keys; figures must be finite and counts not negative."""
     remedy = "Evaluate the checkpoint anew."
     for depth, key in enumerate(path, start=1):
         if not isinstance(value, Mapping) or key not in value:
@@ -103,7 +103,6 @@ def _read(value: Any, kind: type[Any], path: Sequence[str], file: str | Path | N
         value = float(value)
     sound = (
         type(value) is kind
-        and (kind is not str or value.isprintable())
         and (kind is not float or isfinite(value))
         and (kind is not int or value >= 0)
         and (kind is not list or all(isinstance(item, Mapping) for item in value))
@@ -117,8 +116,9 @@ def _read(value: Any, kind: type[Any], path: Sequence[str], file: str | Path | N
 def render(evaluation: Evaluation) -> RenderableType:
     """Return the labels, a table and the notes for the terminal, with a warning where many queries are tied."""
     metrics = evaluation.metrics
+    data, split = (list_names([name], 1) for name in (evaluation.data, evaluation.split))
     title = (
-        f"{evaluation.data}, {evaluation.split} split: {PROTOCOLS.get(evaluation.protocol, evaluation.protocol)}\n"
+        f"{data}, {split} split: {PROTOCOLS.get(evaluation.protocol, evaluation.protocol)}\n"
         f"{f'ensemble of {len(evaluation.checkpoints)} models' if evaluation.ensemble else 'single model'}, "
         f"{evaluation.images:,} images, {evaluation.captions:,} captions"
         f"{f' ({evaluation.skipped:,} unreadable images left out)' if evaluation.skipped else ''}"
