@@ -157,11 +157,35 @@ def test_a_fine_tuned_backbone_needs_no_network(tmp_path: Path, weights: Path, m
     assert_same(load(folder), model)
 
 
-@pytest.mark.parametrize("change", [{"left_out": ["text_encoder"]}, {"left_out": "image_encoder"}, {"encoders": []}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"left_out": ["text_encoder"]},
+        {"left_out": "image_encoder"},
+        {"encoders": []},
+        {"encoders": {"image_encoder": 5}},
+    ],
+)
 def test_a_damaged_configuration(tmp_path: Path, weights: Path, change: dict[str, Any]) -> None:
     folder = save(make(weights), tmp_path / "stored")
     (folder / "config.json").write_text(json.dumps({**read_config(folder), **change}))
     with pytest.raises(CheckpointError, match="does not say soundly which weights it lacks"):
+        load(folder)
+
+
+@pytest.mark.parametrize("folders", [5, [5], None])
+def test_a_damaged_list_of_folders(tmp_path: Path, weights: Path, folders: Any) -> None:
+    folder = save(make(weights), tmp_path / "stored")
+    (folder / "local.json").write_text(json.dumps({"folders": folders}))
+    with pytest.raises(CheckpointError, match=r"local\.json: does not say soundly where weights may be"):
+        load(folder)
+
+
+def test_a_folder_of_a_name_that_none_can_have(tmp_path: Path, weights: Path) -> None:
+    folder = save(make(weights), tmp_path / "stored")
+    (folder / "local.json").write_text(json.dumps({"folders": ["x" * 5000, "a\0b"]}))
+    weights.rename(tmp_path / "elsewhere")
+    with pytest.raises(CheckpointError, match="is no file of weights"):
         load(folder)
 
 

@@ -183,7 +183,11 @@ def _read_left_out(folder: Path, config: Mapping[str, Any], model: JointEmbeddin
     """Return the encoders of whose external weights the checkpoint has no more than the digest."""
     left_out, told = config.get("left_out", []), config.get("encoders", {})
     known = [name for name, encoder in model.encoders.items() if encoder.external]
-    if not isinstance(left_out, list) or not isinstance(told, dict) or not all(name in known for name in left_out):
+    if (
+        not isinstance(left_out, list)
+        or not isinstance(told, dict)
+        or not all(name in known and isinstance(told.get(name, {}), dict) for name in left_out)
+    ):
         raise CheckpointError("does not say soundly which weights it lacks.", file=folder / CONFIG, remedy=RESTORE)
     return left_out
 
@@ -191,8 +195,14 @@ def _read_left_out(folder: Path, config: Mapping[str, Any], model: JointEmbeddin
 def _read_folders(folder: Path) -> list[Path]:
     if not (folder / LOCAL).is_file():
         return []
-    folders = read_json(folder / LOCAL).get("folders", [])
-    return [Path(place) for place in folders if isinstance(place, str)]
+    folders = read_json(folder / LOCAL).get("folders")
+    if not isinstance(folders, list) or not all(isinstance(place, str) for place in folders):
+        raise CheckpointError(
+            "does not say soundly where weights may be.",
+            file=folder / LOCAL,
+            remedy="Remove this file, and name the folder of the weights by $VSEZOO_WEIGHTS.",
+        )
+    return [Path(place) for place in folders]
 
 
 def _make_portable(recipe: Recipe) -> Recipe:
