@@ -133,6 +133,8 @@ def draw_orthogonal() -> Tensor:
         lambda: Aside(torch.zeros(2), [draw_seeded()]),
         lambda: Aside(draw_seeded()),
         lambda: Aside(draw_orthogonal()),
+        lambda: Aside(draw_seeded() > 2),
+        lambda: Aside(torch.zeros(1), [draw_seeded().argsort()]),
     ],
 )
 def test_what_is_not_stored_is_as_the_constructor_makes_it(make: Callable[[], Aside]) -> None:

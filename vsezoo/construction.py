@@ -100,9 +100,9 @@ def build_undrawn(build: Callable[[], Built]) -> Built:
     generator is left as it was.
     """
     with torch.random.fork_rng(devices=()):
-        with suppress(Exception), _WithoutDraws():  # a constructor may look at what it draws; what is wrong comes again
+        with suppress(Exception), _WithoutDraws() as mode:  # a constructor may look at what it draws; errors come again
             module = build()
-            if not _keeps_draws(module):
+            if not mode.is_kept_by(module):
                 return module
         return build()
 
@@ -112,7 +112,14 @@ DRAWS = ("normal_", "uniform_", "kaiming_uniform_")
 
 
 class _WithoutDraws(TorchFunctionMode):
-    """Fills tensors with NaN in place of random numbers: whatever is made of them is NaN, too."""
+    """Fills tensors with NaN in place of random numbers: whatever is made of them is NaN, too.
+
+    What cannot be NaN, such as a mask of those below 0.5, is noted, with all that is made of it.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._noted: dict[int, Tensor] = {}  # by their place in memory, which is theirs as long as they are held here
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
@@ -123,14 +130,21 @@ class _WithoutDraws(TorchFunctionMode):
                 return (args[0] if args else given["tensor"]).fill_(math.nan)
         if func is torch.linalg.qr and args[0].isnan().any():  # for orthogonal matrices; takes longer than all draws
             return args[0], args[0]
-        return func(*args, **given)
+        result = func(*args, **given)
+        if isinstance(result, Tensor) and result.numel():
+            inputs = [value for value in tree_leaves((args, given)) if isinstance(value, Tensor)]
+            if any(value.data_ptr() in self._noted for value in inputs) or (
+                not result.is_floating_point() and any(bool(value.isnan().any()) for value in inputs)
+            ):
+                self._noted[result.data_ptr()] = result
+        return result
 
-
-def _keeps_draws(module: nn.Module) -> bool:
-    """Tell whether a module has tensors that hang on random numbers and are not in its `state_dict`."""
-    stored = {tensor.data_ptr() for tensor in module.state_dict().values()}
-    held = [value for inner in module.modules() for value in tree_leaves(vars(inner)) if isinstance(value, Tensor)]
-    return any(bool(tensor.isnan().any()) for tensor in held if tensor.data_ptr() not in stored)
+    def is_kept_by(self, module: nn.Module) -> bool:
+        """Tell whether a module has tensors that hang on random numbers and are not in its `state_dict`."""
+        stored = {tensor.data_ptr() for tensor in module.state_dict().values()}
+        held = [value for inner in module.modules() for value in tree_leaves(vars(inner)) if isinstance(value, Tensor)]
+        aside = [tensor for tensor in held if tensor.data_ptr() not in stored]
+        return any(tensor.data_ptr() in self._noted or bool(tensor.isnan().any()) for tensor in aside)
 
 
 COUNT_WORDS = 10_000
