@@ -1,7 +1,9 @@
-"""Imports on trial: one that does not end is stopped."""
+"""Imports on trial: one that does not end is stopped, and one that leaves something running is not waited for."""
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -22,3 +24,29 @@ def test_an_import_that_does_not_end(
     endless, sound = try_entries(entries, limit=3)
     assert endless.reason == "importing it takes more than 3 s"
     assert sound.reason == ""
+
+
+FORKS = """
+import os, signal
+from vsezoo.recipe import Part, Recipe
+
+child = os.fork()
+if not child:
+    signal.pause()  # holds all that it was born with, until it is told to end
+open({file!r}, "w").write(str(child))
+recipe = Recipe("forks", "Leaves a process.", Part("precomp"), Part("gru"), Part("cosine"), Part("hinge"))
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="processes of POSIX")
+def test_an_import_that_leaves_a_process(
+    make_distribution: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "child"
+    monkeypatch.syspath_prepend(make_distribution("demo", {}, {"made_forks": FORKS.format(file=str(file))}))
+    try:
+        (outcome,) = try_entries([Entry("models", "forks", "made_forks:recipe", "demo", "1.0", 1)])
+        os.kill(int(file.read_text()), 0)  # raises if it has ended, and the test has shown nothing
+    finally:
+        os.kill(int(file.read_text()), signal.SIGKILL)
+    assert outcome.reason == ""

@@ -63,6 +63,8 @@ def _try_until_end(entries: Sequence[Entry], limit: int) -> Iterator[Outcome]:
         for line in process.stdout:
             done += 1
             yield Outcome(*json.loads(line))
+            if done == len(entries):  # what a plugin has started may hold the pipe, so its end may not come
+                break
         code = process.wait()
     if done < len(entries):
         end = f"ended the process with {f'signal {-code}' if code < 0 else f'exit code {code}'}"
