@@ -7,7 +7,8 @@ TOLERANCE = 0.02  # the original VSE++ code stood at 51.5 of 51.2 on Flickr8K
 
 CURE = (
     "The loss has stood for {steps} steps at {plateau:.4g}, where it is when all embeddings are equal "
-    "(2 · batch · margin for max violation): the model has collapsed. Cures: sum over all negatives in the first "
+    "(2 · batch · margin for max violation): the model has collapsed, or nearly. It may come out of that by itself, if "
+    "the recalls on dev rise from epoch to epoch. Cures: sum over all negatives in the first "
     "epochs (--warmup-epochs 1), do not take captions of the same image for negatives (--mask-same-image), subtract "
     "the mean feature (--set image_encoder.center=true), a lower learning rate, or a larger batch."
 )
