@@ -17,6 +17,9 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell without job control makes what it starts in the background ignore Ctrl-C, and all that this starts, too.
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# The width of the terminal that the tests are started in (or what pytest-xdist says of it) breaks no line of ours.
+os.environ.pop("COLUMNS", None)
+
 RECIPE = """
 from vsezoo.recipe import Part, Recipe
 
