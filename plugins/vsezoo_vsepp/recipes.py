@@ -78,8 +78,9 @@ F8K = {
     "training.num_epochs": 10,
 }
 F8K_REASON = (
-    "hardest negatives from the first step collapse on 6,000 images with features that share a large mean; "
-    "two epochs of the sum, features centred, and no negatives that are captions of the same image"
+    "with features that share a large mean, hardest negatives from the first step stand for the first eight of the "
+    "paper's 30 epochs where all scores are equal; with two epochs of the sum, features centred, and no negatives that "
+    "are captions of the same image, ten epochs do, for a rsum that is 7.7 lower on f8k_precomp"
 )
 
 vsepp = Recipe(
