@@ -34,8 +34,8 @@ first validation inside it, frozen or not; the published figures come from that 
 `vsezoo.encoders.backbone`). A fine-tuned model goes on from its frozen one, `--init CHECKPOINT`, at a tenth of the
 learning rate and for half as many epochs: see `FINETUNING` for where that comes from.
 
-The base settings are the original's. On the features of some data sets they do not train: see the overrides, each
-with its reason, which `--no-overrides` leaves out.
+The base settings are the original's. On the features of some data sets they take long to begin to train: see the
+overrides, each with its reason, which `--no-overrides` leaves out.
 """
 
 import dataclasses
