@@ -72,7 +72,7 @@ def test_a_run(trained: tuple[Path, processes.Done]) -> None:
     assert "data, test split: all images against all captions" in done.stdout
     assert "single model, 20 images, 100 captions" in done.stdout
     assert f"rsum {figures['rsum']:.1f}, mR {figures['mR']:.1f}" in done.stdout
-    names = ["README.md", "config.json", "metrics.json", "model.safetensors", "vocab.json"]
+    names = ["README.md", "config.json", "local.json", "metrics.json", "model.safetensors", "vocab.json"]
     assert sorted(path.name for path in (output / "best").iterdir()) == names
     assert sorted(path.name for path in output.iterdir()) == ["best", "last", "log.jsonl", "tensorboard"]
 
@@ -131,6 +131,24 @@ def test_ctrl_c_and_the_command_that_goes_on(data: Path, tmp_path: Path) -> None
         assert (tmp_path / "a run" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
 
+def test_a_run_that_is_at_work_is_left_alone(data: Path, tmp_path: Path) -> None:
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    command = ["train", "vsepp", "--data", str(data), "--output", "run", *tiny.make_flags(training__num_epochs=400)]
+    with subprocess.Popen(
+        [sys.executable, "-m", "vsezoo", *command], cwd=tmp_path, env=environment, stderr=subprocess.DEVNULL
+    ) as process:
+        log, deadline = tmp_path / "run" / "log.jsonl", time.monotonic() + processes.PATIENCE
+        while not (log.exists() and b'"step": 10' in log.read_bytes()) and time.monotonic() < deadline:
+            time.sleep(0.005)
+        refused = processes.run_command(tmp_path, "train", "vsepp", "--output", "run", "--resume")
+        processes.assert_one_message(refused, 2, r"^run: another training is at work in it\.\nWait")
+        process.kill()
+    assert log.read_bytes().count(b'"event": "begin"') == 1
+    resumed = processes.run_command(tmp_path, "train", "vsepp", "--output", "run", "--resume", "--num-epochs", "400")
+    assert resumed.code == 0, resumed.stderr
+    assert not (tmp_path / "run" / ".lock").exists()
+
+
 def test_a_collapse_is_printed_once(tmp_path: Path) -> None:
     data = tiny.write_data(tmp_path / "data", mean=1.0)
     settings = tiny.make_flags(training__num_epochs=25)
@@ -170,7 +188,7 @@ def test_a_full_disk_later(data: Path, trained: tuple[Path, processes.Done], tmp
     command = ["train", "vsepp", "--data", data, "--output", "run", "--resume", "--num-epochs", "4"]
     done = processes.run_command(tmp_path, *command, before=limit_to_4_kib)
     processes.assert_one_message(
-        done, 1, r"^run/(best|last): cannot be written: .*File too large.*\nFree space on the disk"
+        done, 1, r"^run/(best|last): cannot be written: .*File too large.*\nThat disk, or `ulimit -f`, "
     )
     kept = ("best/", "last/")
     after = processes.read_files(output)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import tiny
 
 import vsezoo
-from vsezoo.errors import DataError
+from vsezoo.errors import DataError, UsageError
 from vsezoo.training.observer import Observer
+from vsezoo.training.plan import find_run, hold_run
 from vsezoo.training.preparation import ToldPairs, tell_skipped
 
 
@@ -65,3 +67,23 @@ def test_images_that_were_left_out_are_told_with_their_reasons() -> None:
     first, *rest = told.splitlines()
     assert first == "7 of the 13 images of the split train are left out, with their captions:"
     assert rest == [*(f"{index}.jpg: is truncated" for index in range(5)), "… and 2 more"]
+
+
+def test_a_run_is_held_by_one_training(tmp_path: Path) -> None:
+    folder = tmp_path / "runs" / "run"
+    with hold_run(folder, None):
+        with pytest.raises(UsageError, match="another training is at work in it"), hold_run(folder, None):
+            pass
+        assert folder.is_dir()
+    assert not folder.exists()  # nothing was begun
+
+
+def test_what_another_training_did_meanwhile_is_noticed(tmp_path: Path) -> None:
+    data, run = tiny.write_data(tmp_path / "data"), tmp_path / "run"
+    vsezoo.train("vsepp", data, output=run, settings=tiny.SETTINGS, device="cpu")
+    state = find_run(run, resume=True)
+    with hold_run(run, state):
+        pass
+    for known in (None, replace(state, place=replace(state.place, step=1))):
+        with pytest.raises(UsageError, match="another training has been at work in it"), hold_run(run, known):
+            pass

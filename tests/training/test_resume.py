@@ -115,8 +115,9 @@ def _one_thread() -> None:
 
 
 def assert_same(output: Path, whole: Path) -> None:
-    """The checkpoint and the log are equal, bit for bit."""
+    """The checkpoint and the log are equal, bit for bit, but for where the data lie."""
     found, expected = processes.read_files(output / "best"), processes.read_files(whole / "best")
+    found.pop("local.json"), expected.pop("local.json")
     assert found.keys() == expected.keys()
     for name in expected:
         assert found[name] == expected[name], name
@@ -300,6 +301,16 @@ def test_other_data_and_another_model_are_refused(data: Path, finished: Path) ->
     with pytest.raises(UsageError, match="holds a run of 'vsepp', not of 'vse0'"):
         vsezoo.train("vse0", str(data), output=finished, resume=True)
     assert vsezoo.train("vse++", str(data), output=finished, resume=True).evaluation.data == "data"  # an alias
+
+
+def test_data_that_have_moved(data: Path, finished: Path, tmp_path: Path) -> None:
+    shutil.copytree(data, tmp_path / "data")
+    with pytest.raises(InterruptedTrainingError):
+        train(tmp_path / "data", tmp_path / "run", stop=Stop(signal.SIGINT, 5))
+    (tmp_path / "data").rename(tmp_path / "elsewhere")
+    train(tmp_path / "elsewhere", tmp_path / "run", resume=True)
+    weights = [folder / "best" / "model.safetensors" for folder in (tmp_path / "run", finished)]
+    assert weights[0].read_bytes() == weights[1].read_bytes()
 
 
 def test_the_same_settings_are_no_change(data: Path, finished: Path) -> None:

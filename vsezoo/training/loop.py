@@ -245,7 +245,11 @@ class Loop:
             "criterion": self.settings.criterion,
             "score": self.place.best_score,
         }
-        save_checkpoint(self.output / BEST, model, self.train.data, trained, evaluation.to_json(), loss)
+        data = self.run.get("data", "")
+        folder = data if Path(data).is_absolute() else ""
+        save_checkpoint(
+            self.output / BEST, model, self.train.data, trained, evaluation.to_json(), loss, data_folder=folder
+        )
 
     def _require_finite(self, loss: Tensor, norm: Tensor) -> None:
         """Raise a TrainingError before anything is saved of a model that is lost."""

@@ -9,18 +9,23 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 from vsezoo import registry
 from vsezoo.checkpoint_folder import BEST, CONFIG
+from vsezoo.data.folder_source import FolderSource
 from vsezoo.data.lookup import find_source
 from vsezoo.data.source import DEFAULT_OPTIONS, OpenOptions
-from vsezoo.errors import CheckpointError, DataError, UsageError
+from vsezoo.errors import CheckpointError, DataError, StorageError, UsageError
 from vsezoo.parts import change_recipe, expand_parts
 from vsezoo.recipe import Recipe
 from vsezoo.storage import find_folder, remove_leftovers
 from vsezoo.training.observer import LOG, TENSORBOARD
-from vsezoo.training.state import ANEW, LAST, Place, State, has_state, read_state
+from vsezoo.training.state import ANEW, LAST, Place, State, has_state, read_state, read_step
 
 DEFAULT_DATA = "shapes"
+LOCK = ".lock"
+"""Held in the folder of a run that is at work."""
 CHOICES = ("full_dev", "use_restval", "on_bad_image")
 """The options of opening the data that a run keeps to."""
 
@@ -64,6 +69,43 @@ def find_run(folder: Path, resume: bool) -> State | None:
 
 
 @contextmanager
+def hold_run(folder: Path, state: State | None) -> Iterator[None]:
+    """Keep every other training out of a run's folder, which is made if need be.
+
+    Args:
+        folder: the run's.
+        state: what was read of it; None: that there was none.
+
+    Raises:
+        UsageError: when another training is at work there, or has been since the state was read.
+        StorageError: when the folder cannot be written.
+    """
+    lock = FileLock(folder / LOCK, timeout=0)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except Timeout:
+        remedy = "Wait until it has ended, or choose another --output."
+        raise UsageError("another training is at work in it.", file=folder, remedy=remedy) from None
+    except NotImplementedError:  # a file system without locks
+        yield
+        return
+    except OSError as error:
+        remedy = "Choose another --output."
+        raise StorageError(f"cannot be written: {error.strerror}.", file=folder, remedy=remedy) from error
+    try:
+        if read_step(folder) != (None if state is None else state.place.step):
+            remedy = "Go on with it by --resume, or choose another --output."
+            raise UsageError("another training has been at work in it meanwhile.", file=folder, remedy=remedy)
+        yield
+    finally:
+        (folder / LOCK).unlink(missing_ok=True)  # a training that waits for nothing cannot hold it
+        lock.release()
+        with suppress(OSError):  # it is empty if nothing was begun
+            folder.rmdir()
+
+
+@contextmanager
 def discard_unless_begun(folder: Path, place: Place) -> Iterator[None]:
     """Remove what a new run has written if a user's mistake ends it before its first step.
 
@@ -76,8 +118,6 @@ def discard_unless_begun(folder: Path, place: Place) -> Iterator[None]:
             for name in (LAST, TENSORBOARD):
                 shutil.rmtree(folder / name, ignore_errors=True)
             (folder / LOG).unlink(missing_ok=True)
-            with suppress(OSError):  # what else is in it is not ours
-                folder.rmdir()
         raise
 
 
@@ -111,9 +151,13 @@ def resume_recipe(folder: Path, state: State, model: str, settings: Mapping[str,
 
 
 def resume_data(folder: Path, state: State, data: str | None, options: OpenOptions) -> tuple[str, OpenOptions]:
-    """Return the data of a run and how it opened them; a folder may have moved, as its captions are compared."""
+    """Return the data of a run and how it opened them.
+
+    A folder may have moved, and have another name: its captions are compared.
+    """
     stored = state.run["data"]
-    if data is not None and find_source(data).name != find_source(stored).name:
+    moved = data is not None and all(isinstance(find_source(name), FolderSource) for name in (data, stored))
+    if data is not None and not moved and find_source(data).name != find_source(stored).name:
         raise UsageError(f"the run was started on {stored!r}, not on {data!r}.", file=folder, remedy=LEAVE_OUT)
     root = options.root or (Path(state.run["data_root"]) if state.run["data_root"] else None)
     begun = {name: state.run.get(name, getattr(DEFAULT_OPTIONS, name)) for name in CHOICES}

@@ -96,6 +96,11 @@ def has_state(output: Path) -> bool:
     return (find_folder(output / LAST) / STATE).is_file()
 
 
+def read_step(output: Path) -> int | None:
+    """Return how many steps the run had done when its state was saved; None without a state."""
+    return read_json(find_folder(output / LAST) / STATE)["place"]["step"] if has_state(output) else None
+
+
 def read_state(output: Path) -> State:
     """Read the state of a run.
 

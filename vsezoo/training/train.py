@@ -29,6 +29,7 @@ from vsezoo.training.plan import (
     choose_output,
     discard_unless_begun,
     find_run,
+    hold_run,
     plan_recipe,
     resume_data,
     resume_recipe,
@@ -161,8 +162,10 @@ def train(
     runtime.wait()  # every process has looked at the folder before one writes into it
     with ExitStack() as stack:
         stack.callback(runtime.close)
-        if state is None and runtime.leads:
-            stack.enter_context(discard_unless_begun(folder, place))
+        if runtime.leads:
+            stack.enter_context(hold_run(folder, state))
+            if state is None:
+                stack.enter_context(discard_unless_begun(folder, place))
         log = None
         if runtime.leads:
             log = stack.enter_context(_open_log(folder, state))
