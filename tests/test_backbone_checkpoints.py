@@ -173,11 +173,11 @@ def test_a_damaged_configuration(tmp_path: Path, weights: Path, change: dict[str
         load(folder)
 
 
-@pytest.mark.parametrize("folders", [5, [5], None])
-def test_a_damaged_list_of_folders(tmp_path: Path, weights: Path, folders: Any) -> None:
+@pytest.mark.parametrize("told", [{"folders": 5}, {"folders": [5]}, {"folders": None}, {"data": ["a"]}])
+def test_a_damaged_list_of_folders(tmp_path: Path, weights: Path, told: Any) -> None:
     folder = save(make(weights), tmp_path / "stored")
-    (folder / "local.json").write_text(json.dumps({"folders": folders}))
-    with pytest.raises(CheckpointError, match=r"local\.json: does not say soundly where weights may be"):
+    (folder / "local.json").write_text(json.dumps(told))
+    with pytest.raises(CheckpointError, match=r"local\.json: does not say soundly where weights and data are"):
         load(folder)
 
 

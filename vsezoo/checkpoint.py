@@ -6,7 +6,7 @@
     vocab.json          (or whatever files the tokenizer has)
     metrics.json        the last evaluation, labelled
     README.md           the model card, which people may edit
-    local.json          where weights lie that are not stored: of the machine that wrote it, and never published
+    local.json          where weights that are not stored, and data, lie on the machine that wrote it; never published
 
 Reading unpickles nothing and imports no module that the folder names: parts are looked up in the registry.
 """
@@ -56,6 +56,7 @@ def save_checkpoint(
     evaluation: Mapping[str, Any] | None = None,
     loss: Loss | None = None,
     converted: Mapping[str, Any] | None = None,
+    data_folder: str = "",
 ) -> None:
     """Write a checkpoint folder, whole or not at all.
 
@@ -68,6 +69,7 @@ def save_checkpoint(
             model is added to it.
         loss: what it was trained with, stored where it has parameters of its own.
         converted: which files of another codebase it was made of, see `vsezoo.legacy.conversion`; None: of none.
+        data_folder: the absolute path of the data, where they are a folder and not a registered name.
 
     Raises:
         StorageError: when a file cannot be written; the folder is then as it was.
@@ -101,8 +103,9 @@ def save_checkpoint(
             "files": digest_files(temporary),
         }
         write_json(temporary / CONFIG, config)
-        if folders := model.list_folders():
-            write_json(temporary / LOCAL, {"folders": [str(place.absolute()) for place in folders]})
+        local = {"folders": [str(place.absolute()) for place in model.list_folders()], "data": data_folder}
+        if any(local.values()):
+            write_json(temporary / LOCAL, {name: value for name, value in local.items() if value})
         (temporary / CARD).write_text(render_card(config, evaluation).text, encoding="utf-8")
 
 
@@ -136,7 +139,8 @@ def load(reference: str | Path, device: str | torch.device = "cpu") -> JointEmbe
     left_out = _read_left_out(folder, config, model)
     external = model.list_external(left_out)
     load_tensors(model, model.rename_tensors(read_tensors(folder / MODEL)), folder / MODEL, external)
-    model.restore_external(left_out, config.get("encoders", {}), [*_read_folders(folder), folder])
+    folders = [Path(place) for place in read_local(folder)["folders"]]
+    model.restore_external(left_out, config.get("encoders", {}), [*folders, folder])
     for name, tensor in model.state_dict().items():
         if name.startswith(external) and tensor.isnan().any():  # built undrawn, and brought by nobody
             raise CheckpointError(
@@ -192,17 +196,21 @@ def _read_left_out(folder: Path, config: Mapping[str, Any], model: JointEmbeddin
     return left_out
 
 
-def _read_folders(folder: Path) -> list[Path]:
-    if not (folder / LOCAL).is_file():
-        return []
-    folders = read_json(folder / LOCAL).get("folders")
-    if not isinstance(folders, list) or not all(isinstance(place, str) for place in folders):
+def read_local(folder: Path) -> dict[str, Any]:
+    """Return what a checkpoint folder tells of this machine: `folders` of weights, and `data`, a folder or empty.
+
+    Raises:
+        CheckpointError: for values of other types.
+    """
+    told = read_json(folder / LOCAL) if (folder / LOCAL).is_file() else {}
+    folders, data = told.get("folders", []), told.get("data", "")
+    if not isinstance(data, str) or not isinstance(folders, list) or not all(isinstance(p, str) for p in folders):
         raise CheckpointError(
-            "does not say soundly where weights may be.",
+            "does not say soundly where weights and data are.",
             file=folder / LOCAL,
-            remedy="Remove this file, and name the folder of the weights by $VSEZOO_WEIGHTS.",
+            remedy="Remove this file; name the folder of weights by $VSEZOO_WEIGHTS, and the data by --data.",
         )
-    return [Path(place) for place in folders]
+    return {"folders": folders, "data": data}
 
 
 def _make_portable(recipe: Recipe) -> Recipe:

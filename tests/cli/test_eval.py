@@ -129,7 +129,9 @@ def test_several_checkpoints_one_by_one(root: Path, runs: list[Path], tmp_path: 
     found = evaluate(*runs, "--data-root", root, "--output", output)
     assert found["evaluations"] == [evaluate(run, "--data-root", root) for run in runs]
     assert json.loads(output.read_bytes()) == found
-    assert invoke(*runs, "--data-root", root).stdout.count("single model") == 2
+    lines = invoke(*runs, "--data-root", root).stdout.splitlines()
+    titles = [index for index, line in enumerate(lines) if line.startswith("f30k_precomp, test split")]
+    assert [lines[index - 1] for index in titles] == [str(run) for run in runs]
 
 
 @pytest.mark.parametrize("split", ["dev", "train"])
@@ -252,6 +254,16 @@ def test_data_that_are_not_there(runs: list[Path], tmp_path: Path) -> None:
     assert str(tmp_path / "f30k_precomp") in absent.stderr
     unknown = invoke(runs[0], "--data", "f30k_precom")
     processes.assert_one_message(unknown, 2, r"^There is no data set 'f30k_precom'\.\nDid you mean 'f30k_precomp'\?")
+
+
+def test_a_folder_of_ones_own_is_found_again(tmp_path: Path) -> None:
+    data, run = tiny.write_data(tmp_path / "mine"), tmp_path / "run"
+    trained = vsezoo.train("vsepp", data, output=run, settings=tiny.SETTINGS, device="cpu").evaluation
+    assert evaluate(run)["rsum"] == trained.metrics.rsum
+    data.rename(tmp_path / "moved")
+    message = rf"'mine', which is not the name of a registered data set, and the folder {data} is not there\.\nName"
+    processes.assert_one_message(invoke(run), 2, message)
+    assert evaluate(run, "--data", tmp_path / "moved")["rsum"] == trained.metrics.rsum
 
 
 def test_a_model_trained_on_a_folder_wants_to_be_told(root: Path, runs: list[Path], tmp_path: Path) -> None:

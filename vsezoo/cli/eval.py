@@ -78,7 +78,9 @@ def evaluate(
     if as_json:
         console.print_json(value)
     else:
-        for evaluation in evaluations:
+        for number, evaluation in enumerate(evaluations):
+            if len(evaluations) > 1:
+                console.results().print("\n" * (number > 0) + evaluation.checkpoints[0]["reference"], style="bold")
             console.results().print(render(evaluation))
     if output is not None:  # last: a file that cannot be written costs no figures
         write_json(output, value)

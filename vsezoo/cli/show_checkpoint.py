@@ -41,7 +41,7 @@ def _print(value: dict[str, Any]) -> None:
 
     recipe, data, trained = Recipe.from_json(value["recipe"]), value["data"], value["trained"]
     counts = (
-        f": {data['images']} images, {data['captions']} captions" if "images" in data and "captions" in data else ""
+        f": {data['images']:,} images, {data['captions']:,} captions" if "images" in data and "captions" in data else ""
     )
     fields = [
         ("data set", f"{data.get('name')}{counts}"),
@@ -49,7 +49,7 @@ def _print(value: dict[str, Any]) -> None:
             "images",
             f"{data.get('kind')} of shape {data['image_shape']}" if data.get("image_shape") else data.get("kind"),
         ),
-        *([("trained", ", ".join(f"{name} {known}" for name, known in trained.items()))] if trained else []),
+        *([("trained", ", ".join(f"{name} {_round(known)}" for name, known in trained.items()))] if trained else []),
         ("written by", f"vsezoo {value.get('vsezoo_version')}"),
         ("files", ", ".join(f"{name} ({decimal(file['size'])})" for name, file in value["files"].items())),
     ]
@@ -57,6 +57,10 @@ def _print(value: dict[str, Any]) -> None:
     if "converted" in value:
         console.print_fields("\nConverted from", list_origin(value["converted"]))
     console.print_fields("\nSettings", [(name, str(setting)) for name, setting in flatten(recipe).items()])
+
+
+def _round(value: Any) -> Any:
+    return f"{value:.1f}" if isinstance(value, float) else value
 
 
 def list_origin(converted: Mapping[str, Any]) -> list[tuple[str, str]]:

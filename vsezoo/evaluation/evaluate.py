@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 import torch
 
 from vsezoo import registry
-from vsezoo.checkpoint import load
+from vsezoo.checkpoint import load, read_local
 from vsezoo.checkpoint_folder import METRICS, MODEL, find_checkpoint, read_config, read_json
 from vsezoo.data.lookup import open_data
 from vsezoo.data.source import OpenOptions
@@ -94,17 +95,19 @@ def evaluate(
 
 
 def find_training_data(reference: str | Path, config: Mapping[str, Any]) -> str:
-    """Return the name of the data set that a checkpoint was trained on.
-
-    A checkpoint keeps the name of a folder, not its place; and it may come from a stranger, who has no folder to name.
+    """Return the name of the data set that a checkpoint was trained on, or the folder, where it lies on this machine.
 
     Raises:
-        UsageError: when no data set of that name is registered.
+        UsageError: when no data set of that name is registered, and the folder is not here.
     """
-    name = config["data"].get("name")
+    name: Any = config["data"].get("name")
+    folder: str = read_local(find_checkpoint(reference))["data"]
+    if folder and os.path.isdir(folder):  # noqa: PTH112 (unlike Path.is_dir false for a name that no folder can have)
+        return folder
     if not isinstance(name, str) or name not in registry.list_names("datasets"):
+        place = f", and the folder {folder} is not there" if folder else ""
         raise UsageError(
-            f"was trained on {name!r}, which is not the name of a registered data set.",
+            f"was trained on {name!r}, which is not the name of a registered data set{place}.",
             file=reference,
             remedy="Name the data: --data DATASET, or --data FOLDER.",
         )
