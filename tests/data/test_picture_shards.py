@@ -65,6 +65,13 @@ def test_without_a_split_the_names_of_samples_draw_one(tmp_path: Path) -> None:
     assert drawn == {name: shards.draw_split(name) for name in ("a", "b", "c")}
 
 
+@pytest.mark.parametrize("shard", ["00.tar", "train.tar"])
+def test_names_that_are_not_utf8(shard: str, tmp_path: Path) -> None:
+    write_shard(tmp_path / "own" / shard, make_sample("caf\udce91", 1, "x"))  # the byte is an é of Latin-1
+    names = [name for split in ("train", "dev", "test") for name in _open_names(tmp_path / "own", split)]
+    assert names == ["caf\udce91"]
+
+
 def _open_names(folder: Path, split: str) -> list[str]:
     found = shards.find_shards(folder, [])
     assert found

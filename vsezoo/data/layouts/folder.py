@@ -54,7 +54,8 @@ def find_folder(folder: Path, names: Sequence[str]) -> Callable[[], Listing] | N
 
 def draw_split(name: str) -> str:
     """Return a split for a picture by the SHA-256 of its name: it stays there whatever pictures come and go."""
-    tenth = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8]) % 10
+    known = name.encode(errors="surrogatepass")  # names in archives and on disks need not be UTF-8
+    tenth = int.from_bytes(hashlib.sha256(known).digest()[:8]) % 10
     return {0: "test", 1: "dev"}.get(tenth, "train")
 
 

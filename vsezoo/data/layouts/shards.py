@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import json
+import math
 import re
 import tarfile
 from collections import Counter
@@ -30,6 +31,8 @@ LIST = "shards.txt"
 PICTURES = ("jpg", "jpeg", "png", "webp")
 FORM = "A sample is a picture (jpg, png, webp) and its captions (txt, one on each line, or json)."
 MOST = 1_000_000  # shards of a list: more are a slip of the pen
+DIGITS = 18  # of a number in it
+SLIP = "See what stands in its {…}."
 READERS = 8  # of shards at one time: looking one through is waiting for its disk or its server
 
 
@@ -97,35 +100,46 @@ def read_list(file: Path) -> list[str]:
     if not shards:
         remedy = "Write the address of a shard into each line, such as https://example.org/mine-train-{000..017}.tar"
         raise DataError("names no shard.", file=file, remedy=remedy)
-    if len(shards) > MOST:
-        raise DataError(f"names more than {MOST:,} shards.", file=file, remedy="See what stands in its {…}.")
+    _require_few(len(shards), file)
     if twice := next((shard for shard, count in Counter(shards).items() if count > 1), None):
         raise DataError(f"names {show_address(twice)} twice.", file=file, remedy="Leave one of the two.")
     return shards
 
 
 def _expand(line: str, file: Path) -> Iterator[str]:
-    found = re.search(r"\{(\d+)\.\.(\d+)\}", line)
-    if not found:
-        _require_name(line, file)
-        yield line
-        return
-    first, last = found.groups()
-    if int(first) > int(last):
-        raise DataError(
-            f"has {found[0]!r}, in which the first number is the larger one.", file=file, remedy="Swap them."
-        )
-    for number in range(int(first), int(last) + 1):
-        yield from _expand(f"{line[: found.start()]}{number:0{len(first)}}{line[found.end() :]}", file)
+    """Yield the names that a line stands for, the last of its numbers counting up first."""
+    words = re.split(r"\{(\d+)\.\.(\d+)\}", line)
+    parts = []
+    for text, first, last in zip(words[::3], words[1::3], words[2::3], strict=False):
+        if max(len(first), len(last)) > DIGITS:
+            raise DataError(f"has a number of more than {DIGITS} digits.", file=file, remedy=SLIP)
+        if int(first) > int(last):
+            problem = f"has '{{{first}..{last}}}', in which the first number is the larger one."
+            raise DataError(problem, file=file, remedy="Swap them.")
+        parts.append((text, range(int(first), int(last) + 1), len(first)))
+    count = math.prod(len(numbers) for _, numbers, _ in parts)
+    _require_few(count, file)
+    for index in range(count):
+        name, rest = words[-1], index
+        for text, numbers, width in reversed(parts):
+            rest, place = divmod(rest, len(numbers))
+            name = f"{text}{numbers[place]:0{width}}{name}"
+        _require_name(name, file)
+        yield name
+
+
+def _require_few(count: int, file: Path) -> None:
+    if count > MOST:
+        raise DataError(f"names more than {MOST:,} shards.", file=file, remedy=SLIP)
 
 
 def _require_name(name: str, file: Path) -> None:
     try:
         if re.search(r"[\x00-\x1f\x7f-\x9f]", name):
             raise ValueError("it has control characters")
-        show_address(name)
+        urlsplit(show_address(name))
     except ValueError as error:
-        problem = f"names {name!r}, which is neither an address nor a path: {error}."
+        problem = f"names {show_address(name)!r}, which is neither an address nor a path: {error}."
         raise DataError(problem, file=file, remedy="Write it again.") from None
 
 
