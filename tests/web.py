@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 import threading
 import time
@@ -23,25 +25,27 @@ class Web:
         address: of the folder.
         ranges: whether requests for a part of a file get that part; otherwise the whole file.
         versions: whether answers say when the file was written.
-        redirects: whether each address is said to have moved to itself.
+        redirects: where each file is said to have moved.
         silent: whether requests get no answer.
         failures: the statuses that the next requests get instead of an answer.
         asked: the requests that came: method, path, range.
+        sent: the bytes of files that went out.
     """
 
     folder: Path
     address: str = ""
     ranges: bool = True
     versions: bool = True
-    redirects: bool = False
+    redirects: str = ""
     silent: bool = False
     failures: list[int] = field(default_factory=list)
     asked: list[tuple[str, str, str]] = field(default_factory=list)
+    sent: int = 0
 
 
 @contextmanager
 def serve(folder: Path) -> Iterator[Web]:
-    """Serve a folder."""
+    """Serve a folder; `datasets/OWNER/NAME/resolve/main` in it is also served as a data set of a Hub."""
     web = Web(folder)
 
     class Handler(BaseHTTPRequestHandler):
@@ -59,7 +63,10 @@ def serve(folder: Path) -> Iterator[Web]:
             if web.failures:
                 self.answer(web.failures.pop(0))
             elif web.redirects:
-                self.answer(302, headers={"Location": self.path})
+                self.answer(302, headers={"Location": web.redirects})
+            elif hub := re.fullmatch(r"/api(/datasets/\w+/\w+)(/tree/main)?", urlsplit(self.path).path):
+                files = (web.folder / hub[1].lstrip("/") / "resolve" / "main").iterdir()
+                self.answer(200, json.dumps([describe(file) for file in files] if hub[2] else {"id": hub[1]}).encode())
             elif not file.is_file():
                 self.answer(404)
             else:
@@ -79,15 +86,23 @@ def serve(folder: Path) -> Iterator[Web]:
             for name, value in {**(headers or {}), "Content-Length": str(len(content))}.items():
                 self.send_header(name, value)
             self.end_headers()
-            if self.command == "GET":
-                self.wfile.write(content)
+            for start in range(0, len(content) if self.command == "GET" else 0, 2**16):
+                try:
+                    web.sent += self.wfile.write(content[start : start + 2**16])
+                except ConnectionError:  # whoever asked has seen enough
+                    self.close_connection = True
+                    return
 
         def log_message(self, *arguments: object) -> None:
             pass
 
+    def describe(file: Path) -> dict[str, object]:
+        digest = hashlib.sha1(file.read_bytes()).hexdigest()
+        return {"type": "file", "path": file.name, "size": file.stat().st_size, "oid": digest}
+
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
     thread.start()
     web.address = f"http://127.0.0.1:{server.server_port}"
     try:

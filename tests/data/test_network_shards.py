@@ -8,14 +8,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from picture_folders import list_shades, make_sample, open_error, open_split, show, write_picture, write_shard
+from doctor_reports import check
+from picture_folders import list_shades, make_sample, open_error, open_split, show, write_shard
 from processes import assert_one_message, finish, run_command, start
 from torch.utils.data import DataLoader
 from web import Web, serve
 
 from vsezoo.cli import main
 from vsezoo.data import addresses
-from vsezoo.data.addresses import open_address, read_part, show_address
 from vsezoo.data.layouts import shards
 from vsezoo.errors import INTERRUPTED, ServerError
 
@@ -109,20 +109,51 @@ def test_a_server_that_fails_makes_no_picture_a_bad_one(web: Web, tmp_path: Path
     folder = write_list(tmp_path / "own", f"{web.address}/big-train-00.tar")
     open_split(folder)
     web.ranges = False
-    with pytest.raises(ServerError, match=r"big-train-00.tar \((a|b)\): cannot be read: the server sent"):
+    with pytest.raises(ServerError, match=r"big-train-00.tar \((a|b)\): cannot be read: the server sends the whole"):
         open_split(folder, on_bad_image="skip")
     web.ranges = True
     assert show(open_split(folder, on_bad_image="skip")) == {"a": ["a dog"], "b": ["a cat"]}
 
 
-def test_shards_that_their_queries_tell_apart(web: Web, tmp_path: Path) -> None:
-    web.versions = False
-    names = {"train": "a", "val": "b"}
-    for name, key in names.items():
-        write_shard(web.folder / f"{name}.tar", make_sample(key, 1, "a dog"))
-        folder = write_list(tmp_path / name, f"{web.address}/train.tar?file={name}")
-        (web.folder / f"{name}.tar").replace(web.folder / "train.tar")
+@pytest.mark.parametrize("versions", [True, False])
+def test_shards_that_their_queries_tell_apart(versions: bool, web: Web, tmp_path: Path) -> None:
+    web.versions = versions
+    for name, key in {"train": "a", "val": "b"}.items():
+        shard = write_shard(web.folder / "train.tar", make_sample(key, 1, "a dog"))
+        os.utime(shard, (5, 5))
+        folder = write_list(tmp_path / name, f"{web.address}/train.tar?X-Amz-Date=1&file={name}&X-Amz-Signature=2")
         assert show(open_split(folder)) == {key: ["a dog"]}
+
+
+def test_another_signature_is_no_other_file(web: Web, tmp_path: Path) -> None:
+    for signature in (
+        "X-Amz-Date={0}&X-Amz-Signature={0}",
+        "Expires={0}&Signature={0}&Key-Pair-Id=x",
+        "se={0}&sig={0}",
+    ):
+        for time_signed in (1, 2):
+            web.asked.clear()
+            address = f"{web.address}/big-train-00.tar?file=1&{signature.format(time_signed)}"
+            pairs = open_split(write_list(tmp_path / "own", address), on_bad_image="skip")
+        assert {method for method, *_ in web.asked} == {"HEAD"}  # neither the shard nor its pictures are read again
+        assert list_shades(pairs) == [1, 2]
+
+
+def test_the_doctor_reads_each_picture_once(web: Web, tmp_path: Path) -> None:
+    folder = write_list(tmp_path / "own", f"{web.address}/big-train-{{00..01}}.tar")
+    places = open_split(folder).places
+    web.asked.clear()
+    assert check(folder, "train").splits["train"].sizes == {"8 x 6": 3}
+    parts = [f"bytes={place.offset}-{place.offset + place.size - 1}" for place in places]
+    assert sorted(part for method, _, part in web.asked if method == "GET") == sorted(parts)
+
+
+def test_a_server_without_ranges_does_not_fill_the_memory(web: Web, tmp_path: Path) -> None:
+    write_shard(web.folder / "train.tar", {"a.bin": bytes(40_000_000)} | make_sample("a", 1, "a dog"))
+    web.ranges = False
+    message = open_error(write_list(tmp_path / "own", f"{web.address}/train.tar"))
+    assert "train.tar: cannot be read: the server sends the whole file where a range of" in message
+    assert web.sent < 20_000_000
 
 
 def test_interrupt_while_a_server_does_not_answer(web: Web, tmp_path: Path) -> None:
@@ -157,11 +188,13 @@ def test_what_is_wrong_with_a_shard_of_a_server(web: Web, tmp_path: Path) -> Non
     write_list(folder, f"{web.address}/big-train-00.tar")
     web.ranges = False
     pairs = open_split(folder)  # it is so small that the first answer holds it all
-    assert "the server sent 10,240 bytes where a range of" in _image_error(pairs)
-    web.redirects = True
+    place = pairs.places[0]
+    asked = f"where a range of {place.size} bytes was asked for"
+    assert f"big-train-00.tar (a): cannot be read: the server sends the whole file {asked}" in _image_error(pairs)
+    web.redirects = f"{web.address}/big-train-00.tar"
     write_list(folder, f"{web.address}/big-train-00.tar?signature=secret")
     assert "big-train-00.tar: cannot be read: TooManyRedirects." in open_error(folder)
-    web.redirects = False
+    web.redirects = ""
     write_list(folder, "nowhere://train.tar")
     assert "nowhere://train.tar: cannot be read: Protocol not known: nowhere" in open_error(folder)
     write_list(folder, "http://127.0.0.1:9/train.tar")
@@ -182,10 +215,18 @@ def test_what_is_wrong_with_a_list(web: Web, tmp_path: Path) -> None:
         "train-{3..1}.tar": "has '{3..1}', in which the first number is the larger one",
         "train-{0..99999999999}.tar": "names more than 1,000,000 shards",
         "http://[::1/train.tar": "names 'http://[::1/train.tar', which is neither an address nor a path: Invalid",
+        f"train-{{0..{'9' * 5000}}}.tar": "has a number of more than 18 digits",
+        "train-" + "{0..1}" * 2000: "names more than 1,000,000 shards",
+        "http://me:secret@[::1/train.tar": "names 'http://[::1/train.tar', which is neither",
         "train-\0.tar": r"names 'train-\x00.tar', which is neither an address nor a path: it has control characters",
     }.items():
         write_list(folder, line)
         assert f"shards.txt: {problem}" in open_error(folder)
+    write_list(folder, "train-" + "{0..0}" * 2000 + ".tar")
+    assert "0.tar: cannot be read: File name too long" in open_error(folder)
+    write_list(folder, "{1..2}-{09..10}.tar")
+    names = [Path(name).name for name in shards.read_list(folder / "shards.txt")]
+    assert names == ["1-09.tar", "1-10.tar", "2-09.tar", "2-10.tar"]
 
 
 def test_list_of_paths(tmp_path: Path) -> None:
@@ -217,19 +258,3 @@ def test_training_on_shards_of_a_server(web: Web, tmp_path: Path) -> None:
     assert (tmp_path / "run" / "best" / "model.safetensors").exists()
     (web.folder / "test.tar").unlink()
     assert_one_message(run_command(tmp_path, "eval", "run", "--data", "own/"), 1, "test.tar: cannot be read: it is not")
-
-
-def test_a_stream_is_read_anywhere(web: Web) -> None:
-    write_picture(web.folder / "picture", 9)
-    content = (web.folder / "picture").read_bytes()
-    with open_address(f"{web.address}/picture") as stream:
-        assert stream.read(5) == content[:5]
-        assert stream.seek(-4, os.SEEK_END) == len(content) - 4
-        assert stream.read() == content[-4:]
-        assert stream.read() == b""
-    assert read_part(f"{web.address}/picture", 3, 4) == content[3:7]
-
-
-def test_messages_hold_no_secrets() -> None:
-    assert show_address("s3://key:secret@bucket/a/b.tar?X-Signature=1#x") == "s3://bucket/a/b.tar"
-    assert show_address("own/what?#1@b.tar") == "own/what?#1@b.tar"

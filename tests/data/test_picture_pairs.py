@@ -151,9 +151,9 @@ def test_long_check_says_how_far_it_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(waiting, "INTERVAL", -1.0)
-    open_split(write_bad(tmp_path / "own"), on_bad_image="skip")
+    open_split(write_bad(tmp_path / "own\x1b[2J"), on_bad_image="skip")
     captured = capsys.readouterr()
-    assert captured.err.splitlines()[3] == "3 of the 5 pictures of own train are checked"
+    assert captured.err.splitlines()[3] == r"3 of the 5 pictures of own\x1b[2J train are checked"
     assert captured.out == ""
 
 

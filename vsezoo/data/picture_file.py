@@ -11,7 +11,7 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from vsezoo.data.addresses import is_address, read_part, show_address
+from vsezoo.data.addresses import AddressError, is_address, read_part, show_address
 from vsezoo.errors import DataError, ServerError
 
 SHORT_SIDE = 1024
@@ -67,16 +67,34 @@ class Place(NamedTuple):
             with Path(self.file).open("rb") as stream:
                 stream.seek(self.offset)
                 return BytesIO(stream.read(self.size))
-        except OSError as error:
-            if not is_address(self.file):
-                raise _explain_access(error, self.name) from None
+        except AddressError as error:
             remedy = "See that the server can be reached, and repeat the command; a training goes on with --resume."
             raise ServerError(f"cannot be read: {error}.", file=self.name, remedy=remedy) from None
+        except OSError as error:
+            raise _explain_access(error, self.name) from None
 
     def read(self, short_side: int = SHORT_SIDE) -> Image.Image:
         """Decode the picture; see `open` and `read_picture`."""
+        return self.inspect(short_side).picture
+
+    def inspect(self, short_side: int = SHORT_SIDE) -> Inspected:
+        """Decode the picture, and see what form it has in its file, which is read once; see `read`."""
         with self.open() as stream:
             return _decode(stream, self.name, short_side)
+
+
+class Inspected(NamedTuple):
+    """A picture as it is given to a model, and as it was in its file.
+
+    Attributes:
+        picture: RGB, in main memory.
+        size: width and height in the file.
+        mode: Pillow's name for the form of the pixels in the file.
+    """
+
+    picture: Image.Image
+    size: tuple[int, int]
+    mode: str
 
 
 def read_picture(file: str | Path | BinaryIO, *, name: str = "", short_side: int = SHORT_SIDE) -> Image.Image:
@@ -101,11 +119,12 @@ def read_picture(file: str | Path | BinaryIO, *, name: str = "", short_side: int
     """
     if isinstance(file, str | Path):
         return Place(str(file)).read(short_side)
-    return _decode(file, name or "the picture", short_side)
+    return _decode(file, name or "the picture", short_side).picture
 
 
-def _decode(stream: BinaryIO, name: str, short_side: int) -> Image.Image:
+def _decode(stream: BinaryIO, name: str, short_side: int) -> Inspected:
     try:
+        stream.seek(0)
         is_empty = not stream.read(1)
         with warnings.catch_warnings():
             # Pillow's, of large pictures, which are errors here, and in each epoch again of notes that do no harm.
@@ -136,15 +155,16 @@ def _explain_access(error: Exception, name: str) -> AccessError:
     return AccessError(f"cannot be read: {reason}.", file=name, remedy=remedy)
 
 
-def _decode_quietly(stream: BinaryIO, short_side: int) -> Image.Image:
+def _decode_quietly(stream: BinaryIO, short_side: int) -> Inspected:
     with Image.open(stream) as picture:
+        size, mode = picture.size, picture.mode
         if Image.MAX_IMAGE_PIXELS and picture.width * picture.height > Image.MAX_IMAGE_PIXELS:
             raise Image.DecompressionBombError
         picture.draft(None, (short_side, short_side))  # does nothing unless it is a JPEG of more than that
         picture.load()
         with contextlib.suppress(Exception):  # a damaged note does not make the picture a bad one
             ImageOps.exif_transpose(picture, in_place=True)
-        return _convert(picture)
+        return Inspected(_convert(picture), size, mode)
 
 
 def _convert(picture: Image.Image) -> Image.Image:

@@ -1,4 +1,4 @@
-"""Lines on standard error that say how far a long look at the data is: it comes before there is a progress bar."""
+"""Lines on standard error that say what a long look at the data waits for: it comes before there is a progress bar."""
 
 from __future__ import annotations
 
@@ -24,5 +24,11 @@ def report_done(items: Iterable[Item], count: int, what: str) -> Iterator[Item]:
     for done, item in enumerate(items):
         if time.monotonic() - reported > INTERVAL:
             reported = time.monotonic()
-            print(f"{done:,} of the {count:,} {what}", file=sys.stderr)
+            tell(f"{done:,} of the {count:,} {what}")
         yield item
+
+
+def tell(line: str) -> None:
+    """Write a line to standard error; what a terminal would obey is shown, not sent, since strangers name things."""
+    shown = "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in line)
+    sys.stderr.write(f"{shown}\n")  # at once: several threads may wait

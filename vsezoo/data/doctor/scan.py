@@ -14,11 +14,9 @@ from multiprocessing.pool import ThreadPool
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from vsezoo.data.doctor.report import Range
 from vsezoo.data.doctor.splits import OpenSplit
-from vsezoo.data.picture_file import Place
 from vsezoo.data.picture_pairs import PicturePairs
 from vsezoo.errors import DataError
 from vsezoo.interfaces import PairDataset
@@ -175,15 +173,12 @@ def _scan_pictures(pairs: PairDataset, advance: Callable[[int, int], None]) -> I
 def _look_at(pairs: PairDataset, image: int) -> tuple[tuple[int, int], str, bytes] | DataError:
     """Return the size of a picture, its mode where there is a file, and its digest; or why it cannot be read."""
     try:
-        (picture,) = pairs.images([image])
-        size, mode = _read_header(pairs.places[image]) if isinstance(pairs, PicturePairs) else (picture.size, "")
+        if isinstance(pairs, PicturePairs):
+            picture, size, mode = pairs.places[image].inspect()
+        else:
+            (picture,) = pairs.images([image])
+            size, mode = picture.size, ""
     except DataError as error:
         return error
     salt = np.array(picture.size, dtype="<u8").tobytes()  # rows of other lengths may hold the same bytes
     return size, mode, blake2b(picture.tobytes(), digest_size=16, salt=salt).digest()
-
-
-def _read_header(place: Place) -> tuple[tuple[int, int], str]:
-    """Return the size and the mode that a picture has in its file."""
-    with place.open() as stream, Image.open(stream) as picture:
-        return picture.size, picture.mode
