@@ -13,7 +13,7 @@ from web import serve
 
 from vsezoo.data.picture_file import Place
 from vsezoo.data.sentence_file import Sentence, read_sentences
-from vsezoo.errors import DataError, UsageError
+from vsezoo.errors import DataError, ServerError, UsageError
 from vsezoo.search.collection import FeatureRows, Sentences, SplitImages, list_captions
 from vsezoo.search.picture_folder import PictureFolder
 from vsezoo.search.sources import collect_images, collect_texts
@@ -29,7 +29,7 @@ def test_the_pictures_of_a_folder(tmp_path: Path) -> None:
     block = PictureFolder(folder, skips=True).read([2, 1, 0])
     assert [picture.getpixel((0, 0)) for picture in block.content] == [COLOURS["blue"], COLOURS["red"]]
     assert list(block.bad) == [1]
-    assert "is not a picture" in block.bad[1]
+    assert "is not a picture" in block.bad[1].problem
     with pytest.raises(DataError, match=r"b-green\.png: is not a picture"):
         PictureFolder(folder, skips=False).read([0, 1])
 
@@ -78,7 +78,7 @@ def test_pictures_of_shards_on_a_server(tmp_path: Path) -> None:
 
     def digest(signature: str) -> np.ndarray:
         data = TinyPairs(images=6)
-        places = [Place(f"{web.address}/{n % 2}.tar?key={signature}", n // 2) for n in range(6)]
+        places = [Place(f"{web.address}/{n % 2}.tar?token={signature}", n // 2) for n in range(6)]
         vars(data)["places"] = places
         return SplitImages(data).keys()
 
@@ -89,6 +89,9 @@ def test_pictures_of_shards_on_a_server(tmp_path: Path) -> None:
         assert np.array_equal(digest("b"), keys)
         os.utime(tmp_path / "1.tar", (9, 9))
         assert (digest("a") == keys).all(axis=1).tolist() == [True, False] * 3
+        (tmp_path / "1.tar").unlink()
+        with pytest.raises(ServerError, match=r"1\.tar: cannot be read: it is not there\.\nSee that the server"):
+            digest("a")
 
 
 def test_captions_are_named_by_their_image() -> None:

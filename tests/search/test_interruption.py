@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import os
+import resource
 import shutil
+import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import processes
 import pytest
 from colours import COLOURS, WORDS, ColourImageEncoder, count_encoded, paint, register_colours
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from vsezoo.errors import DataError
-from vsezoo.search import embedding
+from vsezoo.errors import DataError, StorageError
+from vsezoo.search import embedding, store
 from vsezoo.search.export import embed
 from vsezoo.search.index import open_index
 from vsezoo.search.store import PART, TOPIC, WHOLE
@@ -157,6 +161,78 @@ def test_a_process_takes_over_what_another_one_has_done(run: Path, photos: Path,
     assert (tmp_path / "note").read_text(encoding="utf-8") == f"{BLOCK} {' '.join(FOUND)}"
     assert list_entry(cache) == [WHOLE]
     assert count_encoded(run, images=photos) == (0, FOUND)
+
+
+@pytest.mark.parametrize("error", [FileNotFoundError, RuntimeError, SafetensorError])
+def test_parts_that_another_process_joins_while_they_are_read(
+    run: Path, photos: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
+    """A file is opened twice; what is raised where it is gone the second time, depends on the versions."""
+    kill_at_the_third_block(run, photos, cache)
+
+    def open_late(file: Path, framework: str) -> object:
+        if file.suffix == PART and file.exists():
+            assert processes.finish(processes.start(note_encoded, run, photos, cache, tmp_path / "note")) == 0
+            assert not file.exists()
+            raise error
+        return safe_open(file, framework)
+
+    monkeypatch.setattr(store, "safe_open", open_late)
+    assert count_encoded(run, images=photos) == (0, FOUND)
+    assert (tmp_path / "note").read_text(encoding="utf-8").startswith(f"{BLOCK} ")
+    assert list_entry(cache) == [WHOLE]
+
+
+@pytest.mark.parametrize("error", [RuntimeError, SafetensorError])
+def test_a_file_that_another_process_replaces_while_it_is_read(
+    run: Path, photos: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
+    count_encoded(run, images=photos)
+    (whole,) = (cache / TOPIC).glob(f"*/{WHOLE}")
+
+    def open_late(file: Path, framework: str) -> object:
+        monkeypatch.setattr(store, "safe_open", safe_open)
+        shutil.copy(whole, whole.with_name("new"))
+        whole.with_name("new").replace(whole)
+        raise error
+
+    monkeypatch.setattr(store, "safe_open", open_late)
+    assert count_encoded(run, images=photos) == (0, FOUND)
+
+
+def embed_with_few_files(run: Path, photos: Path, cache: Path, note: Path) -> None:
+    prepare(cache)
+    embedding.BLOCKS["picture"] = 1
+    open_index(run, texts=["red"])  # which imports and opens what else is wanted
+    resource.setrlimit(resource.RLIMIT_NOFILE, (len(list(Path("/proc/self/fd").iterdir())) + COUNT // 2,) * 2)
+    note.write_text(str(len(open_index(run, images=photos))), encoding="utf-8")
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="wants /proc/self/fd")
+def test_parts_keep_no_file_open(run: Path, photos: Path, cache: Path, tmp_path: Path) -> None:
+    assert processes.finish(processes.start(embed_with_few_files, run, photos, cache, tmp_path / "note")) == 0
+    assert (tmp_path / "note").read_text(encoding="utf-8") == str(COUNT)
+
+
+def embed_on_a_full_disk(run: Path, features: Path, cache: Path) -> None:
+    prepare(cache)
+    open_index(run, texts=["red"])
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, resource.RLIM_INFINITY))  # blocks fit, the joined file does not
+    with pytest.raises(StorageError, match="cannot be written: File too large"):
+        open_index(run, images=features)
+
+
+def test_a_full_disk_holds_what_was_embedded_and_nothing_else(run: Path, cache: Path, tmp_path: Path) -> None:
+    features = tmp_path / "features.npy"
+    np.save(features, np.eye(3, dtype=np.float32).repeat(1024, axis=0))
+    held = []
+    for _ in range(2):
+        assert processes.finish(processes.start(embed_on_a_full_disk, run, features, cache)) == 0
+        held.append(sorted(path for path in cache.rglob(f"*{PART}")))
+        assert len(held[-1]) == 3
+    assert held[0] == held[1]
+    assert count_encoded(run, images=features)[0] == 0
 
 
 def test_processes_at_once(run: Path, photos: Path, cache: Path, tmp_path: Path) -> None:

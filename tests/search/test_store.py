@@ -130,6 +130,17 @@ def test_no_picture_can_be_read(run: Path, tmp_path: Path) -> None:
         open_index(run, images=folder)
 
 
+def test_a_block_of_pictures_is_decoded_in_batches(run: Path, tmp_path: Path) -> None:
+    """A block of large pictures would fill the memory."""
+    for number in range(70):
+        paint(tmp_path / "many" / f"{number:02}.png", COLOURS["red"])
+    ColourImageEncoder.encoded.clear()
+    told: list[tuple[int, int]] = []
+    open_index(run, images=tmp_path / "many", advance=lambda done, total: told.append((done, total)))
+    assert ColourImageEncoder.encoded == [16, 16, 16, 16, 6]
+    assert told == [(64, 70), (70, 70)]
+
+
 def test_many_blocks(run: Path, tmp_path: Path) -> None:
     """More rows than are embedded, copied or compared at a time; then one file of which a part is new."""
     path = tmp_path / "a.txt"

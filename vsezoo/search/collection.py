@@ -13,16 +13,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from vsezoo.data.addresses import is_address
+from vsezoo.data.addresses import is_address, show_address
 from vsezoo.data.cache import identify
 from vsezoo.data.feature_file import FeatureFile
 from vsezoo.data.picture_file import Place
 from vsezoo.data.sentence_file import Sentence
-from vsezoo.errors import DataError
+from vsezoo.errors import DataError, ServerError
 from vsezoo.interfaces import PairDataset
 
 KEY_BYTES = 16
@@ -44,7 +45,7 @@ class Block:
     """
 
     content: Any
-    bad: Mapping[int, str] = field(default_factory=dict)
+    bad: Mapping[int, DataError] = field(default_factory=dict)
 
 
 class Collection(ABC):
@@ -55,6 +56,7 @@ class Collection(ABC):
         name: what messages call the collection.
         place: where it is, the same at every call; empty: it is known by its content alone.
         skips: whether items that cannot be read are left out; else they are an error.
+        skipped: what was left out before anything is read, and why, by the ids.
         ids: one for each item.
     """
 
@@ -62,6 +64,7 @@ class Collection(ABC):
     name: str
     place: str = ""
     skips: bool = False
+    skipped: Mapping[str, str] = MappingProxyType({})
     ids: Sequence[str]
 
     @property
@@ -134,7 +137,8 @@ class SplitImages(Collection):
 
     def __init__(self, data: PairDataset) -> None:
         self._data = data
-        self.kind, self.name, self.ids = data.kind, f"{data.name}, {data.split} split", data.image_ids
+        self.kind, self.name, self.ids = data.kind, name_split(data), data.image_ids
+        self.skipped = data.skipped
 
     def keys(self) -> Array:
         """Return the digests of the files' names, sizes and times of change; of features, those of the numbers."""
@@ -161,12 +165,19 @@ class Sentences(Collection):
         sentences: with their ids.
         name: what messages call them.
         place: the file that they come from, if any.
+        skipped: what was left out, and why.
     """
 
     kind = "text"
 
-    def __init__(self, sentences: Sequence[Sentence], name: str, place: str = "") -> None:
-        self.name, self.place = name, place
+    def __init__(
+        self,
+        sentences: Sequence[Sentence],
+        name: str,
+        place: str = "",
+        skipped: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
+        self.name, self.place, self.skipped = name, place, skipped
         self.ids = [sentence.id for sentence in sentences]
         self.texts = [sentence.text for sentence in sentences]
 
@@ -177,6 +188,11 @@ class Sentences(Collection):
     def read(self, items: Sequence[int]) -> Block:
         """Return sentences."""
         return Block([self.texts[item] for item in items])
+
+
+def name_split(data: PairDataset) -> str:
+    """Return what messages call a split."""
+    return f"{data.name}, {data.split} split"
 
 
 def list_captions(data: PairDataset) -> list[Sentence]:
@@ -201,18 +217,20 @@ def digest_files(files: Iterable[tuple[str, str]]) -> Array:
         files: a path or an address, and a name, of each item; the same file may have several.
 
     Raises:
-        DataError: for a file that is there no more.
+        ServerError: when a server does not tell of a file.
     """
     stamp = cache(_stamp)  # many pictures may be of one shard
-    try:
-        return _digest(f"{name} {stamp(file)}".encode(errors=ANY) for file, name in files)
-    except OSError as error:
-        remedy = "It was removed while it was in use: repeat the command."
-        raise DataError(f"cannot be read: {error.strerror or error}.", file=error.filename, remedy=remedy) from None
+    return _digest(f"{name} {stamp(file)}".encode(errors=ANY) for file, name in files)
 
 
 def _stamp(file: str) -> tuple[int | str, ...]:
-    if is_address(file):
-        return identify(file)[1:]
-    found = os.stat(file)  # noqa: PTH116  # a Path takes longer than all else
-    return found.st_size, found.st_mtime_ns
+    try:
+        if is_address(file):
+            return identify(file)[1:]
+        found = os.stat(file)  # noqa: PTH116  # a Path takes longer than all else
+        return found.st_size, found.st_mtime_ns
+    except OSError as error:
+        if not is_address(file):
+            return ()  # such as a link to nothing: why it cannot be read, is told by what reads it
+        remedy = "See that the server can be reached, and repeat the command."
+        raise ServerError(f"cannot be read: {error}.", file=show_address(file), remedy=remedy) from None

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
+from itertools import islice
 from multiprocessing.pool import ThreadPool
 from typing import Any
 
@@ -16,7 +18,13 @@ from vsezoo.parts import accepted_kinds
 from vsezoo.search.collection import Collection
 
 BLOCKS = {"picture": 64, "regions": 256, "vector": 1024, "text": 1024}
-"""Items that are read and encoded at a time, by their kind. Two blocks are in memory."""
+"""Items whose embeddings are given at a time, by their kind."""
+
+BATCHES = {"picture": 16}
+"""Items that are read and encoded at a time, where that is less than a block. Two batches are in memory at once, and a
+picture may have 36 MB."""
+
+NO_ROWS = np.empty((0, 0), np.float32)
 
 Advance = Callable[[int, int], None]
 """Is told how many items have been embedded, of how many."""
@@ -28,42 +36,63 @@ class EmbeddedBlock:
 
     Attributes:
         items: those that could be read, by their indices in the collection.
-        rows: their joint embeddings, `(len(items), D)` float32.
+        rows: their joint embeddings, `(len(items), D)` float32; of no items, `(0, 0)`.
         bad: why the others could not be read, by their indices.
     """
 
     items: Sequence[int]
     rows: np.ndarray[Any, np.dtype[np.float32]]
-    bad: Mapping[int, str]
+    bad: Mapping[int, DataError]
 
 
-def embed_items(model: JointEmbedding, collection: Collection, items: Sequence[int]) -> Iterator[EmbeddedBlock]:
+def embed_items(
+    load_model: Callable[[], JointEmbedding], collection: Collection, items: Sequence[int]
+) -> Iterator[EmbeddedBlock]:
     """Embed these items of a collection, in their order.
 
-    The next block is read while one is encoded.
+    The next batch is read while one is encoded. The model is loaded when there is something to encode: what cannot be
+    read, and is tried at each call, wants none.
 
     Raises:
         DataError: for a collection of another kind than the model takes, or an item that cannot be read.
     """
-    if not collection.is_text:
-        require_kind(collection.name, collection.kind, accepted_kinds(model.recipe))
     size = BLOCKS[collection.kind]
-    blocks = [items[start : start + size] for start in range(0, len(items), size)]
+    batch = min(size, BATCHES.get(collection.kind, size))
+    batches = _embed_batches(load_model, collection, items, batch)
+    while block := list(islice(batches, size // batch)):
+        rows = [part.rows for part in block if part.items]
+        yield EmbeddedBlock(
+            [item for part in block for item in part.items],
+            np.concatenate(rows) if rows else NO_ROWS,
+            {item: error for part in block for item, error in part.bad.items()},
+        )
+
+
+def _embed_batches(
+    load_model: Callable[[], JointEmbedding], collection: Collection, items: Sequence[int], size: int
+) -> Iterator[EmbeddedBlock]:
+    @cache
+    def load() -> JointEmbedding:
+        model = load_model()
+        if not collection.is_text:
+            require_kind(collection.name, collection.kind, accepted_kinds(model.recipe))
+        return model
+
+    batches = [items[start : start + size] for start in range(0, len(items), size)]
     with ThreadPool(1) as reader:  # its thread does not keep a process alive that Ctrl-C ends
-        coming = [reader.apply_async(collection.read, (block,)) for block in blocks[:1]]
-        for number, block in enumerate(blocks):
+        coming = [reader.apply_async(collection.read, (batch,)) for batch in batches[:1]]
+        for number, batch in enumerate(batches):
             read = coming.pop().get()
-            coming += [reader.apply_async(collection.read, (after,)) for after in blocks[number + 1 : number + 2]]
-            good = [item for item in block if item not in read.bad]
-            yield EmbeddedBlock(good, _encode(model, collection, read.content, len(good)), read.bad)
+            coming += [reader.apply_async(collection.read, (after,)) for after in batches[number + 1 : number + 2]]
+            good = [item for item in batch if item not in read.bad]
+            rows = _encode(load(), collection, read.content) if good else NO_ROWS
+            yield EmbeddedBlock(good, rows, read.bad)
 
 
-def _encode(
-    model: JointEmbedding, collection: Collection, content: Any, count: int
-) -> np.ndarray[Any, np.dtype[np.float32]]:
+def _encode(model: JointEmbedding, collection: Collection, content: Any) -> np.ndarray[Any, np.dtype[np.float32]]:
     encode = model.encode_texts if collection.is_text else model.encode_images
     with name_source(collection.name):
-        rows = encode(content) if count else model.encode_texts([])
+        rows = encode(content)
     if not rows.isfinite().all():
         raise DataError(
             "the model gives embeddings that are not finite numbers.",

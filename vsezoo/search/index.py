@@ -17,7 +17,7 @@ from vsezoo.search.collection import Collection, Sentences
 from vsezoo.search.embedding import Advance
 from vsezoo.search.lazy_model import LazyModel
 from vsezoo.search.sources import Images, Texts, collect_images, collect_texts
-from vsezoo.search.store import Embeddings, open_embeddings
+from vsezoo.search.store import Embeddings, list_skipped, open_embeddings
 
 BLOCK = 8192
 """Items that are compared with the queries at a time."""
@@ -52,7 +52,7 @@ class Index:
 
     def __init__(self, model: LazyModel, collection: Collection, embeddings: Embeddings) -> None:
         self.collection = collection
-        self.skipped: Mapping[str, str] = {collection.ids[item]: reason for item, reason in embeddings.reasons.items()}
+        self.skipped: Mapping[str, str] = list_skipped(collection, embeddings)
         self._model, self._rows, self._items = model, embeddings.rows, embeddings.items
 
     def __len__(self) -> int:

@@ -10,7 +10,7 @@ from pathlib import Path
 from PIL import Image
 
 from vsezoo.data.picture_file import ENDINGS, read_picture
-from vsezoo.data.picture_search import list_pictures
+from vsezoo.data.picture_search import NO_FILE, list_pictures
 from vsezoo.errors import DataError, list_names
 from vsezoo.search.collection import Array, Block, Collection, digest_files
 
@@ -34,11 +34,13 @@ class PictureFolder(Collection):
         self.skips = skips
         if not folder.is_dir():
             raise DataError("is no folder.", file=folder, remedy="Name a folder of pictures.")
-        self._files = list(map(str, list_pictures(folder)))
+        others: list[Path] = []
+        self._files = list(map(str, list_pictures(folder, others.append)))
         if not self._files:
             raise DataError(_describe_contents(folder), file=folder, remedy=_advise(folder))
         start = 0 if folder == Path() else len(os.path.join(folder, ""))  # noqa: PTH118  # relpath is slow
         self.ids = [file[start:].replace(os.sep, "/") for file in self._files]
+        self.skipped = {path.relative_to(folder).as_posix(): f"{NO_FILE}." for path in others}
 
     def keys(self) -> Array:
         """Return the digests of the files' names, sizes and times of change."""
@@ -48,20 +50,20 @@ class PictureFolder(Collection):
         """Decode pictures, several at a time."""
         with ThreadPoolExecutor(DECODERS) as pool:
             read = list(pool.map(self._decode, items))
-        bad = {item: found for item, found in zip(items, read, strict=True) if isinstance(found, str)}
-        return Block([found for found in read if not isinstance(found, str)], bad)
+        bad = {item: found for item, found in zip(items, read, strict=True) if isinstance(found, DataError)}
+        return Block([found for found in read if not isinstance(found, DataError)], bad)
 
     def find_picture(self, item: int) -> Path:
         """Return the file."""
         return Path(self._files[item])
 
-    def _decode(self, item: int) -> Image.Image | str:
+    def _decode(self, item: int) -> Image.Image | DataError:
         try:
             return read_picture(self._files[item])
         except DataError as error:
             if not self.skips:
                 raise
-            return error.problem
+            return error
 
 
 def _describe_contents(folder: Path) -> str:

@@ -11,7 +11,7 @@ from vsezoo.data.source import OpenOptions
 from vsezoo.errors import DataError, UsageError
 from vsezoo.interfaces import PairDataset
 from vsezoo.parts import accepted_kinds
-from vsezoo.search.collection import Collection, FeatureRows, Sentences, SplitImages, list_captions
+from vsezoo.search.collection import Collection, FeatureRows, Sentences, SplitImages, list_captions, name_split
 from vsezoo.search.lazy_model import LazyModel
 from vsezoo.search.picture_folder import PictureFolder
 
@@ -51,7 +51,7 @@ def collect_texts(source: Texts) -> Collection:
         UsageError: for no sentences.
     """
     if isinstance(source, PairDataset):
-        return Sentences(list_captions(source), f"{source.name}, {source.split} split")
+        return Sentences(list_captions(source), name_split(source), skipped=source.skipped)
     if isinstance(source, str | Path):
         path = Path(source)
         return Sentences(read_sentences(path), str(path), str(path.absolute()))

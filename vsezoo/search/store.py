@@ -5,7 +5,8 @@
 
 A file holds embeddings, the keys of the items, which of them could not be read and why, and a checksum. What is
 damaged, or was not written to its end, counts for nothing. Processes that embed the same collection at once need not
-know of each other: each has mapped what it wrote, and no other can take that away by removing the file.
+know of each other: a file that one removes, since it has joined it, stays where another has mapped it already, and is
+found joined where it has not.
 """
 
 from __future__ import annotations
@@ -26,11 +27,12 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from vsezoo.data.cache import find_cache
+from vsezoo.data.picture_file import AccessError
 from vsezoo.errors import DataError, StorageError
 from vsezoo.model import JointEmbedding
 from vsezoo.search.collection import Array, Collection
 from vsezoo.search.embedding import Advance, embed_items
-from vsezoo.search.tensor_file import HEADER, TensorWriter, explain_unwritten
+from vsezoo.search.tensor_file import TensorWriter, explain_unwritten
 
 TOPIC = "embeddings"
 """The folder in the cache."""
@@ -62,6 +64,15 @@ class Embeddings:
     def items(self) -> Array:
         """Which item each row is of, `(n,)`."""
         return np.delete(np.arange(len(self.keys)), list(self.reasons))
+
+    def by_key(self) -> Rows:
+        """Return the rows by the keys of their items."""
+        return dict(zip(map(bytes, self.keys[self.items]), self.rows.numpy(), strict=True))
+
+
+def list_skipped(collection: Collection, embeddings: Embeddings) -> dict[str, str]:
+    """Return why items were left out, by their ids: those that cannot be read, and what the collection leaves out."""
+    return {**collection.skipped, **{collection.ids[item]: reason for item, reason in embeddings.reasons.items()}}
 
 
 def open_embeddings(
@@ -109,36 +120,49 @@ def _complete(
 ) -> Embeddings:
     """Embed what is not known, write each block, and make it known; then join all."""
     new = [item for item, key in enumerate(keys) if bytes(key) not in known]
-    done, reasons = len(keys) - len(new), dict[int, str]()
-    for block in embed_items(load_model(), collection, new) if new else ():
+    done, bad = len(keys) - len(new), dict[int, DataError]()
+    for block in embed_items(load_model, collection, new):
         if block.items:
-            part = keys[block.items]
-            known.update(zip(map(bytes, part), block.rows, strict=True))  # also if they cannot be written
-            known.update(zip(map(bytes, part), _write(folder, [block.rows], part, {})[1], strict=True))
-        reasons.update(block.bad)
+            part = Embeddings(torch.from_numpy(block.rows), keys[block.items], {})
+            known.update(part.by_key())  # also if they cannot be written
+            if (written := _read(_write(folder, [block.rows], part.keys, {}))) is not None:
+                known.update(written.by_key())  # mapped: memory holds the rows of one block
+        bad.update(block.bad)
         done += len(block.items) + len(block.bad)
         if advance:
             advance(done, len(keys))
-    if len(reasons) == len(keys):
+    if len(bad) == len(keys):
         raise DataError(
-            f"none of its {len(keys):,} pictures can be read; the first {next(iter(reasons.values()))}",
+            f"none of its {len(keys):,} pictures can be read; the first {next(iter(bad.values())).problem}",
             file=collection.name,
-            remedy="Copy the pictures again.",
+            remedy="Copy the pictures again, or see that you may read them.",
         )
-    return _join(folder, keys, known, reasons)
+    # What this machine cannot read now is not written down: the next call tries it again.
+    kept = [item for item in range(len(keys)) if not isinstance(bad.get(item), AccessError)]
+    reasons = {place: bad[item].problem for place, item in enumerate(kept) if item in bad}
+    joined = _join(folder, keys[kept], known, reasons)
+    return Embeddings(joined.rows, keys, {item: error.problem for item, error in bad.items()})
 
 
 def _join(folder: Path, keys: Array, known: Rows, reasons: Mapping[int, str]) -> Embeddings:
-    """Write one file of all, which takes the place of the parts and of what was joined before."""
+    """Write one file of all, unless it is there; it takes the place of the parts and of what was joined before."""
     good = [known[bytes(key)] for item, key in enumerate(keys) if item not in reasons]
-    blocks = (np.stack(good[start : start + BLOCK]) for start in range(0, len(good), BLOCK))
-    file, rows = _write(folder, blocks, keys, reasons)
-    with explain_unwritten(folder):
-        with suppress(FileNotFoundError):  # another process has joined its own, and removed the parts
+    if _find_joined(folder, keys, reasons) is None:
+        blocks = (np.stack(good[start : start + BLOCK]) for start in range(0, len(good), BLOCK))
+        file = _write(folder, blocks, keys, reasons)
+        with explain_unwritten(folder), suppress(FileNotFoundError):  # another process removed it, with the parts
             file.replace(folder / WHOLE)
+    with explain_unwritten(folder):
         for part in folder.glob(f"*{PART}"):
             part.unlink(missing_ok=True)
-    return Embeddings(torch.from_numpy(rows), keys, reasons)
+    # Where another process has joined other items since, these are held in memory.
+    return _find_joined(folder, keys, reasons) or Embeddings(torch.from_numpy(np.stack(good)), keys, reasons)
+
+
+def _find_joined(folder: Path, keys: Array, reasons: Mapping[int, str]) -> Embeddings | None:
+    """Return what was joined, if it is of these items."""
+    held = _read(folder / WHOLE)
+    return held if held is not None and np.array_equal(held.keys, keys) and held.reasons == reasons else None
 
 
 def _read_rows(folder: Path) -> Rows:
@@ -146,16 +170,36 @@ def _read_rows(folder: Path) -> Rows:
     known: Rows = {}
     for file in (*folder.glob(f"*{PART}"), folder / WHOLE):
         if (held := _read(file)) is not None:
-            known.update(zip(map(bytes, held.keys[held.items]), held.rows.numpy(), strict=True))
+            known.update(held.by_key())
     return known
 
 
 def _read(file: Path) -> Embeddings | None:
-    """Return what a file holds; None if it is not there, or damaged."""
+    """Return what a file holds; None if it is not there, or damaged.
+
+    It is opened more than once. If another process removes it in between, it counts as absent, and if it puts a file in
+    its place, that one is read.
+    """
+    while (found := _find(file)) is not None:
+        held = _read_sound(file)
+        if held is not None or _find(file) == found:
+            return held
+    return None
+
+
+def _find(file: Path) -> int | None:
+    """Return a number that another file of this name would not have; None if there is none."""
     try:
-        with safe_open(file, "pt") as tensor_file:
+        return file.stat().st_ino
+    except OSError:
+        return None
+
+
+def _read_sound(file: Path) -> Embeddings | None:
+    try:
+        with safe_open(file, "pt") as tensor_file:  # what it maps keeps no file open, of which a process may have few
             tensors = {name: tensor_file.get_tensor(name) for name in (*CONTENT, "checksum")}
-    except (OSError, SafetensorError):
+    except (OSError, RuntimeError, SafetensorError):  # torch raises the second, of a file that is there no more
         return None
     checksum = 0
     for name in CONTENT:
@@ -166,22 +210,24 @@ def _read(file: Path) -> Embeddings | None:
     return Embeddings(tensors["rows"], tensors["keys"].numpy(), {int(item): reason for item, reason in reasons.items()})
 
 
-def _write(folder: Path, blocks: Iterable[Array], keys: Array, reasons: Mapping[int, str]) -> tuple[Path, Array]:
-    """Write a part; return its name and its rows, mapped."""
+def _write(folder: Path, blocks: Iterable[Array], keys: Array, reasons: Mapping[int, str]) -> Path:
+    """Write a part, and return its name."""
     with explain_unwritten(folder):
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=folder, suffix=PART, delete=False) as stream:
-            file = TensorWriter(folder, stream)
-            for block in blocks:
-                file.append("rows", block)
-            file.append("keys", keys)
-            file.append("reasons", np.frombuffer(json.dumps(reasons).encode(), np.uint8))
-            file.append("checksum", np.frombuffer(file.checksum.to_bytes(4, "little"), np.uint8))
-            file.finish()
-            stream.flush()
-            shape = len(keys) - len(reasons), block.shape[1]
-            rows = np.memmap(stream, np.float32, "c", HEADER, shape)  # torch warns of what cannot be written to
-            return Path(stream.name), rows.view(np.ndarray)
+            try:
+                file = TensorWriter(folder, stream)
+                for block in blocks:
+                    file.append("rows", block)
+                file.append("keys", keys)
+                file.append("reasons", np.frombuffer(json.dumps(reasons).encode(), np.uint8))
+                file.append("checksum", np.frombuffer(file.checksum.to_bytes(4, "little"), np.uint8))
+                file.finish()
+                stream.flush()
+            except BaseException:
+                Path(stream.name).unlink(missing_ok=True)  # it may hold the last bytes of the disk
+                raise
+            return Path(stream.name)
 
 
 def _print(warning: str) -> None:
