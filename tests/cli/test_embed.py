@@ -57,6 +57,8 @@ def test_files(folder: Path) -> None:
 
 def test_mistakes(folder: Path) -> None:
     (folder / "a.txt").write_text("a dog\n", encoding="utf-8")
+    (folder / "photos" / "features.json").write_text("{}", encoding="utf-8")
+    weights = (folder / "run" / "model.safetensors").read_bytes()
     for arguments, code, message in (
         (("--output", "a.npy"), 2, r"^There is nothing to embed"),
         (("--texts", "a.txt"), 2, r"Missing option '--output'"),
@@ -64,7 +66,10 @@ def test_mistakes(folder: Path) -> None:
         (("--data", "./photos", "--texts", "a.txt", "--output", "a.npy"), 2, r"^--data stands for both"),
         (("--data", "./photos", "--output", "a.npy"), 2, r"^'a\.npy' can hold one array"),
         (("--texts", "a.txt", "--output", "a.txt/b.npy"), 1, r"^a\.txt/b\.npy: cannot be written"),
+        (("--texts", "a.txt", "--output", "run/model.safetensors"), 2, r"^'run/model\.safetensors' is a file of the"),
+        (("--data", "./photos", "--output", "photos/features.safetensors"), 2, r"^'photos/features\.json' is there"),
         (("--texts", "none.txt", "--output", "a.npy"), 1, r"^none\.txt: cannot be read: No such file"),
     ):
         processes.assert_one_message(embed(folder, *arguments), code, message)
     assert not (folder / "a.npy").exists()
+    assert (folder / "run" / "model.safetensors").read_bytes() == weights

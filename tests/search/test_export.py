@@ -12,6 +12,7 @@ import pytest
 import tiny
 import torch
 from colours import paint_folder, save_colour_model
+from processes import read_files
 from safetensors.torch import load_file
 from tiny import TinyPairs
 
@@ -73,6 +74,29 @@ def test_what_is_embedded_is_not_replaced(tmp_path: Path) -> None:
         with pytest.raises(UsageError, match=rf"{source}' is what is to be embedded"):
             embed(tmp_path / "run", **{kind: tmp_path / source}, output=tmp_path / output)  # type: ignore[arg-type]
         assert (tmp_path / source).read_bytes() == before
+
+
+def test_a_checkpoint_and_lists_of_others_are_not_replaced(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    tiny.save_model(run)
+    (tmp_path / "dataset_own.json").write_text('{"images": []}', encoding="utf-8")
+    (tmp_path / "link.safetensors").symlink_to(run / "model.safetensors")
+    before = read_files(tmp_path)
+    for output, message in (
+        (
+            run / "model.safetensors",
+            r"run/model\.safetensors' is a file of the checkpoint, and would be replaced\.\nName",
+        ),
+        (run / "config.npy", r"run/config\.json' is a file of the checkpoint"),
+        (tmp_path / "link.safetensors", r"link\.safetensors' is a file of the checkpoint"),
+        (tmp_path / "dataset_own.npy", r"dataset_own\.json' is there and is no list of ids .*\nName another file"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            embed(run, texts=TinyPairs(), output=output)
+        assert read_files(tmp_path) == before
+    for texts in (["a dog"], ["snow", "a dog"]):  # what is there from before is replaced
+        assert embed(run, texts=texts, output=run / "own.npy").counts == {"texts": len(texts)}
+    assert len(np.load(run / "own.npy")) == 2
 
 
 def test_names_of_files_need_not_be_utf8(tmp_path: Path) -> None:

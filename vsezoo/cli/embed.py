@@ -67,7 +67,7 @@ def embed(
             advance=advance,
             warn=console.print_warning,
         )
-    print_skipped(written.skipped if opened is None else opened.skipped)
+    print_skipped(written.skipped)
     if as_json:
         files = {"embeddings": str(written.file), "ids": str(written.list_file)}
         console.print_json({"checkpoint": checkpoint, **files, "counts": written.counts, "skipped": written.skipped})

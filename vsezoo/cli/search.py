@@ -98,7 +98,7 @@ def search(
             return shown_now.enter_context(show_encoding("Embedding"))
 
         index = index_collection(model, collection, lambda *progress: show_bar()(*progress), console.print_warning)
-    print_skipped(index.skipped if images or texts else open_data().skipped)
+    print_skipped(index.skipped)
     if asked is None:
         hits = index.search(query, k)
     else:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+import json
+import tempfile
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
-from vsezoo.checkpoint_folder import MODEL, write_json
+from vsezoo.checkpoint_folder import CONFIG, LOCAL, MODEL, write_json
 from vsezoo.errors import UsageError
 from vsezoo.search.collection import Collection
 from vsezoo.search.embedding import Advance
 from vsezoo.search.lazy_model import LazyModel
 from vsezoo.search.sources import Images, Texts, collect_images, collect_texts
-from vsezoo.search.store import BLOCK, open_embeddings
+from vsezoo.search.store import BLOCK, list_skipped, open_embeddings
 from vsezoo.search.tensor_file import ArrayWriter, TensorWriter, explain_unwritten, write_array, write_tensors
 
 WRITERS: Mapping[str, Callable[[Path], AbstractContextManager[TensorWriter | ArrayWriter]]] = {
@@ -23,6 +25,8 @@ WRITERS: Mapping[str, Callable[[Path], AbstractContextManager[TensorWriter | Arr
     ".npy": write_array,
 }
 """By the ending of the file."""
+LISTED = {"checkpoint", "model", "sha256", "similarity", "skipped"}
+"""What the list of ids tells besides."""
 ELSEWHERE = "Name another file for the embeddings; the ids go into a .json file of the same name."
 
 
@@ -62,7 +66,8 @@ def embed(
 
     Args:
         reference: a checkpoint, as `load` takes it.
-        output: the file, which ends in `.safetensors` or `.npy`; replaced if it exists.
+        output: the file, which ends in `.safetensors` or `.npy`; replaced if it exists. The `.json` file beside it is
+            replaced if it holds such a list.
         images: a folder of pictures, a `.npy` file of features with a row for each image, or an open split.
         texts: a file of sentences, sentences, or an open split, of which the captions are meant.
         device: where to encode.
@@ -74,7 +79,8 @@ def embed(
         CheckpointError: for a checkpoint that cannot be read.
         DataError: for what is absent, empty or damaged, or of another kind than the model takes.
         StorageError: when the file cannot be written; what was there before is untouched.
-        UsageError: for nothing to embed, a file of another ending, or one of the files that are embedded.
+        UsageError: for nothing to embed, a file of another ending, one of the files that are embedded or of the
+            checkpoint, or a `.json` file that holds something else.
     """
     output = Path(output)
     collections: dict[str, Collection] = {}
@@ -82,8 +88,13 @@ def embed(
         collections["images"] = collect_images(images, on_bad_image)
     if texts is not None:
         collections["texts"] = collect_texts(texts)
-    _require_output(output, list(collections.values()))
+    list_file = output.with_suffix(".json")
+    _require_form(output, len(collections))
     model = LazyModel(reference, device)
+    for target in (output, list_file):
+        with explain_unwritten(target):  # a folder that may not be looked into
+            _require_free(target, collections.values(), model)
+    _require_list(list_file)
     load = {"images": lambda: model.whole, "texts": lambda: model.for_texts}
     total, done = sum(len(collection.ids) for collection in collections.values()), 0
     ids: dict[str, list[str]] = {}
@@ -95,9 +106,8 @@ def embed(
             for start in range(0, len(embeddings.rows), BLOCK):
                 file.append(name, embeddings.rows[start : start + BLOCK].numpy())
             ids[name] = [collection.ids[item] for item in embeddings.items]
-            skipped |= {collection.ids[item]: reason for item, reason in embeddings.reasons.items()}
+            skipped |= list_skipped(collection, embeddings)
             done += len(collection.ids)
-    list_file = output.with_suffix(".json")
     description = {
         "checkpoint": str(reference),
         "model": model.recipe.name,
@@ -106,8 +116,10 @@ def embed(
         **ids,
         "skipped": skipped,
     }
-    with explain_unwritten(list_file):
-        write_json(list_file, description)
+    with explain_unwritten(list_file), tempfile.TemporaryDirectory(dir=list_file.parent) as temporary:
+        whole = Path(temporary, list_file.name)
+        write_json(whole, description)
+        whole.replace(list_file)
     return Export(output, list_file, {name: len(own) for name, own in ids.items()}, skipped)
 
 
@@ -115,17 +127,38 @@ def _count_from(before: int, total: int, advance: Advance) -> Advance:
     return lambda done, _: advance(before + done, total)
 
 
-def _require_output(output: Path, collections: Sequence[Collection]) -> None:
-    if not collections:
+def _require_form(output: Path, count: int) -> None:
+    if not count:
         raise UsageError("There is nothing to embed.", remedy="Give images, texts, or both.")
     if output.suffix not in WRITERS:
         raise UsageError(f"{str(output)!r} must end in {' or '.join(WRITERS)}.")
-    if output.suffix == ".npy" and len(collections) > 1:
+    if output.suffix == ".npy" and count > 1:
         raise UsageError(
             f"{str(output)!r} can hold one array, not images and texts.",
             remedy="Name a file that ends in .safetensors, or embed one of them at a time.",
         )
-    for collection in collections:
-        for file in (output, output.with_suffix(".json")):
-            if file.exists() and collection.place and file.samefile(collection.place):
-                raise UsageError(f"{str(file)!r} is what is to be embedded, and would be replaced.", remedy=ELSEWHERE)
+
+
+def _require_free(file: Path, collections: Iterable[Collection], model: LazyModel) -> None:
+    """Refuse a file that is read now."""
+    if not file.exists():
+        return
+    if any(collection.place and file.samefile(collection.place) for collection in collections):
+        raise UsageError(f"{str(file)!r} is what is to be embedded, and would be replaced.", remedy=ELSEWHERE)
+    of_model = [model.folder / name for name in (CONFIG, LOCAL, *model.config["files"])]
+    if any(own.exists() and file.samefile(own) for own in of_model):
+        raise UsageError(f"{str(file)!r} is a file of the checkpoint, and would be replaced.", remedy=ELSEWHERE)
+
+
+def _require_list(file: Path) -> None:
+    """Refuse a file that is there and is no list of ids, such as the captions of a data set."""
+    if not file.exists():
+        return
+    with suppress(OSError, ValueError, RecursionError):
+        told = json.loads(file.read_bytes())
+        if isinstance(told, dict) and told.keys() >= LISTED:
+            return
+    raise UsageError(
+        f"{str(file)!r} is there and is no list of ids that was written with embeddings: it would be replaced.",
+        remedy=ELSEWHERE,
+    )
