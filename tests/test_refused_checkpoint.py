@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import errno
 import json
 import pickle
 import shutil
@@ -160,6 +161,15 @@ def test_a_config_that_is_none(folder: Path, content: bytes, message: str) -> No
 def test_a_damaged_config_is_named(folder: Path, change: Callable[[Any], object], message: str) -> None:
     change_config(folder, change)
     expect_error(folder, "config.json", message)
+
+
+def test_a_config_that_may_not_be_read_is_not_called_damaged(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path) -> bytes:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    error = expect_error(folder, "config.json", r"cannot be read: Permission denied\.")
+    assert error.remedy == "Check the permissions, or name another place."
 
 
 @pytest.mark.parametrize("name", ["../best/vocab.json", "../x", "..", "/etc/passwd", "sub/x", "", "\0", "x" * 300])

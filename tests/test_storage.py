@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import subprocess
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from safetensors import SafetensorError
 
 from vsezoo.errors import CheckpointError, StorageError
 from vsezoo.storage import digest_files, find_folder, remove_leftovers, replace_folder, verify_files
@@ -61,14 +63,37 @@ def test_an_operating_system_error_becomes_one_clear_error(tmp_path: Path) -> No
     with pytest.raises(StorageError, match="cannot be written: No space left on device") as caught:
         write_and_fail(tmp_path / "best", OSError(28, "No space left on device"))
     assert caught.value.file == str(tmp_path / "best")
-    assert "Free space" in caught.value.remedy
+    assert caught.value.remedy == (
+        "Free some space on that disk, or write elsewhere. What was saved before is still there."
+    )
     assert (tmp_path / "best" / "a.txt").read_text() == "one"
 
 
 def test_a_place_below_a_file_is_one_clear_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(StorageError, match="cannot be written"):
+    with pytest.raises(StorageError, match="cannot be written") as caught:
         write_folder(tmp_path / "file" / "best", "one")
+    assert caught.value.remedy == "Check the path: there is a file where a folder is wanted."
+
+
+@pytest.mark.parametrize(
+    ("number", "remedy"),
+    [
+        (errno.EACCES, "Check the permissions, or name another place."),
+        (errno.EROFS, "That disk is read-only: write elsewhere."),
+        (errno.EIO, "See whether that disk is sound and has room, or name another place."),
+    ],
+)
+def test_the_remedy_follows_from_the_cause(tmp_path: Path, number: int, remedy: str) -> None:
+    with pytest.raises(StorageError, match=f"best: cannot be written: {os.strerror(number)}") as caught:
+        write_and_fail(tmp_path / "best", OSError(number, os.strerror(number)))
+    assert caught.value.remedy == remedy
+
+
+def test_a_full_disk_is_told_by_the_library_in_rust_too(tmp_path: Path) -> None:
+    error = SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+    with pytest.raises(StorageError, match=r"cannot be written: No space left on device\.\nFree some space"):
+        write_and_fail(tmp_path / "best", error)
 
 
 def test_permissions_are_those_of_the_user(tmp_path: Path) -> None:

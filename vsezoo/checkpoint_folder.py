@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from vsezoo.errors import CheckpointError, list_names
+from vsezoo.errors import CheckpointError, explain_system, list_names
 from vsezoo.hub.reference import is_repository, parse_reference
 from vsezoo.storage import RESTORE, find_folder, verify_files
 
@@ -108,7 +108,12 @@ def read_json(path: Path) -> dict[str, Any]:
     """
     try:
         value = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
+    except FileNotFoundError as error:
+        raise CheckpointError("is absent.", file=path, remedy=RESTORE) from error
+    except OSError as error:
+        reason, remedy = explain_system(error)
+        raise CheckpointError(f"cannot be read: {reason}.", file=path, remedy=remedy) from error
+    except (ValueError, RecursionError) as error:
         raise CheckpointError(f"cannot be read as JSON: {error}.", file=path, remedy=RESTORE) from error
     if not isinstance(value, dict):
         raise CheckpointError("does not hold a JSON object.", file=path, remedy=RESTORE)

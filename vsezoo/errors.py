@@ -7,11 +7,31 @@ escapes is a fault of vsezoo itself. Imports nothing but the standard library.
 from __future__ import annotations
 
 import difflib
+import errno
+import os
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 INTERRUPTED = 130
 """The exit code of a process that Ctrl-C ended, as shells count it."""
+
+REMEDIES = {
+    errno.ENOSPC: "Free some space on that disk, or write elsewhere.",
+    errno.EDQUOT: "Free some of your quota on that disk, or write elsewhere.",
+    errno.EFBIG: "That disk, or `ulimit -f`, allows no file so large: raise the limit, or write elsewhere.",
+    errno.EACCES: "Check the permissions, or name another place.",
+    errno.EPERM: "Check the permissions, or name another place.",
+    errno.EROFS: "That disk is read-only: write elsewhere.",
+    errno.ENOENT: "Check the path.",
+    errno.ENOTDIR: "Check the path: there is a file where a folder is wanted.",
+    errno.EEXIST: "Check the path: there is a file where a folder is wanted.",
+    errno.EISDIR: "Name a file, not a folder.",
+    errno.ENAMETOOLONG: "No path is so long: check whether a text stands where a file or folder is to be named.",
+    errno.ELOOP: "Check the path: its links lead in a circle.",
+    errno.EMFILE: "Close other programs, or raise the limit with `ulimit -n`.",
+}
+"""What to do about an error of the system, by its number."""
 
 
 class VsezooError(Exception):
@@ -89,6 +109,18 @@ def list_names(names: Sequence[str], most: int) -> str:
     """Return the first names for a message, "…" if there are more; one that would break the line is shown escaped."""
     shown = [name if name.isprintable() else repr(name) for name in names[:most]]
     return ", ".join([*shown, *(["…"] if len(names) > most else [])])
+
+
+def explain_system(error: Exception) -> tuple[str, str]:
+    """Return what the system says of a file that cannot be read or written, and what to do about it.
+
+    Args:
+        error: an `OSError`, or that of a library in Rust, which has the number in its text: "(os error 28)".
+    """
+    told = re.search(r"\(os error (\d+)\)", str(error))
+    number = error.errno if isinstance(error, OSError) else int(told[1]) if told else None
+    reason = getattr(error, "strerror", None) or (os.strerror(number) if number is not None else str(error).rstrip("."))
+    return reason, REMEDIES.get(number or 0, "See whether that disk is sound and has room, or name another place.")
 
 
 def suggest_name(name: str, known: Iterable[str], otherwise: str = "") -> str:

@@ -18,7 +18,7 @@ from typing import Any
 
 from safetensors import SafetensorError
 
-from vsezoo.errors import CheckpointError, StorageError
+from vsezoo.errors import CheckpointError, StorageError, explain_system
 
 RESTORE = "Fetch or copy the checkpoint folder again."
 """What to do about a folder with a damaged file."""
@@ -53,18 +53,17 @@ def make_temporary(target: Path) -> Iterator[Path]:
         StorageError: when a file cannot be written.
     """
     temporary: Path | None = None
+    kept = ""
     try:
+        if find_folder(target).exists():
+            kept = " What was saved before is still there."
         target.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent))
         temporary.chmod(0o777 & ~_umask())
         yield temporary
     except (OSError, SafetensorError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise StorageError(
-            f"cannot be written: {reason}.",
-            file=target,
-            remedy="Free space on the disk or choose another --output; what was saved before is still there.",
-        ) from error
+        reason, remedy = explain_system(error)
+        raise StorageError(f"cannot be written: {reason}.", file=target, remedy=remedy + kept) from error
     finally:
         if temporary is not None:
             shutil.rmtree(temporary, ignore_errors=True)

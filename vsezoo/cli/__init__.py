@@ -6,7 +6,6 @@ torch and the like inside its functions.
 
 from __future__ import annotations
 
-import errno
 import io
 import os
 import re
@@ -18,22 +17,8 @@ import click
 
 from vsezoo import registry
 from vsezoo.cli import console
-from vsezoo.errors import INTERRUPTED, PluginError, UsageError, VsezooError
+from vsezoo.errors import INTERRUPTED, REMEDIES, PluginError, UsageError, VsezooError
 from vsezoo.registry.api import PluginWarning
-
-REMEDIES = {
-    errno.ENOSPC: "Free some space on that disk, or write elsewhere.",
-    errno.EDQUOT: "Free some of your quota on that disk, or write elsewhere.",
-    errno.EACCES: "Check the permissions, or name another place.",
-    errno.EPERM: "Check the permissions, or name another place.",
-    errno.EROFS: "That disk is read-only: write elsewhere.",
-    errno.ENOENT: "Check the path.",
-    errno.ENOTDIR: "Check the path: a part of it is a file.",
-    errno.EISDIR: "Name a file, not a folder.",
-    errno.ENAMETOOLONG: "No path is so long: check whether a text stands where a file or folder is to be named.",
-    errno.ELOOP: "Check the path: its links lead in a circle.",
-    errno.EMFILE: "Close other programs, or raise the limit with `ulimit -n`.",
-}
 
 _FORMAT = warnings.formatwarning
 

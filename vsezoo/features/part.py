@@ -7,6 +7,7 @@ again.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import json
@@ -21,9 +22,10 @@ from typing import Any
 
 import numpy as np
 
-from vsezoo.errors import StorageError
+from vsezoo.errors import StorageError, explain_system
 from vsezoo.storage import flush
 
+FULL = (errno.ENOSPC, errno.EDQUOT)
 COPIED = 16 * 2**20  # bytes copied at a time
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -185,11 +187,10 @@ def explain(file: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise StorageError(
-            f"cannot be written: {error.strerror or error}.",
-            file=file,
-            remedy="Free space on the disk, then go on with --resume; or choose another --output.",
-        ) from error
+        reason, remedy = explain_system(error)
+        if error.errno in FULL:
+            remedy += " What was made before counts: go on with --resume."
+        raise StorageError(f"cannot be written: {reason}.", file=file, remedy=remedy) from error
 
 
 def _write_all(file: io.FileIO, content: bytes) -> None:

@@ -24,7 +24,7 @@ from huggingface_hub.errors import (
 from huggingface_hub.hf_api import RepoFile
 from huggingface_hub.utils.sha import git_hash
 
-from vsezoo.errors import HubError, StorageError, VsezooError
+from vsezoo.errors import HubError, StorageError, VsezooError, explain_system
 from vsezoo.hub.reference import HubReference
 
 WRAPPERS = (LocalEntryNotFoundError, RevisionResolutionError, RuntimeError)
@@ -89,10 +89,11 @@ def explain(reference: HubReference, error: BaseException) -> VsezooError:
     while isinstance(error, WRAPPERS) and error.__cause__ is not None:
         error = error.__cause__
     if isinstance(error, OSError) and error.errno is not None and not isinstance(error, ConnectionError | TimeoutError):
+        reason, remedy = explain_system(error)
         return StorageError(
-            f"cannot be written: {error.strerror}.",
+            f"cannot be written: {reason}.",
             file=error.filename or constants.HF_HUB_CACHE,
-            remedy="Free space on that disk, or name another folder for the Hub's files with HF_HOME.",
+            remedy=f"{remedy} HF_HOME names the folder for the Hub's files.",
         )
     problem, remedy = _describe(reference, error)
     return HubError(problem, file=str(reference), remedy=remedy)

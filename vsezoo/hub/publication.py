@@ -13,7 +13,7 @@ from huggingface_hub import ModelCard
 
 from vsezoo.backbones.options import PRETRAINED
 from vsezoo.checkpoint_folder import BEST, CARD, CONFIG, METRICS, find_checkpoint, read_config, read_json
-from vsezoo.errors import CheckpointError, StorageError, UsageError
+from vsezoo.errors import CheckpointError, StorageError, UsageError, explain_system
 from vsezoo.hub.card import HERE, UNKNOWN_LICENSE, Run, render_card
 from vsezoo.hub.curves import CURVES, draw_curves
 from vsezoo.hub.merge import choose_card, merge_card
@@ -170,10 +170,8 @@ def write_card(checkpoint: Checkpoint, card: CardFiles) -> list[Path]:
             temporary.write_bytes(content)
             temporary.replace(path)
         except OSError as error:
-            problem = f"cannot be written: {error.strerror}."
-            raise StorageError(
-                problem, file=path, remedy="Free space on the disk, or check the permissions."
-            ) from error
+            reason, remedy = explain_system(error)
+            raise StorageError(f"cannot be written: {reason}.", file=path, remedy=remedy) from error
         finally:
             with suppress(OSError):  # what is wrong is told already
                 temporary.unlink()

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from vsezoo.errors import StorageError
+from vsezoo.errors import StorageError, explain_system
 
 PROTOCOL = 2
 """Of pickles: the last one that Python 2 reads."""
@@ -25,9 +25,8 @@ def create_file(path: Path) -> Iterator[BinaryIO]:
         with path.open("wb") as stream:
             yield stream
     except OSError as error:
-        raise StorageError(
-            f"cannot be written: {error.strerror or error}.", file=path, remedy="Choose another place."
-        ) from error
+        reason, remedy = explain_system(error)
+        raise StorageError(f"cannot be written: {reason}.", file=path, remedy=remedy) from error
 
 
 def write_pickle(value: Any, path: Path) -> Path:
