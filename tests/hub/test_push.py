@@ -120,6 +120,12 @@ def test_a_dry_run_without_a_hub_lists_all(hub: LoopbackHub, vse: Vse, work: Pat
     assert hub.requests == []
 
 
+def test_a_push_never_works_offline(hub: LoopbackHub, vse: Vse, work: Path) -> None:
+    done = vse("push", "run", "hub:org/name", HF_HUB_OFFLINE="1")
+    message = r"^hub:org/name: .*HF_HUB_OFFLINE forbids.*\nRepeat the command with HF_HUB_OFFLINE=0\.$"
+    processes.assert_one_message(done, 1, message)
+
+
 def test_a_branch_and_a_pull_request(hub: LoopbackHub, vse: Vse, work: Path) -> None:
     push(vse, "--revision", "next")
     repository = hub.repositories["org/name"]

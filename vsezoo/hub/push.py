@@ -126,6 +126,9 @@ def push(
 
 def _look(reference: HubReference, private: bool = False) -> _Target:
     """Return the branch as it is; one that is not there, or cannot be seen, has nothing."""
+    if constants.HF_HUB_OFFLINE:
+        problem = "cannot be asked what it has: HF_HUB_OFFLINE forbids it, and a push needs the network."
+        raise HubError(problem, file=str(reference), remedy="Repeat the command with HF_HUB_OFFLINE=0.")
     with explain_errors(reference):
         try:
             info = ask(lambda: HfApi().model_info(reference.repository, revision=reference.revision))
