@@ -113,6 +113,14 @@ def test_help_lists_commands_that_fail(run_vsezoo: Run, make_distribution: Calla
     assert "Traceback" in raised.stderr
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="a shell of POSIX")
+def test_closed_outputs() -> None:
+    for closed in (">&-", "2>&-", ">&- 2>&-"):
+        command = ["sh", "-c", f'exec "$0" -m vsezoo list-models {closed}', sys.executable]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_usage_errors(run_vsezoo: Run) -> None:
     command = run_vsezoo("list-modles")
     assert (command.returncode, command.stdout) == (2, "")

@@ -11,6 +11,7 @@ import os
 import re
 import sys
 import warnings
+from pathlib import Path
 from typing import Any
 
 import click
@@ -87,6 +88,9 @@ class Commands(click.Group):
     def main(self, *args: Any, **extra: Any) -> Any:
         """Run the command line; turn what goes wrong for a user into one message and an exit code."""
         warnings.formatwarning = _format_warning
+        for name in ("stdout", "stderr"):
+            if getattr(sys, name) is None:  # as `>&-` leaves it
+                setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 (to the very end)
         if isinstance(sys.stdout, io.TextIOWrapper):
             sys.stdout.reconfigure(errors="backslashreplace")  # letters that the terminal lacks, names not in UTF-8
         try:
