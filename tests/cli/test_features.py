@@ -152,6 +152,25 @@ def test_it_can_be_interrupted_and_shared(tmp_path: Path, photos: Path, weights:
     assert_one_message(extract(tmp_path, photos, weights), 2, "shards is 1 and was 2")
 
 
+def test_a_share_without_a_picture_was_not_done_before(tmp_path: Path, photos: Path, weights: Path) -> None:
+    """The first of three has none of the one batch of each split."""
+    done = extract(tmp_path, photos, weights, "--shard", "0/3")
+    assert done.stdout.count("none in this share") == 3
+    assert "done before" not in done.stdout
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names of bytes")
+def test_a_name_that_is_not_utf_8(tmp_path: Path, weights: Path) -> None:
+    folder = pictures.write_pictures(tmp_path / "photos", train=2)
+    (folder / "captions.csv").unlink()
+    (folder / "train0.png").rename(folder / os.fsdecode(b"caf\xe9.png"))
+    done = extract(tmp_path, folder, weights)
+    assert_one_message(done, 1, r"1 of the 2 pictures .*'photos'.*'caf\\udce9\.png'.*\nRename")
+    done = extract(tmp_path, folder, weights, "--on-bad-image", "skip", "--json")
+    assert json.loads(done.stdout)["splits"][0]["shape"] == [1, pictures.WIDTH]
+    assert "1 picture is left out" in done.stderr
+
+
 def interrupt_after_the_first_block() -> None:
     append = Part.append
 

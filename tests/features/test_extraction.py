@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from functools import partial
 from importlib.metadata import version
@@ -17,6 +18,7 @@ from made_pictures import SIZES, MadeBackbone, MadePictures, compute, extract
 from processes import read_files
 
 from vsezoo.data.lookup import open_data
+from vsezoo.data.source import OpenOptions
 from vsezoo.errors import DataError, StorageError, UsageError
 from vsezoo.features.extractor import FeatureForm
 from vsezoo.features.folder import Shard
@@ -133,6 +135,35 @@ def test_pictures_without_captions_are_features_and_ids(tmp_path: Path) -> None:
     assert not (tmp_path / "out" / "dev_caps.txt").exists()
     assert (tmp_path / "out" / "dev_ids.txt").read_text() == "dev0.jpg\ndev1.jpg\ndev2.jpg\n"
     np.testing.assert_allclose(np.load(tmp_path / "out" / "dev_ims.npy"), compute("dev"), atol=1e-5)
+
+
+def name_badly(split: str, options: OpenOptions) -> MadePictures:
+    """The picture in the middle has a name that is not UTF-8, as Python shows it, and half a letter in a caption."""
+    data = MadePictures(split, SIZES[split])
+    if split == "dev":
+        data.image_ids[1] = os.fsdecode(b"caf\xe9.jpg")
+        data.captions[0] = "half a smile \ud83d"
+    return data
+
+
+def test_a_name_that_is_not_utf_8_is_told_before_the_work(tmp_path: Path) -> None:
+    """It is in the second split: nothing is made of the first either."""
+    error = refuse(
+        DataError, r"split dev of 'made'.*: 'caf\\udce9\.jpg'", lambda: extract(tmp_path, open_split=name_badly)
+    )
+    assert error.remedy == "Rename them, or leave such pictures out with --on-bad-image skip."
+    assert not list(tmp_path.rglob("*.npy"))
+    assert [summary.done for summary in extract(tmp_path)] == [11, 3]
+
+
+def test_a_picture_can_be_left_out_for_its_name(tmp_path: Path) -> None:
+    extract(tmp_path, open_split=name_badly, options=OpenOptions(on_bad_image="skip"))
+    np.testing.assert_allclose(np.load(tmp_path / "dev_ims.npy"), compute("dev")[[0, 2]], atol=1e-5)
+    assert (tmp_path / "dev_ids.txt").read_text() == "dev0.jpg\ndev2.jpg\n"
+    captions = (tmp_path / "dev_caps.txt").read_text(encoding="utf-8").splitlines()
+    assert (len(captions), captions[0]) == (10, "half a smile ?")
+    told = json.loads((tmp_path / "features.json").read_text(encoding="utf-8"))["splits"]["dev"]["skipped"]
+    assert told == {os.fsdecode(b"caf\xe9.jpg"): "has a name that is not UTF-8"}
 
 
 def test_an_image_without_captions_among_others_is_left_out(tmp_path: Path) -> None:

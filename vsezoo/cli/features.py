@@ -143,6 +143,8 @@ def features(
 
 def _describe(summary: SplitSummary) -> tuple[str, ...]:
     speed = f"{summary.done / summary.seconds:.1f}" if summary.done else "done before"
+    if summary.share == 0:
+        speed = "none in this share"
     if not summary.whole:
         return summary.split, "other shards are not done", "", "", speed
     shape = " x ".join(f"{size:,}" for size in summary.shape)

@@ -6,7 +6,8 @@ caption.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from itertools import groupby
 from pathlib import Path
 
@@ -14,6 +15,9 @@ from vsezoo.errors import DataError
 
 CAPTIONS_PER_IMAGE = 5
 """What every layout of the field has; of the six or seven captions of some COCO images the first five are kept."""
+
+NO_TEXT = re.compile("[\ud800-\udfff]")
+"""What stands in a text for what is none: a byte that is not UTF-8, or the half of a letter of UTF-16."""
 
 
 def read_lines(path: Path) -> list[str]:
@@ -95,15 +99,21 @@ def name_images(path: Path, ids: Sequence[str], images: int) -> list[str]:
     return list(ids)
 
 
+def find_unwritable(names: Iterable[str]) -> list[str]:
+    """Return the names that an id file cannot hold: those of files need not be UTF-8, and Python marks what is not."""
+    return [name for name in names if NO_TEXT.search(name)]
+
+
 def write_split(stem: Path, ids: Sequence[str], captions: Sequence[Sequence[str]]) -> None:
     """Write `STEM_ids.txt` and, if there are captions, `STEM_caps.txt`.
 
     Where each image has five captions, or none has any, an id stands once, else once for each caption of its image, so
-    that the captions can be told apart when they are read. A line feed within a caption becomes a space.
+    that the captions can be told apart when they are read. A line feed within a caption becomes a space, and the half
+    of a letter, which JSON can write and UTF-8 cannot, a question mark.
 
     Args:
         stem: the files without their endings.
-        ids: of the images.
+        ids: of the images, all of which UTF-8 can hold.
         captions: of each image.
 
     Raises:
@@ -117,5 +127,6 @@ def write_split(stem: Path, ids: Sequence[str], captions: Sequence[Sequence[str]
     }
     for ending, texts in lines.items():
         if texts:
-            with stem.with_name(f"{stem.name}_{ending}.txt").open("w", encoding="utf-8", newline="\n") as file:
+            path, errors = stem.with_name(f"{stem.name}_{ending}.txt"), "strict" if ending == "ids" else "replace"
+            with path.open("w", encoding="utf-8", errors=errors, newline="\n") as file:
                 file.writelines(text.replace("\n", " ") + "\n" for text in texts)

@@ -13,8 +13,10 @@ import numpy as np
 import torch
 
 from vsezoo.backbones import Backbone
+from vsezoo.data.caption_file import find_unwritable
+from vsezoo.data.picture_file import SKIP
 from vsezoo.data.source import DEFAULT_OPTIONS, OpenOptions
-from vsezoo.errors import VsezooError
+from vsezoo.errors import DataError, VsezooError, list_names
 from vsezoo.features.extractor import Array, Extractor, FeatureForm
 from vsezoo.features.folder import FeatureFolder, Shard
 from vsezoo.features.part import Part
@@ -25,6 +27,8 @@ BLOCK_SECONDS, BLOCK_BYTES = 10.0, 64 * 2**20
 
 OpenSplit = Callable[[str, OpenOptions], PairDataset]
 """Opens a split of pictures."""
+
+NAMED = 3  # pictures that a message names
 
 Advance = Callable[[str, int, int], None]
 """Is told the split, how many of its pictures this process has done, and how many are its share."""
@@ -41,6 +45,7 @@ class SplitSummary:
         split: its name.
         whole: whether its features are all there; else other processes are at work on it still.
         done: how many pictures this call went through.
+        share: how many pictures are this process's; None where the split was whole before.
         seconds: which that took.
         shape: of the features; empty if they are not whole.
         captions: how many there are.
@@ -50,6 +55,7 @@ class SplitSummary:
     split: str
     whole: bool
     done: int
+    share: int | None
     seconds: float
     shape: Sequence[int] = ()
     captions: int = 0
@@ -104,21 +110,46 @@ def extract_features(
     }
     libraries = ("vsezoo", "torch", backbone.name.partition(":")[0])
     folder = FeatureFolder(output, settings, {name: version(name) for name in libraries}, shard, resume=resume)
-    summaries = []
-    for split in splits:
-        start, done, whole = time.perf_counter(), 0, folder.is_whole(split)
-        if not whole:
-            done, whole = _extract_split(open_split(split, options), folder, extractor, shard, advance)
-        folder.clean()
-        seconds = time.perf_counter() - start
-        summaries.append(SplitSummary(split, whole, done, seconds, **(folder.describe(split) if whole else {})))
-    return summaries
+    # All of them before the first is gone through: what is wrong is told at once, not after hours.
+    opened = {split: _open(open_split, split, options) for split in splits if not folder.is_whole(split)}
+    return [_summarise(split, opened.get(split), folder, extractor, shard, advance) for split in splits]
+
+
+def _open(open_split: OpenSplit, split: str, options: OpenOptions) -> PairDataset:
+    """Open a split; pictures whose names the id file cannot hold are refused, or skipped like those without a picture.
+
+    Raises:
+        DataError: naming them.
+    """
+    data = open_split(split, options)
+    names = find_unwritable(data.image_ids)
+    if names and (options.on_bad_image == "error" or len(names) == len(data.image_ids)):
+        raise DataError(
+            f"{len(names):,} of the {len(data.image_ids):,} pictures of the split {split} of {data.name!r} have a name "
+            f"that is not UTF-8: {list_names(names, NAMED)}.",
+            remedy=f"Rename them, {SKIP}.",
+        )
+    if names:
+        data.skipped = {**data.skipped, **dict.fromkeys(names, "has a name that is not UTF-8")}
+    return data
+
+
+def _summarise(
+    split: str, data: PairDataset | None, folder: FeatureFolder, extractor: Extractor, shard: Shard, advance: Advance
+) -> SplitSummary:
+    """Do this process's share of a split, if it was opened, and say what came out."""
+    start, done, share, whole = time.perf_counter(), 0, None, folder.is_whole(split)
+    if data is not None and not whole:
+        done, share, whole = _extract_split(data, folder, extractor, shard, advance)
+    folder.clean()
+    seconds = time.perf_counter() - start
+    return SplitSummary(split, whole, done, share, seconds, **(folder.describe(split) if whole else {}))
 
 
 def _extract_split(
     data: PairDataset, folder: FeatureFolder, extractor: Extractor, shard: Shard, advance: Advance
-) -> tuple[int, bool]:
-    """Do this process's share of a split; return the number of pictures, and whether the split is whole now."""
+) -> tuple[int, int, bool]:
+    """Do this process's share of a split; return the pictures done, those of it, and whether the split is whole now."""
     form, shape = extractor.form, extractor.measure()
     images = order_images(data)
     batches = [images[start : start + form.batch_size] for start in range(0, len(images), form.batch_size)]
@@ -132,7 +163,7 @@ def _extract_split(
         left = share[-(-before // form.batch_size) :]  # blocks are of whole batches, but the last may be a short one
         for done in _fill(part, extractor.extract(data, left)):
             advance(data.split, done, total)
-    return total - before, folder.finish(data.split, shape, form.dtype, data, shares)
+    return total - before, total, folder.finish(data.split, shape, form.dtype, data, shares)
 
 
 def _fill(part: Part, batches: Iterator[Array]) -> Iterator[int]:
@@ -156,8 +187,8 @@ def _fill(part: Part, batches: Iterator[Array]) -> Iterator[int]:
 def order_images(data: PairDataset) -> np.ndarray:
     """Return the indices of the images in the order of their captions; without captions, of all.
 
-    An image without captions among others with captions has no place in the layout, and is left out.
+    An image without captions among others with captions has no place in the layout, and is left out, as are those that
+    are skipped for their names.
     """
-    if not data.captions:
-        return np.arange(len(data.image_ids))
-    return np.array([image for image, _ in groupby(data.image_of.tolist())])
+    images = [image for image, _ in groupby(data.image_of.tolist())] if data.captions else range(len(data.image_ids))
+    return np.array([image for image in images if data.image_ids[image] not in data.skipped], dtype=np.int64)

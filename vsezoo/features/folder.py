@@ -91,7 +91,7 @@ class FeatureFolder:
         config = self._read_config()
         self._require_same(config["settings"], settings)
         begun = config["splits"] or any(self._unfinished.glob(f"*.{shard.index}-of-{shard.count}.json"))
-        if not resume and (shard.count == 1 or begun):
+        if begun and not resume:
             raise UsageError(
                 "is there already.", file=folder, remedy="Go on with it by --resume, or choose another --output."
             )

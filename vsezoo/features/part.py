@@ -165,14 +165,14 @@ def make_header(rows: int, shape: Sequence[int], dtype: str) -> bytes:
 
 
 def replace_text(file: Path, text: str) -> None:
-    """Write a file whole or not at all.
+    """Write a file of JSON whole or not at all; what UTF-8 cannot hold, as names of files may have, is escaped.
 
     Raises:
         StorageError: when the disk is full.
     """
     temporary = file.with_name(f".{file.name}.tmp")
     with explain(file):
-        temporary.write_text(text, encoding="utf-8", newline="\n")
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")
         flush(temporary)
         temporary.replace(file)
 
