@@ -141,8 +141,8 @@ def name_badly(split: str, options: OpenOptions) -> MadePictures:
     """The picture in the middle has a name that is not UTF-8, as Python shows it, and half a letter in a caption."""
     data = MadePictures(split, SIZES[split])
     if split == "dev":
-        data.image_ids[1] = os.fsdecode(b"caf\xe9.jpg")
-        data.captions[0] = "half a smile \ud83d"
+        data.image_ids = ["dev0.jpg", os.fsdecode(b"caf\xe9.jpg"), "dev2.jpg"]
+        data.captions = ["half a smile \ud83d", *data.captions[1:]]
     return data
 
 
