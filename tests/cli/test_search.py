@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import os
+import resource
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +111,21 @@ def test_the_gallery(folder: Path) -> None:
     page = (folder / "out" / "page.html").read_text(encoding="utf-8")
     for hit in read_json(folder, "7", "--data", "./photos")["hits"]:
         assert f'<div class="text">{hit["text"]}</div>' in page
+
+
+def forbid_large_files() -> None:
+    prepare("")
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
+
+
+def test_a_gallery_that_cannot_be_written_leaves_the_one_before(folder: Path) -> None:
+    query = (SENTENCE, "--data", "./photos", "--device", "cpu", "--html", "kept/page.html")
+    assert search(folder, *query).code == 0
+    before = processes.read_files(folder / "kept")
+    done = processes.run_command(folder, "search", "run", *query, before=forbid_large_files)
+    assert done.code == 1
+    assert done.stderr.startswith("Error: kept/page.html: cannot be written: File too large.\n")
+    assert processes.read_files(folder / "kept") == before
 
 
 def test_the_second_search_reads_the_cache(folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from safetensors.numpy import load_file
 
 from vsezoo.errors import StorageError
-from vsezoo.search.tensor_file import TensorWriter, write_array, write_tensors
+from vsezoo.search.tensor_file import TensorWriter, replace_file, write_array, write_tensors
 
 ROWS = np.arange(60, dtype=np.float32).reshape(20, 3)
 
@@ -55,9 +56,23 @@ def test_an_error_leaves_what_was_there(tmp_path: Path, write: Callable[..., Any
     assert path.read_bytes() == b"before"
 
 
+def test_a_link_and_what_is_no_file_stay_what_they_are(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("file")
+    os.mkfifo(tmp_path / "pipe")
+    reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    for name in ("link", "pipe"):
+        with replace_file(tmp_path / name) as stream:
+            stream.write(b"page")
+    assert os.read(reader, 9) == b"page"
+    os.close(reader)
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "file").read_bytes() == b"page"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "link", "pipe"]
+
+
 def test_a_file_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
-    with pytest.raises(StorageError, match=r"file/a\.npy: cannot be written: .*\.\nFree space"):
+    with pytest.raises(StorageError, match=r"file/a\.npy: cannot be written: .*\.\nCheck the path"):
         write_array(tmp_path / "file" / "a.npy").__enter__()
 
 

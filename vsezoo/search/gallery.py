@@ -15,7 +15,7 @@ from PIL import Image
 from vsezoo.data.picture_file import read_picture
 from vsezoo.search.collection import Collection
 from vsezoo.search.index import Hit
-from vsezoo.search.tensor_file import explain_unwritten
+from vsezoo.search.tensor_file import explain_unwritten, replace_file
 
 TEMPLATE = "gallery.html"
 SIDE = 320
@@ -35,7 +35,7 @@ def write_gallery(path: Path, query: str, asked: Any, hits: Sequence[Hit], colle
         model: the name of the model.
 
     Raises:
-        StorageError: when the page cannot be written.
+        StorageError: when the page cannot be written; what was there before is untouched.
     """
     template = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
@@ -58,9 +58,8 @@ def write_gallery(path: Path, query: str, asked: Any, hits: Sequence[Hit], colle
         size=len(collection.ids),
         model=model,
     )
-    with explain_unwritten(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(page, encoding="utf-8", errors="backslashreplace")  # a name need not be UTF-8
+    with replace_file(path) as stream, explain_unwritten(path):
+        stream.write(page.encode(errors="backslashreplace"))  # a name need not be UTF-8
 
 
 def _embed(picture: Path | Image.Image | None) -> str:

@@ -13,7 +13,7 @@ from typing import IO, Any, BinaryIO
 import numpy as np
 from numpy.lib import format as npy
 
-from vsezoo.errors import StorageError
+from vsezoo.errors import StorageError, explain_system
 
 HEADER = 4096
 """Bytes before the numbers of a `.safetensors` file. Sizes are known last, and the format lets spaces fill it up."""
@@ -95,7 +95,7 @@ def write_tensors(path: Path) -> Iterator[TensorWriter]:
     Raises:
         StorageError: when it cannot be written; what was there before is untouched.
     """
-    with _replace_file(path) as stream:
+    with replace_file(path) as stream:
         writer = TensorWriter(path, stream)
         yield writer
         writer.finish()
@@ -104,27 +104,39 @@ def write_tensors(path: Path) -> Iterator[TensorWriter]:
 @contextmanager
 def write_array(path: Path) -> Iterator[ArrayWriter]:
     """Give a writer; see `write_tensors`."""
-    with _replace_file(path) as stream:
+    with replace_file(path) as stream:
         writer = ArrayWriter(path, stream)
         yield writer
         writer.finish()
 
 
 @contextmanager
-def _replace_file(path: Path) -> Iterator[BinaryIO]:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+def replace_file(path: Path) -> Iterator[BinaryIO]:
+    """Give a stream whose content is at `path` when the block ends without an error.
+
+    What is no file, such as `/dev/stdout`, is written to as it is; a link stays one.
+
+    Raises:
+        StorageError: when it cannot be written; what was there before is untouched.
+    """
     with explain_unwritten(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        stream = temporary.open("wb")
+        replaces = path.is_file() or not path.exists()
+        target = Path(os.path.realpath(path)) if replaces else path  # Path.resolve raises what it likes for a circle
+        target.parent.mkdir(parents=True, exist_ok=True)
+        written = target.with_name(f".{path.name}.{os.getpid()}.tmp") if replaces else path
+        stream = written.open("wb")
     try:
-        with stream:
+        try:
             yield stream
+        finally:
             with explain_unwritten(path):
-                stream.flush()
-        with explain_unwritten(path):
-            temporary.replace(path)
+                stream.close()  # which writes what is left
+        if replaces:
+            with explain_unwritten(path):
+                written.replace(target)
     finally:
-        temporary.unlink(missing_ok=True)
+        if replaces:
+            written.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -133,5 +145,5 @@ def explain_unwritten(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        remedy = "Free space on that disk, check the permissions, or name another place."
-        raise StorageError(f"cannot be written: {error.strerror or error}.", file=path, remedy=remedy) from error
+        reason, remedy = explain_system(error)
+        raise StorageError(f"cannot be written: {reason}.", file=path, remedy=remedy) from error
