@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import io
+import os
 import struct
 import warnings
 import zlib
@@ -197,11 +198,16 @@ def test_empty_and_not_a_picture() -> None:
     assert "is not a picture" in fail(io.BytesIO(b"<html>404 Not Found</html>"))
 
 
-def test_absent_and_folder(tmp_path: Path) -> None:
+def test_absent_and_no_file(tmp_path: Path) -> None:
     with pytest.raises(AccessError, match=r"gone\.jpg: cannot be read: No such file"):
         read_picture(tmp_path / "gone.jpg")
-    with pytest.raises(DataError, match="cannot be read: Is a directory"):
-        read_picture(tmp_path)
+    (tmp_path / "folder.jpg").mkdir()
+    os.mkfifo(tmp_path / "pipe.jpg")  # whoever opened it would wait for ever
+    for name in ("folder.jpg", "pipe.jpg"):
+        for size in (-1, 5):
+            place = Place(str(tmp_path / name), 0, size)
+            with pytest.raises(AccessError, match=rf"{name}: cannot be read: it is no file, but .*\nPut it there, or"):
+                place.open()
 
 
 def make_bomb(side: int) -> io.BytesIO:

@@ -11,7 +11,6 @@ import processes
 import pytest
 from colours import COLOURS, count_encoded, paint, paint_folder, register_colours
 
-from vsezoo.data.picture_search import list_pictures
 from vsezoo.errors import DataError
 from vsezoo.search import lazy_model
 from vsezoo.search.index import open_index
@@ -63,21 +62,14 @@ def test_a_link_to_nothing_and_a_pipe(run: Path, photos: Path, tmp_path: Path) -
     (photos / "folder.png").mkdir()
     index = open_index(run, images=photos)
     assert index.skipped == {
-        "more/pipe.jpg": "is no file, but a pipe, a socket or a device.",
+        "more/pipe.jpg": "cannot be read: it is no file, but a folder, a pipe, a socket or a device.",
         "link.png": "cannot be read: No such file or directory.",
     }
-    assert index.collection.ids == ["a-red.png", "b-green.png", "link.png", "more/c-blue.png"]
+    assert index.collection.ids == ["a-red.png", "b-green.png", "link.png", "more/c-blue.png", "more/pipe.jpg"]
     assert [found[0].id for found in index.search_many(["red", "green", "blue"])] == ALL
     paint(tmp_path / "elsewhere.png", COLOURS["green"])
     (photos / "b-green.png").unlink()
     assert count_encoded(run, images=photos) == (1, ["a-red.png", "link.png", "more/c-blue.png"])
-
-
-def test_a_pipe_among_pictures_is_told(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    os.mkfifo(photos / "pipe.jpg")
-    assert [path.relative_to(photos).as_posix() for path in list_pictures(photos)] == ALL
-    told = capsys.readouterr().err
-    assert told == f"Warning: {photos / 'pipe.jpg'} is no file, but a pipe, a socket or a device, and is left out.\n"
 
 
 def test_what_a_split_leaves_out_is_in_files_and_answers(run: Path, photos: Path, tmp_path: Path) -> None:

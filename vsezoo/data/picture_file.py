@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import stat
 import warnings
 from io import BytesIO
 from pathlib import Path
@@ -57,14 +58,17 @@ class Place(NamedTuple):
 
         Raises:
             ServerError: when they do not come from an address.
-            AccessError: when a file cannot be read.
+            AccessError: when a file cannot be read, or is none.
         """
         try:
             if is_address(self.file):
                 return BytesIO(read_part(self.file, self.offset, self.size))
+            file = Path(self.file)
+            if not stat.S_ISREG(file.stat().st_mode):  # to open a pipe would take for ever
+                raise OSError("it is no file, but a folder, a pipe, a socket or a device")
             if self.size < 0:
-                return Path(self.file).open("rb")
-            with Path(self.file).open("rb") as stream:
+                return file.open("rb")
+            with file.open("rb") as stream:
                 stream.seek(self.offset)
                 return BytesIO(stream.read(self.size))
         except AddressError as error:

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from vsezoo.data.picture_file import ENDINGS
-from vsezoo.data.waiting import tell
 from vsezoo.errors import DataError
-
-NO_FILE = "is no file, but a pipe, a socket or a device"
 
 
 def find_files(folder: Path, names: Sequence[str]) -> list[str | None]:
@@ -43,28 +40,16 @@ def find_similar(folder: Path, name: str) -> Path | None:
     return None
 
 
-def _tell_no_file(path: Path) -> None:
-    tell(f"Warning: {path} {NO_FILE}, and is left out.")
-
-
-def list_pictures(folder: Path, leave_out: Callable[[Path], object] = _tell_no_file) -> Iterator[Path]:
+def list_pictures(folder: Path) -> Iterator[Path]:
     """Yield all files below a folder that end like pictures, in the order of their paths, hidden ones not.
 
-    A link to nothing is among them: why it cannot be read, is told by what reads it.
-
-    Args:
-        folder: where.
-        leave_out: is told what has such a name and is no file: to read a named pipe would take for ever.
+    A link to nothing is among them, and a pipe: why they cannot be read, is told by what reads them.
     """
     for place, folders, files in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(files):
             if name.lower().endswith(ENDINGS) and not name.startswith("."):
-                path = os.path.join(place, name)  # noqa: PTH118  # a Path takes longer than all else
-                if os.path.isfile(path) or not os.path.exists(path):  # noqa: PTH110, PTH113
-                    yield Path(path)
-                else:
-                    leave_out(Path(path))
+                yield Path(place, name)
 
 
 def _find_file(name: str, places: Sequence[tuple[str, frozenset[str]]], folder: Path) -> str | None:

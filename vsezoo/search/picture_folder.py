@@ -10,7 +10,7 @@ from pathlib import Path
 from PIL import Image
 
 from vsezoo.data.picture_file import ENDINGS, read_picture
-from vsezoo.data.picture_search import NO_FILE, list_pictures
+from vsezoo.data.picture_search import list_pictures
 from vsezoo.errors import DataError, list_names
 from vsezoo.search.collection import Array, Block, Collection, digest_files
 
@@ -34,13 +34,11 @@ class PictureFolder(Collection):
         self.skips = skips
         if not folder.is_dir():
             raise DataError("is no folder.", file=folder, remedy="Name a folder of pictures.")
-        others: list[Path] = []
-        self._files = list(map(str, list_pictures(folder, others.append)))
+        self._files = list(map(str, list_pictures(folder)))
         if not self._files:
             raise DataError(_describe_contents(folder), file=folder, remedy=_advise(folder))
         start = 0 if folder == Path() else len(os.path.join(folder, ""))  # noqa: PTH118  # relpath is slow
         self.ids = [file[start:].replace(os.sep, "/") for file in self._files]
-        self.skipped = {path.relative_to(folder).as_posix(): f"{NO_FILE}." for path in others}
 
     def keys(self) -> Array:
         """Return the digests of the files' names, sizes and times of change."""
