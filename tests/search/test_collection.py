@@ -118,6 +118,8 @@ def test_keys_of_sentences_are_those_of_the_text() -> None:
         ("a.txt", "a dog\r\n\r\n two cats \n", [("1", "a dog"), ("3", "two cats")]),
         ("a.jsonl", '{"id": 7, "caption": "a dog"}\n{"text": "x", "caption": "b"}\n', [("7", "a dog"), ("2", "b")]),
         ("a.jsonl", '{"id": 0, "text": "a"}\n{"text": null}\n{"id": null, "text": "b"}\n', [("0", "a"), ("3", "b")]),
+        ("a.jsonl", '{"captions": ["a", " ", "b"], "id": "x.jpg"}\n', [("x.jpg#0", "a"), ("x.jpg#2", "b")]),
+        ("a.jsonl", '{"caption": "a"}\n{"caption": ["b"]}\n{"caption": []}\n', [("1", "a"), ("2#0", "b")]),
         ("a.csv", 'id,text\nx,"a dog, running"\n,b\n', [("x", "a dog, running"), ("3", "b")]),
         ("a.tsv", 'sentence\na "dog"\n', [("2", 'a "dog"')]),
     ],
@@ -133,12 +135,16 @@ def test_files_of_sentences(tmp_path: Path, name: str, content: str, expected: l
         ("a.txt", b"", r"a\.txt: holds no sentence\.\nWrite one sentence on each line"),
         ("a.txt", b"\n  \n", r"holds no sentence"),
         ("a.txt", b"a dog\nl'\xe9t\xe9\n", r"a\.txt: line 2 is not UTF-8 text\.\n.*iconv"),
-        ("a.csv", b"id,words\n1,a dog\n", r"has no column caption, text or sentence; its columns are 'id', 'words'"),
+        (
+            "a.csv",
+            b"id,words\n1,a dog\n",
+            r"column caption, captions, text or sentence; its columns are 'id', 'words'",
+        ),
         ("a.jsonl", b"a dog\n", r"line 1 is not JSON"),
         (
             "a.jsonl",
-            b'{"text": "a dog"}\n{"text": ["a", "b"]}\n',
-            r"line 2: 'text' is no text, but \['a', 'b'\]\.\nGive",
+            b'{"text": ["a dog"]}\n{"text": ["a", ["b"]]}\n',
+            r"line 2: 'text' is no text, but \['b'\]\.\nGive",
         ),
     ],
 )
