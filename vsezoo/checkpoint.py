@@ -117,6 +117,7 @@ def describe_data(data: PairDataset) -> dict[str, Any]:
         "image_shape": list(data.image_shape),
         "images": len(data.image_ids),
         "captions": len(data.captions),
+        **({"extraction": dict(data.extraction)} if data.extraction else {}),
     }
 
 

@@ -38,6 +38,8 @@ class PairDataset(ABC):
         image_of: `(len(captions),)` int64, which image each caption describes. Captions of one image are neighbours.
         image_shape: the shape of one image: `(F,)`, `(R, F)`, or `(height, width, 3)`; empty if pictures differ.
         skipped: the images that were left out when the split was opened, and why.
+        extraction: what made the features, as JSON values by dotted names, such as `backbone.sha256`; empty where that
+            is not known. A checkpoint records that of its training data, and features made otherwise are warned of.
     """
 
     name: str
@@ -48,6 +50,7 @@ class PairDataset(ABC):
     image_of: np.ndarray
     image_shape: tuple[int, ...]
     skipped: Mapping[str, str] = MappingProxyType({})
+    extraction: Mapping[str, Any] = MappingProxyType({})
 
     @abstractmethod
     def images(self, indices: Sequence[int] | np.ndarray) -> Any:

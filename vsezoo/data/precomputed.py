@@ -10,6 +10,7 @@ import numpy as np
 
 from vsezoo.data.caption_file import CAPTIONS_PER_IMAGE, find_runs, name_images, read_captions, read_lines
 from vsezoo.data.feature_file import FeatureFile
+from vsezoo.data.feature_record import read_extraction
 from vsezoo.errors import DataError
 from vsezoo.interfaces import PairDataset
 
@@ -56,6 +57,7 @@ class PrecomputedPairs(PairDataset):
         self.image_ids = image_ids
         self.image_of = np.repeat(np.arange(len(sizes)), sizes)
         self.image_shape = self._features.shape[1:]
+        self.extraction = read_extraction(stem)
 
     def images(self, indices: Sequence[int] | np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         """Return features `(len(indices), *image_shape)`, float16 if the file holds float16, else float32.

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vsezoo.data.feature_record import RECORD, require_finished
 from vsezoo.data.places import find_layout, list_places
 from vsezoo.data.source import DEFAULT_OPTIONS, DataSource, OpenOptions
 from vsezoo.errors import DataError
@@ -55,6 +56,7 @@ class PrecomputedSource(DataSource):
         stems = self.find_stems(options.root)
         if split not in stems:
             folder = next(iter(stems.values())).parent
+            require_finished(folder)
             raise DataError(f"has no split {split!r}.", file=folder, remedy=f"Its splits are {', '.join(stems)}.")
 
         from vsezoo.data.precomputed import PrecomputedPairs
@@ -85,6 +87,9 @@ class PrecomputedSource(DataSource):
 
         Files are `SPLIT_ims.npy` (VSE++, SCAN, VSRN) or `NAME_SPLIT_ims.npy` (Kiros); in the data set's own folder,
         NAME may be any one word, as in a renamed copy.
+
+        Raises:
+            DataError: for a folder that `vsezoo features` has begun, and that has nothing whole yet.
         """
         stems: dict[str, dict[str, Path]] = {}
         for name in names:
@@ -95,6 +100,8 @@ class PrecomputedSource(DataSource):
         splits = stems.get("") or stems.get(f"{self.name}_") or {}
         if not splits and len(stems) == 1 and folder.absolute().name == self.name:
             (splits,) = stems.values()
+        if not splits and RECORD in names:
+            require_finished(folder)
         return dict(sorted(splits.items(), key=lambda item: (_rank(item[0]), item[0])))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import torch
 from vsezoo import registry
 from vsezoo.checkpoint import load, read_local
 from vsezoo.checkpoint_folder import METRICS, MODEL, find_checkpoint, read_config, read_json
+from vsezoo.data.feature_record import compare_extraction
 from vsezoo.data.lookup import open_data
 from vsezoo.data.source import OpenOptions
 from vsezoo.errors import CheckpointError, DataError, UsageError
@@ -39,6 +41,7 @@ def evaluate(
     on_bad_image: str = "error",
     device: str | torch.device = "cpu",
     advance: Advance | None = None,
+    warn: Callable[[str], object] = warnings.warn,
 ) -> Evaluation:
     """Evaluate a checkpoint, or several as an ensemble whose similarities are averaged.
 
@@ -54,6 +57,7 @@ def evaluate(
         on_bad_image: "error" stops at a picture that cannot be read, "skip" leaves it and its captions out.
         device: where to encode and rank.
         advance: is told of the progress.
+        warn: is told of features that are known to be made otherwise than those of the training.
 
     Returns:
         the figures, labelled.
@@ -82,6 +86,8 @@ def evaluate(
             root = None if data_root is None else Path(data_root)
             options = OpenOptions(root, full_dev, on_bad_image=on_bad_image)
             opened[kinds] = open_data(str(data), split, kinds, options)
+        if warning := compare_extraction(config["data"], opened[kinds]):
+            warn(f"{reference}: {warning}")
         try:
             members.append(embed_pairs(model, opened[kinds], advance=advance))
         except DataError as error:

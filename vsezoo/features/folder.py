@@ -22,13 +22,13 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from vsezoo.data.caption_file import write_split
-from vsezoo.errors import StorageError, UsageError
+from vsezoo.data.feature_record import MARK, RECORD, UNFINISHED, flatten, list_changes
+from vsezoo.errors import StorageError, UsageError, explain_system
 from vsezoo.features.part import Part, Record, digest_names, explain, join_parts, replace_text
 from vsezoo.interfaces import PairDataset
 from vsezoo.storage import flush
 
-CONFIG, UNFINISHED, LOCK = "features.json", "unfinished", ".lock"
-MARK = {"format": "vsezoo-features", "format_version": 1}
+LOCK = ".lock"
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class FeatureFolder:
         if self._find_config() is None:
             if taken:
                 raise UsageError(
-                    f"is there already, and has no {CONFIG} that a call of `vsezoo features` wrote.",
+                    f"is there already, and has no {RECORD} that a call of `vsezoo features` wrote.",
                     file=folder,
                     remedy="Choose another --output.",
                 )
@@ -212,29 +212,26 @@ class FeatureFolder:
             lock.release()
 
     def _find_config(self) -> dict[str, Any] | None:
-        return self._read_config() if (self.folder / CONFIG).exists() else None
+        return self._read_config() if (self.folder / RECORD).exists() else None
 
     def _read_config(self) -> dict[str, Any]:
-        file, remedy = self.folder / CONFIG, "Choose another --output."
+        file, remedy = self.folder / RECORD, "Choose another --output."
         try:
             config = json.loads(file.read_bytes())
-        except (OSError, ValueError) as error:
+        except OSError as error:
+            reason, remedy = explain_system(error)
+            raise UsageError(f"cannot be read: {reason}.", file=file, remedy=remedy) from None
+        except (ValueError, RecursionError) as error:
             raise UsageError(f"cannot be read as JSON: {error}.", file=file, remedy=remedy) from None
         if not isinstance(config, dict) or not MARK.items() <= config.items():
             raise UsageError("was not written by this version of `vsezoo features`.", file=file, remedy=remedy)
         return config
 
     def _write_config(self, config: Mapping[str, Any]) -> None:
-        replace_text(self.folder / CONFIG, json.dumps({**MARK, **config}, indent=2, ensure_ascii=False) + "\n")
+        replace_text(self.folder / RECORD, json.dumps({**MARK, **config}, indent=2, ensure_ascii=False) + "\n")
 
     def _require_same(self, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-        first, second = flatten(before), flatten(now)
-        changes = [
-            f"{name} is {second.get(name)!r} and was {first.get(name)!r}"
-            for name in sorted(first.keys() | second.keys())
-            if first.get(name) != second.get(name)
-        ]
-        if changes:
+        if changes := list_changes(flatten(before), flatten(now)):
             raise UsageError(
                 f"was begun with other settings: {'; '.join(changes)}.",
                 file=self.folder,
@@ -249,11 +246,3 @@ def group_captions(data: PairDataset, images: np.ndarray) -> tuple[list[str], li
         captions.setdefault(image, []).append(caption)
     chosen = images.tolist()
     return [data.image_ids[image] for image in chosen], [captions.get(image, []) for image in chosen]
-
-
-def flatten(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return nested values by dotted names."""
-    flat: dict[str, Any] = {}
-    for name, inner in value.items():
-        flat |= flatten(inner, f"{prefix}{name}.") if isinstance(inner, Mapping) else {prefix + name: inner}
-    return flat

@@ -10,6 +10,7 @@ from pathlib import Path
 from vsezoo.data.doctor.report import Finding, show_first
 from vsezoo.data.doctor.scan import ImageScan
 from vsezoo.data.doctor.splits import MEASURED, REQUIRED, OpenSplit
+from vsezoo.data.feature_record import RECORD
 from vsezoo.data.folder_source import FolderSource
 from vsezoo.data.lookup import find_source
 from vsezoo.data.picture_search import find_files, list_pictures
@@ -24,7 +25,6 @@ SAME_IMAGES = {"test", "testall"}
 ALIKE = 0.3  # the mean cosine of two images from which on their common mean is worth a word
 FACTOR = 1.5  # by how much the mean norms of two splits may differ
 ENDINGS = ("_ims.npy", "_caps.txt", "_ids.txt")
-DESCRIPTION = "features.json"  # what `vsezoo features` writes beside its files
 
 
 def compare_forms(opened: Mapping[str, OpenSplit], scans: Mapping[str, ImageScan]) -> Iterator[Finding]:
@@ -165,7 +165,7 @@ def _find_others(source: DataSource, root: Path | None) -> tuple[Path, list[str]
     if isinstance(source, PrecomputedSource):
         stems = source.find_stems(root).values()
         folder = next(iter(stems)).parent
-        named = {DESCRIPTION, *(f"{stem.name}{ending}" for stem in stems for ending in ENDINGS)}
+        named = {RECORD, *(f"{stem.name}{ending}" for stem in stems for ending in ENDINGS)}
         files = sorted(path.name for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
         remedy = "A split is SPLIT_ims.npy and SPLIT_caps.txt, with SPLIT_ids.txt if there are ids. Is a name misspelt?"
         return folder, [name for name in files if name not in named], remedy
