@@ -149,6 +149,22 @@ def test_a_word_may_be_the_name_of_a_file(folder: Path) -> None:
     assert [hit["item"] for hit in found["hits"]] == rank_images(folder, "red")[:1]
 
 
+def test_a_sentence_of_unknown_words_is_told(folder: Path) -> None:
+    warning = "Warning: 'photo-99 xyz' is taken for a sentence, and the model knows no word of it:"
+    for where, more in (
+        (("--data", "photos"), "No image of photos, test split is called so."),
+        (
+            ("--images", "photos/test_ims.npy"),
+            "what is found means nothing.",
+        ),
+    ):
+        done = search(folder, "photo-99 xyz", *where)
+        assert done.code == 0
+        assert done.stderr.startswith(warning)
+        assert done.stderr.endswith(f"{more}\n")
+        assert search(folder, "photo-99 red", *where).stderr == ""
+
+
 def test_names_of_files_need_not_be_utf8(folder: Path) -> None:
     name = os.fsdecode(b"photos/caf\xe9.npy")
     try:
@@ -174,7 +190,7 @@ def test_mistakes(folder: Path) -> None:
         (("", *place), 2, r"^An argument is empty"),
         ((SENTENCE, "--images", "nothing"), 1, r"^nothing: is no folder"),
         (("cat.png", *place), 1, r"^cat\.png: this model takes features .*, not pictures\.\n.*`vsezoo features`"),
-        (("cat.png", "--images", "photos/test_ims.npy"), 2, r"^'cat\.png' is a file of images.*\n.*--texts FILE"),
+        (("cat.png", "--images", "photos/test_ims.npy"), 2, r"^'cat\.png' names a file of images.*\n.*--texts FILE"),
         (("photos/test_ims.npy:20", *place), 1, r"test_ims\.npy: has no row 20\.\nIts rows are 0 to 19"),
         (
             ("photos/test_ims.npy", *place),
@@ -182,6 +198,11 @@ def test_mistakes(folder: Path) -> None:
             r"^'photos/test_ims\.npy' holds 20 images, .*\nName a row .*test_ims\.npy:0$",
         ),
         (("photo-99.jpg", *place, "--texts", "empty.txt"), 2, r"neither a file nor an image .*\nDid you mean"),
+        (("600", *place), 2, r"^'600' is neither .* of the test split of photos\.\n.* --split\. Or write a sentence"),
+        (("photo-99.jpg", *place), 2, r"neither a file nor an image .*\nDid you mean .* --split\. Or write a sentence"),
+        (("99.JPG", "--images", "photos/test_ims.npy"), 2, r"^'99\.JPG' names a file of images.*\nWrite a sentence"),
+        (("photos/test_ims.npy:x", "--texts", "empty.txt"), 1, r"^photos/test_ims\.npy: 'x' is no row\."),
+        (("99.jpg", "--texts", "empty.txt"), 1, r"^99\.jpg: is no file\.\nCheck the path\."),
         (("7", *place, "--texts", "empty.txt"), 1, r"^empty\.txt: holds no sentence"),
         ((SENTENCE, "--images", "photos/test_ims.npy", "--texts", "empty.txt"), 2, r"^Search either --images or"),
         ((SENTENCE,), 2, r"was trained on 'photos', which is not .* registered .*\n.*--data FOLDER"),

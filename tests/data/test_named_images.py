@@ -88,9 +88,9 @@ def test_a_mistyped_name_is_named_where_there_are_no_data() -> None:
         raise UsageError("was trained on 'mine'.", file="run", remedy="Name the data.")
 
     problem = r"run: was trained on 'mine'\.\nName the data\.$"
-    with pytest.raises(
-        UsageError, match=r"^'dgo\.jpg' is no file, and no data can be opened to look for it\.\n" + problem
-    ):
+    with pytest.raises(UsageError, match=r"^'dgo' is no file, and no data can be opened to look for it\.\n" + problem):
+        find_images(["dgo"], ("picture",), open_split)
+    with pytest.raises(DataError, match=r"^dgo\.jpg: is no file\.\nCheck the path\. .*: run: was trained on 'mine'\.$"):
         find_images(["dgo.jpg"], ("picture",), open_split)
     with pytest.raises(UsageError, match=f"^{problem}"):
         find_images(["7"], ("picture",), open_split)
@@ -106,6 +106,9 @@ def test_references_that_mean_nothing(regions: Path, tmp_path: Path) -> None:
             find_images([reference], ("vector",), lambda: data)
     with pytest.raises(DataError, match=rf"^{regions}: has no row 5\.\nIts rows are 0 to 4\."):
         find_images([f"{regions}:5"], ("regions",), refuse)
+    for row in ("x", "-1", "0-1", ""):
+        with pytest.raises(DataError, match=rf"^{regions}: '{row}' is no row\.\nIts rows are 0 to 4\.$"):
+            find_images([f"{regions}:{row}"], ("regions",), refuse)
     with pytest.raises(DataError, match=r"none\.npy: cannot be read"):
         find_images([str(tmp_path / "none.npy")], ("regions",), refuse)
     with pytest.raises(

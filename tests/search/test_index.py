@@ -13,9 +13,12 @@ from colours import paint_folder, save_colour_model
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tiny import TinyPairs
+from tokenizers import Tokenizer
+from tokenizers.models import WordPiece
 
 from vsezoo import VsezooError
 from vsezoo.checkpoint import save_checkpoint
+from vsezoo.encoders.transformer_tokenizer import TransformerTokenizer
 from vsezoo.errors import CheckpointError, DataError, UsageError
 from vsezoo.search import index as index_module
 from vsezoo.search.index import open_index
@@ -125,6 +128,18 @@ def test_pictures(tmp_path: Path) -> None:
     picture = index.collection.read([1]).content[0]
     (hit,) = sentences.search(picture, 1)
     assert (hit.text, hit.id, hit.rank, hit.score) == ("green", "1", 1, 1.0)
+
+
+@pytest.mark.parametrize("name", ["vsepp", "order"])
+def test_which_sentences_have_a_word_that_the_model_knows(name: str, tmp_path: Path) -> None:
+    tiny.save_model(tmp_path / "run", tiny.make_model(name))
+    np.save(tmp_path / "a.npy", make_features(4))
+    index = open_index(tmp_path / "run", images=tmp_path / "a.npy")
+    known = {text: index.knows_words(text) for text in ("xyz dog", "xyz", "<unk> UNK", "photo.jpg", " ")}
+    assert [text for text, is_known in known.items() if is_known] == ["xyz dog"]
+    pieces = Tokenizer(WordPiece({"[UNK]": 0}, unk_token="[UNK]"))
+    index._model.whole.text_encoder.tokenizer = TransformerTokenizer(pieces, {})
+    assert index.knows_words("xyz")
 
 
 def test_mistakes(tmp_path: Path) -> None:

@@ -58,7 +58,7 @@ def search(
     """
     if images and texts:
         raise UsageError("Search either --images or --texts.")
-    from vsezoo.data.named_images import find_images, is_file_reference, is_image_of, name_source
+    from vsezoo.data.named_images import find_images, is_file_reference, is_image_of, is_picture_name, name_source
     from vsezoo.data.source import OpenOptions
     from vsezoo.parts import accepted_kinds
     from vsezoo.search.index import index_collection
@@ -72,14 +72,17 @@ def search(
     def open_data() -> PairDataset:
         return open_split(model, data, split, OpenOptions(data_root, on_bad_image=on_bad_image))
 
-    if images and Path(query).suffix and is_file_reference(query):  # a file called `dog` may lie there by chance
+    is_file, is_picture = is_file_reference(query), is_picture_name(query)
+    if images and (is_picture or (is_file and Path(query).suffix)):  # a file called `dog` may lie there by chance
         raise UsageError(
-            f"{query!r} is a file of images, and --images are found for a sentence.",
+            f"{query!r} names a file of images, and --images are found for a sentence.",
             remedy="Write a sentence, or search sentences for this image with --texts FILE.",
         )
     asked: NamedImage | None = None
-    if texts or (not images and (is_file_reference(query) or is_image_of(query, open_data()))):
-        asked, *more = find_images([query], accepted_kinds(model.recipe), open_data)
+    is_named = is_file or is_picture or query.isdecimal()  # where there is no such image, it is mistyped
+    if texts or (not images and (is_named or is_image_of(query, open_data()))):
+        otherwise = "" if texts else "Or write a sentence of several words, in quotes."
+        asked, *more = find_images([query], accepted_kinds(model.recipe), open_data, otherwise=otherwise)
         if more:
             raise UsageError(
                 f"{query!r} holds {len(more) + 1:,} images, and sentences are found for one.",
@@ -101,6 +104,12 @@ def search(
     print_skipped(index.skipped)
     if asked is None:
         hits = index.search(query, k)
+        if not index.knows_words(query):
+            unnamed = "" if images else f" No image of {collection.name} is called so."
+            console.print_warning(
+                f"{query!r} is taken for a sentence, and the model knows no word of it: what is found means nothing."
+                f"{unnamed}"
+            )
     else:
         with name_source(asked.source):
             (hits,) = index.search_many(shown, k)

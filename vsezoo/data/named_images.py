@@ -24,8 +24,8 @@ FORMS = {
 }
 """How a message calls the kinds of image."""
 
-FEATURES = re.compile(r"(.+\.npy)(?::(\d+))?")
-"""`FILE.npy`, or `FILE.npy:ROW`."""
+FEATURES = re.compile(r"(.+\.npy)(?::(\S*))?")
+"""`FILE.npy`, or `FILE.npy:ROW`, whatever stands there for a row."""
 
 
 class NamedImage(NamedTuple):
@@ -38,7 +38,11 @@ class NamedImage(NamedTuple):
 
 
 def find_images(
-    references: Sequence[str], kinds: Sequence[str], open_split: Callable[[], PairDataset], rows: str = ""
+    references: Sequence[str],
+    kinds: Sequence[str],
+    open_split: Callable[[], PairDataset],
+    rows: str = "",
+    otherwise: str = "",
 ) -> list[NamedImage]:
     """Return the images that references mean, in their order.
 
@@ -48,6 +52,7 @@ def find_images(
         kinds: the forms of image that the model takes.
         open_split: opens the split; called once, if a reference wants it.
         rows: which rows of each `FILE.npy`, such as `0-4,7`; empty: all.
+        otherwise: what else to do about a reference that means nothing.
 
     Raises:
         UsageError: for what is neither a file nor an image of the split, or `rows` without a file that has rows.
@@ -60,13 +65,13 @@ def find_images(
         named = FEATURES.fullmatch(reference)
         if named:
             has_rows |= named[2] is None
-            images += _find_rows(named[1], kinds, named[2] or rows)
+            images += _find_rows(named[1], kinds, rows, named[2])
         elif _is_file(reference):
             require_kind(reference, "picture", kinds)
             images.append(NamedImage(reference, reference, functools.partial(_read_picture, reference), 0))
         else:
             data = _open_data(reference, split)
-            row = _find_row(reference, data)
+            row = _find_row(reference, data, otherwise)
             images.append(NamedImage(data.image_ids[row], f"{data.name}, {data.split} split", data.images, row))
     if rows and not has_rows:
         raise UsageError(
@@ -79,6 +84,13 @@ def find_images(
 def is_file_reference(reference: str) -> bool:
     """Tell whether a reference names a file, `FILE.npy:ROW` included, that is there or looks like one of features."""
     return FEATURES.fullmatch(reference) is not None or _is_file(reference)
+
+
+def is_picture_name(reference: str) -> bool:
+    """Tell whether a reference ends like the name of a picture file and is one word, which a sentence seldom is."""
+    from vsezoo.data.picture_file import ENDINGS  # slow to import
+
+    return reference.lower().endswith(ENDINGS) and len(reference.split()) == 1
 
 
 def is_image_of(reference: str, data: PairDataset) -> bool:
@@ -125,12 +137,15 @@ def require_kind(file: str, kind: str, kinds: Sequence[str]) -> None:
         )
 
 
-def _find_rows(path: str, kinds: Sequence[str], rows: str) -> list[NamedImage]:
+def _find_rows(path: str, kinds: Sequence[str], rows: str, row: str | None) -> list[NamedImage]:
     file = FeatureFile.open(Path(path))
     require_kind(path, "vector" if len(file.shape) == 2 else "regions", kinds)
-    chosen = _parse_rows(rows) if rows else range(file.shape[0])
+    remedy = f"Its rows are 0 to {file.shape[0] - 1:,}."
+    if row is not None and not row.isdecimal():
+        raise DataError(f"{row!r} is no row.", file=path, remedy=remedy)
+    chosen = _parse_rows(row or rows) if row or rows else range(file.shape[0])
     if max(chosen) >= file.shape[0]:
-        raise DataError(f"has no row {max(chosen):,}.", file=path, remedy=f"Its rows are 0 to {file.shape[0] - 1:,}.")
+        raise DataError(f"has no row {max(chosen):,}.", file=path, remedy=remedy)
     return [NamedImage(f"{path}:{row}", path, file.read, row) for row in chosen]
 
 
@@ -146,17 +161,20 @@ def _open_data(reference: str, split: Callable[[], PairDataset]) -> PairDataset:
     except VsezooError as error:
         if reference.isdecimal():
             raise
+        if is_picture_name(reference):
+            reason, *_ = str(error).splitlines()
+            remedy = f"Check the path. No data can be opened to look for an image of that name: {reason}"
+            raise DataError("is no file.", file=reference, remedy=remedy) from None
         raise type(error)(f"{reference!r} is no file, and no data can be opened to look for it.\n{error}") from None
 
 
-def _find_row(reference: str, data: PairDataset) -> int:
+def _find_row(reference: str, data: PairDataset, otherwise: str) -> int:
     if not is_image_of(reference, data):
         last = len(data.image_ids) - 1
+        advice = f"Give an index from 0 to {last:,} or an id, such as {data.image_ids[0]}, or the split with --split."
         raise UsageError(
             f"{reference!r} is neither a file nor an image of the {data.split} split of {data.name}.",
-            remedy=suggest_name(
-                reference, data.image_ids, f"Give an index from 0 to {last:,} or an id, such as {data.image_ids[0]}."
-            ),
+            remedy=suggest_name(reference, data.image_ids, " ".join(filter(None, [advice, otherwise]))),
         )
     return int(reference) if _is_index(reference, data) else list(data.image_ids).index(reference)
 
