@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import pickle
 import re
 import resource
 import shutil
@@ -493,7 +494,12 @@ STRANGERS: dict[str, tuple[Callable[[Path], Any], str]] = {
     "torch": (write_many, "it is a torch file of a dictionary with the keys layer0.weight, "),
     "number": (lambda path: path.write_text("[1, 2]", encoding="utf-8"), "it is a JSON file of a list of 2."),
     "empty": (lambda path: path.touch(), "is empty."),
-    "text": (lambda path: path.write_text("epoch,loss\n1,2\n", encoding="utf-8"), "is damaged, or not a pickle"),
+    "text": (
+        lambda path: path.write_text("image,caption\na.jpg,a dog\n", encoding="utf-8"),
+        "is of no known format: none begins like it, and it cannot be read as a pickle.\nThe formats that",
+    ),
+    "damaged": (lambda path: path.write_bytes(b"\x80\x02]"), "before its pickle is complete.\nFetch"),
+    "damaged text": (lambda path: path.write_bytes(b"(dp0\ng7\n."), "what it did not put aside: it is damaged.\nFetch"),
     "folder": (lambda path: path.mkdir(), "is of no known format: it is a folder with nothing."),
     "nothing": (lambda path: None, "is not there.\nGive a file or folder to convert."),
 }

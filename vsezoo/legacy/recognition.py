@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+import pickle
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from vsezoo import registry
 from vsezoo.errors import CheckpointError, PluginError, UsageError, VsezooError
 from vsezoo.legacy.description import describe, describe_form, is_vocabulary
-from vsezoo.legacy.files import show
-from vsezoo.legacy.importer import Importer, Source
+from vsezoo.legacy.files import open_file, show
+from vsezoo.legacy.importer import NOUN, Importer, Source
+from vsezoo.legacy.torch_files import LIMIT
 from vsezoo.registry import Entry
 
 
@@ -82,15 +84,29 @@ def _describe_unknown(source: Source, format: str | None, refusal: CheckpointErr
         if form is not None:
             problem, remedy = form
         elif refusal is not None:
-            return refusal
+            raise refusal
         elif is_vocabulary(source):
             problem = "is a vocabulary, not a checkpoint."
             remedy = f"Give the checkpoint, and this beside it: vsezoo convert CHECKPOINT --vocab {source.path}"
         else:
             problem, remedy = f"is {wanted}: it is {describe(source)}.", ""
-    except CheckpointError as error:  # what is wrong with it is more than what it is not
-        return refusal or error
+    except CheckpointError as error:  # what is wrong with it is more than what it is not, if it is what it was read as
+        if source.is_folder or source.format != "pickle" or _is_marked(source):
+            return refusal or error
+        problem, remedy = f"is {wanted}: none begins like it, and it cannot be read as a pickle.", ""
     return CheckpointError(problem, file=source.path, remedy=remedy or _list_known())
+
+
+def _is_marked(source: Source) -> bool:
+    """Tell whether a file begins as a pickle does since protocol 2, or ends as each does.
+
+    Raises:
+        CheckpointError: for a file that cannot be read.
+    """
+    with open_file(source.path, NOUN, LIMIT) as stream:
+        start = stream.read(1)
+        stream.seek(-1, os.SEEK_END)
+        return start == pickle.PROTO or stream.read(1) == pickle.STOP
 
 
 def _list_known() -> str:
