@@ -61,6 +61,25 @@ def test_rows_of_features(tmp_path: Path) -> None:
         FeatureRows(path).read([0, 1, 2])
 
 
+@pytest.mark.parametrize(
+    ("lines", "named"),
+    [
+        (b"x.jpg\ny.jpg\n", ["x.jpg", "y.jpg"]),
+        (b"x.jpg\nx.jpg\nx.jpg\ny.jpg\n", ["x.jpg", "y.jpg"]),  # once for each caption
+        (b"x.jpg\ny.jpg\nz.jpg\n", []),
+        (b"x.jpg\n\xe9.jpg\n", []),
+    ],
+)
+def test_rows_are_called_by_the_ids_beside_them(lines: bytes, named: list[str], tmp_path: Path) -> None:
+    for name in ("a_ims.npy", "a.npy"):
+        np.save(tmp_path / name, np.eye(2, dtype=np.float32))
+    (tmp_path / "a_ids.txt").write_bytes(lines)
+    rows = FeatureRows(tmp_path / "a_ims.npy")
+    assert rows.ids == (named or [f"{tmp_path}/a_ims.npy:{row}" for row in (0, 1)])
+    assert rows.label(1) == (named or ["", "a_ims.npy:1"])[1]
+    assert FeatureRows(tmp_path / "a.npy").label(1) == "a.npy:1"
+
+
 def test_images_of_a_split() -> None:
     data = TinyPairs(images=70)
     images = SplitImages(data)

@@ -10,6 +10,7 @@ import os
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -20,12 +21,15 @@ import numpy as np
 
 from vsezoo.data.addresses import is_address, show_address
 from vsezoo.data.cache import identify
+from vsezoo.data.caption_file import find_runs, read_lines
 from vsezoo.data.feature_file import FeatureFile
 from vsezoo.data.picture_file import Place
 from vsezoo.data.sentence_file import Sentence
 from vsezoo.errors import DataError, ServerError
 from vsezoo.interfaces import PairDataset
 
+FEATURES, IDS = "_ims.npy", "_ids.txt"
+"""How files of features and those of their ids end in the layouts of the field."""
 KEY_BYTES = 16
 ANY = "surrogatepass"
 """Names of files need not be UTF-8, and JSON can hold halves of characters."""
@@ -99,7 +103,7 @@ class Collection(ABC):
 
 
 class FeatureRows(Collection):
-    """The rows of a feature file, each an image.
+    """The rows of a feature file, each an image; `SPLIT_ids.txt` beside `SPLIT_ims.npy` names them, if it fits.
 
     Args:
         path: a `.npy` file, `(N, F)` or `(N, R, F)`.
@@ -109,11 +113,12 @@ class FeatureRows(Collection):
         self._file = FeatureFile.open(path)
         self.kind = "vector" if len(self._file.shape) == 2 else "regions"
         self.name, self.place = str(path), str(path.absolute())
-        self.ids = [f"{path}:{row}" for row in range(self._file.shape[0])]
+        self._names = _read_names(path, self._file.shape[0])
+        self.ids = self._names or [f"{path}:{row}" for row in range(self._file.shape[0])]
 
     def label(self, item: int) -> str:
-        """Return the name of the file, and the row."""
-        return f"{self.title}:{item}"
+        """Return the name of the image, or that of the file, and the row."""
+        return self._names[item] if self._names else f"{self.title}:{item}"
 
     def keys(self) -> Array:
         """Return the digests of the file's size and time of change, and the row."""
@@ -123,6 +128,16 @@ class FeatureRows(Collection):
     def read(self, items: Sequence[int]) -> Block:
         """Read rows."""
         return Block(self._file.read(items))
+
+
+def _read_names(path: Path, rows: int) -> list[str]:
+    """Return the ids of the images, which may stand once for each caption; none if there are others than rows."""
+    if not path.name.endswith(FEATURES):
+        return []
+    with suppress(DataError):  # the rows can be searched without
+        names, _ = find_runs(read_lines(path.with_name(f"{path.name.removesuffix(FEATURES)}{IDS}")))
+        return names if len(names) == rows else []
+    return []
 
 
 @runtime_checkable
