@@ -152,7 +152,7 @@ def test_a_word_may_be_the_name_of_a_file(folder: Path) -> None:
 def test_a_sentence_of_unknown_words_is_told(folder: Path) -> None:
     warning = "Warning: 'photo-99 xyz' is taken for a sentence, and the model knows no word of it:"
     for where, more in (
-        (("--data", "photos"), "No image of photos, test split is called so."),
+        (("--data", "photos"), "There is no image of that name in photos, test split."),
         (
             ("--images", "photos/test_ims.npy"),
             "what is found means nothing.",

@@ -105,7 +105,7 @@ def search(
     if asked is None:
         hits = index.search(query, k)
         if not index.knows_words(query):
-            unnamed = "" if images else f" No image of {collection.name} is called so."
+            unnamed = "" if images else f" There is no image of that name in {collection.name}."
             console.print_warning(
                 f"{query!r} is taken for a sentence, and the model knows no word of it: what is found means nothing."
                 f"{unnamed}"
