@@ -83,7 +83,11 @@ def test_splits_can_be_chosen(root: Path, tmp_path: Path) -> None:
     assert done.code == 0
     assert list(json.loads(done.stdout)["splits"]) == ["test"]
     done = check(tmp_path, root / "broken", "--split", "tset")
-    processes.assert_one_message(done, 1, r"has no split 'tset'\.\nIts splits are train, dev, test")
+    processes.assert_one_message(
+        done, 1, r"has no split 'tset'\.\nDid you mean 'test'\? Its splits are train, dev, test"
+    )
+    text = " ".join(check(tmp_path, root / "broken", "--vocab-threshold", "1").stdout.split())
+    assert "the special ones and those that occur at all in train and dev." in text
 
 
 def test_what_is_not_there(tmp_path: Path) -> None:

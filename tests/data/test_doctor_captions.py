@@ -146,6 +146,24 @@ def test_coverage_is_the_share_of_running_words(tmp_path: Path) -> None:
     assert (finding.level, finding.split) == ("warning", "test")
 
 
+def test_what_is_low_in_several_splits_is_said_once(tmp_path: Path) -> None:
+    foreign = [f"ein {number(index)} ding" for index in range(20)]
+    report = check(tmp_path / "mine", dev=foreign, test=foreign)
+    finding = find(report, "50% (dev), 50% (test) of the running words occur in the training captions")
+    assert (finding.split, finding.file) == (None, None)
+    assert [found.what for found in report.findings if "running words" in found.what] == [finding.what]
+
+
+def test_a_threshold_that_is_the_least_is_not_to_be_lowered(tmp_path: Path) -> None:
+    changed = ["ein quokka ding" for _ in range(20)]
+    for threshold in (1, 2):
+        report = check(tmp_path / "mine", threshold=threshold, test=changed)
+        for text in ("running words", "knows no word"):
+            assert ("vocab_threshold" in find(report, text).remedy) == (threshold == 2)
+    report = check(tmp_path / "mine", train=[""] * 50, dev=[""] * 20)
+    assert "vocab_threshold" not in find(report, "The captions have no word.").remedy
+
+
 def test_no_word_often_enough(tmp_path: Path) -> None:
     report = check(tmp_path / "mine", threshold=1000)
     finding = find(report, "No word occurs 1000 times")

@@ -105,7 +105,10 @@ def test_absent_pictures_do_not_hide_what_is_wrong_with_the_others(folder: Path,
     assert report.fails == (level == "error")
     absent = find(report, "1 picture not there")
     assert (absent.level, absent.split, absent.at) == (level, split, (f"{split}0.png",))
-    assert find(report, "1 picture that cannot be read").level == level
+    assert absent.remedy.startswith("Put them into ")
+    unreadable = find(report, "1 picture that cannot be read")
+    assert unreadable.level == level
+    assert unreadable.remedy.startswith("Copy them again")
     assert find(report, "1 picture equal").at == (f"{split}2.png = {split}3.png",)
     assert report.splits[split].images == COUNTS[split] - 2
     assert len(report.findings) == 3

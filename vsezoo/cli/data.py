@@ -74,11 +74,10 @@ def _print(report: Report) -> None:
     out = console.results()
     if report.vocabulary is not None:
         known = ", ".join(f"{n} {f.known_words:.1%}" for n, f in report.splits.items() if f.known_words is not None)
-        out.print(
-            f"\nVocabulary: {report.vocabulary:,} words, the special ones and those that occur "
-            f"{report.vocab_threshold} times or more in train and dev."
-            + (f" Running words known from train: {known}." if known else "")
-        )
+        often = f"{report.vocab_threshold} times or more" if report.vocab_threshold > 1 else "at all"
+        known = f" Running words known from train: {known}." if known else ""
+        kept = f"the special ones and those that occur {often} in train and dev"
+        out.print(f"\nVocabulary: {report.vocabulary:,} words, {kept}.{known}")
     for finding in report.findings:
         out.print()
         _print_finding(finding)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -127,13 +127,14 @@ def _report_equal(split: OpenSplit, image_of: np.ndarray) -> Iterator[Finding]:
         )
 
 
-def report_words(split: OpenSplit, words: Words, vocabulary: Vocabulary | None) -> Iterator[Finding]:
+def report_words(split: OpenSplit, words: Words, vocabulary: Vocabulary | None, threshold: int) -> Iterator[Finding]:
     """Yield what is odd about the words of the captions.
 
     Args:
         split: that the captions belong to.
         words: of each caption.
         vocabulary: the words that a training would know; None: there is no training split.
+        threshold: how often each of them occurs at least.
     """
     long = [index for index, caption in enumerate(words) if len(caption) > LONG]
     if long:
@@ -153,22 +154,39 @@ def report_words(split: OpenSplit, words: Words, vocabulary: Vocabulary | None) 
             "warning",
             unknown,
             "of which the training knows no word: all of one length are the same to the model",
-            "Lower `--set text_encoder.vocab_threshold` if there are many, or leave the captions out.",
+            "Lower `--set text_encoder.vocab_threshold` if there are many, or leave the captions out."
+            if threshold > 1
+            else "See whether they are in the language of the training captions, or leave them out.",
             show=lambda index: f"{split.caption_place(index)}: {split.captions[index]}",
         )
 
 
-def report_coverage(split: OpenSplit, coverage: float | None) -> Iterator[Finding]:
-    """Yield a finding if the training captions hold too few of the words of another split."""
-    if coverage is not None and coverage < WELL_KNOWN:
-        yield Finding(
-            "warning",
-            split.name,
-            f"{coverage:.0%} of the running words occur often enough in the training captions to be known.",
-            "Lower `--set text_encoder.vocab_threshold` if there are few captions; if there are many, see whether all "
-            "splits are in one language, and cut into words in the same way.",
-            split.caption_path,
-        )
+def report_coverage(
+    splits: Mapping[str, OpenSplit], coverages: Mapping[str, float | None], threshold: int
+) -> Iterator[Finding]:
+    """Yield one finding if the training captions hold too few of the words of some splits.
+
+    Args:
+        splits: by their names.
+        coverages: of each, what `measure_coverage` gave.
+        threshold: how often a word must occur in the training captions.
+    """
+    low = {name: share for name, share in coverages.items() if share is not None and share < WELL_KNOWN}
+    if not low:
+        return
+    one = next(iter(low)) if len(low) == 1 else None
+    shares = ", ".join(f"{share:.0%}" + ("" if one else f" ({name})") for name, share in low.items())
+    what, remedy = "occur in the training captions", "Use more training captions"
+    if threshold > 1:
+        what = "occur often enough in the training captions to be known"
+        remedy = "Lower `--set text_encoder.vocab_threshold` if there are few captions"
+    yield Finding(
+        "warning",
+        one,
+        f"{shares} of the running words {what}.",
+        f"{remedy}; if there are many, see whether all splits are in one language, and cut into words in the same way.",
+        splits[one].caption_path if one else None,
+    )
 
 
 def _report(

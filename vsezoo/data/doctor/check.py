@@ -117,19 +117,17 @@ def _check_words(report: Report, opened: Mapping[str, OpenSplit], words: Mapping
         vocabulary = Vocabulary.build([*words["train"], *words.get("dev", ())], report.vocab_threshold)
         report.vocabulary = len(vocabulary)
         if len(vocabulary) == len(SPECIAL_WORDS):
-            report.findings.append(
-                Finding(
-                    "error",
-                    "train",
-                    f"No word occurs {report.vocab_threshold} times in the captions, so that the vocabulary "
-                    "would have none.",
-                    "Use more captions, or `--set text_encoder.vocab_threshold=1`.",
-                    opened["train"].caption_path,
+            what, remedy = "The captions have no word.", "Write captions of words."
+            if report.vocab_threshold > 1:
+                what = (
+                    f"No word occurs {report.vocab_threshold} times in the captions, so that the vocabulary would have "
+                    "none."
                 )
-            )
+                remedy = "Use more captions, or `--set text_encoder.vocab_threshold=1`."
+            report.findings.append(Finding("error", "train", what, remedy, opened["train"].caption_path))
     for name, split in opened.items():
-        report.findings += report_words(split, words[name], vocabulary)
+        report.findings += report_words(split, words[name], vocabulary, report.vocab_threshold)
         if vocabulary is not None and len(vocabulary) > len(SPECIAL_WORDS):
-            coverage = measure_coverage(words[name], own)
-            report.splits[name].known_words = coverage
-            report.findings += report_coverage(split, coverage)
+            report.splits[name].known_words = measure_coverage(words[name], own)
+    coverages = {name: figures.known_words for name, figures in report.splits.items()}
+    report.findings += report_coverage(opened, coverages, report.vocab_threshold)

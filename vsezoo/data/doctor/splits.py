@@ -12,12 +12,13 @@ from vsezoo.data.doctor.report import Finding, show_first
 from vsezoo.data.feature_file import FeatureFile
 from vsezoo.data.folder_source import FolderSource
 from vsezoo.data.lookup import find_source
+from vsezoo.data.picture_file import SKIP
 from vsezoo.data.picture_pairs import ABSENT, WITHOUT_CAPTION
 from vsezoo.data.picture_source import PictureSource
 from vsezoo.data.precomputed import PrecomputedPairs
 from vsezoo.data.precomputed_source import PrecomputedSource
 from vsezoo.data.source import DataSource, OpenOptions
-from vsezoo.errors import DataError
+from vsezoo.errors import DataError, suggest_name
 from vsezoo.interfaces import PairDataset
 
 REQUIRED = ("train", "dev")
@@ -116,21 +117,26 @@ class OpenSplit:
 
     def report_skipped(self) -> list[Finding]:
         """Return a finding for each kind of reason why pictures had to be left out to open the split at all."""
-        named: dict[str, list[str]] = {}
+        named: dict[tuple[str, str], list[str]] = {}
+        # Files that are not there are what a split is refused for first, so that its remedy is theirs.
+        known = {
+            ABSENT: ("not there", self.refusals[0].remedy if self.refusals else ""),
+            WITHOUT_CAPTION: ("without a caption", f"Write one for each, {SKIP}."),
+        }
+        unreadable = ("that cannot be read", f"Copy them again, or convert them to JPEG or PNG, {SKIP}.")
         for name, reason in (self.pairs.skipped if self.pairs else {}).items():
-            what = {ABSENT: "not there", WITHOUT_CAPTION: "without a caption"}.get(reason, "that cannot be read")
-            named.setdefault(what, []).append(name if reason in (ABSENT, WITHOUT_CAPTION) else f"{name}: {reason}")
+            named.setdefault(known.get(reason, unreadable), []).append(name if reason in known else f"{name}: {reason}")
         return [
             Finding(
                 self.refused_level,
                 self.name,
                 f"{len(names):,} picture{'s' * (len(names) > 1)} {what}.",
-                self.refusals[0].remedy,
+                remedy,
                 self.refusals[0].file,
                 show_first(names, str),
                 len(names),
             )
-            for what, names in named.items()
+            for (what, remedy), names in named.items()
         ]
 
     def report_refusals(self) -> list[Finding]:
@@ -168,7 +174,8 @@ def list_splits(source: DataSource, root: Path | None, chosen: Sequence[str]) ->
     expected = list(dict.fromkeys([*REQUIRED, *MEASURED, *there]))
     for name in chosen:
         if name not in expected:
-            raise DataError(f"{source.name} has no split {name!r}.", remedy=f"Its splits are {', '.join(there)}.")
+            remedy = suggest_name(name, expected, f"Its splits are {', '.join(there)}.")
+            raise DataError(f"{source.name} has no split {name!r}.", remedy=remedy)
     return list(chosen) or expected
 
 
