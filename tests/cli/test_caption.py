@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -169,8 +170,10 @@ def test_images_that_are_not_there(run: Path, photos: Path, tmp_path: Path) -> N
     )
     processes.assert_one_message(caption(tmp_path, run, "0", *place, "--split", "val"), 1, "has no split 'val'")
     (tmp_path / "photos").symlink_to(photos)  # a folder of that name need not be the one that the model was trained on
+    fetched = shutil.copytree(run, tmp_path / "vsrn")
+    (fetched / "best" / "local.json").unlink()  # as on another machine
     processes.assert_one_message(
-        caption(tmp_path, run, "0"), 2, r"vsrn: was trained on 'photos', which is not .*registered.*\n.* --data FOLDER"
+        caption(tmp_path, fetched, "0"), 2, r"vsrn: was trained on 'photos', which is not .*registered.*\n.* --data FOLDER"
     )
     processes.assert_one_message(caption(tmp_path, run, "0", *place, "--rows", "1"), 2, "--rows chooses among the rows")
     processes.assert_one_message(caption(tmp_path, run), 2, r"Missing argument 'IMAGE\.\.\.'")

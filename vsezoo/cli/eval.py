@@ -71,6 +71,7 @@ def evaluate(
                 on_bad_image=on_bad_image,
                 device=chosen,
                 advance=advance,
+                warn=console.print_warning,
             )
         evaluations.append(evaluation)
     values = [evaluation.to_json() for evaluation in evaluations]
