@@ -16,7 +16,7 @@ from vsezoo.checkpoint_folder import BEST, CONFIG
 from vsezoo.data.folder_source import FolderSource
 from vsezoo.data.lookup import find_source
 from vsezoo.data.source import DEFAULT_OPTIONS, OpenOptions
-from vsezoo.errors import CheckpointError, DataError, StorageError, UsageError
+from vsezoo.errors import CheckpointError, DataError, StorageError, UsageError, explain_system
 from vsezoo.parts import change_recipe, expand_parts
 from vsezoo.recipe import Recipe
 from vsezoo.storage import find_folder, remove_leftovers
@@ -91,8 +91,8 @@ def hold_run(folder: Path, state: State | None) -> Iterator[None]:
         yield
         return
     except OSError as error:
-        remedy = "Choose another --output."
-        raise StorageError(f"cannot be written: {error.strerror}.", file=folder, remedy=remedy) from error
+        reason, remedy = explain_system(error)
+        raise StorageError(f"cannot be written: {reason}.", file=folder, remedy=remedy) from error
     try:
         if read_step(folder) != (None if state is None else state.place.step):
             remedy = "Go on with it by --resume, or choose another --output."
