@@ -125,8 +125,8 @@ def _open(open_split: OpenSplit, split: str, options: OpenOptions) -> PairDatase
     names, total = find_unwritable(data.image_ids), len(data.image_ids)
     if names and (options.on_bad_image == "error" or len(names) == total):
         raise DataError(
-            f"the names of {len(names):,} of the {total:,} pictures of the split {split} of {data.name!r} are not UTF-8: "
-            f"{list_names(names, NAMED)}.",
+            f"the names of {len(names):,} of the {total:,} pictures of the split {split} of {data.name!r} are not "
+            f"UTF-8: {list_names(names, NAMED)}.",
             remedy=f"Rename them, {SKIP}.",
         )
     if names:
