@@ -126,7 +126,7 @@ def _render_attributes(thing: Any) -> list[str]:
             target = statement.targets[0] if isinstance(statement, ast.Assign) else statement.target
             text = getattr(below.value, "value", None)
             if isinstance(text, str) and not ast.unparse(target).startswith("_"):
-                shown = statement if len(ast.unparse(statement)) <= WIDTH else target  # no long tables
+                shown = statement if len(ast.unparse(statement)) <= 2 * WIDTH else target  # no long tables
                 lines.append(f"- `{ast.unparse(shown)}`: {' '.join(text.split())}")
     return ["", *lines] if lines else []
 
