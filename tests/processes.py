@@ -104,3 +104,8 @@ def assert_one_message(result: Result | Done, code: int, message: str) -> None:
 def read_files(folder: Path) -> dict[str, bytes]:
     """Return the content of every file below a folder."""
     return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def set_cache() -> None:
+    """Have what a command keeps in the folder where it runs: for `before`."""
+    os.environ["VSEZOO_CACHE"] = str(Path.cwd() / "cache")

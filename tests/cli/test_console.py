@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 from pathlib import Path
 
 import pictures
@@ -40,14 +39,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(folder: Path, *arguments: str) -> processes.Done:
-    done = processes.run_command(folder, *arguments, before=set_cache)
+    done = processes.run_command(folder, *arguments, before=processes.set_cache)
     assert not console.CONTROLS.search(done.stdout.replace("\n", ""))
     assert not console.CONTROLS.search(done.stderr.replace("\n", ""))
     return done
-
-
-def set_cache() -> None:
-    os.environ["VSEZOO_CACHE"] = str(Path.cwd() / "cache")
 
 
 def test_a_table_and_a_warning(folder: Path) -> None:

@@ -7,6 +7,7 @@ import shutil
 import warnings
 from pathlib import Path
 
+import processes
 import pytest
 import tiny
 from made_pictures import MadeBackbone, extract
@@ -80,6 +81,20 @@ def test_other_features_than_those_of_the_training_are_warned_of(
     assert text.startswith(f"{trained}/run: The features of the split dev of 'other' are not made like those")
     with pytest.warns(UserWarning, match=said):
         vsezoo.evaluate(trained / "run", f"{tmp_path}/other", split="dev")
+
+
+def test_a_training_and_a_search_warn_as_well(trained: Path, tmp_path: Path) -> None:
+    extract(tmp_path / "other", backbone=MadeBackbone(image_size=24))
+    said = "not made like those that the model was trained on: backbone.transform.image_size is 24 and was 16"
+    arguments = ("a red ball", "--data", "./other", "--split", "dev")
+    found = processes.run_command(tmp_path, "search", trained / "run", *arguments, before=processes.set_cache)
+    assert found.code == 0
+    assert said in found.stderr
+    made = processes.run_command(
+        tmp_path, "train", "vsepp", "--data", "./other", "--init", trained / "run", *tiny.make_flags()
+    )
+    assert made.code == 0, made.stderr
+    assert said in made.stderr
 
 
 def test_a_checkpoint_records_what_made_its_features(trained: Path) -> None:

@@ -55,7 +55,7 @@ def embed(
     opened: PairDataset | None = None
     if data is not None:
         options = OpenOptions(data_root, on_bad_image=on_bad_image)
-        opened = open_split(LazyModel(checkpoint, chosen), data, split, options)
+        opened = open_split(LazyModel(checkpoint, chosen), data, split, options, console.print_warning)
     with show_encoding("Embedding") as advance:
         written = export(
             checkpoint,

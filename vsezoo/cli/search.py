@@ -70,7 +70,8 @@ def search(
 
     @cache
     def open_data() -> PairDataset:
-        return open_split(model, data, split, OpenOptions(data_root, on_bad_image=on_bad_image))
+        options = OpenOptions(data_root, on_bad_image=on_bad_image)
+        return open_split(model, data, split, options, console.print_warning)
 
     is_file, is_picture = is_file_reference(query), is_picture_name(query)
     if images and (is_picture or (is_file and Path(query).suffix)):  # a file called `dog` may lie there by chance

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from vsezoo.data.feature_record import compare_extraction
 from vsezoo.data.lookup import open_data
 from vsezoo.data.sentence_file import Sentence, read_sentences
 from vsezoo.data.source import OpenOptions
@@ -60,7 +61,9 @@ def collect_texts(source: Texts) -> Collection:
     return Sentences([Sentence(str(index), text) for index, text in enumerate(source)], "the sentences")
 
 
-def open_split(model: LazyModel, data: str | None, split: str, options: OpenOptions) -> PairDataset:
+def open_split(
+    model: LazyModel, data: str | None, split: str, options: OpenOptions, warn: Callable[[str], object]
+) -> PairDataset:
     """Open a split whose images a model takes.
 
     Args:
@@ -68,6 +71,7 @@ def open_split(model: LazyModel, data: str | None, split: str, options: OpenOpti
         data: a registered data set or a folder; None: the one of the training.
         split: `train`, `dev`, `test`, …
         options: how to open it.
+        warn: is told of features that are known to be made otherwise than those of the training.
 
     Raises:
         DataError: when the data are absent, damaged, or of another kind.
@@ -77,4 +81,7 @@ def open_split(model: LazyModel, data: str | None, split: str, options: OpenOpti
         from vsezoo.evaluation.evaluate import find_training_data  # what measures models is not wanted to search
 
         data = find_training_data(model.folder, model.config)
-    return open_data(data, split, accepted_kinds(model.recipe), options)
+    opened = open_data(data, split, accepted_kinds(model.recipe), options)
+    if warning := compare_extraction(model.config["data"], opened):
+        warn(warning)
+    return opened

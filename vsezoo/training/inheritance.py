@@ -29,6 +29,9 @@ class Ancestor:
     Args:
         reference: a checkpoint, as `vsezoo.load` takes it; one on the Hub is resolved to a commit.
 
+    Attributes:
+        data: what `config.json` tells of the data that it was trained on.
+
     Raises:
         CheckpointError: for a checkpoint that cannot be read.
         HubError: for what the Hub does not give.
@@ -39,7 +42,8 @@ class Ancestor:
         folder = find_checkpoint(pinned)
         self.reference = str(folder.absolute()) if pinned == reference else str(pinned)
         self.model = load(pinned)
-        self._has_loss = LOSS in read_config(folder, verify=False)["files"]
+        config = read_config(folder, verify=False)
+        self.data, self._has_loss = config["data"], LOSS in config["files"]
         self.recipe = self.model.recipe
 
     def require_same_text_encoder(self, recipe: Recipe) -> None:

@@ -13,6 +13,7 @@ from vsezoo.checkpoint import load, load_loss
 from vsezoo.checkpoint_folder import BEST, METRICS, read_json
 from vsezoo.construction import build_loss, build_model
 from vsezoo.data.batches import TokenTable
+from vsezoo.data.feature_record import compare_extraction
 from vsezoo.data.lookup import locate, open_data
 from vsezoo.data.source import OpenOptions
 from vsezoo.errors import UsageError
@@ -177,7 +178,8 @@ def train(
         else:
             restore_tensors(state, loop.modules, loop.optimizer)
         if place.step == 0:
-            for doubt in (absence, *tell_skipped(train_data, dev_data, test_data), *find_doubts(recipe)):
+            others = "" if ancestor is None else compare_extraction(ancestor.data, train_data)
+            for doubt in (absence, *tell_skipped(train_data, dev_data, test_data), *find_doubts(recipe), others):
                 loop.warn(doubt)
         loop.start()
         evaluation = None
