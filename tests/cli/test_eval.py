@@ -266,6 +266,15 @@ def test_a_folder_of_ones_own_is_found_again(tmp_path: Path) -> None:
     assert evaluate(run, "--data", tmp_path / "moved")["rsum"] == trained.metrics.rsum
 
 
+def test_a_folder_of_ones_own_without_a_test_split(tmp_path: Path) -> None:
+    data, run = tiny.write_data(tmp_path / "mine"), tmp_path / "run"
+    for file in data.glob("test_*"):
+        file.unlink()
+    trained = vsezoo.train("vsepp", data, output=run, settings=tiny.SETTINGS, device="cpu").evaluation
+    found = evaluate(run)
+    assert (found["split"], found["rsum"]) == ("dev", trained.metrics.rsum)
+
+
 def test_a_model_trained_on_a_folder_wants_to_be_told(root: Path, runs: list[Path], tmp_path: Path) -> None:
     run = tmp_path / "run"
     shutil.copytree(runs[0], run)

@@ -79,7 +79,7 @@ def evaluate(
         config = read_config(folder, verify=False)
         if data is None:
             data = find_training_data(reference, config)
-            split = split or _measured_on(folder, config, data, protocol)
+            split = split or _measured_on(folder, config, protocol)
         split = split or choose_split(protocol)
         kinds = accepted_kinds(model.recipe)
         if kinds not in opened:
@@ -120,15 +120,15 @@ def find_training_data(reference: str | Path, config: Mapping[str, Any]) -> str:
     return name
 
 
-def _measured_on(folder: Path, config: Mapping[str, Any], data: str, protocol: str) -> str | None:
-    """Return the split of the figures that a checkpoint holds, if they are of this data set and protocol."""
+def _measured_on(folder: Path, config: Mapping[str, Any], protocol: str) -> str | None:
+    """Return the split of the figures that a checkpoint holds, if they are of its training's data and this protocol."""
     if METRICS not in config["files"]:
         return None
     try:
         held = Evaluation.from_json(read_json(folder / METRICS))
     except CheckpointError:  # they are about to be measured anew
         return None
-    return held.split if (held.data, held.protocol) == (data, protocol) else None
+    return held.split if (held.data, held.protocol) == (config["data"].get("name"), protocol) else None
 
 
 def choose_split(protocol: str) -> str:
