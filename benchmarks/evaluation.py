@@ -22,7 +22,7 @@ import torch
 from made import write_data
 
 import vsezoo
-from vsezoo.checkpoint import save_checkpoint
+from vsezoo.checkpoints.checkpoint import save_checkpoint
 from vsezoo.data.lookup import open_data
 from vsezoo.data.source import OpenOptions
 from vsezoo.evaluation.evaluate import embed_pairs, label

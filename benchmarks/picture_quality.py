@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from vsezoo.data.picture_file import ENDINGS, read_picture
+from vsezoo.data.pictures.picture_file import ENDINGS, read_picture
 
 
 def copy_pictures(source: Path, target: Path, side: int, quality: int) -> None:

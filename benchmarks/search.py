@@ -77,7 +77,7 @@ def write_pictures(folder: Path, count: int) -> None:
 
 def write_model(folder: Path) -> None:
     """Write the checkpoint of an untrained model."""
-    from vsezoo.checkpoint import save_checkpoint
+    from vsezoo.checkpoints.checkpoint import save_checkpoint
     from vsezoo.construction import create_model
 
     letters = str.maketrans("0123456789", "abcdefghij")

@@ -30,17 +30,18 @@ import torch
 from made import write_data
 
 from vsezoo.construction import build_loss, build_model
-from vsezoo.data.batches import PairBatches, TokenTable
 from vsezoo.data.lookup import open_data
-from vsezoo.data.sampling import order_epoch
 from vsezoo.data.source import OpenOptions
 from vsezoo.interfaces import Batch, Loss
 from vsezoo.model import JointEmbedding
 from vsezoo.parts import accepted_kinds, load_text_encoder, resolve_recipe
-from vsezoo.training.loop import Loop, Split
+from vsezoo.training.batches import PairBatches, TokenTable
+from vsezoo.training.loop import Loop
 from vsezoo.training.observer import Observer, RunLog
 from vsezoo.training.plan import plan_recipe
 from vsezoo.training.runtime import Runtime
+from vsezoo.training.sampling import order_epoch
+from vsezoo.training.splits import Split
 from vsezoo.training.state import Place, seed_all
 
 WARM_UP = 5  # steps that are not counted

@@ -33,7 +33,7 @@ from typing import Any
 import jinja2
 
 from vsezoo import registry
-from vsezoo.hub.command import flatten
+from vsezoo.cards.command import flatten
 from vsezoo.parts import load_part, resolve_recipe
 from vsezoo.recipe import PART_KINDS, Paper, Recipe
 

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from vsezoo.data.lookup import open_data
-from vsezoo.data.picture_pairs import PicturePairs
+from vsezoo.data.pictures.pairs import PicturePairs
 from vsezoo.data.source import OpenOptions
 from vsezoo.errors import DataError
 

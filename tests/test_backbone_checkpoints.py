@@ -11,12 +11,12 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from vsezoo.checkpoint import load, save_checkpoint
+from vsezoo.checkpoints.checkpoint import load, save_checkpoint
 from vsezoo.construction import create_model
 from vsezoo.errors import CheckpointError
-from vsezoo.hub.publication import build_card, open_checkpoint
 from vsezoo.model import JointEmbedding
-from vsezoo.storage import digest_file
+from vsezoo.publishing.publication import build_card, open_checkpoint
+from vsezoo.storage.folders import digest_file
 
 DATA = {"name": "mine", "kind": "picture", "image_shape": [], "images": 1, "captions": 5}
 

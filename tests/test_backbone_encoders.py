@@ -16,9 +16,7 @@ from torch.nn import functional
 
 from vsezoo import registry
 from vsezoo.construction import create_model
-from vsezoo.encoders.backbone import BackboneImageEncoder
-from vsezoo.encoders.timm import TimmImageEncoder
-from vsezoo.encoders.torchvision import TorchvisionImageEncoder
+from vsezoo.encoders.backbone import BackboneImageEncoder, TimmImageEncoder, TorchvisionImageEncoder
 from vsezoo.errors import DataError, RecipeError, UnknownNameError
 from vsezoo.interfaces import ImageOutput
 from vsezoo.parts import change_recipe, list_options, resolve_recipe

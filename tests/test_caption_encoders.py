@@ -14,9 +14,7 @@ from torch import Tensor, nn
 
 from vsezoo.construction import create_model
 from vsezoo.encoders.bow import BagOfWordsTextEncoder
-from vsezoo.encoders.gru import GRUTextEncoder
-from vsezoo.encoders.lstm import LSTMTextEncoder
-from vsezoo.encoders.recurrent import RecurrentTextEncoder
+from vsezoo.encoders.recurrent import GRUTextEncoder, LSTMTextEncoder, RecurrentTextEncoder
 from vsezoo.errors import RecipeError
 from vsezoo.interfaces import TextEncoder, Tokens
 from vsezoo.text import SPECIAL_WORDS, Vocabulary, WordTokenizer

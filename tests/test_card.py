@@ -14,10 +14,10 @@ from markdown_it import MarkdownIt
 from tiny import TinyPairs, make_model, save_model
 
 from vsezoo import registry
-from vsezoo.checkpoint import save_checkpoint
-from vsezoo.checkpoint_folder import read_config, read_json
-from vsezoo.hub.card import Run, render_card
-from vsezoo.hub.metadata import write_eval_results
+from vsezoo.cards.card import Run, render_card
+from vsezoo.cards.metadata import write_eval_results
+from vsezoo.checkpoints.checkpoint import save_checkpoint
+from vsezoo.storage.checkpoint_layout import read_config, read_json
 
 SECTIONS = ["use", "results", "training"]
 
@@ -224,7 +224,7 @@ def test_a_card_that_cannot_be_written_costs_nothing_else(config: dict[str, Any]
 
 
 def test_a_checkpoint_is_saved_with_a_card_that_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vsezoo.hub.card.TEMPLATE", tmp_path / "absent.md")
+    monkeypatch.setattr("vsezoo.cards.card.TEMPLATE", tmp_path / "absent.md")
     save_model(tmp_path / "best")
     assert "could not be written" in (tmp_path / "best" / "README.md").read_text()
     assert json.loads((tmp_path / "best" / "config.json").read_text())["format"] == "vsezoo"

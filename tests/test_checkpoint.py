@@ -11,8 +11,9 @@ import torch
 from tiny import WIDTH, TinyPairs, make_model, save_model
 
 from vsezoo import load
-from vsezoo.checkpoint_folder import find_checkpoint, read_config
+from vsezoo.checkpoints.locate import find_checkpoint
 from vsezoo.errors import CheckpointError
+from vsezoo.storage.checkpoint_layout import read_config
 from vsezoo.text import WordTokenizer
 
 FILES = {"README.md", "config.json", "metrics.json", "model.safetensors", "vocab.json"}

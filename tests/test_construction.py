@@ -15,8 +15,9 @@ from torch.utils._pytree import tree_leaves
 
 import vsezoo
 from vsezoo import registry
-from vsezoo.checkpoint import load_loss, save_checkpoint
-from vsezoo.construction import build_loss, build_undrawn
+from vsezoo.checkpoints.checkpoint import load_loss, save_checkpoint
+from vsezoo.checkpoints.uninitialized import build_uninitialized
+from vsezoo.construction import build_loss
 from vsezoo.encoders.precomputed import PrecomputedImageEncoder
 from vsezoo.errors import CheckpointError
 
@@ -80,13 +81,13 @@ def test_a_frozen_backbone_comes_from_its_source(tmp_path: Path) -> None:
 )
 def test_nothing_is_drawn(make: Callable[[], nn.Module]) -> None:
     before = torch.get_rng_state()
-    built, drawn = build_undrawn(make), make()
+    built, drawn = build_uninitialized(make), make()
     for name, tensor in drawn.state_dict().items():
         changes = tensor != 1  # what is set, not drawn, is there
         assert torch.equal(built.state_dict()[name].isnan(), changes)
         assert changes.any()
     torch.set_rng_state(before)
-    build_undrawn(make)
+    build_uninitialized(make)
     assert torch.equal(torch.get_rng_state(), before)
 
 
@@ -138,7 +139,7 @@ def draw_orthogonal() -> Tensor:
     ],
 )
 def test_what_is_not_stored_is_as_the_constructor_makes_it(make: Callable[[], Aside]) -> None:
-    built, again = build_undrawn(make), make()
+    built, again = build_uninitialized(make), make()
     assert torch.equal(built.made, again.made)
     for one, other in zip(built.others["tensors"], again.others["tensors"], strict=True):
         assert torch.equal(one, other)
@@ -151,13 +152,13 @@ def test_a_constructor_may_look_at_what_it_draws() -> None:
             raise ValueError("no numbers")
         return layer
 
-    assert build_undrawn(make).weight.isfinite().all()
+    assert build_uninitialized(make).weight.isfinite().all()
 
     def refuse() -> nn.Module:
         raise ValueError("no such option")
 
     with pytest.raises(ValueError, match="no such option"):
-        build_undrawn(refuse)
+        build_uninitialized(refuse)
 
 
 class Forgetful(PrecomputedImageEncoder):

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from vsezoo import load, registry
 from vsezoo.encoders import precomputed
-from vsezoo.encoders.gru import GRUTextEncoder
 from vsezoo.encoders.precomputed import PrecomputedImageEncoder
+from vsezoo.encoders.recurrent import GRUTextEncoder
 from vsezoo.errors import DataError, RecipeError
 from vsezoo.interfaces import Tokens
 from vsezoo.text import SPECIAL_WORDS, Vocabulary, WordTokenizer

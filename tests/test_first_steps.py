@@ -13,12 +13,13 @@ import torch
 
 from vsezoo import list_models, registry
 from vsezoo.construction import build_loss, build_model
-from vsezoo.data.batches import PairBatches, TokenTable
 from vsezoo.data.lookup import open_data
 from vsezoo.parts import accepted_kinds, load_text_encoder, resolve_recipe
 from vsezoo.recipe import Recipe
-from vsezoo.training.loop import Loop, Split
+from vsezoo.training.batches import PairBatches, TokenTable
+from vsezoo.training.loop import Loop
 from vsezoo.training.runtime import Runtime
+from vsezoo.training.splits import Split
 from vsezoo.training.state import Place, seed_all
 
 EXPECTED = Path(__file__).with_name("first_steps.json")

@@ -17,15 +17,15 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from vsezoo import registry
-from vsezoo.checkpoint import save_checkpoint
+from vsezoo.checkpoints.checkpoint import save_checkpoint
+from vsezoo.conversion.importer import Source
+from vsezoo.conversion.theano import make_gru
 from vsezoo.data.lookup import open_data
 from vsezoo.encoders.recurrence import run_recurrence
 from vsezoo.evaluation.evaluate import evaluate
 from vsezoo.evaluation.metrics import DirectionMetrics
 from vsezoo.evaluation.ranks import rank_pairs
 from vsezoo.interfaces import Tokens
-from vsezoo.legacy.importer import Source
-from vsezoo.legacy.theano import make_gru
 from vsezoo.model import JointEmbedding
 
 FIXTURES = Path(os.environ.get("VSEZOO_SHARED", "/nowhere")) / "fixtures"

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from vsezoo.conversion.importer import Source
 from vsezoo.evaluation.metrics import DirectionMetrics
 from vsezoo.evaluation.ranks import rank_pairs
-from vsezoo.legacy.importer import Source
 from vsezoo.model import JointEmbedding
 from vsezoo_vsepp.importer import VSEppImporter
 

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from vsezoo import registry
+from vsezoo.conversion.importer import Source
 from vsezoo.evaluation.metrics import DirectionMetrics
 from vsezoo.evaluation.ranks import rank_pairs
-from vsezoo.legacy.importer import Source
 from vsezoo.model import JointEmbedding
 from vsezoo.parts import resolve_recipe
 from vsezoo_vsrn.importer import VSRNImporter

@@ -14,8 +14,8 @@ from torch.nn import functional
 import vsezoo.model
 from vsezoo import create_model, registry
 from vsezoo.construction import COUNT_WORDS, build_loss, build_model, count_parameters
-from vsezoo.encoders.gru import GRUTextEncoder
 from vsezoo.encoders.precomputed import PrecomputedImageEncoder
+from vsezoo.encoders.recurrent import GRUTextEncoder
 from vsezoo.errors import DataError, RecipeError, UnknownNameError, UsageError
 from vsezoo.interfaces import Tokens
 from vsezoo.losses import HingeLoss

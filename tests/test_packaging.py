@@ -54,7 +54,7 @@ def test_metadata(wheel: Path) -> None:
 def test_the_wheel_works_without_the_checkout(wheel: Path, tmp_path: Path) -> None:
     zipfile.ZipFile(wheel).extractall(tmp_path / "site")
     program = (
-        "import sys, vsezoo, vsezoo_vsepp, vsezoo.hub.card as card; from vsezoo.cli import main; "
+        "import sys, vsezoo, vsezoo_vsepp, vsezoo.cards.card as card; from vsezoo.cli import main; "
         "print(vsezoo.__file__, vsezoo_vsepp.__file__, card.TEMPLATE.is_file(), file=sys.stderr); main(['list-models'])"
     )
     environment = {**os.environ, "PYTHONPATH": str(tmp_path / "site"), "VSEZOO_PLUGINS": "none"}

@@ -13,10 +13,10 @@ from tiny import make_model, save_model
 
 import vsezoo
 from vsezoo import load, registry
-from vsezoo.checkpoint import save_checkpoint
-from vsezoo.checkpoint_folder import read_config
+from vsezoo.checkpoints.checkpoint import save_checkpoint
 from vsezoo.encoders.precomputed import PrecomputedImageEncoder
 from vsezoo.similarities import CosineSimilarity
+from vsezoo.storage.checkpoint_layout import read_config
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from vsezoo import registry
-from vsezoo.hub.command import flatten
+from vsezoo.cards.command import flatten
 from vsezoo.parts import resolve_recipe
 
 # What the originals' codes and READMEs say, by the names of their hyper-parameters.

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from vsezoo import list_models, registry
-from vsezoo.hub.command import flatten
+from vsezoo.cards.command import flatten
 from vsezoo.parts import resolve_recipe
 from vsezoo.recipe import Training
 

@@ -9,8 +9,8 @@ import pytest
 from click.testing import CliRunner
 
 from vsezoo import registry
+from vsezoo.cards.command import flatten
 from vsezoo.cli import main
-from vsezoo.hub.command import flatten
 from vsezoo.parts import resolve_recipe
 from vsezoo.recipe import Recipe
 from vsezoo.training.plan import plan_recipe

@@ -21,7 +21,7 @@ from tiny import save_model
 
 from vsezoo import load
 from vsezoo.errors import CheckpointError, VsezooError
-from vsezoo.storage import digest_files
+from vsezoo.storage.folders import digest_files
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ import pytest
 from safetensors import SafetensorError
 
 from vsezoo.errors import CheckpointError, StorageError
-from vsezoo.storage import digest_files, find_folder, remove_leftovers, replace_folder, verify_files
+from vsezoo.storage.folders import digest_files, find_folder, remove_leftovers, replace_folder, verify_files
 
 
 def write_folder(target: Path, text: str) -> None:
@@ -169,9 +169,9 @@ import torch
 torch.set_num_threads(1)
 from tiny import TinyPairs, make_model
 from vsezoo import load
-from vsezoo.checkpoint import save_checkpoint
+from vsezoo.checkpoints.checkpoint import save_checkpoint
 from vsezoo.errors import StorageError
-from vsezoo.storage import remove_leftovers
+from vsezoo.storage.folders import remove_leftovers
 
 target, model, data = Path(sys.argv[1]) / "best", make_model(), TinyPairs()
 

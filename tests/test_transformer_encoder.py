@@ -35,7 +35,7 @@ from transformers import (
 )
 
 import vsezoo
-from vsezoo.checkpoint import load, save_checkpoint
+from vsezoo.checkpoints.checkpoint import load, save_checkpoint
 from vsezoo.encoders.transformer import TransformerTextEncoder
 from vsezoo.encoders.transformer_tokenizer import TransformerTokenizer
 from vsezoo.errors import CheckpointError, HubError, RecipeError, UsageError, VsezooError

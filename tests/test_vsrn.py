@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 import vsezoo_vsrn.encoder
 from vsezoo import registry
-from vsezoo.checkpoint import save_checkpoint
+from vsezoo.checkpoints.checkpoint import save_checkpoint
 from vsezoo.cli import main
 from vsezoo.construction import count_parameters, create_model
 from vsezoo.data.lookup import open_data

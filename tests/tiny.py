@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from vsezoo.checkpoint import save_checkpoint
+from vsezoo.checkpoints.checkpoint import save_checkpoint
 from vsezoo.construction import create_model
 from vsezoo.evaluation.evaluate import embed_pairs, label
 from vsezoo.interfaces import Batch, PairDataset, Tokens

@@ -128,3 +128,11 @@ def suggest_name(name: str, known: Iterable[str], otherwise: str = "") -> str:
     spelled = {item.lower(): item for item in known}
     near = difflib.get_close_matches(name.lower(), spelled, n=1, cutoff=0.6)
     return " ".join(filter(None, [f"Did you mean {spelled[near[0]]!r}?" if near else "", otherwise]))
+
+
+def require_name(kind: str, name: str, known: Iterable[str]) -> None:
+    """Raise a UsageError unless `name` is one of the known names of this kind."""
+    names = list(known)
+    if name not in names:
+        remedy = suggest_name(name, names, f"Known: {', '.join(names)}.")
+        raise UsageError(f"{name!r} is not a {kind}.", remedy=remedy)

@@ -31,7 +31,7 @@ import numpy as np
 from vsezoo.errors import CheckpointError, RecipeError
 from vsezoo.interfaces import Tokenizer
 from vsezoo.nltk_words import split_words
-from vsezoo.storage import RESTORE
+from vsezoo.storage.folders import RESTORE
 
 PAD, START, END, UNKNOWN = range(4)
 SPECIAL_WORDS = ("<pad>", "<start>", "<end>", "<unk>")

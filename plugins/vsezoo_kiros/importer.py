@@ -15,13 +15,8 @@ from typing import Any
 
 import torch
 
-from vsezoo.encoders.bow import BagOfWordsTextEncoder
-from vsezoo.encoders.gru import GRUTextEncoder
-from vsezoo.encoders.lstm import LSTMTextEncoder
-from vsezoo.encoders.precomputed import PrecomputedImageEncoder
-from vsezoo.errors import CheckpointError
-from vsezoo.legacy import theano
-from vsezoo.legacy.dictionary import (
+from vsezoo.conversion import theano
+from vsezoo.conversion.dictionary import (
     VOCAB,
     WORD_IDS,
     find_vocab,
@@ -32,8 +27,8 @@ from vsezoo.legacy.dictionary import (
     open_companion,
     read_ids,
 )
-from vsezoo.legacy.importer import Imported, Importer, Source
-from vsezoo.legacy.options import (
+from vsezoo.conversion.importer import Imported, Importer, Source
+from vsezoo.conversion.kiros_options import (
     FETCH,
     NOTED,
     apply_options,
@@ -44,7 +39,11 @@ from vsezoo.legacy.options import (
     require_settings,
     require_tensors,
 )
-from vsezoo.legacy.output import create_file, write_pickle
+from vsezoo.conversion.output import create_file, write_pickle
+from vsezoo.encoders.bow import BagOfWordsTextEncoder
+from vsezoo.encoders.precomputed import PrecomputedImageEncoder
+from vsezoo.encoders.recurrent import GRUTextEncoder, LSTMTextEncoder
+from vsezoo.errors import CheckpointError
 from vsezoo.model import JointEmbedding
 from vsezoo.similarities import CosineSimilarity
 from vsezoo.text import RULES

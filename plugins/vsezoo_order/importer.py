@@ -6,13 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from vsezoo.encoders.gru import GRUTextEncoder
-from vsezoo.encoders.precomputed import PrecomputedImageEncoder
-from vsezoo.errors import UsageError
-from vsezoo.legacy import theano
-from vsezoo.legacy.dictionary import VOCAB, WORD_IDS, make_dictionary, make_tokenizer, open_both, read_ids
-from vsezoo.legacy.importer import Imported, Importer, Source
-from vsezoo.legacy.options import (
+from vsezoo.conversion import theano
+from vsezoo.conversion.dictionary import VOCAB, WORD_IDS, make_dictionary, make_tokenizer, open_both, read_ids
+from vsezoo.conversion.importer import Imported, Importer, Source
+from vsezoo.conversion.kiros_options import (
     NOTED,
     apply_options,
     choose_option,
@@ -22,7 +19,10 @@ from vsezoo.legacy.options import (
     require_settings,
     require_tensors,
 )
-from vsezoo.legacy.output import write_pickle
+from vsezoo.conversion.output import write_pickle
+from vsezoo.encoders.precomputed import PrecomputedImageEncoder
+from vsezoo.encoders.recurrent import GRUTextEncoder
+from vsezoo.errors import UsageError
 from vsezoo.model import JointEmbedding
 from vsezoo.similarities import CosineSimilarity, OrderSimilarity
 from vsezoo_order import recipes

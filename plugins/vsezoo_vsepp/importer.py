@@ -9,9 +9,10 @@ from typing import Any
 
 from torch import Tensor
 
+from vsezoo.conversion import argparse_options as namespace
+from vsezoo.conversion import state_dicts
+from vsezoo.conversion.importer import Imported, Importer, Source
 from vsezoo.errors import UsageError
-from vsezoo.legacy import namespace, state_dicts
-from vsezoo.legacy.importer import Imported, Importer, Source
 from vsezoo.model import JointEmbedding
 from vsezoo.parts import resolve_recipe
 from vsezoo.recipe import Part, Recipe

@@ -18,7 +18,7 @@ from PIL import Image
 import vsezoo
 from vsezoo.captioning.loss import CaptionLoss
 from vsezoo.captioning.search import write_captions
-from vsezoo.checkpoint import load_loss
+from vsezoo.checkpoints.checkpoint import load_loss
 
 SETTINGS = tiny.SETTINGS | {
     "image_encoder.num_blocks": 1,

@@ -24,15 +24,15 @@ from huggingface_hub import ModelCard
 from safetensors.numpy import save_file
 
 import vsezoo
-from vsezoo.checkpoint_folder import read_config
+from vsezoo.conversion.importer import Imported, Importer, Source
 from vsezoo.errors import CheckpointError
 from vsezoo.interfaces import Tokenizer
-from vsezoo.legacy.importer import Imported, Importer, Source
 from vsezoo.model import JointEmbedding
 from vsezoo.parts import load_text_encoder
 from vsezoo.recipe import Recipe
 from vsezoo.registry import list_entries, register
-from vsezoo.storage import digest_file
+from vsezoo.storage.checkpoint_layout import read_config
+from vsezoo.storage.folders import digest_file
 
 TEXTS = [*tiny.CAPTIONS, "nothing that it knows", ""]
 

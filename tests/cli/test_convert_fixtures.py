@@ -15,9 +15,9 @@ import pytest
 import torch
 
 import vsezoo
-from vsezoo.legacy.arrays import read_npz
-from vsezoo.legacy.pickles import read_pickle
-from vsezoo.legacy.torch_files import read_torch
+from vsezoo.conversion.arrays import read_npz
+from vsezoo.conversion.pickles import read_pickle
+from vsezoo.conversion.torch_files import read_torch
 
 SHARED = os.environ.get("VSEZOO_SHARED", "")
 FIXTURES = Path(SHARED) / "fixtures"

@@ -16,7 +16,7 @@ import pytest
 
 from vsezoo.cli.list_plugins import _print
 from vsezoo.registry import KINDS
-from vsezoo.registry.inventory import Plugin
+from vsezoo.registry.audit.inventory import Plugin
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 THIRDPARTY = Path(__file__).parent.parent / "thirdparty"

@@ -14,10 +14,10 @@ import torch
 from museum import exhibit, put_on_show
 
 from vsezoo import registry
+from vsezoo.conversion.importer import Imported, Importer, Source
 from vsezoo.data.source import DEFAULT_OPTIONS, DataSource, OpenOptions
 from vsezoo.errors import DataError
 from vsezoo.interfaces import PairDataset
-from vsezoo.legacy.importer import Imported, Importer, Source
 from vsezoo.model import JointEmbedding
 from vsezoo.recipe import Override, Part, Recipe, Training
 from vsezoo.testing.samples import SamplePairs

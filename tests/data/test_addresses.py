@@ -11,8 +11,8 @@ from huggingface_hub import HfFileSystem
 from picture_folders import write_picture
 from web import Web, serve
 
-from vsezoo.data import addresses
-from vsezoo.data.addresses import AddressError, identify_address, open_address, read_part, show_address
+from vsezoo.storage import addresses
+from vsezoo.storage.addresses import AddressError, identify_address, open_address, read_part, show_address
 
 ON_HUB = "hf://datasets/some/big/a.tar"
 

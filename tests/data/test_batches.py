@@ -11,9 +11,9 @@ import pytest
 import tiny
 import torch
 
-from vsezoo.data.batches import PairBatches, TokenTable
 from vsezoo.data.lookup import open_data
 from vsezoo.encoders.precomputed import to_tensor
+from vsezoo.training.batches import PairBatches, TokenTable
 
 
 def test_tokens_are_padded_at_the_end() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from vsezoo.data.cache import find_cache, identify, remember
+from vsezoo.storage.cache import find_cache, identify, remember
 
 
 @pytest.fixture(autouse=True)

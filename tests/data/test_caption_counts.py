@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vsezoo.data.precomputed_source import PrecomputedSource
+from vsezoo.data.precomputed.source import PrecomputedSource
 from vsezoo.data.source import OpenOptions
 from vsezoo.errors import DataError
 from vsezoo.interfaces import PairDataset

@@ -11,7 +11,7 @@ import pytest
 
 from vsezoo import registry
 from vsezoo.data.lookup import find_source, open_data
-from vsezoo.data.precomputed_source import PrecomputedSource
+from vsezoo.data.precomputed.source import PrecomputedSource
 from vsezoo.data.source import DEFAULT_OPTIONS, DataSource, OpenOptions
 from vsezoo.errors import DataError, UnknownNameError
 

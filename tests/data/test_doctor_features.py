@@ -110,9 +110,9 @@ def test_float64_beyond_float32_is_as_infinite_as_in_training(folder: Path) -> N
 
 def test_a_bad_row_that_no_training_reads_is_a_warning(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Large files are not checked whole at opening, and of dev no more than the first 1,000 images are read."""
-    monkeypatch.setattr("vsezoo.data.feature_file.CHECKED_WHOLE", 0)
-    monkeypatch.setattr("vsezoo.data.feature_file.SAMPLED_IMAGES", 2)
-    monkeypatch.setattr("vsezoo.data.precomputed.DEV_IMAGES", 10)
+    monkeypatch.setattr("vsezoo.data.precomputed.feature_file.CHECKED_WHOLE", 0)
+    monkeypatch.setattr("vsezoo.data.precomputed.feature_file.SAMPLED_IMAGES", 2)
+    monkeypatch.setattr("vsezoo.data.precomputed.pairs.DEV_IMAGES", 10)
 
     def spoil(row: int) -> Callable[[Features], None]:
         return lambda array: array.__setitem__((row, 0), np.nan)

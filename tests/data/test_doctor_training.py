@@ -96,8 +96,8 @@ def test_the_doctor_and_a_training_agree(name: str, tmp_path: Path) -> None:
 
 def test_what_is_read_at_the_end_of_a_training_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of a large file, opening looks at samples: the training fails when it reads the rest."""
-    monkeypatch.setattr("vsezoo.data.feature_file.CHECKED_WHOLE", 0)
-    monkeypatch.setattr("vsezoo.data.feature_file.SAMPLED_IMAGES", 2)
+    monkeypatch.setattr("vsezoo.data.precomputed.feature_file.CHECKED_WHOLE", 0)
+    monkeypatch.setattr("vsezoo.data.precomputed.feature_file.SAMPLED_IMAGES", 2)
     folder = tiny.write_data(tmp_path / "mine", images={"train": 16, "dev": 6, "test": 6})
     edit("test", spoil(3, np.nan))(folder)
     with pytest.raises(VsezooError, match="row 3"):

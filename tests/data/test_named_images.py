@@ -9,9 +9,10 @@ import pytest
 from PIL import Image
 from tiny import TinyPairs
 
-from vsezoo.data.named_images import batch_images, find_images, is_file_reference, name_source
+from vsezoo.data.kinds import name_source
 from vsezoo.errors import DataError, UsageError
 from vsezoo.interfaces import PairDataset
+from vsezoo.search.queries import batch_images, find_images, is_file_reference
 
 
 def refuse() -> PairDataset:

@@ -15,9 +15,9 @@ from torch.utils.data import DataLoader
 from web import Web, serve
 
 from vsezoo.cli import main
-from vsezoo.data import addresses
-from vsezoo.data.layouts import shards
+from vsezoo.data.pictures.layouts import shards
 from vsezoo.errors import INTERRUPTED, ServerError
+from vsezoo.storage import addresses
 
 
 @pytest.fixture(autouse=True)

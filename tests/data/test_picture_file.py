@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from vsezoo.data.picture_file import SHORT_SIDE, AccessError, Place, read_picture
+from vsezoo.data.pictures.picture_file import SHORT_SIDE, AccessError, Place, read_picture
 from vsezoo.errors import DataError
 
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from picture_folders import list_shades, open_error, open_split, show, write_pictures
 
-from vsezoo.data.layouts.folder import draw_split
+from vsezoo.data.pictures.layouts.folder import draw_split
 from vsezoo.errors import DataError
 
 SPLITS = ("train", "dev", "test")

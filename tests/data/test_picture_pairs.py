@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from picture_folders import PICTURE, list_shades, open_error, open_split, show, write_picture, write_pictures
 
-from vsezoo.data import picture_check, waiting
 from vsezoo.data.folder_source import FolderSource
 from vsezoo.data.lookup import open_data
-from vsezoo.data.picture_search import list_pictures
+from vsezoo.data.pictures import check as picture_check
+from vsezoo.data.pictures.find import list_pictures
 from vsezoo.errors import DataError
+from vsezoo.storage import waiting
 
 
 @pytest.fixture(autouse=True)

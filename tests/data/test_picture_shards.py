@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from picture_folders import list_shades, make_picture, make_sample, open_error, open_split, show, write_shard
 
-from vsezoo.data.layouts import shards
+from vsezoo.data.pictures.layouts import shards
 
 
 @pytest.fixture(autouse=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vsezoo.data.precomputed_source import PrecomputedSource
+from vsezoo.data.precomputed.source import PrecomputedSource
 from vsezoo.data.source import OpenOptions
 from vsezoo.errors import DataError
 
@@ -215,7 +215,7 @@ def test_memory_stays_small_when_all_of_a_large_file_is_read(tmp_path: Path) -> 
         import resource, sys
         from pathlib import Path
         import numpy as np
-        from vsezoo.data.precomputed_source import PrecomputedSource
+        from vsezoo.data.precomputed.source import PrecomputedSource
         unit = 1 if sys.platform == "darwin" else 1024
         pairs = PrecomputedSource(name="x", summary="", folder=Path(sys.argv[1])).open("train", ("regions",))
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vsezoo.data.caption_file import read_captions
-from vsezoo.data.feature_file import FeatureFile
+from vsezoo.data.precomputed.feature_file import FeatureFile
 from vsezoo.errors import DataError
 
 

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from vsezoo.data.sampling import order_epoch, share_batches
 from vsezoo.errors import DataError
 from vsezoo.recipe import Training
+from vsezoo.training.sampling import order_epoch, share_batches
 
 sizes = st.integers(1, 300)
 

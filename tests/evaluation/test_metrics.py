@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from vsezoo.errors import UsageError
-from vsezoo.evaluation.metrics import DirectionMetrics, Metrics, Ties, average_metrics, score_metrics
-from vsezoo.evaluation.ranks import Ranks
+from vsezoo.evaluation.metrics import DirectionMetrics, Metrics, Ranks, Ties, average_metrics, score_metrics
 
 
 def test_figures_of_a_direction():

@@ -8,9 +8,10 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
+from vsezoo.cli.figures import render
 from vsezoo.errors import CheckpointError
 from vsezoo.evaluation.metrics import DirectionMetrics, Metrics, Ties
-from vsezoo.evaluation.report import Evaluation, render
+from vsezoo.evaluation.report import Evaluation
 
 EVALUATION = Evaluation(
     metrics=Metrics(

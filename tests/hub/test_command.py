@@ -9,8 +9,8 @@ import pytest
 from tiny import TinyPairs
 
 from vsezoo import registry
+from vsezoo.cards.command import find_changes, flatten, write_command
 from vsezoo.cli.train import read_settings
-from vsezoo.hub.command import find_changes, flatten, write_command
 from vsezoo.parts import resolve_recipe
 from vsezoo.recipe import Recipe
 from vsezoo.training.plan import plan_recipe

@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny import save_model
 
-from vsezoo.checkpoint_folder import read_config, read_json
-from vsezoo.hub.card import render_card
-from vsezoo.hub.merge import choose_card, merge_card, read_prose
+from vsezoo.cards.card import render_card
+from vsezoo.cards.merge import choose_card, merge_card, read_prose
+from vsezoo.storage.checkpoint_layout import read_config, read_json
 
 WORDS = "Ask Ada before you use it."
 PROSE = "## Intended use and limits"

@@ -12,10 +12,10 @@ import pytest
 from click.testing import CliRunner, Result
 from huggingface_hub import ModelCard
 
-from vsezoo.checkpoint import load
-from vsezoo.checkpoint_folder import read_config
+from vsezoo.checkpoints.checkpoint import load
 from vsezoo.cli import main
-from vsezoo.hub.curves import draw_curves
+from vsezoo.publishing.curves import draw_curves
+from vsezoo.storage.checkpoint_layout import read_config
 
 
 def write_card(*arguments: str | Path) -> Result:

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vsezoo.checkpoint import load
+from vsezoo.checkpoints.checkpoint import load
+from vsezoo.checkpoints.locate import pin_reference
 from vsezoo.errors import CheckpointError, UsageError
-from vsezoo.hub.reference import HubReference, is_repository, parse_reference, pin_reference
+from vsezoo.hub.reference import HubReference, is_repository, parse_reference
 
 SHA = "0123456789abcdef0123456789abcdef01234567"
 

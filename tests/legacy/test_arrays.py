@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hostile_files import npy
 
-from vsezoo.legacy.arrays import read_npy, read_npz
+from vsezoo.conversion.arrays import read_npy, read_npz
 
 
 @pytest.mark.parametrize("pack", [np.savez, np.savez_compressed])

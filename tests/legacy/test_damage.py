@@ -13,10 +13,10 @@ from hostile_files import ROW, ZIPPED
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from vsezoo.conversion.arrays import read_npz
+from vsezoo.conversion.pickles import read_pickle
+from vsezoo.conversion.torch_files import read_torch
 from vsezoo.errors import CheckpointError
-from vsezoo.legacy.arrays import read_npz
-from vsezoo.legacy.pickles import read_pickle
-from vsezoo.legacy.torch_files import read_torch
 
 
 def make_npz() -> bytes:

@@ -14,8 +14,8 @@ from test_import_theano import FORMATS, OPTIONS, convert, load_importer, read, r
 from theano_files import CAPTIONS, KIROS, LINXD5, ORDER, make_original
 from tiny import WIDTH, TinyPairs, make_model
 
+from vsezoo.conversion.importer import Source
 from vsezoo.errors import StorageError, UsageError
-from vsezoo.legacy.importer import Source
 from vsezoo.model import JointEmbedding
 
 NOT_OURS = {"data", "cnn", "dispFreq", "saveto"}

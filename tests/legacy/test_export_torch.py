@@ -14,8 +14,8 @@ import torch
 from tiny import TinyPairs, make_model
 from vsepp_files import VSEPP, VSRN, WORDS, make_vsepp, make_vsrn, write_checkpoint, write_words
 
+from vsezoo.conversion.importer import Importer, Source
 from vsezoo.errors import UsageError
-from vsezoo.legacy.importer import Importer, Source
 from vsezoo.model import JointEmbedding
 from vsezoo_vsepp.importer import VSEppImporter
 from vsezoo_vsrn.importer import VSRNImporter

@@ -11,18 +11,18 @@ from typing import Any
 import pytest
 from hostile_files import CORPUS
 
+from vsezoo.conversion.vocabulary import read_vocabulary, require_vocabulary
 from vsezoo.errors import CheckpointError
-from vsezoo.legacy.vocabulary import read_vocabulary, require_vocabulary
 
 GIGABYTE = 2**30
 
 READ_ALL = """
 import json, pathlib, resource, sys
 from vsezoo.errors import CheckpointError
-from vsezoo.legacy.arrays import read_npy, read_npz
-from vsezoo.legacy.pickles import read_pickle
-from vsezoo.legacy.torch_files import read_torch
-from vsezoo.legacy.vocabulary import read_vocabulary
+from vsezoo.conversion.arrays import read_npy, read_npz
+from vsezoo.conversion.pickles import read_pickle
+from vsezoo.conversion.torch_files import read_torch
+from vsezoo.conversion.vocabulary import read_vocabulary
 
 readers = {"npy": read_npy, "npz": read_npz, "pickle": read_pickle, "torch": read_torch, "vocabulary": read_vocabulary}
 status = pathlib.Path("/proc/self/status")  # getrusage counts what the parent had before the child became its own

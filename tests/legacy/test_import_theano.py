@@ -30,10 +30,10 @@ from theano_files import (
 from tiny import TinyPairs
 
 from vsezoo import registry
-from vsezoo.checkpoint import load, save_checkpoint
+from vsezoo.checkpoints.checkpoint import load, save_checkpoint
+from vsezoo.conversion.dictionary import make_dictionary
+from vsezoo.conversion.importer import Imported, Importer, Source
 from vsezoo.errors import CheckpointError
-from vsezoo.legacy.dictionary import make_dictionary
-from vsezoo.legacy.importer import Imported, Importer, Source
 from vsezoo.model import JointEmbedding
 
 WRITERS = {"kiros": write_kiros, "linxd5": write_linxd5, "order-embedding": write_order}

@@ -12,10 +12,10 @@ import torch
 import vsepp_files
 from vsepp_files import CAPTIONS, IDS, IMAGES, VSEPP, WIDTH, WORDS, make_vsepp, write_checkpoint, write_words
 
+from vsezoo.cards.command import flatten
+from vsezoo.conversion.importer import Imported, Source
+from vsezoo.conversion.recognition import find_importer
 from vsezoo.errors import CheckpointError
-from vsezoo.hub.command import flatten
-from vsezoo.legacy.importer import Imported, Source
-from vsezoo.legacy.recognition import find_importer
 from vsezoo.text import Vocabulary, WordTokenizer
 from vsezoo_vsepp.importer import VSEppImporter
 

@@ -17,8 +17,8 @@ from torch.nn import functional
 from vsepp_files import CAPTIONS, VSEPP, WORDS, draw_state, make_text, make_vsepp, write_checkpoint, write_words
 
 from vsezoo.backbones import create_backbone
+from vsezoo.conversion.importer import Source
 from vsezoo.errors import CheckpointError, UsageError
-from vsezoo.legacy.importer import Source
 from vsezoo_vsepp.importer import VSEppImporter
 
 COCO = {**VSEPP, "data_name": "coco", "img_dim": 4096, "cnn_type": "resnet18", "crop_size": 200}

@@ -25,11 +25,11 @@ from vsepp_files import (
     write_words,
 )
 
+from vsezoo.cards.command import flatten
+from vsezoo.conversion.convert import convert
+from vsezoo.conversion.importer import Imported, Source
+from vsezoo.conversion.recognition import find_importer
 from vsezoo.errors import CheckpointError, RecipeError
-from vsezoo.hub.command import flatten
-from vsezoo.legacy.conversion import convert
-from vsezoo.legacy.importer import Imported, Source
-from vsezoo.legacy.recognition import find_importer
 from vsezoo_vsrn.importer import VSRNImporter
 
 FEATURES = np.random.default_rng(6).normal(0, 1, (IMAGES, REGIONS, WIDTH)).astype(np.float32)

@@ -14,8 +14,8 @@ import pytest
 import torch
 from tiny import make_model
 
+from vsezoo.conversion.importer import FORMATS, Imported, Importer, Source
 from vsezoo.errors import CheckpointError, UsageError
-from vsezoo.legacy.importer import FORMATS, Imported, Importer, Source
 
 
 def write_forms(folder: Path) -> dict[str, Path]:

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from vsezoo.legacy.contents import Namespace, Record, Vocabulary
-from vsezoo.legacy.pickles import read_pickle
+from vsezoo.conversion.pickle_contents import Namespace, Record, Vocabulary
+from vsezoo.conversion.pickles import read_pickle
 
 PROTOCOLS = range(pickle.HIGHEST_PROTOCOL + 1)
 whole = st.integers(-(2**200), 2**200)

@@ -13,10 +13,10 @@ import pytest
 import torch
 from hostile_files import place_in_row, row, tensor, text, zipped_pickle
 
+from vsezoo.conversion import archives
+from vsezoo.conversion.pickle_contents import Namespace
+from vsezoo.conversion.torch_files import read_torch
 from vsezoo.errors import CheckpointError
-from vsezoo.legacy import archives
-from vsezoo.legacy.contents import Namespace
-from vsezoo.legacy.torch_files import read_torch
 
 FORMS = pytest.mark.parametrize("zipped", [True, False], ids=["archive", "row"])
 

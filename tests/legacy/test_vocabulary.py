@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 from test_pickles import PYTHON_2
 
+from vsezoo.conversion.arrays import read_npz
+from vsezoo.conversion.pickles import read_pickle
+from vsezoo.conversion.torch_files import read_torch
+from vsezoo.conversion.vocabulary import list_words, read_vocabulary, require_vocabulary
 from vsezoo.errors import CheckpointError
-from vsezoo.legacy.arrays import read_npz
-from vsezoo.legacy.pickles import read_pickle
-from vsezoo.legacy.torch_files import read_torch
-from vsezoo.legacy.vocabulary import list_words, read_vocabulary, require_vocabulary
 
 WORDS = ["<pad>", "<start>", "<end>", "<unk>", "a", "dog"]
 SHARED = os.environ.get("VSEZOO_SHARED")

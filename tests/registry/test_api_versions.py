@@ -15,9 +15,9 @@ import pytest
 import vsezoo
 from vsezoo import registry
 from vsezoo.errors import PluginError
-from vsezoo.registry import api
-from vsezoo.registry.api import Life, PluginWarning
-from vsezoo.registry.inventory import plugins
+from vsezoo.registry.audit import api
+from vsezoo.registry.audit.api import Life, PluginWarning
+from vsezoo.registry.audit.inventory import plugins
 
 Install = Callable[..., Path]
 
@@ -134,7 +134,7 @@ def test_a_version_is_a_whole_number(install_for: Callable[..., None], version: 
 
 LATER = """
 from vsezoo.cli import main
-from vsezoo.registry import api
+from vsezoo.registry.audit import api
 
 api.API_VERSIONS = {1: api.Life("0.1", deprecated="0.4"), 2: api.Life("0.4")}
 main(["list-models", "demo*"])

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from vsezoo import registry
-from vsezoo.registry.definitions import Definition, find_definition, find_module
+from vsezoo.registry.audit.definitions import Definition, find_definition, find_module
 
 SOURCE = """raise RuntimeError("executed")
 

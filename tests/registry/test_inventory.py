@@ -12,7 +12,7 @@ import pytest
 import vsezoo
 from vsezoo import registry
 from vsezoo.errors import UnknownNameError
-from vsezoo.registry.inventory import Plugin
+from vsezoo.registry.audit.inventory import Plugin
 
 Install = Callable[..., Path]
 

@@ -180,7 +180,7 @@ def test_a_part_must_be_a_class_of_its_kind(install: Install) -> None:
 
 UNFINISHED = """
 from vsezoo.data.source import DataSource
-from vsezoo.legacy.importer import Importer
+from vsezoo.conversion.importer import Importer
 
 class Source(DataSource):
     name, splits = "mine", ("train",)

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from vsezoo.registry.audit.trial import try_entries
 from vsezoo.registry.entry import Entry
-from vsezoo.registry.trial import try_entries
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from vsezoo.checkpoint import save_checkpoint
+from vsezoo.checkpoints.checkpoint import save_checkpoint
 from vsezoo.construction import create_model
 from vsezoo.interfaces import ImageEncoder, TextEncoder, Tokenizer, Tokens
 from vsezoo.model import JointEmbedding

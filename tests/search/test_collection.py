@@ -11,11 +11,11 @@ from colours import COLOURS, paint, paint_folder
 from tiny import TinyPairs
 from web import serve
 
-from vsezoo.data.picture_file import Place
-from vsezoo.data.sentence_file import Sentence, read_sentences
+from vsezoo.data.pictures.picture_file import Place
 from vsezoo.errors import DataError, ServerError, UsageError
 from vsezoo.search.collection import FeatureRows, Sentences, SplitImages, list_captions
 from vsezoo.search.picture_folder import PictureFolder
+from vsezoo.search.sentence_file import Sentence, read_sentences
 from vsezoo.search.sources import collect_images, collect_texts
 
 

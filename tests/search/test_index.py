@@ -17,7 +17,7 @@ from tokenizers import Tokenizer
 from tokenizers.models import WordPiece
 
 from vsezoo import VsezooError
-from vsezoo.checkpoint import save_checkpoint
+from vsezoo.checkpoints.checkpoint import save_checkpoint
 from vsezoo.encoders.transformer_tokenizer import TransformerTokenizer
 from vsezoo.errors import CheckpointError, DataError, UsageError
 from vsezoo.search import index as index_module

@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import load_file
 
 import vsezoo
-from vsezoo.checkpoint import load
+from vsezoo.checkpoints.checkpoint import load
 from vsezoo.errors import CheckpointError, InterruptedTrainingError
 from vsezoo.training.observer import Observer
 from vsezoo.training.state import Place

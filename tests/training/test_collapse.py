@@ -16,7 +16,7 @@ from witness import Witness
 
 import vsezoo
 from vsezoo import registry
-from vsezoo.encoders.gru import GRUTextEncoder
+from vsezoo.encoders.recurrent import GRUTextEncoder
 from vsezoo.errors import InterruptedTrainingError
 from vsezoo.interfaces import Tokens
 from vsezoo.training.collapse import CollapseMonitor

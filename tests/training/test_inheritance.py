@@ -11,10 +11,10 @@ import tiny
 import torch
 
 import vsezoo
-from vsezoo.checkpoint import load_loss
+from vsezoo.checkpoints.checkpoint import load_loss
 from vsezoo.construction import build_loss, build_model
 from vsezoo.errors import UsageError
-from vsezoo.training.inheritance import Ancestor, _rename
+from vsezoo.training.init_from import Ancestor, _rename
 
 NO_STEP = {"training.learning_rate": 1e-30}  # a training that moves nothing
 

@@ -17,9 +17,8 @@ from witness import Witness
 
 import vsezoo
 from vsezoo import registry
-from vsezoo.checkpoint import load_loss
+from vsezoo.checkpoints.checkpoint import load_loss
 from vsezoo.construction import build_loss, build_model
-from vsezoo.data.batches import PairBatches, TokenTable
 from vsezoo.data.lookup import open_data
 from vsezoo.errors import CheckpointError, DataError, RecipeError, TrainingError, UsageError
 from vsezoo.evaluation.metrics import DirectionMetrics, Metrics, Ties
@@ -28,10 +27,12 @@ from vsezoo.interfaces import Batch, ImageOutput, Loss, LossOutput, Tokens
 from vsezoo.losses import HingeLoss
 from vsezoo.parts import load_text_encoder, resolve_recipe
 from vsezoo.training import loop as loops
-from vsezoo.training.loop import Loop, Split
+from vsezoo.training.batches import PairBatches, TokenTable
+from vsezoo.training.loop import Loop
 from vsezoo.training.observer import Observer, RunLog
 from vsezoo.training.plan import plan_recipe
 from vsezoo.training.runtime import Runtime
+from vsezoo.training.splits import Split
 from vsezoo.training.state import Place, read_state, seed_all
 
 pytestmark = pytest.mark.usefixtures("quiet_process")

@@ -12,7 +12,8 @@ import vsezoo
 from vsezoo.errors import DataError, UsageError
 from vsezoo.training.observer import Observer
 from vsezoo.training.plan import find_run, hold_run
-from vsezoo.training.preparation import ToldPairs, tell_skipped
+from vsezoo.training.preparation import ProgressPairs
+from vsezoo.training.splits import describe_skipped
 
 
 def test_a_mistake_before_the_first_step_leaves_the_folder_free(tmp_path: Path) -> None:
@@ -51,7 +52,7 @@ class Told(Observer):
 
 def test_reading_all_images_once_is_told() -> None:
     data, observer = tiny.TinyPairs(), Told()
-    told = ToldPairs(data, [observer])
+    told = ProgressPairs(data, [observer])
     assert (told.images([0, 3]) == data.images([0, 3])).all()
     assert (told.images([1, 2, 4, 5]) == data.images([1, 2, 4, 5])).all()
     told.images([0])
@@ -62,8 +63,8 @@ def test_reading_all_images_once_is_told() -> None:
 def test_images_that_were_left_out_are_told_with_their_reasons() -> None:
     whole, short = tiny.TinyPairs(), tiny.TinyPairs()
     short.skipped = {f"{index}.jpg": "is truncated" for index in range(7)}
-    assert list(tell_skipped(whole, None)) == []
-    (told,) = tell_skipped(whole, short)
+    assert list(describe_skipped(whole, None)) == []
+    (told,) = describe_skipped(whole, short)
     first, *rest = told.splitlines()
     assert first == "7 of the 13 images of the split train are left out, with their captions:"
     assert rest == [*(f"{index}.jpg: is truncated" for index in range(5)), "… and 2 more"]

@@ -22,7 +22,7 @@ from torch import Tensor
 
 import vsezoo
 from vsezoo import registry
-from vsezoo.encoders.gru import GRUTextEncoder
+from vsezoo.encoders.recurrent import GRUTextEncoder
 from vsezoo.errors import CheckpointError, InterruptedTrainingError, UsageError, VsezooError
 from vsezoo.evaluation.report import Evaluation
 from vsezoo.interfaces import Tokens

@@ -17,13 +17,15 @@ import torch
 
 import vsezoo
 from vsezoo.construction import build_loss, build_model
-from vsezoo.data.batches import PairBatches, TokenTable
 from vsezoo.data.lookup import open_data
+from vsezoo.devices import choose_device
 from vsezoo.errors import UsageError
 from vsezoo.parts import load_text_encoder, resolve_recipe
-from vsezoo.training.loop import Loop, Split
+from vsezoo.training.batches import PairBatches, TokenTable
+from vsezoo.training.loop import Loop
 from vsezoo.training.plan import plan_recipe
-from vsezoo.training.runtime import Runtime, choose_device
+from vsezoo.training.runtime import Runtime
+from vsezoo.training.splits import Split
 from vsezoo.training.state import Place, seed_all
 
 BATCHES = 3

@@ -37,7 +37,7 @@ def write_captions(
 
     Args:
         model: in eval mode, as `vsezoo.load` gives it.
-        loss: what it was trained with, in eval mode, as `vsezoo.checkpoint.load_loss` gives it.
+        loss: what it was trained with, in eval mode, as `vsezoo.checkpoints.checkpoint.load_loss` gives it.
         images: as `JointEmbedding.encode_images` takes them.
         beam: how many captions are pursued at the same time; 1 takes the most probable word at each step.
         max_len: words in a caption at most; 0: as many as in training.

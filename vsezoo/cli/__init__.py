@@ -19,7 +19,7 @@ import click
 from vsezoo import registry
 from vsezoo.cli import console
 from vsezoo.errors import INTERRUPTED, REMEDIES, PluginError, UsageError, VsezooError
-from vsezoo.registry.api import PluginWarning
+from vsezoo.registry.audit.api import PluginWarning
 
 _FORMAT = warnings.formatwarning
 

@@ -50,15 +50,17 @@ def caption(
     probability.
     """
     from vsezoo.captioning.search import write_captions
-    from vsezoo.checkpoint import load
-    from vsezoo.checkpoint_folder import find_checkpoint, read_config
+    from vsezoo.checkpoints.checkpoint import load
+    from vsezoo.checkpoints.locate import find_checkpoint
     from vsezoo.cli.progress import show_encoding
+    from vsezoo.data.kinds import name_source
     from vsezoo.data.lookup import open_data
-    from vsezoo.data.named_images import batch_images, find_images, name_source
     from vsezoo.data.source import OpenOptions
+    from vsezoo.devices import choose_device
     from vsezoo.evaluation.evaluate import find_training_data
     from vsezoo.parts import accepted_kinds
-    from vsezoo.training.runtime import choose_device
+    from vsezoo.search.queries import batch_images, find_images
+    from vsezoo.storage.checkpoint_layout import read_config
 
     chosen = choose_device(device)
     model = load(checkpoint, chosen)
@@ -90,8 +92,8 @@ def caption(
 
 def _load_head(checkpoint: str, config: Mapping[str, Any], device: torch.device) -> CaptionLoss:
     from vsezoo.captioning.loss import CaptionLoss
-    from vsezoo.checkpoint import load_loss
-    from vsezoo.checkpoint_folder import LOSS
+    from vsezoo.checkpoints.checkpoint import load_loss
+    from vsezoo.storage.checkpoint_layout import LOSS
 
     loss = load_loss(checkpoint, device) if LOSS in config["files"] else None
     if not isinstance(loss, CaptionLoss):

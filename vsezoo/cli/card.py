@@ -19,7 +19,11 @@ def card(run: Path, license: str | None, as_json: bool) -> None:
     Where there is a card already, the facts in it are renewed and the words of people stay. The curves of the training
     are drawn if matplotlib is installed.
     """
-    from vsezoo.hub.publication import build_card, open_checkpoint, write_card  # imports torch and the Hub's client
+    from vsezoo.publishing.publication import (  # imports torch and the Hub's client
+        build_card,
+        open_checkpoint,
+        write_card,
+    )
 
     checkpoint = open_checkpoint(run)
     made = build_card(checkpoint, license=license)

@@ -13,7 +13,7 @@ from vsezoo.cli.show_checkpoint import list_origin
 from vsezoo.errors import PluginError, UsageError
 
 if TYPE_CHECKING:
-    from vsezoo.legacy.conversion import Conversion
+    from vsezoo.conversion.convert import Conversion
 
 
 class ConvertCommand(click.Command):
@@ -22,7 +22,7 @@ class ConvertCommand(click.Command):
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the formats, and what can be told to the importer of each."""
         from vsezoo import registry
-        from vsezoo.legacy.recognition import list_formats  # imports torch
+        from vsezoo.conversion.recognition import list_formats  # imports torch
 
         rows = []
         for name, importer in list_formats().items():
@@ -70,7 +70,7 @@ def convert(
                 raise UsageError(f"{flag} does not go with --to.", remedy=remedy)
         _export(path, target_format, output, data, overwrite, as_json)
         return
-    from vsezoo.legacy import conversion  # imports torch
+    from vsezoo.conversion import convert as conversion  # imports torch
 
     with _show_work(path):
         made = conversion.convert(
@@ -86,8 +86,8 @@ def convert(
 def _export(
     path: str, target_format: str, output: str | None, data: str | None, overwrite: bool, as_json: bool
 ) -> None:
-    from vsezoo.legacy import conversion
-    from vsezoo.storage import digest_file
+    from vsezoo.conversion import convert as conversion
+    from vsezoo.storage.folders import digest_file
 
     with _show_work(path):
         written = conversion.export(path, target_format, output, data=data, overwrite=overwrite)

@@ -45,11 +45,11 @@ def embed(
         raise UsageError("--data stands for both --images and --texts.", remedy="Give either the one or the others.")
     from vsezoo.cli.progress import show_encoding
     from vsezoo.data.source import OpenOptions
+    from vsezoo.devices import choose_device
     from vsezoo.interfaces import PairDataset
     from vsezoo.search.export import embed as export
     from vsezoo.search.lazy_model import LazyModel
     from vsezoo.search.sources import open_split
-    from vsezoo.training.runtime import choose_device
 
     chosen = choose_device(device)
     opened: PairDataset | None = None

@@ -50,11 +50,11 @@ def evaluate(
     """
     if ensemble and len(checkpoints) < 2:
         raise UsageError("--ensemble wants two checkpoints or more.")
-    from vsezoo.checkpoint_folder import write_json
+    from vsezoo.cli.figures import render
     from vsezoo.cli.progress import show_encoding
+    from vsezoo.devices import choose_device
     from vsezoo.evaluation.evaluate import evaluate as measure
-    from vsezoo.evaluation.report import render
-    from vsezoo.training.runtime import choose_device
+    from vsezoo.storage.checkpoint_layout import write_json
 
     chosen = choose_device(device)
     evaluations = []

@@ -166,7 +166,7 @@ def _choose_device(name: str) -> Any:
     """Return the device; of several GPUs, that of the process which torchrun has started."""
     import torch
 
-    from vsezoo.training.runtime import choose_device
+    from vsezoo.devices import choose_device
 
     device = choose_device(name)
     if device.type == "cuda" and device.index is None and "LOCAL_RANK" in os.environ:

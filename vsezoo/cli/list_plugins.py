@@ -9,7 +9,7 @@ import click
 from rich.text import Text
 
 from vsezoo.cli import console, shared_options
-from vsezoo.registry.inventory import Plugin, plugins
+from vsezoo.registry.audit.inventory import Plugin, plugins
 
 SLOW = 1.0
 """Seconds that an import may take before the listing tells them."""

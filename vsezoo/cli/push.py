@@ -36,7 +36,7 @@ def push(
     The repository is created if it is absent. Its card is renewed where it states facts; what people have written in
     it stays.
     """
-    from vsezoo.hub.push import push as send  # imports torch and the Hub's client
+    from vsezoo.publishing.push import push as send  # imports torch and the Hub's client
 
     result = send(
         run,

@@ -16,10 +16,10 @@ from vsezoo.cli.skipped import print_skipped
 from vsezoo.errors import UsageError
 
 if TYPE_CHECKING:
-    from vsezoo.data.named_images import NamedImage
     from vsezoo.interfaces import PairDataset
     from vsezoo.search.embedding import Advance
     from vsezoo.search.index import Hit
+    from vsezoo.search.queries import NamedImage
 
 
 @click.command()
@@ -58,13 +58,14 @@ def search(
     """
     if images and texts:
         raise UsageError("Search either --images or --texts.")
-    from vsezoo.data.named_images import find_images, is_file_reference, is_image_of, is_picture_name, name_source
+    from vsezoo.data.kinds import name_source
     from vsezoo.data.source import OpenOptions
+    from vsezoo.devices import choose_device
     from vsezoo.parts import accepted_kinds
     from vsezoo.search.index import index_collection
     from vsezoo.search.lazy_model import LazyModel
+    from vsezoo.search.queries import find_images, is_file_reference, is_image_of, is_picture_name
     from vsezoo.search.sources import collect_images, collect_texts, open_split
-    from vsezoo.training.runtime import choose_device
 
     model = LazyModel(checkpoint, choose_device(device))
 

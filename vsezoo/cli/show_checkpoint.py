@@ -8,15 +8,17 @@ from typing import Any
 from rich.filesize import decimal
 
 from vsezoo.cli import console
-from vsezoo.legacy.files import show
+from vsezoo.conversion.files import show
 
 
 def show_checkpoint(reference: str, as_json: bool) -> None:
     """Write what is known of a checkpoint, of which the weights are not read."""
-    from vsezoo.checkpoint_folder import METRICS, find_checkpoint, read_config, read_json
-    from vsezoo.evaluation.report import Evaluation, render
+    from vsezoo.checkpoints.locate import find_checkpoint, pin_reference
+    from vsezoo.cli.figures import render
+    from vsezoo.evaluation.report import Evaluation
     from vsezoo.hub.download import fetch_checkpoint
-    from vsezoo.hub.reference import parse_reference, pin_reference
+    from vsezoo.hub.reference import parse_reference
+    from vsezoo.storage.checkpoint_layout import METRICS, read_config, read_json
 
     pinned = pin_reference(reference)
     on_hub = parse_reference(pinned)
@@ -36,7 +38,7 @@ def show_checkpoint(reference: str, as_json: bool) -> None:
 
 
 def _print(value: dict[str, Any]) -> None:
-    from vsezoo.hub.command import flatten
+    from vsezoo.cards.command import flatten
     from vsezoo.recipe import Recipe
 
     recipe, data, trained = Recipe.from_json(value["recipe"]), value["data"], value["trained"]

@@ -113,8 +113,8 @@ def train(
     The run's folder holds best/ (the checkpoint), last/ (what --resume goes on from), log.jsonl and tensorboard/.
     """
     settings = read_settings(flags, assignments)
+    from vsezoo.cli.figures import render
     from vsezoo.cli.progress import TrainingProgress
-    from vsezoo.evaluation.report import render
     from vsezoo.training import train as training
     from vsezoo.training.runtime import read_rank
 

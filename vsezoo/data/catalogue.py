@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from functools import partial
 
-from vsezoo.data.layouts.coco import find_coco
-from vsezoo.data.layouts.flickr import find_flickr8k, find_flickr30k
-from vsezoo.data.layouts.karpathy import find_karpathy
-from vsezoo.data.picture_source import PictureSource
-from vsezoo.data.precomputed_source import PrecomputedSource
+from vsezoo.data.pictures.layouts.coco import find_coco
+from vsezoo.data.pictures.layouts.flickr import find_flickr8k, find_flickr30k
+from vsezoo.data.pictures.layouts.karpathy import find_karpathy
+from vsezoo.data.pictures.source import PictureSource
+from vsezoo.data.precomputed.source import PrecomputedSource
 
 VSEPP_ORIGIN = (
     "data.tar of VSE++ (Faghri et al. 2018), www.cs.toronto.edu/~faghri/vsepp/. Mind the terms of the images: "

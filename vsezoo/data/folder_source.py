@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vsezoo.data.picture_source import PictureSource
+from vsezoo.data.pictures.source import PictureSource
 from vsezoo.data.places import find_layout
-from vsezoo.data.precomputed_source import PrecomputedSource
+from vsezoo.data.precomputed.source import PrecomputedSource
 from vsezoo.data.source import DEFAULT_OPTIONS, DataSource, OpenOptions
 
 if TYPE_CHECKING:

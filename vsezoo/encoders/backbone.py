@@ -21,7 +21,7 @@ from vsezoo.encoders.head import AUTO, WIDTH, build_head, choose_features, list_
 from vsezoo.errors import CheckpointError, RecipeError
 from vsezoo.interfaces import ImageEncoder, ImageOutput, PairDataset
 from vsezoo.recipe import Part
-from vsezoo.storage import RESTORE
+from vsezoo.storage.folders import RESTORE
 
 CNN_MODES = ("frozen", "train", "legacy")
 OF_BACKBONE = tuple(field.name for field in dataclasses.fields(BackboneOptions) if field.name != "features")
@@ -250,3 +250,15 @@ class BackboneImageEncoder(ImageEncoder):
         starts = range(0, len(indices), size)
         blocks = (transform(data.images(indices[start : start + size])).to(device) for start in starts)
         return np.concatenate([self.extract(block).cpu().numpy() for block in blocks])
+
+
+class TimmImageEncoder(BackboneImageEncoder):
+    """Any image model of timm, ViTs among them: `timm:mobilenetv2_100`, `timm:vit_base_patch16_clip_224.openai`."""
+
+    library: ClassVar[str] = "timm"
+
+
+class TorchvisionImageEncoder(BackboneImageEncoder):
+    """A classifier of torchvision: `torchvision:vgg19`, `torchvision:resnet152`."""
+
+    library: ClassVar[str] = "torchvision"

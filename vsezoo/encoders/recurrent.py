@@ -91,3 +91,15 @@ class RecurrentTextEncoder(WordTextEncoder):
             at_last_word = padded[torch.arange(len(lengths)), lengths - 1]
             states = torch.stack(at_last_word.chunk(2, dim=-1))
         return self.finish(states.mean(dim=0))
+
+
+class GRUTextEncoder(RecurrentTextEncoder):
+    """A `torch.nn.GRU`, whose formulas are those of the Theano release of Kiros et al. (2014)."""
+
+    network = nn.GRU
+
+
+class LSTMTextEncoder(RecurrentTextEncoder):
+    """A `torch.nn.LSTM`, without peepholes; of its two states, the hidden one is the caption."""
+
+    network = nn.LSTM

@@ -23,7 +23,7 @@ from transformers.utils import logging
 
 from vsezoo.errors import CheckpointError, HubError, RecipeError
 from vsezoo.interfaces import Tokenizer
-from vsezoo.storage import RESTORE
+from vsezoo.storage.folders import RESTORE
 
 # Said outright, so that tokenizers does not warn of every worker process that is forked after it has run.
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")

@@ -12,18 +12,18 @@ import numpy as np
 import torch
 
 from vsezoo import registry
-from vsezoo.checkpoint import load, read_local
-from vsezoo.checkpoint_folder import METRICS, MODEL, find_checkpoint, read_config, read_json
-from vsezoo.data.feature_record import compare_extraction
+from vsezoo.checkpoints.checkpoint import load, read_local
+from vsezoo.checkpoints.locate import find_checkpoint, pin_reference
 from vsezoo.data.lookup import open_data
+from vsezoo.data.precomputed.feature_record import compare_extraction
 from vsezoo.data.source import OpenOptions
 from vsezoo.errors import CheckpointError, DataError, UsageError
 from vsezoo.evaluation.protocols import Embeddings, measure
 from vsezoo.evaluation.report import Evaluation
-from vsezoo.hub.reference import pin_reference
 from vsezoo.interfaces import PairDataset
 from vsezoo.model import JointEmbedding
 from vsezoo.parts import accepted_kinds
+from vsezoo.storage.checkpoint_layout import METRICS, MODEL, read_config, read_json
 
 Advance = Callable[[int, int], None]
 """Is told how many images and captions have been encoded, of how many."""

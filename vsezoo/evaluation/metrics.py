@@ -7,14 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from vsezoo.errors import UsageError, suggest_name
-
-if TYPE_CHECKING:
-    from vsezoo.evaluation.ranks import Ranks
+from vsezoo.errors import require_name
 
 TIE_RULES: Mapping[str, str] = {
     "lower_index": "of equal scores the lower index comes first",
@@ -31,6 +28,23 @@ PROTOCOLS: Mapping[str, str] = {
 
 LABELS = ("R@1", "R@5", "R@10", "MedR", "MeanR")
 """The five figures of a direction, in the order of the fields of `DirectionMetrics`."""
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """Ranks counted from 0: int64, or float64 under the tie rule `expected`.
+
+    Attributes:
+        i2t: `(N,)` the place of the image's best own caption among all M captions.
+        t2i: `(M,)` the place of the caption's image among the N distinct images.
+        i2t_tied: `(N,)` bool, whether a caption of another image scores exactly as the best own caption.
+        t2i_tied: `(M,)` bool, whether another image scores exactly as the caption's own.
+    """
+
+    i2t: np.ndarray
+    t2i: np.ndarray
+    i2t_tied: np.ndarray
+    t2i_tied: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -141,11 +155,3 @@ def score_metrics(metrics: Metrics, name: str) -> float:
     """
     require_name("selection criterion", name, CRITERIA)
     return CRITERIA[name](metrics)
-
-
-def require_name(kind: str, name: str, known: Iterable[str]) -> None:
-    """Raise a UsageError unless `name` is one of the known names of this kind."""
-    names = list(known)
-    if name not in names:
-        remedy = suggest_name(name, names, f"Known: {', '.join(names)}.")
-        raise UsageError(f"{name!r} is not a {kind}.", remedy=remedy)

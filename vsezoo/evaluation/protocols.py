@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vsezoo.errors import UsageError, VsezooError
-from vsezoo.evaluation.metrics import PROTOCOLS, TIE_RULES, Metrics, average_metrics, require_name
+from vsezoo.errors import UsageError, VsezooError, require_name
+from vsezoo.evaluation.metrics import PROTOCOLS, TIE_RULES, Metrics, average_metrics
 from vsezoo.evaluation.ranks import rank_pairs
 from vsezoo.interfaces import Similarity
 

@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vsezoo.errors import DataError, VsezooError
-from vsezoo.evaluation.metrics import TIE_RULES, require_name
+from vsezoo.errors import DataError, VsezooError, require_name
+from vsezoo.evaluation.metrics import TIE_RULES, Ranks
 
 Scorer = Callable[[slice, slice], Tensor]
 """Gives the scores of a block of images (rows) and captions (columns)."""
@@ -26,23 +26,6 @@ BLOCK_SIZE = 2**24
 MIN_QUERIES = 8
 """Queries in a block, where there are so many: a product with very few vectors runs in another kernel, in which the
 scores of equal vectors may differ in the last bit by their place."""
-
-
-@dataclass(frozen=True)
-class Ranks:
-    """Ranks counted from 0: int64, or float64 under the tie rule `expected`.
-
-    Attributes:
-        i2t: `(N,)` the place of the image's best own caption among all M captions.
-        t2i: `(M,)` the place of the caption's image among the N distinct images.
-        i2t_tied: `(N,)` bool, whether a caption of another image scores exactly as the best own caption.
-        t2i_tied: `(M,)` bool, whether another image scores exactly as the caption's own.
-    """
-
-    i2t: np.ndarray
-    t2i: np.ndarray
-    i2t_tied: np.ndarray
-    t2i_tied: np.ndarray
 
 
 @dataclass(frozen=True)

@@ -8,15 +8,8 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from rich.console import Group, RenderableType
-from rich.table import Table
-from rich.text import Text
-
-from vsezoo.errors import CheckpointError, list_names
-from vsezoo.evaluation.metrics import LABELS, PROTOCOLS, DirectionMetrics, Metrics, Ties
-
-TIED_SHARE = 0.01
-"""The share of tied queries above which the figures are in doubt."""
+from vsezoo.errors import CheckpointError
+from vsezoo.evaluation.metrics import LABELS, DirectionMetrics, Metrics, Ties
 
 
 @dataclass(frozen=True)
@@ -111,36 +104,3 @@ def _read(value: Any, kind: type[Any], path: Sequence[str], file: str | Path | N
         problem = f"The stored evaluation has an impossible value of {'.'.join(path)!r}."
         raise CheckpointError(problem, file=file, remedy=remedy)
     return value
-
-
-def render(evaluation: Evaluation) -> RenderableType:
-    """Return the labels, a table and the notes for the terminal, with a warning where many queries are tied."""
-    metrics = evaluation.metrics
-    data, split = (list_names([name], 1) for name in (evaluation.data, evaluation.split))
-    title = (
-        f"{data}, {split} split: {PROTOCOLS.get(evaluation.protocol, evaluation.protocol)}\n"
-        f"{f'ensemble of {len(evaluation.checkpoints)} models' if evaluation.ensemble else 'single model'}, "
-        f"{evaluation.images:,} images, {evaluation.captions:,} captions"
-        f"{f' ({evaluation.skipped:,} unreadable images left out)' if evaluation.skipped else ''}"
-    )
-    table = Table()
-    table.add_column("")
-    for label in LABELS:
-        table.add_column(label, justify="right")
-    for name, direction in (("image to text (i2t)", metrics.i2t), ("text to image (t2i)", metrics.t2i)):
-        table.add_row(name, *(f"{figure:.1f}" for figure in direction.to_json().values()))
-    ties = metrics.ties
-    tied = f"tied queries: {ties.i2t:,} i2t, {ties.t2i:,} t2i (rule: {ties.rule})" if ties.total else "no tied queries"
-    lines: list[RenderableType] = [
-        Text(title, style="bold"),
-        table,
-        Text(f"rsum {metrics.rsum:.1f}, mR {metrics.mr:.1f}; {tied}"),
-    ]
-    share = ties.total / max(evaluation.images + evaluation.captions, 1)
-    if share > TIED_SHARE:
-        warning = (
-            f"Warning: {share:.1%} of the queries are tied: another item scores exactly as their match, and the tie "
-            "rule alone decides their rank. Many ties mean a collapsed model or repeated items."
-        )
-        lines.append(Text(warning, style="bold yellow"))
-    return Group(*lines)

@@ -14,7 +14,7 @@ import torch
 
 from vsezoo.backbones import Backbone
 from vsezoo.data.caption_file import find_unwritable
-from vsezoo.data.picture_file import SKIP
+from vsezoo.data.pictures.picture_file import SKIP
 from vsezoo.data.source import DEFAULT_OPTIONS, OpenOptions
 from vsezoo.errors import DataError, VsezooError, list_names
 from vsezoo.features.extractor import Array, Extractor, FeatureForm

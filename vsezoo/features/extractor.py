@@ -14,7 +14,7 @@ from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
 
 from vsezoo.backbones import Backbone
-from vsezoo.data.batches import leave_interrupts_to_parent
+from vsezoo.data.workers import leave_interrupts_to_parent
 from vsezoo.errors import DataError, VsezooError
 from vsezoo.interfaces import PairDataset
 

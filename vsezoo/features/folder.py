@@ -22,11 +22,11 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from vsezoo.data.caption_file import write_split
-from vsezoo.data.feature_record import MARK, RECORD, UNFINISHED, flatten, list_changes
+from vsezoo.data.precomputed.feature_record import MARK, RECORD, UNFINISHED, flatten, list_changes
 from vsezoo.errors import StorageError, UsageError, explain_system
 from vsezoo.features.part import Part, Record, digest_names, explain, join_parts, replace_text
 from vsezoo.interfaces import PairDataset
-from vsezoo.storage import flush
+from vsezoo.storage.folders import flush
 
 LOCK = ".lock"
 

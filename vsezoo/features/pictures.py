@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from vsezoo.data.folder_source import FolderSource
-from vsezoo.data.listing import CaptionedImage
 from vsezoo.data.lookup import find_source
-from vsezoo.data.picture_check import find_unreadable
-from vsezoo.data.picture_file import Place
-from vsezoo.data.picture_pairs import PicturePairs
-from vsezoo.data.picture_search import list_pictures
-from vsezoo.data.picture_source import PictureSource
+from vsezoo.data.pictures.check import find_unreadable
+from vsezoo.data.pictures.find import list_pictures
+from vsezoo.data.pictures.listing import CaptionedImage
+from vsezoo.data.pictures.pairs import PicturePairs
+from vsezoo.data.pictures.picture_file import Place
+from vsezoo.data.pictures.source import PictureSource
 from vsezoo.data.source import DataSource, OpenOptions
 from vsezoo.errors import DataError, UsageError
 from vsezoo.interfaces import PairDataset

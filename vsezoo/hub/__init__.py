@@ -1,1 +1,1 @@
-"""What the Hub shows of a model: its card."""
+"""The Hub: references to checkpoints, the client, downloads."""

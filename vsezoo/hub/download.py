@@ -15,11 +15,11 @@ from pathlib import Path
 from huggingface_hub import constants, hf_hub_download, resolve_revision, try_to_load_from_cache
 from huggingface_hub.hf_api import RepoFile
 
-from vsezoo.checkpoint_folder import CARD, CONFIG, read_config
 from vsezoo.errors import CheckpointError, HubError
 from vsezoo.hub.client import ask, explain_errors, holds, list_files
 from vsezoo.hub.reference import HubReference
-from vsezoo.storage import verify_files
+from vsezoo.storage.checkpoint_layout import CARD, CONFIG, read_config
+from vsezoo.storage.folders import verify_files
 
 PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,127}")
 """A file's name that leads nowhere else, on any system."""

@@ -57,21 +57,6 @@ def parse_reference(text: str | Path) -> HubReference | None:
     return HubReference(repository, revision or None)
 
 
-def pin_reference(reference: str | Path) -> str:
-    """Return a reference to the commit that one to the Hub means now; any other, such as a folder, as it is.
-
-    Raises:
-        UsageError: see `parse_reference`.
-        HubError: for what is not on the Hub, or when it cannot be asked.
-    """
-    found = parse_reference(reference)
-    if found is None:
-        return str(reference)
-    from vsezoo.hub.download import resolve  # imports the Hub's client
-
-    return str(resolve(found))
-
-
 def is_repository(text: str) -> bool:
     """Tell whether a text has the form of a repository's name, `org/name`."""
     parts = text.split("/")

@@ -24,7 +24,7 @@ from fnmatch import fnmatchcase
 from typing import Any, TypeVar
 
 from vsezoo.errors import ConflictError, UnknownNameError, UsageError, suggest_name
-from vsezoo.registry.api import API_VERSION as API_VERSION
+from vsezoo.registry.audit.api import API_VERSION as API_VERSION
 from vsezoo.registry.distributions import Distribution as Distribution
 from vsezoo.registry.distributions import list_distributions as list_distributions
 from vsezoo.registry.entry import SESSION as SESSION

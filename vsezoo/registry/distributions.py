@@ -10,7 +10,7 @@ from pathlib import PurePath
 from typing import NamedTuple
 
 from vsezoo.errors import suggest_name
-from vsezoo.registry.api import choose_version
+from vsezoo.registry.audit.api import choose_version
 from vsezoo.registry.entry import Entry, describe_error
 from vsezoo.registry.kinds import KINDS, OWN
 from vsezoo.registry.names import natural_key, normalize

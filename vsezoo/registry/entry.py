@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from vsezoo.errors import PluginError, VsezooError
-from vsezoo.registry.api import API_VERSION, require_version
+from vsezoo.registry.audit.api import API_VERSION, require_version
 from vsezoo.registry.kinds import KINDS, OWN, import_object, require_type, split_value
 from vsezoo.registry.names import normalize
 

@@ -32,7 +32,7 @@ KINDS = {
         "data set", "vsezoo.data.source:DataSource", False, "list-datasets", ("name", "summary", "splits", "kinds")
     ),
     "importers": Kind(
-        "importer", "vsezoo.legacy.importer:Importer", True, "convert --help", ("name", "summary", "options")
+        "importer", "vsezoo.conversion.importer:Importer", True, "convert --help", ("name", "summary", "options")
     ),
     "commands": Kind("command", "click:Command", False, "--help"),
 }

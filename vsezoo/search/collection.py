@@ -19,14 +19,14 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from vsezoo.data.addresses import is_address, show_address
-from vsezoo.data.cache import identify
 from vsezoo.data.caption_file import find_runs, read_lines
-from vsezoo.data.feature_file import FeatureFile
-from vsezoo.data.picture_file import Place
-from vsezoo.data.sentence_file import Sentence
+from vsezoo.data.pictures.picture_file import Place
+from vsezoo.data.precomputed.feature_file import FeatureFile
 from vsezoo.errors import DataError, ServerError
 from vsezoo.interfaces import PairDataset
+from vsezoo.search.sentence_file import Sentence
+from vsezoo.storage.addresses import is_address, show_address
+from vsezoo.storage.cache import identify
 
 FEATURES, IDS = "_ims.npy", "_ids.txt"
 """How files of features and those of their ids end in the layouts of the field."""

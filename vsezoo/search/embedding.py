@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from vsezoo.data.named_images import name_source, require_kind
+from vsezoo.data.kinds import name_source, require_kind
 from vsezoo.errors import DataError
 from vsezoo.model import JointEmbedding
 from vsezoo.parts import accepted_kinds

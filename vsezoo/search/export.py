@@ -11,7 +11,6 @@ from pathlib import Path
 
 import torch
 
-from vsezoo.checkpoint_folder import CONFIG, LOCAL, MODEL, write_json
 from vsezoo.errors import UsageError
 from vsezoo.search.collection import Collection
 from vsezoo.search.embedding import Advance
@@ -19,6 +18,7 @@ from vsezoo.search.lazy_model import LazyModel
 from vsezoo.search.sources import Images, Texts, collect_images, collect_texts
 from vsezoo.search.store import BLOCK, list_skipped, open_embeddings
 from vsezoo.search.tensor_file import ArrayWriter, TensorWriter, explain_unwritten, write_array, write_tensors
+from vsezoo.storage.checkpoint_layout import CONFIG, LOCAL, MODEL, write_json
 
 WRITERS: Mapping[str, Callable[[Path], AbstractContextManager[TensorWriter | ArrayWriter]]] = {
     ".safetensors": write_tensors,

@@ -12,7 +12,7 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 from PIL import Image
 
-from vsezoo.data.picture_file import read_picture
+from vsezoo.data.pictures.picture_file import read_picture
 from vsezoo.search.collection import Collection
 from vsezoo.search.index import Hit
 from vsezoo.search.tensor_file import explain_unwritten, replace_file

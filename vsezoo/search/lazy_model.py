@@ -12,17 +12,19 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
-from vsezoo.checkpoint import load
-from vsezoo.checkpoint_folder import CONFIG, MODEL, find_checkpoint, read_config
-from vsezoo.construction import build_part, build_undrawn
-from vsezoo.data.cache import identify, remember
+from vsezoo.checkpoints.checkpoint import load
+from vsezoo.checkpoints.locate import find_checkpoint
+from vsezoo.checkpoints.provenance import find_parts
+from vsezoo.checkpoints.uninitialized import build_uninitialized
+from vsezoo.construction import build_part
 from vsezoo.interfaces import ImageEncoder
 from vsezoo.model import JointEmbedding
 from vsezoo.parts import load_text_encoder
-from vsezoo.provenance import find_parts
 from vsezoo.recipe import Recipe
-from vsezoo.storage import verify_files
-from vsezoo.tensors import load_tensors
+from vsezoo.storage.cache import identify, remember
+from vsezoo.storage.checkpoint_layout import CONFIG, MODEL, read_config
+from vsezoo.storage.folders import verify_files
+from vsezoo.storage.tensors import load_tensors
 
 TENSORS = ".safetensors"
 
@@ -74,7 +76,7 @@ class LazyModel:
             parts = [build_part(recipe, kind, tokenizer) for kind in ("text_encoder", "similarity")]
             return JointEmbedding(recipe, _NoImageEncoder(), *parts)
 
-        model, file = build_undrawn(build), self.folder / MODEL
+        model, file = build_uninitialized(build), self.folder / MODEL
         wanted = model.state_dict().keys()
         with safe_open(file, "pt") as tensors:
             if not wanted <= set(tensors.keys()):

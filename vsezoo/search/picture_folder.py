@@ -9,8 +9,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from vsezoo.data.picture_file import ENDINGS, read_picture
-from vsezoo.data.picture_search import list_pictures
+from vsezoo.data.pictures.find import list_pictures
+from vsezoo.data.pictures.picture_file import ENDINGS, read_picture
 from vsezoo.errors import DataError, list_names
 from vsezoo.search.collection import Array, Block, Collection, digest_files
 

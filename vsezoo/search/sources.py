@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from vsezoo.data.feature_record import compare_extraction
 from vsezoo.data.lookup import open_data
-from vsezoo.data.sentence_file import Sentence, read_sentences
+from vsezoo.data.precomputed.feature_record import compare_extraction
 from vsezoo.data.source import OpenOptions
 from vsezoo.errors import DataError, UsageError
 from vsezoo.interfaces import PairDataset
@@ -15,6 +14,7 @@ from vsezoo.parts import accepted_kinds
 from vsezoo.search.collection import Collection, FeatureRows, Sentences, SplitImages, list_captions, name_split
 from vsezoo.search.lazy_model import LazyModel
 from vsezoo.search.picture_folder import PictureFolder
+from vsezoo.search.sentence_file import Sentence, read_sentences
 
 Images = str | Path | PairDataset
 """A folder of pictures, a `.npy` file of features, or a split."""

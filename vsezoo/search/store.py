@@ -26,13 +26,13 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from vsezoo.data.cache import find_cache
-from vsezoo.data.picture_file import AccessError
+from vsezoo.data.pictures.picture_file import AccessError
 from vsezoo.errors import DataError, StorageError
 from vsezoo.model import JointEmbedding
 from vsezoo.search.collection import Array, Collection
 from vsezoo.search.embedding import Advance, embed_items
 from vsezoo.search.tensor_file import TensorWriter, explain_unwritten
+from vsezoo.storage.cache import find_cache
 
 TOPIC = "embeddings"
 """The folder in the cache."""

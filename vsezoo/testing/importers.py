@@ -14,9 +14,9 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
+from vsezoo.conversion.importer import Importer, Source
 from vsezoo.errors import CheckpointError
 from vsezoo.interfaces import Tokens
-from vsezoo.legacy.importer import Importer, Source
 from vsezoo.model import JointEmbedding
 from vsezoo.recipe import Recipe
 from vsezoo.testing.kit import Kit, promise, require, require_equal

@@ -16,14 +16,14 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
-from vsezoo.checkpoint import load as load_model
-from vsezoo.checkpoint import load_loss, save_checkpoint
+from vsezoo.checkpoints.checkpoint import load as load_model
+from vsezoo.checkpoints.checkpoint import load_loss, save_checkpoint
 from vsezoo.construction import build_loss, build_model
 from vsezoo.interfaces import ImageEncoder, Loss, PairDataset
 from vsezoo.model import JointEmbedding
 from vsezoo.parts import GIVEN_BY_VSEZOO, list_options, load_text_encoder, resolve_recipe
 from vsezoo.recipe import Part, Recipe
-from vsezoo.tensors import load_tensors
+from vsezoo.storage.tensors import load_tensors
 from vsezoo.testing.inputs import record_inputs
 from vsezoo.testing.kit import Kit, promise, require, require_equal
 from vsezoo.testing.samples import CAPTIONS, SamplePairs

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from vsezoo.checkpoint import load, save_checkpoint
+from vsezoo.checkpoints.checkpoint import load, save_checkpoint
 from vsezoo.construction import count_parameters
 from vsezoo.data.lookup import open_data
 from vsezoo.interfaces import PairDataset

@@ -16,15 +16,16 @@ from torch.multiprocessing.spawn import spawn
 
 from vsezoo import registry
 from vsezoo.construction import build_loss, build_model
-from vsezoo.data.batches import PairBatches, TokenTable
-from vsezoo.data.sampling import share_batches
 from vsezoo.interfaces import PairDataset
 from vsezoo.parts import load_text_encoder, resolve_recipe
 from vsezoo.recipe import Recipe
 from vsezoo.registry.entry import SESSION
 from vsezoo.testing.samples import FirstPairs
-from vsezoo.training.loop import Loop, Split
+from vsezoo.training.batches import PairBatches, TokenTable
+from vsezoo.training.loop import Loop
 from vsezoo.training.runtime import Runtime
+from vsezoo.training.sampling import share_batches
+from vsezoo.training.splits import Split
 from vsezoo.training.state import Place, seed_all
 
 PROCESSES = 2

@@ -12,10 +12,10 @@ from unittest import mock
 import click
 
 from vsezoo import registry
+from vsezoo.conversion.importer import Importer
 from vsezoo.data.source import DataSource
 from vsezoo.errors import UsageError
 from vsezoo.interfaces import ImageEncoder, Loss, PairDataset, Similarity, TextEncoder
-from vsezoo.legacy.importer import Importer
 from vsezoo.recipe import Recipe
 from vsezoo.registry.entry import SESSION
 

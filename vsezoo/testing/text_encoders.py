@@ -10,8 +10,8 @@ from pathlib import Path, PurePath
 import numpy as np
 from torch import Tensor
 
-from vsezoo.checkpoint_folder import CARD, CONFIG, LOSS, METRICS, MODEL
 from vsezoo.interfaces import Tokenizer, Tokens
+from vsezoo.storage.checkpoint_layout import CARD, CONFIG, LOSS, METRICS, MODEL
 from vsezoo.testing.encoders import SIZES, EncoderKit
 from vsezoo.testing.kit import promise, require, require_equal
 from vsezoo.testing.parts import Built

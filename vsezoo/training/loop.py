@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import shlex
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,35 +12,23 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vsezoo.checkpoint import save_checkpoint
-from vsezoo.checkpoint_folder import BEST
-from vsezoo.data.batches import PairBatches, TokenTable
-from vsezoo.data.sampling import order_epoch, share_batches
+from vsezoo.checkpoints.checkpoint import save_checkpoint
 from vsezoo.errors import InterruptedTrainingError, TrainingError
 from vsezoo.evaluation.evaluate import embed_pairs, label
 from vsezoo.evaluation.metrics import score_metrics
 from vsezoo.evaluation.report import Evaluation
-from vsezoo.interfaces import Batch, ImageOutput, Loss, LossOutput, PairDataset
+from vsezoo.interfaces import Batch, ImageOutput, Loss, LossOutput
 from vsezoo.model import JointEmbedding
+from vsezoo.storage.checkpoint_layout import BEST
+from vsezoo.training.batches import PairBatches
 from vsezoo.training.collapse import CURE, CollapseMonitor
 from vsezoo.training.interruption import Interruption
 from vsezoo.training.observer import Observer, RunLog, StepRecord
 from vsezoo.training.optimizer import build_optimizer, group_parameters, prepare_gradients
 from vsezoo.training.runtime import Runtime
+from vsezoo.training.sampling import order_epoch, share_batches
+from vsezoo.training.splits import Split
 from vsezoo.training.state import Place, save_state
-
-
-@dataclass(frozen=True)
-class Split:
-    """A split with its captions as ids."""
-
-    data: PairDataset
-    tokens: TokenTable
-
-    @property
-    def captions(self) -> list[np.ndarray]:
-        """The ids of each caption."""
-        return [self.tokens.caption(index) for index in range(len(self.tokens))]
 
 
 def evaluate_split(model: JointEmbedding, split: Split) -> Evaluation:

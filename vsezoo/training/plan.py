@@ -12,14 +12,14 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from vsezoo import registry
-from vsezoo.checkpoint_folder import BEST, CONFIG
 from vsezoo.data.folder_source import FolderSource
 from vsezoo.data.lookup import find_source
 from vsezoo.data.source import DEFAULT_OPTIONS, OpenOptions
 from vsezoo.errors import CheckpointError, DataError, StorageError, UsageError, explain_system
 from vsezoo.parts import change_recipe, expand_parts
 from vsezoo.recipe import Recipe
-from vsezoo.storage import find_folder, remove_leftovers
+from vsezoo.storage.checkpoint_layout import BEST, CONFIG
+from vsezoo.storage.folders import find_folder, remove_leftovers
 from vsezoo.training.observer import LOG, TENSORBOARD
 from vsezoo.training.state import ANEW, LAST, Place, State, has_state, read_state, read_step
 

@@ -9,19 +9,16 @@ from typing import Any
 
 import numpy as np
 
-from vsezoo.data.batches import TokenTable
-from vsezoo.data.lookup import open_data
-from vsezoo.data.source import OpenOptions
 from vsezoo.errors import DataError
 from vsezoo.interfaces import PairDataset, Tokenizer
 from vsezoo.recipe import Recipe
 from vsezoo.text import WordTokenizer
-from vsezoo.training.inheritance import Ancestor
-from vsezoo.training.loop import Split
+from vsezoo.training.batches import TokenTable
+from vsezoo.training.init_from import Ancestor
 from vsezoo.training.observer import Observer
+from vsezoo.training.splits import Split
 from vsezoo.training.state import State
 
-SKIPPED_SHOWN = 5
 CAPTIONS_AT_ONCE = 5000  # cut into words between two moves of the progress bar
 
 
@@ -78,13 +75,13 @@ def _require_words(tokenizer: Tokenizer, data: PairDataset) -> None:
         )
 
 
-def find_doubts(recipe: Recipe) -> Iterator[str]:
+def list_warnings(recipe: Recipe) -> Iterator[str]:
     """Say what is allowed and will teach the model nothing."""
     if recipe.training.batch_size == 1:
         yield "A batch of one pair has no negatives, so there is nothing to learn from. Give a larger --batch-size."
 
 
-class ToldPairs(PairDataset):
+class ProgressPairs(PairDataset):
     """A split that tells how many of its images have been read, for what goes through all of them.
 
     Args:
@@ -106,41 +103,9 @@ class ToldPairs(PairDataset):
         return self._data.images(indices)
 
 
-def tell_skipped(*splits: PairDataset | None) -> Iterator[str]:
-    """Say which images were left out."""
-    for split in splits:
-        if split is not None and split.skipped:
-            named = [f"{name}: {reason}" for name, reason in list(split.skipped.items())[:SKIPPED_SHOWN]]
-            more = f"\n… and {len(split.skipped) - len(named):,} more" if len(named) < len(split.skipped) else ""
-            count = len(split.skipped) + len(split.image_ids)
-            yield (
-                f"{len(split.skipped):,} of the {count:,} images of the split {split.split} are left out, with their "
-                "captions:\n" + "\n".join(named) + more
-            )
-
-
 def digest_captions(split: Split, tokenizer: Tokenizer) -> str:
     """Return the digest of what the captions have become: ids, and what the ids mean."""
     digest = hashlib.sha256(split.tokens.ids.tobytes() + split.tokens.ends.tobytes())
     for content in tokenizer.to_files().values():
         digest.update(content)
     return digest.hexdigest()
-
-
-def open_test(data: str, kinds: Sequence[str], options: OpenOptions) -> tuple[PairDataset | None, str]:
-    """Open the test split before the training, when what is wrong with it can still be mended."""
-    try:
-        return open_data(data, "test", kinds, options), ""
-    except DataError as error:
-        return None, f"The test split cannot be used, so the dev split will be reported. {error}"
-
-
-def require_one_width(train: PairDataset, *others: PairDataset) -> None:
-    """Find out before the training whether the other splits suit the model that it makes."""
-    for other in others:
-        if (other.kind, other.image_shape[-1:]) != (train.kind, train.image_shape[-1:]):
-            raise DataError(
-                f"the images of the split {other.split} of {train.name!r} are {other.kind} of shape "
-                f"{other.image_shape}, those of {train.split} {train.kind} of shape {train.image_shape}.",
-                remedy="Extract the features of all splits in the same way.",
-            )

@@ -18,11 +18,11 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from vsezoo.checkpoint_folder import read_json, write_json
 from vsezoo.errors import CheckpointError
 from vsezoo.model import JointEmbedding
-from vsezoo.storage import digest_files, find_folder, replace_folder, verify_files
-from vsezoo.tensors import list_tensors
+from vsezoo.storage.checkpoint_layout import read_json, write_json
+from vsezoo.storage.folders import digest_files, find_folder, replace_folder, verify_files
+from vsezoo.storage.tensors import list_tensors
 
 LAST = "last"
 """The folder of a run that holds its state."""

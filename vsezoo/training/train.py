@@ -9,19 +9,19 @@ from pathlib import Path
 from typing import Any
 
 from vsezoo import registry
-from vsezoo.checkpoint import load, load_loss
-from vsezoo.checkpoint_folder import BEST, METRICS, read_json
+from vsezoo.checkpoints.checkpoint import load, load_loss
 from vsezoo.construction import build_loss, build_model
-from vsezoo.data.batches import TokenTable
-from vsezoo.data.feature_record import compare_extraction
 from vsezoo.data.lookup import locate, open_data
+from vsezoo.data.precomputed.feature_record import compare_extraction
 from vsezoo.data.source import OpenOptions
-from vsezoo.errors import UsageError
-from vsezoo.evaluation.metrics import CRITERIA, require_name
+from vsezoo.errors import UsageError, require_name
+from vsezoo.evaluation.metrics import CRITERIA
 from vsezoo.evaluation.report import Evaluation
 from vsezoo.interfaces import PairDataset
 from vsezoo.parts import accepted_kinds, load_text_encoder, resolve_recipe
-from vsezoo.training.loop import Loop, Split, evaluate_split
+from vsezoo.storage.checkpoint_layout import BEST, METRICS, read_json
+from vsezoo.training.batches import TokenTable
+from vsezoo.training.loop import Loop, evaluate_split
 from vsezoo.training.observer import Observer, RunLog
 from vsezoo.training.plan import (
     CHOICES,
@@ -35,17 +35,9 @@ from vsezoo.training.plan import (
     resume_data,
     resume_recipe,
 )
-from vsezoo.training.preparation import (
-    ToldPairs,
-    digest_captions,
-    find_ancestor,
-    find_doubts,
-    open_test,
-    require_one_width,
-    tell_skipped,
-    tokenize,
-)
+from vsezoo.training.preparation import ProgressPairs, digest_captions, find_ancestor, list_warnings, tokenize
 from vsezoo.training.runtime import Runtime
+from vsezoo.training.splits import Split, describe_skipped, open_test, require_one_width
 from vsezoo.training.state import Place, State, restore_tensors, seed_all
 
 
@@ -142,7 +134,7 @@ def train(
     if state is None:
         if ancestor is None:
             joint.load_pretrained()
-            joint.image_encoder.fit(ToldPairs(train_data, observers))
+            joint.image_encoder.fit(ProgressPairs(train_data, observers))
         else:
             ancestor.hand_down(joint, loss)
     run = {
@@ -179,7 +171,7 @@ def train(
             restore_tensors(state, loop.modules, loop.optimizer)
         if place.step == 0:
             others = "" if ancestor is None else compare_extraction(ancestor.data, train_data)
-            for doubt in (absence, *tell_skipped(train_data, dev_data, test_data), *find_doubts(recipe), others):
+            for doubt in (absence, *describe_skipped(train_data, dev_data, test_data), *list_warnings(recipe), others):
                 loop.warn(doubt)
         loop.start()
         evaluation = None

@@ -10,12 +10,12 @@ from pathlib import Path
 from vsezoo.data.doctor.report import Finding, show_first
 from vsezoo.data.doctor.scan import ImageScan
 from vsezoo.data.doctor.splits import MEASURED, REQUIRED, OpenSplit
-from vsezoo.data.feature_record import RECORD
 from vsezoo.data.folder_source import FolderSource
 from vsezoo.data.lookup import find_source
-from vsezoo.data.picture_search import find_files, list_pictures
-from vsezoo.data.picture_source import PictureSource
-from vsezoo.data.precomputed_source import PrecomputedSource
+from vsezoo.data.pictures.find import find_files, list_pictures
+from vsezoo.data.pictures.source import PictureSource
+from vsezoo.data.precomputed.feature_record import RECORD
+from vsezoo.data.precomputed.source import PrecomputedSource
 from vsezoo.data.source import DataSource
 from vsezoo.errors import DataError
 

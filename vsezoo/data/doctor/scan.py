@@ -17,7 +17,7 @@ import numpy as np
 
 from vsezoo.data.doctor.report import Range
 from vsezoo.data.doctor.splits import OpenSplit
-from vsezoo.data.picture_pairs import PicturePairs
+from vsezoo.data.pictures.pairs import PicturePairs
 from vsezoo.errors import DataError
 from vsezoo.interfaces import PairDataset
 

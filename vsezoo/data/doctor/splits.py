@@ -9,14 +9,14 @@ from typing import TypeVar
 
 from vsezoo.data.caption_file import read_captions
 from vsezoo.data.doctor.report import Finding, show_first
-from vsezoo.data.feature_file import FeatureFile
 from vsezoo.data.folder_source import FolderSource
 from vsezoo.data.lookup import find_source
-from vsezoo.data.picture_file import SKIP
-from vsezoo.data.picture_pairs import ABSENT, WITHOUT_CAPTION
-from vsezoo.data.picture_source import PictureSource
-from vsezoo.data.precomputed import PrecomputedPairs
-from vsezoo.data.precomputed_source import PrecomputedSource
+from vsezoo.data.pictures.pairs import ABSENT, WITHOUT_CAPTION
+from vsezoo.data.pictures.picture_file import SKIP
+from vsezoo.data.pictures.source import PictureSource
+from vsezoo.data.precomputed.feature_file import FeatureFile
+from vsezoo.data.precomputed.pairs import PrecomputedPairs
+from vsezoo.data.precomputed.source import PrecomputedSource
 from vsezoo.data.source import DataSource, OpenOptions
 from vsezoo.errors import DataError, suggest_name
 from vsezoo.interfaces import PairDataset

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from vsezoo.legacy.importer import Imported, Importer, Source
 
 from vsezoo.errors import CheckpointError, UsageError
 from vsezoo.interfaces import Tokenizer
-from vsezoo.legacy.importer import Imported, Importer, Source
 from vsezoo.model import JointEmbedding
 from vsezoo.recipe import Part
 from vsezoo_example.encoders import LetterTokenizer

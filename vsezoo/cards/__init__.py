@@ -1,0 +1,1 @@
+"""Model cards: the `README.md` of a checkpoint, which the Hub shows."""

@@ -1,0 +1,158 @@
+"""The model card of a checkpoint: its `README.md`, which the Hub shows.
+
+What vsezoo keeps up to date stands between markers, such as `<!-- vsezoo: begin results -->` and `<!-- vsezoo: end
+results -->`; all else is written once and belongs to whoever edits it. A card never fails: what cannot be said is left
+out, and named in `Card.missing`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from vsezoo import registry
+from vsezoo.cards.command import find_changes, flatten, write_command
+from vsezoo.cards.metadata import UNKNOWN_LICENSE
+from vsezoo.data.lookup import find_source
+from vsezoo.recipe import PublishedResult, Recipe
+from vsezoo.registry.entry import SESSION
+from vsezoo.storage.checkpoint_layout import UNKNOWN_DATA
+
+TEMPLATE = Path(__file__).with_name("card_template.md")
+HERE = "path/to/this/folder"
+
+
+@dataclass(frozen=True)
+class Card:
+    """A card as Markdown with a YAML head, and what it could not say, one sentence each."""
+
+    text: str
+    missing: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Run:
+    """What the folder of a run tells of its checkpoint.
+
+    Attributes:
+        captions_sha256: the digest of the training captions as the model read them.
+        flags: what else the call of `vsezoo train` had that decides what is trained, such as `--full-dev`.
+        curves: the name of a picture of the training, if there is one.
+    """
+
+    captions_sha256: str = ""
+    flags: tuple[str, ...] = ()
+    curves: str = ""
+
+
+@dataclass
+class _Facts:
+    """Collects what a card says; what fails becomes None and is named."""
+
+    missing: list[str] = field(default_factory=list)
+
+    def find(self, what: str, function: Callable[..., Any], *arguments: Any) -> Any:
+        try:
+            return function(*arguments)
+        except Exception as error:  # a strange recipe or plugin must cost neither a training nor a push
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            self.missing.append(f"{what}: {reason}")
+            return None
+
+
+def render_card(
+    config: Mapping[str, Any],
+    evaluation: Mapping[str, Any] | None,
+    run: Run | None = None,
+    *,
+    reference: str = HERE,
+    license: str = UNKNOWN_LICENSE,
+) -> Card:
+    """Return the card of a checkpoint.
+
+    Args:
+        config: its `config.json`.
+        evaluation: what `Evaluation.to_json` gives; None while nothing has been measured.
+        run: what its run tells.
+        reference: how it is loaded.
+        license: one of the Hub's identifiers.
+    """
+    facts = _Facts()
+    text = facts.find("The card", _render, facts, config, evaluation, run or Run(), reference, license)
+    if text is None:
+        text = "---\nlibrary_name: vsezoo\n---\n\nThe card could not be written. The model is as `config.json` says.\n"
+    return Card(text, tuple(facts.missing))
+
+
+def _render(
+    facts: _Facts,
+    config: Mapping[str, Any],
+    evaluation: Mapping[str, Any] | None,
+    run: Run,
+    reference: str,
+    license: str,
+) -> str:
+    from vsezoo.cards.metadata import describe_model  # imports a part of the Hub's client
+
+    recipe, data = Recipe.from_json(config["recipe"]), config["data"]
+    registered = facts.find("What the recipe changes and where it comes from", _load_recipe, recipe.name)
+    changes = None
+    if registered is not None:
+        changes = facts.find("The settings that differ from the recipe", find_changes, recipe, registered, data)
+    source = facts.find("The origin of the data", _find_source, data["name"])
+    metadata = facts.find("The metadata", describe_model, recipe.name, data["name"], evaluation, license)
+    environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
+    template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
+    plugins = sorted({(part["distribution"], part["version"]) for part in config["plugins"].values()})
+    return template.render(
+        metadata=metadata or "library_name: vsezoo",
+        recipe=recipe,
+        reference=reference,
+        data=data,
+        source=source,
+        form=_describe_form(data),
+        evaluation=evaluation,
+        paper=registered.paper if registered else None,
+        override=registered.overrides.get(data["name"]) if registered else None,
+        published=_find_published(registered.published, data["name"]) if registered else [],
+        command=write_command(recipe, data["name"], changes, flags=run.flags),
+        changes=changes,
+        settings=[(name, value) for name, value in flatten(recipe).items() if not changes or name not in changes],
+        run=run,
+        config=config,
+        converted=config.get("converted"),
+        unknown=UNKNOWN_DATA,
+        plugins=plugins,
+        needed=[plugin for plugin in plugins if plugin[0] not in (registry.OWN, SESSION)],
+        show=_show,
+    )
+
+
+def _load_recipe(model: str) -> Recipe:
+    recipe: Recipe = registry.load("models", model)
+    return recipe
+
+
+def _find_source(data: str) -> Any:
+    """Return what is known of a registered data set; None for a folder's name."""
+    return find_source(data) if data in registry.list_names("datasets") else None
+
+
+def _describe_form(data: Mapping[str, Any]) -> str:
+    if data["kind"] == "picture":
+        return "a list of pictures (`PIL.Image.Image`)"
+    unknown = ("regions", "width") if data["kind"] == "regions" else ("width",)
+    return f"an array of shape (images, {', '.join(map(str, data['image_shape'] or unknown))})"
+
+
+def _find_published(results: tuple[PublishedResult, ...], data: str) -> list[PublishedResult]:
+    """Return the published results on this data set, with any features: f30k_precomp and f30k are both Flickr30K."""
+    return [result for result in results if result.data.split("_")[0] == data.split("_")[0]]
+
+
+def _show(figure: float | None) -> str:
+    return "-" if figure is None else f"{figure:.1f}"

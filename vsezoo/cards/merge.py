@@ -1,0 +1,84 @@
+"""Renew a model card that people have edited: their words stay, what vsezoo keeps up to date is replaced."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from huggingface_hub import ModelCard
+from huggingface_hub.repocard_data import EvalResult
+
+from vsezoo.cards.metadata import UNKNOWN_LICENSE
+
+SECTION = re.compile(r"<!-- vsezoo: begin (?P<name>\w+) -->.*?<!-- vsezoo: end (?P=name) -->", flags=re.DOTALL)
+RESULTS = "results"
+"""The section that no card goes without: figures of before must not stand beside the model of now."""
+
+
+def merge_card(card: str, renewed: str, license: str | None = None) -> str:
+    """Return a card with its metadata and its marked sections renewed.
+
+    A section that someone removed, markers included, stays out, but for the results, which are put at the end.
+
+    Args:
+        card: as people left it.
+        renewed: as `render_card` gives it.
+        license: to be named whatever the card names; None: the card's own, where it names one.
+
+    Raises:
+        ValueError: for a card whose head is not YAML, or not an object.
+    """
+    merged, fresh = ModelCard(card, ignore_metadata_errors=True), ModelCard(renewed)
+    sections = {match["name"]: match[0] for match in SECTION.finditer(fresh.text)}
+    held = {match["name"] for match in SECTION.finditer(merged.text)}
+    merged.text = SECTION.sub(lambda match: sections.get(match["name"], match[0]), merged.text)
+    if RESULTS not in held and RESULTS in sections:
+        merged.text = f"{merged.text.rstrip()}\n\n{sections[RESULTS]}\n"
+    _renew_metadata(merged, fresh, license)
+    return str(merged)
+
+
+def choose_card(local: str, remote: str | None, renewed: str) -> tuple[str, bool]:
+    """Return whose words a card is to keep: the local one's, or the Hub's; both may have been edited.
+
+    Args:
+        local: the card in the checkpoint folder.
+        remote: the card on the Hub; None: there is none.
+        renewed: as `render_card` gives it, in words that no one has edited.
+
+    Returns:
+        the card, and whether the local words are left out for those on the Hub.
+    """
+    mine, theirs = read_prose(local), None if remote is None else read_prose(remote)
+    if remote is None or (theirs == read_prose(renewed) and mine != theirs):
+        return local, False
+    return remote, mine not in (theirs, read_prose(renewed))
+
+
+def read_prose(card: str) -> str:
+    """Return what stands outside the head and the marked sections, without white space at its ends."""
+    return SECTION.sub("", ModelCard(card, ignore_metadata_errors=True).text).strip()
+
+
+def _renew_metadata(merged: ModelCard, fresh: ModelCard, license: str | None) -> None:
+    """Take the fresh metadata over; keep keys, tags, a licence and figures on other data that people have added."""
+    old: Any = merged.data
+    new: Any = fresh.data
+    figures = new.eval_results or []
+    measured = {_identify(result) for result in figures}
+    figures = figures + [result for result in old.eval_results or [] if _identify(result) not in measured]
+    named = old.license if old.license != UNKNOWN_LICENSE else None
+    kept: dict[str, Any] = {"license": license or named or new.license}
+    for name in ("datasets", "metrics", "tags"):
+        kept[name] = list(dict.fromkeys([*_as_list(getattr(new, name)), *_as_list(getattr(old, name))]))
+    fields = {name: value for name, value in vars(new).items() if value is not None}
+    for name, value in {**fields, **kept, "eval_results": figures or None}.items():
+        setattr(old, name, value)
+
+
+def _as_list(value: str | list[str] | None) -> list[str]:
+    return [value] if isinstance(value, str) else value or []
+
+
+def _identify(result: EvalResult) -> tuple[object, ...]:
+    return (*result.unique_identifier, str(result.dataset_args))

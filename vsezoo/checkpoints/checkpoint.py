@@ -1,0 +1,224 @@
+"""The checkpoint folder: written whole, verified when read, and the same on disk and on the Hub.
+
+    config.json         format version, resolved recipe, data, plugins, sizes and sha256 of the files below
+    model.safetensors   every parameter and buffer, but for those of a frozen backbone, whose digest config.json has
+    loss.safetensors    those of the loss, where it has any, such as a head that writes captions
+    vocab.json          (or whatever files the tokenizer has)
+    metrics.json        the last evaluation, labelled
+    README.md           the model card, which people may edit
+    local.json          where weights that are not stored, and data, lie on the machine that wrote it; never published
+
+Reading unpickles nothing and imports no module that the folder names: parts are looked up in the registry.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from safetensors.torch import save_file
+
+from vsezoo.checkpoints.locate import find_checkpoint
+from vsezoo.checkpoints.provenance import find_parts, record_parts
+from vsezoo.checkpoints.uninitialized import build_uninitialized
+from vsezoo.construction import build_loss, build_model
+from vsezoo.errors import CheckpointError, RecipeError
+from vsezoo.interfaces import Loss, PairDataset, Tokenizer
+from vsezoo.model import JointEmbedding
+from vsezoo.parts import load_part, load_text_encoder, resolve_recipe
+from vsezoo.recipe import Part, Recipe
+from vsezoo.storage.checkpoint_layout import (
+    CARD,
+    CONFIG,
+    FORMAT_VERSION,
+    LOCAL,
+    LOSS,
+    METRICS,
+    MODEL,
+    read_config,
+    read_json,
+    write_json,
+)
+from vsezoo.storage.folders import RESTORE, digest_files, replace_folder
+from vsezoo.storage.tensors import list_tensors, load_tensors, read_tensors
+
+Built = TypeVar("Built", JointEmbedding, Loss)
+
+
+def save_checkpoint(
+    folder: Path,
+    model: JointEmbedding,
+    data: PairDataset | Mapping[str, Any],
+    trained: Mapping[str, Any],
+    evaluation: Mapping[str, Any] | None = None,
+    loss: Loss | None = None,
+    converted: Mapping[str, Any] | None = None,
+    data_folder: str = "",
+) -> None:
+    """Write a checkpoint folder, whole or not at all.
+
+    Args:
+        folder: where; replaced if it exists.
+        model: what to store.
+        data: the training split, for the record; or what is known of it, by the keys of `describe_data`.
+        trained: how far the training was: epoch, step, criterion, score.
+        evaluation: what `Evaluation.to_json` gives, stored as `metrics.json`; None: no such file. The digest of the
+            model is added to it.
+        loss: what it was trained with, stored where it has parameters of its own.
+        converted: which files of another codebase it was made of, see `vsezoo.conversion.convert`; None: of none.
+        data_folder: the absolute path of the data, where they are a folder and not a registered name.
+
+    Raises:
+        StorageError: when a file cannot be written; the folder is then as it was.
+    """
+    from vsezoo.cards.card import render_card  # imports jinja2
+
+    with replace_folder(folder) as temporary:
+        told = model.describe_encoders()
+        external = model.list_external(told["left_out"])
+        for name, module in ((MODEL, model), (LOSS, loss)):
+            if module is not None and (tensors := list_tensors(module, external)):
+                save_file(tensors, temporary / name)
+        for name, content in model.tokenizer.to_files().items():
+            (temporary / name).write_bytes(content)
+        if evaluation is not None:
+            digest = digest_files(temporary)[MODEL]["sha256"]
+            label = {"reference": ".", "model": model.recipe.name, "sha256": digest}
+            evaluation = {**evaluation, "checkpoints": [label]}
+            write_json(temporary / METRICS, evaluation)
+        config = {
+            "format": "vsezoo",
+            "format_version": FORMAT_VERSION,
+            "vsezoo_version": version("vsezoo"),
+            "environment": {"python": platform.python_version(), "torch": str(torch.__version__)},
+            "recipe": _make_portable(model.recipe).to_json(),
+            **{name: value for name, value in told.items() if value},
+            "plugins": record_parts(model.recipe),
+            "data": describe_data(data) if isinstance(data, PairDataset) else dict(data),
+            "trained": dict(trained),
+            **({} if converted is None else {"converted": dict(converted)}),
+            "files": digest_files(temporary),
+        }
+        write_json(temporary / CONFIG, config)
+        local = {"folders": [str(place.absolute()) for place in model.list_folders()], "data": data_folder}
+        if any(local.values()):
+            write_json(temporary / LOCAL, {name: value for name, value in local.items() if value})
+        (temporary / CARD).write_text(render_card(config, evaluation).text, encoding="utf-8")
+
+
+def describe_data(data: PairDataset) -> dict[str, Any]:
+    """Return what `config.json` tells of the training data."""
+    return {
+        "name": data.name,
+        "kind": data.kind,
+        "image_shape": list(data.image_shape),
+        "images": len(data.image_ids),
+        "captions": len(data.captions),
+        **({"extraction": dict(data.extraction)} if data.extraction else {}),
+    }
+
+
+def load(reference: str | Path, device: str | torch.device = "cpu") -> JointEmbedding:
+    """Read the model of a checkpoint.
+
+    Args:
+        reference: a checkpoint folder, the folder of a run, whose best checkpoint it means, or a repository of the Hub,
+            `hub:org/name[@revision]`.
+        device: where to put it.
+
+    Returns:
+        the model in eval mode.
+
+    Raises:
+        CheckpointError: for a folder that is absent, damaged, newer than this vsezoo, or needs a missing plugin.
+        HubError: for what the Hub does not give.
+    """
+    folder, config, model = _build(reference, build_model)
+    left_out = _read_left_out(folder, config, model)
+    external = model.list_external(left_out)
+    load_tensors(model, model.rename_tensors(read_tensors(folder / MODEL)), folder / MODEL, external)
+    folders = [Path(place) for place in read_local(folder)["folders"]]
+    model.restore_external(left_out, config.get("encoders", {}), [*folders, folder])
+    for name, tensor in model.state_dict().items():
+        if name.startswith(external) and tensor.isnan().any():  # built undrawn, and brought by nobody
+            raise CheckpointError(
+                f"does not hold {name}, nor does its source.",
+                file=folder / MODEL,
+                remedy="Tell the author of the encoder, whose restore_external must read all that it leaves out.",
+            )
+    return model.to(device).eval()
+
+
+def load_loss(reference: str | Path, device: str | torch.device = "cpu") -> Loss:
+    """Read the loss that a checkpoint was trained with, and its parameters, such as those of a caption head.
+
+    Args:
+        reference: as `load` takes it.
+        device: where to put it.
+
+    Returns:
+        the loss in eval mode.
+
+    Raises:
+        CheckpointError: as `load` does, and for a checkpoint without the parameters that the loss has.
+    """
+    folder, config, loss = _build(reference, build_loss)
+    if LOSS in config["files"] or loss.state_dict():
+        load_tensors(loss, read_tensors(folder / LOSS), folder / LOSS)
+    return loss.to(device).eval()
+
+
+def _build(reference: str | Path, build: Callable[[Recipe, Tokenizer], Built]) -> tuple[Path, Mapping[str, Any], Built]:
+    """Build what a checkpoint's recipe says, without its tensors; return its folder and configuration as well."""
+    folder = find_checkpoint(reference)
+    config = read_config(folder)
+    try:
+        recipe = Recipe.from_json(config["recipe"])
+        recipe = resolve_recipe(find_parts(recipe, config["plugins"], folder / CONFIG))
+        tokenizer = load_text_encoder(recipe).read_tokenizer(folder)
+        return folder, config, build_uninitialized(lambda: build(recipe, tokenizer))
+    except RecipeError as error:
+        raise CheckpointError(error.problem, file=folder / CONFIG, remedy=error.remedy or RESTORE) from error
+
+
+def _read_left_out(folder: Path, config: Mapping[str, Any], model: JointEmbedding) -> list[str]:
+    """Return the encoders of whose external weights the checkpoint has no more than the digest."""
+    left_out, told = config.get("left_out", []), config.get("encoders", {})
+    known = [name for name, encoder in model.encoders.items() if encoder.external]
+    if (
+        not isinstance(left_out, list)
+        or not isinstance(told, dict)
+        or not all(name in known and isinstance(told.get(name, {}), dict) for name in left_out)
+    ):
+        raise CheckpointError("does not say soundly which weights it lacks.", file=folder / CONFIG, remedy=RESTORE)
+    return left_out
+
+
+def read_local(folder: Path) -> dict[str, Any]:
+    """Return what a checkpoint folder tells of this machine: `folders` of weights, and `data`, a folder or empty.
+
+    Raises:
+        CheckpointError: for values of other types.
+    """
+    told = read_json(folder / LOCAL) if (folder / LOCAL).is_file() else {}
+    folders, data = told.get("folders", []), told.get("data", "")
+    if not isinstance(data, str) or not isinstance(folders, list) or not all(isinstance(p, str) for p in folders):
+        raise CheckpointError(
+            "does not say soundly where weights and data are.",
+            file=folder / LOCAL,
+            remedy="Remove this file; name the folder of weights by $VSEZOO_WEIGHTS, and the data by --data.",
+        )
+    return {"folders": folders, "data": data}
+
+
+def _make_portable(recipe: Recipe) -> Recipe:
+    """Return the recipe without paths of this machine."""
+    for kind in ("image_encoder", "text_encoder"):
+        part: Part = getattr(recipe, kind)
+        options = load_part(recipe, kind).portable_options(part.options)
+        recipe = recipe.replace({f"{kind}.{name}": value for name, value in options.items()})
+    return recipe

@@ -1,0 +1,250 @@
+"""Checkpoints of VSE++ and of the codebases made from it, and the vocabularies beside them.
+
+    {'epoch', 'model': [image encoder, text encoder], 'best_rsum', 'opt': Namespace, 'Eiters'}
+
+Each encoder is a state dict. What `DataParallel` puts into names is left out, and batch counts, which torch did not
+have at first, are put in.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import warnings
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from vsezoo.construction import build_model
+from vsezoo.conversion.dictionary import VOCAB, find_vocab, open_companion
+from vsezoo.conversion.files import FETCH, show
+from vsezoo.conversion.importer import Imported, Source
+from vsezoo.conversion.output import create_file
+from vsezoo.conversion.pickle_contents import Namespace
+from vsezoo.conversion.vocabulary import list_words, require_vocabulary
+from vsezoo.conversion.vocabulary_files import write_vocabulary
+from vsezoo.errors import CheckpointError
+from vsezoo.model import JointEmbedding
+from vsezoo.parts import resolve_recipe
+from vsezoo.recipe import Recipe
+from vsezoo.storage.tensors import load_tensors
+from vsezoo.text import SPECIAL_WORDS, Vocabulary, WordTokenizer
+
+TOLD = {**VOCAB, "ignore": "options of the checkpoint, separated by commas, that do nothing to the model"}
+"""What the importers may be told."""
+
+SIDES = ("img_enc", "txt_enc")
+"""The names of the encoders in the originals' model."""
+
+RECORD = ("epoch", "best_rsum", "Eiters")
+PATHS = ("data_path", "logger_name", "resume", "vocab_path")
+
+
+@dataclass(frozen=True)
+class StateDicts:
+    """What a checkpoint holds.
+
+    Attributes:
+        image: tensors of the image encoder, by the original's names.
+        text: those of the text encoder.
+        options: the training's.
+        notes: what else it tells.
+    """
+
+    image: dict[str, Tensor]
+    text: dict[str, Tensor]
+    options: dict[str, Any]
+    notes: dict[str, Any]
+
+    def list_sizes(self) -> dict[str, int]:
+        """Return the options that the shapes of the tensors tell."""
+        (embed_size, img_dim), (_, word_dim) = self.image["fc.weight"].shape, self.text["embed.weight"].shape
+        layers = sum(re.fullmatch(r"rnn\.weight_ih_l\d+", name) is not None for name in self.text)
+        return {"embed_size": embed_size, "img_dim": img_dim, "word_dim": word_dim, "num_layers": layers}
+
+    def name_data(self) -> dict[str, str]:
+        """Return the name of the training data, as `Imported.data` has it, or nothing."""
+        name = self.options.get("data_name")
+        return {"name": name} if isinstance(name, str) and name else {}
+
+
+def split_encoders(source: Source) -> tuple[Mapping[str, Any], Mapping[str, Any]] | None:
+    """Return the names and tensors of the image and of the text encoder; None: the file is no such checkpoint."""
+    if source.is_folder or source.format != "torch" or not isinstance(source.content, dict):
+        return None
+    model = source.content.get("model")
+    if isinstance(model, dict):
+        parts = [_select(model, side) for side in SIDES]
+    else:
+        parts = list(model) if isinstance(model, list | tuple) else []
+    if len(parts) != 2 or not all(isinstance(part, dict) and part for part in parts):
+        return None
+    return parts[0], parts[1]
+
+
+def read_state_dicts(source: Source, told: Mapping[str, Any]) -> StateDicts:
+    """Read a checkpoint that `split_encoders` takes.
+
+    Args:
+        source: the file.
+        told: options of the importer; `ignore` names options of the file that are left out, but noted.
+
+    Raises:
+        CheckpointError: for a checkpoint without its options, or with anything but tensors.
+    """
+    parts = split_encoders(source)
+    assert parts is not None, "recognised before"
+    image, text = (_name_tensors(part, source.path) for part in parts)
+    for tensors, name in ((image, "fc.weight"), (text, "embed.weight")):
+        if name not in tensors or tensors[name].dim() != 2:
+            raise CheckpointError(f"has no matrix {name}.", file=source.path, remedy=FETCH)
+    opt = source.content.get("opt")
+    options = opt.attributes if isinstance(opt, Namespace) else opt
+    if not isinstance(options, dict) or not all(isinstance(name, str) for name in options):
+        raise CheckpointError(
+            "has no options: 'opt' is not the Namespace of its training.",
+            file=source.path,
+            remedy="Give the checkpoint as it was saved: the weights alone do not tell which model they are of.",
+        )
+    rows = len(text["embed.weight"])
+    if options.get("vocab_size", rows) != rows:
+        raise CheckpointError(
+            f"has the option vocab_size={show(repr(options['vocab_size']))}, but a word embedding of {rows:,} rows.",
+            file=source.path,
+            remedy=FETCH,
+        )
+    ignored = [name.strip() for name in str(told.get("ignore", "")).split(",")]
+    record = {name: _note(source.content[name]) for name in RECORD if name in source.content}
+    return StateDicts(
+        image,
+        text,
+        {name: value for name, value in options.items() if name not in ignored},
+        {**record, "options": {name: _note(value, name) for name, value in options.items()}},
+    )
+
+
+def make_imported(
+    source: Source, recipe: Recipe, held: StateDicts, told: Mapping[str, Any], data: Mapping[str, Any]
+) -> Imported:
+    """Return the model of a recipe, with the vocabulary, once all is known to fit.
+
+    Args:
+        source: the file.
+        recipe: as its options say.
+        held: what is in it, the tensors by our names of them.
+        told: options of the importer; `vocab` gives the vocabulary.
+        data: what is known of the training data.
+
+    Raises:
+        CheckpointError: for a vocabulary that is absent or of the wrong size, and for tensors that do not fit.
+    """
+    name = data.get("name", "")
+    usual = (f"{name}_vocab.pkl", f"{name}_vocab.json") if re.fullmatch(r"[\w.-]+", name) else ()
+    vocab = find_vocab(told)
+    companion = open_companion(
+        source,
+        *([vocab] if vocab else [*usual, "vocab.json", "vocab.pkl"]),
+        remedy=f"Put the vocabulary of its training beside {source.path.name}, or give its path: --vocab FILE",
+    )
+    words = list_words(companion.content, companion.path)
+    require_vocabulary(words, len(held.text["embed.weight"]), companion.path)
+    if tuple(words[: len(SPECIAL_WORDS)]) != SPECIAL_WORDS:
+        raise CheckpointError(
+            f"begins with {show(words[: len(SPECIAL_WORDS)])}; in this format it is {', '.join(SPECIAL_WORDS)}.",
+            file=companion.path,
+            remedy="Give the vocabulary of this checkpoint.",
+        )
+    tokenizer = WordTokenizer(recipe.text_encoder.options["vocab_threshold"], Vocabulary(words))
+    tensors = {f"image_encoder.{name}": tensor for name, tensor in held.image.items()}
+    tensors |= {f"text_encoder.{name}": tensor for name, tensor in held.text.items()}
+    _require_fit(recipe, tokenizer, tensors, source.path)
+    return Imported(recipe, tokenizer, tensors, data, held.notes)
+
+
+def write_state_dicts(
+    model: JointEmbedding, path: Path, image: Mapping[str, Tensor], text: Mapping[str, Tensor], options: dict[str, Any]
+) -> list[Path]:
+    """Write a checkpoint as the originals save it, in the older form of torch's files, which every torch reads.
+
+    Args:
+        model: whose vocabulary is written beside it, as `data_name` of the options says: as the originals pickle it,
+            and as SCAN has it in JSON.
+        path: of the checkpoint.
+        image: the tensors of the image encoder, by the original's names.
+        text: those of the text encoder.
+        options: of the training.
+
+    Raises:
+        StorageError: where a file cannot be written.
+    """
+    tokenizer = model.tokenizer
+    assert isinstance(tokenizer, WordTokenizer), "of the text encoder gru"
+    words = tokenizer.vocabulary.words
+    value = {
+        "epoch": 0,
+        "model": [OrderedDict((name, tensor.contiguous()) for name, tensor in part.items()) for part in (image, text)],
+        "best_rsum": 0.0,
+        "opt": argparse.Namespace(**{**options, "vocab_size": len(words)}),
+        "Eiters": 0,
+    }
+    with create_file(path) as stream:
+        torch.save(value, stream, _use_new_zipfile_serialization=False)
+    return [path, *write_vocabulary(words, path.with_name(f"{options['data_name']}_vocab"))]
+
+
+def list_tensors(model: JointEmbedding) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Return the tensors of the image and of the text encoder, on the CPU, by our names of them."""
+    image, text = (
+        {name: tensor.detach().cpu() for name, tensor in encoder.state_dict().items()}
+        for encoder in (model.image_encoder, model.text_encoder)
+    )
+    return image, text
+
+
+def _select(model: Mapping[Any, Any], side: str) -> Any:
+    """Return the state dict of a side, of a dictionary of two of them or of one for all."""
+    if side in model:
+        return model[side]
+    start = re.compile(rf"(module\.)?{side}\.")
+    return {start.sub("", name, count=1): tensor for name, tensor in model.items() if start.match(str(name))}
+
+
+def _name_tensors(part: Mapping[Any, Any], file: Path) -> dict[str, Tensor]:
+    tensors: dict[str, Tensor] = {}
+    for name, tensor in part.items():
+        if not isinstance(name, str) or not isinstance(tensor, Tensor):
+            raise CheckpointError(f"has {show(repr(name))} in its model, which is no tensor.", file=file, remedy=FETCH)
+        plain = ".".join(word for word in name.split(".") if word != "module")
+        if plain in tensors:
+            raise CheckpointError(f"has the tensor {show(plain)} twice.", file=file, remedy=FETCH)
+        tensors[plain] = tensor
+    norms = [name.removesuffix(".running_var") for name in tensors if name.endswith(".running_var")]
+    return {**{f"{norm}.num_batches_tracked": torch.tensor(0) for norm in norms}, **tensors}
+
+
+def _require_fit(recipe: Recipe, tokenizer: WordTokenizer, tensors: Mapping[str, Tensor], file: Path) -> None:
+    """Compare the tensors with a model that takes no memory, before one is built that does."""
+    with torch.device("meta"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that nothing is copied
+        try:
+            load_tensors(build_model(resolve_recipe(recipe), tokenizer), tensors, file)
+        except CheckpointError as error:
+            raise CheckpointError(
+                error.problem,
+                file=file,
+                remedy="The weights, the options and the vocabulary do not belong together, or the file is damaged.",
+            ) from error
+
+
+def _note(value: Any, name: str = "") -> Any:
+    """Return a value as JSON has it, or as text; of a path on its author's machine, the last part."""
+    if isinstance(value, Tensor) and value.numel() == 1:
+        value = value.item()
+    if isinstance(value, str) and name in PATHS:
+        return Path(value).name
+    return value if isinstance(value, str | int | float | bool | None) else show(value)

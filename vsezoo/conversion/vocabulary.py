@@ -1,0 +1,144 @@
+"""Vocabularies of other codebases, as the words in the order of their ids."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sized
+from pathlib import Path
+from typing import Any
+
+from vsezoo.conversion.files import FETCH, MIB, Refusal, count, open_file, show
+from vsezoo.conversion.pickle_contents import Vocabulary
+from vsezoo.conversion.pickles import LIMIT, read_pickle
+from vsezoo.errors import CheckpointError
+from vsezoo.text import RULES
+
+JSON_LIMIT = 16 * MIB
+"""Bytes of a JSON file."""
+
+GIVE = "Give the vocabulary that the checkpoint was trained with."
+
+
+def read_vocabulary(path: str | Path) -> list[str]:
+    """Read a vocabulary: a pickle or JSON of VSE++, VSRN and SCAN, or a dictionary of Kiros.
+
+    Returns:
+        the words in the order of their ids, from 0, as `list_words` gives them.
+
+    Raises:
+        CheckpointError: for a file that is damaged, or words and ids that do not fit each other.
+    """
+    path = Path(path)
+    with open_file(path, "a vocabulary", LIMIT) as stream:
+        start = stream.read(64).lstrip()
+    return list_words(read_json(path) if start.startswith((b"{", b"[")) else read_pickle(path), path)
+
+
+def read_json(path: str | Path) -> Any:
+    """Read a JSON file, of which no object has a name twice."""
+    with open_file(Path(path), "a JSON file", JSON_LIMIT) as stream:
+        return json.loads(stream.read(), object_pairs_hook=_make_object)
+
+
+def list_words(value: Any, file: Path) -> list[str]:
+    """Return the words of a vocabulary that was read from a file, in the order of their ids.
+
+    Args:
+        value: an object of a class `Vocabulary`, or a dictionary as SCAN stores it, with `word2idx`, `idx2word` and
+            `idx`; or what `vocab.json` of a vsezoo checkpoint holds, with a list of `words`; or a dictionary from words
+            to ids, which as Kiros has it begin at 2: `<eos>` and `UNK` then come in front.
+        file: for the message.
+
+    Raises:
+        CheckpointError: unless the ids are 0 to the number of words, each given to one word.
+    """
+    if isinstance(value, Vocabulary):
+        value = value.attributes
+    if not isinstance(value, dict):
+        raise CheckpointError("holds no vocabulary.", file=file, remedy=GIVE)
+    if isinstance(value.get("words"), list):
+        listed: list[str] = value["words"]
+        if not listed or not all(type(word) is str for word in listed) or len(set(listed)) != len(listed):
+            raise CheckpointError("does not list distinct words.", file=file, remedy=GIVE)
+        return listed
+    if "word2idx" not in value and "idx2word" not in value:
+        return _list_by_id(value, file)
+    for name in ("word2idx", "idx2word"):
+        if not isinstance(value.get(name), dict):
+            raise CheckpointError(f"has no dictionary {name}.", file=file, remedy=GIVE)
+    words = _list_by_id(value["word2idx"], file, special=())
+    inverse = value["idx2word"]
+    for index, word in enumerate(words):
+        found = inverse.get(index, inverse.get(str(index)))
+        if found != word:
+            raise CheckpointError(
+                f"contradicts itself: word2idx has {show(repr(word))} at {index}, idx2word {show(repr(found))}.",
+                file=file,
+                remedy=FETCH,
+            )
+    for name, number in (("idx2word", len(inverse)), ("idx", value.get("idx", len(words)))):
+        if number != len(words) or type(number) is not int:
+            raise CheckpointError(
+                f"contradicts itself: word2idx has {count(len(words), 'word')}, {name} says {show(number)}.",
+                file=file,
+                remedy=FETCH,
+            )
+    return words
+
+
+def require_vocabulary(words: Sized, rows: int, file: str | Path, remedy: str = "") -> None:
+    """Refuse a vocabulary of another size than the word embedding of the checkpoint has.
+
+    Args:
+        words: a list of words, or a tokenizer, whose length is that of its ids.
+        rows: of the word embedding.
+        file: of the vocabulary.
+        remedy: what to do, if more is known than that the files do not belong together.
+
+    Raises:
+        CheckpointError: with both numbers.
+    """
+    if len(words) != rows:
+        raise CheckpointError(
+            f"has {count(len(words), 'word')}, but the checkpoint's word embedding has {count(rows, 'row')}: the two "
+            "do not belong together.",
+            file=file,
+            remedy=remedy or f"{GIVE} Several projects have vocabularies of one name and of different sizes.",
+        )
+
+
+def _list_by_id(ids: Mapping[Any, Any], file: Path, special: tuple[str, ...] = RULES["split"].special) -> list[str]:
+    words: dict[int, str] = {}
+    for word, index in ids.items():
+        if type(word) is not str or type(index) is not int:
+            raise CheckpointError(
+                f"gives {show(repr(word))} the id {show(repr(index))}: it must be a word and a whole number.",
+                file=file,
+                remedy=GIVE,
+            )
+        if index in words:
+            raise CheckpointError(
+                f"gives the id {index} to {show(repr(words[index]))} and to {show(repr(word))}.",
+                file=file,
+                remedy=FETCH,
+            )
+        words[index] = word
+    if not words:
+        raise CheckpointError("has no words.", file=file, remedy=GIVE)
+    if special and 0 not in words and 1 not in words:  # captions may have a word that is spelt like a special one
+        words.update(enumerate(special))
+    for index in range(len(words)):
+        if index not in words:
+            raise CheckpointError(
+                f"has {count(len(words), 'word')}, but none with the id {index}.", file=file, remedy=FETCH
+            )
+    return [words[index] for index in range(len(words))]
+
+
+def _make_object(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    made: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in made:
+            raise Refusal(f"has the name {show(repr(name))} twice in one object.")
+        made[name] = value
+    return made

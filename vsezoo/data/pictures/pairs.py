@@ -1,0 +1,124 @@
+"""Pictures and their captions as pairs: what `vsezoo.data.pictures.source` opens."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from vsezoo.data.pictures.check import find_unreadable
+from vsezoo.data.pictures.find import find_files, find_similar
+from vsezoo.data.pictures.listing import CaptionedImage, Listing
+from vsezoo.data.pictures.picture_file import SKIP, Place
+from vsezoo.data.precomputed.pairs import DEV_IMAGES
+from vsezoo.data.source import OpenOptions
+from vsezoo.errors import DataError, list_names
+from vsezoo.interfaces import PairDataset
+
+NAMED = 3  # pictures that a message names
+ABSENT, WITHOUT_CAPTION = "is absent", "has no caption"
+
+
+class PicturePairs(PairDataset):
+    """One split of pictures, each with one caption or more. `image_shape` is empty: pictures may have any size.
+
+    Args:
+        name: the data set.
+        split: the split.
+        images: the pictures, each with its place.
+        skipped: what was left out, and why.
+    """
+
+    kind = "picture"
+    image_shape = ()
+
+    def __init__(
+        self, name: str, split: str, images: Sequence[CaptionedImage], skipped: Mapping[str, str] | None = None
+    ) -> None:
+        self.name, self.split, self.skipped = name, split, dict(skipped or {})
+        self.image_ids = [image.name for image in images]
+        self.captions = [caption for image in images for caption in image.captions]
+        self.image_of = np.repeat(np.arange(len(images)), [len(image.captions) for image in images])
+        self.places = [image.place for image in images if image.place]
+
+    def images(self, indices: Sequence[int] | np.ndarray[Any, Any]) -> list[Image.Image]:
+        """Return RGB pictures, decoded now; see `vsezoo.data.pictures.picture_file.read_picture`.
+
+        Raises:
+            IndexError: for an index outside the split.
+            DataError: for a picture that cannot be read.
+        """
+        chosen = np.asarray(indices, dtype=np.int64)
+        if chosen.size and not 0 <= chosen.min() <= chosen.max() < len(self.places):
+            raise IndexError(f"image {chosen.min()} to {chosen.max()} of {len(self.places)}")
+        return [self.places[index].read() for index in chosen]
+
+
+def open_pictures(name: str, split: str, listing: Listing, options: OpenOptions) -> PicturePairs:
+    """Open one split.
+
+    Args:
+        name: the data set.
+        split: the split.
+        listing: what all its splits hold.
+        options: `dev` is cut to its first 1,000 images unless `full_dev`, `use_restval` adds those images to `train`.
+            `on_bad_image="error"` wants every file to be there; what cannot be decoded is told when it is read. "skip"
+            decodes all pictures now and leaves out what cannot be used, so that the split is the same at each opening.
+
+    Raises:
+        DataError: for a split that is not there or has no usable picture, and for pictures that are not there.
+    """
+    images = list(_pick(listing, split))
+    if split == "train" and options.use_restval:
+        images += _pick(listing, "restval")
+    if split == "dev" and not options.full_dev:
+        images = images[:DEV_IMAGES]
+    _find_places(listing, images)
+    bad = {image.name: WITHOUT_CAPTION for image in images if not image.captions or not all(image.captions)}
+    bad |= {image.name: ABSENT for image in images if image.place is None}
+    if options.on_bad_image == "error":
+        _require_none(bad, images, split, listing)
+    else:
+        bad |= find_unreadable({i.name: i.place for i in images if i.place and i.name not in bad}, f"{name} {split}")
+    good = [image for image in images if image.name not in bad]
+    if not good:
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in list(bad.items())[:NAMED])
+        problem = f"has no picture in the split {split} that can be used ({reasons})."
+        raise DataError(problem, file=listing.file, remedy="Put the pictures there.")
+    return PicturePairs(name, split, good, {image.name: bad[image.name] for image in images if image.name in bad})
+
+
+def _pick(listing: Listing, split: str) -> Sequence[CaptionedImage]:
+    if not listing.splits.get(split):
+        known = ", ".join(name for name, images in listing.splits.items() if images) or "none"
+        remedy = " ".join(filter(None, [f"Its splits are {known}.", listing.remedy]))
+        raise DataError(f"has no split {split!r}.", file=listing.file, remedy=remedy)
+    return listing.splits[split]
+
+
+def _find_places(listing: Listing, images: Sequence[CaptionedImage]) -> None:
+    """Note for each picture where its file is, if there is one."""
+    wanted = [image for image in images if image.place is None]
+    for image, file in zip(wanted, find_files(listing.folder, [image.name for image in wanted]), strict=True):
+        image.place = Place(file) if file else None
+
+
+def _require_none(bad: Mapping[str, str], images: Sequence[CaptionedImage], split: str, listing: Listing) -> None:
+    for reason, remedy in (
+        (ABSENT, f"Put them into {listing.folder} or a folder in it, take them off the list, {SKIP}."),
+        (WITHOUT_CAPTION, f"Write one for each, {SKIP}."),
+    ):
+        names = [name for name, its_reason in bad.items() if its_reason == reason]
+        if names:
+            shown = list_names(names, NAMED)
+            similar = find_similar(listing.folder, names[0]) if reason == ABSENT else None
+            cause = "folders are parted by /" if "\\" in names[0] else "capitals count"
+            hint = f" There is {similar.relative_to(listing.folder)}: {cause}." if similar else ""
+            raise DataError(
+                f"{len(names):,} of the {len(images):,} pictures of the split {split} "
+                f"{'are absent' if reason == ABSENT else 'have no caption, or an empty one'}: {shown}.{hint}",
+                file=listing.file,
+                remedy=remedy,
+            )

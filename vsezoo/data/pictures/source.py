@@ -1,0 +1,84 @@
+"""Data sets of pictures: where their folder is, and which layout it has. Imports neither torch nor numpy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vsezoo.data.pictures.layouts.coco import find_coco
+from vsezoo.data.pictures.layouts.flickr import find_flickr8k, find_flickr30k
+from vsezoo.data.pictures.layouts.folder import find_folder
+from vsezoo.data.pictures.layouts.karpathy import find_karpathy
+from vsezoo.data.pictures.layouts.shards import find_shards
+from vsezoo.data.pictures.listing import Find, Listing
+from vsezoo.data.places import find_layout, list_places
+from vsezoo.data.source import DEFAULT_OPTIONS, DataSource, OpenOptions
+from vsezoo.errors import DataError
+
+if TYPE_CHECKING:
+    from vsezoo.data.pictures.pairs import PicturePairs
+
+ALL_LAYOUTS: tuple[Find, ...] = (find_karpathy, find_flickr8k, find_flickr30k, find_coco, find_folder, find_shards)
+"""The first that a folder has counts."""
+WANTED = (
+    "pictures with dataset_NAME.json (Karpathy), the files of Flickr8K, Flickr30K or COCO, captions.csv, captions.tsv, "
+    "captions.jsonl, metadata.jsonl or metadata.csv, or shards *.tar"
+)
+
+
+@dataclass(frozen=True)
+class PictureSource(DataSource):
+    """Pictures and captions in one of several layouts, told apart by the files there are.
+
+    Attributes:
+        layouts: those that are looked for.
+        wanted: the files that they need, as shown when they are absent.
+        folder: the data set's own folder; None: it is looked for by its name.
+    """
+
+    name: str
+    summary: str
+    origin: str = ""
+    splits: tuple[str, ...] = ("train", "dev", "test")
+    kinds: tuple[str, ...] = ("picture",)
+    layouts: tuple[Find, ...] = ALL_LAYOUTS
+    wanted: str = WANTED
+    folder: Path | None = None
+
+    def open(self, split: str, kinds: Sequence[str], options: OpenOptions = DEFAULT_OPTIONS) -> PicturePairs:
+        """Open one split; see `DataSource.open`, and `vsezoo.data.pictures.pairs.open_pictures` for the options.
+
+        Raises:
+            DataError: when the data are absent or damaged, or the encoder takes no pictures.
+        """
+        listing = self.read(options.root)
+        if "picture" not in kinds:
+            raise DataError(
+                f"the images are pictures; the image encoder takes {' or '.join(map(repr, kinds))}.",
+                file=listing.folder,
+                remedy="Make features of them with `vsezoo features`, or take an encoder of pictures, such as "
+                "--image-encoder timm:mobilenetv2_100.",
+            )
+
+        from vsezoo.data.pictures.pairs import open_pictures
+
+        return open_pictures(self.name, split, listing, options)
+
+    def read(self, root: Path | None = None) -> Listing:
+        """Read which pictures there are, from the first place that has a known layout.
+
+        Args:
+            root: as `OpenOptions.root`.
+
+        Raises:
+            DataError: when there is none, or what says it is damaged.
+        """
+        places = list_places(self.name, root) if self.folder is None else [self.folder]
+        return find_layout(self.name, places, self.inspect, "pictures", self.wanted, self.origin)()
+
+    def inspect(self, folder: Path, names: Sequence[str]) -> Callable[[], Listing] | None:
+        """Return what reads the layout of a folder that has files and folders of these names; None if it has none."""
+        found: Iterable[Callable[[], Listing] | None] = (find(folder, names) for find in self.layouts)
+        return next(filter(None, found), None)

@@ -1,0 +1,115 @@
+"""Data sets of precomputed features: where their folder is, and which of the field's layouts it has.
+
+Imports neither torch nor numpy, so that data sets can be listed quickly; the reader is imported when one is opened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vsezoo.data.places import find_layout, list_places
+from vsezoo.data.precomputed.feature_record import RECORD, require_finished
+from vsezoo.data.source import DEFAULT_OPTIONS, DataSource, OpenOptions
+from vsezoo.errors import DataError
+
+if TYPE_CHECKING:
+    from vsezoo.data.precomputed.pairs import PrecomputedPairs
+
+AVERAGE = (
+    "With the image encoder `precomp`, `--set image_encoder.pool=mean` averages the regions. "
+    "Or choose another model, or other features of the data set."
+)
+SPLIT_ORDER = ("train", "dev", "test", "testall")
+
+
+@dataclass(frozen=True)
+class PrecomputedSource(DataSource):
+    """Precomputed features in the layout of VSE++, SCAN and VSRN, or of Kiros, told apart by the files there are.
+
+    Attributes:
+        prefix: what the names of the files begin with in the data set's own layout, to say which are wanted.
+        folder: the data set's own folder; None: it is looked for by its name.
+    """
+
+    name: str
+    summary: str
+    origin: str = ""
+    splits: tuple[str, ...] = ("train", "dev", "test")
+    kinds: tuple[str, ...] = ("vector", "regions")
+    prefix: str = ""
+    folder: Path | None = None
+
+    def open(self, split: str, kinds: Sequence[str], options: OpenOptions = DEFAULT_OPTIONS) -> PrecomputedPairs:
+        """Open one split; see `DataSource.open`.
+
+        Args:
+            split: one of the splits that have files.
+            kinds: the forms of image that the encoder takes.
+            options: `root` may be the data set's own folder, too.
+
+        Raises:
+            DataError: when the data are absent, damaged, or come in none of these forms.
+        """
+        stems = self.find_stems(options.root)
+        if split not in stems:
+            folder = next(iter(stems.values())).parent
+            require_finished(folder)
+            raise DataError(f"has no split {split!r}.", file=folder, remedy=f"Its splits are {', '.join(stems)}.")
+
+        from vsezoo.data.precomputed.pairs import PrecomputedPairs
+
+        pairs = PrecomputedPairs(self.name, split, stems[split], full_dev=options.full_dev)
+        if pairs.kind not in kinds:
+            form = "one vector" if pairs.kind == "vector" else "regions"
+            raise DataError(
+                f"the features are {form} of shape {pairs.image_shape} for each image (kind {pairs.kind!r}); the image "
+                f"encoder takes {' or '.join(map(repr, kinds))}.",
+                file=stems[split].parent,
+                remedy=_advise(pairs.kind, kinds),
+            )
+        return pairs
+
+    def find_stems(self, root: Path | None) -> dict[str, Path]:
+        """Return the files of each split without their endings, from the first place that has a known layout."""
+        places = list_places(self.name, root) if self.folder is None else [self.folder]
+        return find_layout(self.name, places, self.inspect, "features", self.wanted, self.origin)
+
+    @property
+    def wanted(self) -> str:
+        """The files of the data set's own layout."""
+        return ", ".join(f"{self.prefix}{split}_{file}" for split in self.splits for file in ("ims.npy", "caps.txt"))
+
+    def inspect(self, folder: Path, names: Sequence[str]) -> dict[str, Path]:
+        """Return the files of each split without their endings; empty for a folder of no known layout.
+
+        Files are `SPLIT_ims.npy` (VSE++, SCAN, VSRN) or `NAME_SPLIT_ims.npy` (Kiros); in the data set's own folder,
+        NAME may be any one word, as in a renamed copy.
+
+        Raises:
+            DataError: for a folder that `vsezoo features` has begun, and that has nothing whole yet.
+        """
+        stems: dict[str, dict[str, Path]] = {}
+        for name in names:
+            stem = name.removesuffix("_ims.npy")
+            if stem != name and not name.startswith("."):
+                prefix, underscore, split = stem.rpartition("_")
+                stems.setdefault(prefix + underscore, {})[split] = folder / stem
+        splits = stems.get("") or stems.get(f"{self.name}_") or {}
+        if not splits and len(stems) == 1 and folder.absolute().name == self.name:
+            (splits,) = stems.values()
+        if not splits and RECORD in names:
+            require_finished(folder)
+        return dict(sorted(splits.items(), key=lambda item: (_rank(item[0]), item[0])))
+
+
+def _advise(kind: str, kinds: Sequence[str]) -> str:
+    if tuple(kinds) == ("picture",):
+        return "Take an image encoder of features, or give --data the pictures themselves."
+    return AVERAGE if kind == "regions" else "Choose another model, or other features of the data set."
+
+
+def _rank(split: str) -> int:
+    return SPLIT_ORDER.index(split) if split in SPLIT_ORDER else len(SPLIT_ORDER)

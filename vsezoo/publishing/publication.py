@@ -1,0 +1,216 @@
+"""What of a checkpoint is put on the Hub: its files, its card, and the picture and figures that belong to the card."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import ModelCard
+
+from vsezoo.backbones.options import PRETRAINED
+from vsezoo.cards.card import HERE, Run, render_card
+from vsezoo.cards.merge import choose_card, merge_card
+from vsezoo.cards.metadata import EVAL_RESULTS, UNKNOWN_LICENSE, write_eval_results
+from vsezoo.checkpoints.locate import find_checkpoint
+from vsezoo.errors import CheckpointError, StorageError, UsageError, explain_system
+from vsezoo.hub.reference import parse_reference
+from vsezoo.publishing.curves import CURVES, draw_curves
+from vsezoo.storage.checkpoint_layout import BEST, CARD, CONFIG, METRICS, read_config, read_json
+from vsezoo.storage.folders import find_folder
+from vsezoo.training.state import LAST, STATE, has_state, read_state
+
+NO_LICENSE = "The licence: name one of the Hub's identifiers by `vsezoo card RUN --license ID`, before the push."
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint folder that has been verified.
+
+    Attributes:
+        path: the folder.
+        run: the folder of its run; None where there is no more than the checkpoint.
+        config: its `config.json`.
+        evaluation: its `metrics.json`; None if it has none.
+    """
+
+    path: Path
+    run: Path | None
+    config: Mapping[str, Any]
+    evaluation: Mapping[str, Any] | None
+
+    @property
+    def files(self) -> list[str]:
+        """The names of its files but for the card."""
+        return [CONFIG, *self.config["files"]]
+
+
+@dataclass(frozen=True)
+class CardFiles:
+    """A card and what belongs to it.
+
+    Attributes:
+        text: the card; None where the one there cannot be renewed and is to stay.
+        others: the contents of files beside it, by their paths.
+        missing: what could not be said, one sentence each.
+    """
+
+    text: str | None
+    others: Mapping[str, bytes]
+    missing: tuple[str, ...]
+
+    @property
+    def files(self) -> dict[str, bytes]:
+        """All contents by their paths."""
+        return {**({} if self.text is None else {CARD: self.text.encode()}), **self.others}
+
+
+def open_checkpoint(run: str | Path) -> Checkpoint:
+    """Find and verify a checkpoint on this disk.
+
+    Args:
+        run: a checkpoint folder, or the folder of a run, whose best checkpoint it means.
+
+    Raises:
+        UsageError: for a reference to the Hub.
+        CheckpointError: for what is no checkpoint, or is damaged.
+    """
+    if parse_reference(run):
+        raise UsageError(f"{str(run)!r} is on the Hub already.", remedy="Give the folder of a run or of a checkpoint.")
+    path = find_checkpoint(run)
+    config = read_config(path)
+    for name in (CARD, *config["files"], CONFIG):
+        if (path / name).resolve().parent != path.resolve():
+            remedy = "Replace the link by a copy of the file, if it is one that the checkpoint is to hold."
+            raise CheckpointError("is a link that leads out of the folder.", file=path / name, remedy=remedy)
+    folder = path.absolute().parent
+    whole = path.absolute() == find_folder(folder / BEST) and has_state(folder)
+    return Checkpoint(
+        path, folder if whole else None, config, read_json(path / METRICS) if METRICS in config["files"] else None
+    )
+
+
+def list_state(checkpoint: Checkpoint) -> dict[str, Path]:
+    """Return the files that a run resumes from, verified, by the paths that they have in the run's folder.
+
+    Raises:
+        CheckpointError: for a checkpoint without them, or when they are damaged.
+    """
+    if checkpoint.run is None:
+        problem = f"stands in no run with a {LAST}/, so there is no training state."
+        raise CheckpointError(problem, file=checkpoint.path, remedy="Leave --with-state out, or give the run's folder.")
+    read_state(checkpoint.run)
+    folder = find_folder(checkpoint.run / LAST)
+    return {f"{LAST}/{file.name}": file for file in sorted(folder.iterdir())}
+
+
+def build_card(
+    checkpoint: Checkpoint, *, remote: str | None = None, reference: str = HERE, license: str | None = None
+) -> CardFiles:
+    """Renew the card of a checkpoint; whatever fails is left out, and named.
+
+    Args:
+        checkpoint: whose.
+        remote: the card on the Hub; None: there is none.
+        reference: how the checkpoint is loaded.
+        license: one of the Hub's identifiers; None: the one that the card names already, if it names one.
+    """
+    missing: list[str] = []
+    others: dict[str, bytes] = {}
+    run = Run()
+    if checkpoint.run is not None:
+        try:
+            run = _describe_run(checkpoint.run)
+            picture = draw_curves(checkpoint.run)
+            if picture is not None:
+                others[CURVES] = picture
+                run = Run(run.captions_sha256, run.flags, CURVES)
+        except Exception as error:  # a card must never cost a push
+            missing.append(f"What the run tells: {_explain(error)}")
+    missing += _list_weights_to_give(checkpoint.config)
+    local_file = checkpoint.path / CARD
+    local = local_file.read_text(encoding="utf-8-sig", errors="replace") if local_file.is_file() else None
+    stated = license or _read_license(local) or UNKNOWN_LICENSE
+    card = render_card(checkpoint.config, checkpoint.evaluation, run, reference=reference, license=stated)
+    missing += card.missing
+    try:
+        if checkpoint.evaluation is not None:
+            others[EVAL_RESULTS] = write_eval_results(checkpoint.evaluation)
+    except Exception as error:
+        missing.append(f"{EVAL_RESULTS}: {_explain(error)}")
+    text: str | None = card.text
+    try:
+        chosen, left_out = choose_card(local or card.text, remote, card.text)
+        text = merge_card(chosen, card.text, license)
+        if left_out:
+            missing.append(f"Your words in {local_file}: the card on the Hub has other ones, which stay.")
+        if _read_license(text) in (None, UNKNOWN_LICENSE):
+            missing.append(NO_LICENSE)
+    except Exception as error:
+        kept = local if remote is None else remote
+        missing.append(f"The card: the present one cannot be read, so it is left as it is: {_explain(error)}")
+        text = None if kept is not None else text
+    return CardFiles(text, others, tuple(missing))
+
+
+def write_card(checkpoint: Checkpoint, card: CardFiles) -> list[Path]:
+    """Write a card and what belongs to it into the checkpoint folder, each file whole or not at all.
+
+    Raises:
+        StorageError: when a file cannot be written; the one before is then still there.
+    """
+    written = []
+    for name, content in card.files.items():
+        path = checkpoint.path / name
+        temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+        try:
+            path.parent.mkdir(exist_ok=True)
+            temporary.write_bytes(content)
+            temporary.replace(path)
+        except OSError as error:
+            reason, remedy = explain_system(error)
+            raise StorageError(f"cannot be written: {reason}.", file=path, remedy=remedy) from error
+        finally:
+            with suppress(OSError):  # what is wrong is told already
+                temporary.unlink()
+        written.append(path)
+    return written
+
+
+def _describe_run(run: Path) -> Run:
+    state = read_json(find_folder(run / LAST) / STATE)["run"]
+    flags = [flag for flag in ("full_dev", "use_restval") if state.get(flag)]
+    words = [f"--{flag.replace('_', '-')}" for flag in flags]
+    if state.get("on_bad_image") == "skip":
+        words += ["--on-bad-image", "skip"]
+    if state.get("init"):
+        # Of a folder the name alone: where it lies is nobody else's business.
+        folder = Path(state["init"])
+        named = folder.parent if folder.name == BEST else folder
+        words += ["--init", state["init"] if parse_reference(state["init"]) else named.name]
+    return Run(str(state["captions_sha256"]), tuple(words))
+
+
+def _list_weights_to_give(config: Mapping[str, Any]) -> list[str]:
+    """Name the files of weights that the checkpoint does not hold and that no library has."""
+    told = [config["encoders"][name].get("backbone", {}) for name in config.get("left_out", [])]
+    return [
+        f"The weights of {backbone['name']}: whoever loads the model must have {backbone['source']} "
+        "(`image_encoder.store_weights=true` in training puts them into the checkpoint)."
+        for backbone in told
+        if backbone.get("source") != PRETRAINED
+    ]
+
+
+def _read_license(card: str | None) -> str | None:
+    try:
+        return None if card is None else getattr(ModelCard(card, ignore_metadata_errors=True).data, "license", None)
+    except Exception:  # whoever merges it says what is wrong
+        return None
+
+
+def _explain(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,241 @@
+"""Put a checkpoint on the Hub: one commit with what has changed, made on the state that was compared, or none."""
+
+from __future__ import annotations
+
+import json
+import sys
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import CommitInfo, CommitOperationAdd, HfApi, constants, hf_hub_download
+from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError, RevisionNotFoundError
+from huggingface_hub.hf_api import RepoFile
+
+from vsezoo.errors import HubError, UsageError
+from vsezoo.hub.client import ask, explain_errors, holds, list_files
+from vsezoo.hub.reference import EXAMPLES, HubReference, parse_reference
+from vsezoo.publishing.publication import Checkpoint, build_card, list_state, open_checkpoint
+from vsezoo.storage.checkpoint_layout import CARD
+
+HUB = "https://huggingface.co"
+LARGEST_CARD = 4 * 2**20
+Content = bytes | Path
+
+
+@dataclass(frozen=True)
+class Push:
+    """What a push did, or would do.
+
+    Attributes:
+        reference: where it went: the repository at the new commit, or at the present one if nothing has changed.
+        url: the address of that commit, or of the pull request; empty where there is no repository yet.
+        sent: the sizes in bytes of the files that have changed, by their paths.
+        unchanged: the paths of those that the Hub has already.
+        missing: what the card could not say, one sentence each.
+    """
+
+    reference: str
+    url: str
+    sent: Mapping[str, int]
+    unchanged: tuple[str, ...]
+    missing: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what `vsezoo push --json` prints."""
+        values = {"reference": self.reference, "url": self.url or None, "sent": dict(self.sent)}
+        return {**values, "unchanged": list(self.unchanged), "missing": list(self.missing)}
+
+
+@dataclass(frozen=True)
+class _Target:
+    """The branch to write to as it is now: its commit and files; None and none where there is no repository yet."""
+
+    reference: HubReference
+    commit: str | None
+    files: Mapping[str, RepoFile]
+
+
+def push(
+    run: str | Path,
+    repository: str,
+    *,
+    private: bool = False,
+    create_pr: bool = False,
+    revision: str | None = None,
+    message: str | None = None,
+    with_state: bool = False,
+    dry_run: bool = False,
+) -> Push:
+    """Put a checkpoint on the Hub.
+
+    Its files and its card are compared with those that are there, and what differs is sent in one commit. The card on
+    the Hub keeps what people have written, see `vsezoo.cards.merge`. The folder itself is not changed.
+
+    Args:
+        run: a checkpoint folder, or the folder of a run, whose best checkpoint it means.
+        repository: `hub:org/name`; created if it is absent.
+        private: create it as one that others do not see.
+        create_pr: open a pull request instead of writing to the branch.
+        revision: the branch; created if it is absent. None: that of `repository`, else the default one.
+        message: of the commit.
+        with_state: with the training state, to resume from.
+        dry_run: only find out what would be sent.
+
+    Raises:
+        UsageError: for a reference that is none, or for `private` with a repository that is public.
+        CheckpointError: for what is no checkpoint, or is damaged.
+        HubError: for what the Hub refuses or does not answer. A commit that someone else made in between is an error.
+    """
+    reference = parse_reference(repository)
+    if reference is None:
+        raise UsageError(f"{repository!r} is no repository of the Hub.", remedy=EXAMPLES)
+    if revision is not None:
+        reference = parse_reference(f"hub:{reference.repository}@{revision}") or reference
+    if reference.pinned:
+        raise UsageError(f"{reference} is a commit; a push goes to a branch.", remedy="Give the name of a branch.")
+    checkpoint = open_checkpoint(run)
+    state = list_state(checkpoint) if with_state else {}
+    target = _peek(reference, private) if dry_run else _open_target(reference, private)
+    card = build_card(checkpoint, remote=_read_card(target), reference=f"hub:{reference.repository}")
+    contents: dict[str, Content] = {name: checkpoint.path / name for name in checkpoint.files}
+    contents |= {**card.files, **state}
+    changed = {
+        name: content
+        for name, content in contents.items()
+        if name not in target.files or not holds(target.files[name], content)
+    }
+    missing = list(card.missing)
+    commit = target.commit
+    url = f"{constants.ENDPOINT}/{reference.repository}/commit/{commit}" if commit else ""
+    if changed and not dry_run:
+        info = _commit(target, changed, message or _summarise(checkpoint), create_pr, missing)
+        if info is not None:
+            commit, url = info.oid, info.pr_url or info.commit_url
+    return Push(
+        str(reference.at(commit) if commit else reference),
+        url,
+        {name: _measure(content) for name, content in changed.items()},
+        tuple(name for name in contents if name not in changed),
+        tuple(missing),
+    )
+
+
+def _look(reference: HubReference, private: bool = False) -> _Target:
+    """Return the branch as it is; one that is not there, or cannot be seen, has nothing."""
+    if constants.HF_HUB_OFFLINE:
+        problem = "cannot be asked what it has: HF_HUB_OFFLINE forbids it, and a push needs the network."
+        raise HubError(problem, file=str(reference), remedy="Repeat the command with HF_HUB_OFFLINE=0.")
+    with explain_errors(reference):
+        try:
+            info = ask(lambda: HfApi().model_info(reference.repository, revision=reference.revision))
+        except GatedRepoError:
+            raise
+        except (RepositoryNotFoundError, RevisionNotFoundError):
+            return _Target(reference, None, {})
+    if private and info.private is False:
+        problem = "is there already, and public: --private cannot change that."
+        remedy = f"Make it private at {constants.ENDPOINT}/{reference.repository}/settings, or name another one."
+        raise UsageError(problem, file=str(reference), remedy=remedy)
+    return _Target(reference, info.sha, list_files(reference.at(info.sha)) if info.sha else {})
+
+
+def _peek(reference: HubReference, private: bool) -> _Target:
+    """Return the branch as it is, or one with nothing where the Hub does not answer."""
+    try:
+        return _look(reference, private)
+    except HubError as error:
+        print(f"What is on the Hub is not known: {error}", file=sys.stderr)
+        return _Target(reference, None, {})
+
+
+def _open_target(reference: HubReference, private: bool) -> _Target:
+    """Return the branch to write to; create the repository and the branch where they are absent."""
+    target = _look(reference, private)
+    if target.commit is not None:
+        return target
+    with explain_errors(reference):
+        HfApi().create_repo(reference.repository, private=private or None, exist_ok=True)
+        if reference.revision is not None:
+            HfApi().create_branch(reference.repository, branch=reference.revision, exist_ok=True)
+    return _look(reference)
+
+
+def _read_card(target: _Target) -> str | None:
+    entry = target.files.get(CARD)
+    if entry is None or entry.size > LARGEST_CARD:
+        return None
+    with explain_errors(target.reference):
+        path = hf_hub_download(target.reference.repository, CARD, revision=target.commit)
+    return Path(path).read_text(encoding="utf-8-sig", errors="replace")
+
+
+def _commit(
+    target: _Target, contents: dict[str, Content], message: str, create_pr: bool, missing: list[str]
+) -> CommitInfo | None:
+    """Make the commit; a card that the Hub does not accept is left out of it and of `contents`, and named."""
+    disabled = constants.HF_HUB_DISABLE_XET
+    try:
+        while contents:
+            with explain_errors(target.reference), _show_warnings():
+                try:
+                    return _send(target, contents, message, create_pr)
+                except Exception as error:
+                    if CARD in contents and _concerns_card(error):
+                        del contents[CARD]
+                        missing.append(f"The card, which was not sent: {' '.join(str(error).split())}")
+                    elif _lacks_xet(error):
+                        print(f"{constants.ENDPOINT} does not take files by xet: sent by LFS.", file=sys.stderr)
+                        constants.HF_HUB_DISABLE_XET = True
+                    else:
+                        raise
+        return None
+    finally:
+        constants.HF_HUB_DISABLE_XET = disabled
+
+
+def _concerns_card(error: Exception) -> bool:
+    """Tell whether the check of the card failed, which the client makes before it sends anything."""
+    if isinstance(error, HfHubHTTPError):
+        return error.response.status_code == 404 and "validate-yaml" in str(error.request.url)
+    return isinstance(error, json.JSONDecodeError) or (isinstance(error, ValueError) and CARD in str(error))
+
+
+def _lacks_xet(error: Exception) -> bool:
+    """Tell whether a Hub of someone's own has no xet storage; the client does not fall back on LFS by itself."""
+    return constants.ENDPOINT != HUB and not constants.HF_HUB_DISABLE_XET and "xet" in str(error).lower()
+
+
+def _send(target: _Target, contents: Mapping[str, Content], message: str, create_pr: bool) -> CommitInfo:
+    return HfApi().create_commit(
+        target.reference.repository,
+        [CommitOperationAdd(name, content) for name, content in contents.items()],
+        commit_message=message,
+        revision=target.reference.revision,
+        create_pr=create_pr,
+        parent_commit=target.commit,
+    )
+
+
+def _summarise(checkpoint: Checkpoint) -> str:
+    recipe, data = checkpoint.config["recipe"], checkpoint.config["data"]
+    figures = f", rsum {checkpoint.evaluation['rsum']:.1f}" if checkpoint.evaluation else ""
+    return f"{recipe['name']} trained on {data['name']}{figures}"
+
+
+def _measure(content: Content) -> int:
+    return content.stat().st_size if isinstance(content, Path) else len(content)
+
+
+@contextmanager
+def _show_warnings() -> Iterator[None]:
+    """Write what the client warns of, such as of a card's metadata, as plain lines to standard error."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("always", UserWarning)
+        yield
+    for warning in caught:
+        print(warning.message, file=sys.stderr)

@@ -1,0 +1,156 @@
+"""All that is registered, with where it comes from and whether it can be used."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Literal
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+from vsezoo import registry
+from vsezoo.errors import UnknownNameError, suggest_name
+from vsezoo.registry.audit.api import describe_version, judge_version
+from vsezoo.registry.audit.definitions import find_definition
+from vsezoo.registry.audit.trial import Outcome, try_entries
+from vsezoo.registry.distributions import Distribution
+from vsezoo.registry.entry import Entry
+from vsezoo.registry.names import normalize
+
+State = Literal["ok", "unchecked", "failed", "conflict", "deprecated", "too old", "too new", "not allowed"]
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """Something that an installed distribution registers, or fails to.
+
+    Attributes:
+        kind: the last part of its entry-point group, such as `losses`; empty where the distribution is meant.
+        name: as registered; empty where the distribution is meant.
+        value: where the object is, `module:attribute`.
+        distribution: which registers it.
+        version: of that distribution.
+        api_version: the version of the plugin API that the distribution was written for.
+        location: the folder that its modules are imported from; of an editable installation, that of the project.
+        file: the source of the definition, None where it was not found.
+        line: of the definition in that file, None where it was not found.
+        state: "ok", can be loaded; "unchecked", was not tried; "failed", cannot be loaded; "conflict", only the
+            qualified name means it; "deprecated", written for a version of the plugin API that will go; "too old" and
+            "too new", written for one that this vsezoo does not know; "not allowed" by `VSEZOO_PLUGINS`.
+        reason: what is wrong; empty for "ok" and "unchecked".
+        seconds: how long the import took; None if it was not tried or did not end.
+    """
+
+    kind: str
+    name: str
+    value: str
+    distribution: str
+    version: str
+    api_version: int
+    location: str
+    file: str | None
+    line: int | None
+    state: State
+    reason: str = ""
+    seconds: float | None = None
+
+
+def plugins(distribution: str | None = None, *, check: bool = False) -> list[Plugin]:
+    """Return all that the installed distributions register, those included that are not allowed or damaged.
+
+    Nothing of theirs is imported in this process.
+
+    Args:
+        distribution: the name of the one that is meant; None: all.
+        check: import each object in a process of its own; otherwise the state "failed" is only what metadata and
+            source files show, such as modules that are gone.
+    """
+    distributions = registry.list_distributions()
+    if distribution is not None:
+        names = [installed.name for installed in distributions]
+        distributions = [found for found in distributions if normalize(found.name) == normalize(distribution)]
+        if not distributions:
+            raise UnknownNameError(
+                f"No installed distribution {distribution!r} registers anything.",
+                remedy=suggest_name(distribution, names, "`vsezoo list-plugins` lists those that do."),
+            )
+    wanted = [
+        entry
+        for installed in distributions
+        if check and installed.allowed and judge_version(installed.api_version) in ("", "deprecated")
+        for entry in installed.entries
+    ]
+    outcomes = dict(zip(wanted, try_entries(wanted), strict=True))
+    found = [plugin for installed in distributions for plugin in _describe(installed, outcomes)]
+    kinds = list(registry.KINDS)
+    return sorted(  # the order of distributions stays
+        found,
+        key=lambda plugin: (
+            registry.natural_key(plugin.distribution),
+            kinds.index(plugin.kind) if plugin.kind in kinds else -1,
+            registry.natural_key(plugin.name),
+        ),
+    )
+
+
+def _describe(distribution: Distribution, outcomes: dict[Entry, Outcome]) -> list[Plugin]:
+    origin = (distribution.name, distribution.version, distribution.api_version, _locate(distribution))
+    found = [
+        Plugin(fault.kind, fault.name, fault.value, *origin, file=None, line=None, state="failed", reason=fault.reason)
+        for fault in distribution.faults
+    ]
+    for entry in distribution.entries:
+        file, line, problem = find_definition(entry.value)
+        outcome = outcomes.get(entry)
+        if outcome is None:
+            state, reason = _judge(distribution, entry, problem, "unchecked")
+        else:
+            state, reason = _judge(distribution, entry, outcome.reason, "ok")
+        seconds = outcome.seconds if outcome else None
+        found.append(Plugin(entry.kind, entry.name, entry.value, *origin, file, line, state, reason, seconds))
+    return found
+
+
+def _judge(distribution: Distribution, entry: Entry, problem: str, otherwise: State) -> tuple[State, str]:
+    """Return the state of an entry and the reason.
+
+    Args:
+        distribution: which registers it.
+        entry: as the distribution has it.
+        problem: why it cannot be loaded, as far as that is known.
+        otherwise: the state if nothing is wrong.
+    """
+    if not distribution.allowed:
+        return "not allowed", "VSEZOO_PLUGINS leaves it out"
+    verdict, reason = judge_version(distribution.api_version), describe_version(distribution.api_version)
+    if verdict in ("too old", "too new"):
+        return verdict, reason
+    if problem:
+        return "failed", problem
+    if rival := _find_rival(entry):
+        return "conflict", f"{rival}; say {entry.qualified}"
+    return ("deprecated", reason) if verdict else (otherwise, "")
+
+
+def _find_rival(entry: Entry) -> str:
+    """Return who else registers the name of an entry, if the name alone does not mean the entry."""
+    namesakes = [other for other in registry.list_entries(entry.kind) if other.name == entry.name]
+    if not any(other.conflict for other in namesakes if other.qualified == entry.qualified):
+        return ""
+    owners = [other.distribution for other in namesakes if not other.conflict]
+    if owners:
+        return f"the name means that of {owners[0]}"
+    others = [other.distribution for other in namesakes if other.qualified != entry.qualified]
+    return f"{' and '.join(others)} registers the name, too"
+
+
+def _locate(distribution: Distribution) -> str:
+    try:
+        origin = json.loads(metadata.distribution(distribution.name).read_text("direct_url.json") or "{}")
+        if origin.get("dir_info", {}).get("editable"):
+            return url2pathname(urlsplit(origin["url"]).path)
+    except (metadata.PackageNotFoundError, ValueError):
+        pass  # the record of the installer is a help alone
+    return str(Path(distribution.location).resolve())

@@ -1,0 +1,101 @@
+"""Where a checkpoint folder is, and whether its configuration is sound: what can be told of it without the model."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from vsezoo.errors import CheckpointError, explain_system, list_names
+from vsezoo.storage.folders import RESTORE, verify_files
+
+FORMAT_VERSION = 1
+CONFIG, MODEL, LOSS = "config.json", "model.safetensors", "loss.safetensors"
+METRICS, CARD, LOCAL = "metrics.json", "README.md", "local.json"
+UNKNOWN_DATA = "unknown"
+"""The name of the training data where a converted checkpoint does not tell it."""
+BEST = "best"
+"""The folder of a run that holds its best checkpoint."""
+
+
+def read_config(folder: Path, *, verify: bool = True) -> dict[str, Any]:
+    """Return what `config.json` says.
+
+    Args:
+        folder: of the checkpoint.
+        verify: compare the files that it lists with their digests, too.
+
+    Raises:
+        CheckpointError: for what is no checkpoint, is damaged, or was altered.
+    """
+    path = folder / CONFIG
+    if not path.is_file():
+        held = list_names(sorted(item.name for item in folder.iterdir()), 8) or "nothing"
+        raise CheckpointError(
+            f"is no checkpoint folder: it has no {CONFIG} (it holds {held}).",
+            file=folder,
+            remedy="Give the folder that `vsezoo train` wrote.",
+        )
+    config = read_json(path)
+    format_version = config.get("format_version")
+    if config.get("format") != "vsezoo" or type(format_version) is not int or format_version < 1:
+        raise CheckpointError("is not the configuration of a vsezoo checkpoint.", file=path, remedy=RESTORE)
+    if format_version > FORMAT_VERSION:
+        raise CheckpointError(
+            f"has the format version {format_version}; this vsezoo reads up to {FORMAT_VERSION}.",
+            file=path,
+            remedy="Upgrade: pip install --upgrade vsezoo",
+        )
+    for name in ("recipe", "plugins", "data", "trained", "files"):
+        if not isinstance(config.get(name), dict):
+            raise CheckpointError(f"lacks the object {name!r}.", file=path, remedy=RESTORE)
+    _require_digests(config["files"], path)
+    if "converted" in config:
+        _require_origin(config["converted"], path)
+    if MODEL not in config["files"]:
+        raise CheckpointError(f"does not list {MODEL}.", file=path, remedy=RESTORE)
+    if verify:
+        verify_files(folder, config["files"])
+    return config
+
+
+def _require_digests(files: Mapping[str, Any], path: Path) -> None:
+    for name, digest in files.items():
+        sound = isinstance(digest, dict) and type(digest.get("size")) is int and isinstance(digest.get("sha256"), str)
+        if not sound:
+            raise CheckpointError(f"has no size and sha256 for {name!r}.", file=path, remedy=RESTORE)
+
+
+def _require_origin(converted: Any, path: Path) -> None:
+    wanted = {"format": str, "distribution": str, "version": str, "files": dict, "options": dict, "notes": dict}
+    for name, kind in wanted.items():
+        if not isinstance(converted, dict) or not isinstance(converted.get(name), kind):
+            raise CheckpointError(f"does not say of a conversion what {name!r} is.", file=path, remedy=RESTORE)
+    _require_digests(converted["files"], path)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object.
+
+    Raises:
+        CheckpointError: for a file that cannot be read, or holds something else.
+    """
+    try:
+        value = json.loads(path.read_bytes())
+    except FileNotFoundError as error:
+        raise CheckpointError("is absent.", file=path, remedy=RESTORE) from error
+    except OSError as error:
+        reason, remedy = explain_system(error)
+        raise CheckpointError(f"cannot be read: {reason}.", file=path, remedy=remedy) from error
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError(f"cannot be read as JSON: {error}.", file=path, remedy=RESTORE) from error
+    if not isinstance(value, dict):
+        raise CheckpointError("does not hold a JSON object.", file=path, remedy=RESTORE)
+    return value
+
+
+def write_json(path: Path, value: Mapping[str, Any]) -> None:
+    """Write a JSON object for people to read; what UTF-8 cannot hold, as names of files may have, is escaped."""
+    text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+    path.write_text(text, encoding="utf-8", errors="backslashreplace")

@@ -1,0 +1,108 @@
+"""The batches of a training: which pairs, in which order, as tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from vsezoo.data.workers import draw_from, leave_interrupts_to_parent
+from vsezoo.errors import VsezooError
+from vsezoo.interfaces import Batch, PairDataset, Tokens
+
+
+class TokenTable:
+    """The ids of all captions of a split in one flat array, made once for a training."""
+
+    def __init__(self, captions: Sequence[np.ndarray]) -> None:
+        self.ids = np.concatenate(captions)
+        self.ends = np.cumsum([len(caption) for caption in captions])
+
+    def __len__(self) -> int:
+        """Return the number of captions."""
+        return len(self.ends)
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """The number of ids of each caption."""
+        return np.diff(self.ends, prepend=0)
+
+    def caption(self, index: int) -> np.ndarray:
+        """Return the ids of one caption."""
+        start = self.ends[index - 1] if index else 0
+        return self.ids[start : self.ends[index]]
+
+    def pad(self, indices: np.ndarray) -> Tokens:
+        """Return the captions of these indices as a batch."""
+        return Tokens.pad([self.caption(index) for index in indices])
+
+
+class PairBatches(Dataset[Batch | VsezooError]):
+    """Batches of pairs, each a list of captions with their images.
+
+    Args:
+        data: the split.
+        tokens: its captions as ids.
+        transform: what the image encoder's `transform` returned.
+        batches: for each batch, the indices of its captions.
+        seed: what the random changes of pictures are drawn from, such as seed, epoch and rank.
+        start: which batch of the epoch the first of `batches` is. Each draws from a seed of its own, so that neither
+            the number of workers nor where a training was resumed makes a difference.
+    """
+
+    def __init__(
+        self,
+        data: PairDataset,
+        tokens: TokenTable,
+        transform: Callable[[Any], Tensor],
+        batches: Sequence[np.ndarray],
+        seed: Sequence[int] = (0,),
+        start: int = 0,
+    ) -> None:
+        self.data, self.tokens, self.transform, self.batches = data, tokens, transform, batches
+        self.seed, self.start = seed, start
+
+    def __len__(self) -> int:
+        """Return the number of batches."""
+        return len(self.batches)
+
+    def __getitem__(self, index: int) -> Batch | VsezooError:
+        """Read one batch, or return what is wrong with it: a loader would wrap an error that a worker raises."""
+        captions = self.batches[index]
+        images = self.data.image_of[captions]
+        try:
+            pictures = self.data.images(images)
+            with draw_from(*self.seed, self.start + index) if self.data.kind == "picture" else nullcontext():
+                features = self.transform(pictures)
+        except VsezooError as error:
+            return error
+        return Batch(
+            images=features,
+            tokens=self.tokens.pad(captions),
+            image_index=torch.from_numpy(images),
+            caption_index=torch.from_numpy(captions),
+        )
+
+    def load(self, workers: int) -> Iterator[Batch]:
+        """Read the batches in order, ahead of time where there are worker processes.
+
+        Raises:
+            DataError: for images that cannot be read.
+        """
+        loader = DataLoader(
+            self,
+            batch_size=None,
+            num_workers=workers,
+            worker_init_fn=leave_interrupts_to_parent,
+            # A generator of its own: making the iterator draws a number, which must not shift the training's.
+            generator=torch.Generator(),
+        )
+        for batch in loader:
+            if isinstance(batch, VsezooError):
+                raise batch
+            yield batch

@@ -1,0 +1,109 @@
+"""Weights and vocabulary that a new training takes over from a checkpoint: `--init`, for fine-tuning."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from torch import Tensor, nn
+
+from vsezoo.checkpoints.checkpoint import load, load_loss
+from vsezoo.checkpoints.locate import find_checkpoint, pin_reference
+from vsezoo.errors import UsageError
+from vsezoo.interfaces import Encoder, Loss
+from vsezoo.model import JointEmbedding
+from vsezoo.recipe import Recipe
+from vsezoo.storage.checkpoint_layout import LOSS, read_config
+
+HEAD, BACKBONE = "head.", "backbone."
+"""The beginnings of the names that an image encoder with a backbone gives to its parameters."""
+
+
+class Ancestor:
+    """A checkpoint that a new model begins from.
+
+    The vocabulary is the checkpoint's own. Parts of the same name take over all weights. Between an encoder of features
+    and one of pictures that has it for its head, the head's weights are taken over: so a model that was trained on
+    features goes on, on the pictures that they were made of.
+
+    Args:
+        reference: a checkpoint, as `vsezoo.load` takes it; one on the Hub is resolved to a commit.
+
+    Attributes:
+        data: what `config.json` tells of the data that it was trained on.
+
+    Raises:
+        CheckpointError: for a checkpoint that cannot be read.
+        HubError: for what the Hub does not give.
+    """
+
+    def __init__(self, reference: str | Path) -> None:
+        pinned = pin_reference(reference)
+        folder = find_checkpoint(pinned)
+        self.reference = str(folder.absolute()) if pinned == reference else str(pinned)
+        self.model = load(pinned)
+        config = read_config(folder, verify=False)
+        self.data, self._has_loss = config["data"], LOSS in config["files"]
+        self.recipe = self.model.recipe
+
+    def require_same_text_encoder(self, recipe: Recipe) -> None:
+        """Refuse a new model whose text encoder could not read the checkpoint's vocabulary.
+
+        Raises:
+            UsageError: for another text encoder, or another width of the joint embedding.
+        """
+        for what, ours, theirs in (
+            ("text encoder", recipe.text_encoder.name, self.recipe.text_encoder.name),
+            ("embed_size", recipe.embed_size, self.recipe.embed_size),
+        ):
+            if ours != theirs:
+                raise UsageError(
+                    f"is of {self.recipe.name!r} with the {what} {theirs!r}; the new model has {ours!r}.",
+                    file=self.reference,
+                    remedy="Begin from a checkpoint of the same text encoder and width, or leave --init out.",
+                )
+
+    def hand_down(self, model: JointEmbedding, loss: Loss) -> None:
+        """Put the checkpoint's weights into a new model, and into its loss if it is the same one.
+
+        An encoder reads the source of its pretrained weights only where the checkpoint does not bring them.
+
+        Raises:
+            UsageError: for weights that do not fit.
+            CheckpointError: for a source that is not to be had.
+        """
+        for kind in ("image_encoder", "text_encoder", "similarity"):
+            self._copy(kind, getattr(self.model, kind), getattr(model, kind))
+        if self._has_loss and self.recipe.loss.name == model.recipe.loss.name:
+            self._copy("loss", load_loss(self.reference), loss)
+
+    def _copy(self, kind: str, source: nn.Module, target: nn.Module) -> None:
+        wanted = target.state_dict()
+        taken = {name: tensor for name, tensor in _rename(source.state_dict(), wanted).items() if name in wanted}
+        absent = wanted.keys() - taken.keys()
+        problems = [f"lacks {name}" for name in sorted(absent) if not name.startswith(BACKBONE)]
+        problems += [
+            f"has {name} of shape {tuple(tensor.shape)}, not {tuple(wanted[name].shape)}"
+            for name, tensor in taken.items()
+            if tensor.shape != wanted[name].shape
+        ]
+        if problems:
+            raise UsageError(
+                f"cannot be the beginning of this model: its {kind.replace('_', ' ')} {problems[0]}.",
+                file=self.reference,
+                remedy=f"Give the new model the parts and sizes of {self.recipe.name!r} as the checkpoint has them "
+                f"(`vsezoo show {self.reference}`), or leave --init out.",
+            )
+        if isinstance(source, Encoder) and isinstance(target, Encoder) and (absent or source.leaves_out_external()):
+            target.load_pretrained()
+        target.load_state_dict(taken, strict=False)
+
+
+def _rename(given: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return tensors under the names of an encoder that may have another's head, or be another's head."""
+    has, wants = (any(name.startswith(HEAD) for name in names) for names in (given, wanted))
+    if wants and not has:
+        return {HEAD + name: tensor for name, tensor in given.items()}
+    if has and not wants:
+        return {name.removeprefix(HEAD): tensor for name, tensor in given.items() if name.startswith(HEAD)}
+    return dict(given)
