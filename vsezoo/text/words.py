@@ -1,27 +1,11 @@
-"""Captions as words: the vocabulary, and the word tokenizer with the rules of the field.
-
-A rule says how a caption is cut into words, and which ids stand for something else than a word:
-
-    nltk     VSE++, SCAN, VSRN: lower-cased and cut by NLTK's word tokenizer, without its sentence splitter (a line of
-             a caption file is one sentence). Ids 0 to 3 are `<pad>`, `<start>`, `<end>` and `<unk>`; a caption becomes
-             `<start>` words `<end>`.
-    split    Kiros et al. 2014, order-embeddings: cut at white space, case kept, for captions that are tokenized
-             already. Ids 0 and 1 are `<eos>` and `UNK`; a caption becomes words `<eos>`.
-    letters  gorjanradevski/vsepp_tensorflow: lower-cased, all but a to z, the apostrophe and the space deleted, cut
-             at spaces. Ids as with nltk.
-
-A word is in the vocabulary when it occurs at least `threshold` times in the train and dev captions (1, as Kiros has
-it: every word is). Words follow the special ones, the most frequent first and equals in the order of the alphabet. Any
-other word counts as unknown. An empty caption is what is left without words: `<start>` `<end>`, or `<eos>`.
-"""
+"""The word tokenizer with the rules of the field, and the file that holds its words."""
 
 from __future__ import annotations
 
 import json
 import re
 import sys
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -30,11 +14,9 @@ import numpy as np
 
 from vsezoo.errors import CheckpointError, RecipeError
 from vsezoo.interfaces import Tokenizer
-from vsezoo.nltk_words import split_words
 from vsezoo.storage.folders import RESTORE
-
-PAD, START, END, UNKNOWN = range(4)
-SPECIAL_WORDS = ("<pad>", "<start>", "<end>", "<unk>")
+from vsezoo.text.treebank import split_words
+from vsezoo.text.vocabulary import END, SPECIAL_WORDS, START, UNKNOWN, Vocabulary
 
 
 @dataclass(frozen=True)
@@ -64,39 +46,6 @@ RULES = {
     "letters": WordRule("letter-words-lower", lambda caption: re.sub("[^a-z' ]", "", caption.lower()).split()),
 }
 """What the option `words` of a text encoder may be."""
-
-
-class Vocabulary:
-    """Words by id and ids by word.
-
-    Args:
-        words: in the order of their ids, from 0, the special words included.
-    """
-
-    def __init__(self, words: Sequence[str]) -> None:
-        self.words = tuple(words)
-        self._ids = {word: index for index, word in enumerate(self.words)}
-
-    @classmethod
-    def build(
-        cls, captions: Iterable[Sequence[str]], threshold: int, special: Sequence[str] = SPECIAL_WORDS
-    ) -> Vocabulary:
-        """Collect the words that occur at least `threshold` times in captions cut into words."""
-        counts = Counter(word for caption in captions for word in caption)
-        kept = sorted((word for word in counts if counts[word] >= threshold), key=lambda word: (-counts[word], word))
-        return cls([*special, *(word for word in kept if word not in special)])
-
-    def __len__(self) -> int:
-        """Return the number of words."""
-        return len(self.words)
-
-    def __contains__(self, word: str) -> bool:
-        """Tell whether the word has an id of its own."""
-        return word in self._ids
-
-    def id_of(self, word: str, unknown: int = UNKNOWN) -> int:
-        """Return the word's id, or that of unknown words."""
-        return self._ids.get(word, unknown)
 
 
 class WordTokenizer(Tokenizer):

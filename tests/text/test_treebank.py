@@ -1,0 +1,110 @@
+"""Words as the Penn Treebank cuts them: by hand, and compared with NLTK."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import unicodedata
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from nltk.tokenize import NLTKWordTokenizer
+
+from vsezoo.text.treebank import split_words
+
+SHARED = Path(os.environ.get("VSEZOO_SHARED", "/nowhere"))
+
+BY_HAND = {
+    "": "",
+    "a dog": "a dog",
+    "A dog runs .": "A dog runs .",
+    "a dog.\n": "a dog .",
+    "Mr. Hat waits.": "Mr. Hat waits .",
+    "one... two": "one ... two",
+    "a man (it's his hat.)": "a man ( it 's his hat . )",
+    "3.50 and 1,000; 4:30, not 4: no": "3.50 and 1,000 ; 4:30 , not 4 : no",
+    "a,, b": "a , , b",
+    "a,,b": "a , ,b",
+    "they can't, won't, I'd, you'LL": "they ca n't , wo n't , I 'd , you 'LL",
+    "cannot gonna GOTTA gimme lemme wanna go": "can not gon na GOT TA gim me lem me wan na go",
+    "i wanna.": "i wan na .",
+    "wanna-be": "wanna-be",
+    "d'ye want more'n 'tis, 'twas": "d 'ye want more 'n ' tis , ' twas",
+    "cannot'tis": "can not 't is",
+    "\"a\" (''b'') [\"c\"]": "`` a '' ( `` b '' ) [ `` c '' ]",
+    "``a'' ```b": "`` a '' `` ` b",
+    "the 'red' dogs' slip n 'slide": "the ' red ' dogs ' slip n ' slide",
+    "a's'": "a's '",
+    "«x» “y” ‘z’ „w": "« x » “ y ” ‘ z ’ „ w",
+    "a--b - c-d –e": "a -- b - c-d – e",
+    "*$5*#7&8%@a!?": "* $ 5 * # 7 & 8 % @ a ! ?",
+    "a\u3000b\tc": "a b c",
+}
+"""Sentences, and their words with a space between them."""
+
+PIECES = [
+    *"aBs5_ \n\t\x1c\u3000.,:;?!-–()[]{}<>*$&'\"`«”‘\u0301ſİе",
+    *("''", "``", "..", "--", "'s", "'ll", "'RE", "n't", "N'T", "cannot", "'tis", "'twas", "wanna", "d'ye", "more'n"),
+    *("gimme", "gonna", "gotta", "lemme", "not", "can", "me", "dog"),
+]
+"""What the rules look for, and what is nearly that."""
+
+
+class PlainNLTK(NLTKWordTokenizer):
+    """NLTK's rules with Python's regular expressions, whatever this version of NLTK has them compiled with."""
+
+    def __init__(self) -> None:
+        for name in ("STARTING_QUOTES", "PUNCTUATION", "ENDING_QUOTES"):
+            rules = getattr(NLTKWordTokenizer, name)
+            setattr(self, name, [(re.compile(pattern.pattern), text) for pattern, text in rules])
+        for name in ("PARENS_BRACKETS", "DOUBLE_DASHES"):
+            pattern, text = getattr(NLTKWordTokenizer, name)
+            setattr(self, name, (re.compile(pattern.pattern), text))
+
+
+@pytest.mark.parametrize("sentence", BY_HAND)
+def test_words_by_hand(sentence: str) -> None:
+    assert split_words(sentence) == BY_HAND[sentence].split(" " if sentence else None)
+
+
+@pytest.mark.parametrize("sentence", BY_HAND)
+def test_words_by_hand_are_those_of_nltk(sentence: str) -> None:
+    assert split_words(sentence) == NLTKWordTokenizer().tokenize(sentence)
+
+
+@settings(deadline=None, max_examples=1000)
+@given(st.lists(st.sampled_from(PIECES), max_size=14).map("".join) | st.text(max_size=14))
+def test_any_text_has_the_words_of_the_rules_of_nltk(text: str) -> None:
+    assert split_words(text) == PlainNLTK().tokenize(text)
+
+
+def is_ordinary(character: str) -> bool:
+    """Tell whether `re` and the package `regex` see the same kind of character."""
+    return character not in "\x1c\x1d\x1e\x1f" and not unicodedata.category(character).startswith(("M", "C"))
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.text(st.characters(max_codepoint=0x24F).filter(is_ordinary), max_size=20))
+def test_latin_text_has_the_words_of_nltk(text: str) -> None:
+    assert split_words(text) == NLTKWordTokenizer().tokenize(text)
+
+
+@pytest.mark.skipif(not (SHARED / "data/flickr8k").is_dir(), reason="VSEZOO_SHARED has no Flickr8K")
+def test_all_captions_of_flickr8k_have_the_words_of_nltk() -> None:
+    lines = (SHARED / "data/flickr8k/Flickr8k.token.txt").read_text(encoding="utf-8").splitlines()
+    captions = [caption for line in lines for caption in (line.split("\t", 1)[1], line.split("\t", 1)[1].lower())]
+    nltk = NLTKWordTokenizer()
+    assert len(captions) == 2 * 40_460
+    assert [caption for caption in captions if split_words(caption) != nltk.tokenize(caption)] == []
+
+
+def test_nltk_is_not_imported() -> None:
+    program = (
+        "import sys; sys.modules['nltk'] = None; from vsezoo.text import RULES; print(RULES['nltk'].cut('A dog.'))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "['a', 'dog', '.']\n"

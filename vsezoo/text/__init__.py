@@ -1,0 +1,21 @@
+"""Captions as words: the vocabulary, and the word tokenizer with the rules of the field.
+
+A rule says how a caption is cut into words, and which ids stand for something else than a word:
+
+    nltk     VSE++, SCAN, VSRN: lower-cased and cut by NLTK's word tokenizer, without its sentence splitter (a line of
+             a caption file is one sentence). Ids 0 to 3 are `<pad>`, `<start>`, `<end>` and `<unk>`; a caption becomes
+             `<start>` words `<end>`.
+    split    Kiros et al. 2014, order-embeddings: cut at white space, case kept, for captions that are tokenized
+             already. Ids 0 and 1 are `<eos>` and `UNK`; a caption becomes words `<eos>`.
+    letters  gorjanradevski/vsepp_tensorflow: lower-cased, all but a to z, the apostrophe and the space deleted, cut
+             at spaces. Ids as with nltk.
+
+A word is in the vocabulary when it occurs at least `threshold` times in the train and dev captions (1, as Kiros has
+it: every word is). Words follow the special ones, the most frequent first and equals in the order of the alphabet. Any
+other word counts as unknown. An empty caption is what is left without words: `<start>` `<end>`, or `<eos>`.
+"""
+
+from vsezoo.text.vocabulary import END, PAD, SPECIAL_WORDS, START, UNKNOWN, Vocabulary
+from vsezoo.text.words import RULES, WordRule, WordTokenizer
+
+__all__ = ["END", "PAD", "RULES", "SPECIAL_WORDS", "START", "UNKNOWN", "Vocabulary", "WordRule", "WordTokenizer"]
