@@ -31,7 +31,16 @@ from typing import Any
 
 PAGE = Path(__file__).with_name("cli.md")
 REFERENCE = Path(__file__).with_name("reference.md")
-INTERFACES = ("interfaces", "recipe", "data.source", "legacy.importer", "errors")
+INTERFACES = (
+    "interfaces",
+    "recipe",
+    "recipe.recipe",
+    "recipe.settings",
+    "recipe.published",
+    "data.source",
+    "legacy.importer",
+    "errors",
+)
 """The modules whose public classes and functions are in the reference."""
 SECTION = re.compile(r"^(Args|Attributes|Returns|Raises):$")
 WIDTH = 120
@@ -93,7 +102,7 @@ def _list_public(module: ModuleType) -> Iterator[Any]:
     """Yield the classes and functions that a module defines, in the order of its source."""
     for name, thing in vars(module).items():
         home = getattr(thing, "__module__", None) == module.__name__
-        if home and not name.startswith("_") and callable(thing) and hasattr(thing, "__name__"):
+        if home and not name.startswith("_") and callable(thing) and getattr(thing, "__name__", None) == name:
             yield thing
 
 

@@ -15,7 +15,7 @@ from vsezoo.cli import console, shared_options
 from vsezoo.cli.show_checkpoint import show_checkpoint
 from vsezoo.errors import UsageError
 from vsezoo.hub.reference import parse_reference
-from vsezoo.recipe import PART_KINDS, PublishedResult, Training
+from vsezoo.recipe import PART_KINDS, PublishedResult, TrainingSettings
 
 if TYPE_CHECKING:
     from vsezoo.recipe import Recipe
@@ -135,7 +135,7 @@ def _print_settings(value: dict[str, Any]) -> None:
         options = part["options"].items()
         rows = [(f"{kind}.{name}", _setting(option["value"], option["default"])) for name, option in options]
         console.print_fields(title, rows)
-    defaults = dataclasses.asdict(Training())
+    defaults = dataclasses.asdict(TrainingSettings())
     rows = [(f"training.{name}", _setting(setting, defaults[name])) for name, setting in value["training"].items()]
     console.print_fields("\nTraining", rows)
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.optimizer import ParamsT
 
-from vsezoo.recipe import Training
+from vsezoo.recipe import TrainingSettings
 
 
 def group_parameters(parameters: Mapping[str, nn.Parameter], scales: Mapping[str, float]) -> list[dict[str, Any]]:
@@ -27,14 +27,14 @@ def group_parameters(parameters: Mapping[str, nn.Parameter], scales: Mapping[str
     return [{"params": members, "scale": scale} for scale, members in groups.items()]
 
 
-def build_optimizer(settings: Training, parameters: ParamsT) -> torch.optim.Optimizer:
+def build_optimizer(settings: TrainingSettings, parameters: ParamsT) -> torch.optim.Optimizer:
     """Return the optimiser that the settings name, of parameters or of groups of them."""
     if settings.optimizer == "theano_adam":
         return TheanoAdam(parameters, settings.learning_rate)
     return torch.optim.Adam(parameters, settings.learning_rate, fused=True)
 
 
-def prepare_gradients(settings: Training, parameters: Mapping[str, nn.Parameter]) -> Tensor:
+def prepare_gradients(settings: TrainingSettings, parameters: Mapping[str, nn.Parameter]) -> Tensor:
     """Add the gradient of the weight decay, then limit the gradients.
 
     Args:

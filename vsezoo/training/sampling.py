@@ -8,11 +8,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from vsezoo.errors import DataError
-from vsezoo.recipe import Training
+from vsezoo.recipe import TrainingSettings
 
 
 def order_epoch(
-    settings: Training, captions: np.ndarray, lengths: np.ndarray, image_of: np.ndarray, epoch: int
+    settings: TrainingSettings, captions: np.ndarray, lengths: np.ndarray, image_of: np.ndarray, epoch: int
 ) -> list[np.ndarray]:
     """Return the batches of an epoch, each an array of indices of captions.
 

@@ -1,0 +1,16 @@
+"""Recipes: a named model with its encoders, similarity, loss and training settings, as plain data.
+
+A recipe holds registry names and JSON values only, never an import path, so that it can be listed without
+importing a model and stored in a checkpoint without trusting it. Imports nothing but the standard library.
+"""
+
+from vsezoo.recipe.published import Paper as Paper
+from vsezoo.recipe.published import PublishedResult as PublishedResult
+from vsezoo.recipe.recipe import PART_KINDS as PART_KINDS
+from vsezoo.recipe.recipe import Override as Override
+from vsezoo.recipe.recipe import Part as Part
+from vsezoo.recipe.recipe import Recipe as Recipe
+from vsezoo.recipe.settings import CHOICES as CHOICES
+from vsezoo.recipe.settings import TRAINING_FIELDS as TRAINING_FIELDS
+from vsezoo.recipe.settings import Training as Training
+from vsezoo.recipe.settings import TrainingSettings as TrainingSettings

@@ -1,0 +1,140 @@
+"""A recipe: the parts of a named model and its training settings, and how settings change them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from vsezoo.errors import RecipeError, suggest_name
+from vsezoo.recipe.published import Paper, PublishedResult
+from vsezoo.recipe.settings import TRAINING_FIELDS, TrainingSettings
+from vsezoo.recipe.values import convert_value, require_keys
+
+PART_KINDS = ("image_encoder", "text_encoder", "similarity", "loss")
+"""The fields of a recipe that name a registered part."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """A registered part and the options that its constructor gets."""
+
+    name: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Override:
+    """Settings that a recipe changes for one data set, and why."""
+
+    settings: Mapping[str, Any]  # dotted names as in `Recipe.replace`
+    reason: str
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A named model: its parts, its training settings, and what is known about it."""
+
+    name: str
+    summary: str
+    image_encoder: Part
+    text_encoder: Part
+    similarity: Part
+    loss: Part
+    embed_size: int = 1024  # width of the joint embedding
+    training: TrainingSettings = field(default_factory=TrainingSettings)
+    overrides: Mapping[str, Override] = field(default_factory=dict)  # by name of the data set
+    paper: Paper | None = None
+    published: tuple[PublishedResult, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.embed_size < 1:
+            raise RecipeError(f"embed_size is {self.embed_size}; it must be at least 1.")
+
+    def replace(self, settings: Mapping[str, Any]) -> Recipe:
+        """Return a copy with the settings of dotted names changed, in their order.
+
+        `loss.margin` sets an option of a part, `loss` the name of the part (which drops the options of the
+        one before), `training.batch_size` and `embed_size` a field.
+
+        Raises:
+            RecipeError: for a name that is no field, or a value of the wrong type.
+        """
+        recipe = self
+        for name, value in settings.items():
+            recipe = recipe._set(name, value)
+        return recipe
+
+    def _set(self, name: str, value: Any) -> Recipe:
+        head, dot, tail = name.partition(".")
+        if head in PART_KINDS:
+            part: Part = getattr(self, head)
+            if not dot:
+                if not isinstance(value, str):
+                    raise RecipeError(f"{head} is {value!r}; it must be the name of a registered part.")
+                changed = part if part.name == value else Part(value)
+            else:
+                changed = Part(part.name, {**part.options, tail: value})
+            return self._with(head, changed)
+        if head == "training" and tail in TRAINING_FIELDS:
+            value = convert_value(TrainingSettings, tail, value, "training.")
+            changes: dict[str, Any] = {tail: value}
+            return self._with("training", dataclasses.replace(self.training, **changes))
+        if head == "embed_size" and not dot:
+            return self._with("embed_size", convert_value(Recipe, "embed_size", value))
+        known = [*PART_KINDS, *(f"{kind}.OPTION" for kind in PART_KINDS), "embed_size"]
+        known += [f"training.{field}" for field in TRAINING_FIELDS]
+        raise RecipeError(
+            f"{name!r} is not a setting of a recipe.",
+            remedy=suggest_name(name, known, f"Settings: {', '.join(known)}."),
+        )
+
+    def _with(self, name: str, value: Any) -> Recipe:
+        changes: dict[str, Any] = {name: value}
+        return dataclasses.replace(self, **changes)
+
+    def for_data(self, data: str) -> Recipe:
+        """Return the recipe with its overrides for the data set of this name, if it has any."""
+        override = self.overrides.get(data)
+        return self if override is None else self.replace(override.settings)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what builds and trains the model, as JSON values: the form that a checkpoint stores."""
+        parts = {
+            kind: {"name": part.name, "options": dict(part.options)}
+            for kind, part in ((kind, getattr(self, kind)) for kind in PART_KINDS)
+        }
+        return {
+            "name": self.name,
+            "summary": self.summary,
+            **parts,
+            "embed_size": self.embed_size,
+            "training": dataclasses.asdict(self.training),
+        }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Recipe:
+        """Read what `to_json` wrote; a field that is absent or not known is an error."""
+        fields = {"name", "summary", *PART_KINDS, "embed_size", "training"}
+        require_keys("recipe", value, fields)
+        parts: dict[str, Any] = {}
+        for kind in PART_KINDS:
+            require_keys(f"recipe.{kind}", value[kind], {"name", "options"})
+            name, options = value[kind]["name"], value[kind]["options"]
+            if not isinstance(name, str) or not isinstance(options, Mapping):
+                raise RecipeError(f"recipe.{kind} must have a name and an object of options.")
+            parts[kind] = Part(name, dict(options))
+        # What an earlier version did not know yet has its default, under which nothing was done.
+        require_keys("recipe.training", value["training"], TRAINING_FIELDS, all_of_them=False)
+        training = {
+            name: convert_value(TrainingSettings, name, setting, "training.")
+            for name, setting in value["training"].items()
+        }
+        return cls(
+            name=convert_value(cls, "name", value["name"]),
+            summary=convert_value(cls, "summary", value["summary"]),
+            embed_size=convert_value(cls, "embed_size", value["embed_size"]),
+            training=TrainingSettings(**training),
+            **parts,
+        )
