@@ -38,7 +38,7 @@ INTERFACES = (
     "recipe.settings",
     "recipe.published",
     "data.source",
-    "legacy.importer",
+    "conversion.importer",
     "errors",
 )
 """The modules whose public classes and functions are in the reference."""

@@ -31,7 +31,7 @@ def test_every_source_file_is_in_the_wheel(wheel: Path) -> None:
         for path in top.rglob("*")
         if path.is_file() and path.suffix != ".pyc"
     }
-    assert {"vsezoo/py.typed", "vsezoo/hub/card_template.md", "vsezoo_vsepp/recipes.py"} <= wanted
+    assert {"vsezoo/py.typed", "vsezoo/cards/card_template.md", "vsezoo_vsepp/recipes.py"} <= wanted
     assert wanted - packed == set()
     assert {name for name in packed if ".dist-info/" not in name} - wanted == set()
 
