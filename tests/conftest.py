@@ -1,17 +1,24 @@
-"""Distributions made by tests, and the command line as a process."""
+"""Distributions made by tests, the command line as a process, and a Hub on the loopback."""
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import loopback
+import processes
 import pytest
+import tiny
+import torch
+
+import vsezoo
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell without job control makes what it starts in the background ignore Ctrl-C, and all that this starts, too.
@@ -19,6 +26,8 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 # The width of the terminal that the tests are started in (or what pytest-xdist says of it) breaks no line of ours.
 os.environ.pop("COLUMNS", None)
+
+Vse = Callable[..., processes.Done]
 
 RECIPE = """
 from vsezoo.recipe import Part, Recipe
@@ -73,7 +82,64 @@ def run_vsezoo() -> Callable[..., subprocess.CompletedProcess[str]]:
             k: v for k, v in os.environ.items() if not k.startswith("VSEZOO_") and k not in ("COLUMNS", "PYTHONPATH")
         }
         environment = clean | {"PYTHONPATH": os.pathsep.join(map(str, path))} | options.pop("env", {})
-        settings: dict[str, Any] = {"capture_output": True, "text": True, "encoding": "utf-8", "timeout": 120}
+        settings: dict[str, Any] = {
+            "capture_output": True,
+            "text": True,
+            "encoding": "utf-8",
+            "timeout": processes.PATIENCE,
+        }
         return subprocess.run([script, *arguments], env=environment, **{**settings, **options})
 
     return run
+
+
+@pytest.fixture
+def hub() -> Iterator[loopback.LoopbackHub]:
+    hub = loopback.LoopbackHub()
+    yield hub
+    hub.close()
+
+
+@pytest.fixture
+def environment(hub: loopback.LoopbackHub, tmp_path: Path) -> dict[str, str]:
+    """What a process needs so that this Hub is its Hub: an empty cache, the owner's token."""
+    return {
+        "HF_ENDPOINT": hub.endpoint,
+        "HF_HOME": str(tmp_path / "hf"),
+        "HF_TOKEN": loopback.OWNER,
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "HF_HUB_DISABLE_XET": "1",
+        "OMP_NUM_THREADS": "1",
+    }
+
+
+@pytest.fixture
+def vse(environment: dict[str, str], tmp_path: Path) -> Vse:
+    """Run a command in the folder of the test, against this Hub; keywords change the environment, None removes."""
+
+    def run(*arguments: str | Path, **changes: str | None) -> processes.Done:
+        change = functools.partial(loopback.change_environment, {**environment, **changes})
+        return processes.run_command(tmp_path, *arguments, before=change)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run on tiny data in the name of a registered data set; the data lie beside it, in data/."""
+    torch.set_num_threads(1)
+    folder = tmp_path_factory.mktemp("trained")
+    tiny.write_data(folder / "data" / "f8k_precomp")
+    settings: dict[str, Any] = tiny.SETTINGS
+    vsezoo.train(
+        "vsepp", "f8k_precomp", data_root=folder / "data", output=folder / "run", settings=settings, device="cpu"
+    )
+    return folder
+
+
+@pytest.fixture
+def work(trained: Path, tmp_path: Path) -> Path:
+    """A copy of the run and of the data, in the folder of the test, where commands find them."""
+    shutil.copytree(trained / "run", tmp_path / "run")
+    shutil.copytree(trained / "data", tmp_path / "data")
+    return tmp_path

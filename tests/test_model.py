@@ -191,7 +191,7 @@ def test_a_whole_number_is_taken_for_a_float() -> None:
 
 def test_a_resolved_recipe_holds_every_option() -> None:
     recipe = resolve_recipe(registry.load("models", "vsepp"), TinyPairs())
-    # Widths as the data have them; how each option of vsepp stands is in tests/test_recipes_vsepp.py.
+    # Widths as the data have them; how each option of vsepp stands is in tests/plugins/vsepp/test_recipes_vsepp.py.
     assert recipe.image_encoder.options == {**list_options(PrecomputedImageEncoder), "img_dim": WIDTH}
     assert recipe.text_encoder.options == list_options(GRUTextEncoder)
     assert resolve_recipe(recipe) == recipe

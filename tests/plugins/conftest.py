@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import environments
-import pytest
-
-sys.path.append(str(environments.ROOT / "tests" / "hub"))
-
 import loopback
+import pytest
 
 
 @pytest.fixture(scope="session")

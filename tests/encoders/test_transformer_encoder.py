@@ -16,7 +16,7 @@ import tiny
 import torch
 from huggingface_hub import constants
 from processes import assert_one_message, run_command
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+from tiny_bert import IDS, PIECES, SIZES, write_model
 from torch import nn
 from transformers import (
     AutoTokenizer,
@@ -26,8 +26,6 @@ from transformers import (
     CLIPModel,
     GPT2Config,
     GPT2Model,
-    PreTrainedModel,
-    PreTrainedTokenizerFast,
     RobertaConfig,
     RobertaModel,
     T5Config,
@@ -45,38 +43,7 @@ from vsezoo.parts import expand_parts
 from vsezoo.recipe import Training
 from vsezoo.training.optimizer import build_optimizer, group_parameters
 
-MARKS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-PIECES = [*MARKS, *tiny.WORDS, "a", "and", "is", "that", "the", "this", "thing", "one", "dog", "##s", "##ish"]
-IDS = {piece: index for index, piece in enumerate(PIECES)}
-SIZES: dict[str, Any] = {
-    "vocab_size": len(PIECES),
-    "hidden_size": 16,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "intermediate_size": 32,
-    "max_position_embeddings": 14,
-}
 CAPTIONS = ["a dog", "The REDISH thing is hot and dry", "dogs", "", "the old one [PAD]"]
-
-
-def write_tokenizer(folder: Path, *, marks: bool = True, words: list[str] = PIECES) -> None:
-    pieces = Tokenizer(models.WordPiece({word: index for index, word in enumerate(words)}, unk_token="[UNK]"))
-    pieces.normalizer = normalizers.BertNormalizer()
-    pieces.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    names: dict[str, str] = {}
-    if marks:
-        ends = [("[CLS]", IDS["[CLS]"]), ("[SEP]", IDS["[SEP]"])]
-        pieces.post_processor = processors.TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=ends)
-        names = {f"{mark[1:-1].lower()}_token": mark for mark in MARKS}
-    PreTrainedTokenizerFast(tokenizer_object=pieces, model_max_length=12, **names).save_pretrained(folder)
-
-
-def write_model(folder: Path, model: PreTrainedModel | None = None, **tokenizer: Any) -> PreTrainedModel:
-    torch.manual_seed(5)
-    model = model or BertModel(BertConfig(**SIZES))
-    model.save_pretrained(folder)
-    write_tokenizer(folder, **tokenizer)
-    return model.eval()
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,6 @@
 """The losses of the first ten steps of every recipe, from a fixed beginning, are those that they were.
 
-`python tests/test_first_steps.py` writes `first_steps.json` anew; look at the difference before it is committed.
+`python tests/plugins/test_first_steps.py` writes `first_steps.json` anew; look at the difference before committing it.
 """
 
 from __future__ import annotations

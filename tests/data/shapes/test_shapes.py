@@ -165,7 +165,7 @@ def test_vector_is_the_normalised_mean_of_the_object_regions() -> None:
 
 
 def test_example_in_the_documentation_is_real() -> None:
-    text = (Path(__file__).parents[2] / "docs" / "shapes.md").read_text(encoding="utf-8")
+    text = (Path(__file__).parents[3] / "docs" / "shapes.md").read_text(encoding="utf-8")
     data = shapes.open("test", ["vector"])
     assert "\n".join(f"- {caption}" for caption in data.captions[:5]) in text
     assert data.relational[:5].sum() == 3

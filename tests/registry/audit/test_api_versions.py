@@ -162,7 +162,7 @@ def test_vsezoo_itself_is_of_the_present_version() -> None:
 
 
 def test_the_documentation_has_all_versions() -> None:
-    page = (Path(__file__).parents[2] / "docs" / "plugins.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[3] / "docs" / "plugins.md").read_text(encoding="utf-8")
     rows = [f"| {number} | {' | '.join(life)} |" for number, life in api.API_VERSIONS.items()]
     table = "| version | since vsezoo | deprecated since | gone since |\n|---|---|---|---|\n" + "\n".join(rows) + "\n\n"
     assert re.sub(" +", " ", table) in page

@@ -255,7 +255,7 @@ assert [path.name for path in target.parent.iterdir()] == ["best"], list(target.
 @pytest.mark.parametrize("program", [FULL_DISK, KILLED], ids=["full disk", "killed"])
 def test_a_checkpoint_survives(tmp_path: Path, program: str) -> None:
     """A save that fails or is killed at any point leaves a checkpoint that loads: the one before or the new one."""
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent), "OMP_NUM_THREADS": "1"}
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1]), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-W", "error", "-c", PRELUDE + program, str(tmp_path)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from test_transformer_encoder import write_model
+from tiny_bert import write_model
 
 from vsezoo import registry
 from vsezoo.testing import Check, check_text_encoder, list_checks
