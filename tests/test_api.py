@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,8 @@ import torch
 import vsezoo
 from vsezoo.evaluation.report import Evaluation
 from vsezoo.training.observer import Observer
+
+ROOT = Path(__file__).parent.parent
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +53,70 @@ def test_every_public_name_is_there() -> None:
     assert vsezoo.__version__.count(".") >= 1
     with pytest.raises(AttributeError, match="module 'vsezoo' has no attribute 'lode'"):
         _ = vsezoo.lode
+
+
+def test_type_checkers_see_what_is_imported_lazily() -> None:
+    """The names under TYPE_CHECKING are those of `__all__`, each from the module that it is taken from."""
+    source = Path(vsezoo.__file__).read_text(encoding="utf-8")
+    imports = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.ImportFrom)]
+    declared = {alias.asname: node.module for node in imports for alias in node.names if alias.asname == alias.name}
+    assert set(declared) == set(vsezoo.__all__)
+    for name, module in declared.items():
+        assert getattr(vsezoo, name) is getattr(sys.modules[str(module)], name)
+
+
+def test_every_public_name_is_documented() -> None:
+    page = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
+    table = [line for line in page.splitlines() if line.startswith("| `")]
+    assert {name for name in vsezoo.__all__ if not any(f"`{name}" in line for line in table)} == set()
+
+
+PROGRAM = """
+import vsezoo
+
+class Patience(vsezoo.Observer):
+    pass
+
+names: list[str] = [*vsezoo.list_models("vse*"), *vsezoo.list_datasets()]
+checkpoint = vsezoo.train("vsepp", "shapes", observers=[Patience()]).checkpoint
+model: vsezoo.JointEmbedding = vsezoo.load(checkpoint)
+test = vsezoo.open_data("shapes", "test", kinds=("vector",), options=vsezoo.OpenOptions(full_dev=True))
+scores = model.similarity(model.encode_images(test.images([0])), model.encode_texts(["a red circle"]))
+rsum: float = vsezoo.evaluate([checkpoint], "shapes").metrics.rsum
+print(vsezoo.check_data("shapes").fails, vsezoo.open_index(checkpoint, images=test).search("red")[0].score, scores)
+"""
+
+
+def run_mypy(program: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run mypy as this repository does, with its cache, on a program of a user."""
+    pytest.importorskip("mypy")
+    (folder / "program.py").write_text(program, encoding="utf-8")
+    command = [sys.executable, "-m", "mypy", str(folder / "program.py")]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
+
+
+def test_a_program_of_a_user_passes_mypy(tmp_path: Path) -> None:
+    done = run_mypy(PROGRAM, tmp_path)
+    assert done.returncode == 0, done.stdout
+
+
+def test_mypy_finds_mistakes_in_it(tmp_path: Path) -> None:
+    done = run_mypy("import vsezoo\n\nvsezoo.lode('x')\nn: int = vsezoo.load(3).embed_size\n", tmp_path)
+    assert 'Module has no attribute "lode"' in done.stdout
+    assert 'Argument 1 to "load" has incompatible type "int"' in done.stdout
+
+
+def test_the_library_loads_nothing_of_the_command_line() -> None:
+    code = (
+        "import sys, vsezoo; [getattr(vsezoo, n) for n in vsezoo.__all__]; print({'click', 'rich'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
+    assert (done.stdout, done.stderr) == ("set()\n", "")
+
+
+def test_list_datasets() -> None:
+    assert {"shapes", "f8k_precomp", "coco"} <= set(vsezoo.list_datasets())
+    assert vsezoo.list_datasets("SHAPE*") == ["shapes"]
 
 
 def test_list_models() -> None:

@@ -1,6 +1,6 @@
 """vsezoo: a plugin-based model zoo for visual-semantic embeddings, images and sentences in one space.
 
-The public names are imported when they are first used, so that `import vsezoo` brings neither torch nor numpy.
+Public names are imported on first use: `import vsezoo` alone loads neither torch nor numpy.
 """
 
 from __future__ import annotations
@@ -11,49 +11,76 @@ from typing import TYPE_CHECKING, Any
 from vsezoo.moved import install as _find_moved_modules
 
 if TYPE_CHECKING:
+    from vsezoo.backbones import create_backbone as create_backbone
+    from vsezoo.captioning.search import write_captions as write_captions
     from vsezoo.checkpoints.checkpoint import load as load
+    from vsezoo.checkpoints.checkpoint import load_loss as load_loss
     from vsezoo.construction import create_model as create_model
     from vsezoo.conversion.convert import convert as convert
     from vsezoo.conversion.convert import export as export
+    from vsezoo.data.doctor.check import check_data as check_data
+    from vsezoo.data.lookup import open_data as open_data
+    from vsezoo.data.pictures.picture_file import read_picture as read_picture
+    from vsezoo.data.source import OpenOptions as OpenOptions
     from vsezoo.errors import VsezooError as VsezooError
     from vsezoo.evaluation.evaluate import evaluate as evaluate
+    from vsezoo.features.extraction import extract_features as extract_features
+    from vsezoo.features.extractor import FeatureForm as FeatureForm
+    from vsezoo.features.pictures import find_pictures as find_pictures
     from vsezoo.model import JointEmbedding as JointEmbedding
     from vsezoo.publishing.push import push as push
+    from vsezoo.registry import list_datasets as list_datasets
     from vsezoo.registry import list_models as list_models
     from vsezoo.registry.audit.inventory import plugins as plugins
     from vsezoo.search.export import embed as embed
     from vsezoo.search.index import open_index as open_index
+    from vsezoo.training.observer import Observer as Observer
     from vsezoo.training.train import train as train
 
 _find_moved_modules()
 
 _HOMES = {
+    "FeatureForm": "vsezoo.features.extractor",
     "JointEmbedding": "vsezoo.model",
+    "Observer": "vsezoo.training.observer",
+    "OpenOptions": "vsezoo.data.source",
     "VsezooError": "vsezoo.errors",
+    "check_data": "vsezoo.data.doctor.check",
     "convert": "vsezoo.conversion.convert",
+    "create_backbone": "vsezoo.backbones",
     "create_model": "vsezoo.construction",
     "embed": "vsezoo.search.export",
     "evaluate": "vsezoo.evaluation.evaluate",
     "export": "vsezoo.conversion.convert",
+    "extract_features": "vsezoo.features.extraction",
+    "find_pictures": "vsezoo.features.pictures",
+    "list_datasets": "vsezoo.registry",
     "list_models": "vsezoo.registry",
     "load": "vsezoo.checkpoints.checkpoint",
+    "load_loss": "vsezoo.checkpoints.checkpoint",
+    "open_data": "vsezoo.data.lookup",
     "open_index": "vsezoo.search.index",
     "plugins": "vsezoo.registry.audit.inventory",
     "push": "vsezoo.publishing.push",
+    "read_picture": "vsezoo.data.pictures.picture_file",
     "train": "vsezoo.training.train",
+    "write_captions": "vsezoo.captioning.search",
 }
 
 __all__ = list(_HOMES)
 
+if TYPE_CHECKING:
+    __version__: str
+else:  # a type checker that knew of this function would take every misspelt name for one of ours
 
-def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        return getattr(import_module(_HOMES[name]), name)
-    if name == "__version__":
-        from importlib.metadata import version
+    def __getattr__(name: str) -> Any:
+        if name in _HOMES:
+            return getattr(import_module(_HOMES[name]), name)
+        if name == "__version__":
+            from importlib.metadata import version
 
-        return version("vsezoo")
-    raise AttributeError(f"module 'vsezoo' has no attribute {name!r}")
+            return version("vsezoo")
+        raise AttributeError(f"module 'vsezoo' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

@@ -66,7 +66,7 @@ def extract_features(
     open_split: OpenSplit,
     splits: Sequence[str],
     backbone: Backbone,
-    output: Path,
+    output: str | Path,
     *,
     form: FeatureForm = DEFAULT_FORM,
     options: OpenOptions = DEFAULT_OPTIONS,
@@ -109,7 +109,7 @@ def extract_features(
         "shards": shard.count,
     }
     libraries = ("vsezoo", "torch", backbone.name.partition(":")[0])
-    folder = FeatureFolder(output, settings, {name: version(name) for name in libraries}, shard, resume=resume)
+    folder = FeatureFolder(Path(output), settings, {name: version(name) for name in libraries}, shard, resume=resume)
     # All of them before the first is gone through: what is wrong is told at once, not after hours.
     opened = {split: _open(open_split, split, options) for split in splits if not folder.is_whole(split)}
     return [_summarise(split, opened.get(split), folder, extractor, shard, advance) for split in splits]

@@ -1,12 +1,17 @@
 """The registry: from a name to an object, through the entry points of the installed distributions.
 
-Each kind of object has one entry-point group, `vsezoo.models`, `vsezoo.losses` and so on, with values of the
-form `module:attribute`. Names come from package metadata with nothing imported; a look-up imports one module.
-Nothing is handed from process to process: each one reads the metadata itself, once. The built-in models come by
-exactly this route. Imports nothing but the standard library.
+Why names instead of functions and import paths? Because recipes, checkpoints and command lines are text. A name can be
+listed without importing torch, stored in a checkpoint without trusting it (loading an import path would run whatever it
+points to), and provided by a package that vsezoo has never seen. vsezoo's own parts are registered in the same way.
 
-A name that vsezoo itself registers always means vsezoo's object: what is installed beside it may add names, and
-changes the meaning of none.
+How can I be sure that a decorator has run? None has to. Each kind of object has an entry-point group (`vsezoo.models`,
+`vsezoo.losses`, see `kinds`) with entries `name = "module:attribute"` in the metadata of the installed distributions.
+Every process reads this metadata itself, once, and imports nothing; a look-up imports one module. The decorator
+`register` is for a notebook or a test: it needs no installation and works in the process that has executed it only.
+
+A name that vsezoo itself registers always means vsezoo's object: other distributions may add names, but not change the
+meaning of one. The way of a name: `distributions` (what is installed), `entry` (one name and its object), `find` and
+`load` below. `audit/` checks what is registered. Only the standard library is imported.
 
 Environment:
     VSEZOO_PLUGINS: the distributions that may register names, separated by commas; `none` or an empty value
@@ -112,6 +117,11 @@ def load(kind: str, name: str) -> Any:
 def list_models(pattern: str = "*") -> list[str]:
     """Return every name that `create_model` and `train` take, aliases included, or those that match a pattern."""
     return [name for name in list_names("models") if fnmatchcase(name.lower(), pattern.lower())]
+
+
+def list_datasets(pattern: str = "*") -> list[str]:
+    """Return every name that `open_data`, `train` and `evaluate` take as data, or those that match a pattern."""
+    return [name for name in list_names("datasets") if fnmatchcase(name.lower(), pattern.lower())]
 
 
 def list_aliases(entry: Entry) -> list[str]:
