@@ -39,7 +39,8 @@ class PairDataset(ABC):
         image_shape: the shape of one image: `(F,)`, `(R, F)`, or `(height, width, 3)`; empty if pictures differ.
         skipped: the images that were left out when the split was opened, and why.
         extraction: what made the features, as JSON values by dotted names, such as `backbone.sha256`; empty where that
-            is not known. A checkpoint records that of its training data, and features made otherwise are warned of.
+            is not known. Stored in the checkpoint. vsezoo warns when evaluation features were extracted differently.
+        places: where each image is, a `vsezoo.data.pictures.picture_file.Place`; empty if images are not picture files.
     """
 
     name: str
@@ -51,6 +52,12 @@ class PairDataset(ABC):
     image_shape: tuple[int, ...]
     skipped: Mapping[str, str] = MappingProxyType({})
     extraction: Mapping[str, Any] = MappingProxyType({})
+    places: Sequence[Any] = ()
+
+    @property
+    def all_captions(self) -> Sequence[str]:
+        """The captions of the whole split, which make the vocabulary; a dev split may be its first images only."""
+        return self.captions
 
     @abstractmethod
     def images(self, indices: Sequence[int] | np.ndarray) -> Any:
@@ -70,6 +77,10 @@ class Tokenizer(ABC):
 
     def fit(self, split_captions: Sequence[Any]) -> None:
         """Learn what is learnt from captions, such as a vocabulary. By default, nothing."""
+
+    def knows(self, caption: str) -> bool:
+        """Return whether a caption holds any word that the model can tell from an unknown one. By default, it does."""
+        return True
 
     @abstractmethod
     def encode_split(self, split_captions: Sequence[Any]) -> list[np.ndarray]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -45,9 +45,24 @@ class FolderSource(DataSource):
         def rank(source: DataSource) -> int:
             return min(kinds.index(kind) if kind in kinds else len(kinds) for kind in source.kinds)
 
-        return min(self.list_sources(), key=rank).open(split, kinds, options)
+        return min(self.list_sources(options), key=rank).open(split, kinds, options)
 
-    def list_sources(self) -> list[PrecomputedSource | PictureSource]:
+    def list_splits(self, options: OpenOptions = DEFAULT_OPTIONS) -> list[str]:
+        """Return the splits of the features, then those that the pictures alone have."""
+        return list(
+            dict.fromkeys(name for source in self.list_sources(options) for name in source.list_splits(options))
+        )
+
+    def find_folder(self, options: OpenOptions = DEFAULT_OPTIONS) -> Path:
+        """Return the folder."""
+        return self.folder
+
+    def list_files(self, options: OpenOptions = DEFAULT_OPTIONS) -> Iterator[Path]:
+        """Yield the files of the features and those of the pictures."""
+        for source in self.list_sources(options):
+            yield from source.list_files(options)
+
+    def list_sources(self, options: OpenOptions = DEFAULT_OPTIONS) -> list[PrecomputedSource | PictureSource]:
         """Return what the folder has, features first.
 
         Raises:

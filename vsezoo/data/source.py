@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,6 +27,7 @@ class OpenOptions:
         use_restval: add the images that Karpathy's split of COCO calls restval to the training split.
         on_bad_image: what to do about a picture that is absent or cannot be read. "error": stop, with its name. "skip":
             leave it out together with its captions; `PairDataset.skipped` says which and why.
+        check_values: look at the values of features now. False leaves that to the caller, as the data doctor wants it.
 
     Raises:
         UsageError: for another policy than these.
@@ -36,6 +37,7 @@ class OpenOptions:
     full_dev: bool = False
     use_restval: bool = False
     on_bad_image: str = "error"
+    check_values: bool = True
 
     def __post_init__(self) -> None:
         if self.on_bad_image not in BAD_IMAGE_POLICIES:
@@ -45,6 +47,19 @@ class OpenOptions:
 
 
 DEFAULT_OPTIONS = OpenOptions()
+
+
+@dataclass(frozen=True)
+class SplitFiles:
+    """The files of a split that can be read by themselves, so that a finding names lines and rows; None: no such file.
+
+    Attributes:
+        captions: UTF-8 text, caption i on line i + 1.
+        features: a `.npy` file with a row for each image, or with several equal rows in succession.
+    """
+
+    captions: Path | None = None
+    features: Path | None = None
 
 
 class DataSource(ABC):
@@ -77,3 +92,45 @@ class DataSource(ABC):
         Raises:
             DataError: when the data are absent, damaged, or come in none of these forms.
         """
+
+    # The methods below describe what is on the disk. The data doctor asks them; each has a default.
+
+    def list_sources(self, options: OpenOptions = DEFAULT_OPTIONS) -> Sequence[DataSource]:
+        """Return the data sets that this one is made of, such as the features and the pictures of one folder.
+
+        Raises:
+            DataError: when the data are absent.
+        """
+        return [self]
+
+    def list_splits(self, options: OpenOptions = DEFAULT_OPTIONS) -> list[str]:
+        """Return the splits that are there; by default `splits`.
+
+        Raises:
+            DataError: when the data are absent.
+        """
+        return list(self.splits)
+
+    def find_folder(self, options: OpenOptions = DEFAULT_OPTIONS) -> Path | None:
+        """Return the folder of the data; None, as by default, if there is none.
+
+        Raises:
+            DataError: when the data are absent.
+        """
+        return None
+
+    def list_files(self, options: OpenOptions = DEFAULT_OPTIONS) -> Iterator[Path]:
+        """Yield every file that is read; the doctor reports the other files of the folder. By default, none.
+
+        Raises:
+            DataError: when the data are absent.
+        """
+        return iter(())
+
+    def locate_split(self, split: str, options: OpenOptions = DEFAULT_OPTIONS) -> SplitFiles:
+        """Return the files of a split that can be read by themselves; by default, none.
+
+        Raises:
+            DataError: when the data are absent.
+        """
+        return SplitFiles()

@@ -6,15 +6,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from vsezoo.data.folder_source import FolderSource
-from vsezoo.data.lookup import find_source
+from vsezoo.data.lookup import as_folder, find_source
 from vsezoo.data.pictures.check import find_unreadable
 from vsezoo.data.pictures.find import list_pictures
 from vsezoo.data.pictures.listing import CaptionedImage
 from vsezoo.data.pictures.pairs import PicturePairs
 from vsezoo.data.pictures.picture_file import Place
-from vsezoo.data.pictures.source import PictureSource
-from vsezoo.data.source import DataSource, OpenOptions
+from vsezoo.data.source import OpenOptions
 from vsezoo.errors import DataError, UsageError
 from vsezoo.interfaces import PairDataset
 
@@ -48,22 +46,25 @@ def find_pictures(data: str, root: Path | None = None) -> PictureSplits:
         UsageError: for a data set without pictures, or a name that is neither.
         DataError: for a folder without pictures, or a data set that is absent or damaged.
     """
-    source: DataSource = find_source(data)
-    if isinstance(source, FolderSource):
-        folder, captioned = source.folder, _find_captioned(source)
-        if captioned is None:
-            return PictureSplits([LOOSE], lambda split, options: open_loose(folder, split, options))
-        source = captioned
-    if "picture" not in source.kinds:
+    folder, source = as_folder(data), find_source(data)
+    where = OpenOptions(root)
+    absent = DataError("holds features and no pictures.", file=folder, remedy="Give the folder of the pictures.")
+    try:
+        captioned = next((one for one in source.list_sources(where) if "picture" in one.kinds), None)
+    except DataError as error:
+        captioned, absent = None, error
+    if captioned is not None:
+        names, order = set(captioned.list_splits(where)) - {RESTVAL}, captioned.splits
+        known = sorted(names, key=lambda name: (order.index(name) if name in order else len(order), name))
+        return PictureSplits(known, lambda split, options: captioned.open(split, ("picture",), options))
+    if folder is None:
         raise UsageError(
             f"The data set {data!r} has features, and no pictures to make them of.",
             remedy="`vsezoo list-datasets` tells which have pictures.",
         )
-    names, open_split = list(source.splits), source.open
-    if isinstance(source, PictureSource):
-        there = source.read(root).splits.keys() - {RESTVAL}
-        names = sorted(there, key=lambda name: (names.index(name) if name in names else len(names), name))
-    return PictureSplits(names, lambda split, options: open_split(split, ("picture",), options))
+    if next(list_pictures(folder), None) is None:
+        raise absent
+    return PictureSplits([LOOSE], lambda split, options: open_loose(folder, split, options))
 
 
 def open_loose(folder: Path, split: str, options: OpenOptions) -> PicturePairs:
@@ -84,19 +85,3 @@ def open_loose(folder: Path, split: str, options: OpenOptions) -> PicturePairs:
         name, reason = next(iter(bad.items()))
         raise DataError(f"not one picture can be read; the first: {name} {reason}.", file=folder)
     return PicturePairs(folder.absolute().name, split, kept, bad)
-
-
-def _find_captioned(source: FolderSource) -> PictureSource | None:
-    """Return what a folder has of pictures with captions; None if it has pictures without.
-
-    Raises:
-        DataError: when it has no pictures.
-    """
-    absent = DataError("holds features and no pictures.", file=source.folder, remedy="Give the folder of the pictures.")
-    try:
-        found = [kind for kind in source.list_sources() if isinstance(kind, PictureSource)]
-    except DataError as error:
-        found, absent = [], error
-    if not found and next(list_pictures(source.folder), None) is None:
-        raise absent
-    return found[0] if found else None

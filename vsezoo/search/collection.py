@@ -15,12 +15,11 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
 
 from vsezoo.data.caption_file import find_runs, read_lines
-from vsezoo.data.pictures.picture_file import Place
 from vsezoo.data.precomputed.feature_file import FeatureFile
 from vsezoo.errors import DataError, ServerError
 from vsezoo.interfaces import PairDataset
@@ -140,13 +139,6 @@ def _read_names(path: Path, rows: int) -> list[str]:
     return []
 
 
-@runtime_checkable
-class _OfPlaces(Protocol):
-    """A data set that knows where each of its images is, such as one of pictures."""
-
-    places: Sequence[Place]
-
-
 class SplitImages(Collection):
     """The images of a data set's split."""
 
@@ -157,7 +149,7 @@ class SplitImages(Collection):
 
     def keys(self) -> Array:
         """Return the digests of the files' names, sizes and times of change; of features, those of the numbers."""
-        if isinstance(self._data, _OfPlaces):
+        if self._data.places:
             return digest_files((place.file, f"{place.name} {place.offset}") for place in self._data.places)
         blocks = (range(start, min(start + KEYED, len(self.ids))) for start in range(0, len(self.ids), KEYED))
         return _digest(np.asarray(image).tobytes() for block in blocks for image in self._data.images(block))

@@ -12,8 +12,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from vsezoo import registry
-from vsezoo.data.folder_source import FolderSource
-from vsezoo.data.lookup import find_source
+from vsezoo.data.lookup import as_folder, find_source
 from vsezoo.data.source import DEFAULT_OPTIONS, OpenOptions
 from vsezoo.errors import CheckpointError, DataError, StorageError, UsageError, explain_system
 from vsezoo.parts import change_recipe, expand_parts
@@ -156,7 +155,7 @@ def resume_data(folder: Path, state: State, data: str | None, options: OpenOptio
     A folder may have moved, and have another name: its captions are compared.
     """
     stored = state.run["data"]
-    moved = data is not None and all(isinstance(find_source(name), FolderSource) for name in (data, stored))
+    moved = data is not None and all(map(as_folder, (data, stored)))
     if data is not None and not moved and find_source(data).name != find_source(stored).name:
         raise UsageError(f"the run was started on {stored!r}, not on {data!r}.", file=folder, remedy=LEAVE_OUT)
     root = options.root or (Path(state.run["data_root"]) if state.run["data_root"] else None)

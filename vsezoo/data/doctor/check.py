@@ -21,6 +21,8 @@ from vsezoo.data.doctor.images import report_images, report_values
 from vsezoo.data.doctor.report import LEVELS, Advance, Finding, Report, SplitFigures
 from vsezoo.data.doctor.scan import ImageScan, scan_images
 from vsezoo.data.doctor.splits import OpenSplit, choose_source, list_splits, open_split
+from vsezoo.data.lookup import find_source
+from vsezoo.data.source import OpenOptions
 from vsezoo.interfaces import KINDS
 from vsezoo.text import SPECIAL_WORDS, Vocabulary
 
@@ -51,9 +53,10 @@ def check_data(
         DataError: when the data set is not there at all, or has no such split.
         UnknownNameError: for a name that is not registered and no folder.
     """
-    source = choose_source(data, pictures=pictures)
+    whole, options = find_source(data), OpenOptions(root)
+    source = choose_source(whole, options, pictures=pictures)
     kinds = ("picture",) if pictures else KINDS
-    opened = {name: open_split(source, name, root, kinds) for name in list_splits(source, root, splits)}
+    opened = {name: open_split(source, name, options, kinds) for name in list_splits(source, options, splits)}
     _require_any(opened)
     words = {
         name: cut_captions(split.captions, partial(advance, f"captions of {name}")) for name, split in opened.items()
@@ -67,7 +70,7 @@ def check_data(
     report.findings += [
         *compare_forms(opened, scans),
         *compare_images(opened, scans),
-        *report_unnamed(data, source, root),
+        *report_unnamed(whole, source, options),
     ]
     report.findings.sort(key=lambda finding: LEVELS.index(finding.level))
     return report

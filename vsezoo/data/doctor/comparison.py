@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import combinations
 from pathlib import Path
@@ -10,21 +10,17 @@ from pathlib import Path
 from vsezoo.data.doctor.report import Finding, show_first
 from vsezoo.data.doctor.scan import ImageScan
 from vsezoo.data.doctor.splits import MEASURED, REQUIRED, OpenSplit
-from vsezoo.data.folder_source import FolderSource
-from vsezoo.data.lookup import find_source
-from vsezoo.data.pictures.find import find_files, list_pictures
-from vsezoo.data.pictures.source import PictureSource
-from vsezoo.data.precomputed.feature_record import RECORD
-from vsezoo.data.precomputed.source import PrecomputedSource
-from vsezoo.data.source import DataSource
-from vsezoo.errors import DataError
+from vsezoo.data.pictures.find import list_pictures
+from vsezoo.data.pictures.picture_file import ENDINGS
+from vsezoo.data.source import DataSource, OpenOptions
+from vsezoo.errors import DataError, list_names
 
 SAME_IMAGES = {"test", "testall"}
 """Splits that share images by design: COCO's test is the first 1,000 images of testall."""
 
 ALIKE = 0.3  # the mean cosine of two images from which on their common mean is worth a word
 FACTOR = 1.5  # by how much the mean norms of two splits may differ
-ENDINGS = ("_ims.npy", "_caps.txt", "_ids.txt")
+NAMED = 6  # files that a remedy names
 
 
 def compare_forms(opened: Mapping[str, OpenSplit], scans: Mapping[str, ImageScan]) -> Iterator[Finding]:
@@ -133,15 +129,15 @@ def _show_pair(first: OpenSplit, other: OpenSplit, pair: tuple[int, int]) -> str
     return f"{other.image_place(pair[1])} is {first.image_place(pair[0])} of {first.name}"
 
 
-def report_unnamed(data: str, source: DataSource, root: Path | None) -> Iterator[Finding]:
+def report_unnamed(whole: DataSource, source: DataSource, options: OpenOptions) -> Iterator[Finding]:
     """Yield findings of what is in the folder and was not looked at.
 
     Args:
-        data: as it was given; of a folder, one of two forms of image may have been chosen.
-        source: that was looked at.
-        root: as for `check_data`.
+        whole: the data set that was named.
+        source: the part of it that was looked at, if it has features and pictures apart.
+        options: where to look.
     """
-    folder, others, remedy = _find_others(source, root)
+    folder, others, remedy = _find_others(source, options)
     if others:
         yield Finding(
             "note",
@@ -152,31 +148,28 @@ def report_unnamed(data: str, source: DataSource, root: Path | None) -> Iterator
             show_first(others, str),
             len(others),
         )
-    whole = find_source(data)
-    if isinstance(whole, FolderSource) and len(whole.list_sources()) > 1:
+    if len(whole.list_sources(options)) > 1:
         forms = ("features", "pictures") if "picture" in source.kinds else ("pictures", "features")
         option = "without" if forms[0] == "features" else "with"
         text = f"The folder has {forms[0]}, too; those that were looked at are the {forms[1]}."
-        yield Finding("note", None, text, f"Run `vsezoo data check` {option} --pictures as well.", str(whole.folder))
+        yield Finding("note", None, text, f"Run `vsezoo data check` {option} --pictures as well.", str(folder))
 
 
-def _find_others(source: DataSource, root: Path | None) -> tuple[Path, list[str], str]:
-    """Return the folder of a data set, the files in it that belong to no split, and what to do about them."""
-    if isinstance(source, PrecomputedSource):
-        stems = source.find_stems(root).values()
-        folder = next(iter(stems)).parent
-        named = {RECORD, *(f"{stem.name}{ending}" for stem in stems for ending in ENDINGS)}
-        files = sorted(path.name for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
-        remedy = "A split is SPLIT_ims.npy and SPLIT_caps.txt, with SPLIT_ids.txt if there are ids. Is a name misspelt?"
-        return folder, [name for name in files if name not in named], remedy
-    if isinstance(source, PictureSource):
-        listing = source.read(root)
-        names = [image.name for images in listing.splits.values() for image in images]
-        places = {image.place.file for images in listing.splits.values() for image in images if image.place}
-        with suppress(DataError):  # a name of two files, which is told where the split is opened
-            places |= {str(file) for file in find_files(listing.folder, names)}
-            used = {Path(place).absolute() for place in places}  # a table may name files by their whole path
-            found = [path for path in list_pictures(listing.folder) if path.absolute() not in used]
-            remedy = f"{listing.file.name} does not name them. Write captions for them there, or leave them."
-            return listing.folder, [str(path.relative_to(listing.folder)) for path in found], remedy
-    return Path(), [], ""
+def _find_others(source: DataSource, options: OpenOptions) -> tuple[Path | None, list[str], str]:
+    """Return the folder of a data set, the files in it that the data set does not read, and what to do about them."""
+    folder, read = None, list[Path]()
+    with suppress(DataError):  # such as a name that several files have: the finding of the split that names it says so
+        folder = source.find_folder(options)
+        read = list(source.list_files(options))
+    if folder is None or not read:
+        return folder, [], ""
+    used = {path.absolute() for path in read}  # a table may name files by their whole path
+    if "picture" in source.kinds:
+        lists = [path.name for path in read if not path.name.lower().endswith(ENDINGS)]
+        where = f" to {list_names(lists, NAMED)}" if lists else ""
+        remedy = f"Add their captions{where}, or leave them."
+        found: Iterable[Path] = list_pictures(folder)
+    else:
+        remedy = f"Is a name misspelt? Files that are read: {list_names([path.name for path in read], NAMED)}."
+        found = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
+    return folder, [str(path.relative_to(folder)) for path in found if path.absolute() not in used], remedy

@@ -17,7 +17,6 @@ import numpy as np
 
 from vsezoo.data.doctor.report import Range
 from vsezoo.data.doctor.splits import OpenSplit
-from vsezoo.data.pictures.pairs import PicturePairs
 from vsezoo.errors import DataError
 from vsezoo.interfaces import PairDataset
 
@@ -173,7 +172,7 @@ def _scan_pictures(pairs: PairDataset, advance: Callable[[int, int], None]) -> I
 def _look_at(pairs: PairDataset, image: int) -> tuple[tuple[int, int], str, bytes] | DataError:
     """Return the size of a picture, its mode where there is a file, and its digest; or why it cannot be read."""
     try:
-        if isinstance(pairs, PicturePairs):
+        if pairs.places:
             picture, size, mode = pairs.places[image].inspect()
         else:
             (picture,) = pairs.images([image])

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
 from vsezoo.data.caption_file import read_captions
 from vsezoo.data.doctor.report import Finding, show_first
-from vsezoo.data.folder_source import FolderSource
-from vsezoo.data.lookup import find_source
 from vsezoo.data.pictures.pairs import ABSENT, WITHOUT_CAPTION
 from vsezoo.data.pictures.picture_file import SKIP
-from vsezoo.data.pictures.source import PictureSource
 from vsezoo.data.precomputed.feature_file import FeatureFile
-from vsezoo.data.precomputed.pairs import PrecomputedPairs
-from vsezoo.data.precomputed.source import PrecomputedSource
-from vsezoo.data.source import DataSource, OpenOptions
+from vsezoo.data.source import DataSource, OpenOptions, SplitFiles
 from vsezoo.errors import DataError, suggest_name
-from vsezoo.interfaces import PairDataset
+from vsezoo.interfaces import KINDS, PairDataset
 
 REQUIRED = ("train", "dev")
 """The splits without which there is no training."""
@@ -146,31 +142,23 @@ class OpenSplit:
         ]
 
 
-def choose_source(data: str, *, pictures: bool) -> DataSource:
-    """Return the data set of a registered name or a folder; of a folder with features and pictures, one of the two.
+def choose_source(whole: DataSource, options: OpenOptions, *, pictures: bool) -> DataSource:
+    """Return the data set, or of one that has features and pictures apart, one of the two.
 
     Raises:
         DataError: for a folder that has neither.
-        UnknownNameError: for a name that is not registered and no folder.
     """
-    source = find_source(data)
-    if not isinstance(source, FolderSource):
-        return source
-    sources = source.list_sources()
+    sources = whole.list_sources(options)
     return next((one for one in sources if ("picture" in one.kinds) == pictures), sources[0])
 
 
-def list_splits(source: DataSource, root: Path | None, chosen: Sequence[str]) -> list[str]:
+def list_splits(source: DataSource, options: OpenOptions, chosen: Sequence[str]) -> list[str]:
     """Return the splits to look at: the chosen ones, or else those that are there and those that should be.
 
     Raises:
         DataError: when the data set is not there, or has none of that name.
     """
-    there: Sequence[str] = source.splits
-    if isinstance(source, PrecomputedSource):
-        there = list(source.find_stems(root))
-    elif isinstance(source, PictureSource):
-        there = [name for name, images in source.read(root).splits.items() if images]
+    there = source.list_splits(options)
     expected = list(dict.fromkeys([*REQUIRED, *MEASURED, *there]))
     for name in chosen:
         if name not in expected:
@@ -179,52 +167,40 @@ def list_splits(source: DataSource, root: Path | None, chosen: Sequence[str]) ->
     return list(chosen) or expected
 
 
-def open_split(source: DataSource, name: str, root: Path | None, kinds: Sequence[str]) -> OpenSplit:
+def open_split(source: DataSource, name: str, options: OpenOptions, kinds: Sequence[str]) -> OpenSplit:
     """Open a split as far as that is possible.
 
     Args:
         source: the data set.
         name: the split.
-        root: the folder that holds the data set's folder.
+        options: where to look.
         kinds: the forms of image to look at.
     """
-    options = OpenOptions(root=root)
-    whole = replace(options, full_dev=True)
-    try:
-        pairs = source.open(name, kinds, options)
-        used = len(pairs.image_ids)
-        if name == "dev":
-            pairs = source.open(name, kinds, whole)
-    except DataError as error:
-        if isinstance(source, PrecomputedSource) and name in source.find_stems(root):
-            return _open_features(source, name, root, [error], 0)
+    refusals: list[DataError] = []
+
+    def attempt(read: Callable[..., Read], *arguments: object) -> Read | None:
         try:
-            pairs = source.open(name, kinds, replace(whole, on_bad_image="skip"))
-        except DataError:
-            return OpenSplit(name, (error,), None, 0, ())
-        return OpenSplit(name, (error,), pairs, 0, pairs.captions)
-    if isinstance(source, PrecomputedSource):
-        return _open_features(source, name, root, [], used)
-    return OpenSplit(name, (), pairs, used, pairs.captions)
-
-
-def _open_features(
-    source: PrecomputedSource, name: str, root: Path | None, refusals: list[DataError], used: int
-) -> OpenSplit:
-    """Open features without a look at their values, or what there is of them."""
-    stem = source.find_stems(root)[name]
-
-    def attempt(read: Callable[[Path], Read], path: Path) -> Read | None:
-        try:
-            return read(path)
+            return read(*arguments)
         except DataError as error:
             if str(error) not in map(str, refusals):
                 refusals.append(error)
             return None
 
-    caption_file = stem.with_name(f"{stem.name}_caps.txt")
-    features = attempt(FeatureFile.open, stem.with_name(f"{stem.name}_ims.npy"))
-    captions = attempt(read_captions, caption_file)
-    pairs = attempt(lambda stem: PrecomputedPairs(source.name, name, stem, full_dev=True, check=False), stem)
+    whole = replace(options, full_dev=True)
+    pairs = attempt(source.open, name, kinds, options)
+    used = 0 if pairs is None else len(pairs.image_ids)
+    if pairs is not None and name == "dev":
+        pairs = attempt(source.open, name, kinds, whole)
+    files = SplitFiles()
+    with suppress(DataError):  # the data are absent, which the refusal says
+        files = source.locate_split(name, options)
+    features = attempt(FeatureFile.open, files.features) if files.features else None
+    if pairs is not None and not refusals:
+        return OpenSplit(name, (), pairs, used, pairs.captions, files.captions, features)
+    captions = attempt(read_captions, files.captions) if files.captions else None
+    with suppress(DataError):  # what is wrong with it is known
+        # Features are looked at whatever form was asked for: their file can be read by itself.
+        lenient = replace(whole, check_values=False, on_bad_image="skip")
+        pairs = source.open(name, KINDS if files.features else kinds, lenient)
     known = pairs.captions if pairs else captions or ()
-    return OpenSplit(name, tuple(refusals), pairs, used, known, caption_file, features)
+    return OpenSplit(name, tuple(refusals), pairs, 0, known, files.captions, features)

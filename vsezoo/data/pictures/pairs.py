@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -29,19 +31,35 @@ class PicturePairs(PairDataset):
         split: the split.
         images: the pictures, each with its place.
         skipped: what was left out, and why.
+        read_all: reads the captions of the whole split, where this is the first part of it.
     """
 
     kind = "picture"
     image_shape = ()
 
     def __init__(
-        self, name: str, split: str, images: Sequence[CaptionedImage], skipped: Mapping[str, str] | None = None
+        self,
+        name: str,
+        split: str,
+        images: Sequence[CaptionedImage],
+        skipped: Mapping[str, str] | None = None,
+        read_all: Callable[[], Sequence[str]] | None = None,
     ) -> None:
         self.name, self.split, self.skipped = name, split, dict(skipped or {})
         self.image_ids = [image.name for image in images]
         self.captions = [caption for image in images for caption in image.captions]
         self.image_of = np.repeat(np.arange(len(images)), [len(image.captions) for image in images])
         self.places = [image.place for image in images if image.place]
+        self._read_all = read_all
+
+    @property
+    def all_captions(self) -> Sequence[str]:
+        """The captions of the whole split, those of the images that the dev split is cut by included.
+
+        Raises:
+            DataError: as `open_pictures` does for the whole split.
+        """
+        return self.captions if self._read_all is None else self._read_all()
 
     def images(self, indices: Sequence[int] | np.ndarray[Any, Any]) -> list[Image.Image]:
         """Return RGB pictures, decoded now; see `vsezoo.data.pictures.picture_file.read_picture`.
@@ -73,8 +91,10 @@ def open_pictures(name: str, split: str, listing: Listing, options: OpenOptions)
     images = list(_pick(listing, split))
     if split == "train" and options.use_restval:
         images += _pick(listing, "restval")
-    if split == "dev" and not options.full_dev:
+    read_all = None
+    if split == "dev" and not options.full_dev and len(images) > DEV_IMAGES:
         images = images[:DEV_IMAGES]
+        read_all = functools.partial(_read_captions, name, split, listing, replace(options, full_dev=True))
     _find_places(listing, images)
     bad = {image.name: WITHOUT_CAPTION for image in images if not image.captions or not all(image.captions)}
     bad |= {image.name: ABSENT for image in images if image.place is None}
@@ -87,7 +107,12 @@ def open_pictures(name: str, split: str, listing: Listing, options: OpenOptions)
         reasons = "; ".join(f"{name}: {reason}" for name, reason in list(bad.items())[:NAMED])
         problem = f"has no picture in the split {split} that can be used ({reasons})."
         raise DataError(problem, file=listing.file, remedy="Put the pictures there.")
-    return PicturePairs(name, split, good, {image.name: bad[image.name] for image in images if image.name in bad})
+    skipped = {image.name: bad[image.name] for image in images if image.name in bad}
+    return PicturePairs(name, split, good, skipped, read_all)
+
+
+def _read_captions(name: str, split: str, listing: Listing, options: OpenOptions) -> Sequence[str]:
+    return open_pictures(name, split, listing, options).captions
 
 
 def _pick(listing: Listing, split: str) -> Sequence[CaptionedImage]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +16,7 @@ from vsezoo.data.pictures.listing import Find, Listing
 from vsezoo.data.places import find_layout, list_places
 from vsezoo.data.source import DEFAULT_OPTIONS, DataSource, OpenOptions
 from vsezoo.errors import DataError
+from vsezoo.storage.addresses import is_address
 
 if TYPE_CHECKING:
     from vsezoo.data.pictures.pairs import PicturePairs
@@ -65,6 +66,29 @@ class PictureSource(DataSource):
         from vsezoo.data.pictures.pairs import open_pictures
 
         return open_pictures(self.name, split, listing, options)
+
+    def list_splits(self, options: OpenOptions = DEFAULT_OPTIONS) -> list[str]:
+        """Return the splits that have pictures."""
+        return [name for name, images in self.read(options.root).splits.items() if images]
+
+    def find_folder(self, options: OpenOptions = DEFAULT_OPTIONS) -> Path:
+        """Return the folder in which the pictures are looked for."""
+        return self.read(options.root).folder
+
+    def list_files(self, options: OpenOptions = DEFAULT_OPTIONS) -> Iterator[Path]:
+        """Yield what lists the pictures, and the files that hold them on this machine.
+
+        Raises:
+            DataError: for a name that several files have.
+        """
+        from vsezoo.data.pictures.find import find_files  # imports numpy
+
+        listing = self.read(options.root)
+        yield listing.file
+        images = [image for split in listing.splits.values() for image in split]
+        found = find_files(listing.folder, [image.name for image in images if image.place is None])
+        placed = (image.place.file for image in images if image.place)
+        yield from map(Path, dict.fromkeys(file for file in (*found, *placed) if file and not is_address(file)))
 
     def read(self, root: Path | None = None) -> Listing:
         """Read which pictures there are, from the first place that has a known layout.

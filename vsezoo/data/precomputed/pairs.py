@@ -28,13 +28,13 @@ class PrecomputedPairs(PairDataset):
         split: the split; `dev` is cut to its first 1,000 images.
         stem: the files without their endings: `STEM_ims.npy`, `STEM_caps.txt` and, if there, `STEM_ids.txt`.
         full_dev: leave the dev split as it is.
-        check: look at the values now; False leaves that to the caller, as the data doctor wants it.
+        check_values: look at the values now; False leaves that to the caller, as the data doctor wants it.
 
     Raises:
         DataError: for files that are absent, damaged, or do not fit together.
     """
 
-    def __init__(self, name: str, split: str, stem: Path, *, full_dev: bool = False, check: bool = True) -> None:
+    def __init__(self, name: str, split: str, stem: Path, *, full_dev: bool = False, check_values: bool = True) -> None:
         self._features = FeatureFile.open(stem.with_name(f"{stem.name}_ims.npy"))
         caption_file, id_file = (stem.with_name(f"{stem.name}_{ending}.txt") for ending in ("caps", "ids"))
         ids = read_lines(id_file) if id_file.exists() else []
@@ -46,7 +46,7 @@ class PrecomputedPairs(PairDataset):
             images = self._features.shape[0] // self._copies
             image_ids = name_images(id_file, ids, images) if id_file.exists() else list(map(str, range(images)))
             sizes = [CAPTIONS_PER_IMAGE] * images
-        if check:
+        if check_values:
             self._features.check(self._copies)
         if split == "dev" and not full_dev:
             image_ids, sizes = image_ids[:DEV_IMAGES], sizes[:DEV_IMAGES]
@@ -54,10 +54,16 @@ class PrecomputedPairs(PairDataset):
         self.split = split
         self.kind = "vector" if len(self._features.shape) == 2 else "regions"
         self.captions = captions[: sum(sizes)]
+        self._all_captions = captions
         self.image_ids = image_ids
         self.image_of = np.repeat(np.arange(len(sizes)), sizes)
         self.image_shape = self._features.shape[1:]
         self.extraction = read_extraction(stem)
+
+    @property
+    def all_captions(self) -> Sequence[str]:
+        """The captions of the file, those of the images that the dev split is cut by included."""
+        return self._all_captions
 
     def images(self, indices: Sequence[int] | np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         """Return features `(len(indices), *image_shape)`, float16 if the file holds float16, else float32.

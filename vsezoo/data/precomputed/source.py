@@ -5,14 +5,14 @@ Imports neither torch nor numpy, so that data sets can be listed quickly; the re
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vsezoo.data.places import find_layout, list_places
 from vsezoo.data.precomputed.feature_record import RECORD, require_finished
-from vsezoo.data.source import DEFAULT_OPTIONS, DataSource, OpenOptions
+from vsezoo.data.source import DEFAULT_OPTIONS, DataSource, OpenOptions, SplitFiles
 from vsezoo.errors import DataError
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ AVERAGE = (
     "With the image encoder `precomp`, `--set image_encoder.pool=mean` averages the regions. "
     "Or choose another model, or other features of the data set."
 )
+ENDINGS = ("_ims.npy", "_caps.txt", "_ids.txt")
 SPLIT_ORDER = ("train", "dev", "test", "testall")
 
 
@@ -61,16 +62,38 @@ class PrecomputedSource(DataSource):
 
         from vsezoo.data.precomputed.pairs import PrecomputedPairs
 
-        pairs = PrecomputedPairs(self.name, split, stems[split], full_dev=options.full_dev)
+        stem = stems[split]
+        pairs = PrecomputedPairs(self.name, split, stem, full_dev=options.full_dev, check_values=options.check_values)
         if pairs.kind not in kinds:
             form = "one vector" if pairs.kind == "vector" else "regions"
             raise DataError(
                 f"the features are {form} of shape {pairs.image_shape} for each image (kind {pairs.kind!r}); the image "
                 f"encoder takes {' or '.join(map(repr, kinds))}.",
-                file=stems[split].parent,
+                file=stem.parent,
                 remedy=_advise(pairs.kind, kinds),
             )
         return pairs
+
+    def list_splits(self, options: OpenOptions = DEFAULT_OPTIONS) -> list[str]:
+        """Return the splits that have features."""
+        return list(self.find_stems(options.root))
+
+    def find_folder(self, options: OpenOptions = DEFAULT_OPTIONS) -> Path:
+        """Return the folder of the features."""
+        return next(iter(self.find_stems(options.root).values())).parent
+
+    def list_files(self, options: OpenOptions = DEFAULT_OPTIONS) -> Iterator[Path]:
+        """Yield the features, captions and ids of each split, and the record of what made them."""
+        for stem in self.find_stems(options.root).values():
+            yield from filter(Path.is_file, (stem.with_name(stem.name + ending) for ending in ENDINGS))
+        yield from filter(Path.is_file, [self.find_folder(options) / RECORD])
+
+    def locate_split(self, split: str, options: OpenOptions = DEFAULT_OPTIONS) -> SplitFiles:
+        """Return the captions and the features of a split; of one without features, nothing."""
+        stem = self.find_stems(options.root).get(split)
+        if stem is None:
+            return SplitFiles()
+        return SplitFiles(stem.with_name(f"{stem.name}_caps.txt"), stem.with_name(f"{stem.name}_ims.npy"))
 
     def find_stems(self, root: Path | None) -> dict[str, Path]:
         """Return the files of each split without their endings, from the first place that has a known layout."""
