@@ -12,7 +12,7 @@ import pytest
 from vsezoo import registry
 from vsezoo.data.lookup import find_source, open_data
 from vsezoo.data.precomputed.source import PrecomputedSource
-from vsezoo.data.source import DEFAULT_OPTIONS, DataSource, OpenOptions
+from vsezoo.data.source import DEFAULT_OPTIONS, DataSource, OpenOptions, SplitFiles
 from vsezoo.errors import DataError, UnknownNameError
 
 NAMES = ("f8k_precomp", "f30k_precomp", "coco_precomp", "10crop_precomp", "f8k", "f30k", "coco")
@@ -141,6 +141,32 @@ def test_full_dev_reaches_the_data_set(tmp_path: Path) -> None:
     make_data(tmp_path / "data" / "f30k_precomp", "dev", shape=(1014, 2))
     assert len(open_data("f30k_precomp", "dev", VECTOR).captions) == 5000
     assert len(open_data("f30k_precomp", "dev", VECTOR, OpenOptions(full_dev=True)).captions) == 5070
+
+
+def test_what_a_source_says_of_its_files(tmp_path: Path) -> None:
+    folder = tmp_path / "mine"
+    for split, file in (("train", "train_ids.txt"), ("mine", "stray.txt"), ("test", "features.json")):
+        make_data(folder, split)
+        (folder / file).write_text("{}")
+    source = find_source("./mine")
+    assert source.list_splits() == ["train", "test", "mine"]
+    assert source.find_folder() == Path("mine")
+    read = {path.name for path in source.list_files()}
+    assert {path.name for path in folder.iterdir()} - read == {"stray.txt"}
+    (features,) = source.list_sources()
+    assert features.locate_split("mine") == SplitFiles(Path("mine/mine_caps.txt"), Path("mine/mine_ims.npy"))
+    assert features.locate_split("dev") == SplitFiles()
+    assert find_source("shapes").list_splits() == ["train", "dev", "test"]
+    assert (find_source("shapes").find_folder(), list(find_source("shapes").list_files())) == (None, [])
+    with pytest.raises(DataError, match="are not there"):
+        find_source("f8k_precomp").list_splits()
+
+
+def test_the_form_that_the_data_set_prefers(tmp_path: Path) -> None:
+    make_data(tmp_path / "mine", shape=(2, 4, 3))
+    assert open_data("./mine", "train").kind == "regions"
+    assert open_data(Path("mine"), "train").kind == "regions"
+    assert open_data("shapes", "dev").kind == "vector"
 
 
 class OtherSource(DataSource):

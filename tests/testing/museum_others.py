@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from museum import exhibit, put_on_show
 
 from vsezoo import registry
 from vsezoo.conversion.importer import Imported, Importer, Source
-from vsezoo.data.source import DEFAULT_OPTIONS, DataSource, OpenOptions
+from vsezoo.data.source import DEFAULT_OPTIONS, DataSource, OpenOptions, SplitFiles
 from vsezoo.errors import DataError
 from vsezoo.interfaces import PairDataset
 from vsezoo.model import JointEmbedding
@@ -61,6 +61,21 @@ class Museum(DataSource):
 class OpensAnything(Museum):
     def open(self, split: str, kinds: Sequence[str], options: OpenOptions = DEFAULT_OPTIONS) -> PairDataset:
         return self.make(split)
+
+
+class ForgetsSplits(Museum):
+    def list_splits(self, options: OpenOptions = DEFAULT_OPTIONS) -> list[str]:
+        return ["dev"]
+
+
+class ReadsAbsentFiles(Museum):
+    def list_files(self, options: OpenOptions = DEFAULT_OPTIONS) -> Iterator[Path]:
+        yield Path("absent.npy")
+
+
+class OtherCaptions(Museum):
+    def locate_split(self, split: str, options: OpenOptions = DEFAULT_OPTIONS) -> SplitFiles:
+        return SplitFiles(captions=Path(__file__))
 
 
 class NoSummary(Museum):
@@ -122,6 +137,9 @@ for source, *fails in (
     (Museum(),),
     (OpensAnything(), "refusal"),
     (NoSummary(), "construction"),
+    (ForgetsSplits(), "files"),
+    (ReadsAbsentFiles(), "files"),
+    (OtherCaptions(), "files"),
     (Museum(OtherName), "construction"),
     (Museum(TwiceTheSameId), "counts"),
     (Museum(NarrowIndex), "counts"),

@@ -87,6 +87,14 @@ def test_an_unfitted_tokenizer_knows_no_word() -> None:
     assert WordTokenizer().encode(["a dog"])[0].tolist() == [START, UNKNOWN, UNKNOWN, END]
 
 
+@pytest.mark.parametrize("rule", RULES)
+def test_captions_of_which_a_word_is_known(rule: str) -> None:
+    tokenizer = fit_tokenizer("a dog", words=rule)
+    assert tokenizer.knows("a cat")
+    assert not any(map(tokenizer.knows, ["", "cats run", *tokenizer.rule.special]))
+    assert not WordTokenizer(words=rule).knows("a dog")
+
+
 # Tokenized captions: Kiros et al., order-embeddings
 
 

@@ -6,10 +6,11 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from vsezoo.data.view import PairView
 from vsezoo.interfaces import PairDataset
 
 
-class FeaturePairs(PairDataset):
+class FeaturePairs(PairView):
     """The features that a backbone makes of pictures, computed when they are asked for.
 
     Args:
@@ -24,12 +25,11 @@ class FeaturePairs(PairDataset):
         shape: tuple[int, ...],
         compute: Callable[[PairDataset, Sequence[int] | np.ndarray], np.ndarray] | None = None,
     ) -> None:
-        self.name, self.split, self.kind = pictures.name, pictures.split, ("vector", "regions")[len(shape) - 1]
-        self.captions, self.image_ids, self.image_of = pictures.captions, pictures.image_ids, pictures.image_of
-        self.image_shape, self.skipped = shape, pictures.skipped
-        self._pictures, self._compute = pictures, compute
+        super().__init__(pictures)
+        self.kind, self.image_shape, self.places = ("vector", "regions")[len(shape) - 1], shape, ()
+        self._compute = compute
 
     def images(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
         """Return the features of these indices, `(len(indices), *image_shape)` float32."""
         assert self._compute is not None
-        return self._compute(self._pictures, indices)
+        return self._compute(self.data, indices)

@@ -18,7 +18,6 @@ from vsezoo.search.embedding import Advance
 from vsezoo.search.lazy_model import LazyModel
 from vsezoo.search.sources import Images, Texts, collect_images, collect_texts
 from vsezoo.search.store import Embeddings, list_skipped, open_embeddings
-from vsezoo.text import WordTokenizer
 
 BLOCK = 8192
 """Items that are compared with the queries at a time."""
@@ -62,12 +61,7 @@ class Index:
 
     def knows_words(self, sentence: str) -> bool:
         """Tell whether the model knows a word of a sentence; one that cuts words into pieces always does."""
-        tokenizer = self._model.for_texts.tokenizer
-        if not isinstance(tokenizer, WordTokenizer):
-            return True
-        (ids,) = tokenizer.encode([sentence])
-        rule = tokenizer.rule
-        return not {*rule.start, *rule.end, rule.unknown}.issuperset(ids.tolist())
+        return self._model.for_texts.tokenizer.knows(sentence)
 
     def search(self, query: Any, k: int = 5) -> list[Hit]:
         """Return the `k` items that fit a query best, the best first; of equals, the one that comes first.

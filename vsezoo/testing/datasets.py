@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from vsezoo.data.caption_file import read_captions
 from vsezoo.data.source import DEFAULT_OPTIONS, DataSource, OpenOptions
 from vsezoo.errors import DataError, VsezooError
 from vsezoo.interfaces import KINDS, PairDataset
@@ -201,6 +202,28 @@ class DatasetKit(Kit):
                     for entry in shared:
                         here, there = (pairs.images([_entries(pairs)[entry]]) for pairs in (first, second))
                         require(not _same(here, there), f"the image {entry[0]!r} is in train and in {second.split}")
+
+    @promise(
+        "files",
+        "Yield existing files of the folder in list_files; in locate_split, name files that open splits have.",
+        applies=lambda kit: kit.source is not None,
+    )
+    def check_files(self) -> None:
+        """What it says of its files is so: splits that open, a folder, files, and captions line by line."""
+        assert self.source is not None
+        splits, folder = self.source.list_splits(self.options), self.source.find_folder(self.options)
+        unknown = [name for name in dict.fromkeys(pairs.split for pairs in self.opened) if name not in splits]
+        require(not unknown, f"list_splits gives {splits}, without {', '.join(unknown)}")
+        require(folder is None or folder.is_dir(), f"find_folder gives {folder}, which is not a directory")
+        absent = next((path for path in self.source.list_files(self.options) if not path.is_file()), None)
+        require(absent is None, f"list_files yields {absent}, which is not a file")
+        for pairs in self.opened:
+            files = self.source.locate_split(pairs.split, self.options)
+            for path in (files.captions, files.features):
+                require(path is None or path.is_file(), f"locate_split names {path}, which is not a file")
+            if files.captions is not None:
+                same = list(pairs.all_captions) == read_captions(files.captions)[: len(pairs.all_captions)]
+                require(same, f"the lines of {files.captions} are not the captions of {_name(pairs)}")
 
 
 def _name(pairs: PairDataset) -> str:

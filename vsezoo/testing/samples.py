@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from vsezoo.data.view import PairView
 from vsezoo.interfaces import PairDataset
 
 CAPTIONS = (
@@ -53,17 +54,18 @@ class SamplePairs(PairDataset):
         return list(map(Image.fromarray, chosen)) if self.kind == "picture" else chosen
 
 
-class FirstPairs(PairDataset):
+class FirstPairs(PairView):
     """The first images of a split, each with the first of its captions: a batch without two captions of one image."""
 
     def __init__(self, data: PairDataset, images: int) -> None:
+        super().__init__(data)
         first = np.unique(data.image_of, return_index=True)[1][:images]
-        self._data, self._images = data, data.image_of[first]
-        self.name, self.split, self.kind, self.image_shape = data.name, data.split, data.kind, data.image_shape
+        self._images = data.image_of[first]
+        self.places = [data.places[index] for index in self._images] if data.places else ()
         self.captions = [data.captions[index] for index in first]
         self.image_ids = [data.image_ids[index] for index in self._images]
         self.image_of = np.arange(len(first))
 
     def images(self, indices: Sequence[int] | np.ndarray) -> Any:
         """Return the images of these indices."""
-        return self._data.images(self._images[np.asarray(indices, dtype=np.int64)])
+        return self.data.images(self._images[np.asarray(indices, dtype=np.int64)])

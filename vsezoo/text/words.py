@@ -97,6 +97,10 @@ class WordTokenizer(Tokenizer):
         start, end = self.rule.start, self.rule.end
         return [np.array([*start, *map(self._id_of, words), *end], dtype=np.int32) for words in split_captions]
 
+    def knows(self, caption: str) -> bool:
+        """Return whether a caption has a word of the vocabulary."""
+        return any(self._id_of(word) != self.rule.unknown for word in self.rule.cut(caption))
+
     def _id_of(self, word: str) -> int:
         index = self.vocabulary.id_of(word, self.rule.unknown)
         # A caption may spell out a special word, which then is as unknown as any other.

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from vsezoo.data.view import PairView
 from vsezoo.errors import DataError
 from vsezoo.interfaces import PairDataset, Tokenizer
 from vsezoo.recipe import Recipe
-from vsezoo.text import WordTokenizer
 from vsezoo.training.batches import TokenTable
 from vsezoo.training.init_from import Ancestor
 from vsezoo.training.observer import Observer
@@ -37,6 +37,7 @@ def find_ancestor(init: str | Path | None, state: State | None, recipe: Recipe) 
 
 
 def tokenize(
+    recipe: Recipe,
     tokenizer: Tokenizer,
     train_data: PairDataset,
     dev_data: PairDataset,
@@ -60,19 +61,21 @@ def tokenize(
             observer.prepare("captions", len(words), len(captions))
     if fit:
         tokenizer.fit(words)
-        _require_words(tokenizer, train_data)
+        if not any(map(tokenizer.knows, captions)):
+            raise _describe_unknown(recipe, train_data)
     splits = ((train_data, words[:count]), (dev_data, words[count : count + len(dev_data.captions)]))
     first, second = (Split(split, TokenTable(tokenizer.encode_split(words))) for split, words in splits)
     return first, second
 
 
-def _require_words(tokenizer: Tokenizer, data: PairDataset) -> None:
-    if isinstance(tokenizer, WordTokenizer) and len(tokenizer) == len(tokenizer.rule.special):
-        raise DataError(
-            f"no word occurs {tokenizer.threshold} times in the captions of {data.name!r}, so all words would be "
-            "unknown, and all captions of one length alike.",
-            remedy="Use more captions, or a lower threshold: --set text_encoder.vocab_threshold=1.",
-        )
+def _describe_unknown(recipe: Recipe, data: PairDataset) -> DataError:
+    threshold = recipe.text_encoder.options.get("vocab_threshold")
+    found = "the tokenizer knows no word of" if threshold is None else f"no word occurs {threshold} times in"
+    remedy = "" if threshold is None else ", or a lower threshold: --set text_encoder.vocab_threshold=1"
+    return DataError(
+        f"{found} the captions of {data.name!r}, so all words would be unknown, and all captions of one length alike.",
+        remedy=f"Use more captions{remedy}.",
+    )
 
 
 def list_warnings(recipe: Recipe) -> Iterator[str]:
@@ -81,26 +84,24 @@ def list_warnings(recipe: Recipe) -> Iterator[str]:
         yield "A batch of one pair has no negatives, so there is nothing to learn from. Give a larger --batch-size."
 
 
-class ProgressPairs(PairDataset):
-    """A split that tells how many of its images have been read, for what goes through all of them.
+class ProgressPairs(PairView):
+    """A split that reports how many of its images have been read, for what goes through all of them.
 
     Args:
         data: the split.
-        observers: whom to tell.
+        observers: called with the progress.
     """
 
     def __init__(self, data: PairDataset, observers: Sequence[Observer]) -> None:
-        self.name, self.split, self.kind, self.skipped = data.name, data.split, data.kind, data.skipped
-        self.captions, self.image_ids, self.image_of = data.captions, data.image_ids, data.image_of
-        self.image_shape = data.image_shape
-        self._data, self._observers, self._read = data, observers, 0
+        super().__init__(data)
+        self._observers, self._read = observers, 0
 
     def images(self, indices: Sequence[int] | np.ndarray) -> Any:
-        """Return the images of these indices, and tell."""
+        """Return the images of these indices, and report the progress."""
         self._read = min(self._read + len(indices), len(self.image_ids))
         for observer in self._observers:
             observer.prepare("images", self._read, len(self.image_ids))
-        return self._data.images(indices)
+        return self.data.images(indices)
 
 
 def digest_captions(split: Split, tokenizer: Tokenizer) -> str:

@@ -127,7 +127,7 @@ def train(
     else:
         tokenizer = ancestor.model.tokenizer
     all_dev = open_data(data, "dev", kinds, replace(options, full_dev=True)).captions
-    train_split, dev_split = tokenize(tokenizer, train_data, dev_data, all_dev, observers, fit=ancestor is None)
+    train_split, dev_split = tokenize(recipe, tokenizer, train_data, dev_data, all_dev, observers, fit=ancestor is None)
     joint, loss = build_model(recipe, tokenizer), build_loss(recipe, tokenizer)
     joint.to(runtime.device)  # before anything goes through a backbone
     loss.to(runtime.device)

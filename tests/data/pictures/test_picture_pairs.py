@@ -171,8 +171,12 @@ def test_dev_is_cut_before_the_check(tmp_path: Path) -> None:
     for name in names:
         (folder / name).symlink_to(folder / "0.jpg") if name != "0.jpg" else write_picture(folder / name)
     (folder / "5.jpg").unlink()
-    assert open_split(folder, "dev", on_bad_image="skip").image_ids == [n for n in names[:1000] if n != "5.jpg"]
-    assert len(open_split(folder, "dev", on_bad_image="skip", full_dev=True).image_ids) == 1002
+    first = open_split(folder, "dev", on_bad_image="skip")
+    assert first.image_ids == [n for n in names[:1000] if n != "5.jpg"]
+    whole = open_split(folder, "dev", on_bad_image="skip", full_dev=True)
+    assert len(whole.image_ids) == 1002
+    assert first.all_captions == whole.captions == whole.all_captions
+    assert pickle.loads(pickle.dumps(first)).all_captions == whole.captions
 
 
 def test_restval_that_is_not_there(tmp_path: Path) -> None:

@@ -133,6 +133,7 @@ def test_dev_alone_is_cut_to_a_thousand_images(tmp_path: Path, split: str, full_
     expected = 1000 if split == "dev" and not full_dev else 1014
     assert (len(pairs.image_ids), len(pairs.captions), len(pairs.image_of)) == (expected, 5 * expected, 5 * expected)
     assert pairs.captions[-1] == f"caption {5 * expected - 1}"
+    assert len(pairs.all_captions) == 5070
     with pytest.raises(IndexError):
         pairs.images([expected])
 

@@ -198,9 +198,11 @@ def open_split(source: DataSource, name: str, options: OpenOptions, kinds: Seque
     if pairs is not None and not refusals:
         return OpenSplit(name, (), pairs, used, pairs.captions, files.captions, features)
     captions = attempt(read_captions, files.captions) if files.captions else None
-    with suppress(DataError):  # what is wrong with it is known
-        # Features are looked at whatever form was asked for: their file can be read by itself.
-        lenient = replace(whole, check_values=False, on_bad_image="skip")
-        pairs = source.open(name, KINDS if files.features else kinds, lenient)
+    lenient = replace(whole, check_values=False, on_bad_image="skip")
+    if files.features:  # they are looked at whatever form was asked for
+        pairs = attempt(source.open, name, KINDS, lenient)
+    else:
+        with suppress(DataError):  # what is wrong is known
+            pairs = source.open(name, kinds, lenient)
     known = pairs.captions if pairs else captions or ()
     return OpenSplit(name, tuple(refusals), pairs, 0, known, files.captions, features)

@@ -1,0 +1,32 @@
+"""A split seen through another object, which changes some of what it yields."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from vsezoo.interfaces import PairDataset
+
+
+class PairView(PairDataset):
+    """The same pairs as another split's. A subclass sets or overrides what differs.
+
+    Args:
+        data: the split.
+    """
+
+    def __init__(self, data: PairDataset) -> None:
+        self.data = data
+        for name in PairDataset.__annotations__:
+            setattr(self, name, getattr(data, name))
+
+    @property
+    def all_captions(self) -> Sequence[str]:
+        """The captions of the whole split."""
+        return self.data.all_captions
+
+    def images(self, indices: Sequence[int] | np.ndarray) -> Any:
+        """Return the images of these indices."""
+        return self.data.images(indices)
