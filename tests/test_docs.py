@@ -17,7 +17,7 @@ import pytest
 
 from vsezoo import registry
 from vsezoo.cli import main
-from vsezoo.cli.train import read_settings
+from vsezoo.cli.setting_flags import read_settings
 from vsezoo.data.lookup import find_source
 from vsezoo.parts import resolve_recipe
 from vsezoo.training.plan import plan_recipe

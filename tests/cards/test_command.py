@@ -10,7 +10,7 @@ from tiny import TinyPairs
 
 from vsezoo import registry
 from vsezoo.cards.command import find_changes, flatten, write_command
-from vsezoo.cli.train import read_settings
+from vsezoo.cli.setting_flags import read_settings
 from vsezoo.parts import resolve_recipe
 from vsezoo.recipe import Recipe
 from vsezoo.training.plan import plan_recipe

@@ -196,7 +196,7 @@ def test_what_is_printed(source: Path, tmp_path: Path) -> None:
     assert set(wanted) <= set(lines)
     assert f"sha256 {digest_file(source)['sha256']}" in done.stdout
     assert {"epoch 4", "options lr=0.5"} <= set(lines)
-    assert done.stderr == "Measure it: vsezoo eval here\n"
+    assert done.stderr == "Evaluate it: vsezoo eval here\n"
     shown = processes.run_command(tmp_path, "show", "here")
     assert f"sha256 {digest_file(source)['sha256']}" in shown.stdout
     assert (shown.code, shown.stderr) == (0, "")
@@ -326,8 +326,8 @@ def test_a_full_disk_on_the_way_back(made: Path, tmp_path: Path) -> None:
             r"^There is no importer 'list'\.\nDid you mean 'lists'\? `vsezoo convert --help`",
         ),
         (("MADE", "--to", "greedy"), 2, r"^'greedy' can be read but not written\.\nChoose a format that can"),
-        (("MADE", "--to", "lists", "--from", "lists"), 2, r"^--from does not go with --to\."),
-        (("MADE", "--to", "lists", "--option", "a=1"), 2, r"^--option does not go with --to\."),
+        (("MADE", "--to", "lists", "--from", "lists"), 2, r"^--from cannot be combined with --to\."),
+        (("MADE", "--to", "lists", "--option", "a=1"), 2, r"^--option cannot be combined with --to\."),
         (("MADE", "--to", "lists", "--output", "."), 2, r"^\.: is a folder, not a file\."),
         (("SOURCE", "--to", "lists"), 2, r"lists\.v2\.json: is a file, but .*\nMake one of it first: vsezoo convert /"),
         (("nowhere", "--to", "lists"), 1, r"^nowhere: is no folder\."),

@@ -292,7 +292,7 @@ def test_a_model_trained_on_a_folder_wants_to_be_told(root: Path, runs: list[Pat
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--ensemble"], "--ensemble wants two checkpoints or more"),
+        (["--ensemble"], "--ensemble needs at least two checkpoints"),
         (["--ties", "random"], "'random' is not one of 'lower.index', 'pessimistic', 'expected'"),
         (["--device", "nonsense"], r"the device 'nonsense' cannot be used: .*\nTry --device cpu"),
         (["--folds", "5"], "No such option '?--folds'?"),

@@ -25,7 +25,7 @@ from click.testing import CliRunner, Result
 
 import vsezoo
 from vsezoo.cli import main
-from vsezoo.cli.train import read_settings
+from vsezoo.cli.setting_flags import read_settings
 from vsezoo.errors import UsageError
 from vsezoo.recipe import Recipe
 from vsezoo.training.state import read_state

@@ -59,7 +59,7 @@ def test_a_push_and_one_more_without_a_change(hub: LoopbackHub, vse: Vse, work: 
     hub.requests.clear()
     again = push(vse)
     assert again.stdout == done.stdout
-    assert "nothing was sent" in again.stderr
+    assert "nothing was uploaded" in again.stderr
     assert repository.branches["main"] == commit
     assert hub.bodies("PUT", "POST") == 0
     assert processes.read_files(work / "run") == before
@@ -82,7 +82,7 @@ def test_the_words_of_people_stay(hub: LoopbackHub, vse: Vse, work: Path) -> Non
     repository = hub.repositories["org/name"]
     edited = repository.read("README.md").decode() + "\nAsk Ada before you use it.\n"
     repository.edit("README.md", edited.replace("license: unknown", "license: cc-by-nc-4.0").encode())
-    assert "nothing was sent" in push(vse).stderr
+    assert "nothing was uploaded" in push(vse).stderr
     change_metrics(work, 512.5)
     push(vse)
     card = ModelCard(repository.read("README.md").decode())

@@ -18,14 +18,15 @@ import click
 
 from vsezoo import registry
 from vsezoo.cli import console
+from vsezoo.cli.command import Group
 from vsezoo.errors import INTERRUPTED, REMEDIES, PluginError, UsageError, VsezooError
 from vsezoo.registry.audit.api import PluginWarning
 
 _FORMAT = warnings.formatwarning
 
 
-class Commands(click.Group):
-    """A group whose commands are those of the registry, each imported when it is wanted."""
+class Commands(Group):
+    """A group whose commands come from the registry, each imported when it is used."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the registered names."""
@@ -142,7 +143,13 @@ def _leave_plugins_out(ctx: click.Context, option: click.Parameter, given: bool)
 @click.group(
     "vsezoo",
     cls=Commands,
+    examples=[
+        ("vsezoo train vsepp", "Train VSE++ on the built-in data set shapes."),
+        ("vsezoo eval runs/vsepp-shapes", "Evaluate its best checkpoint."),
+        ("vsezoo train --help", "Show the options of a command, with examples."),
+    ],
     context_settings={
+        "max_content_width": 120,  # click's own limit is 80 columns, however wide the terminal
         "help_option_names": ["-h", "--help"],
         "token_normalize_func": lambda token: token.replace("_", "-"),  # --max_violation, as the field writes it
     },
@@ -154,7 +161,7 @@ def _leave_plugins_out(ctx: click.Context, option: click.Parameter, given: bool)
     is_eager=True,
     expose_value=False,
     callback=_leave_plugins_out,
-    help="Leave out all that other distributions register, as VSEZOO_PLUGINS=none does.",
+    help="Ignore third-party plugins (same as VSEZOO_PLUGINS=none).",
 )
 def main() -> None:
     """Visual-semantic embeddings: images and sentences in one space."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vsezoo.cli import console, shared_options
+from vsezoo.cli.command import Command
 from vsezoo.errors import CheckpointError
 
 if TYPE_CHECKING:
@@ -20,15 +21,21 @@ if TYPE_CHECKING:
 BATCH_SIZE = 64
 
 
-@click.command()
+@click.command(
+    cls=Command,
+    examples=[
+        ("vsezoo caption runs/vsrn-shapes 0 1 2", "Caption the first three images of the test split."),
+        ("vsezoo caption runs/vsrn regions.npy --rows 0-4 --beam 3", "Caption five rows of a feature file."),
+    ],
+)
 @click.argument("checkpoint")
 @click.argument("images", nargs=-1, required=True, metavar="IMAGE...")
 @shared_options.data("as in training")
 @shared_options.data_root
 @shared_options.split
-@click.option("--rows", default="", metavar="ROWS", help="Which rows of FILE.npy, such as 0-4,7.  [default: all]")
-@click.option("--beam", type=click.IntRange(1), default=1, show_default=True, help="Captions pursued at a time.")
-@click.option("--max-len", type=click.IntRange(1), help="Words in a caption at most.  [default: as in training]")
+@click.option("--rows", default="", metavar="ROWS", help="Rows of FILE.npy, such as 0-4,7.  [default: all]")
+@click.option("--beam", type=click.IntRange(1), default=1, show_default=True, help="Beam size.")
+@click.option("--max-len", type=click.IntRange(1), help="Longest caption in words.  [default: as in training]")
 @shared_options.device
 @shared_options.as_json
 def caption(
@@ -43,10 +50,10 @@ def caption(
     device: str,
     as_json: bool,
 ) -> None:
-    """Write a caption of each IMAGE with the caption head of CHECKPOINT.
+    """Write a caption for each IMAGE with the caption head of CHECKPOINT.
 
-    IMAGE is an image of the data set's split, by its index or its id; FILE.npy, a file of features, or FILE.npy:17, one
-    row of it; or a picture, if the model takes pictures. The log p of a caption is the natural logarithm of its
+    IMAGE is an image of the data set's split by its index or id; FILE.npy, a feature file, or FILE.npy:17, one row of
+    it; or an image file, if the model takes image files. The log p of a caption is the natural logarithm of its
     probability.
     """
     from vsezoo.captioning.search import write_captions

@@ -7,17 +7,25 @@ from pathlib import Path
 import click
 
 from vsezoo.cli import console, shared_options
+from vsezoo.cli.command import Command
 
 
-@click.command("card")
+@click.command(
+    "card",
+    cls=Command,
+    examples=[
+        ("vsezoo card runs/vsepp-shapes", "Write or update the card of the run's best checkpoint."),
+        ("vsezoo card runs/vsepp-shapes --license cc-by-nc-4.0", "State the licence of the weights."),
+    ],
+)
 @click.argument("run", type=click.Path(path_type=Path))
-@click.option("--license", metavar="ID", help="Name a licence, by the Hub's identifier such as cc-by-nc-4.0.")
+@click.option("--license", metavar="ID", help="Licence, by the Hub's identifier, such as cc-by-nc-4.0.")
 @shared_options.as_json
 def card(run: Path, license: str | None, as_json: bool) -> None:
-    """Write the model card of the checkpoint RUN: README.md, and what belongs to it.
+    """Write the model card of the checkpoint RUN: README.md and its figures.
 
-    Where there is a card already, the facts in it are renewed and the words of people stay. The curves of the training
-    are drawn if matplotlib is installed.
+    An existing card is updated: facts are replaced, text written by people is kept. Training curves are drawn if
+    matplotlib is installed.
     """
     from vsezoo.publishing.publication import (  # imports torch and the Hub's client
         build_card,

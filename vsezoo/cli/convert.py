@@ -9,6 +9,7 @@ from rich.status import Status
 
 from vsezoo.cli import console, shared_options
 from vsezoo.cli.assignments import read_assignments
+from vsezoo.cli.command import Command
 from vsezoo.cli.show_checkpoint import list_origin
 from vsezoo.errors import PluginError, UsageError
 
@@ -16,11 +17,11 @@ if TYPE_CHECKING:
     from vsezoo.conversion.convert import Conversion
 
 
-class ConvertCommand(click.Command):
-    """A command whose help ends with the formats that are registered."""
+class ConvertCommand(Command):
+    """A command whose help lists the registered formats before its examples."""
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the formats, and what can be told to the importer of each."""
+        """Write the formats with the options of their importers, then the examples."""
         from vsezoo import registry
         from vsezoo.conversion.recognition import list_formats  # imports torch
 
@@ -33,17 +34,25 @@ class ConvertCommand(click.Command):
             rows += [(f"  {option}=", line) for option, line in importer.options.items()]
         with formatter.section("Formats and their options"):
             formatter.write_dl(rows or [("(none)", "No installed distribution has an importer.")])
+        super().format_epilog(ctx, formatter)
 
 
-@click.command("convert", cls=ConvertCommand)
+@click.command(
+    "convert",
+    cls=ConvertCommand,
+    examples=[
+        ("vsezoo convert model_best.pth.tar --vocab vocab.pkl --output runs/old", "Import VSE++ weights."),
+        ("vsezoo convert runs/vsepp-shapes --to vsepp --output model.pth.tar", "Export for the code of VSE++."),
+    ],
+)
 @click.argument("path")
-@click.option("--from", "source_format", metavar="FORMAT", help="Read it as this.  [default: told by the content]")
-@click.option("--vocab", metavar="FILE", help="The vocabulary, where it is not found beside PATH.")
-@click.option("--data", metavar="DATASET", help="What it was trained on, where PATH does not tell.")
-@click.option("--option", "assignments", multiple=True, metavar="NAME=VALUE", help="What else to tell the importer.")
-@click.option("--to", "target_format", metavar="FORMAT", help="Write the checkpoint PATH as this format has it.")
-@click.option("--output", help="The folder, or with --to the file, to write.  [default: runs/NAME]")
-@click.option("--overwrite", is_flag=True, help="Replace what --output names, if it is there.")
+@click.option("--from", "source_format", metavar="FORMAT", help="Format of PATH.  [default: recognised by its content]")
+@click.option("--vocab", metavar="FILE", help="Vocabulary file, if it is not found beside PATH.")
+@click.option("--data", metavar="DATASET", help="Training data set, if PATH does not name it.")
+@click.option("--option", "assignments", multiple=True, metavar="NAME=VALUE", help="Importer option; repeatable.")
+@click.option("--to", "target_format", metavar="FORMAT", help="Export the checkpoint PATH to this format.")
+@click.option("--output", help="Output folder; with --to, output file.  [default: runs/NAME]")
+@click.option("--overwrite", is_flag=True, help="Replace an existing output.")
 @shared_options.as_json
 def convert(
     path: str,
@@ -56,18 +65,18 @@ def convert(
     overwrite: bool,
     as_json: bool,
 ) -> None:
-    """Make a checkpoint of PATH, a file that another codebase wrote.
+    """Convert PATH, a file written by another codebase, to a checkpoint.
 
-    Nothing in the file is executed. What belongs to it, such as a vocabulary, is looked for beside it.
+    Nothing in the file is executed. Files that belong to it, such as a vocabulary, are looked for beside it.
 
-    With --to it goes the other way: PATH is a checkpoint, which is written as the old code reads it.
+    With --to, PATH is a checkpoint of vsezoo and is exported to the format of the other codebase.
     """
     options = read_assignments("--option", assignments, "vocab=FILE")
     if target_format is not None:
         for flag, value in (("--from", source_format), ("--vocab", vocab), ("--option", options)):
             if value:
-                remedy = "--to writes a checkpoint of vsezoo as it is. Make that first, without --to."
-                raise UsageError(f"{flag} does not go with --to.", remedy=remedy)
+                remedy = "--to exports a checkpoint of vsezoo. Convert the file first, without --to."
+                raise UsageError(f"{flag} cannot be combined with --to.", remedy=remedy)
         _export(path, target_format, output, data, overwrite, as_json)
         return
     from vsezoo.conversion import convert as conversion  # imports torch
@@ -80,7 +89,7 @@ def convert(
         console.print_json(made.to_json())
         return
     _print(made)
-    console.messages().print(f"Measure it: vsezoo eval {made.checkpoint}")
+    console.messages().print(f"Evaluate it: vsezoo eval {made.checkpoint}")
 
 
 def _export(

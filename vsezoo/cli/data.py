@@ -1,4 +1,4 @@
-"""`vsezoo data`: what can be done with a data set before a training. `vsezoo data check` is the data doctor."""
+"""`vsezoo data`: inspect data sets. `vsezoo data check` is the data doctor."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import click
 from rich.padding import Padding
 
 from vsezoo.cli import console, shared_options
+from vsezoo.cli.command import Group
 
 if TYPE_CHECKING:
     from vsezoo.data.doctor.report import Finding, Range, Report, SplitFigures
@@ -16,22 +17,28 @@ if TYPE_CHECKING:
 STYLES = {"error": "bold red", "warning": "yellow", "note": "cyan"}
 
 
-@click.group("data")
+EXAMPLES = [
+    ("vsezoo data check f8k_precomp --data-root features", "Check all splits of a registered data set."),
+    ("vsezoo data check photos/ --split train", "Check one split of a folder."),
+]
+
+
+@click.group("data", cls=Group, examples=EXAMPLES)
 def data() -> None:
-    """Look after data sets: `vsezoo data check` finds what is wrong with one."""
+    """Inspect data sets: `vsezoo data check` finds what is wrong with one."""
 
 
-@data.command("check")
+@data.command("check", examples=EXAMPLES)
 @click.argument("dataset")
 @shared_options.data_root
-@click.option("--split", "splits", multiple=True, help="Look at this split alone; may be repeated.  [default: all]")
-@click.option("--pictures", is_flag=True, help="Look at the pictures of a folder that has features, too.")
+@click.option("--split", "splits", multiple=True, help="Check only this split; repeatable.  [default: all]")
+@click.option("--pictures", is_flag=True, help="Also check the images of a folder that has features.")
 @click.option(
     "--vocab-threshold",
     type=click.IntRange(min=1),
     default=4,
     show_default=True,
-    help="How often a word must occur to be known.",
+    help="Occurrences from which on a word is in the vocabulary.",
 )
 @shared_options.as_json
 def check(
@@ -44,8 +51,8 @@ def check(
 ) -> None:
     """Find what is wrong with DATASET, a registered name or a folder.
 
-    Reads every image and every caption. An error is what a training fails at, and the exit code is then 1. A warning
-    makes a model or its figures worse. A note is good to know.
+    Reads every image and every caption. An error makes training fail, and the exit code is 1; a warning makes a model
+    or its figures worse; a note is worth knowing.
     """
     from vsezoo.cli.progress import make_bar
     from vsezoo.data.doctor.check import check_data

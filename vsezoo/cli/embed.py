@@ -7,15 +7,23 @@ from pathlib import Path
 import click
 
 from vsezoo.cli import console, shared_options
+from vsezoo.cli.command import Command
 from vsezoo.cli.skipped import print_skipped
 from vsezoo.errors import UsageError
 
 
-@click.command()
+@click.command(
+    cls=Command,
+    examples=[
+        ("vsezoo embed runs/vsepp-shapes --data shapes --output shapes.safetensors", "Embed a test split."),
+        ("vsezoo embed runs/pictures --images photos/ --output photos.npy", "Embed a folder of images."),
+        ("vsezoo embed runs/pictures --texts queries.txt --output queries.npy", "Embed the lines of a file."),
+    ],
+)
 @click.argument("checkpoint")
-@click.option("--images", metavar="X", help="A folder of pictures, or FILE.npy, a file of features.")
-@click.option("--texts", metavar="FILE", help="One sentence on each line; or a .csv, .tsv or .jsonl file.")
-@click.option("--data", metavar="DATASET", help="The images and captions of a data set or a folder, instead.")
+@click.option("--images", metavar="X", help="A folder of images, or FILE.npy with features.")
+@click.option("--texts", metavar="FILE", help="A file with a sentence per line, or .csv, .tsv, .jsonl.")
+@click.option("--data", metavar="DATASET", help="Images and captions of a data set or a folder, instead.")
 @shared_options.data_root
 @shared_options.split
 @click.option(
@@ -36,10 +44,10 @@ def embed(
     device: str,
     as_json: bool,
 ) -> None:
-    """Write the joint embeddings that CHECKPOINT gives of images, sentences, or both.
+    """Write the joint embeddings of images, sentences, or both, computed by CHECKPOINT.
 
-    A .safetensors file holds the tensors `images` and `texts`, float32, a row for each; a .npy file holds one of them.
-    The ids of the rows stand in a .json file beside it.
+    A .safetensors file holds the float32 tensors `images` and `texts`, one row per item; a .npy file holds one of them.
+    The ids of the rows are written to a .json file beside it.
     """
     if data is not None and (images or texts):
         raise UsageError("--data stands for both --images and --texts.", remedy="Give either the one or the others.")

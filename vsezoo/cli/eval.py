@@ -1,4 +1,4 @@
-"""`vsezoo eval`: measure a checkpoint, or an ensemble of them."""
+"""`vsezoo eval`: evaluate a checkpoint or an ensemble."""
 
 from __future__ import annotations
 
@@ -7,10 +7,19 @@ from pathlib import Path
 import click
 
 from vsezoo.cli import console, shared_options
+from vsezoo.cli.command import Command
 from vsezoo.errors import UsageError
 
 
-@click.command("eval")
+@click.command(
+    "eval",
+    cls=Command,
+    examples=[
+        ("vsezoo eval runs/vsepp-shapes", "Evaluate the best checkpoint of a run on the test split of its data set."),
+        ("vsezoo eval runs/coco --fold5", "COCO: report the mean over five folds of 1,000 images."),
+        ("vsezoo eval runs/seed0 runs/seed1 --ensemble", "Evaluate two models as an ensemble."),
+    ],
+)
 @click.argument("checkpoints", nargs=-1, required=True, metavar="CHECKPOINT...")
 @shared_options.data("as in training")
 @shared_options.data_root
@@ -23,12 +32,12 @@ from vsezoo.errors import UsageError
     metavar="[lower_index|pessimistic|expected]",  # click would write a hyphen
     default="lower_index",
     show_default=True,
-    help="Where an item stands among others of exactly its score.",
+    help="Rank of an item among others with exactly the same score.",
 )
 @shared_options.full_dev
 @shared_options.on_bad_image("error")
 @shared_options.device
-@click.option("--output", type=click.Path(path_type=Path), help="Write the figures to this JSON file, too.")
+@click.option("--output", type=click.Path(path_type=Path), help="Also write the figures to this JSON file.")
 @shared_options.as_json
 def evaluate(
     checkpoints: tuple[str, ...],
@@ -44,12 +53,12 @@ def evaluate(
     output: Path | None,
     as_json: bool,
 ) -> None:
-    """Measure R@K, MedR and MeanR of CHECKPOINT both ways.
+    """Evaluate CHECKPOINT: R@K, MedR and MeanR in both directions.
 
-    Several checkpoints are measured one by one, or as one with --ensemble.
+    Several checkpoints are evaluated one after another, or together with --ensemble.
     """
     if ensemble and len(checkpoints) < 2:
-        raise UsageError("--ensemble wants two checkpoints or more.")
+        raise UsageError("--ensemble needs at least two checkpoints.")
     from vsezoo.cli.figures import render
     from vsezoo.cli.progress import show_encoding
     from vsezoo.devices import choose_device

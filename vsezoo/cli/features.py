@@ -1,4 +1,4 @@
-"""`vsezoo features`: make feature files of pictures."""
+"""`vsezoo features`: extract features of images to files."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import click
 
 from vsezoo.cli import console, shared_options
 from vsezoo.cli.assignments import read_assignments
+from vsezoo.cli.command import Command, section
 from vsezoo.cli.skipped import print_skipped
 from vsezoo.data.source import OpenOptions
 from vsezoo.errors import UsageError, suggest_name
@@ -26,9 +27,21 @@ OF_FLAGS = ("weights", "features", "crops")
 """Options of a backbone that have flags of their own."""
 
 
-@click.command()
+@click.command(
+    cls=Command,
+    examples=[
+        ("vsezoo features photos/ --backbone timm:resnet50 --output features/photos", "A folder of images."),
+        (
+            "vsezoo features flickr8k --backbone torchvision:vgg19 --crops 10 --output f8k",
+            "Means over ten crops of Flickr8K's images, found in ./data/flickr8k.",
+        ),
+        ("vsezoo features photos/ --backbone timm:resnet50 --grid --output features/grid", "Regions: a grid of cells."),
+    ],
+)
 @click.argument("data")
 @click.option("--backbone", required=True, metavar="NAME", help="timm:NAME or torchvision:NAME.")
+@click.option("--output", required=True, type=click.Path(path_type=Path), help="Output folder.")
+@click.option("--resume", is_flag=True, help="Continue the work in the output folder.")
 @click.option(
     "--weights",
     "--image-weights",
@@ -36,39 +49,44 @@ OF_FLAGS = ("weights", "features", "crops")
     metavar="FILE",
     default="pretrained",
     show_default=True,
-    help="A .safetensors file; pretrained: those that the library has; none: drawn ones.",
-)
-@click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="Options of the backbone; repeatable.")
-@click.option("--crops", type=click.Choice(["1", "10"]), default="1", show_default=True, help="Crops to average.")
-@click.option("--grid", is_flag=True, help="The cells of the last feature map, as regions.")
-@click.option(
-    "--dtype",
-    type=click.Choice(["float32", "float16"]),
-    default="float32",
-    show_default=True,
-    help="What the features are written as.",
-)
-@click.option("--normalize", is_flag=True, help="Scale each feature to unit L2 norm.")
-@click.option("--split", "splits", multiple=True, help="train, dev, test, …; repeatable.  [default: all there are]")
-@shared_options.use_restval
-@shared_options.data_root
-@shared_options.on_bad_image("error")
-@click.option("--batch-size", type=click.IntRange(1), help="Pictures at a time.  [default: 32 over the crops of each]")
-@click.option(
-    "--workers", type=click.IntRange(0), help="Processes that decode pictures.  [default: one for each core but one]"
+    help="A .safetensors file; pretrained: the library's weights; none: random initialisation.",
 )
 @shared_options.device
-@click.option(
-    "--precision",
-    type=click.Choice(CHOICES["precision"]),
-    default="fp32",
-    show_default=True,
-    help="What the backbone computes in.",
-)
-@click.option("--shard", metavar="I/N", help="This process's share, such as 0/4; torchrun sets it by itself.")
-@click.option("--resume", is_flag=True, help="Go on with what is in the output folder.")
-@click.option("--output", required=True, type=click.Path(path_type=Path), help="The folder to write.")
 @shared_options.as_json
+@section(
+    "Features",
+    click.option("--crops", type=click.Choice(["1", "10"]), default="1", show_default=True, help="Crops to average."),
+    click.option("--grid", is_flag=True, help="Write the cells of the last feature map as regions."),
+    click.option("--normalize", is_flag=True, help="Scale each feature to unit L2 norm."),
+    click.option(
+        "--dtype",
+        type=click.Choice(["float32", "float16"]),
+        default="float32",
+        show_default=True,
+        help="Number type of the written features.",
+    ),
+    click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="Option of the backbone; repeatable."),
+)
+@section(
+    "Data",
+    shared_options.data_root,
+    click.option("--split", "splits", multiple=True, help="train, dev, test, …; repeatable.  [default: all]"),
+    shared_options.use_restval,
+    shared_options.on_bad_image("error"),
+)
+@section(
+    "Run",
+    click.option("--batch-size", type=click.IntRange(1), help="Images in a batch.  [default: 32 divided by the crops]"),
+    click.option("--workers", type=click.IntRange(0), help="Data loader workers.  [default: one per core but one]"),
+    click.option(
+        "--precision",
+        type=click.Choice(CHOICES["precision"]),
+        default="fp32",
+        show_default=True,
+        help="Precision of the backbone.",
+    ),
+    click.option("--shard", metavar="I/N", help="Share of this process, such as 0/4; torchrun sets it by itself."),
+)
 def features(
     data: str,
     backbone: str,
@@ -91,10 +109,10 @@ def features(
     output: Path,
     as_json: bool,
 ) -> None:
-    """Make features of the pictures of DATA with a backbone, as a folder that --data reads.
+    """Extract features of the images of DATA with a backbone, to a folder that --data reads.
 
-    DATA is a data set of pictures, a folder with captions, or any folder of pictures. Without captions the features are
-    one file, all_ims.npy, and the names are in all_ids.txt.
+    DATA is a data set of images, a folder with captions, or any folder of images. Without captions the features are
+    written to one file, all_ims.npy, and the names to all_ids.txt.
     """
     options = read_assignments("--set", settings, "image_size=192")
     from vsezoo.cli.progress import make_bar

@@ -11,17 +11,25 @@ from rich.text import Text
 
 from vsezoo import registry
 from vsezoo.cli import console, shared_options
+from vsezoo.cli.command import Command
 from vsezoo.data.places import ROOT_VARIABLE
 from vsezoo.errors import PluginError
 
 
-@click.command("list-datasets")
+@click.command(
+    "list-datasets",
+    cls=Command,
+    examples=[
+        ("vsezoo list-datasets", "List all registered data sets, with their folders if they are found in ./data."),
+        ("VSEZOO_DATA=/data vsezoo list-datasets --json", "Look for them in /data, and write JSON."),
+    ],
+)
 @shared_options.as_json
 def list_datasets(as_json: bool) -> None:
-    """List the data sets, and where they are found.
+    """List the registered data sets and where they are.
 
-    They are looked for in the folder $VSEZOO_DATA, or else in ./data. A data set that names no folder is absent
-    or, as its summary says then, generated.
+    They are looked for in the folder $VSEZOO_DATA, by default ./data. A data set listed without a folder was not found,
+    or is generated if its summary says so.
     """
     root = Path(os.environ.get(ROOT_VARIABLE) or "data")
     datasets = [_describe(entry, root) for entry in registry.list_entries("datasets")]

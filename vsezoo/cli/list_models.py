@@ -10,20 +10,29 @@ from rich.text import Text
 
 from vsezoo import registry
 from vsezoo.cli import console, shared_options
+from vsezoo.cli.command import Command
 from vsezoo.errors import PluginError, VsezooError, suggest_name
 from vsezoo.recipe import Paper
 
 
-@click.command("list-models")
+@click.command(
+    "list-models",
+    cls=Command,
+    examples=[
+        ("vsezoo list-models", "List all models."),
+        ("vsezoo list-models 'vse*'", "List those whose name or alias begins with vse."),
+        ("vsezoo list-models --json", "Write the list as JSON."),
+    ],
+)
 @click.argument("pattern", default="*")
 @shared_options.as_json
 def list_models(pattern: str, as_json: bool) -> None:
     """List the models, or those that match PATTERN.
 
-    PATTERN is compared with names and aliases: 'vse*', '*vse*', without regard to case.
+    PATTERN is compared with names and aliases: 'vse*', '*vse*'. Case is ignored.
 
-    A model that cannot be loaded is listed as FAILED with the reason, a name that several distributions register as
-    CONFLICT in its qualified form. The exit code is 1 if nothing matches.
+    Models that cannot be loaded are listed as FAILED with the reason, names registered by several distributions as
+    CONFLICT in their qualified form. The exit code is 1 if nothing matches.
     """
     known = describe_models()
     models = [model for model in known if _matches(model, pattern)]

@@ -9,25 +9,33 @@ import click
 from rich.text import Text
 
 from vsezoo.cli import console, shared_options
+from vsezoo.cli.command import Command
 from vsezoo.registry.audit.inventory import Plugin, plugins
 
 SLOW = 1.0
-"""Seconds that an import may take before the listing tells them."""
+"""Seconds from which on an import is listed as SLOW."""
 
 
-@click.command("list-plugins")
+@click.command(
+    "list-plugins",
+    cls=Command,
+    examples=[
+        ("vsezoo list-plugins", "List all distributions that register something."),
+        ("vsezoo list-plugins vsezoo-example", "Show one distribution."),
+        ("vsezoo list-plugins --check", "Import everything, and exit with 1 if anything fails: for your CI."),
+    ],
+)
 @click.argument("distribution", required=False)
 @click.option(
-    "--check", is_flag=True, help="Import all that is registered, a minute for each; exit code 1 if anything FAILED."
+    "--check", is_flag=True, help="Import everything, with a minute for each import; exit code 1 if anything FAILED."
 )
 @shared_options.as_json
 @click.pass_context
 def list_plugins(ctx: click.Context, distribution: str | None, check: bool, as_json: bool) -> None:
-    """List the distributions that register anything, or DISTRIBUTION alone.
+    """List the distributions that register models, parts or commands, or only DISTRIBUTION.
 
-    It shows what they register, where they come from, and what is wrong with them. Nothing of theirs is imported
-    without --check, and then in a process of its own. VSEZOO_PLUGINS and --no-plugins decide which of them are
-    allowed.
+    Shows what they register, where they are installed, and what is wrong with them. Their code is imported only with
+    --check, and then in a separate process. VSEZOO_PLUGINS and --no-plugins decide which distributions are allowed.
     """
     found = plugins(distribution, check=check)
     if as_json:
@@ -36,7 +44,7 @@ def list_plugins(ctx: click.Context, distribution: str | None, check: bool, as_j
         for _, group in groupby(found, key=lambda plugin: plugin.distribution):
             _print(list(group))
         if not check:
-            console.messages().print("Nothing was imported: with --check, what cannot be loaded is told.")
+            console.messages().print("Nothing was imported; --check reports what cannot be loaded.")
     if any(plugin.state in ("failed", "too old", "too new") for plugin in found):
         ctx.exit(1)
 

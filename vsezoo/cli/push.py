@@ -8,17 +8,25 @@ import click
 from rich.filesize import decimal
 
 from vsezoo.cli import console, shared_options
+from vsezoo.cli.command import Command
 
 
-@click.command("push")
+@click.command(
+    "push",
+    cls=Command,
+    examples=[
+        ("vsezoo push runs/vsepp-shapes hub:org/vsepp-shapes --dry-run", "List what would be uploaded."),
+        ("vsezoo push runs/vsepp-shapes hub:org/vsepp-shapes --private", "Upload it to a private repository."),
+    ],
+)
 @click.argument("run", type=click.Path(path_type=Path))
 @click.argument("repository", metavar="hub:ORG/NAME")
-@click.option("--private", is_flag=True, help="Create the repository as a private one.")
-@click.option("--revision", metavar="BRANCH", help="Write to this branch, created if absent.  [default: main]")
-@click.option("--create-pr", is_flag=True, help="Open a pull request instead of writing to the branch.")
-@click.option("--message", help="Of the commit.  [default: the model, the data and the rsum]")
-@click.option("--with-state", is_flag=True, help="Send the training state, too, to resume from.")
-@click.option("--dry-run", is_flag=True, help="Say what would be sent, and send nothing.")
+@click.option("--private", is_flag=True, help="Create a private repository.")
+@click.option("--revision", metavar="BRANCH", help="Branch to commit to, created if needed.  [default: main]")
+@click.option("--create-pr", is_flag=True, help="Open a pull request instead of committing to the branch.")
+@click.option("--message", help="Commit message.  [default: model, data set and rsum]")
+@click.option("--with-state", is_flag=True, help="Also upload the training state, for --resume.")
+@click.option("--dry-run", is_flag=True, help="List what would be uploaded, and upload nothing.")
 @shared_options.as_json
 def push(
     run: Path,
@@ -31,10 +39,10 @@ def push(
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Put the checkpoint RUN on the Hub, in one commit with what has changed.
+    """Upload the checkpoint RUN to the Hugging Face Hub (one commit, changed files only).
 
-    The repository is created if it is absent. Its card is renewed where it states facts; what people have written in
-    it stays.
+    The repository is created if it does not exist. Its card is updated: facts are replaced, text written by people is
+    kept.
     """
     from vsezoo.publishing.push import push as send  # imports torch and the Hub's client
 
@@ -56,10 +64,10 @@ def push(
     if dry_run:
         rows = [(name, decimal(size)) for name, size in result.sent.items()]
         rows += [(name, "unchanged") for name in result.unchanged]
-        console.print_table(["would be sent", ""], rows)
+        console.print_table(["would be uploaded", ""], rows)
         return
     for name, size in result.sent.items():
-        console.messages().print(f"Sent {name} ({decimal(size)})")
+        console.messages().print(f"Uploaded {name} ({decimal(size)})")
     if not result.sent:
-        console.messages().print("Nothing has changed since the last commit; nothing was sent.")
+        console.messages().print("Nothing has changed since the last commit; nothing was uploaded.")
     console.results().print(result.url)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vsezoo.cli import console, shared_options
+from vsezoo.cli.command import Command
 from vsezoo.cli.skipped import print_skipped
 from vsezoo.errors import UsageError
 
@@ -22,16 +23,26 @@ if TYPE_CHECKING:
     from vsezoo.search.queries import NamedImage
 
 
-@click.command()
+@click.command(
+    cls=Command,
+    examples=[
+        ('vsezoo search runs/pictures "two dogs in the snow" --images photos/', "Find images for a sentence."),
+        (
+            "vsezoo search runs/pictures dog.jpg --texts sentences.txt -k 3",
+            "Find the three best sentences for an image.",
+        ),
+        ("vsezoo search runs/vsepp-shapes 17", "Find captions of the test split for its image 17."),
+    ],
+)
 @click.argument("checkpoint")
 @click.argument("query")
-@click.option("--images", metavar="X", help="Search a folder of pictures, or FILE.npy, a file of features.")
-@click.option("--texts", metavar="FILE", help="Search the sentences of FILE: one on each line, or .csv, .tsv, .jsonl.")
+@click.option("--images", metavar="X", help="Search a folder of images, or FILE.npy with features.")
+@click.option("--texts", metavar="FILE", help="Search the sentences of FILE: one per line, or .csv, .tsv, .jsonl.")
 @shared_options.data("as in training")
 @shared_options.data_root
 @shared_options.split
-@click.option("-k", type=click.IntRange(1), default=5, show_default=True, help="How many to show.")
-@click.option("--html", type=click.Path(path_type=Path), metavar="FILE", help="Write a gallery, one page in itself.")
+@click.option("-k", type=click.IntRange(1), default=5, show_default=True, help="Number of results.")
+@click.option("--html", type=click.Path(path_type=Path), metavar="FILE", help="Write a gallery, a self-contained page.")
 @shared_options.on_bad_image("skip")
 @shared_options.device
 @shared_options.as_json
@@ -49,12 +60,11 @@ def search(
     device: str,
     as_json: bool,
 ) -> None:
-    """Find what is nearest to QUERY in the joint embedding of CHECKPOINT.
+    """Find the items nearest to QUERY in the joint embedding of CHECKPOINT.
 
-    QUERY is a sentence, for which images are found; or an image, for which sentences are: a picture file, FILE.npy:17,
-    a row of a file of features, or an image of the data set's split, by its index or its id. Without --images and
-    --texts, what is searched is the split, its images or its captions. The first search embeds and keeps the
-    embeddings; later ones answer at once.
+    A sentence as QUERY finds images. An image finds sentences: an image file, FILE.npy:17 (row 17 of a feature file),
+    or an image of the data set's split by its index or id. Without --images and --texts, the images or captions of the
+    split are searched. The first search embeds the collection once; later searches are immediate.
     """
     if images and texts:
         raise UsageError("Search either --images or --texts.")

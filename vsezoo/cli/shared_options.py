@@ -13,17 +13,17 @@ from vsezoo.data.source import BAD_IMAGE_POLICIES
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 data_root = click.option(
-    "--data-root", type=click.Path(path_type=Path), help="The folder that holds the data set's folder."
+    "--data-root", type=click.Path(path_type=Path), help="Folder that contains the data set's folder."
 )
-split = click.option("--split", default="test", show_default=True, help="Of the data set: train, dev, test, …")
-full_dev = click.option("--full-dev", is_flag=True, help="Take the whole dev split, not its first 1,000 images.")
-use_restval = click.option("--use-restval", is_flag=True, help="COCO: add the split restval to train.")
+split = click.option("--split", default="test", show_default=True, help="Split of the data set: train, dev, test, …")
+full_dev = click.option("--full-dev", is_flag=True, help="Use the whole dev split, not its first 1,000 images.")
+use_restval = click.option("--use-restval", is_flag=True, help="COCO: add the restval split to train.")
 device = click.option("--device", default="auto", show_default=True, help="cpu, cuda, …")
 as_json = click.option("--json", "as_json", is_flag=True, help="Write JSON.")
 
 
 def data(default: str) -> Callable[[Function], Function]:
-    """Return `--data`, with the words that say which it is where none is given."""
+    """Return `--data`, `default` being shown as its default."""
     return click.option("--data", metavar="DATASET", help=f"A registered data set or a folder.  [default: {default}]")
 
 
@@ -34,5 +34,5 @@ def on_bad_image(default: str) -> Callable[[Function], Function]:
         type=click.Choice(BAD_IMAGE_POLICIES),
         default=default,
         show_default=True,
-        help="A picture that cannot be read: stop, or leave it out.",
+        help="What to do with an unreadable image: stop, or skip it.",
     )

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from vsezoo import registry
 from vsezoo.cli import console, shared_options
+from vsezoo.cli.command import Command
 from vsezoo.cli.show_checkpoint import show_checkpoint
 from vsezoo.errors import UsageError
 from vsezoo.hub.reference import parse_reference
@@ -21,18 +22,26 @@ if TYPE_CHECKING:
     from vsezoo.recipe import Recipe
 
 
-@click.command("show")
+@click.command(
+    "show",
+    cls=Command,
+    examples=[
+        ("vsezoo show vsepp", "Show the recipe vsepp: parts, settings, overrides, published results."),
+        ("vsezoo show vsepp --data f8k_precomp", "Show the settings that a training run on f8k_precomp uses."),
+        ("vsezoo show runs/vsepp-shapes", "Show a checkpoint: settings, data set, figures."),
+    ],
+)
 @click.argument("model")
-@click.option("--data", metavar="DATASET", help="Show the settings for this data set, its overrides applied.")
+@click.option("--data", metavar="DATASET", help="Apply the overrides for this data set.")
 @shared_options.as_json
 def show(model: str, data: str | None, as_json: bool) -> None:
     """Show a model and all of its settings.
 
-    The parts with every option, the training settings, the size, what is changed for which data set and why, the
-    paper, and published results with their sources.
+    Prints the parts with every option, the training settings, the number of parameters, the overrides for data sets
+    with their reasons, the paper, and published results with their sources.
 
-    MODEL may be a checkpoint, as a folder or on the Hub as hub:org/name, of which no more than the small files are
-    fetched: then its settings, its data, where it comes from and its figures are shown.
+    MODEL may also be a checkpoint: a folder, or hub:org/name, of which only the small files are downloaded. Its
+    settings, data set, origin and figures are shown.
     """
     if _is_checkpoint(model):
         if data is not None:
