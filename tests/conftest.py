@@ -19,6 +19,7 @@ import tiny
 import torch
 
 import vsezoo
+from vsezoo import registry
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell without job control makes what it starts in the background ignore Ctrl-C, and all that this starts, too.
@@ -28,6 +29,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 os.environ.pop("COLUMNS", None)
 
 Vse = Callable[..., processes.Done]
+Install = Callable[..., Path]
 
 RECIPE = """
 from vsezoo.recipe import Part, Recipe
@@ -62,6 +64,27 @@ def make_distribution(tmp_path: Path) -> Callable[..., Path]:
         return root
 
     return make
+
+
+@pytest.fixture
+def install(make_distribution: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> Iterator[Install]:
+    """Make a distribution and put it on this process's path, for the time of the test."""
+    before = set(sys.modules)
+    for name in ("VSEZOO_PLUGINS", "VSEZOO_RAISE_PLUGIN_ERRORS"):
+        monkeypatch.delenv(name, raising=False)
+    registry.list_distributions.cache_clear()
+
+    def add(*arguments: object, **options: object) -> Path:
+        folder = make_distribution(*arguments, **options)
+        monkeypatch.syspath_prepend(folder)
+        registry.list_distributions.cache_clear()
+        return folder
+
+    yield add
+    registry.list_distributions.cache_clear()
+    for name in set(sys.modules) - before:
+        if name.startswith("made_"):
+            del sys.modules[name]
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import museum_encoders
+import museum_layouts
 import museum_others
 import museum_scores
 import pytest
@@ -39,6 +40,7 @@ def museum_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("museum")
     registry.register("models", "museum-model")(museum_others.SOUND)
     museum_others.SoundImporter().write(create_model("museum-model", SamplePairs()), folder / "model.npz")
+    museum_layouts.write_example(folder / "pictures")
     return folder
 
 

@@ -1,4 +1,4 @@
-"""Every built-in recipe, data set, command and importer keeps what the core relies on."""
+"""Every built-in recipe, data set, layout, command and importer keeps what the core relies on."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ import pytest
 import theano_files
 import tiny
 import vsepp_files
+from picture_folders import write_picture
 
 from vsezoo import registry
 from vsezoo.data.source import OpenOptions
-from vsezoo.testing import check_command, check_dataset, check_importer, check_recipe
+from vsezoo.testing import check_command, check_dataset, check_importer, check_layout, check_recipe
 
 READS: dict[str, list[str]] = {"list-models": [], "list-plugins": [], "list-datasets": [], "show": ["vsepp"]}
 """Calls of commands that read, and need no files."""
@@ -49,6 +50,20 @@ def test_precomputed_data(tmp_path: Path, name: str) -> None:
         for file in folder.glob("*_ims.npy"):
             np.save(file, np.load(file).reshape(-1, 3, tiny.WIDTH // 3))
     check_dataset(name, options=OpenOptions(root=tmp_path))
+
+
+@pytest.mark.parametrize("name", list_own("layouts"))
+def test_a_built_in_layout(name: str, tmp_path: Path) -> None:
+    check_layout(name, folder=write_table(tmp_path) if name == "table" else None)
+
+
+def write_table(folder: Path) -> Path:
+    """Write pictures of different shades with a table of captions."""
+    rows = [f"{split}{shade}.png,{split},a picture of {shade}" for split in ("train", "test") for shade in range(2)]
+    for shade, row in enumerate(rows):
+        write_picture(folder / row.split(",")[0], shade)
+    (folder / "captions.csv").write_text("\n".join(["image,split,caption", *rows]))
+    return folder
 
 
 def write_vsepp(folder: Path) -> Path:

@@ -74,5 +74,5 @@ class FolderSource(DataSource):
         def inspect(folder: Path, names: Sequence[str]) -> list[PrecomputedSource | PictureSource]:
             return [source for source in (features, pictures) if source.inspect(folder, names)]
 
-        wanted = f"{features.wanted}; or {pictures.wanted}"
+        wanted = f"{features.wanted}; or {pictures.describe_wanted()}"
         return find_layout(self.name, [self.folder], inspect, "images", wanted)

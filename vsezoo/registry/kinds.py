@@ -31,6 +31,7 @@ KINDS = {
     "datasets": Kind(
         "data set", "vsezoo.data.source:DataSource", False, "list-datasets", ("name", "summary", "splits", "kinds")
     ),
+    "layouts": Kind("layout", "collections.abc:Callable", False, "list-plugins"),
     "importers": Kind(
         "importer", "vsezoo.conversion.importer:Importer", True, "convert --help", ("name", "summary", "options")
     ),

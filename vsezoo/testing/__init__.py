@@ -22,6 +22,7 @@ from vsezoo.testing.datasets import DatasetKit
 from vsezoo.testing.encoders import ImageEncoderKit
 from vsezoo.testing.importers import ImporterKit
 from vsezoo.testing.kit import Check, ConformanceError, Failure, Kit, make_checks
+from vsezoo.testing.layouts import LayoutKit
 from vsezoo.testing.losses import LossKit
 from vsezoo.testing.recipes import RecipeKit
 from vsezoo.testing.similarities import SimilarityKit
@@ -37,6 +38,7 @@ __all__ = [
     "check_dataset",
     "check_image_encoder",
     "check_importer",
+    "check_layout",
     "check_loss",
     "check_recipe",
     "check_similarity",
@@ -51,6 +53,7 @@ KITS: dict[str, type[Kit]] = {
     "similarities": SimilarityKit,
     "losses": LossKit,
     "datasets": DatasetKit,
+    "layouts": LayoutKit,
     "importers": ImporterKit,
     "commands": CommandKit,
 }
@@ -66,7 +69,8 @@ def list_checks(thing: Any, name: Any = None, /, **settings: Any) -> list[Check]
         name: a registered name of this kind, or such a thing.
         **settings: for every kind `leave_out`, names of checks that are not made; the others are the attributes of
             the kind's kit: `options`, `embed_size` and `data` for a part, `settings`, `data` and `slow` for a recipe,
-            `options` for a data set, `source` and `options` for an importer, `arguments` for a command.
+            `options` for a data set, `folder` for a layout, `source` and `options` for an importer, `arguments` for a
+            command.
 
     Raises:
         UsageError: for a thing of no kind, or an unknown name in `leave_out`.
@@ -108,6 +112,14 @@ def check_loss(loss: Any, /, **settings: Any) -> None:
 def check_dataset(data: Any, /, **settings: Any) -> None:
     """Check a data set, a registered name, or a split that is open; see `check`."""
     check("datasets", data, **settings)
+
+
+def check_layout(layout: Any, /, **settings: Any) -> None:
+    """Check a layout of pictures, a function or a registered name; see `check`.
+
+    `folder` is an example of it; without one, only what it makes of other folders is checked.
+    """
+    check("layouts", layout, **settings)
 
 
 def check_recipe(recipe: Any, /, **settings: Any) -> None:

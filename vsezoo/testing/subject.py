@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -22,7 +22,7 @@ from vsezoo.registry.entry import SESSION
 UNREGISTERED = "under-test"
 """The name that an object has while it is checked, where it has no other."""
 
-BASES: dict[type, str] = {
+BASES: dict[Any, str] = {
     ImageEncoder: "image_encoders",
     TextEncoder: "text_encoders",
     Similarity: "similarities",
@@ -32,6 +32,7 @@ BASES: dict[type, str] = {
     DataSource: "datasets",
     PairDataset: "datasets",
     click.Command: "commands",
+    Callable: "layouts",  # many things can be called: a layout is one only where the kind is given
 }
 """The kind of an object by what it is an instance or subclass of."""
 
@@ -107,7 +108,8 @@ def find_subject(thing: Any, name: Any = None) -> Subject:
         return Subject(wanted, entry.label, entry.load(), entry)
     for base, kind in BASES.items():
         fits = issubclass(thing, base) if isinstance(thing, type) else isinstance(thing, base)
-        if fits and wanted in (None, kind) and isinstance(thing, type) == registry.KINDS[kind].subclass:
+        meant = wanted == kind or (wanted is None and kind != "layouts")
+        if fits and meant and isinstance(thing, type) == registry.KINDS[kind].subclass:
             return Subject(kind, UNREGISTERED, thing)
     form = f"the class {thing.__name__}" if isinstance(thing, type) else f"of type {type(thing).__name__}"
     raise UsageError(

@@ -7,11 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vsezoo.data.pictures.layouts.coco import find_coco
-from vsezoo.data.pictures.layouts.flickr import find_flickr8k, find_flickr30k
-from vsezoo.data.pictures.layouts.folder import find_folder
-from vsezoo.data.pictures.layouts.karpathy import find_karpathy
-from vsezoo.data.pictures.layouts.shards import find_shards
+from vsezoo.data.pictures.layouts.registered import list_plugin_layouts, recognise
 from vsezoo.data.pictures.listing import Find, Listing
 from vsezoo.data.places import find_layout, list_places
 from vsezoo.data.source import DEFAULT_OPTIONS, DataSource, OpenOptions
@@ -21,12 +17,11 @@ from vsezoo.storage.addresses import is_address
 if TYPE_CHECKING:
     from vsezoo.data.pictures.pairs import PicturePairs
 
-ALL_LAYOUTS: tuple[Find, ...] = (find_karpathy, find_flickr8k, find_flickr30k, find_coco, find_folder, find_shards)
-"""The first that a folder has counts."""
 WANTED = (
     "pictures with dataset_NAME.json (Karpathy), the files of Flickr8K, Flickr30K or COCO, captions.csv, captions.tsv, "
     "captions.jsonl, metadata.jsonl or metadata.csv, or shards *.tar"
 )
+"""The files of vsezoo's own layouts."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +29,7 @@ class PictureSource(DataSource):
     """Pictures and captions in one of several layouts, told apart by the files there are.
 
     Attributes:
-        layouts: those that are looked for.
+        layouts: those that are looked for; the first that a folder has counts. None: all that are registered.
         wanted: the files that they need, as shown when they are absent.
         folder: the data set's own folder; None: it is looked for by its name.
     """
@@ -44,7 +39,7 @@ class PictureSource(DataSource):
     origin: str = ""
     splits: tuple[str, ...] = ("train", "dev", "test")
     kinds: tuple[str, ...] = ("picture",)
-    layouts: tuple[Find, ...] = ALL_LAYOUTS
+    layouts: tuple[Find, ...] | None = None
     wanted: str = WANTED
     folder: Path | None = None
 
@@ -100,9 +95,16 @@ class PictureSource(DataSource):
             DataError: when there is none, or what says it is damaged.
         """
         places = list_places(self.name, root) if self.folder is None else [self.folder]
-        return find_layout(self.name, places, self.inspect, "pictures", self.wanted, self.origin)()
+        return find_layout(self.name, places, self.inspect, "pictures", self.describe_wanted(), self.origin)()
+
+    def describe_wanted(self) -> str:
+        """Return which files would be taken, those of plugins' layouts included if they are looked for."""
+        more = list_plugin_layouts() if self.layouts is None else []
+        return self.wanted + (f", or a layout of a plugin ({', '.join(more)})" if more else "")
 
     def inspect(self, folder: Path, names: Sequence[str]) -> Callable[[], Listing] | None:
         """Return what reads the layout of a folder that has files and folders of these names; None if it has none."""
+        if self.layouts is None:
+            return recognise(folder, names)
         found: Iterable[Callable[[], Listing] | None] = (find(folder, names) for find in self.layouts)
         return next(filter(None, found), None)

@@ -6,7 +6,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from picture_folders import list_shades, open_error, open_split, show, write_pictures
 
@@ -196,6 +196,7 @@ def test_several_tables(tmp_path: Path) -> None:
     assert "several tables of captions: dev/metadata.csv, val/metadata.csv" in open_error(tmp_path / "own")
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.dictionaries(st.integers(0, 9), st.lists(st.text(), min_size=1, max_size=4), min_size=1))
 def test_any_text_comes_back_with_single_spaces(captions: dict[int, list[str]]) -> None:
     captions = {index: [f"{text} end" for text in texts] for index, texts in captions.items()}

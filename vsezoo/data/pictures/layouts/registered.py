@@ -1,0 +1,68 @@
+"""The layouts of the registry: vsezoo's own and those of plugins. Imports neither torch nor numpy."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from vsezoo import registry
+from vsezoo.data.pictures.listing import Listing
+from vsezoo.errors import DataError, PluginError, VsezooError
+from vsezoo.registry import Entry
+from vsezoo.registry.audit.api import PluginWarning
+from vsezoo.registry.entry import describe_error
+
+ORDER = ("karpathy", "flickr8k", "flickr30k", "coco", "table", "shards")
+"""vsezoo's own layouts in the order in which they are tried; the first that a folder has counts."""
+
+
+def recognise(folder: Path, names: Sequence[str]) -> Callable[[], Listing] | None:
+    """Return what reads the layout of a folder; None if no layout recognises it.
+
+    vsezoo's own layouts come first, so that installing a plugin does not change what a folder means.
+
+    Args:
+        folder: of the pictures.
+        names: of the files and folders in it, sorted.
+
+    Raises:
+        DataError: when layouts of several plugins recognise it, or from a layout about files that are damaged.
+    """
+    entries = registry.list_entries("layouts")
+    own = {entry.name: entry for entry in entries if entry.own}
+    for name in ORDER:
+        if found := own[name].load()(folder, names):
+            read: Callable[[], Listing] = found
+            return read
+    claims = {entry.qualified: found for entry in entries if not entry.own and (found := _ask(entry, folder, names))}
+    if len(claims) > 1:
+        raise DataError(
+            f"is recognised by several layouts: {' and '.join(claims)}.",
+            file=folder,
+            remedy="Allow one of the plugins: set VSEZOO_PLUGINS to its name.",
+        )
+    return next(iter(claims.values()), None)
+
+
+def list_plugin_layouts() -> list[str]:
+    """Return the names of the layouts that plugins register."""
+    return [entry.label for entry in registry.list_entries("layouts") if not entry.own]
+
+
+def _ask(entry: Entry, folder: Path, names: Sequence[str]) -> Callable[[], Listing] | None:
+    """Return what a plugin's layout does; one that fails is a warning, and recognises nothing."""
+    try:
+        found: Callable[[], Listing] | None = entry.load()(folder, names)
+        return found
+    except PluginError as error:
+        warnings.warn(error.problem, PluginWarning, stacklevel=2)
+    except VsezooError:
+        raise
+    except Exception as error:
+        if os.environ.get("VSEZOO_RAISE_PLUGIN_ERRORS") == "1":
+            raise
+        problem = f"The layout {entry.name!r} of {entry.distribution} {entry.version} fails: {describe_error(error)}"
+        warnings.warn(problem, PluginWarning, stacklevel=2)
+    return None
