@@ -20,7 +20,7 @@ from vsezoo import VsezooError
 from vsezoo.checkpoints.checkpoint import save_checkpoint
 from vsezoo.encoders.transformer_tokenizer import TransformerTokenizer
 from vsezoo.errors import CheckpointError, DataError, UsageError
-from vsezoo.search import index as index_module
+from vsezoo.search import nearest
 from vsezoo.search.index import open_index
 from vsezoo.search.lazy_model import LazyModel
 
@@ -38,7 +38,7 @@ def make_features(count: int) -> np.ndarray:
 def test_the_nearest_are_those_of_all_scores_sorted(
     model: str, block: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(index_module, "BLOCK", block)
+    monkeypatch.setattr(nearest, "BLOCK", block)
     made = tiny.save_model(tmp_path / "run", tiny.make_model(model))
     features = make_features(45)
     np.save(tmp_path / "a.npy", features)

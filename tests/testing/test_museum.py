@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import museum_encoders
+import museum_indexes  # noqa: F401
 import museum_layouts
 import museum_others
 import museum_scores

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 @shared_options.data_root
 @shared_options.split
 @click.option("-k", type=click.IntRange(1), default=5, show_default=True, help="Number of results.")
+@click.option("--index", metavar="NAME", default="exact", show_default=True, help="Search backend.")
 @click.option("--html", type=click.Path(path_type=Path), metavar="FILE", help="Write a gallery, a self-contained page.")
 @shared_options.on_bad_image("skip")
 @shared_options.device
@@ -55,6 +56,7 @@ def search(
     data_root: Path | None,
     split: str,
     k: int,
+    index: str,
     html: Path | None,
     on_bad_image: str,
     device: str,
@@ -112,11 +114,13 @@ def search(
 
             return shown_now.enter_context(show_encoding("Embedding"))
 
-        index = index_collection(model, collection, lambda *progress: show_bar()(*progress), console.print_warning)
-    print_skipped(index.skipped)
+        found = index_collection(
+            model, collection, index, lambda *progress: show_bar()(*progress), console.print_warning
+        )
+    print_skipped(found.skipped)
     if asked is None:
-        hits = index.search(query, k)
-        if not index.knows_words(query):
+        hits = found.search(query, k)
+        if not found.knows_words(query):
             unnamed = "" if images else f" There is no image of that name in {collection.name}."
             console.print_warning(
                 f"{query!r} is taken for a sentence, and the model knows no word of it: what is found means nothing."
@@ -124,7 +128,7 @@ def search(
             )
     else:
         with name_source(asked.source):
-            (hits,) = index.search_many(shown, k)
+            (hits,) = found.search_many(shown, k)
     if as_json:
         console.print_json(
             {
@@ -132,9 +136,9 @@ def search(
                 "model": model.recipe.name,
                 "query": query if asked is None else asked.name,
                 "collection": collection.name,
-                "size": len(index),
+                "size": len(found),
                 "hits": [describe(hit) for hit in hits],
-                "skipped": dict(index.skipped),
+                "skipped": dict(found.skipped),
             }
         )
     else:

@@ -5,22 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from vsezoo.errors import UsageError, VsezooError
-from vsezoo.model import JointEmbedding
+from vsezoo import registry
+from vsezoo.errors import UsageError
+from vsezoo.interfaces import Similarity
 from vsezoo.search.collection import Collection, Sentences
 from vsezoo.search.embedding import Advance
 from vsezoo.search.lazy_model import LazyModel
+from vsezoo.search.nearest import ExactRows, NearestRows, require_metric
 from vsezoo.search.sources import Images, Texts, collect_images, collect_texts
 from vsezoo.search.store import Embeddings, list_skipped, open_embeddings
-
-BLOCK = 8192
-"""Items that are compared with the queries at a time."""
 
 
 @dataclass(frozen=True)
@@ -50,10 +49,14 @@ class Index:
         skipped: why items were left out, by their ids.
     """
 
-    def __init__(self, model: LazyModel, collection: Collection, embeddings: Embeddings) -> None:
+    def __init__(
+        self, model: LazyModel, collection: Collection, embeddings: Embeddings, nearest: type[NearestRows] = ExactRows
+    ) -> None:
         self.collection = collection
         self.skipped: Mapping[str, str] = list_skipped(collection, embeddings)
         self._model, self._rows, self._items = model, embeddings.rows, embeddings.items
+        self._make_nearest = nearest
+        self._nearest: NearestRows | None = None
 
     def __len__(self) -> int:
         """Return the number of items that can be found."""
@@ -91,36 +94,19 @@ class Index:
                 raise UsageError("The sentence is empty.", remedy="Say what is to be found.")
             model = self._model.for_texts
             embedded = model.encode_texts(queries)
-        scores, rows = self._find_nearest(model, embedded, min(k, len(self)))
+        with torch.inference_mode():
+            scores, rows = self._open_rows(model.similarity).find(embedded, min(k, len(self)))
         return [
             [self._describe(rank, score, self._items[row]) for rank, (score, row) in enumerate(found, start=1)]
             for found in map(zip, scores.tolist(), rows.tolist())
         ]
 
-    @torch.inference_mode()
-    def _find_nearest(self, model: JointEmbedding, queries: Tensor, k: int) -> tuple[Tensor, Tensor]:
-        """Return the scores of the nearest rows and their numbers, both `(Q, k)`."""
-        count = len(queries)
-        if count == 1:
-            # A product with a single vector adds up some rows in another order than others: equal rows would differ.
-            queries = queries.expand(2, -1)
-        best = torch.empty(count, 0, device=queries.device)
-        places = torch.empty(count, 0, dtype=torch.int64, device=queries.device)
-        for start in range(0, len(self._rows), BLOCK):
-            block = self._rows[start : start + BLOCK].to(queries.device)
-            pair = (queries, block) if self.collection.is_text else (block, queries)
-            scores = model.similarity(*pair)
-            scores = (scores if self.collection.is_text else scores.T)[:count]
-            if scores.isnan().any():
-                raise VsezooError(
-                    "Some scores are not a number (NaN).",
-                    remedy="Look at the model's figures with `vsezoo eval`: its training may have diverged.",
-                )
-            numbers = torch.arange(start, start + len(block), device=queries.device).expand(count, -1)
-            scores, numbers = torch.cat([best, scores], dim=1), torch.cat([places, numbers], dim=1)
-            order = scores.sort(dim=1, descending=True, stable=True).indices[:, :k]  # of equals, the first stays first
-            best, places = scores.gather(1, order), numbers.gather(1, order)
-        return best, places
+    def _open_rows(self, similarity: Similarity) -> NearestRows:
+        """Return the search backend, which is built once."""
+        if self._nearest is None:
+            side: Literal["images", "texts"] = "texts" if self.collection.is_text else "images"
+            self._nearest = self._make_nearest(self._rows, similarity, side)
+        return self._nearest
 
     def _describe(self, rank: int, score: float, item: int) -> Hit:
         text = self.collection.texts[item] if isinstance(self.collection, Sentences) else ""
@@ -134,6 +120,7 @@ def open_index(
     texts: Texts | None = None,
     device: str | torch.device = "cpu",
     on_bad_image: str = "skip",
+    index: str = "exact",
     advance: Advance | None = None,
     warn: Callable[[str], None] | None = None,
 ) -> Index:
@@ -150,13 +137,15 @@ def open_index(
             meant. One of the two is to be given.
         device: where to encode and compare.
         on_bad_image: "skip": leave out pictures that cannot be read, see `Index.skipped`. "error": stop at one.
+        index: the registered search backend; "exact" scores every item.
         advance: if there is anything to embed, is told how many items are embedded by now, of how many.
         warn: is told if the cache cannot be written; None: it is printed to standard error.
 
     Raises:
         CheckpointError: for a checkpoint that cannot be read.
         DataError: for a collection that is absent, empty or damaged, or of another kind than the model takes.
-        UsageError: for both or neither of images and texts.
+        UsageError: for both or neither of images and texts, or an index that does not go with the model's similarity.
+        UnknownNameError: for an index that is not registered.
     """
     if images is not None and texts is None:
         collection = collect_images(images, on_bad_image)
@@ -164,15 +153,19 @@ def open_index(
         collection = collect_texts(texts)
     else:
         raise UsageError("Give either images or texts to search.")
-    return index_collection(LazyModel(reference, device), collection, advance, warn)
+    return index_collection(LazyModel(reference, device), collection, index, advance, warn)
 
 
 def index_collection(
     model: LazyModel,
     collection: Collection,
+    index: str = "exact",
     advance: Advance | None = None,
     warn: Callable[[str], None] | None = None,
 ) -> Index:
     """Return the index of a collection; see `open_index`."""
+    nearest: type[NearestRows] = registry.load("indexes", index)
+    similarity = model.recipe.similarity.name
+    require_metric(index, nearest, similarity, registry.load("similarities", similarity))
     embeddings = open_embeddings(collection, model.fingerprint, lambda: model.whole, advance, warn)
-    return Index(model, collection, embeddings)
+    return Index(model, collection, embeddings, nearest)

@@ -21,6 +21,7 @@ from vsezoo.testing.commands import CommandKit
 from vsezoo.testing.datasets import DatasetKit
 from vsezoo.testing.encoders import ImageEncoderKit
 from vsezoo.testing.importers import ImporterKit
+from vsezoo.testing.indexes import IndexKit
 from vsezoo.testing.kit import Check, ConformanceError, Failure, Kit, make_checks
 from vsezoo.testing.layouts import LayoutKit
 from vsezoo.testing.losses import LossKit
@@ -38,6 +39,7 @@ __all__ = [
     "check_dataset",
     "check_image_encoder",
     "check_importer",
+    "check_index",
     "check_layout",
     "check_loss",
     "check_recipe",
@@ -54,6 +56,7 @@ KITS: dict[str, type[Kit]] = {
     "losses": LossKit,
     "datasets": DatasetKit,
     "layouts": LayoutKit,
+    "indexes": IndexKit,
     "importers": ImporterKit,
     "commands": CommandKit,
 }
@@ -69,8 +72,8 @@ def list_checks(thing: Any, name: Any = None, /, **settings: Any) -> list[Check]
         name: a registered name of this kind, or such a thing.
         **settings: for every kind `leave_out`, names of checks that are not made; the others are the attributes of
             the kind's kit: `options`, `embed_size` and `data` for a part, `settings`, `data` and `slow` for a recipe,
-            `options` for a data set, `folder` for a layout, `source` and `options` for an importer, `arguments` for a
-            command.
+            `options` for a data set, `folder` for a layout, `recall` for an index, `source` and `options` for an
+            importer, `arguments` for a command.
 
     Raises:
         UsageError: for a thing of no kind, or an unknown name in `leave_out`.
@@ -112,6 +115,11 @@ def check_loss(loss: Any, /, **settings: Any) -> None:
 def check_dataset(data: Any, /, **settings: Any) -> None:
     """Check a data set, a registered name, or a split that is open; see `check`."""
     check("datasets", data, **settings)
+
+
+def check_index(index: Any, /, **settings: Any) -> None:
+    """Check a search index, a class or a registered name; see `check`."""
+    check("indexes", index, **settings)
 
 
 def check_layout(layout: Any, /, **settings: Any) -> None:

@@ -18,6 +18,7 @@ from vsezoo.errors import UsageError
 from vsezoo.interfaces import ImageEncoder, Loss, PairDataset, Similarity, TextEncoder
 from vsezoo.recipe import Recipe
 from vsezoo.registry.entry import SESSION
+from vsezoo.search.nearest import NearestRows
 
 UNREGISTERED = "under-test"
 """The name that an object has while it is checked, where it has no other."""
@@ -27,6 +28,7 @@ BASES: dict[Any, str] = {
     TextEncoder: "text_encoders",
     Similarity: "similarities",
     Loss: "losses",
+    NearestRows: "indexes",
     Importer: "importers",
     Recipe: "models",
     DataSource: "datasets",
