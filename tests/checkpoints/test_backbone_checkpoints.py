@@ -15,7 +15,7 @@ from vsezoo.checkpoints.checkpoint import load, save_checkpoint
 from vsezoo.construction import create_model
 from vsezoo.errors import CheckpointError
 from vsezoo.model import JointEmbedding
-from vsezoo.publishing.publication import build_card, open_checkpoint
+from vsezoo.publishing.publication import build_card, open_publication
 from vsezoo.storage.folders import digest_file
 
 DATA = {"name": "mine", "kind": "picture", "image_shape": [], "images": 1, "captions": 5}
@@ -71,14 +71,14 @@ def test_a_frozen_backbone_is_not_stored(tmp_path: Path, weights: Path) -> None:
 
 def test_no_path_of_this_machine_is_published(tmp_path: Path, weights: Path) -> None:
     folder = save(make(weights), tmp_path / "stored")
-    checkpoint = open_checkpoint(folder)
-    assert sorted(checkpoint.files) == ["config.json", "model.safetensors", "vocab.json"]
-    card = build_card(checkpoint)
-    published = [*((folder / name).read_bytes() for name in checkpoint.files), *card.files.values()]
+    publication = open_publication(folder)
+    assert sorted(publication.files) == ["config.json", "model.safetensors", "vocab.json"]
+    card = build_card(publication)
+    published = [*((folder / name).read_bytes() for name in publication.files), *card.files.values()]
     assert not [content for content in published if b"secret" in content]
     assert "must have resnet.safetensors" in " ".join(card.missing)
     assert "store_weights=true" in " ".join(card.missing)
-    stored = build_card(open_checkpoint(save(make(weights, store_weights=True), tmp_path / "whole")))
+    stored = build_card(open_publication(save(make(weights, store_weights=True), tmp_path / "whole")))
     assert "resnet.safetensors" not in " ".join(stored.missing)
 
 
@@ -169,7 +169,7 @@ def test_a_fine_tuned_backbone_needs_no_network(tmp_path: Path, weights: Path, m
 def test_a_damaged_configuration(tmp_path: Path, weights: Path, change: dict[str, Any]) -> None:
     folder = save(make(weights), tmp_path / "stored")
     (folder / "config.json").write_text(json.dumps({**read_config(folder), **change}))
-    with pytest.raises(CheckpointError, match="does not say soundly which weights it lacks"):
+    with pytest.raises(CheckpointError, match="has an invalid 'left_out' or 'encoders' entry"):
         load(folder)
 
 
@@ -177,7 +177,7 @@ def test_a_damaged_configuration(tmp_path: Path, weights: Path, change: dict[str
 def test_a_damaged_list_of_folders(tmp_path: Path, weights: Path, told: Any) -> None:
     folder = save(make(weights), tmp_path / "stored")
     (folder / "local.json").write_text(json.dumps(told))
-    with pytest.raises(CheckpointError, match=r"local\.json: does not say soundly where weights and data are"):
+    with pytest.raises(CheckpointError, match=r"local\.json: is malformed: expected 'folders'"):
         load(folder)
 
 

@@ -164,10 +164,10 @@ def test_a_damaged_config_is_named(folder: Path, change: Callable[[Any], object]
 
 
 def test_a_config_that_may_not_be_read_is_not_called_damaged(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(path: Path) -> bytes:
+    def refuse(path: Path, *arguments: object, **options: object) -> object:
         raise PermissionError(errno.EACCES, "Permission denied", str(path))
 
-    monkeypatch.setattr(Path, "read_bytes", refuse)
+    monkeypatch.setattr(Path, "open", refuse)
     error = expect_error(folder, "config.json", r"cannot be read: Permission denied\.")
     assert error.remedy == "Check the permissions, or name another place."
 

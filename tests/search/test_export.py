@@ -16,8 +16,8 @@ from processes import read_files
 from safetensors.torch import load_file
 from tiny import TinyPairs
 
+from vsezoo.checkpoints.opened import Checkpoint
 from vsezoo.errors import UsageError
-from vsezoo.search import lazy_model
 from vsezoo.search.export import embed
 from vsezoo.search.gallery import write_gallery
 from vsezoo.search.index import open_index
@@ -137,6 +137,6 @@ def test_mistakes(tmp_path: Path, what: dict[str, Any], output: str, message: st
 
 def test_texts_alone_want_no_image_encoder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = tiny.save_model(tmp_path / "run")
-    monkeypatch.delattr(lazy_model, "load")
+    monkeypatch.delattr(Checkpoint, "model")
     embed(tmp_path / "run", texts=["a dog", "snow"], output=tmp_path / "out.npy")
     assert np.allclose(np.load(tmp_path / "out.npy"), model.encode_texts(["a dog", "snow"]).numpy(), atol=1e-6)

@@ -18,11 +18,11 @@ from tokenizers.models import WordPiece
 
 from vsezoo import VsezooError
 from vsezoo.checkpoints.checkpoint import save_checkpoint
+from vsezoo.checkpoints.opened import Checkpoint
 from vsezoo.encoders.transformer_tokenizer import TransformerTokenizer
 from vsezoo.errors import CheckpointError, DataError, UsageError
 from vsezoo.search import nearest
 from vsezoo.search.index import open_index
-from vsezoo.search.lazy_model import LazyModel
 
 
 def make_features(count: int) -> np.ndarray:
@@ -87,7 +87,7 @@ def test_equal_images_stand_in_their_order(count: int, tmp_path: Path) -> None:
 def test_half_of_the_model_embeds_texts_as_the_whole_does(name: str, tmp_path: Path) -> None:
     made = tiny.save_model(tmp_path / "run", tiny.make_model(name))
     before = torch.get_rng_state()
-    half = LazyModel(tmp_path / "run", "cpu").for_texts
+    half = Checkpoint.open(tmp_path / "run").text_side()
     assert torch.equal(torch.get_rng_state(), before)
     assert not isinstance(half.image_encoder, type(made.image_encoder))
     assert not half.training
@@ -138,7 +138,7 @@ def test_which_sentences_have_a_word_that_the_model_knows(name: str, tmp_path: P
     known = {text: index.knows_words(text) for text in ("xyz dog", "xyz", "<unk> UNK", "photo.jpg", " ")}
     assert [text for text, is_known in known.items() if is_known] == ["xyz dog"]
     pieces = Tokenizer(WordPiece({"[UNK]": 0}, unk_token="[UNK]"))
-    index._model.whole.text_encoder.tokenizer = TransformerTokenizer(pieces, {})
+    index._checkpoint.model().text_encoder.tokenizer = TransformerTokenizer(pieces, {})
     assert index.knows_words("xyz")
 
 

@@ -11,8 +11,8 @@ import processes
 import pytest
 from colours import COLOURS, count_encoded, paint, paint_folder, register_colours
 
+from vsezoo.checkpoints.opened import Checkpoint
 from vsezoo.errors import DataError
-from vsezoo.search import lazy_model
 from vsezoo.search.index import open_index
 from vsezoo.search.store import TOPIC
 
@@ -44,7 +44,7 @@ def test_what_this_machine_could_not_read_is_tried_again(
         assert list(index.skipped) == ["a-red.png", "more/c-blue.png"]
         (file,) = (cache / TOPIC).glob("*/*")
         before = file.stat().st_ino, file.stat().st_mtime_ns
-        trouble.delattr(lazy_model, "load")  # there is nothing to embed, and nothing new to write
+        trouble.delattr(Checkpoint, "model")  # there is nothing to embed, and nothing new to write
         again = open_index(run, images=photos)
         assert again.skipped == index.skipped
         assert [hit.id for hit in again.search("green")] == ["b-green.png"]

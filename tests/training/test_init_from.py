@@ -14,7 +14,7 @@ import vsezoo
 from vsezoo.checkpoints.checkpoint import load_loss
 from vsezoo.construction import build_loss, build_model
 from vsezoo.errors import UsageError
-from vsezoo.training.init_from import Ancestor, _rename
+from vsezoo.training.init_from import InitCheckpoint, _rename
 
 NO_STEP = {"training.learning_rate": 1e-30}  # a training that moves nothing
 
@@ -105,9 +105,9 @@ def test_a_caption_head_is_handed_down(tmp_path: Path) -> None:
         **NO_STEP,
     }
     vsezoo.train("vsrn", "shapes", output=tmp_path / "a", settings=settings, device="cpu", overrides=False)
-    ancestor = Ancestor(tmp_path / "a")
+    ancestor = InitCheckpoint(tmp_path / "a")
     torch.manual_seed(5)
     model, loss = (build(ancestor.recipe, ancestor.model.tokenizer) for build in (build_model, build_loss))
-    ancestor.hand_down(model, loss)  # type: ignore[arg-type]
+    ancestor.copy_into(model, loss)  # type: ignore[arg-type]
     for name, tensor in load_loss(tmp_path / "a").state_dict().items():
         assert torch.equal(loss.state_dict()[name], tensor)

@@ -14,39 +14,23 @@ Reading unpickles nothing and imports no module that the folder names: parts are
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from safetensors.torch import save_file
 
-from vsezoo.checkpoints.locate import find_checkpoint
-from vsezoo.checkpoints.provenance import find_parts, record_parts
-from vsezoo.checkpoints.uninitialized import build_uninitialized
-from vsezoo.construction import build_loss, build_model
-from vsezoo.errors import CheckpointError, RecipeError
-from vsezoo.interfaces import Loss, PairDataset, Tokenizer
+from vsezoo.checkpoints.opened import Checkpoint
+from vsezoo.checkpoints.provenance import record_parts
+from vsezoo.interfaces import Loss, PairDataset
 from vsezoo.model import JointEmbedding
-from vsezoo.parts import load_part, load_text_encoder, resolve_recipe
+from vsezoo.parts import load_part
 from vsezoo.recipe import Part, Recipe
-from vsezoo.storage.checkpoint_layout import (
-    CARD,
-    CONFIG,
-    FORMAT_VERSION,
-    LOCAL,
-    LOSS,
-    METRICS,
-    MODEL,
-    read_config,
-    read_json,
-    write_json,
-)
-from vsezoo.storage.folders import RESTORE, digest_files, replace_folder
-from vsezoo.storage.tensors import list_tensors, load_tensors, read_tensors
-
-Built = TypeVar("Built", JointEmbedding, Loss)
+from vsezoo.storage.checkpoint_layout import CARD, CONFIG, FORMAT_VERSION, LOCAL, LOSS, METRICS, MODEL, write_json
+from vsezoo.storage.folders import digest_files, replace_folder
+from vsezoo.storage.tensors import list_tensors
 
 
 def save_checkpoint(
@@ -122,7 +106,7 @@ def describe_data(data: PairDataset) -> dict[str, Any]:
     }
 
 
-def load(reference: str | Path, device: str | torch.device = "cpu") -> JointEmbedding:
+def load(reference: str | Path | Checkpoint, device: str | torch.device = "cpu") -> JointEmbedding:
     """Read the model of a checkpoint.
 
     Args:
@@ -137,23 +121,10 @@ def load(reference: str | Path, device: str | torch.device = "cpu") -> JointEmbe
         CheckpointError: for a folder that is absent, damaged, newer than this vsezoo, or needs a missing plugin.
         HubError: for what the Hub does not give.
     """
-    folder, config, model = _build(reference, build_model)
-    left_out = _read_left_out(folder, config, model)
-    external = model.list_external(left_out)
-    load_tensors(model, model.rename_tensors(read_tensors(folder / MODEL)), folder / MODEL, external)
-    folders = [Path(place) for place in read_local(folder)["folders"]]
-    model.restore_external(left_out, config.get("encoders", {}), [*folders, folder])
-    for name, tensor in model.state_dict().items():
-        if name.startswith(external) and tensor.isnan().any():  # built undrawn, and brought by nobody
-            raise CheckpointError(
-                f"does not hold {name}, nor does its source.",
-                file=folder / MODEL,
-                remedy="Tell the author of the encoder, whose restore_external must read all that it leaves out.",
-            )
-    return model.to(device).eval()
+    return Checkpoint.open(reference).model(device)
 
 
-def load_loss(reference: str | Path, device: str | torch.device = "cpu") -> Loss:
+def load_loss(reference: str | Path | Checkpoint, device: str | torch.device = "cpu") -> Loss:
     """Read the loss that a checkpoint was trained with, and its parameters, such as those of a caption head.
 
     Args:
@@ -166,53 +137,7 @@ def load_loss(reference: str | Path, device: str | torch.device = "cpu") -> Loss
     Raises:
         CheckpointError: as `load` does, and for a checkpoint without the parameters that the loss has.
     """
-    folder, config, loss = _build(reference, build_loss)
-    if LOSS in config["files"] or loss.state_dict():
-        load_tensors(loss, read_tensors(folder / LOSS), folder / LOSS)
-    return loss.to(device).eval()
-
-
-def _build(reference: str | Path, build: Callable[[Recipe, Tokenizer], Built]) -> tuple[Path, Mapping[str, Any], Built]:
-    """Build what a checkpoint's recipe says, without its tensors; return its folder and configuration as well."""
-    folder = find_checkpoint(reference)
-    config = read_config(folder)
-    try:
-        recipe = Recipe.from_json(config["recipe"])
-        recipe = resolve_recipe(find_parts(recipe, config["plugins"], folder / CONFIG))
-        tokenizer = load_text_encoder(recipe).read_tokenizer(folder)
-        return folder, config, build_uninitialized(lambda: build(recipe, tokenizer))
-    except RecipeError as error:
-        raise CheckpointError(error.problem, file=folder / CONFIG, remedy=error.remedy or RESTORE) from error
-
-
-def _read_left_out(folder: Path, config: Mapping[str, Any], model: JointEmbedding) -> list[str]:
-    """Return the encoders of whose external weights the checkpoint has no more than the digest."""
-    left_out, told = config.get("left_out", []), config.get("encoders", {})
-    known = [name for name, encoder in model.encoders.items() if encoder.external]
-    if (
-        not isinstance(left_out, list)
-        or not isinstance(told, dict)
-        or not all(name in known and isinstance(told.get(name, {}), dict) for name in left_out)
-    ):
-        raise CheckpointError("does not say soundly which weights it lacks.", file=folder / CONFIG, remedy=RESTORE)
-    return left_out
-
-
-def read_local(folder: Path) -> dict[str, Any]:
-    """Return what a checkpoint folder tells of this machine: `folders` of weights, and `data`, a folder or empty.
-
-    Raises:
-        CheckpointError: for values of other types.
-    """
-    told = read_json(folder / LOCAL) if (folder / LOCAL).is_file() else {}
-    folders, data = told.get("folders", []), told.get("data", "")
-    if not isinstance(data, str) or not isinstance(folders, list) or not all(isinstance(p, str) for p in folders):
-        raise CheckpointError(
-            "does not say soundly where weights and data are.",
-            file=folder / LOCAL,
-            remedy="Remove this file; name the folder of weights by $VSEZOO_WEIGHTS, and the data by --data.",
-        )
-    return {"folders": folders, "data": data}
+    return Checkpoint.open(reference).loss(device)
 
 
 def _make_portable(recipe: Recipe) -> Recipe:

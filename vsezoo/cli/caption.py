@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -16,6 +15,7 @@ if TYPE_CHECKING:
     import torch
 
     from vsezoo.captioning.loss import CaptionLoss
+    from vsezoo.checkpoints.opened import Checkpoint
     from vsezoo.interfaces import PairDataset
 
 BATCH_SIZE = 64
@@ -57,26 +57,21 @@ def caption(
     probability.
     """
     from vsezoo.captioning.search import write_captions
-    from vsezoo.checkpoints.checkpoint import load
-    from vsezoo.checkpoints.locate import find_checkpoint
+    from vsezoo.checkpoints.opened import Checkpoint
     from vsezoo.cli.progress import show_encoding
     from vsezoo.data.kinds import name_source
     from vsezoo.data.lookup import open_data
     from vsezoo.data.source import OpenOptions
     from vsezoo.devices import choose_device
-    from vsezoo.evaluation.evaluate import find_training_data
     from vsezoo.parts import accepted_kinds
     from vsezoo.search.queries import batch_images, find_images
-    from vsezoo.storage.checkpoint_layout import read_config
 
-    chosen = choose_device(device)
-    model = load(checkpoint, chosen)
-    config = read_config(find_checkpoint(checkpoint), verify=False)
-    loss = _load_head(checkpoint, config, chosen)
+    chosen, opened = choose_device(device), Checkpoint.open(checkpoint)
+    model, loss = opened.model(chosen), _load_head(opened, chosen)
     kinds = accepted_kinds(model.recipe)
 
     def open_split() -> PairDataset:
-        return open_data(data or find_training_data(checkpoint, config), split, kinds, OpenOptions(data_root))
+        return open_data(data or opened.training_data(), split, kinds, OpenOptions(data_root))
 
     named = find_images(images, kinds, open_split, rows)
     written = []
@@ -97,12 +92,10 @@ def caption(
         console.print_table(["image", "caption", "log p"], lines)
 
 
-def _load_head(checkpoint: str, config: Mapping[str, Any], device: torch.device) -> CaptionLoss:
+def _load_head(checkpoint: Checkpoint, device: torch.device) -> CaptionLoss:
     from vsezoo.captioning.loss import CaptionLoss
-    from vsezoo.checkpoints.checkpoint import load_loss
-    from vsezoo.storage.checkpoint_layout import LOSS
 
-    loss = load_loss(checkpoint, device) if LOSS in config["files"] else None
+    config, loss = checkpoint.config, checkpoint.loss(device) if checkpoint.has_loss else None
     if not isinstance(loss, CaptionLoss):
         problem = f"has no caption head; its loss is {config['recipe']['loss']['name']!r}."
         if "converted" in config:
@@ -111,7 +104,7 @@ def _load_head(checkpoint: str, config: Mapping[str, Any], device: torch.device)
             )
         raise CheckpointError(
             problem,
-            file=checkpoint,
+            file=checkpoint.reference,
             remedy="Train one with the loss `caption` and an image encoder that returns regions, for example: "
             "vsezoo train vsrn --data DATASET",
         )

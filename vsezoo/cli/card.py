@@ -29,13 +29,13 @@ def card(run: Path, license: str | None, as_json: bool) -> None:
     """
     from vsezoo.publishing.publication import (  # imports torch and the Hub's client
         build_card,
-        open_checkpoint,
+        open_publication,
         write_card,
     )
 
-    checkpoint = open_checkpoint(run)
-    made = build_card(checkpoint, license=license)
-    written = write_card(checkpoint, made)
+    publication = open_publication(run)
+    made = build_card(publication, license=license)
+    written = write_card(publication.checkpoint.folder, made)
     for sentence in made.missing:
         console.messages().print(f"Missing in the card: {sentence}")
     if as_json:

@@ -51,24 +51,25 @@ def embed(
     """
     if data is not None and (images or texts):
         raise UsageError("--data stands for both --images and --texts.", remedy="Give either the one or the others.")
+    from vsezoo.checkpoints.opened import Checkpoint
     from vsezoo.cli.progress import show_encoding
     from vsezoo.data.source import OpenOptions
     from vsezoo.devices import choose_device
     from vsezoo.interfaces import PairDataset
     from vsezoo.search.export import embed as export
-    from vsezoo.search.lazy_model import LazyModel
     from vsezoo.search.sources import open_split
 
     chosen = choose_device(device)
-    opened: PairDataset | None = None
+    opened = Checkpoint.open(checkpoint)
+    split_data: PairDataset | None = None
     if data is not None:
         options = OpenOptions(data_root, on_bad_image=on_bad_image)
-        opened = open_split(LazyModel(checkpoint, chosen), data, split, options, console.print_warning)
+        split_data = open_split(opened, data, split, options, console.print_warning)
     with show_encoding("Embedding") as advance:
         written = export(
-            checkpoint,
-            images=opened or images,
-            texts=opened or texts,
+            opened,
+            images=split_data or images,
+            texts=split_data or texts,
             output=output,
             device=chosen,
             on_bad_image=on_bad_image,

@@ -70,21 +70,21 @@ def search(
     """
     if images and texts:
         raise UsageError("Search either --images or --texts.")
+    from vsezoo.checkpoints.opened import Checkpoint
     from vsezoo.data.kinds import name_source
     from vsezoo.data.source import OpenOptions
     from vsezoo.devices import choose_device
     from vsezoo.parts import accepted_kinds
     from vsezoo.search.index import index_collection
-    from vsezoo.search.lazy_model import LazyModel
     from vsezoo.search.queries import find_images, is_file_reference, is_image_of, is_picture_name
     from vsezoo.search.sources import collect_images, collect_texts, open_split
 
-    model = LazyModel(checkpoint, choose_device(device))
+    chosen, opened = choose_device(device), Checkpoint.open(checkpoint)
 
     @cache
     def open_data() -> PairDataset:
         options = OpenOptions(data_root, on_bad_image=on_bad_image)
-        return open_split(model, data, split, options, console.print_warning)
+        return open_split(opened, data, split, options, console.print_warning)
 
     is_file, is_picture = is_file_reference(query), is_picture_name(query)
     if images and (is_picture or (is_file and Path(query).suffix)):  # a file called `dog` may lie there by chance
@@ -96,7 +96,7 @@ def search(
     is_named = is_file or is_picture or query.isdecimal()  # where there is no such image, it is mistyped
     if texts or (not images and (is_named or is_image_of(query, open_data()))):
         otherwise = "" if texts else "Or write a sentence of several words, in quotes."
-        asked, *more = find_images([query], accepted_kinds(model.recipe), open_data, otherwise=otherwise)
+        asked, *more = find_images([query], accepted_kinds(opened.recipe), open_data, otherwise=otherwise)
         if more:
             raise UsageError(
                 f"{query!r} holds {len(more) + 1:,} images, and sentences are found for one.",
@@ -115,7 +115,7 @@ def search(
             return shown_now.enter_context(show_encoding("Embedding"))
 
         found = index_collection(
-            model, collection, index, lambda *progress: show_bar()(*progress), console.print_warning
+            opened, chosen, collection, index, lambda *progress: show_bar()(*progress), console.print_warning
         )
     print_skipped(found.skipped)
     if asked is None:
@@ -133,7 +133,7 @@ def search(
         console.print_json(
             {
                 "checkpoint": checkpoint,
-                "model": model.recipe.name,
+                "model": opened.recipe.name,
                 "query": query if asked is None else asked.name,
                 "collection": collection.name,
                 "size": len(found),
@@ -146,7 +146,7 @@ def search(
     if html is not None:
         from vsezoo.search.gallery import write_gallery
 
-        write_gallery(html, query if asked is None else asked.name, shown, hits, collection, model.recipe.name)
+        write_gallery(html, query if asked is None else asked.name, shown, hits, collection, opened.recipe.name)
 
 
 def describe(hit: Hit) -> dict[str, Any]:

@@ -13,21 +13,19 @@ from vsezoo.conversion.files import show
 
 def show_checkpoint(reference: str, as_json: bool) -> None:
     """Write what is known of a checkpoint, of which the weights are not read."""
-    from vsezoo.checkpoints.locate import find_checkpoint, pin_reference
+    from vsezoo.checkpoints.opened import Checkpoint
     from vsezoo.cli.figures import render
     from vsezoo.evaluation.report import Evaluation
-    from vsezoo.hub.download import fetch_checkpoint
-    from vsezoo.hub.reference import parse_reference
-    from vsezoo.storage.checkpoint_layout import METRICS, read_config, read_json
+    from vsezoo.storage.checkpoint_layout import METRICS
 
-    pinned = pin_reference(reference)
-    on_hub = parse_reference(pinned)
-    folder = find_checkpoint(pinned) if on_hub is None else fetch_checkpoint(on_hub, weights=False)
-    config = read_config(folder, verify=False)
-    evaluation = None
-    if METRICS in config["files"]:
-        evaluation = Evaluation.from_json(read_json(folder / METRICS), folder / METRICS)
-    value = {"reference": str(pinned), **config, "metrics": evaluation.to_json() if evaluation else None}
+    checkpoint = Checkpoint.open(reference, weights=False)
+    figures = checkpoint.evaluation()
+    evaluation = None if figures is None else Evaluation.from_json(figures, checkpoint.folder / METRICS)
+    value = {
+        "reference": checkpoint.reference,
+        **checkpoint.config,
+        "metrics": None if evaluation is None else evaluation.to_json(),
+    }
     if as_json:
         console.print_json(value)
         return

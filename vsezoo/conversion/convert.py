@@ -12,15 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from vsezoo import registry
-from vsezoo.checkpoints.checkpoint import load, save_checkpoint
-from vsezoo.checkpoints.locate import find_checkpoint
+from vsezoo.checkpoints.checkpoint import save_checkpoint
+from vsezoo.checkpoints.opened import Checkpoint
 from vsezoo.conversion.importer import Importer, Source
 from vsezoo.conversion.recognition import find_importer, guard
 from vsezoo.data.lookup import find_source
 from vsezoo.errors import CheckpointError, StorageError, UsageError, suggest_name
 from vsezoo.hub.reference import parse_reference
 from vsezoo.parts import accepted_kinds
-from vsezoo.storage.checkpoint_layout import CONFIG, UNKNOWN_DATA, read_config
+from vsezoo.storage.checkpoint_layout import CONFIG, UNKNOWN_DATA
 from vsezoo.storage.folders import flush, make_temporary
 
 VOCAB, DATA = "vocab", "data"
@@ -100,7 +100,7 @@ def convert(
             "notes": dict(imported.notes),
         }
         save_checkpoint(target, model, known if data is None else {**known, "name": data}, {}, converted=converted)
-    return Conversion(target, read_config(target, verify=False))
+    return Conversion(target, Checkpoint.open(target).config)
 
 
 def export(
@@ -133,9 +133,10 @@ def export(
     if parse_reference(reference) is None and Path(reference).is_file():
         problem = "is a file, but what is written for another codebase is a vsezoo checkpoint."
         raise UsageError(problem, file=reference, remedy=f"Make one of it first: vsezoo convert {reference}")
-    model = load(reference)
+    checkpoint = Checkpoint.open(reference)
+    model = checkpoint.model()
     if data is None:
-        known = str(read_config(find_checkpoint(reference), verify=False)["data"].get("name"))
+        known = str(checkpoint.config["data"].get("name"))
         data = "" if known == UNKNOWN_DATA else known
     target = Path(output) if output is not None else Path(importer.file_name)
     if target.is_dir():
@@ -158,16 +159,16 @@ def export(
 
 def _refuse_checkpoint(path: str | Path) -> None:
     """Refuse a checkpoint of vsezoo, the folder of a run, and a file of a checkpoint."""
-    found = path
+    found: str | Path = path
     if parse_reference(path) is None:
         place = Path(path)
         try:
-            found = find_checkpoint(place if place.is_dir() else place.parent)
-            files = {CONFIG, *read_config(found, verify=False)["files"]}
+            checkpoint = Checkpoint.open(place if place.is_dir() else place.parent)
         except CheckpointError:
             return
-        if not place.is_dir() and place.name not in files:
+        if not place.is_dir() and place.name not in (CONFIG, *checkpoint.config["files"]):
             return
+        found = checkpoint.folder
     raise UsageError(
         "is a checkpoint of vsezoo already.",
         file=path,

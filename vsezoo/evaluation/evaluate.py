@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -11,9 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from vsezoo import registry
-from vsezoo.checkpoints.checkpoint import load, read_local
-from vsezoo.checkpoints.locate import find_checkpoint, pin_reference
+from vsezoo.checkpoints.opened import Checkpoint
 from vsezoo.data.lookup import open_data
 from vsezoo.data.precomputed.feature_record import compare_extraction
 from vsezoo.data.source import OpenOptions
@@ -23,14 +20,14 @@ from vsezoo.evaluation.report import Evaluation
 from vsezoo.interfaces import PairDataset
 from vsezoo.model import JointEmbedding
 from vsezoo.parts import accepted_kinds
-from vsezoo.storage.checkpoint_layout import METRICS, MODEL, read_config, read_json
+from vsezoo.storage.checkpoint_layout import MODEL
 
 Advance = Callable[[int, int], None]
 """Is told how many images and captions have been encoded, of how many."""
 
 
 def evaluate(
-    references: str | Path | Sequence[str | Path],
+    references: str | Path | Checkpoint | Sequence[str | Path | Checkpoint],
     data: str | Path | None = None,
     *,
     split: str | None = None,
@@ -67,68 +64,46 @@ def evaluate(
         HubError: for what the Hub does not give.
         DataError: for data that are absent or damaged, or that the model does not take.
     """
-    references = [references] if isinstance(references, str | Path) else list(references)
+    references = [references] if isinstance(references, str | Path | Checkpoint) else list(references)
     if not references:
         raise UsageError("There is no checkpoint to evaluate.")
     members = []
     labels: list[Mapping[str, Any]] = []
     opened: dict[tuple[str, ...], PairDataset] = {}
-    for reference in map(pin_reference, references):
-        model = load(reference, device)
-        folder = find_checkpoint(reference)
-        config = read_config(folder, verify=False)
+    for checkpoint in map(Checkpoint.open, references):
+        model = checkpoint.model(device)
         if data is None:
-            data = find_training_data(reference, config)
-            split = split or _measured_on(folder, config, protocol)
+            data = checkpoint.training_data()
+            split = split or _measured_on(checkpoint, protocol)
         split = split or choose_split(protocol)
         kinds = accepted_kinds(model.recipe)
         if kinds not in opened:
             root = None if data_root is None else Path(data_root)
             options = OpenOptions(root, full_dev, on_bad_image=on_bad_image)
             opened[kinds] = open_data(str(data), split, kinds, options)
-        if warning := compare_extraction(config["data"], opened[kinds]):
-            warn(f"{reference}: {warning}")
+        if warning := compare_extraction(checkpoint.config["data"], opened[kinds]):
+            warn(f"{checkpoint.reference}: {warning}")
         try:
             members.append(embed_pairs(model, opened[kinds], advance=advance))
         except DataError as error:
             if error.file is not None:
                 raise
             problem = f"cannot be evaluated on {str(data)!r}: {error.problem}"
-            raise DataError(problem, file=reference, remedy=error.remedy) from None
-        digest = config["files"][MODEL]["sha256"]
-        labels.append({"reference": str(reference), "model": model.recipe.name, "sha256": digest})
+            raise DataError(problem, file=checkpoint.reference, remedy=error.remedy) from None
+        digest = checkpoint.config["files"][MODEL]["sha256"]
+        labels.append({"reference": checkpoint.reference, "model": model.recipe.name, "sha256": digest})
     return label(members, next(iter(opened.values())), labels, protocol=protocol, ties=ties)
 
 
-def find_training_data(reference: str | Path, config: Mapping[str, Any]) -> str:
-    """Return the name of the data set that a checkpoint was trained on, or the folder, where it lies on this machine.
-
-    Raises:
-        UsageError: when no data set of that name is registered, and the folder is not here.
-    """
-    name: Any = config["data"].get("name")
-    folder: str = read_local(find_checkpoint(reference))["data"]
-    if folder and os.path.isdir(folder):  # noqa: PTH112 (unlike Path.is_dir false for a name that no folder can have)
-        return folder
-    if not isinstance(name, str) or name not in registry.list_names("datasets"):
-        place = f", and the folder {folder} is not there" if folder else ""
-        raise UsageError(
-            f"was trained on {name!r}, which is not the name of a registered data set{place}.",
-            file=reference,
-            remedy="Name the data: --data DATASET, or --data FOLDER.",
-        )
-    return name
-
-
-def _measured_on(folder: Path, config: Mapping[str, Any], protocol: str) -> str | None:
+def _measured_on(checkpoint: Checkpoint, protocol: str) -> str | None:
     """Return the split of the figures that a checkpoint holds, if they are of its training's data and this protocol."""
-    if METRICS not in config["files"]:
-        return None
     try:
-        held = Evaluation.from_json(read_json(folder / METRICS))
+        figures = checkpoint.evaluation()
+        held = None if figures is None else Evaluation.from_json(figures)
     except CheckpointError:  # they are about to be measured anew
         return None
-    return held.split if (held.data, held.protocol) == (config["data"].get("name"), protocol) else None
+    known = held is not None and (held.data, held.protocol) == (checkpoint.config["data"].get("name"), protocol)
+    return held.split if held is not None and known else None
 
 
 def choose_split(protocol: str) -> str:

@@ -15,11 +15,11 @@ from vsezoo.backbones.options import PRETRAINED
 from vsezoo.cards.card import HERE, Run, render_card
 from vsezoo.cards.merge import choose_card, merge_card
 from vsezoo.cards.metadata import EVAL_RESULTS, UNKNOWN_LICENSE, write_eval_results
-from vsezoo.checkpoints.locate import find_checkpoint
+from vsezoo.checkpoints.opened import Checkpoint
 from vsezoo.errors import CheckpointError, StorageError, UsageError, explain_system
 from vsezoo.hub.reference import parse_reference
 from vsezoo.publishing.curves import CURVES, draw_curves
-from vsezoo.storage.checkpoint_layout import BEST, CARD, CONFIG, METRICS, read_config, read_json
+from vsezoo.storage.checkpoint_layout import BEST, CARD, CONFIG, read_json
 from vsezoo.storage.folders import find_folder
 from vsezoo.training.state import LAST, STATE, has_state, read_state
 
@@ -27,25 +27,21 @@ NO_LICENSE = "The licence: name one of the Hub's identifiers by `vsezoo card RUN
 
 
 @dataclass(frozen=True)
-class Checkpoint:
-    """A checkpoint folder that has been verified.
+class Publication:
+    """A checkpoint on this disk that has been verified, and the run that it stands in.
 
     Attributes:
-        path: the folder.
+        checkpoint: what is to be published.
         run: the folder of its run; None where there is no more than the checkpoint.
-        config: its `config.json`.
-        evaluation: its `metrics.json`; None if it has none.
     """
 
-    path: Path
+    checkpoint: Checkpoint
     run: Path | None
-    config: Mapping[str, Any]
-    evaluation: Mapping[str, Any] | None
 
     @property
     def files(self) -> list[str]:
         """The names of its files but for the card."""
-        return [CONFIG, *self.config["files"]]
+        return [CONFIG, *self.checkpoint.config["files"]]
 
 
 @dataclass(frozen=True)
@@ -68,7 +64,7 @@ class CardFiles:
         return {**({} if self.text is None else {CARD: self.text.encode()}), **self.others}
 
 
-def open_checkpoint(run: str | Path) -> Checkpoint:
+def open_publication(run: str | Path) -> Publication:
     """Find and verify a checkpoint on this disk.
 
     Args:
@@ -80,65 +76,66 @@ def open_checkpoint(run: str | Path) -> Checkpoint:
     """
     if parse_reference(run):
         raise UsageError(f"{str(run)!r} is on the Hub already.", remedy="Give the folder of a run or of a checkpoint.")
-    path = find_checkpoint(run)
-    config = read_config(path)
-    for name in (CARD, *config["files"], CONFIG):
+    checkpoint = Checkpoint.open(run)
+    checkpoint.verify()
+    path = checkpoint.folder
+    for name in (CARD, *checkpoint.config["files"], CONFIG):
         if (path / name).resolve().parent != path.resolve():
             remedy = "Replace the link by a copy of the file, if it is one that the checkpoint is to hold."
             raise CheckpointError("is a link that leads out of the folder.", file=path / name, remedy=remedy)
     folder = path.absolute().parent
     whole = path.absolute() == find_folder(folder / BEST) and has_state(folder)
-    return Checkpoint(
-        path, folder if whole else None, config, read_json(path / METRICS) if METRICS in config["files"] else None
-    )
+    return Publication(checkpoint, folder if whole else None)
 
 
-def list_state(checkpoint: Checkpoint) -> dict[str, Path]:
+def list_state(publication: Publication) -> dict[str, Path]:
     """Return the files that a run resumes from, verified, by the paths that they have in the run's folder.
 
     Raises:
         CheckpointError: for a checkpoint without them, or when they are damaged.
     """
-    if checkpoint.run is None:
+    if publication.run is None:
         problem = f"stands in no run with a {LAST}/, so there is no training state."
-        raise CheckpointError(problem, file=checkpoint.path, remedy="Leave --with-state out, or give the run's folder.")
-    read_state(checkpoint.run)
-    folder = find_folder(checkpoint.run / LAST)
+        remedy = "Leave --with-state out, or give the run's folder."
+        raise CheckpointError(problem, file=publication.checkpoint.folder, remedy=remedy)
+    read_state(publication.run)
+    folder = find_folder(publication.run / LAST)
     return {f"{LAST}/{file.name}": file for file in sorted(folder.iterdir())}
 
 
 def build_card(
-    checkpoint: Checkpoint, *, remote: str | None = None, reference: str = HERE, license: str | None = None
+    publication: Publication, *, remote: str | None = None, reference: str = HERE, license: str | None = None
 ) -> CardFiles:
     """Renew the card of a checkpoint; whatever fails is left out, and named.
 
     Args:
-        checkpoint: whose.
+        publication: whose.
         remote: the card on the Hub; None: there is none.
         reference: how the checkpoint is loaded.
         license: one of the Hub's identifiers; None: the one that the card names already, if it names one.
     """
     missing: list[str] = []
     others: dict[str, bytes] = {}
+    config, evaluation = publication.checkpoint.config, publication.checkpoint.evaluation()
     run = Run()
-    if checkpoint.run is not None:
+    if publication.run is not None:
         try:
-            run = _describe_run(checkpoint.run)
-            picture = draw_curves(checkpoint.run)
+            run = _describe_run(publication.run)
+            picture = draw_curves(publication.run)
             if picture is not None:
                 others[CURVES] = picture
                 run = Run(run.captions_sha256, run.flags, CURVES)
         except Exception as error:  # a card must never cost a push
             missing.append(f"What the run tells: {_explain(error)}")
-    missing += _list_weights_to_give(checkpoint.config)
-    local_file = checkpoint.path / CARD
+    missing += _list_weights_to_give(config)
+    local_file = publication.checkpoint.folder / CARD
     local = local_file.read_text(encoding="utf-8-sig", errors="replace") if local_file.is_file() else None
     stated = license or _read_license(local) or UNKNOWN_LICENSE
-    card = render_card(checkpoint.config, checkpoint.evaluation, run, reference=reference, license=stated)
+    card = render_card(config, evaluation, run, reference=reference, license=stated)
     missing += card.missing
     try:
-        if checkpoint.evaluation is not None:
-            others[EVAL_RESULTS] = write_eval_results(checkpoint.evaluation)
+        if evaluation is not None:
+            others[EVAL_RESULTS] = write_eval_results(evaluation)
     except Exception as error:
         missing.append(f"{EVAL_RESULTS}: {_explain(error)}")
     text: str | None = card.text
@@ -156,7 +153,7 @@ def build_card(
     return CardFiles(text, others, tuple(missing))
 
 
-def write_card(checkpoint: Checkpoint, card: CardFiles) -> list[Path]:
+def write_card(folder: Path, card: CardFiles) -> list[Path]:
     """Write a card and what belongs to it into the checkpoint folder, each file whole or not at all.
 
     Raises:
@@ -164,7 +161,7 @@ def write_card(checkpoint: Checkpoint, card: CardFiles) -> list[Path]:
     """
     written = []
     for name, content in card.files.items():
-        path = checkpoint.path / name
+        path = folder / name
         temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
         try:
             path.parent.mkdir(exist_ok=True)

@@ -15,11 +15,13 @@ from huggingface_hub import CommitInfo, CommitOperationAdd, HfApi, constants, hf
 from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError, RevisionNotFoundError
 from huggingface_hub.hf_api import RepoFile
 
+from vsezoo.checkpoints.opened import Checkpoint
 from vsezoo.errors import HubError, UsageError
 from vsezoo.hub.client import ask, explain_errors, holds, list_files
 from vsezoo.hub.reference import EXAMPLES, HubReference, parse_reference
-from vsezoo.publishing.publication import Checkpoint, build_card, list_state, open_checkpoint
+from vsezoo.publishing.publication import build_card, list_state, open_publication
 from vsezoo.storage.checkpoint_layout import CARD
+from vsezoo.storage.snapshot import TENSORS
 
 HUB = "https://huggingface.co"
 LARGEST_CARD = 4 * 2**20
@@ -97,11 +99,15 @@ def push(
         reference = parse_reference(f"hub:{reference.repository}@{revision}") or reference
     if reference.pinned:
         raise UsageError(f"{reference} is a commit; a push goes to a branch.", remedy="Give the name of a branch.")
-    checkpoint = open_checkpoint(run)
-    state = list_state(checkpoint) if with_state else {}
+    publication = open_publication(run)
+    checkpoint = publication.checkpoint
+    state = list_state(publication) if with_state else {}
     target = _peek(reference, private) if dry_run else _open_target(reference, private)
-    card = build_card(checkpoint, remote=_read_card(target), reference=f"hub:{reference.repository}")
-    contents: dict[str, Content] = {name: checkpoint.path / name for name in checkpoint.files}
+    card = build_card(publication, remote=_read_card(target), reference=f"hub:{reference.repository}")
+    contents: dict[str, Content] = {
+        name: checkpoint.folder / name if name.endswith(TENSORS) else checkpoint.read_bytes(name)
+        for name in publication.files
+    }
     contents |= {**card.files, **state}
     changed = {
         name: content
@@ -112,7 +118,7 @@ def push(
     commit = target.commit
     url = f"{constants.ENDPOINT}/{reference.repository}/commit/{commit}" if commit else ""
     if changed and not dry_run:
-        info = _commit(target, changed, message or _summarise(checkpoint), create_pr, missing)
+        info = _commit(target, changed, message or _summarise(checkpoint), create_pr, missing, checkpoint)
         if info is not None:
             commit, url = info.oid, info.pr_url or info.commit_url
     return Push(
@@ -174,7 +180,12 @@ def _read_card(target: _Target) -> str | None:
 
 
 def _commit(
-    target: _Target, contents: dict[str, Content], message: str, create_pr: bool, missing: list[str]
+    target: _Target,
+    contents: dict[str, Content],
+    message: str,
+    create_pr: bool,
+    missing: list[str],
+    checkpoint: Checkpoint,
 ) -> CommitInfo | None:
     """Make the commit; a card that the Hub does not accept is left out of it and of `contents`, and named."""
     disabled = constants.HF_HUB_DISABLE_XET
@@ -182,7 +193,7 @@ def _commit(
         while contents:
             with explain_errors(target.reference), _show_warnings():
                 try:
-                    return _send(target, contents, message, create_pr)
+                    return _send(target, contents, message, create_pr, checkpoint)
                 except Exception as error:
                     if CARD in contents and _concerns_card(error):
                         del contents[CARD]
@@ -209,10 +220,16 @@ def _lacks_xet(error: Exception) -> bool:
     return constants.ENDPOINT != HUB and not constants.HF_HUB_DISABLE_XET and "xet" in str(error).lower()
 
 
-def _send(target: _Target, contents: Mapping[str, Content], message: str, create_pr: bool) -> CommitInfo:
+def _send(
+    target: _Target, contents: Mapping[str, Content], message: str, create_pr: bool, checkpoint: Checkpoint
+) -> CommitInfo:
+    operations = [CommitOperationAdd(name, content) for name, content in contents.items()]  # which hashes files
+    if not checkpoint.is_current():
+        problem = "was replaced while it was read, perhaps by its training."
+        raise UsageError(problem, file=checkpoint.folder, remedy="Nothing was sent: repeat the command.")
     return HfApi().create_commit(
         target.reference.repository,
-        [CommitOperationAdd(name, content) for name, content in contents.items()],
+        operations,
         commit_message=message,
         revision=target.reference.revision,
         create_pr=create_pr,
@@ -222,7 +239,8 @@ def _send(target: _Target, contents: Mapping[str, Content], message: str, create
 
 def _summarise(checkpoint: Checkpoint) -> str:
     recipe, data = checkpoint.config["recipe"], checkpoint.config["data"]
-    figures = f", rsum {checkpoint.evaluation['rsum']:.1f}" if checkpoint.evaluation else ""
+    evaluation = checkpoint.evaluation()
+    figures = f", rsum {evaluation['rsum']:.1f}" if evaluation else ""
     return f"{recipe['name']} trained on {data['name']}{figures}"
 
 

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import torch
 
+from vsezoo.checkpoints.opened import Checkpoint
 from vsezoo.errors import UsageError
 from vsezoo.search.collection import Collection
 from vsezoo.search.embedding import Advance
-from vsezoo.search.lazy_model import LazyModel
 from vsezoo.search.sources import Images, Texts, collect_images, collect_texts
 from vsezoo.search.store import BLOCK, list_skipped, open_embeddings
 from vsezoo.search.tensor_file import ArrayWriter, TensorWriter, explain_unwritten, write_array, write_tensors
@@ -48,7 +48,7 @@ class Export:
 
 
 def embed(
-    reference: str | Path,
+    reference: str | Path | Checkpoint,
     *,
     output: str | Path,
     images: Images | None = None,
@@ -90,29 +90,29 @@ def embed(
         collections["texts"] = collect_texts(texts)
     list_file = output.with_suffix(".json")
     _require_form(output, len(collections))
-    model = LazyModel(reference, device)
+    checkpoint = Checkpoint.open(reference)
     for target in (output, list_file):
         with explain_unwritten(target):  # a folder that may not be looked into
-            _require_free(target, collections.values(), model)
+            _require_free(target, collections.values(), checkpoint)
     _require_list(list_file)
-    load = {"images": lambda: model.whole, "texts": lambda: model.for_texts}
+    load = {"images": lambda: checkpoint.model(device), "texts": lambda: checkpoint.text_side(device)}
     total, done = sum(len(collection.ids) for collection in collections.values()), 0
     ids: dict[str, list[str]] = {}
     skipped: dict[str, str] = {}
     with WRITERS[output.suffix](output) as file:
         for name, collection in collections.items():
             told = advance and _count_from(done, total, advance)
-            embeddings = open_embeddings(collection, model.fingerprint, load[name], told, warn)
+            embeddings = open_embeddings(collection, checkpoint.digest, load[name], told, warn)
             for start in range(0, len(embeddings.rows), BLOCK):
                 file.append(name, embeddings.rows[start : start + BLOCK].numpy())
             ids[name] = [collection.ids[item] for item in embeddings.items]
             skipped |= list_skipped(collection, embeddings)
             done += len(collection.ids)
     description = {
-        "checkpoint": str(reference),
-        "model": model.recipe.name,
-        "sha256": model.config["files"][MODEL]["sha256"],
-        "similarity": model.recipe.similarity.name,
+        "checkpoint": checkpoint.reference,
+        "model": checkpoint.recipe.name,
+        "sha256": checkpoint.config["files"][MODEL]["sha256"],
+        "similarity": checkpoint.recipe.similarity.name,
         **ids,
         "skipped": skipped,
     }
@@ -139,13 +139,13 @@ def _require_form(output: Path, count: int) -> None:
         )
 
 
-def _require_free(file: Path, collections: Iterable[Collection], model: LazyModel) -> None:
+def _require_free(file: Path, collections: Iterable[Collection], checkpoint: Checkpoint) -> None:
     """Refuse a file that is read now."""
     if not file.exists():
         return
     if any(collection.place and file.samefile(collection.place) for collection in collections):
         raise UsageError(f"{str(file)!r} is what is to be embedded, and would be replaced.", remedy=ELSEWHERE)
-    of_model = [model.folder / name for name in (CONFIG, LOCAL, *model.config["files"])]
+    of_model = [checkpoint.folder / name for name in (CONFIG, LOCAL, *checkpoint.config["files"])]
     if any(own.exists() and file.samefile(own) for own in of_model):
         raise UsageError(f"{str(file)!r} is a file of the checkpoint, and would be replaced.", remedy=ELSEWHERE)
 

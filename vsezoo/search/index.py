@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 
 from vsezoo import registry
+from vsezoo.checkpoints.opened import Checkpoint
 from vsezoo.errors import UsageError
 from vsezoo.interfaces import Similarity
 from vsezoo.search.collection import Collection, Sentences
 from vsezoo.search.embedding import Advance
-from vsezoo.search.lazy_model import LazyModel
 from vsezoo.search.nearest import ExactRows, NearestRows, require_metric
 from vsezoo.search.sources import Images, Texts, collect_images, collect_texts
 from vsezoo.search.store import Embeddings, list_skipped, open_embeddings
@@ -50,11 +50,17 @@ class Index:
     """
 
     def __init__(
-        self, model: LazyModel, collection: Collection, embeddings: Embeddings, nearest: type[NearestRows] = ExactRows
+        self,
+        checkpoint: Checkpoint,
+        device: str | torch.device,
+        collection: Collection,
+        embeddings: Embeddings,
+        nearest: type[NearestRows] = ExactRows,
     ) -> None:
         self.collection = collection
         self.skipped: Mapping[str, str] = list_skipped(collection, embeddings)
-        self._model, self._rows, self._items = model, embeddings.rows, embeddings.items
+        self._checkpoint, self._device = checkpoint, device
+        self._rows, self._items = embeddings.rows, embeddings.items
         self._make_nearest = nearest
         self._nearest: NearestRows | None = None
 
@@ -64,7 +70,7 @@ class Index:
 
     def knows_words(self, sentence: str) -> bool:
         """Tell whether the model knows a word of a sentence; one that cuts words into pieces always does."""
-        return self._model.for_texts.tokenizer.knows(sentence)
+        return self._checkpoint.text_side(self._device).tokenizer.knows(sentence)
 
     def search(self, query: Any, k: int = 5) -> list[Hit]:
         """Return the `k` items that fit a query best, the best first; of equals, the one that comes first.
@@ -87,12 +93,12 @@ class Index:
         if isinstance(queries, str):
             raise UsageError("search_many takes a list of queries, not one string.", remedy="Pass [query], or search.")
         if self.collection.is_text:
-            model = self._model.whole
+            model = self._checkpoint.model(self._device)
             embedded = model.encode_images(queries)
         else:
             if any(isinstance(query, str) and not query.strip() for query in queries):
                 raise UsageError("The sentence is empty.", remedy="Say what is to be found.")
-            model = self._model.for_texts
+            model = self._checkpoint.text_side(self._device)
             embedded = model.encode_texts(queries)
         with torch.inference_mode():
             scores, rows = self._open_rows(model.similarity).find(embedded, min(k, len(self)))
@@ -114,7 +120,7 @@ class Index:
 
 
 def open_index(
-    reference: str | Path,
+    reference: str | Path | Checkpoint,
     *,
     images: Images | None = None,
     texts: Texts | None = None,
@@ -153,11 +159,12 @@ def open_index(
         collection = collect_texts(texts)
     else:
         raise UsageError("Give either images or texts to search.")
-    return index_collection(LazyModel(reference, device), collection, index, advance, warn)
+    return index_collection(Checkpoint.open(reference), device, collection, index, advance, warn)
 
 
 def index_collection(
-    model: LazyModel,
+    checkpoint: Checkpoint,
+    device: str | torch.device,
     collection: Collection,
     index: str = "exact",
     advance: Advance | None = None,
@@ -165,7 +172,7 @@ def index_collection(
 ) -> Index:
     """Return the index of a collection; see `open_index`."""
     nearest: type[NearestRows] = registry.load("indexes", index)
-    similarity = model.recipe.similarity.name
+    similarity = checkpoint.recipe.similarity.name
     require_metric(index, nearest, similarity, registry.load("similarities", similarity))
-    embeddings = open_embeddings(collection, model.fingerprint, lambda: model.whole, advance, warn)
-    return Index(model, collection, embeddings, nearest)
+    embeddings = open_embeddings(collection, checkpoint.digest, lambda: checkpoint.model(device), advance, warn)
+    return Index(checkpoint, device, collection, embeddings, nearest)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from vsezoo.checkpoints.opened import Checkpoint
 from vsezoo.data.lookup import open_data
 from vsezoo.data.precomputed.feature_record import compare_extraction
 from vsezoo.data.source import OpenOptions
@@ -12,7 +13,6 @@ from vsezoo.errors import DataError, UsageError
 from vsezoo.interfaces import PairDataset
 from vsezoo.parts import accepted_kinds
 from vsezoo.search.collection import Collection, FeatureRows, Sentences, SplitImages, list_captions, name_split
-from vsezoo.search.lazy_model import LazyModel
 from vsezoo.search.picture_folder import PictureFolder
 from vsezoo.search.sentence_file import Sentence, read_sentences
 
@@ -62,12 +62,12 @@ def collect_texts(source: Texts) -> Collection:
 
 
 def open_split(
-    model: LazyModel, data: str | None, split: str, options: OpenOptions, warn: Callable[[str], object]
+    checkpoint: Checkpoint, data: str | None, split: str, options: OpenOptions, warn: Callable[[str], object]
 ) -> PairDataset:
     """Open a split whose images a model takes.
 
     Args:
-        model: of which the checkpoint tells what it was trained on.
+        checkpoint: of the model; it names the data of the training.
         data: a registered data set or a folder; None: the one of the training.
         split: `train`, `dev`, `test`, …
         options: how to open it.
@@ -77,11 +77,7 @@ def open_split(
         DataError: when the data are absent, damaged, or of another kind.
         UsageError: when nothing is named and the data set of the training is not registered.
     """
-    if data is None:
-        from vsezoo.evaluation.evaluate import find_training_data  # what measures models is not wanted to search
-
-        data = find_training_data(model.folder, model.config)
-    opened = open_data(data, split, accepted_kinds(model.recipe), options)
-    if warning := compare_extraction(model.config["data"], opened):
+    opened = open_data(data or checkpoint.training_data(), split, accepted_kinds(checkpoint.recipe), options)
+    if warning := compare_extraction(checkpoint.config["data"], opened):
         warn(warning)
     return opened

@@ -19,6 +19,7 @@ import zlib
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -86,7 +87,7 @@ def open_embeddings(
 
     Args:
         collection: of images or sentences.
-        checkpoint: what changes when the checkpoint does.
+        checkpoint: its digest. With another one, or another version of vsezoo, everything is embedded again.
         load_model: called if there is anything to embed.
         advance: if there is anything to embed, is told how many items are embedded by now, of how many.
         warn: is told that the cache cannot be written; the embeddings are then computed for this call alone. None: it
@@ -96,7 +97,11 @@ def open_embeddings(
         DataError: see `embed_items`; or when no item can be read.
     """
     keys = collection.keys()
-    name = [checkpoint, collection.kind, collection.place or hashlib.sha256(keys.tobytes()).hexdigest()]
+    name = [
+        f"{version('vsezoo')} {checkpoint}",
+        collection.kind,
+        collection.place or hashlib.sha256(keys.tobytes()).hexdigest(),
+    ]
     folder = find_cache() / TOPIC / hashlib.sha256(json.dumps(name).encode()).hexdigest()
     held = _read(folder / WHOLE)
     if held is not None and np.array_equal(held.keys, keys) and (collection.skips or not held.reasons):

@@ -27,17 +27,33 @@ def read_config(folder: Path, *, verify: bool = True) -> dict[str, Any]:
         verify: compare the files that it lists with their digests, too.
 
     Raises:
-        CheckpointError: for what is no checkpoint, is damaged, or was altered.
+        CheckpointError: if it is not a checkpoint, is damaged, or was altered.
     """
     path = folder / CONFIG
     if not path.is_file():
-        held = list_names(sorted(item.name for item in folder.iterdir()), 8) or "nothing"
-        raise CheckpointError(
-            f"is no checkpoint folder: it has no {CONFIG} (it holds {held}).",
-            file=folder,
-            remedy="Give the folder that `vsezoo train` wrote.",
-        )
-    config = read_json(path)
+        raise describe_absence(folder)
+    config = require_config(read_json(path), path)
+    if verify:
+        verify_files(folder, config["files"])
+    return config
+
+
+def describe_absence(folder: Path) -> CheckpointError:
+    """Return the error about a folder without a `config.json`."""
+    held = list_names(sorted(item.name for item in folder.iterdir()), 8) or "nothing"
+    return CheckpointError(
+        f"is no checkpoint folder: it has no {CONFIG} (it holds {held}).",
+        file=folder,
+        remedy="Give the folder that `vsezoo train` wrote.",
+    )
+
+
+def require_config(config: dict[str, Any], path: Path) -> dict[str, Any]:
+    """Return a configuration that has all that every checkpoint has.
+
+    Raises:
+        CheckpointError: for any other.
+    """
     format_version = config.get("format_version")
     if config.get("format") != "vsezoo" or type(format_version) is not int or format_version < 1:
         raise CheckpointError("is not the configuration of a vsezoo checkpoint.", file=path, remedy=RESTORE)
@@ -55,8 +71,6 @@ def read_config(folder: Path, *, verify: bool = True) -> dict[str, Any]:
         _require_origin(config["converted"], path)
     if MODEL not in config["files"]:
         raise CheckpointError(f"does not list {MODEL}.", file=path, remedy=RESTORE)
-    if verify:
-        verify_files(folder, config["files"])
     return config
 
 
@@ -82,12 +96,23 @@ def read_json(path: Path) -> dict[str, Any]:
         CheckpointError: for a file that cannot be read, or holds something else.
     """
     try:
-        value = json.loads(path.read_bytes())
+        content = path.read_bytes()
     except FileNotFoundError as error:
         raise CheckpointError("is absent.", file=path, remedy=RESTORE) from error
     except OSError as error:
         reason, remedy = explain_system(error)
         raise CheckpointError(f"cannot be read: {reason}.", file=path, remedy=remedy) from error
+    return parse_json(content, path)
+
+
+def parse_json(content: bytes, path: Path) -> dict[str, Any]:
+    """Return the JSON object that a file holds.
+
+    Raises:
+        CheckpointError: for anything else.
+    """
+    try:
+        value = json.loads(content)
     except (ValueError, RecursionError) as error:
         raise CheckpointError(f"cannot be read as JSON: {error}.", file=path, remedy=RESTORE) from error
     if not isinstance(value, dict):

@@ -22,6 +22,7 @@ from vsezoo.errors import CheckpointError, StorageError, explain_system
 
 RESTORE = "Fetch or copy the checkpoint folder again."
 """What to do about a folder with a damaged file."""
+LOOKS = 5
 
 
 @contextmanager
@@ -71,8 +72,11 @@ def make_temporary(target: Path) -> Iterator[Path]:
 
 def find_folder(target: Path) -> Path:
     """Return `target`, or what it replaces if the process that wrote it was killed between the two renames."""
-    if not target.exists() and _previous(target).exists():
-        return _previous(target)
+    for _ in range(LOOKS):  # a process may replace it between two looks, so that each of them comes too late
+        if target.exists():
+            return target
+        if _previous(target).exists():
+            return _previous(target)
     return target
 
 

@@ -1,4 +1,4 @@
-"""Tensors of modules as safetensors files have them: read, and put back only where they fit."""
+"""Tensors of modules as safetensors files have them, put back only where they fit."""
 
 from __future__ import annotations
 
@@ -6,24 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import nn
 
 from vsezoo.errors import CheckpointError, list_names
-from vsezoo.storage.folders import RESTORE
-
-
-def read_tensors(file: Path) -> dict[str, torch.Tensor]:
-    """Read a safetensors file of a checkpoint.
-
-    Raises:
-        CheckpointError: for what is none.
-    """
-    try:
-        return load_file(file)
-    except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"is not a safetensors file: {error}.", file=file, remedy=RESTORE) from error
 
 
 def list_tensors(module: nn.Module, external: tuple[str, ...] = ()) -> dict[str, torch.Tensor]:
@@ -44,9 +29,21 @@ def load_tensors(
         module: what is to have them.
         tensors: by name.
         file: where they are from, for the message.
-        external: beginnings of names of tensors that are none of them, and stay as they are.
+        external: prefixes of the names of tensors that are none of them, and stay as they are.
+
+    Raises:
+        CheckpointError: for tensors that do not agree.
     """
-    expected = list_tensors(module, external)
+    require_same(tensors, list_tensors(module, external), file)
+    module.load_state_dict(dict(tensors), strict=not external)
+
+
+def require_same(tensors: Mapping[str, torch.Tensor], expected: Mapping[str, torch.Tensor], file: Path) -> None:
+    """Compare names, shapes and kinds of number; `expected` may be on the meta device.
+
+    Raises:
+        CheckpointError: for tensors that do not agree.
+    """
     remedy = "The file does not belong to this recipe; fetch or copy the checkpoint folder again."
     for words, names in (("lacks", expected.keys() - tensors.keys()), ("has the extra", tensors.keys() - expected)):
         if names:
@@ -66,4 +63,3 @@ def load_tensors(
                 file=file,
                 remedy=remedy,
             )
-    module.load_state_dict(dict(tensors), strict=not external)

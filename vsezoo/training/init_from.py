@@ -1,4 +1,4 @@
-"""Weights and vocabulary that a new training takes over from a checkpoint: `--init`, for fine-tuning."""
+"""Weights and vocabulary that a new training run takes over from a checkpoint: `--init`, for fine-tuning."""
 
 from __future__ import annotations
 
@@ -7,19 +7,17 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from vsezoo.checkpoints.checkpoint import load, load_loss
-from vsezoo.checkpoints.locate import find_checkpoint, pin_reference
+from vsezoo.checkpoints.opened import Checkpoint
 from vsezoo.errors import UsageError
 from vsezoo.interfaces import Encoder, Loss
 from vsezoo.model import JointEmbedding
 from vsezoo.recipe import Recipe
-from vsezoo.storage.checkpoint_layout import LOSS, read_config
 
 HEAD, BACKBONE = "head.", "backbone."
-"""The beginnings of the names that an image encoder with a backbone gives to its parameters."""
+"""The prefixes of the names that an image encoder with a backbone gives to its parameters."""
 
 
-class Ancestor:
+class InitCheckpoint:
     """A checkpoint that a new model begins from.
 
     The vocabulary is the checkpoint's own. Parts of the same name take over all weights. Between an encoder of features
@@ -30,7 +28,10 @@ class Ancestor:
         reference: a checkpoint, as `vsezoo.load` takes it; one on the Hub is resolved to a commit.
 
     Attributes:
-        data: what `config.json` tells of the data that it was trained on.
+        reference: where it is: an absolute path, or a commit of the Hub.
+        model: the model in it.
+        recipe: of that model.
+        data: what `config.json` says of the data that it was trained on.
 
     Raises:
         CheckpointError: for a checkpoint that cannot be read.
@@ -38,12 +39,9 @@ class Ancestor:
     """
 
     def __init__(self, reference: str | Path) -> None:
-        pinned = pin_reference(reference)
-        folder = find_checkpoint(pinned)
-        self.reference = str(folder.absolute()) if pinned == reference else str(pinned)
-        self.model = load(pinned)
-        config = read_config(folder, verify=False)
-        self.data, self._has_loss = config["data"], LOSS in config["files"]
+        self._checkpoint = checkpoint = Checkpoint.open(reference)
+        self.reference = checkpoint.reference if checkpoint.on_hub else str(checkpoint.folder.absolute())
+        self.model, self.data = checkpoint.model(), checkpoint.config["data"]
         self.recipe = self.model.recipe
 
     def require_same_text_encoder(self, recipe: Recipe) -> None:
@@ -63,7 +61,7 @@ class Ancestor:
                     remedy="Begin from a checkpoint of the same text encoder and width, or leave --init out.",
                 )
 
-    def hand_down(self, model: JointEmbedding, loss: Loss) -> None:
+    def copy_into(self, model: JointEmbedding, loss: Loss) -> None:
         """Put the checkpoint's weights into a new model, and into its loss if it is the same one.
 
         An encoder reads the source of its pretrained weights only where the checkpoint does not bring them.
@@ -74,8 +72,8 @@ class Ancestor:
         """
         for kind in ("image_encoder", "text_encoder", "similarity"):
             self._copy(kind, getattr(self.model, kind), getattr(model, kind))
-        if self._has_loss and self.recipe.loss.name == model.recipe.loss.name:
-            self._copy("loss", load_loss(self.reference), loss)
+        if self._checkpoint.has_loss and self.recipe.loss.name == model.recipe.loss.name:
+            self._copy("loss", self._checkpoint.loss(), loss)
 
     def _copy(self, kind: str, source: nn.Module, target: nn.Module) -> None:
         wanted = target.state_dict()

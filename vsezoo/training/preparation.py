@@ -14,7 +14,7 @@ from vsezoo.errors import DataError
 from vsezoo.interfaces import PairDataset, Tokenizer
 from vsezoo.recipe import Recipe
 from vsezoo.training.batches import TokenTable
-from vsezoo.training.init_from import Ancestor
+from vsezoo.training.init_from import InitCheckpoint
 from vsezoo.training.observer import Observer
 from vsezoo.training.splits import Split
 from vsezoo.training.state import State
@@ -22,8 +22,8 @@ from vsezoo.training.state import State
 CAPTIONS_AT_ONCE = 5000  # cut into words between two moves of the progress bar
 
 
-def find_ancestor(init: str | Path | None, state: State | None, recipe: Recipe) -> Ancestor | None:
-    """Return what the model begins from, or began from when it was started: the vocabulary is wanted again.
+def open_init(init: str | Path | None, state: State | None, recipe: Recipe) -> InitCheckpoint | None:
+    """Return the checkpoint that the model begins from; on resume too, which needs its vocabulary again.
 
     Raises:
         UsageError: for a checkpoint of another text encoder.
@@ -31,9 +31,9 @@ def find_ancestor(init: str | Path | None, state: State | None, recipe: Recipe) 
     reference = init if state is None else state.run.get("init")
     if reference is None:
         return None
-    ancestor = Ancestor(reference)
-    ancestor.require_same_text_encoder(recipe)
-    return ancestor
+    checkpoint = InitCheckpoint(reference)
+    checkpoint.require_same_text_encoder(recipe)
+    return checkpoint
 
 
 def tokenize(

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from vsezoo import registry
-from vsezoo.checkpoints.checkpoint import load, load_loss
+from vsezoo.checkpoints.opened import Checkpoint
 from vsezoo.construction import build_loss, build_model
 from vsezoo.data.lookup import locate, open_data
 from vsezoo.data.precomputed.feature_record import compare_extraction
@@ -19,7 +19,7 @@ from vsezoo.evaluation.metrics import CRITERIA
 from vsezoo.evaluation.report import Evaluation
 from vsezoo.interfaces import PairDataset
 from vsezoo.parts import accepted_kinds, load_text_encoder, resolve_recipe
-from vsezoo.storage.checkpoint_layout import BEST, METRICS, read_json
+from vsezoo.storage.checkpoint_layout import BEST, METRICS
 from vsezoo.training.batches import TokenTable
 from vsezoo.training.loop import Loop, evaluate_split
 from vsezoo.training.observer import Observer, RunLog
@@ -35,7 +35,7 @@ from vsezoo.training.plan import (
     resume_data,
     resume_recipe,
 )
-from vsezoo.training.preparation import ProgressPairs, digest_captions, find_ancestor, list_warnings, tokenize
+from vsezoo.training.preparation import ProgressPairs, digest_captions, list_warnings, open_init, tokenize
 from vsezoo.training.runtime import Runtime
 from vsezoo.training.splits import Split, describe_skipped, open_test, require_one_width
 from vsezoo.training.state import Place, State, restore_tensors, seed_all
@@ -121,28 +121,29 @@ def train(
     test_data, absence = open_test(data, kinds, options)
     require_one_width(train_data, dev_data, *([test_data] if test_data else []))
     recipe = resolve_recipe(recipe, train_data)
-    ancestor = find_ancestor(init, state, recipe)
-    if ancestor is None:
+    begun_from = open_init(init, state, recipe)
+    if begun_from is None:
         tokenizer = load_text_encoder(recipe).make_tokenizer(recipe.text_encoder.options)
     else:
-        tokenizer = ancestor.model.tokenizer
+        tokenizer = begun_from.model.tokenizer
     all_dev = open_data(data, "dev", kinds, replace(options, full_dev=True)).captions
-    train_split, dev_split = tokenize(recipe, tokenizer, train_data, dev_data, all_dev, observers, fit=ancestor is None)
+    fit = begun_from is None
+    train_split, dev_split = tokenize(recipe, tokenizer, train_data, dev_data, all_dev, observers, fit=fit)
     joint, loss = build_model(recipe, tokenizer), build_loss(recipe, tokenizer)
     joint.to(runtime.device)  # before anything goes through a backbone
     loss.to(runtime.device)
     if state is None:
-        if ancestor is None:
+        if begun_from is None:
             joint.load_pretrained()
             joint.image_encoder.fit(ProgressPairs(train_data, observers))
         else:
-            ancestor.hand_down(joint, loss)
+            begun_from.copy_into(joint, loss)
     run = {
         "recipe": recipe.to_json(),
         "data": locate(data),
         "data_root": None if options.root is None else str(options.root),
         **{name: getattr(options, name) for name in CHOICES},
-        "init": None if ancestor is None else ancestor.reference,
+        "init": None if begun_from is None else begun_from.reference,
         "captions_sha256": digest_captions(train_split, tokenizer),
     }
     if state is not None and run["captions_sha256"] != state.run["captions_sha256"]:
@@ -170,7 +171,7 @@ def train(
         else:
             restore_tensors(state, loop.modules, loop.optimizer)
         if place.step == 0:
-            others = "" if ancestor is None else compare_extraction(ancestor.data, train_data)
+            others = "" if begun_from is None else compare_extraction(begun_from.data, train_data)
             for doubt in (absence, *describe_skipped(train_data, dev_data, test_data), *list_warnings(recipe), others):
                 loop.warn(doubt)
         loop.start()
@@ -185,7 +186,7 @@ def train(
 
 def read_evaluation(folder: Path) -> Evaluation:
     """Read the evaluation that a checkpoint holds."""
-    return Evaluation.from_json(read_json(folder / METRICS), folder / METRICS)
+    return Evaluation.from_json(Checkpoint.open(folder).evaluation(), folder / METRICS)
 
 
 @contextmanager
@@ -199,9 +200,10 @@ def _open_log(folder: Path, state: State | None) -> Iterator[RunLog]:
 
 def _finish(loop: Loop, folder: Path, test: PairDataset | None) -> Evaluation:
     """Evaluate the best checkpoint on the test split, and store the figures in it."""
-    best = load(folder / BEST, loop.runtime.device)
+    checkpoint = Checkpoint.open(folder / BEST)
+    best = checkpoint.model(loop.runtime.device)
     split = loop.dev if test is None else Split(test, TokenTable(best.tokenizer.encode(test.captions)))
-    loop.save_best(best, load_loss(folder / BEST), evaluate_split(best, split))
+    loop.save_best(best, checkpoint.loss(), evaluate_split(best, split))
     evaluation = read_evaluation(folder / BEST)
     for observer in loop.observers:
         observer.end(evaluation)

@@ -1,0 +1,157 @@
+"""From the files of a checkpoint to its tokenizer, its model and its loss."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from torch import Tensor
+
+from vsezoo.checkpoints.uninitialized import TooManyParametersError, build_uninitialized
+from vsezoo.construction import build_loss, build_model, build_part
+from vsezoo.errors import CheckpointError
+from vsezoo.interfaces import ImageEncoder, Loss, Tokenizer
+from vsezoo.model import JointEmbedding
+from vsezoo.parts import load_text_encoder, resolve_recipe
+from vsezoo.recipe import Recipe
+from vsezoo.storage.checkpoint_layout import CONFIG, LOSS, MODEL
+from vsezoo.storage.folders import RESTORE
+from vsezoo.storage.snapshot import FolderSnapshot
+from vsezoo.storage.tensors import list_tensors, load_tensors, require_same
+
+Built = TypeVar("Built", JointEmbedding, Loss)
+SPARE, SPARE_EXTERNAL = 1000, 20_000
+"""Parameters that a constructor may make beside those that a checkpoint holds: to drop them, or to read them again."""
+
+
+def read_tokenizer(files: FolderSnapshot, recipe: Recipe) -> Tokenizer:
+    """Read the tokenizer from the folder; from a copy of its files, if these are there no more.
+
+    Raises:
+        CheckpointError: for damaged files.
+    """
+    read = load_text_encoder(recipe).read_tokenizer
+    try:
+        tokenizer = read(files.folder)
+        if files.is_current():
+            return tokenizer
+    except Exception:
+        if files.is_current():
+            raise
+    with tempfile.TemporaryDirectory() as temporary:
+        files.write_small(Path(temporary))
+        return read(Path(temporary))
+
+
+def load_model(files: FolderSnapshot, recipe: Recipe, tokenizer: Tokenizer, folders: Sequence[Path]) -> JointEmbedding:
+    """Build the model of a checkpoint, in eval mode.
+
+    Args:
+        files: verified ones.
+        recipe: of the model, whose options need not be resolved.
+        tokenizer: of the checkpoint.
+        folders: where files of weights may be that the checkpoint does not hold.
+
+    Raises:
+        CheckpointError: for tensors that do not fit the recipe, or weights that cannot be found or are others.
+        RecipeError: for a recipe of which nothing can be built.
+    """
+    recipe = resolve_recipe(recipe)
+    return _fill(files, lambda: build_model(recipe, tokenizer), folders)
+
+
+def load_text_side(
+    files: FolderSnapshot, recipe: Recipe, tokenizer: Tokenizer, folders: Sequence[Path]
+) -> JointEmbedding:
+    """Build the text encoder and the similarity alone, as a model that has no image encoder; see `load_model`."""
+
+    def build() -> JointEmbedding:
+        parts = [build_part(recipe, kind, tokenizer) for kind in ("text_encoder", "similarity")]
+        return JointEmbedding(recipe, NoImageEncoder(), *parts)
+
+    return _fill(files, build, folders)
+
+
+def load_loss(files: FolderSnapshot, recipe: Recipe, tokenizer: Tokenizer) -> Loss:
+    """Build the loss of a checkpoint, in eval mode; see `load_model`."""
+    recipe = resolve_recipe(recipe)
+    loss = _build(files, lambda: build_loss(recipe, tokenizer))
+    if LOSS in files.config["files"] or loss.state_dict():
+        load_tensors(loss, files.read_tensors(LOSS), files.folder / LOSS)
+    return loss.eval()
+
+
+def _build(
+    files: FolderSnapshot,
+    build: Callable[[], Built],
+    check: Callable[[Built], None] | None = None,
+    most: float = math.inf,
+) -> Built:
+    try:
+        return build_uninitialized(build, check, most)
+    except TooManyParametersError as error:
+        raise CheckpointError(error.problem, file=files.folder / CONFIG, remedy=RESTORE) from error
+
+
+def _fill(files: FolderSnapshot, build: Callable[[], JointEmbedding], folders: Sequence[Path]) -> JointEmbedding:
+    """Build a model and give it its tensors, which are compared with it before it takes any memory."""
+    file, held = files.folder / MODEL, files.read_tensors(MODEL)
+
+    def choose(model: JointEmbedding) -> tuple[dict[str, Tensor], tuple[str, ...]]:
+        """Return the tensors that a model is to have, and the prefixes of those that come from elsewhere."""
+        tensors, external = model.rename_tensors(held), model.list_external(_read_left_out(files, model))
+        if isinstance(model.image_encoder, NoImageEncoder):
+            tensors = {name: tensor for name, tensor in tensors.items() if not name.startswith("image_encoder.")}
+        return tensors, external
+
+    def check(model: JointEmbedding) -> None:
+        tensors, external = choose(model)
+        require_same(tensors, list_tensors(model, external), file)
+
+    most = 2 * len(held) + (SPARE_EXTERNAL if files.config.get("left_out") else SPARE)
+    model = _build(files, build, check, most)
+    tensors, external = choose(model)
+    load_tensors(model, tensors, file, external)
+    model.restore_external(_read_left_out(files, model), files.config.get("encoders", {}), folders)
+    for name, tensor in model.state_dict().items():
+        if name.startswith(external) and tensor.isnan().any():  # as it was built, and brought by nobody
+            raise CheckpointError(
+                f"does not hold {name}, nor does its source.",
+                file=file,
+                remedy="Tell the author of the encoder, whose restore_external must read all that it leaves out.",
+            )
+    return model.eval()
+
+
+def _read_left_out(files: FolderSnapshot, model: JointEmbedding) -> list[str]:
+    """Return the encoders of a model of whose external weights the checkpoint has no more than the digest."""
+    left_out, told = files.config.get("left_out", []), files.config.get("encoders", {})
+    if isinstance(model.image_encoder, NoImageEncoder) and isinstance(left_out, list):
+        left_out = [name for name in left_out if name != "image_encoder"]
+    known = [name for name, encoder in model.encoders.items() if encoder.external]
+    if (
+        not isinstance(left_out, list)
+        or not isinstance(told, dict)
+        or not all(name in known and isinstance(told.get(name, {}), dict) for name in left_out)
+    ):
+        raise CheckpointError(
+            "has an invalid 'left_out' or 'encoders' entry.", file=files.folder / CONFIG, remedy=RESTORE
+        )
+    return left_out
+
+
+class NoImageEncoder(ImageEncoder):
+    """Stands for an image encoder that was not loaded."""
+
+    kinds = ()
+
+    def transform(self, training: bool) -> Any:
+        """Raise: there is none."""
+        raise NotImplementedError("the image encoder was not loaded")
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Raise: there is none."""
+        raise NotImplementedError("the image encoder was not loaded")

@@ -1,0 +1,236 @@
+"""An opened checkpoint: its configuration, and the model, the loss and the figures in it, each read when it is wanted.
+
+Every file is opened once, hashed once, and read from the bytes that were hashed. So the parts of a checkpoint belong
+together, also while a training replaces the folder.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from vsezoo import registry
+from vsezoo.checkpoints.assembly import load_loss, load_model, load_text_side, read_tokenizer
+from vsezoo.checkpoints.locate import Location, locate
+from vsezoo.checkpoints.provenance import find_parts
+from vsezoo.errors import CheckpointError, RecipeError, UsageError
+from vsezoo.interfaces import Loss, Tokenizer
+from vsezoo.model import JointEmbedding
+from vsezoo.recipe import Recipe
+from vsezoo.storage.cache import remember
+from vsezoo.storage.checkpoint_layout import CONFIG, LOCAL, LOSS, METRICS, MODEL
+from vsezoo.storage.folders import RESTORE
+from vsezoo.storage.snapshot import TENSORS, FolderSnapshot, open_snapshot
+
+
+class Checkpoint:
+    """A checkpoint as it was when it was opened; see `open`.
+
+    Attributes:
+        folder: where it is on this machine.
+        reference: as the user gave it; one to the Hub at a commit.
+        config: what its `config.json` says.
+    """
+
+    def __init__(self, location: Location, files: FolderSnapshot) -> None:
+        self.reference, self.folder, self.config = location.reference, files.folder, files.config
+        self._location, self._files = location, files
+
+    @classmethod
+    def open(cls, reference: str | Path | Checkpoint, *, weights: bool = True) -> Checkpoint:
+        """Open a checkpoint.
+
+        Args:
+            reference: a checkpoint folder, the folder of a run, whose best checkpoint it means, or a repository of the
+                Hub, `hub:org/name[@revision]`. A checkpoint that is open already is returned as it is.
+            weights: False: fetch no more of the Hub than the small files.
+
+        Raises:
+            CheckpointError: if it is absent, is not a checkpoint, or is newer than this vsezoo.
+            HubError: for what the Hub does not give.
+        """
+        if isinstance(reference, Checkpoint):
+            return reference
+        location = locate(reference, weights=weights)
+        return cls(location, open_snapshot(location.find))
+
+    @property
+    def digest(self) -> str:
+        """The sha256 of its configuration, which lists those of all other files."""
+        return self._files.digest
+
+    @property
+    def on_hub(self) -> bool:
+        """Whether it was fetched from the Hub."""
+        return self._location.on_hub is not None
+
+    @property
+    def has_loss(self) -> bool:
+        """Whether it holds parameters of the loss."""
+        return LOSS in self.config["files"]
+
+    @cached_property
+    def recipe(self) -> Recipe:
+        """What the model is built from, with the options that it was stored with.
+
+        Raises:
+            CheckpointError: for a recipe with an unknown field, or a part that is not registered.
+        """
+        with self._explain():
+            recipe = Recipe.from_json(self.config["recipe"])
+        return find_parts(recipe, self.config["plugins"], self.folder / CONFIG)
+
+    def verify(self, names: Iterable[str] | None = None) -> None:
+        """Compare files with their digests, if that has not been done.
+
+        Args:
+            names: of the files; None: all that the configuration lists.
+
+        Raises:
+            CheckpointError: for a file that is absent or differs.
+        """
+        try:
+            self._files.verify(names)
+        except CheckpointError as error:
+            raise self._location.explain_damage(error) from None
+
+    def model(self, device: str | torch.device = "cpu") -> JointEmbedding:
+        """Return the model in eval mode; the same object at each call.
+
+        Raises:
+            CheckpointError: for a file that is damaged or does not fit the recipe, or weights that cannot be found.
+        """
+        return self._model.to(device)
+
+    def text_side(self, device: str | torch.device = "cpu") -> JointEmbedding:
+        """Return a model that embeds and compares texts; without the image encoder, unless `model` has loaded it.
+
+        An image encoder may be large, and take long to import. The file of the weights is hashed once for each time
+        that it was written.
+
+        Raises:
+            CheckpointError: as `model`.
+        """
+        return (self._model if "_model" in vars(self) else self._text_side).to(device)
+
+    def loss(self, device: str | torch.device = "cpu") -> Loss:
+        """Return the loss that the model was trained with in eval mode, such as a caption head.
+
+        Raises:
+            CheckpointError: as `model`, and for a checkpoint without the parameters that the loss has.
+        """
+        return self._loss.to(device)
+
+    def is_current(self) -> bool:
+        """Tell whether the folder still holds these files."""
+        return self._files.is_current()
+
+    def read_bytes(self, name: str) -> bytes:
+        """Return the content of a listed file, or of `config.json`.
+
+        Raises:
+            CheckpointError: for a file that is absent or differs from its digest.
+        """
+        if name != CONFIG:
+            self.verify([name])
+        return self._files.read_bytes(name)
+
+    def evaluation(self) -> dict[str, Any] | None:
+        """Return the figures that it holds, as `Evaluation.to_json` gives them; None: it holds none.
+
+        Raises:
+            CheckpointError: for damaged ones.
+        """
+        if METRICS not in self.config["files"]:
+            return None
+        self.verify([METRICS])
+        return self._files.read_json(METRICS)
+
+    def training_data(self) -> str:
+        """Return the name of the data set that it was trained on, or the folder, where it lies on this machine.
+
+        Raises:
+            UsageError: when no data set of that name is registered, and the folder is not here.
+        """
+        name: Any = self.config["data"].get("name")
+        folder: str = self._local["data"]
+        if folder and os.path.isdir(folder):  # noqa: PTH112 (unlike Path.is_dir false for a name that no folder can have)
+            return folder
+        if not isinstance(name, str) or name not in registry.list_names("datasets"):
+            place = f", and the folder {folder} is not there" if folder else ""
+            raise UsageError(
+                f"was trained on {name!r}, which is not the name of a registered data set{place}.",
+                file=self.reference,
+                remedy="Name the data: --data DATASET, or --data FOLDER.",
+            )
+        return name
+
+    @cached_property
+    def _model(self) -> JointEmbedding:
+        self.verify()
+        with self._explain():
+            return load_model(self._files, self.recipe, self._tokenizer, self._folders)
+
+    @cached_property
+    def _text_side(self) -> JointEmbedding:
+        self._verify_quickly()
+        with self._explain():
+            return load_text_side(self._files, self.recipe, self._tokenizer, self._folders)
+
+    @cached_property
+    def _loss(self) -> Loss:
+        self.verify()
+        with self._explain():
+            return load_loss(self._files, self.recipe, self._tokenizer)
+
+    @cached_property
+    def _tokenizer(self) -> Tokenizer:
+        return read_tokenizer(self._files, self.recipe)
+
+    @cached_property
+    def _local(self) -> dict[str, Any]:
+        """What it holds of the machine that wrote it: `folders` of weights, and `data`, a folder or empty.
+
+        Raises:
+            CheckpointError: for values of other types.
+        """
+        told = self._files.read_json(LOCAL)
+        folders, data = told.get("folders", []), told.get("data", "")
+        if not isinstance(data, str) or not isinstance(folders, list) or not all(isinstance(p, str) for p in folders):
+            raise CheckpointError(
+                "is malformed: expected 'folders' (list of paths) and 'data' (path).",
+                file=self.folder / LOCAL,
+                remedy="Remove this file; name the folder of weights by $VSEZOO_WEIGHTS, and the data by --data.",
+            )
+        return {"folders": folders, "data": data}
+
+    @property
+    def _folders(self) -> list[Path]:
+        """Where files of weights may be that it does not hold."""
+        return [*map(Path, self._local["folders"]), self.folder]
+
+    def _verify_quickly(self) -> None:
+        """Verify all but the loss; of the model, once for each time that the file was written."""
+        files: Mapping[str, Any] = self.config["files"]
+        self.verify(name for name in files if not name.endswith(TENSORS))
+
+        def verify_model() -> bool:
+            self.verify([MODEL])
+            return True
+
+        if remember("verified", [*self._files.identify(MODEL), files[MODEL]["sha256"]], verify_model):
+            self._files.trust(MODEL)
+
+    @contextmanager
+    def _explain(self) -> Iterator[None]:
+        """Turn what is wrong with the stored recipe into an error about the checkpoint."""
+        try:
+            yield
+        except RecipeError as error:
+            raise CheckpointError(error.problem, file=self.folder / CONFIG, remedy=error.remedy or RESTORE) from error

@@ -1,0 +1,148 @@
+"""Safetensors files: mapped into memory, and read from the very bytes that were hashed."""
+
+from __future__ import annotations
+
+import json
+import math
+import mmap
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+
+import torch
+from torch import Tensor
+
+from vsezoo.errors import CheckpointError
+
+Content = bytes | bytearray | mmap.mmap
+DTYPES = {
+    "BOOL": torch.bool,
+    "U8": torch.uint8,
+    "I8": torch.int8,
+    "F8_E5M2": torch.float8_e5m2,
+    "F8_E4M3": torch.float8_e4m3fn,
+    "U16": torch.uint16,
+    "I16": torch.int16,
+    "F16": torch.float16,
+    "BF16": torch.bfloat16,
+    "U32": torch.uint32,
+    "I32": torch.int32,
+    "F32": torch.float32,
+    "U64": torch.uint64,
+    "I64": torch.int64,
+    "F64": torch.float64,
+    "C64": torch.complex64,
+}
+LENGTH_BYTES = 8
+LARGEST_HEADER = 100_000_000
+"""Bytes, as in the library safetensors."""
+MOST_DIMENSIONS = 32
+SHOWN = 80  # characters of a name, in a message
+
+
+def map_content(stream: BinaryIO) -> Content:
+    """Return the content of a file, which stays as it is when another file takes its name.
+
+    Where a file system maps nothing, the content is read.
+    """
+    try:
+        return mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_COPY)
+    except (OSError, ValueError):  # the second: of an empty file
+        return bytearray(stream.read())  # torch wants memory that may be written to
+
+
+class Place(NamedTuple):
+    """Where a tensor is in a file."""
+
+    dtype: torch.dtype
+    shape: tuple[int, ...]
+    start: int
+    end: int
+
+
+class TensorFile(Mapping[str, Tensor]):
+    """The tensors of a safetensors file by name. Each look-up makes a tensor that shares the memory of the file.
+
+    Args:
+        content: of the file.
+        file: where it is from, for the message.
+        remedy: what to do about a damaged one.
+
+    Raises:
+        CheckpointError: for what is not a safetensors file.
+    """
+
+    def __init__(self, content: Content, file: str | Path, remedy: str) -> None:
+        self._content = content
+        try:
+            self.places = _read_header(memoryview(content))
+        except (ValueError, RecursionError) as error:
+            raise CheckpointError(f"is not a safetensors file: {error}.", file=file, remedy=remedy) from error
+
+    def __getitem__(self, name: str) -> Tensor:
+        """Return a tensor."""
+        dtype, shape, start, end = self.places[name]
+        if start == end:
+            return torch.empty(shape, dtype=dtype)
+        data = self._content
+        if start % dtype.itemsize:  # some programs align nothing
+            data, start, end = bytearray(memoryview(data)[start:end]), 0, end - start
+        return torch.frombuffer(data, dtype=dtype, count=math.prod(shape), offset=start).reshape(shape)
+
+    def __iter__(self) -> Iterator[str]:
+        """Go through the names."""
+        return iter(self.places)
+
+    def __len__(self) -> int:
+        """Return the number of tensors."""
+        return len(self.places)
+
+
+def _read_header(content: memoryview) -> dict[str, Place]:
+    """Return where the tensors are; together they must fill the file, without gaps and without overlaps.
+
+    Raises:
+        ValueError, RecursionError: for anything else.
+    """
+    length = int.from_bytes(content[:LENGTH_BYTES], "little")
+    begin = LENGTH_BYTES + length
+    if len(content) < LENGTH_BYTES or length > min(LARGEST_HEADER, len(content) - LENGTH_BYTES):
+        raise ValueError("it has no header")
+    header = json.loads(bytes(content[LENGTH_BYTES:begin]).decode(), object_pairs_hook=_refuse_repeated)
+    if not isinstance(header, dict):
+        raise ValueError("its header is not an object")
+    header.pop("__metadata__", None)
+    places = {name: _read_place(name, value, begin) for name, value in header.items()}
+    reached = begin
+    for name, place in sorted(places.items(), key=lambda item: item[1][2:]):
+        if place.start != reached:
+            raise ValueError(f"its tensor {name[:SHOWN]!r} does not begin where the one before ends")
+        reached = place.end
+    if reached != len(content):
+        raise ValueError(f"its tensors end at byte {reached:,} of {len(content):,}")
+    return places
+
+
+def _read_place(name: str, value: Any, begin: int) -> Place:
+    if not isinstance(value, dict) or value.keys() != {"dtype", "shape", "data_offsets"}:
+        raise ValueError(f"its tensor {name[:SHOWN]!r} is not described")
+    dtype = DTYPES.get(value["dtype"]) if isinstance(value["dtype"], str) else None
+    if dtype is None:
+        raise ValueError(f"its tensor {name[:SHOWN]!r} has an unknown dtype")
+    shape, offsets = value["shape"], value["data_offsets"]
+    if not all(isinstance(v, list) and len(v) <= MOST_DIMENSIONS and all(map(_is_size, v)) for v in (shape, offsets)):
+        raise ValueError(f"its tensor {name[:SHOWN]!r} has an impossible shape or place")
+    if len(offsets) != 2 or offsets[1] - offsets[0] != math.prod(shape) * dtype.itemsize:
+        raise ValueError(f"its tensor {name[:SHOWN]!r} has another size than its shape")
+    return Place(dtype, tuple(shape), begin + offsets[0], begin + offsets[1])
+
+
+def _is_size(value: Any) -> bool:
+    return type(value) is int and 0 <= value < 2**63
+
+
+def _refuse_repeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("its header has a name twice")
+    return found
