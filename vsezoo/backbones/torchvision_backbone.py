@@ -59,7 +59,7 @@ class TorchvisionBackbone(Backbone):
         last, width = _find_last(model, network)
         left_out = [last]
         if options.features == GRID:
-            self._grid, width, left_out = _find_grid(model, network, options.image_size or size)
+            self._grid, width, left_out = _find_grid(model, arguments, options.image_size or size)
         for layer in left_out:
             network.set_submodule(layer, nn.Identity())
         super().__init__(f"torchvision:{model}", options, network, width, left_out, form)
@@ -106,24 +106,21 @@ def _find_last(model: str, network: nn.Module) -> tuple[str, int]:
     return name, layer.in_features
 
 
-@torch.no_grad()
-def _find_grid(model: str, network: nn.Module, size: int) -> tuple[str, int, list[str]]:
+def _find_grid(model: str, arguments: Mapping[str, Any], size: int) -> tuple[str, int, list[str]]:
     """Return the layer that gives the last feature map, its width, and the layers that come after it.
 
-    The order in which layers run is found by running them once, on a picture of this many pixels of a side.
+    The order in which layers run is found by running them once, on a picture of this many pixels of a side, without
+    computing anything.
     """
+    with torch.device("meta"):
+        network, picture = torchvision.models.get_model(model, weights=None, **arguments), torch.zeros(1, 3, size, size)
     ran: list[tuple[str, nn.Module, tuple[int, ...]]] = []
-    hooks = [
-        module.register_forward_hook(
-            lambda module, given, output, name=name: ran.append((name, module, tuple(output.shape)))
-        )
-        for name, module in network.named_modules()
-        if not list(module.children())
-    ]
-    network.eval()(torch.zeros(1, 3, size, size))
-    network.train()
-    for hook in hooks:
-        hook.remove()
+    for name, module in network.named_modules():
+        if not list(module.children()):
+            module.register_forward_hook(
+                lambda module, given, output, name=name: ran.append((name, module, tuple(output.shape)))
+            )
+    network.eval()(picture)
     maps = [
         index
         for index, (_, module, shape) in enumerate(ran)
