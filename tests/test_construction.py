@@ -16,7 +16,7 @@ from torch.utils._pytree import tree_leaves
 import vsezoo
 from vsezoo import registry
 from vsezoo.checkpoints.checkpoint import load_loss, save_checkpoint
-from vsezoo.checkpoints.uninitialized import build_uninitialized
+from vsezoo.checkpoints.uninitialized import TooManyParametersError, build_uninitialized
 from vsezoo.construction import build_loss
 from vsezoo.encoders.precomputed import PrecomputedImageEncoder
 from vsezoo.errors import CheckpointError
@@ -141,6 +141,58 @@ def test_what_is_not_stored_is_as_the_constructor_makes_it(make: Callable[[], As
     assert torch.equal(built.made, again.made)
     for one, other in zip(built.others["tensors"], again.others["tensors"], strict=True):
         assert torch.equal(one, other)
+
+
+class Kept:
+    """Holds a parameter, and is no module."""
+
+    def __init__(self, parameter: nn.Parameter) -> None:
+        self.parameter = parameter
+
+
+class Keeper(nn.Module):
+    """Has its parameter in another place, too, before or after it becomes one of the module."""
+
+    def __init__(self, before: bool) -> None:
+        super().__init__()
+        made = nn.Parameter(torch.ones(2))
+        self.weight = made
+        self.kept = Kept(made if before else self.weight)
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_a_parameter_that_is_kept_in_another_place_too_is_the_same_there(before: bool) -> None:
+    built = build_uninitialized(lambda: Keeper(before))
+    assert built.kept.parameter is built.weight
+
+
+def test_a_parameter_that_two_modules_share_stays_shared() -> None:
+    def make() -> nn.ModuleList:
+        layers = nn.ModuleList([nn.Linear(2, 2), nn.Linear(2, 2)])
+        layers[1].weight = layers[0].weight
+        layers[0].bias.mine = "kept"
+        return layers
+
+    built = build_uninitialized(make)
+    assert built[1].weight is built[0].weight
+    assert built[1].bias is not built[0].bias
+    assert built[0].bias.mine == "kept"
+    assert not any(parameter.is_meta for parameter in built.parameters())
+
+
+def test_parameters_have_no_memory_when_they_are_checked_and_are_counted() -> None:
+    checked: list[nn.Module] = []
+
+    def check(module: nn.Module) -> None:
+        assert all(parameter.is_meta for parameter in module.parameters())
+        checked.append(module)
+
+    built = build_uninitialized(lambda: nn.Linear(2, 2).requires_grad_(False), check)
+    assert checked == [built]
+    assert not built.weight.requires_grad
+    build_uninitialized(lambda: nn.Linear(2, 2), most=2)
+    with pytest.raises(TooManyParametersError, match="more than 1 parameter tensors"):
+        build_uninitialized(lambda: nn.Linear(2, 2), most=1)
 
 
 def test_a_constructor_may_look_at_what_it_draws() -> None:
