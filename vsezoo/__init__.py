@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from vsezoo.captioning.search import write_captions as write_captions
     from vsezoo.checkpoints.checkpoint import load as load
     from vsezoo.checkpoints.checkpoint import load_loss as load_loss
+    from vsezoo.checkpoints.opened import Checkpoint as Checkpoint
     from vsezoo.construction import create_model as create_model
     from vsezoo.conversion.convert import convert as convert
     from vsezoo.conversion.convert import export as export
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 _find_moved_modules()
 
 _HOMES = {
+    "Checkpoint": "vsezoo.checkpoints.opened",
     "FeatureForm": "vsezoo.features.extractor",
     "JointEmbedding": "vsezoo.model",
     "Observer": "vsezoo.training.observer",
