@@ -18,7 +18,8 @@ import time
 import numpy as np
 import torch
 
-from vsezoo.evaluation.protocols import Embeddings, measure
+from vsezoo.evaluation.encoded import EncodedSplit
+from vsezoo.evaluation.protocols import measure
 from vsezoo.similarities import CosineSimilarity
 
 
@@ -62,7 +63,7 @@ def main() -> None:
 
 def run(images: torch.Tensor, texts: torch.Tensor) -> None:
     """Rank both directions once."""
-    measure([Embeddings(images, texts, CosineSimilarity())], np.repeat(np.arange(len(images)), 5))
+    measure([EncodedSplit(images, texts, CosineSimilarity())], np.repeat(np.arange(len(images)), 5))
 
 
 def peak_memory(device: torch.device) -> int:

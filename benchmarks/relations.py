@@ -60,8 +60,8 @@ def main() -> None:
 @torch.inference_mode()
 def measure_relations(model: JointEmbedding, data: ShapesDataset) -> float:
     """Return the share of relational captions, in percent, that score higher with their image than with its twin."""
-    embeddings = embed_pairs(model, data)
-    scores = model.similarity(embeddings.images, embeddings.texts).numpy()
+    encoded = embed_pairs(model, data)
+    scores = model.similarity.compare(encoded.images.load(), encoded.texts.load()).numpy()
     captions = np.flatnonzero(data.relational)
     images = data.image_of[captions]
     return 100 * float((scores[images, captions] > scores[data.mirrored[images], captions]).mean())

@@ -32,6 +32,7 @@ from typing import Any
 PAGE = Path(__file__).with_name("cli.md")
 REFERENCE = Path(__file__).with_name("reference.md")
 INTERFACES = (
+    "embeddings",
     "interfaces",
     "recipe",
     "recipe.recipe",

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parent.parent
 
 LAYERS: tuple[set[str], ...] = (
     {"errors", "moved"},
-    {"registry", "recipe", "storage", "devices"},
+    {"registry", "recipe", "storage", "devices", "embeddings"},
     {"interfaces"},
     {"parts", "model", "text", "losses", "similarities", "hub", "backbones", "scaffold"},
     {"data", "construction", "captioning"},

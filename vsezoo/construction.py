@@ -47,14 +47,26 @@ def build_model(recipe: Recipe, tokenizer: Tokenizer) -> JointEmbedding:
     """Build the model of a resolved recipe, untrained.
 
     Raises:
-        RecipeError: for options of which a part cannot be built.
+        RecipeError: for options of which a part cannot be built, or parts that do not suit each other.
     """
-    return JointEmbedding(
+    model = JointEmbedding(
         recipe,
         build_part(recipe, "image_encoder", tokenizer),
         build_part(recipe, "text_encoder", tokenizer),
         build_part(recipe, "similarity", tokenizer),
     )
+    _require_sets(model, load_part(recipe, "loss"))
+    return model
+
+
+def _require_sets(model: JointEmbedding, loss: type[Loss]) -> None:
+    """Refuse encoders that give no sets to a similarity or a loss over sets."""
+    wanted = {"image_encoder": loss.needs != "vectors", "text_encoder": loss.needs == "sets"}
+    for side, encoder in model.encoders.items():
+        if model.compares_sets and encoder.gives != "sets":
+            model.refuse_vectors(side, f"The similarity {model.recipe.similarity.name!r}")
+        if wanted[side] and encoder.gives == "vectors":  # losses over regions are older than the declaration
+            model.refuse_vectors(side, f"The loss {model.recipe.loss.name!r}")
 
 
 def build_loss(recipe: Recipe, tokenizer: Tokenizer) -> Loss:

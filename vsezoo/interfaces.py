@@ -14,12 +14,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from vsezoo.embeddings import Embeddings, score_tiles
+from vsezoo.embeddings import ImageOutput as ImageOutput
 from vsezoo.recipe import Part
 
 KINDS = ("vector", "regions", "picture")
@@ -160,6 +162,13 @@ class Batch:
 class Encoder(nn.Module, ABC):
     """What image and text encoders share: weights that were learnt elsewhere, and learning rates of their own."""
 
+    gives: Literal["vectors", "sets", ""] = "vectors"
+    """What `forward` returns. "vectors": a tensor `(B, D)`. "sets": `Embeddings(vectors, items, lengths)`, the items
+    `(B, K, D')` being regions or words, padded at the end, of which input b has `lengths[b]`. Empty: not declared."""
+
+    keep_items: bool = False
+    """Set by vsezoo if sets are wanted; otherwise an encoder to which its items cost something leaves them out."""
+
     without_gradient: ClassVar[tuple[str, ...]] = ()
     """Beginnings of the names of parameters that want a gradient and may get none; `vsezoo.testing` asks for it."""
 
@@ -225,6 +234,8 @@ class ImageEncoder(Encoder):
     kinds: ClassVar[tuple[str, ...]]
     """The forms of image that it takes, the preferred one first."""
 
+    gives: Literal["vectors", "sets", ""] = ""
+
     region_order: ClassVar[str] = "ordered"
     """"invariant" promises the same embedding for the regions of an image in any order; "ordered" promises nothing."""
 
@@ -272,16 +283,8 @@ class ImageEncoder(Encoder):
         """
 
     @abstractmethod
-    def forward(self, images: Tensor) -> Tensor | ImageOutput:
-        """Return the joint embeddings `(B, D)`, with the regions where a loss wants them."""
-
-
-@dataclass(frozen=True)
-class ImageOutput:
-    """Joint embeddings `(B, D)` and the regions `(B, R, D')` that they were made of."""
-
-    embeddings: Tensor
-    regions: Tensor
+    def forward(self, images: Tensor) -> Tensor | Embeddings:
+        """Return the joint embeddings, see `gives`."""
 
 
 class TextEncoder(Encoder):
@@ -300,22 +303,38 @@ class TextEncoder(Encoder):
         """Read the tokenizer from a checkpoint folder."""
 
     @abstractmethod
-    def forward(self, tokens: Tokens) -> Tensor:
-        """Return the joint embeddings `(B, D)`."""
+    def forward(self, tokens: Tokens) -> Tensor | Embeddings:
+        """Return the joint embeddings, see `gives`."""
 
 
 class Similarity(nn.Module, ABC):
     """Scores every image against every caption; the higher, the better they fit.
 
-    The score of a pair hangs on the pair alone, since ranks are counted in blocks.
+    In eval mode the score of a pair must depend on that pair only, and not on padding: ranks are computed in blocks.
     """
 
     without_gradient: ClassVar[tuple[str, ...]] = ()
     """As for an encoder."""
 
+    inputs: ClassVar[Literal["vectors", "sets"]] = "vectors"
+    """What `forward` gets: "vectors", tensors `(N, D)` and `(M, D)`, or "sets", `Embeddings` with items."""
+
+    metric: ClassVar[Literal["inner_product", ""]] = ""
+    """"inner_product": it is that of the vectors, which an approximate index may rely on."""
+
+    tile: ClassVar[int] = 0
+    """Pairs that `forward` gets at a time in eval mode, to bound memory; 0: 2**24 of vectors, 2**12 of sets."""
+
+    def compare(self, images: Tensor | Embeddings, texts: Tensor | Embeddings) -> Tensor:
+        """Return the scores `(N, M)`, of sets or vectors as `inputs` says: vsezoo calls this, and this `forward`."""
+        sets = self.inputs == "sets"
+        first, second = (side if sets else side.embeddings for side in map(Embeddings.of, (images, texts)))
+        tile = self.tile or (2**12 if sets else 2**24)
+        return score_tiles(self, first, second, len(images) * len(texts) if self.training else tile)
+
     @abstractmethod
-    def forward(self, images: Tensor, texts: Tensor) -> Tensor:
-        """Return the scores `(N, M)` of images `(N, D)` and texts `(M, D)`."""
+    def forward(self, images: Any, texts: Any) -> Tensor:
+        """Return the scores `(N, M)` of N images and M texts, see `inputs`."""
 
 
 @dataclass(frozen=True)
@@ -337,18 +356,26 @@ class Loss(nn.Module, ABC):
     without_gradient: ClassVar[tuple[str, ...]] = ()
     """As for an encoder."""
 
+    needs: ClassVar[Literal["vectors", "image_sets", "sets"]] = "vectors"
+    """What `forward` gets beside the scores: "vectors", tensors `(B, D)`; "image_sets", `Embeddings` with items of the
+    images; "sets", of both sides."""
+
     needs_regions: ClassVar[bool] = False
-    """Whether it needs an `ImageOutput`; otherwise it takes embeddings `(B, D)` as well."""
+    """True: the same as `needs = "image_sets"`, which was not there at first."""
 
     additive: ClassVar[bool] = True
     """Whether it is a sum over the batch, in which pairs that have nothing to do with each other add up."""
 
+    def __init_subclass__(cls, **arguments: Any) -> None:
+        super().__init_subclass__(**arguments)
+        if "needs_regions" in vars(cls) and "needs" not in vars(cls):
+            cls.needs = "image_sets" if cls.needs_regions else "vectors"
+        cls.needs_regions = cls.needs != "vectors"
+
     def start_epoch(self, epoch: int) -> None:
         """Take note of the epoch, counted from 0, that begins. By default, nothing."""
 
-    def plateau(
-        self, scores: Tensor, images: Tensor | ImageOutput, texts: Tensor, batch: Batch, output: LossOutput
-    ) -> Tensor:
+    def plateau(self, scores: Tensor, images: Any, texts: Any, batch: Batch, output: LossOutput) -> Tensor:
         """Return what the loss would be if all scores were equal, as they are when embeddings have collapsed.
 
         By default the loss of zeros; a loss with costly parts beside the scores takes them from `output`, which is
@@ -358,12 +385,12 @@ class Loss(nn.Module, ABC):
         return collapsed.total
 
     @abstractmethod
-    def forward(self, scores: Tensor, images: Tensor | ImageOutput, texts: Tensor, batch: Batch) -> LossOutput:
+    def forward(self, scores: Tensor, images: Any, texts: Any, batch: Batch) -> LossOutput:
         """Return the loss.
 
         Args:
             scores: `(B, B)`, images in rows, captions in columns, matching pairs on the diagonal.
-            images: what the image encoder returned.
-            texts: `(B, D)`.
+            images: see `needs`.
+            texts: likewise.
             batch: the pairs themselves; `batch.image_index` tells captions of the same image.
         """

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from vsezoo.embeddings import Embeddings
 from vsezoo.errors import RecipeError
-from vsezoo.interfaces import Batch, ImageOutput, Loss, LossOutput
+from vsezoo.interfaces import Batch, Loss, LossOutput
 
 
 class HingeLoss(Loss):
@@ -66,7 +68,7 @@ class HingeLoss(Loss):
         """Switch from the sum to the hardest negative after the warm-up."""
         self.hardest = self.max_violation and epoch >= self.warmup_epochs
 
-    def forward(self, scores: Tensor, images: Tensor | ImageOutput, texts: Tensor, batch: Batch) -> LossOutput:
+    def forward(self, scores: Tensor, images: Any, texts: Any, batch: Batch) -> LossOutput:
         """Return the loss, and its two directions as parts `i2t` and `t2i`."""
         matching = scores.diagonal()
         of_images = (self.margin + scores - matching[:, None]).clamp(min=0)
@@ -125,7 +127,7 @@ class InfoNCELoss(Loss):
         self.log_scale = nn.Parameter(log_scale) if learn_temperature else log_scale
         self.learn_temperature, self.mask_same_image = learn_temperature, mask_same_image
 
-    def forward(self, scores: Tensor, images: Tensor | ImageOutput, texts: Tensor, batch: Batch) -> LossOutput:
+    def forward(self, scores: Tensor, images: Any, texts: Any, batch: Batch) -> LossOutput:
         """Return the loss, its two directions as parts `i2t` and `t2i`, and `temperature` where that is learnt."""
         if self.learn_temperature:
             with torch.no_grad():
@@ -147,3 +149,11 @@ MAX_SCALE = 100.0  # of a scale that is learnt
 def _share_image(batch: Batch) -> Tensor:
     """Return which pairs `(B, B)` have the same image."""
     return batch.image_index[:, None] == batch.image_index[None, :]
+
+
+def choose_sides(loss: Loss, images: Embeddings, texts: Embeddings) -> tuple[Any, Any]:
+    """Return what a loss gets of images and texts, as its `needs` says."""
+    return (
+        images.embeddings if loss.needs == "vectors" else images,
+        texts if loss.needs == "sets" else texts.embeddings,
+    )

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from vsezoo.embeddings import Embeddings
 from vsezoo.errors import DataError, RecipeError, UsageError
-from vsezoo.interfaces import Encoder, ImageEncoder, ImageOutput, Similarity, TextEncoder, Tokenizer, Tokens
+from vsezoo.interfaces import Encoder, ImageEncoder, Similarity, TextEncoder, Tokenizer, Tokens
 from vsezoo.recipe import Recipe
+
+SETS = {"image_encoder": ("regions", "regions"), "text_encoder": ("gru", "words")}
+"""Of each side, an encoder that gives sets, and what they are of."""
 
 LARGEST_BATCH = 256 * 3 * 224 * 224
 """Numbers that the images hold which are encoded at a time: what is computed of them takes many times that memory."""
@@ -23,9 +27,10 @@ class JointEmbedding(nn.Module):
 
     Args:
         recipe: what it was built from, every option resolved.
-        image_encoder: images to `(B, D)`.
-        text_encoder: captions to `(B, D)`.
-        similarity: `(N, D)` and `(M, D)` to `(N, M)`.
+        image_encoder: images to `(B, D)`, or to sets of regions.
+        text_encoder: captions to `(B, D)`, or to sets of words.
+        similarity: what encoders give of N images and M captions to `(N, M)`. Where it compares sets, the encoders
+            keep them.
     """
 
     def __init__(
@@ -36,23 +41,44 @@ class JointEmbedding(nn.Module):
         self.image_encoder = image_encoder
         self.text_encoder = text_encoder
         self.similarity = similarity
+        self.keep_items(images=self.compares_sets, texts=self.compares_sets)
 
-    def forward(self, images: Tensor, tokens: Tokens) -> tuple[Tensor | ImageOutput, Tensor]:
-        """Return what the encoders give for a batch: the images' side, and the texts' `(B, D)`.
+    def forward(self, images: Tensor, tokens: Tokens) -> tuple[Tensor | Embeddings, Tensor | Embeddings]:
+        """Return what the encoders return for a batch, images first: vectors `(B, D)`, or `Embeddings`.
 
         Raises:
             RecipeError: for encoders whose embeddings are not of one width.
         """
-        output, texts = self.image_encoder(images), self.text_encoder(tokens)
-        embeddings = output.embeddings if isinstance(output, ImageOutput) else output
-        if embeddings.shape[-1] != texts.shape[-1]:
+        outputs = self.image_encoder(images), self.text_encoder(tokens)
+        image_width, text_width = (Embeddings.of(output).embeddings.shape[-1] for output in outputs)
+        if image_width != text_width:
             raise RecipeError(
                 f"The image encoder {self.recipe.image_encoder.name!r} gives embeddings of width "
-                f"{embeddings.shape[-1]}, the text encoder {self.recipe.text_encoder.name!r} of width "
-                f"{texts.shape[-1]}; the recipe has embed_size={self.recipe.embed_size}.",
+                f"{image_width}, the text encoder {self.recipe.text_encoder.name!r} of width "
+                f"{text_width}; the recipe has embed_size={self.recipe.embed_size}.",
                 remedy="Both must take their width from embed_size; tell the author of the one that does not.",
             )
-        return output, texts
+        return outputs
+
+    @property
+    def compares_sets(self) -> bool:
+        """Whether the similarity compares sets of regions and words, not vectors."""
+        return self.similarity.inputs == "sets"
+
+    def keep_items(self, *, images: bool, texts: bool) -> None:
+        """Have encoders return sets from now on: the image encoder, the text encoder, or both."""
+        self.image_encoder.keep_items |= images
+        self.text_encoder.keep_items |= texts
+
+    def refuse_vectors(self, side: str, what: str) -> NoReturn:
+        """Raise a RecipeError for what needs sets from an encoder that gives vectors alone."""
+        choice, kept = SETS[side]
+        raise RecipeError(
+            f"{what} needs sets of {kept}, and the {side.replace('_', ' ')} {getattr(self.recipe, side).name!r} gives "
+            f"{'none' if self.encoders[side].gives == 'vectors' else 'none that it declares'}.",
+            remedy=f"Choose an encoder that does, such as {choice}; or a similarity and a loss of vectors, such as "
+            "cosine and hinge. An encoder of your own says so by gives = 'sets'.",
+        )
 
     @property
     def encoders(self) -> dict[str, Encoder]:
@@ -132,20 +158,26 @@ class JointEmbedding(nn.Module):
         """What turns captions into ids."""
         return self.text_encoder.tokenizer
 
-    @torch.inference_mode()
     def encode_images(self, images: Any, batch_size: int = 256) -> Tensor:
+        """Return the vectors of images, `(N, D)` float32, on the model's device; see `embed_images`."""
+        return self.embed_images(images, batch_size, sets=False).embeddings
+
+    @torch.inference_mode()
+    def embed_images(self, images: Any, batch_size: int = 256, *, sets: bool | None = None) -> Embeddings:
         """Return the joint embeddings of images.
 
         Args:
             images: features as an array or tensor `(N, F)` or `(N, R, F)`, or a list of pictures, as the image
                 encoder takes them.
             batch_size: images encoded at a time, at most: fewer where each is large, or is many crops.
+            sets: return the regions of the images as well; None: if the similarity compares them.
 
         Returns:
-            `(N, D)` float32, on the model's device.
+            N embeddings in float32, on the model's device.
 
         Raises:
             DataError: for images of another form than the encoder takes, or with NaN in them.
+            RecipeError: for sets of an encoder that gives none.
             UsageError: for a single picture where a list of them is meant.
         """
         if not hasattr(images, "__len__"):
@@ -167,19 +199,23 @@ class JointEmbedding(nn.Module):
                     f"The image at index {start + int(finite.int().argmin())} holds NaN or infinite numbers.",
                     remedy="Mend or leave out this image.",
                 )
-            output = self.image_encoder(batch.to(self.device))
-            blocks.append((output.embeddings if isinstance(output, ImageOutput) else output).float())
-        return torch.cat(blocks) if blocks else torch.empty(0, self.recipe.embed_size, device=self.device)
+            blocks.append(self._embed("image_encoder", batch.to(self.device), sets))
+        return Embeddings.cat(blocks) if blocks else self._embed_nothing()
 
-    @torch.inference_mode()
     def encode_texts(self, texts: Iterable[str], batch_size: int = 128) -> Tensor:
-        """Return the joint embeddings of captions, `(M, D)` float32, on the model's device.
+        """Return the vectors of captions, `(M, D)` float32, on the model's device; see `embed_texts`."""
+        return self.embed_texts(texts, batch_size, sets=False).embeddings
+
+    def embed_texts(self, texts: Iterable[str], batch_size: int = 128, *, sets: bool | None = None) -> Embeddings:
+        """Return the joint embeddings of M captions in float32, on the model's device.
 
         Args:
             texts: captions as plain strings.
             batch_size: captions encoded at a time.
+            sets: return the words of the captions as well; None: if the similarity compares them.
 
         Raises:
+            RecipeError: for sets of an encoder that gives none.
             UsageError: for a single string where a list of them is meant, or for what is no string.
         """
         if isinstance(texts, str):
@@ -191,16 +227,47 @@ class JointEmbedding(nn.Module):
                     f"The text at index {index} is of type {type(text).__name__}, not str.",
                     remedy="Pass text; bytes become text by .decode('utf-8').",
                 )
-        return self.encode_tokens(self.tokenizer.encode(texts), batch_size)
+        return self.embed_tokens(self.tokenizer.encode(texts), batch_size, sets=sets)
+
+    def encode_tokens(self, captions: Sequence[np.ndarray], batch_size: int = 128) -> Tensor:
+        """Return the vectors `(M, D)` of captions given as ids."""
+        return self.embed_tokens(captions, batch_size, sets=False).embeddings
 
     @torch.inference_mode()
-    def encode_tokens(self, captions: Sequence[np.ndarray], batch_size: int = 128) -> Tensor:
-        """Return the joint embeddings `(M, D)` of captions given as ids."""
-        # Neighbours of one length need no padding; the result is put back in order.
+    def embed_tokens(
+        self, captions: Sequence[np.ndarray], batch_size: int = 128, *, sets: bool | None = None
+    ) -> Embeddings:
+        """Return the joint embeddings of captions given as ids; see `embed_texts`."""
+        batches = list(self.embed_by_length(captions, batch_size, sets=sets))
+        if not batches:
+            return self._embed_nothing()
+        order = np.concatenate([chosen for chosen, _ in batches])
+        return Embeddings.cat([part for _, part in batches])[torch.from_numpy(order).argsort().to(self.device)]
+
+    @torch.inference_mode()
+    def embed_by_length(
+        self, captions: Sequence[np.ndarray], batch_size: int = 128, *, sets: bool | None = None
+    ) -> Iterator[tuple[np.ndarray, Embeddings]]:
+        """Yield batches of captions given as ids, the shortest first: their indices, and their embeddings.
+
+        Neighbours of one length need hardly any padding.
+        """
         order = np.argsort([len(caption) for caption in captions], kind="stable")
-        embeddings = torch.empty(len(captions), self.recipe.embed_size, device=self.device)
         for start in range(0, len(order), batch_size):
             chosen = order[start : start + batch_size]
             tokens = Tokens.pad([captions[index] for index in chosen]).to(self.device)
-            embeddings[torch.from_numpy(chosen).to(self.device)] = self.text_encoder(tokens).float()
-        return embeddings
+            yield chosen, self._embed("text_encoder", tokens, sets)
+
+    def _embed(self, side: str, inputs: Tensor | Tokens, sets: bool | None) -> Embeddings:
+        """Return what an encoder makes of a batch, in float32, with its items if sets are wanted."""
+        encoder, sets = self.encoders[side], self.compares_sets if sets is None else sets
+        encoder.keep_items |= sets
+        output = Embeddings.of(encoder(inputs))
+        if not sets:
+            return Embeddings(output.embeddings.float())
+        if output.items is None:
+            self.refuse_vectors(side, "What was asked for")
+        return output.map(Tensor.float)
+
+    def _embed_nothing(self) -> Embeddings:
+        return Embeddings(torch.empty(0, self.recipe.embed_size, device=self.device))

@@ -16,6 +16,8 @@ class CosineSimilarity(Similarity):
     With un-normalised images (`normalize=False`) it is the plain inner product, as in VSE0.
     """
 
+    metric = "inner_product"
+
     def forward(self, images: Tensor, texts: Tensor) -> Tensor:
         """Return the scores `(N, M)`."""
         return images @ texts.T

@@ -29,10 +29,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.rnn import PackedSequence
 
+from vsezoo.embeddings import Embeddings
 from vsezoo.encoders.precomputed import FeatureImageEncoder
 from vsezoo.encoders.recurrence import run_gru
 from vsezoo.errors import DataError, RecipeError, TrainingError
-from vsezoo.interfaces import ImageOutput, PairDataset
+from vsezoo.interfaces import PairDataset
 
 NORM_AXES = {"region": 1, "feature": 2}
 """The dimensions of `(B, R, D)` by the names that the option `norm_axis` takes."""
@@ -89,6 +90,7 @@ class VSRNImageEncoder(FeatureImageEncoder):
 
     kinds: ClassVar[tuple[str, ...]] = ("regions",)
     poolings = ("none",)
+    gives = "sets"
 
     def __init__(
         self,
@@ -130,7 +132,7 @@ class VSRNImageEncoder(FeatureImageEncoder):
             _require_several(data.image_shape[0], options.get("norm_axis", "region"))
         return super().resolve_options(options, data)
 
-    def forward(self, images: Tensor) -> ImageOutput:
+    def forward(self, images: Tensor) -> Embeddings:
         """Return joint embeddings `(B, D)` and related regions `(B, R, D)` of features `(B, R, F)`.
 
         Raises:
@@ -150,7 +152,7 @@ class VSRNImageEncoder(FeatureImageEncoder):
                     remedy="Drop the last batch, --set training.last_batch=drop, or choose another batch size.",
                 )
             embeddings = self.bn(embeddings)
-        return ImageOutput(self.finish(embeddings), regions)
+        return Embeddings(self.finish(embeddings), regions)
 
     def _scale(self, regions: Tensor) -> Tensor:
         return functional.normalize(regions, dim=NORM_AXES[self.norm_axis])

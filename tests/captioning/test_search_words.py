@@ -35,7 +35,7 @@ class BigramDecoder:
                     self.log[image, before, word] = probability
         self.log.log_()
 
-    def encode(self, regions: Tensor) -> tuple[Memory, Tensor]:
+    def encode(self, regions: Tensor, lengths: Tensor | None = None) -> tuple[Memory, Tensor]:
         images = torch.arange(len(self.log))
         return Memory(images, images), torch.zeros(len(self.log), self.log.shape[-1], dtype=torch.float64)
 

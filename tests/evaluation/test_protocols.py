@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from vsezoo.errors import UsageError, VsezooError
+from vsezoo.evaluation.encoded import EncodedSplit
 from vsezoo.evaluation.metrics import LABELS, Ties
-from vsezoo.evaluation.protocols import Embeddings, measure, measure_folds, measure_full
+from vsezoo.evaluation.protocols import measure, measure_folds, measure_full
 from vsezoo.evaluation.ranks import rank_pairs
 from vsezoo.interfaces import Similarity
 
@@ -22,7 +23,7 @@ class InnerProduct(Similarity):
 def embed(scores):
     """Embeddings whose inner products are exactly these scores."""
     images = torch.tensor(scores, dtype=torch.float32)
-    return Embeddings(images, torch.eye(images.shape[1]), InnerProduct())
+    return EncodedSplit(images, torch.eye(images.shape[1]), InnerProduct())
 
 
 FIRST = [[4, 1, 3], [2, 3, 9], [1, 2, 5]]
@@ -73,7 +74,7 @@ def test_folds_of_images_in_any_order_sum_their_ties():
 
 def test_fold5_of_5000_images():
     images = torch.nn.functional.one_hot(torch.arange(5000) % 1000, 1000).float()
-    member = Embeddings(images, images, InnerProduct())
+    member = EncodedSplit(images, images, InnerProduct())
     measured = measure([member], np.arange(5000), protocol="fold5")
     assert measured.rsum == 600
     assert measured.ties.total == 0  # each vector occurs once in every fold
@@ -105,7 +106,7 @@ def test_more_captions_than_the_split_has():
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_embeddings_that_are_not_finite(value):
     bad = embed(SECOND)
-    bad.texts[1, 0] = bad.texts[1, 2] = bad.texts[2, 1] = value
+    bad.texts.vectors[1, 0] = bad.texts.vectors[1, 2] = bad.texts.vectors[2, 1] = value
     with pytest.raises(VsezooError, match=r"caption embeddings of member 2 of the ensemble .* in 2 of 3 rows"):
         measure([embed(FIRST), bad], np.arange(3))
 
@@ -126,7 +127,7 @@ ORIGINALS = ("vsepp", "vsepp_order", "VSRN_coco", "VSRN_f30k", "kiros", "linxd5"
 def test_original_figures(name):
     expected = read_fixture(name)
     scores = torch.from_numpy(expected["sims"] if "sims" in expected else -expected["errors"].T)
-    member = Embeddings(scores, torch.eye(scores.shape[1], dtype=scores.dtype), InnerProduct())
+    member = EncodedSplit(scores, torch.eye(scores.shape[1], dtype=scores.dtype), InnerProduct())
     image_of = np.repeat(np.arange(40), 5)
     measured = measure_full([member], image_of)
     for direction in ("i2t", "t2i"):

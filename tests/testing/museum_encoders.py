@@ -12,6 +12,7 @@ from museum import exhibit
 from torch import Tensor, nn
 from torch.nn import functional
 
+from vsezoo.embeddings import Embeddings
 from vsezoo.interfaces import ImageEncoder, PairDataset, TextEncoder, Tokens
 from vsezoo.text import Vocabulary, WordTokenizer
 
@@ -328,6 +329,42 @@ class SoundTexts(TextEncoder):
 
     def forward(self, tokens: Tokens) -> Tensor:
         return functional.normalize((self.embed(tokens.ids) * self.mask(tokens)).sum(dim=1), dim=-1)
+
+
+@exhibit()
+class SoundWords(SoundTexts):
+    """Nothing is wrong: a caption is its word embeddings, where they are asked for."""
+
+    gives = "sets"
+
+    def forward(self, tokens: Tokens) -> Any:
+        vectors = super().forward(tokens)
+        return Embeddings(vectors, self.embed(tokens.ids), tokens.lengths) if self.keep_items else vectors
+
+
+@exhibit("gives")
+class OtherVectors(SoundWords):
+    """The vector hangs on who asks."""
+
+    def forward(self, tokens: Tokens) -> Any:
+        output = super().forward(tokens)
+        return output.map(lambda rows: 2 * rows) if self.keep_items else output
+
+
+@exhibit("gives")
+class GivesNothing(SoundTexts):
+    """Sets are declared, and never come."""
+
+    gives = "sets"
+
+
+@exhibit("padding")
+class ForgetsLengths(SoundWords):
+    """All captions have as many words as the longest."""
+
+    def forward(self, tokens: Tokens) -> Any:
+        output = super().forward(tokens)
+        return Embeddings(output.embeddings, output.items) if self.keep_items else output
 
 
 class LongIds(WordTokenizer):

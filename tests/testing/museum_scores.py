@@ -10,7 +10,8 @@ from museum import exhibit
 from torch import Tensor
 from torch.nn import functional
 
-from vsezoo.interfaces import Batch, ImageOutput, Loss, LossOutput, Similarity
+from vsezoo.embeddings import Embeddings
+from vsezoo.interfaces import Batch, Loss, LossOutput, Similarity
 
 
 @exhibit()
@@ -62,6 +63,58 @@ class FrozenImages(SoundScores):
         return super().forward(images.detach(), texts)
 
 
+@exhibit("declarations")
+class NoInnerProduct(SoundScores):
+    """An index that relies on the declaration finds others."""
+
+    metric = "inner_product"
+
+    def forward(self, images: Tensor, texts: Tensor) -> Tensor:
+        return 2 * super().forward(images, texts)
+
+
+@exhibit()
+class SoundSets(Similarity):
+    """Nothing is wrong: the mean, over the words, of the region that fits best."""
+
+    inputs = "sets"
+
+    def forward(self, images: Embeddings, texts: Embeddings) -> Tensor:
+        products = torch.einsum("nkd,mld->nmlk", images.regions, texts.regions)
+        best = products.masked_fill(~images.mask[:, None, None], -torch.inf).amax(dim=3)
+        return self.summarise(best, texts)
+
+    def summarise(self, best: Tensor, texts: Embeddings) -> Tensor:
+        """Return a score of what was found for each word."""
+        return (best * texts.mask).sum(dim=2) / texts.counts
+
+
+@exhibit("padding")
+class CountsEmptyWords(SoundSets):
+    """The mean is over the padding as well."""
+
+    def summarise(self, best: Tensor, texts: Embeddings) -> Tensor:
+        return best.mean(dim=2)
+
+
+@exhibit("padding")
+class FindsEmptyRegions(SoundSets):
+    """The best region may be padding."""
+
+    def forward(self, images: Embeddings, texts: Embeddings) -> Tensor:
+        best = torch.einsum("nkd,mld->nmlk", images.regions, texts.regions).amax(dim=3)
+        return self.summarise(best, texts)
+
+
+@exhibit("blocks")
+class ComparesWords(SoundSets):
+    """The score is that beside the other captions."""
+
+    def summarise(self, best: Tensor, texts: Embeddings) -> Tensor:
+        scores = super().summarise(best, texts)
+        return scores / scores.abs().max()
+
+
 @exhibit()
 class SoundLoss(Loss):
     """Nothing is wrong: the cross-entropy of the matches, in both directions."""
@@ -96,12 +149,33 @@ class CountsNegatives(SoundLoss):
         return LossOutput(self.costs(scores).sum() / torch.tensor(len(scores) - 1))
 
 
-@exhibit("forms")
+@exhibit()
 class WantsTensors(SoundLoss):
-    """Images with regions are no tensor."""
+    """Nothing is wrong: a loss that asks for no sets gets tensors, whatever the image encoder returns."""
 
     def forward(self, scores: Tensor, images: Any, texts: Tensor, batch: Batch) -> LossOutput:
         return LossOutput(self.costs(scores).sum() + 0.01 * images.square().sum())
+
+
+@exhibit()
+class SoundSetLoss(SoundLoss):
+    """Nothing is wrong: words are drawn to the regions of their image."""
+
+    needs = "sets"
+
+    def forward(self, scores: Tensor, images: Embeddings, texts: Embeddings, batch: Batch) -> LossOutput:
+        means = [(side.regions * side.mask[:, :, None]).sum(dim=1) / side.counts[:, None] for side in (images, texts)]
+        return LossOutput(self.costs(scores).sum() + 0.1 * (means[0] - means[1]).square().sum())
+
+
+@exhibit("forms")
+class CountsEmptyRegions(SoundLoss):
+    """The mean is over the padding as well."""
+
+    needs_regions = True  # as before there was `needs`
+
+    def forward(self, scores: Tensor, images: Embeddings, texts: Tensor, batch: Batch) -> LossOutput:
+        return LossOutput(self.costs(scores).sum() + 0.1 * images.regions.mean(dim=1).square().sum())
 
 
 @exhibit("direction")
@@ -152,9 +226,7 @@ class DeclaredPlaces(FirstCountsMost):
 class OtherPlateau(SoundLoss):
     """That of one direction."""
 
-    def plateau(
-        self, scores: Tensor, images: Tensor | ImageOutput, texts: Tensor, batch: Batch, output: LossOutput
-    ) -> Tensor:
+    def plateau(self, scores: Tensor, images: Any, texts: Any, batch: Batch, output: LossOutput) -> Tensor:
         return super().plateau(scores, images, texts, batch, output) / 2
 
 

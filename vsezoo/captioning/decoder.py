@@ -22,10 +22,12 @@ class Memory(NamedTuple):
 
     regions: Tensor  # (B, R, H)
     keys: Tensor  # (B, R, H)
+    padding: Tensor | None = None  # (B, R) bool, which are no regions; None: all are
 
     def select(self, images: Tensor | slice) -> Memory:
         """Return the memory of some images."""
-        return Memory(self.regions[images], self.keys[images])
+        padding = None if self.padding is None else self.padding[images]
+        return Memory(self.regions[images], self.keys[images], padding)
 
 
 class CaptionDecoder(nn.Module):
@@ -54,16 +56,25 @@ class CaptionDecoder(nn.Module):
         nn.init.xavier_normal_(self.project.weight)
         nn.init.xavier_normal_(self.out.weight)
 
-    def encode(self, regions: Tensor) -> tuple[Memory, Tensor]:
-        """Read regions `(B, R, D')`, in their order; return what to look back at, and the first state `(B, H)`."""
-        encoded, last = self.encoder(self.dropout(self.project(regions)))
-        of_regions = self.attend.weight[:, : last.shape[-1]]
-        return Memory(encoded, functional.linear(encoded, of_regions, self.attend.bias)), last[0]
+    def encode(self, regions: Tensor, lengths: Tensor | None = None) -> tuple[Memory, Tensor]:
+        """Read regions `(B, R, D')`, in their order; return what to look back at, and the first state `(B, H)`.
+
+        Of each image the first `lengths`, `(B,)`, are read; None: all.
+        """
+        encoded, (last,) = self.encoder(self.dropout(self.project(regions)))
+        keys = functional.linear(encoded, self.attend.weight[:, : last.shape[-1]], self.attend.bias)
+        if lengths is None:
+            return Memory(encoded, keys), last
+        places = torch.arange(regions.shape[1], device=regions.device)
+        memory = Memory(encoded, keys, places >= lengths[:, None])
+        return memory, encoded[torch.arange(len(lengths), device=lengths.device), lengths - 1]
 
     def step(self, words: Tensor, states: Tensor, memory: Memory) -> Tensor:
         """Return the states `(B, H)` after one more word of each caption, as `embed` gives it: `(B, word_dim)`."""
         of_states = self.attend.weight[:, states.shape[1] :]
         ratings = self.rate(torch.tanh(memory.keys + functional.linear(states, of_states)[:, None]))
+        if memory.padding is not None:
+            ratings = ratings.masked_fill(memory.padding[:, :, None], -torch.inf)
         context = (ratings.softmax(dim=1).transpose(1, 2) @ memory.regions).squeeze(1)
         following: Tensor = self.cell(self.dropout(torch.cat([words, context], dim=1)), states)
         return following
@@ -73,7 +84,7 @@ class CaptionDecoder(nn.Module):
         logits: Tensor = self.out(states)
         return logits
 
-    def forward(self, regions: Tensor, words: PackedSequence) -> Tensor:
+    def forward(self, regions: Tensor, words: PackedSequence, lengths: Tensor | None = None) -> Tensor:
         """Return the logits `(T, V)` after each of the T words of a batch of captions, in the order of `words.data`.
 
         Captions that have ended take no further part, and the logits of all steps are one matrix product.
@@ -81,8 +92,9 @@ class CaptionDecoder(nn.Module):
         Args:
             regions: `(B, R, D')`.
             words: the captions as ids.
+            lengths: how many regions each image has, `(B,)`; None: all.
         """
-        memory, states = self.encode(regions)
+        memory, states = self.encode(regions, lengths)
         if words.sorted_indices is not None:
             memory, states = memory.select(words.sorted_indices), states[words.sorted_indices]
         sizes = words.batch_sizes.tolist()

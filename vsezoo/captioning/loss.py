@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import Tensor
 from torch.nn import functional
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence
 
 from vsezoo.captioning.decoder import CaptionDecoder
+from vsezoo.embeddings import Embeddings
 from vsezoo.errors import RecipeError
-from vsezoo.interfaces import Batch, ImageOutput, LossOutput, Tokenizer, Tokens
+from vsezoo.interfaces import Batch, LossOutput, Tokenizer, Tokens
 from vsezoo.losses import HingeLoss
 from vsezoo.text import END, SPECIAL_WORDS, Vocabulary
 
@@ -38,7 +41,7 @@ class CaptionLoss(HingeLoss):
         RecipeError: for an impossible value, or a text encoder whose tokenizer knows no `<start>` and `<end>`.
     """
 
-    needs_regions = True
+    needs = "image_sets"
     additive = False  # the loss of writing is averaged over the captions
 
     def __init__(
@@ -85,7 +88,7 @@ class CaptionLoss(HingeLoss):
             dropout=dropout,
         )
 
-    def forward(self, scores: Tensor, images: Tensor | ImageOutput, texts: Tensor, batch: Batch) -> LossOutput:
+    def forward(self, scores: Tensor, images: Any, texts: Any, batch: Batch) -> LossOutput:
         """Return the loss, and as parts that add up to it `i2t`, `t2i` and the weighted `caption`.
 
         Raises:
@@ -93,36 +96,38 @@ class CaptionLoss(HingeLoss):
         """
         retrieval = super().forward(scores, images, texts, batch)
         words, targets = make_targets(batch.tokens, self.max_len)
-        logits = self.decoder(self.take_regions(images), words)
+        regions, lengths = self.take_regions(images)
+        logits = self.decoder(regions, words, lengths)
         caption = self.caption_weight / len(scores) * functional.cross_entropy(logits, targets, reduction="sum")
         return LossOutput(retrieval.total + caption, {**retrieval.parts, "caption": caption.detach()})
 
-    def plateau(
-        self, scores: Tensor, images: Tensor | ImageOutput, texts: Tensor, batch: Batch, output: LossOutput
-    ) -> Tensor:
+    def plateau(self, scores: Tensor, images: Any, texts: Any, batch: Batch, output: LossOutput) -> Tensor:
         """Return the loss if all scores were equal; what the captions add has been computed already."""
         retrieval = super().forward(scores.new_zeros(scores.shape), images, texts, batch)
         return retrieval.total + output.parts["caption"]
 
-    def take_regions(self, images: Tensor | ImageOutput) -> Tensor:
-        """Return the regions `(B, R, D')` of what an image encoder returned.
+    def take_regions(self, images: Tensor | Embeddings) -> tuple[Tensor, Tensor | None]:
+        """Return the regions `(B, R, D')` of what an image encoder returned, and how many each image has, `(B,)`.
+
+        None stands for R regions of every image.
 
         Raises:
             RecipeError: when there are none, or their width is not `region_dim`.
         """
-        if not isinstance(images, ImageOutput):
+        output = Embeddings.of(images)
+        if output.items is None:
             raise RecipeError(
                 "The loss 'caption' writes captions from regions, and the image encoder returns none.",
                 remedy="Use an image encoder that returns regions, such as vsrn or regions, or the loss hinge.",
             )
-        if images.regions.shape[-1] != self.region_dim:
-            width = images.regions.shape[-1]
+        if output.items.shape[-1] != self.region_dim:
+            width = output.items.shape[-1]
             raise RecipeError(
                 f"The loss 'caption' takes regions of width {self.region_dim}, and the image encoder returns regions "
-                f"of shape {tuple(images.regions.shape)}.",
+                f"of shape {tuple(output.items.shape)}.",
                 remedy=f"Say how wide they are: --set loss.region_dim={width}",
             )
-        return images.regions
+        return output.items, output.lengths
 
 
 def find_vocabulary(tokenizer: Tokenizer) -> Vocabulary:

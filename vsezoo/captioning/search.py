@@ -11,6 +11,7 @@ from torch import Tensor
 
 from vsezoo.captioning.decoder import CaptionDecoder
 from vsezoo.captioning.loss import CaptionLoss
+from vsezoo.embeddings import Embeddings
 from vsezoo.errors import DataError, UsageError
 from vsezoo.model import JointEmbedding
 from vsezoo.text import END, PAD, START
@@ -51,22 +52,25 @@ def write_captions(
     if beam < 1 or max_len < 0:
         raise UsageError(f"beam is {beam} and max_len {max_len}; they must be at least 1 and 0.")
     transform = model.image_encoder.transform(training=False)
+    model.keep_items(images=True, texts=False)
     captions = []
     for start in range(0, len(images), batch_size):
         batch = transform(images[start : start + batch_size]).to(model.device)
-        regions = loss.take_regions(model.image_encoder(batch)).float()
+        regions, lengths = loss.take_regions(Embeddings.of(model.image_encoder(batch)).map(Tensor.float))
         finite = regions.isfinite().flatten(1).all(dim=1)
         if not finite.all():
             raise DataError(
                 f"The image at index {start + int(finite.int().argmin())} holds NaN or infinite numbers.",
                 remedy="Mend or leave out this image.",
             )
-        found = search_words(loss.decoder, regions, beam, max_len or loss.max_len - 2)
+        found = search_words(loss.decoder, regions, beam, max_len or loss.max_len - 2, lengths)
         captions += [Caption(" ".join(loss.vocabulary.words[word] for word in words), p) for words, p in found]
     return captions
 
 
-def search_words(decoder: CaptionDecoder, regions: Tensor, beam: int, max_len: int) -> list[tuple[list[int], float]]:
+def search_words(
+    decoder: CaptionDecoder, regions: Tensor, beam: int, max_len: int, lengths: Tensor | None = None
+) -> list[tuple[list[int], float]]:
     """Search for the captions with the highest mean log-probability of a word, their end included.
 
     At each step, `beam` captions are kept of each image's, all that can be made by one more word of those that were
@@ -77,11 +81,12 @@ def search_words(decoder: CaptionDecoder, regions: Tensor, beam: int, max_len: i
         regions: `(N, R, D')`.
         beam: captions kept.
         max_len: words in a caption at most.
+        lengths: how many regions each image has, `(N,)`; None: all.
 
     Returns:
         for each image the ids of its words, without `<start>` and `<end>`, and the log-probability of them all.
     """
-    memory, states = decoder.encode(regions)
+    memory, states = decoder.encode(regions, lengths)
     images = torch.arange(len(regions), device=regions.device)
     rows = images.repeat_interleave(beam)
     memory, states = memory.select(rows), states[rows]

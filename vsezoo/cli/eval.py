@@ -60,7 +60,7 @@ def evaluate(
     if ensemble and len(checkpoints) < 2:
         raise UsageError("--ensemble needs at least two checkpoints.")
     from vsezoo.cli.figures import render
-    from vsezoo.cli.progress import show_encoding
+    from vsezoo.cli.progress import show_phases
     from vsezoo.devices import choose_device
     from vsezoo.evaluation.evaluate import evaluate as measure
     from vsezoo.storage.checkpoint_layout import write_json
@@ -68,7 +68,8 @@ def evaluate(
     chosen = choose_device(device)
     evaluations = []
     for references in [checkpoints] if ensemble else [(reference,) for reference in checkpoints]:
-        with show_encoding(f"Encoding for {', '.join(references)}") as advance:
+        names = ", ".join(references)
+        with show_phases(f"Encoding for {names}", f"Scoring for {names}") as (advance, advance_scores):
             evaluation = measure(
                 references,
                 data,
@@ -80,6 +81,7 @@ def evaluate(
                 on_bad_image=on_bad_image,
                 device=chosen,
                 advance=advance,
+                advance_scores=advance_scores,
                 warn=console.print_warning,
             )
         evaluations.append(evaluation)

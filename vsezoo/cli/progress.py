@@ -18,8 +18,8 @@ from rich.progress import (
 from rich.table import Column
 
 from vsezoo.cli import console
-from vsezoo.evaluation.evaluate import Advance
 from vsezoo.evaluation.report import Evaluation
+from vsezoo.evaluation.scoring import Advance
 from vsezoo.recipe import Recipe
 from vsezoo.training.observer import Observer, StepRecord
 from vsezoo.training.state import Place
@@ -56,9 +56,20 @@ def make_bar(screen: Console) -> Progress:
 @contextmanager
 def show_encoding(description: str) -> Iterator[Advance]:
     """Show a bar of images and captions encoded."""
+    with show_phases(description) as (advance,):
+        yield advance
+
+
+@contextmanager
+def show_phases(*descriptions: str) -> Iterator[list[Advance]]:
+    """Show a bar for each of several phases; all but the first appear when they begin."""
     with make_bar(console.messages()) as bar:
-        task = bar.add_task(description, total=None, note="")
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+        def add_phase(number: int, description: str) -> Advance:
+            task = bar.add_task(description, total=None, note="", visible=number == 0)
+            return lambda done, total: bar.update(task, completed=done, total=total, visible=True)
+
+        yield [add_phase(number, description) for number, description in enumerate(descriptions)]
 
 
 class TrainingProgress(Observer):

@@ -16,10 +16,11 @@ from torch.nn import functional
 from vsezoo import registry
 from vsezoo.backbones import create_backbone, measure_features
 from vsezoo.backbones.options import NONE, PRETRAINED, BackboneOptions
+from vsezoo.embeddings import Embeddings
 from vsezoo.encoders.feature_pairs import FeaturePairs
 from vsezoo.encoders.head import AUTO, WIDTH, build_head, choose_features, list_head_options, load_head
 from vsezoo.errors import CheckpointError, RecipeError
-from vsezoo.interfaces import ImageEncoder, ImageOutput, PairDataset
+from vsezoo.interfaces import ImageEncoder, PairDataset
 from vsezoo.recipe import Part
 from vsezoo.storage.folders import RESTORE
 
@@ -118,6 +119,7 @@ class BackboneImageEncoder(ImageEncoder):
         )
         self.backbone.requires_grad_(finetune)
         self.head = build_head(head, embed_size, self.backbone.width, of_head)
+        self.gives = self.head.gives
         self.normalize_features, self.cnn_mode, self.store_weights = normalize_features, cnn_mode, store_weights
         self.finetune, self.finetune_epoch, self.learning_rate_scale = finetune, finetune_epoch, learning_rate_scale
         self._learns = finetune
@@ -211,9 +213,10 @@ class BackboneImageEncoder(ImageEncoder):
         self.backbone.train(mode and (self.cnn_mode == "train" or legacy))
         return self
 
-    def forward(self, images: Tensor) -> Tensor | ImageOutput:
+    def forward(self, images: Tensor) -> Tensor | Embeddings:
         """Return joint embeddings `(B, D)` of pictures `(B, 3, S, S)` or of C crops of each, `(B, C, 3, S, S)`."""
-        output: Tensor | ImageOutput = self.head(self.extract(images))
+        self.head.keep_items = self.keep_items
+        output: Tensor | Embeddings = self.head(self.extract(images))
         return output
 
     def extract(self, pictures: Tensor) -> Tensor:

@@ -133,6 +133,7 @@ class PrecomputedImageEncoder(FeatureImageEncoder):
     """
 
     kinds: ClassVar[tuple[str, ...]] = ("vector",)
+    gives = "vectors"
     poolings = ("none", "mean")
     region_order = "invariant"
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
+from vsezoo.embeddings import Embeddings
 from vsezoo.encoders.recurrence import run_recurrence
 from vsezoo.encoders.words import WordTextEncoder, init_block
 from vsezoo.errors import RecipeError
@@ -18,6 +19,8 @@ BACKWARD_READS = ("caption", "last_word")
 
 class RecurrentTextEncoder(WordTextEncoder):
     """`g(c) = ` the state after the last word, then unit L2 norm (Kiros et al. 2014; Faghri et al. 2018, section 3.1).
+
+    As a set, a caption is the states after each of its words, those of both directions averaged; they are not scaled.
 
     Args:
         embed_size: D, the width of the joint embedding and of the state.
@@ -43,6 +46,7 @@ class RecurrentTextEncoder(WordTextEncoder):
 
     network: ClassVar[type[nn.GRU] | type[nn.LSTM]]
     embed: nn.Embedding
+    gives = "sets"
 
     def __init__(
         self,
@@ -81,8 +85,8 @@ class RecurrentTextEncoder(WordTextEncoder):
                 for gate in torch.split(parameter, self.rnn.hidden_size):
                     init_block(gate)
 
-    def forward(self, tokens: Tokens) -> Tensor:
-        """Return joint embeddings `(B, D)`."""
+    def forward(self, tokens: Tokens) -> Tensor | Embeddings:
+        """Return joint embeddings `(B, D)`, with `keep_items` also words `(B, L, D)`."""
         words = self.embed(tokens.ids)
         packed = pack_padded_sequence(words, tokens.lengths, batch_first=True, enforce_sorted=False)
         outputs, states = run_recurrence(self.rnn, packed)
@@ -90,7 +94,12 @@ class RecurrentTextEncoder(WordTextEncoder):
             padded, lengths = pad_packed_sequence(outputs, batch_first=True)
             at_last_word = padded[torch.arange(len(lengths)), lengths - 1]
             states = torch.stack(at_last_word.chunk(2, dim=-1))
-        return self.finish(states.mean(dim=0))
+        embeddings = self.finish(states.mean(dim=0))
+        if not self.keep_items:
+            return embeddings
+        padded, lengths = pad_packed_sequence(outputs, batch_first=True, total_length=tokens.ids.shape[1])
+        directions = torch.split(padded, self.rnn.hidden_size, dim=-1)
+        return Embeddings(embeddings, torch.stack(directions).mean(dim=0), lengths)
 
 
 class GRUTextEncoder(RecurrentTextEncoder):

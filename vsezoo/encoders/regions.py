@@ -6,8 +6,8 @@ from typing import ClassVar
 
 from torch import Tensor
 
+from vsezoo.embeddings import Embeddings
 from vsezoo.encoders.precomputed import FeatureImageEncoder
-from vsezoo.interfaces import ImageOutput
 
 
 class RegionImageEncoder(FeatureImageEncoder):
@@ -29,6 +29,7 @@ class RegionImageEncoder(FeatureImageEncoder):
     kinds: ClassVar[tuple[str, ...]] = ("regions",)
     poolings = ("mean", "max")
     region_order = "invariant"
+    gives = "sets"
 
     def __init__(
         self,
@@ -43,8 +44,8 @@ class RegionImageEncoder(FeatureImageEncoder):
     ) -> None:
         super().__init__(embed_size, img_dim, normalize, use_abs, center, pool, init)
 
-    def forward(self, images: Tensor) -> ImageOutput:
+    def forward(self, images: Tensor) -> Embeddings:
         """Return joint embeddings `(B, D)` and regions `(B, R, D)`, not scaled, of features `(B, R, F)`."""
         regions = self.project(images, ("images", "regions"))
         pooled = regions.mean(dim=1) if self.pool == "mean" else regions.amax(dim=1)
-        return ImageOutput(self.finish(pooled), regions)
+        return Embeddings(self.finish(pooled), regions)

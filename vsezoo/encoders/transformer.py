@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import AutoModel, PreTrainedModel
 
+from vsezoo.embeddings import Embeddings
 from vsezoo.encoders.transformer_tokenizer import SUITABLE, TransformerTokenizer, explain_errors, find_model
 from vsezoo.errors import RecipeError
 from vsezoo.interfaces import TextEncoder, Tokens
@@ -25,6 +26,8 @@ POOLS = ("cls", "mean", "last")
 
 class TransformerTextEncoder(TextEncoder):
     """`g(c) = W pool(h_1 … h_L) + b` of the last hidden states h, then unit L2 norm. Not from one paper.
+
+    As a set, a caption is `W h_l + b` of each of its tokens, not scaled.
 
     Args:
         embed_size: D, the width of the joint embedding.
@@ -42,6 +45,7 @@ class TransformerTextEncoder(TextEncoder):
         RecipeError: for a value that an option cannot have.
     """
 
+    gives = "sets"
     tokenizer: TransformerTokenizer
     transformer: PreTrainedModel
 
@@ -132,8 +136,8 @@ class TransformerTextEncoder(TextEncoder):
         self.transformer.train(mode and self.finetune)
         return self
 
-    def forward(self, tokens: Tokens) -> Tensor:
-        """Return joint embeddings `(B, D)`."""
+    def forward(self, tokens: Tokens) -> Tensor | Embeddings:
+        """Return joint embeddings `(B, D)`, with `keep_items` also those of the tokens, `(B, L, D)`."""
         lengths = tokens.lengths.to(tokens.ids.device)
         # The padding is told by the lengths, not by its id, which in some vocabularies is that of a piece.
         mask = torch.arange(tokens.ids.shape[1], device=tokens.ids.device) < lengths[:, None]
@@ -142,7 +146,11 @@ class TransformerTextEncoder(TextEncoder):
         embeddings: Tensor = self.fc(self._pool(output.last_hidden_state, mask, lengths)).float()
         if self.normalize:
             embeddings = functional.normalize(embeddings, dim=-1)
-        return embeddings.abs() if self.use_abs else embeddings
+        embeddings = embeddings.abs() if self.use_abs else embeddings
+        if not self.keep_items:
+            return embeddings
+        items = self.fc(output.last_hidden_state).float().masked_fill(~mask[:, :, None], 0)
+        return Embeddings(embeddings, items, lengths)
 
     def _pool(self, states: Tensor, mask: Tensor, lengths: Tensor) -> Tensor:
         if self.pool == "cls":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +14,16 @@ from vsezoo.checkpoints.opened import Checkpoint
 from vsezoo.data.lookup import open_data
 from vsezoo.data.precomputed.feature_record import compare_extraction
 from vsezoo.data.source import OpenOptions
+from vsezoo.embeddings import Embeddings
 from vsezoo.errors import CheckpointError, DataError, UsageError
-from vsezoo.evaluation.protocols import Embeddings, measure
+from vsezoo.evaluation.encoded import EncodedSide, EncodedSplit
+from vsezoo.evaluation.protocols import measure
 from vsezoo.evaluation.report import Evaluation
+from vsezoo.evaluation.scoring import Advance
 from vsezoo.interfaces import PairDataset
 from vsezoo.model import JointEmbedding
 from vsezoo.parts import accepted_kinds
 from vsezoo.storage.checkpoint_layout import MODEL
-
-Advance = Callable[[int, int], None]
-"""Is told how many images and captions have been encoded, of how many."""
 
 
 def evaluate(
@@ -38,6 +38,7 @@ def evaluate(
     on_bad_image: str = "error",
     device: str | torch.device = "cpu",
     advance: Advance | None = None,
+    advance_scores: Advance | None = None,
     warn: Callable[[str], object] = warnings.warn,
 ) -> Evaluation:
     """Evaluate a checkpoint, or several as an ensemble whose similarities are averaged.
@@ -53,7 +54,9 @@ def evaluate(
         full_dev: take the whole dev split, not its first 1,000 images as the original codes do.
         on_bad_image: "error" stops at a picture that cannot be read, "skip" leaves it and its captions out.
         device: where to encode and rank.
-        advance: is told of the progress.
+        advance: progress callback, images and captions encoded.
+        advance_scores: progress callback, pairs scored; called for similarities that are expensive, such as one over
+            sets.
         warn: is told of features that are known to be made otherwise than those of the training.
 
     Returns:
@@ -92,7 +95,8 @@ def evaluate(
             raise DataError(problem, file=checkpoint.reference, remedy=error.remedy) from None
         digest = checkpoint.config["files"][MODEL]["sha256"]
         labels.append({"reference": checkpoint.reference, "model": model.recipe.name, "sha256": digest})
-    return label(members, next(iter(opened.values())), labels, protocol=protocol, ties=ties)
+    data_ranked = next(iter(opened.values()))
+    return label(members, data_ranked, labels, protocol=protocol, ties=ties, advance=advance_scores)
 
 
 def _measured_on(checkpoint: Checkpoint, protocol: str) -> str | None:
@@ -118,8 +122,8 @@ def embed_pairs(
     *,
     batch_size: int = 256,
     advance: Advance | None = None,
-) -> Embeddings:
-    """Encode each distinct image and each caption of a split once.
+) -> EncodedSplit:
+    """Encode each distinct image and each caption of a split once, with their items if the similarity compares sets.
 
     Args:
         model: in eval mode.
@@ -133,29 +137,33 @@ def embed_pairs(
     images, total = len(data.image_ids), len(data.image_ids) + len(captions)
     if not images or not captions:
         raise DataError(f"the split {data.split} of {data.name} is empty.")
-    blocks = []
-    for start in range(0, images, batch_size):
-        block = data.images(np.arange(start, min(start + batch_size, images)))
-        blocks.append(model.encode_images(block, batch_size))
-        if advance:
-            advance(min(start + batch_size, images), total)
-    texts = model.encode_tokens(captions)
+
+    def embed_images() -> Iterator[tuple[np.ndarray, Embeddings]]:
+        for start in range(0, images, batch_size):
+            indices = np.arange(start, min(start + batch_size, images))
+            yield indices, model.embed_images(data.images(indices), batch_size)
+            if advance:
+                advance(int(indices[-1]) + 1, total)
+
+    encoded = EncodedSide.pack(embed_images())
+    texts = EncodedSide.pack(model.embed_by_length(captions))
     if advance:
         advance(total, total)
-    return Embeddings(torch.cat(blocks), texts, model.similarity)
+    return EncodedSplit(encoded, texts, model.similarity)
 
 
 def label(
-    members: Sequence[Embeddings],
+    members: Sequence[EncodedSplit],
     data: PairDataset,
     checkpoints: Sequence[Mapping[str, Any]],
     *,
     protocol: str = "full",
     ties: str = "lower_index",
+    advance: Advance | None = None,
 ) -> Evaluation:
     """Measure a split and say what the figures are of."""
     with torch.inference_mode():
-        metrics = measure(members, data.image_of, protocol=protocol, ties=ties)
+        metrics = measure(members, data.image_of, protocol=protocol, ties=ties, advance=advance)
     return Evaluation(
         metrics,
         data=data.name,

@@ -2,45 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from functools import reduce
+import warnings
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from vsezoo.errors import UsageError, VsezooError, require_name
+from vsezoo.evaluation.encoded import EncodedSplit
 from vsezoo.evaluation.metrics import PROTOCOLS, TIE_RULES, Metrics, average_metrics
 from vsezoo.evaluation.ranks import rank_pairs
-from vsezoo.interfaces import Similarity
+from vsezoo.evaluation.scoring import Advance, make_scorer
 
 FOLDS = 5
 FOLD_IMAGES = 1000
 """COCO "1K": the mean over five blocks of 1,000 of the 5,000 test images, not the first 1,000."""
 
 
-@dataclass(frozen=True)
-class Embeddings:
-    """What one model made of the images and captions of a split.
-
-    Attributes:
-        images: `(N, D)`, one row for each distinct image.
-        texts: `(M, D)`, on the same device.
-        similarity: what scores them.
-    """
-
-    images: Tensor
-    texts: Tensor
-    similarity: Similarity
-
-    def select(self, images: slice, texts: Tensor) -> Embeddings:
-        """Return a part: a slice of the images, and the captions that are True in `(M,)` texts."""
-        return Embeddings(self.images[images], self.texts[texts.to(self.texts.device)], self.similarity)
-
-
 def measure(
-    embeddings: Sequence[Embeddings], image_of: np.ndarray, *, protocol: str = "full", ties: str = "lower_index"
+    embeddings: Sequence[EncodedSplit],
+    image_of: np.ndarray,
+    *,
+    protocol: str = "full",
+    ties: str = "lower_index",
+    advance: Advance | None = None,
 ) -> Metrics:
     """Rank a split under a protocol and measure it.
 
@@ -49,8 +35,10 @@ def measure(
         image_of: `(M,)` integers, which image each caption describes. Captions of one image are neighbours.
         protocol: one of `PROTOCOLS`.
         ties: one of `TIE_RULES`.
+        advance: progress callback, pairs scored; see `make_scorer`.
 
     Raises:
+        StorageError: when there is no room for the scores of an expensive similarity.
         UsageError: for an unknown name, members of different sizes, or fold5 without 5,000 images.
         VsezooError: when an embedding or a score is not finite.
         DataError: when the captions of an image are not neighbours, or an image has none.
@@ -58,27 +46,28 @@ def measure(
     require_name("protocol", protocol, PROTOCOLS)
     require_name("tie rule", ties, TIE_RULES)
     _check_embeddings(embeddings, len(image_of))
-    return (measure_folds if protocol == "fold5" else measure_full)(embeddings, image_of, ties=ties)
+    return (measure_folds if protocol == "fold5" else measure_full)(embeddings, image_of, ties=ties, advance=advance)
 
 
-def measure_full(embeddings: Sequence[Embeddings], image_of: np.ndarray, *, ties: str = "lower_index") -> Metrics:
+def measure_full(
+    embeddings: Sequence[EncodedSplit],
+    image_of: np.ndarray,
+    *,
+    ties: str = "lower_index",
+    advance: Advance | None = None,
+) -> Metrics:
     """Rank all images against all captions."""
-
-    def score(images: slice, captions: slice) -> Tensor:
-        scores: Iterator[Tensor] = (
-            member.similarity(member.images[images], member.texts[captions]) for member in embeddings
-        )
-        return reduce(torch.add, scores)  # ranks as the mean does, without its rounding
-
-    return Metrics.from_ranks(rank_pairs(score, image_of, len(embeddings[0].images), ties=ties), ties)
+    scorer = make_scorer(embeddings, advance)
+    return Metrics.from_ranks(rank_pairs(scorer, image_of, len(embeddings[0].images), ties=ties), ties)
 
 
 def measure_folds(
-    embeddings: Sequence[Embeddings],
+    embeddings: Sequence[EncodedSplit],
     image_of: np.ndarray,
     *,
     ties: str = "lower_index",
     fold_images: int = FOLD_IMAGES,
+    advance: Advance | None = None,
 ) -> Metrics:
     """Rank each of five blocks of neighbouring images by itself and average every figure, the median rank too."""
     num_images = len(embeddings[0].images)
@@ -93,11 +82,18 @@ def measure_folds(
         images = slice(start, start + fold_images)
         captions = (image_of >= images.start) & (image_of < images.stop)
         parts = [member.select(images, torch.from_numpy(captions)) for member in embeddings]
-        folds.append(measure_full(parts, image_of[captions] - start, ties=ties))
+        told = advance and _count_from(
+            fold_images * int((image_of < start).sum()), fold_images * len(image_of), advance
+        )
+        folds.append(measure_full(parts, image_of[captions] - start, ties=ties, advance=told))
     return average_metrics(folds)
 
 
-def _check_embeddings(embeddings: Sequence[Embeddings], num_captions: int) -> None:
+def _count_from(before: int, total: int, advance: Advance) -> Advance:
+    return lambda done, _: advance(before + done, total)
+
+
+def _check_embeddings(embeddings: Sequence[EncodedSplit], num_captions: int) -> None:
     num_images = len(embeddings[0].images)
     for number, member in enumerate(embeddings, start=1):
         owner = "" if len(embeddings) == 1 else f" of member {number} of the ensemble"
@@ -108,7 +104,7 @@ def _check_embeddings(embeddings: Sequence[Embeddings], num_captions: int) -> No
                 f"{num_images:,} and {num_captions:,}.",
                 remedy="All must come from the same split of the same data.",
             )
-        for name, rows in (("image", member.images), ("caption", member.texts)):
+        for name, rows in (("image", member.images.vectors), ("caption", member.texts.vectors)):
             low, high = rows.aminmax(dim=1)  # NaN where the row has one
             if bad := int((~(low.isfinite() & high.isfinite())).sum()):
                 raise VsezooError(
@@ -116,3 +112,10 @@ def _check_embeddings(embeddings: Sequence[Embeddings], num_captions: int) -> No
                     remedy="The model has diverged, or its input is damaged; train with a lower learning rate, or "
                     "check the data.",
                 )
+
+
+def __getattr__(name: str) -> Any:
+    if name == "Embeddings":
+        warnings.warn(f"{__name__}.Embeddings has become EncodedSplit.", DeprecationWarning, stacklevel=2)
+        return EncodedSplit
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -19,7 +19,7 @@ from typing import Any
 
 from vsezoo.testing.commands import CommandKit
 from vsezoo.testing.datasets import DatasetKit
-from vsezoo.testing.encoders import ImageEncoderKit
+from vsezoo.testing.image_encoders import ImageEncoderKit
 from vsezoo.testing.importers import ImporterKit
 from vsezoo.testing.indexes import IndexKit
 from vsezoo.testing.kit import Check, ConformanceError, Failure, Kit, make_checks

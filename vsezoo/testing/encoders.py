@@ -1,36 +1,32 @@
-"""What image encoders promise, and what they share with text encoders."""
+"""What image and text encoders both promise."""
 
 from __future__ import annotations
 
-import functools
-import io
 import math
-import pickle
 from abc import abstractmethod
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from vsezoo.construction import count_parameters
+from vsezoo.embeddings import Embeddings
 from vsezoo.errors import VsezooError
-from vsezoo.interfaces import KINDS, Encoder, ImageEncoder, ImageOutput, PairDataset
+from vsezoo.interfaces import Encoder
 from vsezoo.testing.kit import promise, require, require_equal
 from vsezoo.testing.parts import Built, PartKit
-from vsezoo.testing.samples import SamplePairs
-from vsezoo.training.state import seed_all
 
 SIZES = (1, 2, 5)
 """Of the batches."""
 
 
-def split_output(output: Tensor | ImageOutput) -> dict[str, Tensor]:
+def split_output(output: Tensor | Embeddings) -> dict[str, Tensor]:
     """Return the tensors of what an encoder returned, by name."""
-    if isinstance(output, ImageOutput):
-        tensors = {"embeddings": output.embeddings, "regions": output.regions}
+    if isinstance(output, Embeddings):
+        tensors = {"embeddings": output.embeddings}
+        if output.items is not None:
+            tensors["items"] = output.items
     else:
         tensors = {"embeddings": output}
     for name, tensor in tensors.items():
@@ -38,19 +34,37 @@ def split_output(output: Tensor | ImageOutput) -> dict[str, Tensor]:
     return tensors
 
 
+def require_same(found: Tensor | Embeddings, expected: Tensor | Embeddings, what: str) -> None:
+    """Require the same embeddings, and the same items, however far they are padded."""
+    sides = [Embeddings.of(found), Embeddings.of(expected)]
+    require_equal(sides[0].embeddings, sides[1].embeddings, f"the embeddings of {what}")
+    if any(side.items is None for side in sides):
+        return
+    require(torch.equal(sides[0].counts, sides[1].counts), f"other numbers of items of {what}")
+    sides = [side.pad(max(sides[0].size, sides[1].size)) for side in sides]
+    items = [side.regions.masked_fill(~side.mask[:, :, None], 0) for side in sides]
+    require_equal(items[0], items[1], f"the items of {what}")
+
+
 @dataclass
 class EncoderKit(PartKit):
     """The checks of image and text encoders."""
 
+    def encode(self, built: Built, size: int) -> Tensor | Embeddings:
+        """Return what the encoder makes of a batch of this size, with the items that it declares to give."""
+        encoder = self.find(built)
+        assert isinstance(encoder, Encoder)
+        encoder.keep_items = encoder.gives == "sets"
+        return self._encode_first(built, size)
+
     @abstractmethod
-    def encode(self, built: Built, size: int) -> Tensor | ImageOutput:
-        """Return what the encoder makes of a batch of this size."""
+    def _encode_first(self, built: Built, size: int) -> Tensor | Embeddings: ...
 
     def run(self, built: Built) -> dict[str, Tensor]:
         """Return what the encoder makes of its largest batch."""
         return split_output(self.encode(built, max(SIZES)))
 
-    def _require_form(self, output: Tensor | ImageOutput, size: int, dtype: bool = True) -> None:
+    def _require_form(self, output: Tensor | Embeddings, size: int, dtype: bool = True) -> None:
         for name, tensor in split_output(output).items():
             leading = (size, self.embed_size) if name == "embeddings" else (size,)
             dimensions = 2 if name == "embeddings" else 3
@@ -69,7 +83,7 @@ class EncoderKit(PartKit):
     def check_shapes(self) -> None:
         """A batch of 1, 2 or 5 becomes finite float32 embeddings (B, D) with D = embed_size.
 
-        Regions, where they are returned, are (B, R, D'), finite and float32 as well.
+        Items, where they are returned, are (B, K, D'), finite and float32 as well.
         """
         built = self.build()
         self.find(built).eval()
@@ -80,6 +94,37 @@ class EncoderKit(PartKit):
             self._require_form(self.encode(built, size), size)
         with suppress(ValueError, VsezooError):  # batch norm refuses to train on one
             self._require_form(self.encode(built, 1), 1)
+
+    @promise(
+        "gives",
+        "Return Embeddings(embeddings, items, lengths) if self.keep_items, and declare gives = 'sets'; each length is "
+        "from 1 to K.",
+        applies=lambda kit: bool(kit.subject.thing.gives),
+    )
+    def check_gives(self) -> None:
+        """It returns what it declares: sets, if keep_items asks for them, or vectors; with the same embeddings."""
+        built = self._build_trained()
+        encoder = self.find(built)
+        assert isinstance(encoder, Encoder)
+        require(encoder.gives in ("vectors", "sets"), f"gives = {encoder.gives!r}")
+        kept = Embeddings.of(self.encode(built, max(SIZES)))
+        encoder.keep_items = False
+        plain = Embeddings.of(self._encode_first(built, max(SIZES)))
+        require_equal(plain.embeddings, kept.embeddings, "the embeddings with and without items")
+        if encoder.gives == "vectors":
+            require(kept.items is None and plain.items is None, "Embeddings with items")
+            return
+        require(kept.items is not None, "no items, although keep_items is set")
+        counts = kept.counts
+        require(counts.shape == (max(SIZES),), f"lengths of shape {tuple(counts.shape)}")
+        require(not counts.is_floating_point(), f"lengths of {counts.dtype}")
+        require(bool((counts >= 1).all() and (counts <= kept.size).all()), f"lengths {counts.tolist()} of {kept.size}")
+
+    def _build_trained(self) -> Built:
+        built = self.build()
+        self.train(built)
+        self.find(built).eval()
+        return built
 
     @promise(
         "autocast",
@@ -121,126 +166,3 @@ class EncoderKit(PartKit):
         counted = count_parameters(self.recipe)[self.part]
         sizes = sum(parameter.numel() for parameter in self.find(self.build()).parameters())
         require(counted > 0 or sizes == 0, f"{counted:,} parameters on meta, {sizes:,} in memory")
-
-
-@dataclass
-class ImageEncoderKit(EncoderKit):
-    """The checks of image encoders."""
-
-    part = "image_encoder"
-
-    @functools.cached_property
-    def pairs(self) -> PairDataset:
-        """The data, or made-up images of the first kind that the encoder takes."""
-        return self.data or SamplePairs(self.kinds[0])
-
-    @property
-    def kinds(self) -> tuple[str, ...]:
-        """The forms of image that the encoder takes."""
-        encoder = self.subject.thing
-        kinds: tuple[str, ...] = encoder.accepted_kinds(self.options) if hasattr(encoder, "kinds") else ()
-        return kinds
-
-    def encode(self, built: Built, size: int) -> Tensor | ImageOutput:
-        """Return what the encoder makes of the first images."""
-        return self._encode(built, range(size), self.pairs)
-
-    def _encode(self, built: Built, indices: Sequence[int], pairs: PairDataset) -> Tensor | ImageOutput:
-        encoder = built.model.image_encoder
-        repeated = [index % len(pairs.image_ids) for index in indices]
-        output: Tensor | ImageOutput = encoder(encoder.transform(training=False)(pairs.images(repeated)))
-        return output
-
-    def require_declarations(self) -> None:
-        """Look at the kinds, without which there are no images to build for."""
-        declared = getattr(self.subject.thing, "kinds", None)
-        require(isinstance(declared, tuple), f"the class attribute kinds is {declared!r}, no tuple")
-        require(
-            bool(self.kinds) and set(self.kinds) <= set(KINDS), f"the kinds {self.kinds!r}, not of {', '.join(KINDS)}"
-        )
-
-    @promise(
-        "kinds",
-        "Tell one feature (B, F) from regions (B, R, F) by images.dim(), or leave the kind out.",
-        applies=lambda kit: kit.data is None and len(kit.kinds) > 1,
-    )
-    def check_kinds(self) -> None:
-        """It encodes images of every kind that accepted_kinds returns."""
-        built = self.build()
-        for kind in self.kinds[1:]:
-            self._require_form(self._encode(built, range(2), SamplePairs(kind)), 2)
-
-    @promise(
-        "batch",
-        "Take means and norms along the dimensions of one image only; batch norm is fine in eval mode.",
-    )
-    def check_batch(self) -> None:
-        """In eval mode the embedding of an image does not hang on the rest of the batch, or its order."""
-        built = self.build()
-        self.train(built)
-        self.find(built).eval()
-        order = [3, 0, 4, 1, 2]
-        together = self.run(built)["embeddings"]
-        permuted = split_output(self._encode(built, order, self.pairs))["embeddings"]
-        require_equal(permuted, together[order], "the embeddings of a batch in another order")
-        for index in range(max(SIZES)):
-            alone = split_output(self._encode(built, [index], self.pairs))["embeddings"]
-            require_equal(alone[0], together[index], "the embedding of an image alone and in a batch")
-
-    @promise(
-        "regions",
-        "Pool with a mean or a maximum, or declare region_order = 'ordered'.",
-        applies=lambda kit: kit.subject.thing.region_order == "invariant" and "regions" in kit.kinds,
-    )
-    def check_regions(self) -> None:
-        """region_order is 'invariant': regions in another order give the same embedding."""
-        built = self.build()
-        self.train(built)
-        encoder = built.model.image_encoder.eval()
-        pairs = self.pairs if self.pairs.kind == "regions" else SamplePairs("regions")
-        images = encoder.transform(training=False)(pairs.images(range(2)))
-        expected, found = (split_output(encoder(given))["embeddings"] for given in (images, images.flip(1)))
-        require_equal(found, expected, "the embedding of regions in reverse order")
-
-    @promise(
-        "transform",
-        "Return a function of a module or a functools.partial of one, not a method of the encoder or a lambda; draw "
-        "from torch, random or numpy.random by their global generators.",
-    )
-    def check_transform(self) -> None:
-        """What transform returns can work in other processes, and makes a tensor with a row for each image.
-
-        It can be copied there without the encoder. It draws from the seeded generators alone, in eval mode not at all.
-        """
-        encoder = self.find(self.build())
-        assert isinstance(encoder, ImageEncoder)
-        images = self.pairs.images(range(3))
-        for training in (True, False):
-            transform = encoder.transform(training)
-            copy = pickle.loads(_pickle_without_encoder(transform))
-            made = []
-            for seed, function in ((0, transform), (0, copy), *(((1, copy),) * (not training))):
-                seed_all(seed)
-                made.append(function(images))
-            words = f"transform(training={training})"
-            require(isinstance(made[0], Tensor), f"{words} makes {type(made[0]).__name__}")
-            require(len(made[0]) == 3, f"{words} makes the shape {tuple(made[0].shape)} of three images")
-            for again in made[1:]:
-                require_equal(again, made[0], f"{words} of the same images, twice", 0)
-
-
-class _EncoderPickler(pickle.Pickler):
-    """Refuses encoders and parameters."""
-
-    def persistent_id(self, value: Any) -> None:
-        """Look at each object on its way into the pickle."""
-        name = type(value).__name__
-        require(
-            not isinstance(value, Encoder | nn.Parameter), f"the transform holds {name}, the encoder or its weights"
-        )
-
-
-def _pickle_without_encoder(transform: Any) -> bytes:
-    stream = io.BytesIO()
-    _EncoderPickler(stream).dump(transform)
-    return stream.getvalue()

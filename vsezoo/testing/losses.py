@@ -9,13 +9,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from vsezoo.interfaces import Batch, ImageOutput, Loss, LossOutput, Tokens
+from vsezoo.embeddings import Embeddings
+from vsezoo.interfaces import Batch, Loss, LossOutput, Tokens
+from vsezoo.losses import choose_sides
 from vsezoo.testing.kit import promise, require, require_equal
 from vsezoo.testing.parts import Built, PartKit
 from vsezoo.testing.samples import CAPTIONS
 
 PAIRS = 6
-REGIONS = 3
+ITEMS = 3
 STEP = 1e-5
 """Of the central differences, in float64: their error is then about 1e-10."""
 
@@ -25,35 +27,40 @@ class Inputs:
     """What a loss gets."""
 
     scores: Tensor
-    images: Tensor | ImageOutput
-    texts: Tensor
+    images: Embeddings
+    texts: Embeddings
     batch: Batch
 
     def select(self, rows: Tensor) -> Inputs:
         """Return the pairs of these indices."""
-        images, batch, tokens = self.images, self.batch, self.batch.tokens
-        chosen = (
-            ImageOutput(images.embeddings[rows], images.regions[rows])
-            if isinstance(images, ImageOutput)
-            else images[rows]
-        )
+        batch, tokens = self.batch, self.batch.tokens
         picked = Batch(
             batch.images[rows],
             Tokens(tokens.ids[rows], tokens.lengths[rows]),
             batch.image_index[rows],
             batch.caption_index[rows],
         )
-        return Inputs(self.scores[rows][:, rows], chosen, self.texts[rows], picked)
+        return Inputs(self.scores[rows][:, rows], self.images[rows], self.texts[rows], picked)
 
     def double(self) -> Inputs:
         """Return the same in float64."""
-        images = self.images
-        wide = (
-            ImageOutput(images.embeddings.double(), images.regions.double())
-            if isinstance(images, ImageOutput)
-            else images.double()
-        )
-        return Inputs(self.scores.double(), wide, self.texts.double(), self.batch)
+        images, texts = (side.map(Tensor.double) for side in (self.images, self.texts))
+        return Inputs(self.scores.double(), images, texts, self.batch)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return what a loss may follow the slope of, by names."""
+        return {"scores": self.scores, **_name("images", self.images), **_name("texts", self.texts)}
+
+    def replace(self, name: str, value: Tensor) -> Inputs:
+        """Return the same with one of `tensors` changed."""
+        side, _, field = name.partition(".")
+        changed: Any = replace(getattr(self, side), **{field: value}) if field else value
+        return replace(self, **{side: changed})
+
+
+def _name(side: str, embeddings: Embeddings) -> dict[str, Tensor]:
+    items = {} if embeddings.items is None else {f"{side}.items": embeddings.items}
+    return {f"{side}.embeddings": embeddings.embeddings, **items}
 
 
 @dataclass
@@ -62,12 +69,17 @@ class LossKit(PartKit):
 
     part = "loss"
 
+    @property
+    def wants_sets(self) -> bool:
+        """Whether the loss takes sets."""
+        return bool(self.subject.thing.needs != "vectors")
+
     def run(self, built: Built) -> dict[str, Tensor]:
         """Return the loss of a batch drawn from a seed."""
         return {"total": self._lose(built.loss, self._draw(built)).total}
 
     def _lose(self, loss: Loss, inputs: Inputs) -> LossOutput:
-        output: LossOutput = loss(inputs.scores, inputs.images, inputs.texts, inputs.batch)
+        output: LossOutput = loss(inputs.scores, *choose_sides(loss, inputs.images, inputs.texts), inputs.batch)
         require(isinstance(output, LossOutput), f"{type(output).__name__}, no LossOutput")
         return output
 
@@ -76,7 +88,7 @@ class LossKit(PartKit):
         generator = torch.Generator().manual_seed(0)
         drawn = functional.normalize(torch.randn(2 * PAIRS, self.embed_size, generator=generator), dim=-1)
         images, texts = drawn[:PAIRS], drawn[PAIRS:]
-        regions = torch.randn(PAIRS, REGIONS, self.embed_size, generator=generator)
+        regions, words = torch.randn(2, PAIRS, ITEMS, self.embed_size, generator=generator)
         index = torch.arange(PAIRS)
         batch = Batch(
             torch.zeros(PAIRS, 1),
@@ -85,7 +97,13 @@ class LossKit(PartKit):
             index,
         )
         scores = 2 * torch.rand(PAIRS, PAIRS, generator=generator) - 1
-        return Inputs(scores, ImageOutput(images, regions) if built.loss.needs_regions else images, texts, batch)
+        needs = built.loss.needs
+        return Inputs(
+            scores,
+            Embeddings(images, None if needs == "vectors" else regions),
+            Embeddings(texts, words if needs == "sets" else None),
+            batch,
+        )
 
     def _build_loss(self) -> tuple[Loss, Inputs]:
         built = self.build()
@@ -117,16 +135,14 @@ class LossKit(PartKit):
 
     @promise(
         "forms",
-        "Take .embeddings of an ImageOutput; a loss that cannot do without regions says needs_regions = True.",
-        applies=lambda kit: not kit.subject.thing.needs_regions,
+        "Leave out what .mask says is padding, before means, maxima, softmax and norms over a set.",
+        applies=lambda kit: kit.wants_sets,
     )
     def check_forms(self) -> None:
-        """It takes the images' side as embeddings (B, D) and with regions, and gives the same loss for both."""
+        """A set that is padded to a larger size, and says so in its lengths, gives the same loss."""
         loss, inputs = self._build_loss()
-        assert isinstance(inputs.images, Tensor)
-        regions = ImageOutput(inputs.images, torch.randn(PAIRS, REGIONS, self.embed_size))
-        found = self._lose(loss, replace(inputs, images=regions)).total
-        require_equal(found, self._lose(loss, inputs).total, "the loss of images with regions")
+        padded = replace(inputs, images=_pad(inputs.images), texts=_pad(inputs.texts))
+        require_equal(self._lose(loss, padded).total, self._lose(loss, inputs).total, "the loss of padded sets")
 
     @promise(
         "direction",
@@ -149,35 +165,19 @@ class LossKit(PartKit):
         loss, inputs = self._build_loss()
         loss, inputs = loss.double(), inputs.double()
         generator = torch.Generator().manual_seed(1)
-        for name, start in self._tensors(inputs).items():
+        for name, start in inputs.tensors().items():
             point = start.clone().requires_grad_()
-            total = self._lose(loss, self._replace(inputs, name, point)).total
+            total = self._lose(loss, inputs.replace(name, point)).total
             slope = torch.autograd.grad(total, point, allow_unused=True)[0] if total.requires_grad else None
             for _ in range(3):
                 direction = torch.randn(start.shape, generator=generator, dtype=torch.float64)
                 ends = [
-                    self._lose(loss, self._replace(inputs, name, start + sign * STEP * direction)).total.detach()
+                    self._lose(loss, inputs.replace(name, start + sign * STEP * direction)).total.detach()
                     for sign in (1, -1)
                 ]
                 numeric = (ends[0] - ends[1]) / (2 * STEP)
                 stated = (slope * direction).sum() if slope is not None else torch.zeros_like(numeric)
                 require_equal(stated, numeric, f"the slope along {name}, by gradient and by differences", 1e-6)
-
-    def _tensors(self, inputs: Inputs) -> dict[str, Tensor]:
-        images = inputs.images
-        sides = (
-            {"images": images}
-            if isinstance(images, Tensor)
-            else {"images": images.embeddings, "regions": images.regions}
-        )
-        return {"scores": inputs.scores, "texts": inputs.texts, **sides}
-
-    def _replace(self, inputs: Inputs, name: str, value: Tensor) -> Inputs:
-        if isinstance(inputs.images, ImageOutput) and name in ("images", "regions"):
-            changes: dict[str, Any] = {"embeddings" if name == "images" else name: value}
-            return replace(inputs, images=replace(inputs.images, **changes))
-        changes = {name: value}
-        return replace(inputs, **changes)
 
     @promise(
         "pair-order",
@@ -217,7 +217,7 @@ class LossKit(PartKit):
         """The method plateau gives the loss that equal scores have, by which a collapse is known."""
         loss, inputs = self._build_loss()
         output = self._lose(loss, inputs)
-        found = loss.plateau(inputs.scores, inputs.images, inputs.texts, inputs.batch, output)
+        found = loss.plateau(inputs.scores, *choose_sides(loss, inputs.images, inputs.texts), inputs.batch, output)
         expected = self._lose(loss, replace(inputs, scores=torch.zeros_like(inputs.scores))).total
         require(isinstance(found, Tensor), f"{type(found).__name__}, no tensor")
         require_equal(found, expected, "plateau, and the loss of zeros")
@@ -232,3 +232,11 @@ class LossKit(PartKit):
         share = replace(inputs, batch=replace(inputs.batch, images=inputs.batch.images[: PAIRS // 2]))
         found = self._lose(loss, share).total
         require_equal(found, self._lose(loss, inputs).total, "the loss when batch.images holds a half of the images")
+
+
+def _pad(side: Embeddings) -> Embeddings:
+    """Return sets with items that are none: noise, which must not count."""
+    if side.items is None:
+        return side
+    noise = torch.randn(PAIRS, 2, side.items.shape[2], generator=torch.Generator().manual_seed(2))
+    return replace(side, items=torch.cat([side.items, noise], dim=1), lengths=side.counts)

@@ -66,6 +66,16 @@ class PartKit(Kit):
         """The images and captions."""
         return self.data or SamplePairs()
 
+    @property
+    def wants_sets(self) -> bool:
+        """Whether the part wants sets from the encoders beside it."""
+        return False
+
+    @property
+    def pairs_of_images(self) -> PairDataset:
+        """The images of the model's image encoder."""
+        return SamplePairs("regions" if self.wants_sets else "vector")
+
     @functools.cached_property
     def recipe(self) -> Recipe:
         """The recipe of a small model that has the part, its options as a checkpoint gives them back."""
@@ -77,14 +87,14 @@ class PartKit(Kit):
     def resolve(self) -> Recipe:
         """Fill in the options of the part and of those beside it, and take them through JSON."""
         parts: dict[str, Any] = {
-            "image_encoder": Part("precomp"),
+            "image_encoder": Part("regions" if self.wants_sets else "precomp"),
             "text_encoder": Part("gru", {"word_dim": 4, "vocab_threshold": 1}),
             "similarity": Part("cosine"),
             "loss": Part("hinge"),
             self.part: Part(self.subject.name, self.options),
         }
         recipe = Recipe("conformance", "A model of the conformance kit.", **parts, embed_size=self.embed_size)
-        resolved = resolve_recipe(recipe, self.pairs if self.part == "image_encoder" else SamplePairs())
+        resolved = resolve_recipe(recipe, self.pairs_of_images)
         return Recipe.from_json(json.loads(json.dumps(resolved.to_json())))
 
     def build(self, seed: int = 0) -> Built:
@@ -94,7 +104,7 @@ class PartKit(Kit):
         tokenizer = load_text_encoder(recipe).make_tokenizer(recipe.text_encoder.options)
         tokenizer.fit(tokenizer.split([*self.pairs.captions, *CAPTIONS]) * OFTEN)
         built = Built(build_model(recipe, tokenizer), build_loss(recipe, tokenizer))
-        built.model.image_encoder.fit(self.pairs if self.part == "image_encoder" else SamplePairs())
+        built.model.image_encoder.fit(self.pairs_of_images)
         return built
 
     def find(self, built: Built) -> nn.Module:

@@ -8,10 +8,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from vsezoo.embeddings import Embeddings
+from vsezoo.interfaces import Similarity
 from vsezoo.testing.kit import promise, require, require_equal
 from vsezoo.testing.parts import Built, PartKit
 
 IMAGES, TEXTS = 4, 5
+ITEMS = 3
+"""In the largest set."""
 
 
 @dataclass
@@ -20,17 +24,47 @@ class SimilarityKit(PartKit):
 
     part = "similarity"
 
+    @property
+    def wants_sets(self) -> bool:
+        """Whether the similarity takes sets."""
+        return bool(self.subject.thing.inputs == "sets")
+
     def run(self, built: Built) -> dict[str, Tensor]:
-        """Return the scores of unit vectors drawn from a seed."""
-        scores = built.model.similarity(*self._draw())
+        """Return the scores of what is drawn from a seed: unit vectors, or sets of them."""
+        scores = self._score(built.model.similarity, *self._draw())
         require(isinstance(scores, Tensor), f"scores of type {type(scores).__name__}, no tensor")
         return {"scores": scores}
 
-    def _draw(self) -> tuple[Tensor, Tensor]:
+    def _draw(self) -> tuple[Embeddings, Embeddings]:
         generator = torch.Generator().manual_seed(0)
-        drawn = torch.randn(IMAGES + TEXTS, self.embed_size, generator=generator)
+        drawn = torch.randn(IMAGES + TEXTS, 1 + ITEMS, self.embed_size, generator=generator)
         unit = functional.normalize(drawn, dim=-1)
-        return unit[:IMAGES], unit[IMAGES:]
+        images, texts = unit[:IMAGES], unit[IMAGES:]
+        return (
+            Embeddings(images[:, 0], images[:, 1:]),
+            Embeddings(texts[:, 0], texts[:, 1:], torch.arange(TEXTS).clamp(1, ITEMS)),
+        )
+
+    def _score(self, similarity: Similarity, images: Embeddings, texts: Embeddings) -> Tensor:
+        """Call `forward` itself, all pairs at once."""
+        sides = (images, texts) if self.wants_sets else (images.embeddings, texts.embeddings)
+        scores: Tensor = similarity(*sides)
+        return scores
+
+    @promise(
+        "declarations",
+        "inputs is 'vectors' or 'sets', metric 'inner_product' or empty, tile a whole number of pairs.",
+    )
+    def check_declarations(self) -> None:
+        """What the class says of itself is so: which inputs it takes, how many pairs at a time, an inner product."""
+        declared = self.subject.thing
+        require(declared.inputs in ("vectors", "sets"), f"inputs = {declared.inputs!r}")
+        require(declared.metric in ("inner_product", ""), f"metric = {declared.metric!r}")
+        require(type(declared.tile) is int and declared.tile >= 0, f"tile = {declared.tile!r}")
+        if declared.metric:
+            images, texts = self._draw()
+            found = self._score(self.build().model.similarity.eval(), images, texts)
+            require_equal(found, images.embeddings @ texts.embeddings.T, "the scores, and the inner products")
 
     @promise(
         "shapes",
@@ -41,7 +75,7 @@ class SimilarityKit(PartKit):
         similarity = self.build().model.similarity.eval()
         images, texts = self._draw()
         for rows, columns in ((1, 1), (1, TEXTS), (IMAGES, 1), (IMAGES, TEXTS)):
-            scores = similarity(images[:rows], texts[:columns])
+            scores = self._score(similarity, images[:rows], texts[:columns])
             words = f"of {rows} images and {columns} captions"
             require(scores.shape == (rows, columns), f"the shape {tuple(scores.shape)} {words}")
             require(scores.dtype == torch.float32, f"{scores.dtype} {words}")
@@ -52,14 +86,18 @@ class SimilarityKit(PartKit):
         "Scale by what belongs to the pair alone; a softmax over the batch belongs into a loss.",
     )
     def check_blocks(self) -> None:
-        """The score of a pair does not depend on what else is scored: ranks are counted in blocks."""
+        """The score of a pair does not depend on what else is scored, or on its place: ranks are computed in blocks."""
         similarity = self.build().model.similarity.eval()
         images, texts = self._draw()
-        whole = similarity(images, texts)
-        require_equal(similarity(images[1:3], texts[2:]), whole[1:3, 2:], "the scores of a block")
+        whole = self._score(similarity, images, texts)
+        block = self._score(similarity, images[1:3], texts[2:])
+        require_equal(block, whole[1:3, 2:], "the scores of a block")
+        order, other = torch.tensor([2, 0, 3, 1]), torch.tensor([4, 1, 0, 3, 2])
+        permuted = self._score(similarity, images[order], texts[other])
+        require_equal(permuted, whole[order][:, other], "the scores in another order")
         for row in range(IMAGES):
             for column in range(TEXTS):
-                alone = similarity(images[row : row + 1], texts[column : column + 1])
+                alone = self._score(similarity, images[row : row + 1], texts[column : column + 1])
                 require_equal(alone[0, 0], whole[row, column], "the score of a pair alone and beside others")
 
     @promise(
@@ -72,7 +110,7 @@ class SimilarityKit(PartKit):
         if any(parameter.requires_grad for parameter in similarity.parameters()):
             return
         images, _ = self._draw()
-        scores = similarity(images, images)
+        scores = self._score(similarity, images, images)
         own = scores.diagonal()
         others = (scores.sum() - own.sum()) / (IMAGES * (IMAGES - 1))
         require(bool(own.mean() > others), f"a mean score of {own.mean():.3g} with itself, of {others:.3g} with others")
@@ -84,13 +122,39 @@ class SimilarityKit(PartKit):
     def check_input_gradients(self) -> None:
         """Images and captions both get gradients, which are finite also where the two are equal."""
         similarity = self.build().model.similarity.eval()
-        images, texts = (rows.clone().requires_grad_() for rows in self._draw())
-        for other in (texts, images.detach().clone().requires_grad_()):
-            scores = similarity(images, other)
-            gradients = torch.autograd.grad(scores, (images, other), torch.ones_like(scores), allow_unused=True)
+        images, texts = (self._attach(side) for side in self._draw())
+        for other in (texts, self._attach(images)):
+            scores = self._score(similarity, images, other)
+            read = [side.regions if self.wants_sets else side.embeddings for side in (images, other)]
+            gradients = torch.autograd.grad(scores, read, torch.ones_like(scores), allow_unused=True)
             for side, gradient in zip(("images", "captions"), gradients, strict=True):
                 require(gradient is not None, f"none for the {side}")
                 assert gradient is not None
                 equal = "" if other is texts else " that are equal to each other"
                 require(bool(gradient.isfinite().all()), f"NaN or infinite ones for {side}{equal}")
                 require(other is not texts or bool(gradient.any()), f"zeros alone for the {side}")
+
+    def _attach(self, side: Embeddings) -> Embeddings:
+        return side.map(lambda rows: rows.detach().clone().requires_grad_())
+
+    @promise(
+        "padding",
+        "Leave out what .mask says is padding, on both sides, before means, maxima, softmax and norms over a set.",
+        applies=lambda kit: kit.wants_sets,
+    )
+    def check_padding(self) -> None:
+        """Sets that are padded to a larger size, with whatever numbers, have the same scores."""
+        similarity = self.build().model.similarity.eval()
+        images, texts = self._draw()
+        expected = self._score(similarity, images, texts)
+        for words, sides in (
+            ("captions", (images, pad_with_noise(texts))),
+            ("images", (pad_with_noise(images), texts)),
+        ):
+            require_equal(self._score(similarity, *sides), expected, f"the scores of padded {words}")
+
+
+def pad_with_noise(side: Embeddings) -> Embeddings:
+    """Return larger sets: noise after the last item, which the lengths leave out."""
+    noise = torch.randn(len(side), 2, side.regions.shape[2], generator=torch.Generator().manual_seed(2))
+    return Embeddings(side.embeddings, torch.cat([side.regions, noise], dim=1), side.counts)

@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 
 import numpy as np
+import torch
 from torch import Tensor
 
+from vsezoo.embeddings import Embeddings
 from vsezoo.interfaces import Tokenizer, Tokens
 from vsezoo.storage.checkpoint_layout import CARD, CONFIG, LOSS, METRICS, MODEL
-from vsezoo.testing.encoders import SIZES, EncoderKit
-from vsezoo.testing.kit import promise, require, require_equal
+from vsezoo.testing.encoders import SIZES, EncoderKit, require_same
+from vsezoo.testing.kit import promise, require
 from vsezoo.testing.parts import Built
 from vsezoo.testing.samples import CAPTIONS
 
@@ -27,14 +29,13 @@ class TextEncoderKit(EncoderKit):
 
     part = "text_encoder"
 
-    def encode(self, built: Built, size: int) -> Tensor:
-        """Return what the encoder makes of the first captions."""
+    def _encode_first(self, built: Built, size: int) -> Tensor | Embeddings:
         return self._encode(built, [*CAPTIONS, *ODD_CAPTIONS][:size])
 
-    def _encode(self, built: Built, captions: Sequence[str]) -> Tensor:
+    def _encode(self, built: Built, captions: Sequence[str]) -> Tensor | Embeddings:
         require(hasattr(built.model.text_encoder, "tokenizer"), "the encoder has no attribute tokenizer")
-        embeddings: Tensor = built.model.text_encoder(Tokens.pad(built.model.tokenizer.encode(captions)))
-        return embeddings
+        output: Tensor | Embeddings = built.model.text_encoder(Tokens.pad(built.model.tokenizer.encode(captions)))
+        return output
 
     @promise(
         "tokenizer",
@@ -90,10 +91,10 @@ class TextEncoderKit(EncoderKit):
     def check_padding(self) -> None:
         """A caption has the same embedding alone and beside longer ones: the padding does not count."""
         built = self._build_trained()
-        together = self._encode(built, CAPTIONS)
+        together = Embeddings.of(self._encode(built, CAPTIONS))
         for index, caption in enumerate(CAPTIONS):
             alone = self._encode(built, [caption])
-            require_equal(alone[0], together[index], f"the embedding of {caption!r} alone and beside longer captions")
+            require_same(alone, together[index : index + 1], f"{caption!r} alone and beside longer captions")
 
     @promise(
         "batch",
@@ -108,13 +109,13 @@ class TextEncoderKit(EncoderKit):
         starts = np.linspace(0, max(0, len(ids) - length), max(SIZES)).astype(int)
         captions = [ids[start : start + length] for start in starts]
         encoder = built.model.text_encoder
-        together = encoder(Tokens.pad(captions))
-        order = [3, 0, 4, 1, 2]
+        together = Embeddings.of(encoder(Tokens.pad(captions)))
+        order = torch.tensor([3, 0, 4, 1, 2])
         permuted = encoder(Tokens.pad([captions[index] for index in order]))
-        require_equal(permuted, together[order], "the embeddings of a batch in another order")
+        require_same(permuted, together[order], "a batch in another order")
         for index, caption in enumerate(captions):
             alone = encoder(Tokens.pad([caption]))
-            require_equal(alone[0], together[index], "the embedding of a caption alone and in a batch")
+            require_same(alone, together[index : index + 1], "a caption alone and in a batch")
 
     @promise(
         "order",
@@ -123,11 +124,6 @@ class TextEncoderKit(EncoderKit):
     def check_order(self) -> None:
         """Captions of different lengths come out in the order in which they went in."""
         built = self._build_trained()
-        forwards, backwards = self._encode(built, CAPTIONS), self._encode(built, CAPTIONS[::-1])
-        require_equal(backwards.flip(0), forwards, "the embeddings of captions in reverse order")
-
-    def _build_trained(self) -> Built:
-        built = self.build()
-        self.train(built)
-        built.model.text_encoder.eval()
-        return built
+        forwards, backwards = (Embeddings.of(self._encode(built, given)) for given in (CAPTIONS, CAPTIONS[::-1]))
+        reverse = torch.arange(len(CAPTIONS)).flip(0)
+        require_same(backwards[reverse], forwards, "captions in reverse order")

@@ -17,7 +17,8 @@ from vsezoo.errors import InterruptedTrainingError, TrainingError
 from vsezoo.evaluation.evaluate import embed_pairs, label
 from vsezoo.evaluation.metrics import score_metrics
 from vsezoo.evaluation.report import Evaluation
-from vsezoo.interfaces import Batch, ImageOutput, Loss, LossOutput
+from vsezoo.interfaces import Batch, Loss, LossOutput
+from vsezoo.losses import choose_sides
 from vsezoo.model import JointEmbedding
 from vsezoo.storage.checkpoint_layout import BEST
 from vsezoo.training.batches import PairBatches
@@ -85,6 +86,8 @@ class Loop:
         }
         scales = {f"model.{start}": scale for start, scale in model.learning_rate_scales().items()}
         self.optimizer = build_optimizer(self.settings, group_parameters(self.parameters, scales))
+        self._sets = model.compares_sets or loss.needs != "vectors", model.compares_sets or loss.needs == "sets"
+        model.keep_items(images=self._sets[0], texts=self._sets[1])
         self._captions = self._choose_captions()
         self._encode, self._learning = runtime.distribute(model), self._list_learning()
         self._monitor = CollapseMonitor(place.records_on_plateau)
@@ -137,13 +140,16 @@ class Loop:
         """
         batch = batch.to(self.runtime.device)
         with self.runtime.autocast():
-            images, texts = self._encode(batch.images, batch.tokens)
+            outputs = self._encode(batch.images, batch.tokens)
         batch = self.runtime.gather_pairs(batch)
         # Similarity and loss are computed in float32: differences of cosines are small.
-        images, texts = self.runtime.gather_output(images), self.runtime.gather(texts.float())
-        embeddings = images.embeddings if isinstance(images, ImageOutput) else images
-        scores = self.model.similarity(embeddings, texts)
-        output: LossOutput = self.loss(scores, images, texts, batch)
+        images, texts = map(self.runtime.gather_output, outputs, self._sets)
+        for side, embedded, sets in zip(self.model.encoders, (images, texts), self._sets, strict=True):
+            if sets and embedded.items is None:  # the encoder does not declare what it gives, or not rightly
+                self.model.refuse_vectors(side, f"The loss {self.model.recipe.loss.name!r} or the similarity")
+        scores = self.model.similarity.compare(images, texts)
+        sides = choose_sides(self.loss, images, texts)
+        output: LossOutput = self.loss(scores, *sides, batch)
         self.optimizer.zero_grad(set_to_none=True)
         output.total.backward()  # type: ignore[no-untyped-call]
         self.runtime.average_gradients(self.loss)
@@ -152,7 +158,7 @@ class Loop:
         plateau = math.nan
         if self._records(self.place.step + 1):
             with torch.no_grad():
-                plateau = float(self.loss.plateau(scores, images, texts, batch, output))
+                plateau = float(self.loss.plateau(scores, *sides, batch, output))
         return output, norm, plateau
 
     def _train_epoch(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -12,7 +13,8 @@ from torch.nn import functional
 from torch.nn.parallel import DistributedDataParallel
 
 from vsezoo.devices import choose_device
-from vsezoo.interfaces import Batch, ImageOutput, Tokens
+from vsezoo.embeddings import Embeddings
+from vsezoo.interfaces import Batch, Tokens
 
 
 def read_rank() -> int:
@@ -65,11 +67,21 @@ class Runtime:
         gathered: Tensor = _Gather.apply(rows)
         return gathered
 
-    def gather_output(self, output: Tensor | ImageOutput) -> Tensor | ImageOutput:
-        """Return the images' side of the whole batch, in float32."""
-        if isinstance(output, ImageOutput):
-            return ImageOutput(self.gather(output.embeddings.float()), self.gather(output.regions.float()))
-        return self.gather(output.float())
+    def gather_output(self, output: Tensor | Embeddings, sets: bool) -> Embeddings:
+        """Return what encoders made of one side of the whole batch, in float32.
+
+        Args:
+            output: what they returned in this process.
+            sets: with the items; sets are padded to the largest of all processes.
+        """
+        side = Embeddings.of(output).map(Tensor.float)
+        if not sets or side.items is None:
+            return Embeddings(self.gather(side.embeddings))
+        size = self.maximum(side.size)
+        if self.any(side.lengths is not None or side.size < size):  # then in all processes
+            side = replace(side, lengths=side.counts).pad(size)
+        lengths = None if side.lengths is None else self.gather(side.lengths)
+        return replace(side.map(self.gather), lengths=lengths)
 
     def gather_pairs(self, batch: Batch) -> Batch:
         """Return the captions and indices of the whole batch; the images stay those of this process."""

@@ -1,0 +1,70 @@
+"""Scores of a split: block by block as they are asked for, or all of them once where a score is expensive."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import reduce
+
+import torch
+from torch import Tensor
+
+from vsezoo.embeddings import cut_evenly
+from vsezoo.evaluation.encoded import EncodedSplit
+from vsezoo.evaluation.ranks import Scorer
+from vsezoo.evaluation.scratch import ScratchArray
+
+IMAGES, TEXTS = 128, 512
+"""Images and captions whose sets are on the device at a time, at most."""
+
+Advance = Callable[[int, int], None]
+"""Progress callback: `(done, total)`."""
+
+
+def make_scorer(members: Sequence[EncodedSplit], advance: Advance | None = None) -> Scorer:
+    """Return what gives the summed scores of the members of an ensemble, or of one model.
+
+    The sum ranks as the mean does, without its rounding. Where a member's similarity compares sets, or names a tile,
+    every score is computed once, here: they are put into a temporary file where there are many.
+
+    Args:
+        members: of the same split.
+        advance: progress callback, in pairs, for scores that are computed here.
+
+    Raises:
+        StorageError: when there is no room for the temporary file.
+    """
+    if not any(member.similarity.inputs == "sets" or member.similarity.tile for member in members):
+        return lambda images, texts: _add(_score_vectors(member, images, texts) for member in members)
+    scores, device = _score_all(members, advance), members[0].images.vectors.device
+    return lambda images, texts: scores[images, texts].to(device)
+
+
+def _score_vectors(member: EncodedSplit, images: slice, texts: slice) -> Tensor:
+    return member.similarity.compare(member.images.vectors[images], member.texts.vectors[texts])
+
+
+def _score_all(members: Sequence[EncodedSplit], advance: Advance | None) -> Tensor:
+    """Return the scores `(N, M)` in main memory, or mapped."""
+    count, done, total = len(members[0].texts), 0, len(members[0].images) * len(members[0].texts)
+    # Neighbours of one length need hardly any padding.
+    orders = [torch.arange(count) if m.texts.lengths is None else m.texts.lengths.argsort(stable=True) for m in members]
+    scores = ScratchArray(count)
+    for rows in cut_evenly(len(members[0].images), IMAGES):
+        band = _add(_score_band(member, rows, order) for member, order in zip(members, orders, strict=True))
+        scores.append(band.cpu().numpy())
+        done += len(band) * count
+        if advance:
+            advance(done, total)
+    return torch.from_numpy(scores.finish())
+
+
+def _score_band(member: EncodedSplit, rows: slice, order: Tensor) -> Tensor:
+    """Return the scores of some images and all captions, which are taken in an order."""
+    images = member.images.select(rows).load()
+    texts = (member.texts.select(order[part]).load() for part in cut_evenly(len(order), TEXTS))
+    scores = torch.cat([member.similarity.compare(images, block) for block in texts], dim=1)
+    return scores[:, order.argsort().to(scores.device)]
+
+
+def _add(scores: Iterator[Tensor]) -> Tensor:
+    return reduce(torch.add, scores)
