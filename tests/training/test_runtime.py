@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import processes
 import pytest
+import sets
 import tiny
 import torch
 
@@ -19,6 +20,7 @@ import vsezoo
 from vsezoo.construction import build_loss, build_model
 from vsezoo.data.lookup import open_data
 from vsezoo.devices import choose_device
+from vsezoo.embeddings import Embeddings
 from vsezoo.errors import UsageError
 from vsezoo.parts import load_text_encoder, resolve_recipe
 from vsezoo.training.batches import PairBatches, TokenTable
@@ -29,7 +31,7 @@ from vsezoo.training.splits import Split
 from vsezoo.training.state import Place, seed_all
 
 BATCHES = 3
-LOSSES = ("sum", "max", "order", "caption")
+LOSSES = ("sum", "max", "order", "caption", "sets")
 
 
 @pytest.mark.parametrize("name", ["nonsense", "cuda:99", "cpu:x", ""])
@@ -63,8 +65,14 @@ def take_steps(data: Path, output: Path, kind: str) -> list[dict[str, torch.Tens
     if kind == "caption":  # its head is no part of the model whose gradients torch averages
         head = {"loss.hidden_size": 6, "loss.word_dim": 4, "loss.dropout": 0.0, "loss.mask_same_image": True}
         settings |= {"image_encoder": "regions", "loss": "caption", **head}
+    if kind == "sets":  # whose longest captions are not of one length in both processes
+        sets.register_sets()
+        del settings["loss.mask_same_image"]
+        settings |= {"image_encoder": "regions", "similarity": "best-regions", "text_encoder.bidirectional": True}
+        settings = {"loss": "draws-together", **settings}
+    if kind in ("caption", "sets"):
         data = data.with_name("regions")
-    train = open_data(str(data), "train", ("regions",) if kind == "caption" else ("vector",))
+    train = open_data(str(data), "train", ("regions",) if kind in ("caption", "sets") else ("vector",))
     recipe = resolve_recipe(plan_recipe("vsepp", str(data), settings), train)
     tokenizer = load_text_encoder(recipe).make_tokenizer(recipe.text_encoder.options)
     tokenizer.fit(tokenizer.split(train.captions))
@@ -86,9 +94,17 @@ def take_part(data: Path, output: Path, rank: int, port: int) -> None:
     """Be one of two processes, as torch's launcher starts them."""
     os.environ |= {"RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_RANK": str(rank)}
     os.environ |= {"MASTER_ADDR": "localhost", "MASTER_PORT": str(port)}
+    runtime = Runtime("cpu")
+    gathered = runtime.gather_output(make_sets(rank), sets=True)
+    torch.save([gathered.embeddings, gathered.items, gathered.lengths], output / f"gathered-{rank}.pt")
     for kind in LOSSES:
         torch.save(take_steps(data, output, kind), output / f"{kind}-{rank}.pt")
-    Runtime("cpu").close()
+    runtime.close()
+
+
+def make_sets(rank: int) -> Embeddings:
+    """Return two sets of two items, or two of three, whose sizes are not told."""
+    return Embeddings(torch.full((2, 4), float(rank)), torch.full((2, 2 + rank, 4), 1.0 + rank))
 
 
 def test_two_processes_take_the_steps_of_one(tmp_path: Path) -> None:
@@ -103,6 +119,13 @@ def test_two_processes_take_the_steps_of_one(tmp_path: Path) -> None:
         port = probe.getsockname()[1]
     pair = [processes.start(take_part, data, tmp_path, rank, port) for rank in range(2)]
     assert [processes.finish(process) for process in pair] == [0, 0]
+    joined = Embeddings.cat([make_sets(0), make_sets(1)])
+    for rank in range(2):
+        gathered = torch.load(tmp_path / f"gathered-{rank}.pt")
+        for found, expected in zip(
+            gathered, (joined.embeddings, joined.items, torch.tensor([2, 2, 3, 3])), strict=True
+        ):
+            assert torch.equal(found, expected)
     for kind in LOSSES:
         whole = take_steps(data, tmp_path, kind)
         assert len(whole) == BATCHES

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import closing
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -54,20 +55,19 @@ class EncodedSide:
             StorageError: when there is no room for a temporary file.
         """
         rows, vectors, counts = [], [], []
-        packed: ScratchArray | None = None
-        for indices, batch in batches:
-            rows.append(torch.from_numpy(indices))
-            vectors.append(batch.embeddings)
-            if batch.items is not None:
-                packed = packed or ScratchArray(batch.items.shape[2])
-                packed.append(batch.items[batch.mask].float().cpu().numpy())
-                counts.append(batch.counts.cpu())
-        order = torch.cat(rows).argsort()
-        joined = torch.cat(vectors)[order.to(vectors[0].device)]
-        if packed is None:
-            return cls(joined)
-        lengths = torch.cat(counts)
-        return cls(joined, torch.from_numpy(packed.finish()), (lengths.cumsum(0) - lengths)[order], lengths[order])
+        with closing(ScratchArray()) as packed:
+            for indices, batch in batches:
+                rows.append(torch.from_numpy(indices))
+                vectors.append(batch.embeddings)
+                if batch.items is not None:
+                    packed.append(batch.items[batch.mask].float().cpu().numpy())
+                    counts.append(batch.counts.cpu())
+            order = torch.cat(rows).argsort()
+            joined = torch.cat(vectors)[order.to(vectors[0].device)]
+            if not counts:
+                return cls(joined)
+            items, lengths = torch.from_numpy(packed.finish()), torch.cat(counts)
+            return cls(joined, items, (lengths.cumsum(0) - lengths)[order], lengths[order])
 
     def __len__(self) -> int:
         """Return N."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from functools import reduce
 
 import torch
@@ -48,14 +49,14 @@ def _score_all(members: Sequence[EncodedSplit], advance: Advance | None) -> Tens
     count, done, total = len(members[0].texts), 0, len(members[0].images) * len(members[0].texts)
     # Neighbours of one length need hardly any padding.
     orders = [torch.arange(count) if m.texts.lengths is None else m.texts.lengths.argsort(stable=True) for m in members]
-    scores = ScratchArray(count)
-    for rows in cut_evenly(len(members[0].images), IMAGES):
-        band = _add(_score_band(member, rows, order) for member, order in zip(members, orders, strict=True))
-        scores.append(band.cpu().numpy())
-        done += len(band) * count
-        if advance:
-            advance(done, total)
-    return torch.from_numpy(scores.finish())
+    with closing(ScratchArray()) as scores:
+        for rows in cut_evenly(len(members[0].images), IMAGES):
+            band = _add(_score_band(member, rows, order) for member, order in zip(members, orders, strict=True))
+            scores.append(band.cpu().numpy())
+            done += len(band) * count
+            if advance:
+                advance(done, total)
+        return torch.from_numpy(scores.finish())
 
 
 def _score_band(member: EncodedSplit, rows: slice, order: Tensor) -> Tensor:

@@ -10,25 +10,22 @@ import numpy as np
 from vsezoo.errors import StorageError, explain_system
 
 IN_MEMORY = 2**28
-"""Bytes that one of them has in main memory at most."""
+"""Bytes of one of them that are held in main memory at most."""
 
 Rows = np.ndarray[Any, np.dtype[np.float32]]
 
 
 class ScratchArray:
-    """An array of float32 that is appended to, and read when it is whole.
+    """An array of float32 that is appended to, and read when it is whole. To be closed; `finish` does it.
 
-    The temporary file has no name, or loses it as soon as it is closed: nothing is left of it when the array is no
-    longer used, also after an error.
-
-    Args:
-        width: numbers in a row.
+    The temporary file has no name, or loses it when it is closed: nothing is left of it when the array is not used any
+    longer, also after an error.
     """
 
-    def __init__(self, width: int) -> None:
-        self._width, self._rows = width, 0
+    def __init__(self) -> None:
         self._blocks: list[Rows] = []
         self._file: BinaryIO | None = None
+        self._shape = (0, 0)
 
     def append(self, block: Rows) -> None:
         """Add rows `(n, width)`.
@@ -36,21 +33,28 @@ class ScratchArray:
         Raises:
             StorageError: when there is no room for the temporary file.
         """
-        self._rows += len(block)
         self._blocks.append(np.ascontiguousarray(block))
-        if self._file is not None or self._rows * self._width * block.itemsize > IN_MEMORY:
+        self._shape = self._shape[0] + len(block), block.shape[1]
+        if self._file is not None or 4 * self._shape[0] * self._shape[1] > IN_MEMORY:
             self._write()
 
     def finish(self) -> Rows:
-        """Return all rows `(N, width)`; they can be written to."""
+        """Return all rows `(N, width)`, one or more, in memory or mapped."""
         if self._file is None:
-            return np.concatenate(self._blocks) if self._blocks else np.empty((0, self._width), np.float32)
-        return np.memmap(self._file, np.float32, "r+", shape=(self._rows, self._width))
+            return np.concatenate(self._blocks)
+        mapped = np.memmap(self._file, np.float32, "r+", shape=self._shape)  # holds the file open by itself
+        self.close()
+        return mapped
+
+    def close(self) -> None:
+        """Give the temporary file back."""
+        if self._file is not None:
+            self._file.close()
 
     def _write(self) -> None:
         try:
             if self._file is None:
-                self._file = tempfile.TemporaryFile(prefix="vsezoo-")  # noqa: SIM115 (open as long as it is mapped)
+                self._file = tempfile.TemporaryFile(prefix="vsezoo-")  # noqa: SIM115 (open as long as it is written)
             for block in self._blocks:
                 self._file.write(block.data)
             self._file.flush()
