@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import configparser
 import os
+import re
 import subprocess
 import sys
 import tomllib
@@ -13,7 +15,37 @@ from pathlib import Path
 import pytest
 from environments import build_wheel
 
+from vsezoo.errors import EXTRAS
+
 ROOT = Path(__file__).parent.parent
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+MODULES = {"PIL": "pillow"}
+"""Modules whose names are not those of their packages."""
+
+
+def list_packages(requirements: list[str]) -> set[str]:
+    return {re.split(r"[<>=\[]", line)[0].replace("-", "_") for line in requirements}
+
+
+def test_what_is_imported_is_a_dependency_and_the_other_way_round() -> None:
+    imported = set()
+    for path in [*(ROOT / "vsezoo").rglob("*.py"), *(ROOT / "plugins").rglob("*.py")]:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                imported |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.level == 0:
+                imported.add(str(node.module).partition(".")[0])
+    foreign = {name for name in imported - sys.stdlib_module_names if not name.startswith("vsezoo")}
+    assert {MODULES.get(name, name) for name in foreign} == list_packages(PROJECT["dependencies"])
+
+
+def test_each_extra_is_in_all() -> None:
+    extras = PROJECT["optional-dependencies"]
+    (every,) = extras["all"]
+    assert set(every.removeprefix("vsezoo[").removesuffix("]").split(",")) == set(extras) - {"all", "test", "dev"}
+    assert set(EXTRAS.values()) <= set(extras)
+    assert list_packages(extras["plot"]) == {"matplotlib"}
+    assert extras["network"][0].startswith("fsspec[http]>=")
 
 
 @pytest.fixture(scope="module")
@@ -38,14 +70,13 @@ def test_every_source_file_is_in_the_wheel(wheel: Path) -> None:
 
 def test_metadata(wheel: Path) -> None:
     archive = zipfile.ZipFile(wheel)
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    info = f"vsezoo-{project['version']}.dist-info"
+    info = f"vsezoo-{PROJECT['version']}.dist-info"
     points = configparser.ConfigParser(delimiters="=")
     points.optionxform = str  # type: ignore[assignment,method-assign]  # names keep their case
     points.read_string(archive.read(f"{info}/entry_points.txt").decode())
-    assert dict(points["console_scripts"]) == project["scripts"]
+    assert dict(points["console_scripts"]) == PROJECT["scripts"]
     groups = {group: dict(points[group]) for group in points.sections() if group != "console_scripts"}
-    assert groups == project["entry-points"]
+    assert groups == PROJECT["entry-points"]
     license_text = archive.read(f"{info}/licenses/LICENSE").decode()
     assert license_text == (ROOT / "LICENSE").read_text(encoding="utf-8")
     assert "END OF TERMS AND CONDITIONS" in license_text

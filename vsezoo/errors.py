@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import difflib
 import errno
+import importlib
 import os
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from types import ModuleType
 
 INTERRUPTED = 130
 """The exit code of a process that Ctrl-C ended, as shells count it."""
@@ -32,6 +34,10 @@ REMEDIES = {
     errno.EMFILE: "Close other programs, or raise the limit with `ulimit -n`.",
 }
 """What to do about an error of the system, by its number."""
+
+
+EXTRAS = {"aiohttp": "network", "matplotlib": "plot"}
+"""The extras of vsezoo that install what not every installation has, by the names of packages."""
 
 
 class VsezooError(Exception):
@@ -105,6 +111,10 @@ class StorageError(VsezooError):
     """A file that cannot be written."""
 
 
+class MissingPackageError(VsezooError):
+    """A package that only some commands need is not installed."""
+
+
 def list_names(names: Sequence[str], most: int) -> str:
     """Return the first names for a message, "…" if there are more; one that would break the line is shown escaped."""
     shown = [name if name.isprintable() else repr(name) for name in names[:most]]
@@ -136,3 +146,25 @@ def require_name(kind: str, name: str, known: Iterable[str]) -> None:
     if name not in names:
         remedy = suggest_name(name, names, f"Known: {', '.join(names)}.")
         raise UsageError(f"{name!r} is not a {kind}.", remedy=remedy)
+
+
+def require_package(name: str, purpose: str, file: str | Path | None = None) -> ModuleType:
+    """Import a module of a package that not every installation has.
+
+    Args:
+        name: of the module.
+        purpose: what needs it; the beginning of the message.
+        file: the file that the message is about.
+
+    Raises:
+        MissingPackageError: names the command that installs it.
+    """
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        package = name.partition(".")[0]
+        wanted = f"'vsezoo[{EXTRAS[package]}]'" if package in EXTRAS else package
+        is_absent = isinstance(error, ModuleNotFoundError)
+        problem = "which is not installed." if is_absent else f"which cannot be imported: {error}."
+        remedy = f"Install it: python -m pip install {wanted}"
+        raise MissingPackageError(f"{purpose} needs {package}, {problem}", file=file, remedy=remedy) from error

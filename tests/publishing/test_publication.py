@@ -38,6 +38,8 @@ def test_what_it_writes(work: Path) -> None:
     written = [best / "README.md", best / ".eval_results" / "vsezoo.yaml"]
     assert done.stdout.splitlines() == [str(path) for path in written]
     assert "Missing in the card: The licence" in done.stderr
+    absent = "The picture of the training curves needs matplotlib, which is not installed. Install it: "
+    assert f"Missing in the card: {absent}python -m pip install 'vsezoo[plot]'" in " ".join(done.stderr.split())
     after = processes.read_files(best)
     assert {name for name in after if after[name] != before.get(name)} == {"README.md", ".eval_results/vsezoo.yaml"}
     card = ModelCard(written[0].read_text(encoding="utf-8")).text
@@ -50,7 +52,6 @@ def test_what_it_writes(work: Path) -> None:
 
 
 def test_the_curves_are_those_of_the_log(work: Path) -> None:
-    pytest.importorskip("matplotlib")
     best = work / "run" / "best"
     write_card(work / "run")
     assert (best / "curves.png").read_bytes() == draw_curves(work / "run")

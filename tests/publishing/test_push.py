@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import shutil
 from collections.abc import Callable
@@ -16,7 +15,7 @@ from loopback import LoopbackHub, Repository
 
 Vse = Callable[..., processes.Done]
 
-CURVES = {"curves.png"} if importlib.util.find_spec("matplotlib") else set()
+CURVES = {"curves.png"}
 BESIDE = {"README.md", ".eval_results/vsezoo.yaml", *CURVES}
 FILES = {"config.json", "metrics.json", "model.safetensors", "vocab.json", *BESIDE}
 

@@ -25,7 +25,7 @@ def card(run: Path, license: str | None, as_json: bool) -> None:
     """Write the model card of the checkpoint RUN: README.md and its figures.
 
     An existing card is updated: facts are replaced, text written by people is kept. Training curves are drawn if
-    matplotlib is installed.
+    matplotlib is installed: python -m pip install 'vsezoo[plot]'.
     """
     from vsezoo.publishing.publication import (  # imports torch and the Hub's client
         build_card,

@@ -1,4 +1,4 @@
-"""The curves of a training as a picture for its card. matplotlib is wanted: `pip install 'vsezoo[plot]'`."""
+"""The curves of a training run as a picture for its card, drawn by matplotlib, which the extra `plot` installs."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from vsezoo.errors import require_package
 from vsezoo.training.observer import LOG
 
 CURVES = "curves.png"
@@ -19,18 +20,19 @@ def draw_curves(run: Path) -> bytes | None:
         run: the run's folder.
 
     Returns:
-        a PNG, the same bytes for the same log; None for a run without a log or without matplotlib.
+        a PNG, the same bytes for the same log; None for a run without a log.
+
+    Raises:
+        MissingPackageError: without matplotlib.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        return None
     events = _read_log(run / LOG)
     steps = [event for event in events if event["event"] == "step"]
     validations = [event for event in events if event["event"] == "validation"]
     if not steps or not validations:
         return None
-    figure = Figure(figsize=(8, 3), layout="constrained")
+    figure = require_package("matplotlib.figure", "The picture of the training curves").Figure(
+        figsize=(8, 3), layout="constrained"
+    )
     losses, scores = figure.subplots(1, 2)
     losses.plot([event["step"] for event in steps], [event["loss"] for event in steps], linewidth=1)
     losses.set(xlabel="step", ylabel="loss of a batch")

@@ -16,7 +16,7 @@ from vsezoo.cards.card import HERE, Run, render_card
 from vsezoo.cards.merge import choose_card, merge_card
 from vsezoo.cards.metadata import EVAL_RESULTS, UNKNOWN_LICENSE, write_eval_results
 from vsezoo.checkpoints.opened import Checkpoint
-from vsezoo.errors import CheckpointError, StorageError, UsageError, explain_system
+from vsezoo.errors import CheckpointError, MissingPackageError, StorageError, UsageError, explain_system
 from vsezoo.hub.reference import parse_reference
 from vsezoo.publishing.curves import CURVES, draw_curves
 from vsezoo.storage.checkpoint_layout import BEST, CARD, CONFIG, read_json
@@ -125,6 +125,8 @@ def build_card(
             if picture is not None:
                 others[CURVES] = picture
                 run = Run(run.captions_sha256, run.flags, CURVES)
+        except MissingPackageError as error:
+            missing.append(" ".join(str(error).splitlines()))
         except Exception as error:  # a card must never cost a push
             missing.append(f"What the run tells: {_explain(error)}")
     missing += _list_weights_to_give(config)

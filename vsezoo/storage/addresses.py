@@ -1,7 +1,7 @@
 """Files that are read over the network, by an address such as `https://…`, `s3://…` or `hf://…`.
 
-fsspec reads them: `https` and `hf` as it comes, other schemes with the package that it names. Its settings hold
-(`~/.config/fsspec`, FSSPEC_HTTP_CLIENT_KWARGS and the like), such as those of a proxy.
+fsspec reads them: `hf` as it comes, `https` with what the extra `network` installs, others with the package that the
+message names. Its settings hold (`~/.config/fsspec`, FSSPEC_HTTP_CLIENT_KWARGS and the like), such as those of a proxy.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from vsezoo.errors import require_package
 from vsezoo.storage.waiting import tell
 
 if TYPE_CHECKING:
@@ -78,6 +79,7 @@ def identify_address(address: str) -> tuple[str, int, str]:
 
     Raises:
         AddressError: for a file that is not there, or when the server cannot be reached.
+        MissingPackageError: when a package is missing that reads addresses of this kind.
     """
     info: dict[str, Any] = _ask(lambda system, path: system.info(path), address)
     if info.get("size") is None:
@@ -158,14 +160,18 @@ def _ask(question: Callable[[AbstractFileSystem, str], Answer], address: str) ->
     while True:
         try:
             return question(*url_to_fs(address))
+        except ImportError as error:
+            if isinstance(error.__cause__, ModuleNotFoundError) and error.__cause__.name:
+                require_package(error.__cause__.name, "Reading it", file=show_address(address))
+            raise _fail(_describe(error, 0, address), address) from None
         except Exception as error:  # what file systems raise is of any type
             # That of https says that a file is not there, whatever its reason was.
             reason = error.__cause__ if isinstance(error, FileNotFoundError) and error.__cause__ else error
             status = _find_status(reason)
             problem = _describe(reason, status, address)
             refused = status in range(400, 500) and status not in TRANSIENT
-            # ImportError: a package that is not installed; ValueError: a scheme that is not known, among others
-            lasts = isinstance(reason, ImportError | ValueError | FileNotFoundError | PermissionError)
+            # ValueError: a scheme that is not known, among others
+            lasts = isinstance(reason, ValueError | FileNotFoundError | PermissionError)
             pause = next(pauses, None)
             if pause is None or refused or lasts:
                 raise _fail(problem, address) from None

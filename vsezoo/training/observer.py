@@ -12,6 +12,7 @@ from typing import IO, Any
 from vsezoo.errors import StorageError
 from vsezoo.evaluation.report import Evaluation
 from vsezoo.recipe import Recipe
+from vsezoo.training.board import Board
 from vsezoo.training.state import Place
 
 LOG, TENSORBOARD = "log.jsonl", "tensorboard"
@@ -70,8 +71,6 @@ class RunLog(Observer):
     """
 
     def __init__(self, output: Path, size: int = 0, step: int = 0) -> None:
-        from vsezoo.training.board import Board  # imports tensorboard
-
         self._path = output / LOG
         with self._writes():
             output.mkdir(parents=True, exist_ok=True)
