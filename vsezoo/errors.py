@@ -1,12 +1,11 @@
-"""The errors that a user can meet: one small tree, each with a remedy in its text and an exit code.
+"""Errors that a user can fix: a small hierarchy, each with a remedy in its text and an exit code.
 
-The command line prints the text of a `VsezooError` and leaves with its `exit_code`; anything else that
-escapes is a fault of vsezoo itself. Imports nothing but the standard library.
+The command line prints the text of a `VsezooError` and exits with its `exit_code`; any other exception that escapes is
+a bug of vsezoo. Only the standard library is imported.
 """
 
 from __future__ import annotations
 
-import difflib
 import errno
 import importlib
 import os
@@ -16,24 +15,24 @@ from pathlib import Path
 from types import ModuleType
 
 INTERRUPTED = 130
-"""The exit code of a process that Ctrl-C ended, as shells count it."""
+"""Exit code of a process stopped by Ctrl-C, by the convention of shells."""
 
 REMEDIES = {
-    errno.ENOSPC: "Free some space on that disk, or write elsewhere.",
-    errno.EDQUOT: "Free some of your quota on that disk, or write elsewhere.",
-    errno.EFBIG: "That disk, or `ulimit -f`, allows no file so large: raise the limit, or write elsewhere.",
-    errno.EACCES: "Check the permissions, or name another place.",
-    errno.EPERM: "Check the permissions, or name another place.",
-    errno.EROFS: "That disk is read-only: write elsewhere.",
+    errno.ENOSPC: "Free some space on the disk, or write to another place.",
+    errno.EDQUOT: "Free some of your disk quota, or write to another place.",
+    errno.EFBIG: "The file is too large for this disk or for `ulimit -f`: raise the limit, or write to another place.",
+    errno.EACCES: "Check the permissions, or use another place.",
+    errno.EPERM: "Check the permissions, or use another place.",
+    errno.EROFS: "The file system is read-only: write to another place.",
     errno.ENOENT: "Check the path.",
-    errno.ENOTDIR: "Check the path: there is a file where a folder is wanted.",
-    errno.EEXIST: "Check the path: there is a file where a folder is wanted.",
-    errno.EISDIR: "Name a file, not a folder.",
-    errno.ENAMETOOLONG: "No path is so long: check whether a text stands where a file or folder is to be named.",
-    errno.ELOOP: "Check the path: its links lead in a circle.",
+    errno.ENOTDIR: "Check the path: a file is in the place of a folder.",
+    errno.EEXIST: "Check the path: a file is in the place of a folder.",
+    errno.EISDIR: "Give a file, not a folder.",
+    errno.ENAMETOOLONG: "The path is too long: check whether a text was given in the place of a file or folder.",
+    errno.ELOOP: "Check the path: its symbolic links form a loop.",
     errno.EMFILE: "Close other programs, or raise the limit with `ulimit -n`.",
 }
-"""What to do about an error of the system, by its number."""
+"""What to do about an error of the operating system, by its number."""
 
 
 EXTRAS = {"aiohttp": "network", "matplotlib": "plot"}
@@ -41,11 +40,11 @@ EXTRAS = {"aiohttp": "network", "matplotlib": "plot"}
 
 
 class VsezooError(Exception):
-    """A mistake or a mishap that the user can mend.
+    """An error that the user can fix.
 
     Args:
         problem: what is wrong, one sentence.
-        file: the file or folder that it is about; put in front of the text.
+        file: the file or folder concerned; printed before the text.
         remedy: what to do about it, one sentence.
     """
 
@@ -60,7 +59,7 @@ class VsezooError(Exception):
 
 
 class UsageError(VsezooError):
-    """The call itself is wrong: an unknown name, an impossible value, a folder that is taken."""
+    """A wrong call: an unknown name, an invalid value, an output folder that already exists."""
 
     exit_code = 2
 
@@ -74,7 +73,7 @@ class ConflictError(UsageError):
 
 
 class RecipeError(UsageError):
-    """A recipe with an unknown field or an impossible value."""
+    """A recipe with an unknown field or an invalid value."""
 
 
 class PluginError(VsezooError):
@@ -82,29 +81,29 @@ class PluginError(VsezooError):
 
 
 class DataError(VsezooError):
-    """A data set that is absent or damaged."""
+    """A data set that is missing or damaged."""
 
 
 class ServerError(VsezooError):
-    """A server that does not give what lies on it: no fault of a picture, which would be left out for good."""
+    """A server that fails to deliver a file: the image is not at fault and must not be skipped for good."""
 
 
 class CheckpointError(VsezooError):
-    """A checkpoint folder that cannot be read or does not fit."""
+    """A checkpoint that cannot be read or does not fit."""
 
 
 class TrainingError(VsezooError):
-    """A training that cannot go on, such as one whose loss is not a number."""
+    """A training run that cannot continue, for example because the loss is NaN."""
 
 
 class InterruptedTrainingError(VsezooError):
-    """The user stopped the training; its state is saved."""
+    """The user stopped the training run; its state is saved."""
 
     exit_code = INTERRUPTED
 
 
 class HubError(VsezooError):
-    """A call of the Hub that failed."""
+    """A failed request to the Hub."""
 
 
 class StorageError(VsezooError):
@@ -116,32 +115,34 @@ class MissingPackageError(VsezooError):
 
 
 def list_names(names: Sequence[str], most: int) -> str:
-    """Return the first names for a message, "…" if there are more; one that would break the line is shown escaped."""
+    """Return the first names for a message, and "…" if there are more; unprintable names are escaped."""
     shown = [name if name.isprintable() else repr(name) for name in names[:most]]
     return ", ".join([*shown, *(["…"] if len(names) > most else [])])
 
 
 def explain_system(error: Exception) -> tuple[str, str]:
-    """Return what the system says of a file that cannot be read or written, and what to do about it.
+    """Return the system's reason why a file cannot be read or written, and what to do about it.
 
     Args:
-        error: an `OSError`, or that of a library in Rust, which has the number in its text: "(os error 28)".
+        error: an `OSError`, or the error of a Rust library, which has the number in its text: "(os error 28)".
     """
-    told = re.search(r"\(os error (\d+)\)", str(error))
-    number = error.errno if isinstance(error, OSError) else int(told[1]) if told else None
+    found = re.search(r"\(os error (\d+)\)", str(error))
+    number = error.errno if isinstance(error, OSError) else int(found[1]) if found else None
     reason = getattr(error, "strerror", None) or (os.strerror(number) if number is not None else str(error).rstrip("."))
-    return reason, REMEDIES.get(number or 0, "See whether that disk is sound and has room, or name another place.")
+    return reason, REMEDIES.get(number or 0, "Check whether the disk works and has free space, or use another place.")
 
 
-def suggest_name(name: str, known: Iterable[str], otherwise: str = "") -> str:
-    """Return a remedy: "Did you mean 'x'?" for the known name nearest to `name`, if one is near, then `otherwise`."""
+def suggest_name(name: str, known: Iterable[str], hint: str = "") -> str:
+    """Return a remedy: "Did you mean 'x'?" for the known name nearest to `name`, if one is near, then `hint`."""
+    import difflib  # only errors need it, and every command starts with this module
+
     spelled = {item.lower(): item for item in known}
     near = difflib.get_close_matches(name.lower(), spelled, n=1, cutoff=0.6)
-    return " ".join(filter(None, [f"Did you mean {spelled[near[0]]!r}?" if near else "", otherwise]))
+    return " ".join(filter(None, [f"Did you mean {spelled[near[0]]!r}?" if near else "", hint]))
 
 
 def require_name(kind: str, name: str, known: Iterable[str]) -> None:
-    """Raise a UsageError unless `name` is one of the known names of this kind."""
+    """Raise a UsageError if `name` is not a known name of this kind."""
     names = list(known)
     if name not in names:
         remedy = suggest_name(name, names, f"Known: {', '.join(names)}.")

@@ -1,6 +1,6 @@
-"""The names that modules had before 0.2, for one version: importing one warns and gives the module of today.
+"""Earlier names of modules, kept for one version: importing one warns and returns the module under its new name.
 
-Names of the plugin API of version 1 (`API_V1`) do not warn, since plugins that are installed today use them.
+Names of the plugin API of version 1 (`API_V1`) do not warn, because installed plugins use them.
 """
 
 from __future__ import annotations
@@ -79,12 +79,12 @@ MOVED = {
     "vsezoo.training.inheritance": "vsezoo.training.init_from",
 }
 PACKAGES = ("vsezoo.legacy", "vsezoo.data.layouts")
-"""Packages that are no more; what was in them is in `MOVED`."""
+"""Packages that no longer exist; their modules are in `MOVED`."""
 API_V1 = ("vsezoo.checkpoint", "vsezoo.legacy", "vsezoo.legacy.importer")
 
 
 class MovedFinder(MetaPathFinder, Loader):
-    """Finds modules by their earlier names. Comes last, so that no module that exists is looked for here."""
+    """Finds modules by their earlier names. Placed last, so that existing modules never reach it."""
 
     def __init__(self) -> None:
         self._own_specs: dict[str, ModuleSpec | None] = {}
@@ -92,29 +92,29 @@ class MovedFinder(MetaPathFinder, Loader):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """Return how to load a moved module, or None for any other name."""
+        """Return the spec of a moved module, or None for any other name."""
         if fullname in MOVED or fullname in PACKAGES:
             return ModuleSpec(fullname, self, is_package=fullname in PACKAGES)
         return None
 
     def create_module(self, spec: ModuleSpec) -> ModuleType | None:
-        """Return the module of today; for a package that is no more, an empty one."""
+        """Return the module under its new name; for a package that no longer exists, None: an empty one."""
         if spec.name in PACKAGES:
             return None
         new = MOVED[spec.name]
         if spec.name not in API_V1:
-            warnings.warn(f"{spec.name} has become {new}.", DeprecationWarning, stacklevel=2)
+            warnings.warn(f"{spec.name} has moved to {new}.", DeprecationWarning, stacklevel=2)
         module = import_module(new)
         self._own_specs[spec.name] = module.__spec__
         return module
 
     def exec_module(self, module: ModuleType) -> None:
-        """Execute nothing, since the module was imported under its own name; give it back its own spec."""
+        """Execute nothing, because the module was imported under its new name; restore its own spec."""
         if module.__spec__ and module.__spec__.name in self._own_specs:
             module.__spec__ = self._own_specs.pop(module.__spec__.name)
 
 
 def install() -> None:
-    """Let earlier names be found."""
+    """Make earlier names importable."""
     if not any(isinstance(finder, MovedFinder) for finder in sys.meta_path):
         sys.meta_path.append(MovedFinder())

@@ -169,7 +169,7 @@ def test_a_config_that_may_not_be_read_is_not_called_damaged(folder: Path, monke
 
     monkeypatch.setattr(Path, "open", refuse)
     error = expect_error(folder, "config.json", r"cannot be read: Permission denied\.")
-    assert error.remedy == "Check the permissions, or name another place."
+    assert error.remedy == "Check the permissions, or use another place."
 
 
 @pytest.mark.parametrize("name", ["../best/vocab.json", "../x", "..", "/etc/passwd", "sub/x", "", "\0", "x" * 300])

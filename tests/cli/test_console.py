@@ -52,7 +52,7 @@ def test_a_table_and_a_warning(folder: Path) -> None:
     assert heading.split() == ["rank", "score", "id"]
     assert sorted(row.split(maxsplit=2)[2].rstrip() for row in rows) == sorted(SHOWN)
     warning, line = done.stderr.splitlines()
-    assert warning == "Warning: 1 picture is left out:"
+    assert warning == "Warning: 1 image was skipped:"
     assert line.startswith(r"  bad\x1b]0;title\x07\n.png: is not a picture")
 
 
@@ -73,7 +73,7 @@ def test_errors(folder: Path) -> None:
 def test_a_text_in_place_of_a_file(folder: Path) -> None:
     text = "two red balls " * 30
     done = run(folder, "search", text, "run")
-    processes.assert_one_message(done, 1, r"^two red balls .*: File name too long\.\nNo path is so long")
+    processes.assert_one_message(done, 1, r"^two red balls .*: File name too long\.\nThe path is too long")
 
 
 def test_a_group_without_a_command_prints_its_help(folder: Path) -> None:

@@ -435,7 +435,9 @@ def test_a_checkpoint_of_vsezoo_is_one_already(made: Path, tmp_path: Path) -> No
 
 def test_a_full_disk(source: Path, tmp_path: Path) -> None:
     done = convert(tmp_path, source, "--output", "here", before=use_small_disk, code=1)
-    processes.assert_one_message(done, 1, r"^here: cannot be written: .*File too large.*\nThat disk, or `ulimit -f`, ")
+    processes.assert_one_message(
+        done, 1, r"^here: cannot be written: .*File too large.*\nThe file is too large for this disk or for `ulimit -f`"
+    )
     assert sorted(path.name for path in tmp_path.iterdir()) == [".stderr", ".stdout"]
 
 

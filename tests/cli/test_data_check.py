@@ -75,7 +75,7 @@ def test_text(root: Path, tmp_path: Path, columns: str) -> None:
     assert "error dev: line 1 is not UTF-8 text." in text
     assert "iconv" in text
     assert lines[-1].startswith("2 errors, ")
-    assert lines[-1].endswith("a training on these data fails.")
+    assert lines[-1].endswith("training on these data would fail.")
 
 
 def test_splits_can_be_chosen(root: Path, tmp_path: Path) -> None:

@@ -63,7 +63,7 @@ def test_mistakes(folder: Path) -> None:
         (("--output", "a.npy"), 2, r"^There is nothing to embed"),
         (("--texts", "a.txt"), 2, r"Missing option '--output'"),
         (("--texts", "a.txt", "--output", "a.txt"), 2, r"^'a\.txt' must end in \.safetensors or \.npy"),
-        (("--data", "./photos", "--texts", "a.txt", "--output", "a.npy"), 2, r"^--data stands for both"),
+        (("--data", "./photos", "--texts", "a.txt", "--output", "a.npy"), 2, r"^--data cannot be combined"),
         (("--data", "./photos", "--output", "a.npy"), 2, r"^'a\.npy' can hold one array"),
         (("--texts", "a.txt", "--output", "a.txt/b.npy"), 1, r"^a\.txt/b\.npy: cannot be written"),
         (("--texts", "a.txt", "--output", "run/model.safetensors"), 2, r"^'run/model\.safetensors' is a file of the"),

@@ -131,7 +131,7 @@ def test_pictures_that_cannot_be_read(tmp_path: Path, weights: Path, captions: b
     assert "--on-bad-image skip" in done.stderr
     done = extract(tmp_path / "skip", folder, weights, "--on-bad-image", "skip")
     assert done.code == 0, done.stderr
-    assert "1 picture is left out" in done.stderr
+    assert "1 image was skipped" in done.stderr
     assert "train2.png" in done.stderr
     config = json.loads((tmp_path / "skip" / "out" / "features.json").read_bytes())
     (split,) = config["splits"].values()
@@ -144,19 +144,19 @@ def test_it_can_be_interrupted_and_shared(tmp_path: Path, photos: Path, weights:
     for shard in ("1/2", "0/2"):
         done = extract(tmp_path, photos, weights, "--batch-size", "2", "--shard", shard)
         assert done.code == 0, done.stderr
-        assert ("other shards are not done" in done.stdout) == (shard == "1/2")
+        assert ("other shards not finished" in done.stdout) == (shard == "1/2")
     ours, theirs = read_files(tmp_path / "out"), read_files(tmp_path / "whole" / "out")
     assert {**ours, "features.json": b""} == {**theirs, "features.json": b""}
     done = extract(tmp_path, photos, weights, "--batch-size", "2", "--shard", "0/2", "--resume")
-    assert done.stdout.count("done before") == 3
+    assert done.stdout.count("already done") == 3
     assert_one_message(extract(tmp_path, photos, weights), 2, "shards is 1 and was 2")
 
 
 def test_a_share_without_a_picture_was_not_done_before(tmp_path: Path, photos: Path, weights: Path) -> None:
     """The first of three has none of the one batch of each split."""
     done = extract(tmp_path, photos, weights, "--shard", "0/3")
-    assert done.stdout.count("none in this share") == 3
-    assert "done before" not in done.stdout
+    assert done.stdout.count("none in this shard") == 3
+    assert "already done" not in done.stdout
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="names of bytes")
@@ -168,7 +168,7 @@ def test_a_name_that_is_not_utf_8(tmp_path: Path, weights: Path) -> None:
     assert_one_message(done, 1, r"1 of the 2 pictures .*'photos'.*'caf\\udce9\.png'.*\nRename")
     done = extract(tmp_path, folder, weights, "--on-bad-image", "skip", "--json")
     assert json.loads(done.stdout)["splits"][0]["shape"] == [1, pictures.WIDTH]
-    assert "1 picture is left out" in done.stderr
+    assert "1 image was skipped" in done.stderr
 
 
 def interrupt_after_the_first_block() -> None:
@@ -187,7 +187,8 @@ def test_ctrl_c_says_how_to_go_on(tmp_path: Path, photos: Path, weights: Path) -
     done = run_command(tmp_path, *name_arguments(photos, weights), before=interrupt_after_the_first_block)
     assert (done.code, done.stdout) == (130, "")
     assert done.stderr == (
-        "Interrupted.\nout: what was made is kept, but for the last seconds.\nGo on with the same call and --resume.\n"
+        "Interrupted.\nout: everything but the last seconds of work is kept.\n"
+        "Continue with the same command and --resume.\n"
     )
     assert json.loads((tmp_path / "out" / "unfinished" / "train.0-of-1.json").read_bytes())["rows"] == COUNTS["train"]
     assert extract(tmp_path, photos, weights, "--resume").code == 0

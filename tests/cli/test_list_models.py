@@ -86,7 +86,7 @@ def test_pattern_that_matches_nothing(run_vsezoo: Run, plugins: tuple[Path, ...]
     done = run_vsezoo("list-models", "alfa-2", path=plugins)
     assert done.returncode == 1
     assert done.stdout == ""
-    assert "Error: No model matches 'alfa-2'.\nDid you mean 'alpha-2'? '*alfa-2*'" in done.stderr
+    assert "Error: No model matches 'alfa-2'.\nDid you mean 'alpha-2'? Try '*alfa-2*'" in done.stderr
 
 
 def test_no_plugins(run_vsezoo: Run, plugins: tuple[Path, ...]) -> None:
@@ -178,7 +178,8 @@ def test_errors_of_the_system_are_one_message(run_vsezoo: Run, probe: Path) -> N
     full = run_vsezoo("probe", "--fail", "full", path=(probe,))
     assert full.returncode == 1
     assert (
-        full.stderr == "Error: big.bin: No space left on device.\nFree some space on that disk, or write elsewhere.\n"
+        full.stderr
+        == "Error: big.bin: No space left on device.\nFree some space on the disk, or write to another place.\n"
     )
     assert "Traceback" in run_vsezoo("probe", "--fail", "odd", path=(probe,)).stderr  # a fault, not a mishap
 

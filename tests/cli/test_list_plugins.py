@@ -66,7 +66,7 @@ def test_check(run_vsezoo: Run, make_distribution: Callable[..., Path], recipe_s
     assert "vsezoo" not in done.stdout
     fine = run_vsezoo("list-plugins", "fine", "--check", path=path)
     assert fine.returncode == 0
-    assert "checked     all of it can be loaded" in fine.stdout
+    assert "checked     everything can be loaded" in fine.stdout
     assert fine.stderr == ""
 
 
@@ -95,7 +95,7 @@ def test_the_table(run_vsezoo: Run, make_distribution: Callable[..., Path]) -> N
         "plugin API 1",
         "losses gone, twin",
         "FAILED losses: gone: ModuleNotFoundError: No module named 'made_g'",
-        f"CONFLICT losses: twin: right registers the name, too; say left:twin ({path[0] / 'made_a.py'}:2)",
+        f"CONFLICT losses: twin: right also registers the name; use left:twin ({path[0] / 'made_a.py'}:2)",
     ]
     assert any(line.startswith("FAILED") for line in lines[lines.index("damaged 1.0") :][:4])
     assert "--check" in done.stderr
@@ -104,7 +104,7 @@ def test_the_table(run_vsezoo: Run, make_distribution: Callable[..., Path]) -> N
     assert [" ".join(line.split()) for line in barred[right:]][3:6] == [
         "models m",
         "losses twin",
-        "NOT ALLOWED VSEZOO_PLUGINS leaves it out",
+        "NOT ALLOWED excluded by VSEZOO_PLUGINS",
     ]
     assert not any("CONFLICT" in line for line in barred)  # left has the name for itself
 
@@ -115,7 +115,7 @@ def test_a_slow_import_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     written = capsys.readouterr().out
     assert "SLOW        losses: slow: 5.0 s to import" in written
     assert "fast: " not in written
-    assert "all of it can be loaded" in written
+    assert "everything can be loaded" in written
 
 
 @pytest.fixture(scope="module")

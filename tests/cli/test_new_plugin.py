@@ -137,7 +137,7 @@ def test_without_a_kind_there_is_an_image_encoder_and_a_model_of_it(tmp_path: Pa
         ("../up", r"'\.\./up' cannot"),
         ("x" * 41, "up to 40 lower-case letters"),
         ("lambda", "'lambda' is a word of the language Python"),
-        ("vsepp", "The model 'vsepp' is registered already, by vsezoo"),
+        ("vsepp", "The model 'vsepp' is already registered by vsezoo"),
         ("numpy", r"numpy \S+ is installed already"),
         ("json", "a Python module 'json' already"),
         ("vsezoo-order", "a Python module 'vsezoo_order' already"),
@@ -149,7 +149,7 @@ def test_a_name_that_is_refused(tmp_path: Path, name: str, message: str) -> None
 
 
 def test_a_name_that_only_its_kind_has_taken(tmp_path: Path) -> None:
-    assert_one_message(write(tmp_path, "hinge", "loss"), 2, "The loss 'hinge' is registered already, by vsezoo")
+    assert_one_message(write(tmp_path, "hinge", "loss"), 2, "The loss 'hinge' is already registered by vsezoo")
     assert write(tmp_path, "hinge").exit_code == 0  # an image encoder of this name is another thing
 
 

@@ -150,12 +150,12 @@ def test_a_word_may_be_the_name_of_a_file(folder: Path) -> None:
 
 
 def test_a_sentence_of_unknown_words_is_told(folder: Path) -> None:
-    warning = "Warning: 'photo-99 xyz' is taken for a sentence, and the model knows no word of it:"
+    warning = "Warning: 'photo-99 xyz' is read as a sentence, but the model knows none of its words:"
     for where, more in (
         (("--data", "photos"), "There is no image of that name in photos, test split."),
         (
             ("--images", "photos/test_ims.npy"),
-            "what is found means nothing.",
+            "the results are meaningless.",
         ),
     ):
         done = search(folder, "photo-99 xyz", *where)
@@ -190,17 +190,17 @@ def test_mistakes(folder: Path) -> None:
         (("", *place), 2, r"^An argument is empty"),
         ((SENTENCE, "--images", "nothing"), 1, r"^nothing: is no folder"),
         (("cat.png", *place), 1, r"^cat\.png: this model takes features .*, not pictures\.\n.*`vsezoo features`"),
-        (("cat.png", "--images", "photos/test_ims.npy"), 2, r"^'cat\.png' names a file of images.*\n.*--texts FILE"),
+        (("cat.png", "--images", "photos/test_ims.npy"), 2, r"^'cat\.png' is an image file.*\n.*--texts FILE"),
         (("photos/test_ims.npy:20", *place), 1, r"test_ims\.npy: has no row 20\.\nIts rows are 0 to 19"),
         (
             ("photos/test_ims.npy", *place),
             2,
-            r"^'photos/test_ims\.npy' holds 20 images, .*\nName a row .*test_ims\.npy:0$",
+            r"^'photos/test_ims\.npy' contains 20 images.*\nName one of its rows.*test_ims\.npy:0$",
         ),
         (("photo-99.jpg", *place, "--texts", "empty.txt"), 2, r"neither a file nor an image .*\nDid you mean"),
         (("600", *place), 2, r"^'600' is neither .* of the test split of photos\.\n.* --split\. Or write a sentence"),
         (("photo-99.jpg", *place), 2, r"neither a file nor an image .*\nDid you mean .* --split\. Or write a sentence"),
-        (("99.JPG", "--images", "photos/test_ims.npy"), 2, r"^'99\.JPG' names a file of images.*\nWrite a sentence"),
+        (("99.JPG", "--images", "photos/test_ims.npy"), 2, r"^'99\.JPG' is an image file.*\nGive a sentence"),
         (("photos/test_ims.npy:x", "--texts", "empty.txt"), 1, r"^photos/test_ims\.npy: 'x' is no row\."),
         (("99.jpg", "--texts", "empty.txt"), 1, r"^99\.jpg: is no file\.\nCheck the path\."),
         (("7", *place, "--texts", "empty.txt"), 1, r"^empty\.txt: holds no sentence"),

@@ -78,7 +78,7 @@ def test_settings_for_a_data_set(run_vsezoo: Run, demo: tuple[Path, ...]) -> Non
     assert shown["parameters"]["image_encoder"] == 9 * 11 + 11
     text = run_vsezoo("show", "demo", "--data", "f30k_precomp", path=demo).stdout
     assert "f30k_precomp, with its overrides" in text
-    assert "shapes, for which nothing is changed" in run_vsezoo("show", "demo", "--data", "shapes", path=demo).stdout
+    assert "shapes, without overrides" in run_vsezoo("show", "demo", "--data", "shapes", path=demo).stdout
     unknown = run_vsezoo("show", "demo", "--data", "f30k_precom", path=demo)
     assert unknown.returncode == 2
     assert "Did you mean 'f30k_precomp'?" in unknown.stderr

@@ -219,7 +219,7 @@ def test_an_empty_folder_is_no_obstacle(tmp_path: Path) -> None:
 def test_a_file_in_the_place_of_the_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "out").write_text("x")
     error = refuse(StorageError, "out: cannot be written: Not a directory", lambda: extract(tmp_path / "out"))
-    assert error.remedy == "Check the path: there is a file where a folder is wanted."
+    assert error.remedy == "Check the path: a file is in the place of a folder."
 
 
 def test_splits_can_be_added(tmp_path: Path) -> None:

@@ -39,9 +39,7 @@ def test_without_metadata_the_folder_tells_the_name(install: Install) -> None:
     found = find("half_gone")
     assert found.version == "2.1"
     assert [entry.name for entry in found.entries] == ["a"]
-    assert [fault.reason for fault in found.faults] == [
-        "METADATA does not tell the name and the version: the installation is damaged"
-    ]
+    assert [fault.reason for fault in found.faults] == ["METADATA has no name and version: the installation is damaged"]
 
 
 def test_metadata_that_is_no_text(install: Install) -> None:
@@ -69,7 +67,7 @@ def test_a_group_that_does_not_exist(install: Install) -> None:
     install("typo", {"model": {"a": "made_a:x"}, "losses": {"b": "made_a:x"}})
     assert [entry.name for entry in find("typo").entries] == ["b"]
     assert [tuple(fault) for fault in find("typo").faults] == [
-        ("model", "a", "made_a:x", "there is no group vsezoo.model. Did you mean 'models'?")
+        ("model", "a", "made_a:x", "unknown group vsezoo.model. Did you mean 'models'?")
     ]
 
 

@@ -60,10 +60,12 @@ EXHIBITS = {
         "The model 'bad' of bad-circle 0.9 cannot be loaded from bad_circle:thing: RecursionError: it refers to itself",
     ),
     "colon": Exhibit("models", RECIPE, "failed", "a name must not be empty or contain a colon", name="vsezoo:vsepp"),
-    "model": Exhibit("models", RECIPE, "conflict", "the name means that of vsezoo; say bad-model:vsepp", name="vsepp"),
-    "command": Exhibit("commands", COMMAND, "conflict", "the name means that of vsezoo; say ", name="list-datasets"),
-    "twin": Exhibit("models", RECIPE, "conflict", "bad-twin2 registers the name, too; say bad-twin:both", name="both"),
-    "twin2": Exhibit("models", RECIPE, "conflict", "bad-twin registers the name, too; say bad-twin2:both", name="both"),
+    "model": Exhibit(
+        "models", RECIPE, "conflict", "the name means the one of vsezoo; use bad-model:vsepp", name="vsepp"
+    ),
+    "command": Exhibit("commands", COMMAND, "conflict", "the name means the one of vsezoo; use ", name="list-datasets"),
+    "twin": Exhibit("models", RECIPE, "conflict", "bad-twin2 also registers the name; use bad-twin:both", name="both"),
+    "twin2": Exhibit("models", RECIPE, "conflict", "bad-twin also registers the name; use bad-twin2:both", name="both"),
     "new": Exhibit(
         "models", RECIPE, "too new", "written for version 99 of the plugin API; this", more={"99": "bad_new"}
     ),
@@ -156,7 +158,7 @@ def test_who_uses_a_broken_name_is_told(run_vsezoo: Run, museum: tuple[Path, ...
     assert used.stderr == (
         "Error: The model 'bad' of bad-raises 0.9 cannot be loaded from bad_raises:thing: "
         "ZeroDivisionError: division by zero\n"
-        "Upgrade or uninstall bad-raises, or leave all plugins out with `vsezoo --no-plugins`.\n"
+        "Upgrade or uninstall bad-raises, or ignore all plugins with `vsezoo --no-plugins`.\n"
     )
     command = run_vsezoo("bad-exits:bad", path=museum)
     assert (command.returncode, command.stdout) == (1, "")

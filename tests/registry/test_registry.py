@@ -61,7 +61,8 @@ def test_one_name_of_two_distributions(install: Install, recipe_source: Callable
     with pytest.raises(ConflictError) as caught:
         registry.load("models", "twin")
     assert str(caught.value) == (
-        "The model 'twin' is registered by left-side 1.0 and right 2.0.\nSay which: left-side:twin or right:twin."
+        "The model 'twin' is registered by left-side 1.0 and right 2.0.\n"
+        "Name one of them: left-side:twin or right:twin."
     )
     assert caught.value.exit_code == 2
     assert "twin" not in registry.list_names("models")
@@ -122,7 +123,7 @@ FAILURES = {
     ),
     "has no text": (
         "class Mute(Exception):\n    def __str__(self): return 1 / 0\nraise Mute",
-        "made_bad.Mute: (its text cannot be made)",
+        "made_bad.Mute: (its text cannot be computed)",
     ),
     "lacks it": ("", "AttributeError: module 'made_bad' has no attribute 'thing'"),
     "has another": ("thing = 'text'", "of type str; a model must be an instance of vsezoo.recipe.Recipe"),
@@ -156,10 +157,12 @@ def test_a_remedy_knows_what_is_missing(install: Install) -> None:
     install("needy", {"losses": {"needy": "made_n:Loss"}}, {"made_n": "import made_absent.part"})
     with pytest.raises(PluginError) as gone:
         registry.load("losses", "gone")
-    assert gone.value.remedy.startswith("The files of stale are gone, its entry in the list of what is installed is")
+    assert gone.value.remedy.startswith("The files of stale are missing although it is listed as installed")
     with pytest.raises(PluginError) as needy:
         registry.load("losses", "needy")
-    assert needy.value.remedy.startswith("Install what has the module made_absent, upgrade or uninstall needy, or ")
+    assert needy.value.remedy.startswith(
+        "Install the package with the module made_absent, upgrade or uninstall needy, or "
+    )
 
 
 def test_a_part_must_be_a_class_of_its_kind(install: Install) -> None:
@@ -229,14 +232,14 @@ def test_an_unknown_name(install: Install) -> None:
     with pytest.raises(UnknownNameError) as caught:
         registry.load("models", "demo-modle")
     assert str(caught.value) == (
-        "There is no model 'demo-modle'.\nDid you mean 'demo-model'? `vsezoo list-models` lists what there is."
+        "There is no model 'demo-modle'.\nDid you mean 'demo-model'? `vsezoo list-models` lists all."
     )
     with pytest.raises(UnknownNameError, match=r"`vsezoo list-plugins` lists") as caught:
         registry.load("losses", "zzzzz")
     assert "mean" not in str(caught.value)
     with pytest.raises(UnknownNameError, match="Did you mean 'demo:demo-model'"):
         registry.load("models", "demo:demo-mod")
-    with pytest.raises(UsageError, match="is no kind"):
+    with pytest.raises(UsageError, match="is not a kind"):
         registry.list_names("model")
 
 

@@ -84,7 +84,7 @@ def test_what_a_split_leaves_out_is_in_files_and_answers(run: Path, photos: Path
     ):
         done = processes.run_command(tmp_path, *command, before=register_colours)
         assert done.code == 0, done.stderr
-        assert "Warning: 1 picture is left out:\n  b-green.png: is not a picture" in done.stderr
+        assert "Warning: 1 image was skipped:\n  b-green.png: is not a picture" in done.stderr
         assert list(json.loads(done.stdout)["skipped"]) == ["b-green.png"]
     listing = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))
     assert (listing["images"], list(listing["skipped"])) == (["a-red.png", "more/c-blue.png"], ["b-green.png"])

@@ -64,7 +64,7 @@ def test_an_operating_system_error_becomes_one_clear_error(tmp_path: Path) -> No
         write_and_fail(tmp_path / "best", OSError(28, "No space left on device"))
     assert caught.value.file == str(tmp_path / "best")
     assert caught.value.remedy == (
-        "Free some space on that disk, or write elsewhere. What was saved before is still there."
+        "Free some space on the disk, or write to another place. What was saved before is still there."
     )
     assert (tmp_path / "best" / "a.txt").read_text() == "one"
 
@@ -73,15 +73,15 @@ def test_a_place_below_a_file_is_one_clear_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageError, match="cannot be written") as caught:
         write_folder(tmp_path / "file" / "best", "one")
-    assert caught.value.remedy == "Check the path: there is a file where a folder is wanted."
+    assert caught.value.remedy == "Check the path: a file is in the place of a folder."
 
 
 @pytest.mark.parametrize(
     ("number", "remedy"),
     [
-        (errno.EACCES, "Check the permissions, or name another place."),
-        (errno.EROFS, "That disk is read-only: write elsewhere."),
-        (errno.EIO, "See whether that disk is sound and has room, or name another place."),
+        (errno.EACCES, "Check the permissions, or use another place."),
+        (errno.EROFS, "The file system is read-only: write to another place."),
+        (errno.EIO, "Check whether the disk works and has free space, or use another place."),
     ],
 )
 def test_the_remedy_follows_from_the_cause(tmp_path: Path, number: int, remedy: str) -> None:

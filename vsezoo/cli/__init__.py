@@ -46,12 +46,10 @@ class Commands(Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Return the command that the arguments name; raise the registry's error for a name that it does not have.
 
-        An empty argument comes from a variable that is not set; as a path it would be the present folder.
+        An empty argument usually comes from an unset variable; as a path it would mean the current folder.
         """
         if any(argument == "" or re.fullmatch("--[^=]+=", argument) for argument in args):
-            raise UsageError(
-                "An argument is empty.", remedy="Give it a value. Is a variable of the shell perhaps not set?"
-            )
+            raise UsageError("An argument is empty.", remedy="Give it a value; a shell variable may not be set.")
         try:
             return super().resolve_command(ctx, args)
         except click.exceptions.NoSuchCommand:
@@ -59,7 +57,7 @@ class Commands(Group):
             raise
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the list of commands, those that cannot be loaded included."""
+        """Write the list of commands, including those that cannot be loaded."""
         rows = []
         for name in self.list_commands(ctx):
             try:
@@ -68,32 +66,34 @@ class Commands(Group):
                 rows.append((name, f"FAILED: {registry.explain(error)}"))
                 continue
             if not command.hidden:
-                rows.append((name, command.get_short_help_str(limit=1000)))  # the first sentence, and all of it
+                rows.append((name, command.get_short_help_str(limit=1000)))  # the whole first sentence
         with formatter.section("Commands"):
-            formatter.write_dl(rows or [("(none)", "The installation of vsezoo is damaged: install it again.")])
+            formatter.write_dl(rows or [("(none)", "The installation of vsezoo is damaged: reinstall it.")])
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command."""
         try:
             result = super().invoke(ctx)
-            sys.stdout.flush()  # here, not when Python ends: a full disk or a closed pipe is noticed in time
-        except KeyboardInterrupt as interrupt:  # a command may have put into it how to go on
+            sys.stdout.flush()  # not at exit: a full disk or a closed pipe must still become an error message
+        except KeyboardInterrupt as interrupt:  # a command may have added how to continue
             click.echo(console.escape_lines("\n".join(["Interrupted.", *map(str, interrupt.args)])), err=True)
             ctx.exit(INTERRUPTED)
-        except click.exceptions.NoArgsIsHelpError:  # its message is the help, which is nobody's but ours
+        except click.exceptions.NoArgsIsHelpError:  # its message is our own help text
             raise
         except click.UsageError as error:
             raise click.UsageError(console.escape_lines(error.format_message()), error.ctx) from None
         return result
 
     def main(self, *args: Any, **extra: Any) -> Any:
-        """Run the command line; turn what goes wrong for a user into one message and an exit code."""
+        """Run the command line; turn a user's mistake into one message and an exit code."""
         warnings.formatwarning = _format_warning
         for name in ("stdout", "stderr"):
             if getattr(sys, name) is None:  # as `>&-` leaves it
                 setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 (to the very end)
         if isinstance(sys.stdout, io.TextIOWrapper):
-            sys.stdout.reconfigure(errors="backslashreplace")  # letters that the terminal lacks, names not in UTF-8
+            sys.stdout.reconfigure(
+                errors="backslashreplace"
+            )  # for letters that the terminal lacks and names that are not UTF-8
         try:
             return super().main(*args, **extra)
         except VsezooError as error:
@@ -111,7 +111,7 @@ class Commands(Group):
 
 
 def _describe(error: VsezooError) -> str:
-    """Return the text of an error, the file that it is about in one line."""
+    """Return the text of an error, with the name of its file escaped to one line."""
     file = error.file or ""
     return str(error).replace(file, console.escape(file))
 
@@ -119,14 +119,14 @@ def _describe(error: VsezooError) -> str:
 def _format_warning(
     message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
 ) -> str:
-    """Return a warning as Python writes it, but one that is for users without the place in the code."""
+    """Return a warning as Python writes it, but without the place in the code if it is meant for users."""
     if issubclass(category, PluginWarning):
         return f"Warning: {console.escape_lines(str(message))}\n"
     return console.escape_lines(_FORMAT(message, category, filename, lineno, line))
 
 
 def _finish_output() -> None:
-    """Write what is left in the buffer, or drop it: Python would fail on it once more when it ends."""
+    """Write the rest of the buffer, or drop it: Python would fail on it again at exit."""
     try:
         sys.stdout.flush()
     except OSError:
@@ -137,7 +137,7 @@ def _finish_output() -> None:
 
 def _leave_plugins_out(ctx: click.Context, option: click.Parameter, given: bool) -> None:
     if given:
-        os.environ["VSEZOO_PLUGINS"] = "none"  # for the processes that this one starts, too
+        os.environ["VSEZOO_PLUGINS"] = "none"  # also for the processes that this one starts
 
 
 @click.group(
@@ -151,7 +151,7 @@ def _leave_plugins_out(ctx: click.Context, option: click.Parameter, given: bool)
     context_settings={
         "max_content_width": 120,  # click's own limit is 80 columns, however wide the terminal
         "help_option_names": ["-h", "--help"],
-        "token_normalize_func": lambda token: token.replace("_", "-"),  # --max_violation, as the field writes it
+        "token_normalize_func": lambda token: token.replace("_", "-"),  # accept --max_violation, the spelling of VSE++
     },
 )
 @click.version_option(package_name="vsezoo", message="%(prog)s %(version)s")

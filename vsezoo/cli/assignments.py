@@ -1,4 +1,4 @@
-"""`NAME=VALUE`, as `--set` and `--option` take it."""
+"""Arguments of the form `NAME=VALUE`, for `--set` and `--option`."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from vsezoo.errors import UsageError
 
 
 def read_assignments(flag: str, texts: Iterable[str], example: str) -> dict[str, Any]:
-    """Return the values by their names.
+    """Return the values by name.
 
     Args:
-        flag: which takes them, for the message.
-        texts: each `NAME=VALUE`; the value is a number, true, false or null as JSON writes it, or else a string.
-        example: of such a text.
+        flag: the option that takes them, for the message.
+        texts: each `NAME=VALUE`; a value that is not JSON (number, true, false, null) is a string.
+        example: such a text, for the message.
 
     Raises:
         UsageError: for a text without a name or an equals sign.

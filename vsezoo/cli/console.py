@@ -1,6 +1,6 @@
 """Where the command line writes: results to standard output, progress, hints and errors to standard error.
 
-Names of files, captions and the like come from strangers: what a terminal would obey is shown, not sent.
+File names, captions and the like are untrusted: control characters are escaped before they reach the terminal.
 """
 
 from __future__ import annotations
@@ -18,24 +18,24 @@ from rich.table import Column, Table
 from rich.text import Text
 
 PIPE_WIDTH = 10_000
-"""Columns where there is no terminal: enough that no line is ever cut or broken."""
+"""Columns if the output is not a terminal: enough that no line is cut or wrapped."""
 
 CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
-"""What a terminal obeys or breaks lines at, and what turns the direction of the letters that follow."""
+"""Control characters, line separators, and marks that change the direction of text."""
 
 
 def escape(text: str) -> str:
-    r"""Return a text as one line, its control characters as Python writes them, such as `\x1b` and `\n`."""
+    r"""Return a text as one line, with control characters escaped as in Python: `\x1b`, `\n`."""
     return CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def escape_lines(text: str) -> str:
-    """Return a text of several lines, all other control characters of it escaped."""
+    """Return a text of several lines, with all control characters but line feeds escaped."""
     return "\n".join(map(escape, text.split("\n")))
 
 
 def style_text(text: str, style: str = "") -> Text:
-    """Return a text of several lines in a style; plain strings are escaped by the consoles themselves."""
+    """Return a text of several lines in a style, escaped; the consoles escape plain strings themselves."""
     return Text(escape_lines(text), style)
 
 
@@ -52,7 +52,7 @@ def messages() -> Console:
 def print_json(value: Any) -> None:
     """Write a value to standard output as JSON."""
     text = json.dumps(value, indent=2, ensure_ascii=False)
-    # JSON itself escapes those below U+0020 alone; what is left of them is the line ends between the values.
+    # JSON escapes only those below U+0020; the ones left below it are line feeds between the values.
     click.echo(CONTROLS.sub(lambda found: found[0] if found[0] == "\n" else f"\\u{ord(found[0]):04x}", text))
 
 
@@ -62,16 +62,16 @@ def print_warning(text: str) -> None:
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str | Text]], title: str = "") -> None:
-    """Write a table to standard output; what does not fit in its column goes on in the next line.
+    """Write a table to standard output; long cells are wrapped, not cut.
 
     Args:
         columns: the headings.
         rows: one cell for each column.
-        title: printed above the table.
+        title: heading printed above the table.
     """
     table = Table(*columns, box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for column in table.columns:
-        column.overflow = "fold"  # the default cuts long words and puts an ellipsis
+        column.overflow = "fold"  # the default cuts long words
     for row in rows:
         table.add_row(*map(_escape_cell, row))
     console = results()
@@ -81,7 +81,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str | Text]], ti
 
 
 def print_fields(title: str, fields: Iterable[tuple[str, str | Text]]) -> None:
-    """Write a title and, indented below it, named values."""
+    """Write a title and, indented below it, names with values."""
     grid = Table.grid(Column(style="dim"), Column(overflow="fold"), padding=(0, 2), pad_edge=True)
     for field in fields:
         grid.add_row(*map(_escape_cell, field))
@@ -91,11 +91,11 @@ def print_fields(title: str, fields: Iterable[tuple[str, str | Text]]) -> None:
 
 
 def mark_problems(item: Mapping[str, Any], text: str) -> Text:
-    """Return what a listing says of a registered item: its text, or why its name cannot be used.
+    """Return the text of a registered item in a listing, or why its name cannot be used.
 
     Args:
         item: with the keys `failed`, the reason or None, and `conflict`.
-        text: what the listing says where all is well.
+        text: shown if nothing is wrong.
     """
     marked = style_text(text)
     if item["failed"] is not None:
@@ -106,10 +106,10 @@ def mark_problems(item: Mapping[str, Any], text: str) -> Text:
 
 
 class _EscapingConsole(Console):
-    """A console that escapes each plain string, wherever in a table or a bar it stands."""
+    """A console that escapes every plain string, also inside tables and progress bars."""
 
     def render_str(self, text: str, **options: Any) -> Text:
-        """Return a plain string as what is drawn."""
+        """Return a plain string as text to draw, escaped."""
         return super().render_str(escape_lines(text), **options)
 
 
@@ -118,6 +118,6 @@ def _escape_cell(cell: str | Text) -> str | Text:
 
 
 def _make(stream: IO[str]) -> Console:
-    # Rich takes 80 columns for a pipe; `COLUMNS` decides where it is set, as for a terminal.
+    # Rich assumes 80 columns for a pipe. `COLUMNS` overrides the width, as for a terminal.
     width = None if stream.isatty() or "COLUMNS" in os.environ else PIPE_WIDTH
     return _EscapingConsole(file=stream, width=width, markup=False, highlight=False, emoji=False)

@@ -1,4 +1,4 @@
-"""`vsezoo convert`: from the files of another codebase to a checkpoint, and back."""
+"""`vsezoo convert`: convert files of other codebases to checkpoints, and back."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def _export(
 
 
 def _show_work(path: str) -> Status:
-    """Show in a terminal, and nowhere else, that something is going on."""
+    """Show a spinner if standard error is a terminal."""
     return console.messages().status(console.style_text(f"Converting {path}"))
 
 

@@ -90,7 +90,7 @@ def _print(report: Report) -> None:
         _print_finding(finding)
     counts = {level: sum(finding.level == level for finding in report.findings) for level in STYLES}
     listing = ", ".join(f"{count} {level}{'s' * (count != 1)}" for level, count in counts.items())
-    out.print(f"\n{listing}: a training on these data {'fails' if report.fails else 'can run'}.", style="bold")
+    out.print(f"\n{listing}: training on these data {'would fail' if report.fails else 'can run'}.", style="bold")
 
 
 def _print_finding(finding: Finding) -> None:
@@ -106,7 +106,7 @@ def _print_finding(finding: Finding) -> None:
 
 
 def _describe(figures: SplitFigures) -> list[str]:
-    """Return the cells of a split, `-` for what is not known."""
+    """Return the cells of a split, `-` for unknown figures."""
     captions = "-" if figures.captions is None else f"{figures.captions:,}"
     if figures.captions_per_image:
         captions += f" ({_show(figures.captions_per_image, '.1f')} each)"
@@ -124,7 +124,7 @@ def _describe(figures: SplitFigures) -> list[str]:
 
 
 def _show(figures: Range | None, form: str) -> str:
-    """Return the mean and the range, or the one value that all have as far as it is shown."""
+    """Return the mean and the range, or a single value if all are equal at the precision shown."""
     if figures is None:
         return "-"
     least, mean, most = (format(figure, form) for figure in (figures.min, figures.mean, figures.max))

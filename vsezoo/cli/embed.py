@@ -50,7 +50,9 @@ def embed(
     The ids of the rows are written to a .json file beside it.
     """
     if data is not None and (images or texts):
-        raise UsageError("--data stands for both --images and --texts.", remedy="Give either the one or the others.")
+        raise UsageError(
+            "--data cannot be combined with --images or --texts.", remedy="Use either --data or the others."
+        )
     from vsezoo.checkpoints.opened import Checkpoint
     from vsezoo.cli.progress import show_encoding
     from vsezoo.data.source import OpenOptions

@@ -94,5 +94,5 @@ def evaluate(
             if len(evaluations) > 1:
                 console.results().print("\n" * (number > 0) + evaluation.checkpoints[0]["reference"], style="bold")
             console.results().print(render(evaluation))
-    if output is not None:  # last: a file that cannot be written costs no figures
+    if output is not None:  # last, so that the figures are printed even if the file cannot be written
         write_json(output, value)

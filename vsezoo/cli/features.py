@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from vsezoo.features.folder import Shard
 
 OF_FLAGS = ("weights", "features", "crops")
-"""Options of a backbone that have flags of their own."""
+"""Options of a backbone that have their own flags."""
 
 
 @click.command(
@@ -148,8 +148,8 @@ def features(
             )
         except KeyboardInterrupt:
             raise KeyboardInterrupt(
-                f"{console.escape(str(output))}: what was made is kept, but for the last seconds.\n"
-                "Go on with the same call and --resume."
+                f"{console.escape(str(output))}: everything but the last seconds of work is kept.\n"
+                "Continue with the same command and --resume."
             ) from None
     print_skipped({name: reason for summary in summaries for name, reason in summary.skipped.items()})
     if as_json:
@@ -160,11 +160,11 @@ def features(
 
 
 def _describe(summary: SplitSummary) -> tuple[str, ...]:
-    speed = f"{summary.done / summary.seconds:.1f}" if summary.done else "done before"
+    speed = f"{summary.done / summary.seconds:.1f}" if summary.done else "already done"
     if summary.share == 0:
-        speed = "none in this share"
+        speed = "none in this shard"
     if not summary.whole:
-        return summary.split, "other shards are not done", "", "", speed
+        return summary.split, "other shards not finished", "", "", speed
     shape = " x ".join(f"{size:,}" for size in summary.shape)
     return summary.split, shape, f"{summary.captions:,}", f"{len(summary.skipped):,}", speed
 
@@ -181,7 +181,7 @@ def _read_shard(text: str | None) -> Shard:
 
 
 def _choose_device(name: str) -> Any:
-    """Return the device; of several GPUs, that of the process which torchrun has started."""
+    """Return the device; with torchrun and several GPUs, the GPU of this process."""
     import torch
 
     from vsezoo.devices import choose_device
@@ -193,10 +193,10 @@ def _choose_device(name: str) -> Any:
 
 
 def _check(options: dict[str, Any]) -> dict[str, Any]:
-    """Return options of a backbone as they were given.
+    """Return the given options of a backbone after checking names and types.
 
     Raises:
-        UsageError: for a name that is no option, or a value of another type.
+        UsageError: for an unknown option or a value of the wrong type.
     """
     from vsezoo.backbones.options import BackboneOptions
 
@@ -216,7 +216,7 @@ def _build(name: str, options: dict[str, Any], grid: bool) -> Backbone:
 
     from vsezoo.backbones import create_backbone
 
-    torch.manual_seed(0)  # weights that are drawn are the same in each shard, and when the work is resumed
+    torch.manual_seed(0)  # random weights must be the same in every shard and after --resume
     backbone = create_backbone(name, features="grid" if grid else "pooled", **options)
     backbone.load_pretrained()
     return backbone

@@ -11,11 +11,11 @@ from vsezoo.evaluation.metrics import LABELS, PROTOCOLS
 from vsezoo.evaluation.report import Evaluation
 
 TIED_SHARE = 0.01
-"""The share of tied queries above which the figures are in doubt."""
+"""Share of tied queries above which a warning is printed."""
 
 
 def render(evaluation: Evaluation) -> RenderableType:
-    """Return the labels, a table and the notes for the terminal, with a warning where many queries are tied."""
+    """Return labels, table and notes for the terminal, with a warning if many queries are tied."""
     metrics = evaluation.metrics
     data, split = (list_names([name], 1) for name in (evaluation.data, evaluation.split))
     title = (
@@ -40,8 +40,8 @@ def render(evaluation: Evaluation) -> RenderableType:
     share = ties.total / max(evaluation.images + evaluation.captions, 1)
     if share > TIED_SHARE:
         warning = (
-            f"Warning: {share:.1%} of the queries are tied: another item scores exactly as their match, and the tie "
-            "rule alone decides their rank. Many ties mean a collapsed model or repeated items."
+            f"Warning: {share:.1%} of the queries are tied: another item has exactly the score of their match, and "
+            "only the tie rule decides their rank. Many ties mean a collapsed model or repeated items."
         )
         lines.append(Text(warning, style="bold yellow"))
     return Group(*lines)

@@ -1,4 +1,4 @@
-"""`vsezoo list-datasets`: the data sets that can be named after `--data`."""
+"""`vsezoo list-datasets`: the registered data sets."""
 
 from __future__ import annotations
 

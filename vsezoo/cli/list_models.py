@@ -1,4 +1,4 @@
-"""`vsezoo list-models`: the models that can be trained, by name."""
+"""`vsezoo list-models`: the registered models."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def list_models(pattern: str, as_json: bool) -> None:
     models = [model for model in known if _matches(model, pattern)]
     if not models:
         names = [name for model in known for name in (model["name"], *model["aliases"])]
-        hint = f"'*{pattern.strip('*')}*' matches the names that contain it; without a pattern, all are listed."
+        hint = f"Try '*{pattern.strip('*')}*' for names that contain it, or no pattern to list all models."
         raise VsezooError(f"No model matches {pattern!r}.", remedy=suggest_name(pattern, names, hint))
 
     if as_json:
@@ -48,7 +48,7 @@ def list_models(pattern: str, as_json: bool) -> None:
 
 
 def describe_models() -> list[dict[str, Any]]:
-    """Return what is known about each model, aliases beside it, in natural order.
+    """Return a description of each model with its aliases, in natural order.
 
     The keys are `name`, `aliases`, `summary`, `paper` (first author and year), `distribution`, `version`, `conflict`
     and `failed` (the reason, or None).

@@ -1,4 +1,4 @@
-"""`vsezoo list-plugins`: the distributions that register anything."""
+"""`vsezoo list-plugins`: the distributions that register something."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def list_plugins(ctx: click.Context, distribution: str | None, check: bool, as_j
 
 
 def _print(plugins: list[Plugin]) -> None:
-    """Write what one distribution registers."""
+    """Print what one distribution registers."""
     first, states = plugins[0], {plugin.state for plugin in plugins}
     rows: list[tuple[str, str | Text]] = [("location", first.location), ("plugin API", str(first.api_version))]
     names: dict[str, list[str]] = {}
@@ -66,7 +66,7 @@ def _print(plugins: list[Plugin]) -> None:
     slow = [plugin for plugin in plugins if plugin.seconds and plugin.seconds > SLOW]
     rows += [("SLOW", f"{plugin.kind}: {plugin.name}: {plugin.seconds:.1f} s to import") for plugin in slow]
     if states == {"ok"}:
-        rows.append(("checked", "all of it can be loaded"))
+        rows.append(("checked", "everything can be loaded"))
     console.print_fields(f"{first.distribution} {first.version}", rows)
 
 

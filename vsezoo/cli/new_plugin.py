@@ -25,7 +25,7 @@ from vsezoo.scaffold.examples import DEFAULT_KINDS, EXAMPLES
     "--kind",
     "kinds",
     type=click.Choice(list(EXAMPLES)),
-    metavar="KIND",  # the choices would make a line wider than any terminal
+    metavar="KIND",  # listing the choices here would make the line too wide
     multiple=True,
     default=DEFAULT_KINDS,
     show_default=True,

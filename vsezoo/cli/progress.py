@@ -1,4 +1,4 @@
-"""What a person sees of long work, on standard error: bars in a terminal, lines elsewhere."""
+"""Progress on standard error: bars in a terminal, lines elsewhere."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ from vsezoo.training.state import Place
 
 
 class _Words(ProgressColumn):
-    """Words as they are: a name in brackets is no markup, and what the console escapes is a plain string."""
+    """Plain text: names in brackets are not markup, and the console can escape them."""
 
     def __init__(self, form: str) -> None:
         super().__init__(Column(no_wrap=True))
         self._form = form
 
     def render(self, task: Task) -> str:
-        """Return what is to be drawn."""
+        """Return the text to draw."""
         return self._form.format(task=task)
 
 
 def make_bar(screen: Console) -> Progress:
-    """Return a progress bar, which draws nothing where there is no terminal."""
+    """Return a progress bar, invisible if the screen is not a terminal."""
     return Progress(
         _Words("{task.description}"),
         BarColumn(bar_width=None),
@@ -55,14 +55,14 @@ def make_bar(screen: Console) -> Progress:
 
 @contextmanager
 def show_encoding(description: str) -> Iterator[Advance]:
-    """Show a bar of images and captions encoded."""
+    """Show a progress bar for encoding images and captions."""
     with show_phases(description) as (advance,):
         yield advance
 
 
 @contextmanager
 def show_phases(*descriptions: str) -> Iterator[list[Advance]]:
-    """Show a bar for each of several phases; all but the first appear when they begin."""
+    """Show a progress bar for each of several phases; all but the first appear when they start."""
     with make_bar(console.messages()) as bar:
 
         def add_phase(number: int, description: str) -> Advance:
@@ -83,15 +83,15 @@ class TrainingProgress(Observer):
         self._loss = ""  # not known before the first record
 
     def prepare(self, what: str, done: int, total: int) -> None:
-        """Show a bar of what is gone through before the training."""
+        """Show a progress bar for the preparation."""
         self._bar.start()
         self._bar.update(self._task, description=what, completed=done, total=total)
 
     def begin(self, recipe: Recipe, steps_per_epoch: int, place: Place) -> None:
-        """Say what is trained and start the bar."""
+        """Print what is trained and start the bar."""
         settings = recipe.training
         self._steps, self._epochs = steps_per_epoch, settings.num_epochs
-        start = "" if place.step == 0 else f", going on after step {place.step:,}"
+        start = "" if place.step == 0 else f", resumed after step {place.step:,}"
         self._screen.print(
             f"Training {recipe.name}: {self._epochs} epoch{'s' * (self._epochs > 1)} of "
             f"{steps_per_epoch:,} step{'s' * (steps_per_epoch > 1)}, "
@@ -101,7 +101,7 @@ class TrainingProgress(Observer):
         self._bar.reset(self._task, description=self._describe(place), total=self._steps, completed=place.batch)
 
     def step(self, place: Place) -> None:
-        """Move the bar."""
+        """Advance the bar."""
         self._bar.update(self._task, description=self._describe(place), completed=place.batch)
 
     def record(self, record: StepRecord) -> None:
@@ -123,7 +123,7 @@ class TrainingProgress(Observer):
         self._screen.print(f"Warning: {text}", style="yellow")
 
     def close(self) -> None:
-        """Take the bar away."""
+        """Remove the bar."""
         self._bar.stop()
 
     def _describe(self, place: Place) -> str:

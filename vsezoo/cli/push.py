@@ -1,4 +1,4 @@
-"""`vsezoo push`: put a checkpoint on the Hub."""
+"""`vsezoo push`: upload a checkpoint to the Hub."""
 
 from __future__ import annotations
 

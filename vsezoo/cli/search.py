@@ -1,4 +1,4 @@
-"""`vsezoo search`: the images nearest to a sentence, or the sentences nearest to an image."""
+"""`vsezoo search`: find the images nearest to a sentence, or the sentences nearest to an image."""
 
 from __future__ import annotations
 
@@ -87,20 +87,20 @@ def search(
         return open_split(opened, data, split, options, console.print_warning)
 
     is_file, is_picture = is_file_reference(query), is_picture_name(query)
-    if images and (is_picture or (is_file and Path(query).suffix)):  # a file called `dog` may lie there by chance
+    if images and (is_picture or (is_file and Path(query).suffix)):  # a file called `dog` may exist by chance
         raise UsageError(
-            f"{query!r} names a file of images, and --images are found for a sentence.",
-            remedy="Write a sentence, or search sentences for this image with --texts FILE.",
+            f"{query!r} is an image file, but --images are searched with a sentence.",
+            remedy="Give a sentence, or search sentences for this image with --texts FILE.",
         )
     asked: NamedImage | None = None
-    is_named = is_file or is_picture or query.isdecimal()  # where there is no such image, it is mistyped
+    is_named = is_file or is_picture or query.isdecimal()  # if there is no such image, it is mistyped
     if texts or (not images and (is_named or is_image_of(query, open_data()))):
         otherwise = "" if texts else "Or write a sentence of several words, in quotes."
         asked, *more = find_images([query], accepted_kinds(opened.recipe), open_data, otherwise=otherwise)
         if more:
             raise UsageError(
-                f"{query!r} holds {len(more) + 1:,} images, and sentences are found for one.",
-                remedy=f"Name a row of it, counted from 0, such as {asked.name}",
+                f"{query!r} contains {len(more) + 1:,} images; sentences are searched with one image.",
+                remedy=f"Name one of its rows, counted from 0, such as {asked.name}",
             )
         collection = collect_texts(texts or open_data())
     else:
@@ -110,7 +110,7 @@ def search(
 
         @cache
         def show_bar() -> Advance:
-            from vsezoo.cli.progress import show_encoding  # slow to import, and seldom wanted
+            from vsezoo.cli.progress import show_encoding  # slow to import and rarely needed
 
             return shown_now.enter_context(show_encoding("Embedding"))
 
@@ -123,7 +123,7 @@ def search(
         if not found.knows_words(query):
             unnamed = "" if images else f" There is no image of that name in {collection.name}."
             console.print_warning(
-                f"{query!r} is taken for a sentence, and the model knows no word of it: what is found means nothing."
+                f"{query!r} is read as a sentence, but the model knows none of its words: the results are meaningless."
                 f"{unnamed}"
             )
     else:
@@ -155,7 +155,7 @@ def describe(hit: Hit) -> dict[str, Any]:
 
 
 def print_hits(hits: Sequence[Hit]) -> None:
-    """Print a table; the score of the model's similarity is of any scale."""
+    """Print the hits as a table; the scale of the score depends on the similarity."""
     rows = [(str(hit.rank), f"{hit.score:.4f}", hit.id, hit.text) for hit in hits]
     columns = ["rank", "score", "id", "text"]
     width = 4 if any(hit.text for hit in hits) else 3

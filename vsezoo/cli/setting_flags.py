@@ -1,4 +1,4 @@
-"""The flags of `vsezoo train` that stand for settings of the recipe: one table, from which the options are made."""
+"""The flags of `vsezoo train` for settings of the recipe: one table that generates the options."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from vsezoo.cli.assignments import read_assignments
 from vsezoo.recipe import CHOICES
 
 ASSIGNMENT = "loss.margin=0.1"
-"""What `--set` takes."""
+"""Example of an argument of `--set`."""
 
 
 @dataclass(frozen=True)

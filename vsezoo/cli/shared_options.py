@@ -1,4 +1,4 @@
-"""The options that several commands have, each declared here once."""
+"""Options shared by several commands, each declared once. Part of the plugin API."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
-
-from vsezoo.data.source import BAD_IMAGE_POLICIES
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -29,6 +27,8 @@ def data(default: str) -> Callable[[Function], Function]:
 
 def on_bad_image(default: str) -> Callable[[Function], Function]:
     """Return `--on-bad-image` with its default, one of `BAD_IMAGE_POLICIES`."""
+    from vsezoo.data.source import BAD_IMAGE_POLICIES  # only some commands need it, and listings must start fast
+
     return click.option(
         "--on-bad-image",
         type=click.Choice(BAD_IMAGE_POLICIES),

@@ -1,4 +1,4 @@
-"""`vsezoo show MODEL`: all that is known about a model."""
+"""`vsezoo show`: print everything known about a model or a checkpoint."""
 
 from __future__ import annotations
 
@@ -45,7 +45,9 @@ def show(model: str, data: str | None, as_json: bool) -> None:
     """
     if _is_checkpoint(model):
         if data is not None:
-            raise UsageError("--data is of no use here.", remedy="A checkpoint's settings are those for its own data.")
+            raise UsageError(
+                "--data does not apply to a checkpoint.", remedy="Its settings belong to its training data set."
+            )
         show_checkpoint(model, as_json)
         return
     entry = registry.find("models", model)
@@ -63,7 +65,7 @@ def show(model: str, data: str | None, as_json: bool) -> None:
 
 
 def _is_checkpoint(model: str) -> bool:
-    """Tell a checkpoint from the name of a model: a reference, a path, or a folder whose name is not registered."""
+    """Is this a checkpoint (a reference, a path, or a folder whose name is not registered), not the name of a model?"""
     if parse_reference(model) is not None or "/" in model or os.sep in model:
         return True
     return Path(model).is_dir() and model not in registry.list_names("models")
@@ -90,7 +92,7 @@ def _describe(entry: registry.Entry, recipe: Recipe, data: str | None) -> dict[s
 
 
 def _describe_part(recipe: Recipe, kind: str) -> dict[str, Any]:
-    """Return the name of a part, where it comes from, and the value and the default of each of its options."""
+    """Return the name of a part, its distribution, and value and default of each of its options."""
     from vsezoo.parts import GROUPS, list_options
 
     part = getattr(recipe, kind)
@@ -113,7 +115,7 @@ def _print(value: dict[str, Any], recipe: Recipe) -> None:
         paper = recipe.paper
         fields.append(("paper", f"{paper.authors}: {paper.title}. {paper.venue} {paper.year}. {paper.url}".strip()))
     if value["data"] is not None:
-        given = "with its overrides" if value["data"] in recipe.overrides else "for which nothing is changed"
+        given = "with its overrides" if value["data"] in recipe.overrides else "without overrides"
         fields.append(("data set", f"{value['data']}, {given}"))
     counts = value["parameters"]
     fields += [

@@ -1,4 +1,4 @@
-"""What `vsezoo show` says of a checkpoint: its settings, data and figures, from its small files."""
+"""What `vsezoo show` prints about a checkpoint: settings, data set and figures, from its small files."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from vsezoo.conversion.files import show
 
 
 def show_checkpoint(reference: str, as_json: bool) -> None:
-    """Write what is known of a checkpoint, of which the weights are not read."""
+    """Print a description of a checkpoint without reading its weights."""
     from vsezoo.checkpoints.opened import Checkpoint
     from vsezoo.cli.figures import render
     from vsezoo.evaluation.report import Evaluation
@@ -64,14 +64,14 @@ def _round(value: Any) -> Any:
 
 
 def list_origin(converted: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Return what `config.json` says of a conversion, as named values: each file with its sha256, then the notes."""
+    """Return the origin of a converted checkpoint from `config.json`: each file with its SHA-256, then the notes."""
     origin = f"{converted['format']} ({converted['distribution']} {converted['version']})"
     fields = [("format", show(origin))]
     for name, file in converted["files"].items():
         fields.append((show(name), f"{decimal(file['size'])}, sha256 {show(file['sha256'])}"))
     fields += [(show(f"--option {name}"), show(value)) for name, value in converted["options"].items()]
     for name, note in converted["notes"].items():
-        told = note.items() if isinstance(note, Mapping) else ()
-        listed = ", ".join(f"{show(key)}={show(value)}" for key, value in told if value != "")
+        items = note.items() if isinstance(note, Mapping) else ()
+        listed = ", ".join(f"{show(key)}={show(value)}" for key, value in items if value != "")
         fields.append((show(name), listed or show(note)))
     return fields

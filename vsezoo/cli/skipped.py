@@ -1,4 +1,4 @@
-"""What a person is told of images that were left out."""
+"""The warning about skipped images."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from rich.padding import Padding
 from vsezoo.cli import console
 
 NAMED = 5
-"""Images that the message names."""
+"""Most images that the message names."""
 
 
 def print_skipped(skipped: Mapping[str, str]) -> None:
-    """Say on standard error how many images were left out, which, and why; nothing where there is none.
+    """Print on standard error how many images were skipped, which, and why; nothing if there are none.
 
     Args:
-        skipped: the reasons by the ids.
+        skipped: the reasons by image id.
     """
     if not skipped:
         return
-    count = f"{len(skipped):,} picture{'s are' if len(skipped) > 1 else ' is'} left out"
+    count = f"{len(skipped):,} image{'s were' if len(skipped) > 1 else ' was'} skipped"
     lines = [f"{console.escape(name)}: {reason}" for name, reason in list(skipped.items())[:NAMED]]
     more = [f"and {len(skipped) - NAMED:,} more"] if len(skipped) > NAMED else []
     console.print_warning(f"{count}:")

@@ -102,7 +102,7 @@ def train(
     finally:
         progress.close()
     if read_rank() > 0:
-        return  # of the processes of a launcher, one reports
+        return  # with several processes, only the first one reports
     if as_json:
         console.print_json(result.evaluation.to_json())
     else:

@@ -15,8 +15,8 @@ meaning of one. The way of a name: `distributions` (what is installed), `entry` 
 
 Environment:
     VSEZOO_PLUGINS: the distributions that may register names, separated by commas; `none` or an empty value
-        allows no other than vsezoo itself. Unset, all are allowed.
-    VSEZOO_RAISE_PLUGIN_ERRORS: if 1, the exception of a plugin that fails to import is raised as it is.
+        allows only vsezoo itself. If unset, all are allowed.
+    VSEZOO_RAISE_PLUGIN_ERRORS: if 1, the original exception of a plugin that fails to import is raised.
 """
 
 from __future__ import annotations
@@ -46,12 +46,12 @@ _session: dict[tuple[str, str], SessionEntry] = {}
 
 
 def list_names(kind: str) -> list[str]:
-    """Return the names of a kind in natural order, qualified where the name alone means another object or none."""
+    """Return the names of a kind in natural order, qualified if the bare name is ambiguous or means another object."""
     return [entry.label for entry in list_entries(kind)]
 
 
 def list_entries(kind: str) -> list[Entry]:
-    """Return what allowed distributions and this session register, in natural order, with nothing imported."""
+    """Return the entries of allowed distributions and of this session in natural order, without importing anything."""
     require_kind(kind)
     installed = [
         entry for found in list_distributions() if found.allowed for entry in found.entries if entry.kind == kind
@@ -69,7 +69,7 @@ def find(kind: str, name: str) -> Entry:
 
     Raises:
         UnknownNameError: when no allowed distribution registers it.
-        ConflictError: when several do, and vsezoo is not among them.
+        ConflictError: when several register it and vsezoo is not among them.
     """
     known = list_entries(kind)
     for entry in known:
@@ -80,7 +80,7 @@ def find(kind: str, name: str) -> Entry:
         listing = " and ".join(f"{entry.distribution} {entry.version}" for entry in rivals)
         raise ConflictError(
             f"The {KINDS[kind].noun} {name!r} is registered by {listing}.",
-            remedy=f"Say which: {' or '.join(entry.qualified for entry in rivals)}.",
+            remedy=f"Name one of them: {' or '.join(entry.qualified for entry in rivals)}.",
         )
     raise _describe_unknown(kind, name, known)
 
@@ -88,8 +88,8 @@ def find(kind: str, name: str) -> Entry:
 def split_argument(kind: str, text: str) -> tuple[str, str | None]:
     """Return the name and the argument of `NAME:ARGUMENT`.
 
-    The name may be qualified. What is registered as a whole, such as `distribution:name`, has no argument, nor has
-    what is not registered.
+    The name may be qualified. A text that is registered as a whole, such as `distribution:name`, has no argument, nor
+    has an unknown name.
 
     Raises:
         ConflictError: when several distributions register the name.
@@ -109,23 +109,23 @@ def load(kind: str, name: str) -> Any:
 
     Raises:
         UnknownNameError, ConflictError: see `find`.
-        PluginError: when it cannot be imported or is not what its kind wants.
+        PluginError: when it cannot be imported or is not a valid object of its kind.
     """
     return find(kind, name).load()
 
 
 def list_models(pattern: str = "*") -> list[str]:
-    """Return every name that `create_model` and `train` take, aliases included, or those that match a pattern."""
+    """Return the names of all models, or of those that match a pattern, including aliases."""
     return [name for name in list_names("models") if fnmatchcase(name.lower(), pattern.lower())]
 
 
 def list_datasets(pattern: str = "*") -> list[str]:
-    """Return every name that `open_data`, `train` and `evaluate` take as data, or those that match a pattern."""
+    """Return the names of all registered data sets, or of those that match a pattern."""
     return [name for name in list_names("datasets") if fnmatchcase(name.lower(), pattern.lower())]
 
 
 def list_aliases(entry: Entry) -> list[str]:
-    """Return the other names that the distribution gives to the same object."""
+    """Return the other names of the same object in its distribution."""
     return [
         other.label
         for other in list_entries(entry.kind)
@@ -139,24 +139,24 @@ Registered = TypeVar("Registered")
 def register(kind: str, name: str, *, replace: bool = False) -> Callable[[Registered], Registered]:
     """Register an object of this session, such as a class in a notebook: `@register("losses", "mine")`.
 
-    Registering the name once more replaces the object, so that a cell can be run again. Worker processes and
-    other programs do not see it: what shall last belongs into an entry point.
+    Registering the name again replaces the object, so that a cell can be rerun. Other processes do not see it: use an
+    entry point for anything permanent.
 
     Args:
         kind: one of `KINDS`.
-        name: how it is found.
-        replace: allow a name that an installed distribution registers; the name then means this object.
+        name: the name of the object.
+        replace: take over a name that an installed distribution registers.
 
     Raises:
-        UsageError: for a name that is taken, or an object of the wrong type.
+        UsageError: for a name that is already registered, or an object of the wrong type.
     """
     require_kind(kind)
     if not name or ":" in name:
-        raise UsageError(f"{name!r} is no name to register: it must not be empty or contain a colon.")
+        raise UsageError(f"{name!r} cannot be registered: a name must not be empty or contain a colon.")
     taken = [entry.qualified for entry in list_entries(kind) if entry.name == name and entry.distribution != SESSION]
     if taken and not replace:
         raise ConflictError(
-            f"The {KINDS[kind].noun} {name!r} is registered already, by {' and '.join(taken)}.",
+            f"The {KINDS[kind].noun} {name!r} is already registered by {' and '.join(taken)}.",
             remedy="Choose another name, or pass replace=True.",
         )
 
@@ -181,12 +181,12 @@ def _describe_unknown(kind: str, name: str, known: list[Entry]) -> UnknownNameEr
             return UnknownNameError(
                 f"The {noun} {name!r} is registered by {found.name}, which is not allowed here: "
                 f"VSEZOO_PLUGINS is {os.environ['VSEZOO_PLUGINS']!r}.",
-                remedy=f"Add {found.name} to VSEZOO_PLUGINS, unset it, or leave out --no-plugins.",
+                remedy=f"Add {found.name} to VSEZOO_PLUGINS, unset the variable, or omit --no-plugins.",
             )
     names = [entry.qualified if ":" in name else entry.label for entry in known]
     return UnknownNameError(
         f"There is no {noun} {name!r}.",
-        remedy=suggest_name(name, names, f"`vsezoo {listing}` lists what there is."),
+        remedy=suggest_name(name, names, f"`vsezoo {listing}` lists all."),
     )
 
 

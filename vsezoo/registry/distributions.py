@@ -1,4 +1,4 @@
-"""The installed distributions that register anything, from their metadata alone."""
+"""Installed distributions that register something, read from their metadata."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from vsezoo.registry.kinds import KINDS, OWN
 from vsezoo.registry.names import natural_key, normalize
 
 API = "api"
-"""The last part of the group whose names are versions of the plugin API."""
+"""Last part of the entry-point group whose names are versions of the plugin API."""
 
 
 class Fault(NamedTuple):
-    """What is wrong with the metadata of a distribution, or with one entry point; empty where it is about none."""
+    """A problem in the metadata of a distribution or, if `kind` and `name` are set, of one entry point."""
 
     kind: str
     name: str
@@ -40,7 +40,7 @@ class Distribution(NamedTuple):
 
     @property
     def allowed(self) -> bool:
-        """Whether `VSEZOO_PLUGINS` lets it register names."""
+        """Whether `VSEZOO_PLUGINS` allows it to register names."""
         listed = os.environ.get("VSEZOO_PLUGINS")
         if listed is None or normalize(self.name) == OWN:
             return True
@@ -49,15 +49,15 @@ class Distribution(NamedTuple):
 
 @functools.cache  # reading the metadata of every installed distribution is slow
 def list_distributions() -> list[Distribution]:
-    """Return the distributions that register anything, allowed or not, in the order of their names."""
+    """Return the distributions that register something, allowed or not, sorted by name."""
     found: dict[str, Distribution] = {}
     for distribution in metadata.distributions():
         try:
-            # The name of a distribution is in another file: look for our groups first.
+            # The name of a distribution is in another file; look for our groups first.
             ours = "[vsezoo." in (distribution.read_text("entry_points.txt") or "")
         except (OSError, ValueError):
-            continue  # unreadable, and not known to be ours
-        if ours and not _get_folder(distribution).startswith("~"):  # what pip renames before it removes it
+            continue  # unreadable, so it may not concern us
+        if ours and not _get_folder(distribution).startswith("~"):  # pip renames a distribution before it removes it
             read = _read_distribution(distribution)
             found.setdefault(normalize(read.name), read)  # twice on sys.path: Python imports the first
     return sorted(found.values(), key=lambda read: natural_key(read.name))
@@ -90,11 +90,11 @@ def _read_distribution(distribution: metadata.Distribution) -> Distribution:
 
 
 def _read_name(distribution: metadata.Distribution) -> tuple[str, str, list[Fault]]:
-    """Return name and version, and what is wrong with the file that tells them.
+    """Return name and version, and the problem if they cannot be read.
 
-    Parsing it as the mail message that it is takes longer than all else together.
+    Parsing METADATA as a mail message, which it is, would take longer than everything else together.
     """
-    text, reason = "", "METADATA does not tell the name and the version: the installation is damaged"
+    text, reason = "", "METADATA has no name and version: the installation is damaged"
     try:
         text = distribution.read_text("METADATA") or distribution.read_text("PKG-INFO") or ""
     except (OSError, ValueError) as error:
@@ -107,14 +107,14 @@ def _read_name(distribution: metadata.Distribution) -> tuple[str, str, list[Faul
 
 
 def _get_folder(distribution: metadata.Distribution) -> str:
-    """Return the name of the folder that has the metadata, `name-version.dist-info`; empty for other storage."""
-    path = getattr(distribution, "_path", None)  # no public attribute tells it
+    """Return the name of the metadata folder, `name-version.dist-info`; empty if there is none."""
+    path = getattr(distribution, "_path", None)  # there is no public attribute
     return "" if path is None else path.name
 
 
 def _find_fault(kind: str, name: str) -> str:
     if kind == API:
-        return "" if re.fullmatch("[1-9][0-9]*", name) else "a version of the plugin API is a whole number"
+        return "" if re.fullmatch("[1-9][0-9]*", name) else "a version of the plugin API must be a whole number"
     if kind not in KINDS:
-        return f"there is no group {OWN}.{kind}. {suggest_name(kind, KINDS)}".strip()
+        return f"unknown group {OWN}.{kind}. {suggest_name(kind, KINDS)}".strip()
     return "a name must not be empty or contain a colon" if not name or ":" in name else ""

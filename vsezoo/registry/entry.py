@@ -1,4 +1,4 @@
-"""A registered name, and the import of what it names: a plugin that fails stops nothing but itself."""
+"""A registered name and the import of its object: a plugin that fails to import affects nothing else."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from vsezoo.registry.kinds import KINDS, OWN, import_object, require_type, split
 from vsezoo.registry.names import normalize
 
 SESSION = "session"
-"""What stands for the distribution of an object that `register` took."""
+"""Stands for the distribution of objects registered by `register`."""
 
 _loading: ContextVar[tuple[str, ...]] = ContextVar("loading", default=())
 
@@ -27,12 +27,12 @@ class Entry:
 
     Attributes:
         kind: one of `KINDS`.
-        name: as registered.
+        name: the registered name.
         value: where the object is, `module:attribute`.
-        distribution: which registers it.
-        version: of that distribution.
+        distribution: the distribution that registers it.
+        version: version of the distribution.
         api_version: the version of the plugin API that the distribution was written for.
-        conflict: whether the name alone does not mean this object, because others register it too.
+        conflict: whether the bare name does not mean this object, because others register it too.
     """
 
     kind: str
@@ -50,7 +50,7 @@ class Entry:
 
     @property
     def label(self) -> str:
-        """The shortest form that `find` takes: the name, or the qualified name where there is a conflict."""
+        """The shortest form that `find` accepts: the name, or the qualified name if there is a conflict."""
         return self.qualified if self.conflict else self.name
 
     @property
@@ -62,18 +62,18 @@ class Entry:
         """Import and return the object.
 
         Raises:
-            PluginError: when it cannot be imported or is not what its kind wants, `explain` says why; or when its
-                distribution was written for a version of the plugin API that is not known.
+            PluginError: when it cannot be imported or is not a valid object of its kind (`explain` gives the reason),
+                or when its distribution was written for an unknown version of the plugin API.
         """
         require_version(self.distribution, self.version, self.api_version)
         try:
-            # Standard output is for results, such as the JSON of a listing.
+            # Standard output is reserved for results, such as the JSON of a listing.
             with redirect_stdout(sys.stderr), _forbid_circles(f"{self.kind} {self.qualified}"):
                 found = import_object(self.value)
                 require_type(self.kind, found)
         except KeyboardInterrupt:
             raise
-        except BaseException as error:  # SystemExit and the panics of compiled extensions are no Exception
+        except BaseException as error:  # SystemExit and panics of compiled extensions are not subclasses of Exception
             if os.environ.get("VSEZOO_RAISE_PLUGIN_ERRORS") == "1":
                 raise
             raise PluginError(
@@ -85,23 +85,25 @@ class Entry:
 
     def _find_remedy(self, error: BaseException) -> str:
         if self.own:
-            return f"The installation of {OWN} is damaged: install it again."
-        without = "leave all plugins out with `vsezoo --no-plugins`"
+            return f"The installation of {OWN} is damaged: reinstall it."
+        without = "ignore all plugins with `vsezoo --no-plugins`"
         module, _ = split_value(self.value)
         absent = error.name if isinstance(error, ModuleNotFoundError) else None
         if absent and absent == module.split(".")[0]:
             return (
-                f"The files of {self.distribution} are gone, its entry in the list of what is installed is not: "
-                f"install it again or uninstall {self.distribution}, or {without}."
+                f"The files of {self.distribution} are missing although it is listed as installed: "
+                f"reinstall or uninstall {self.distribution}, or {without}."
             )
         if absent:
-            return f"Install what has the module {absent}, upgrade or uninstall {self.distribution}, or {without}."
+            return (
+                f"Install the package with the module {absent}, upgrade or uninstall {self.distribution}, or {without}."
+            )
         return f"Upgrade or uninstall {self.distribution}, or {without}."
 
 
 @dataclass(frozen=True)
 class SessionEntry(Entry):
-    """A name that `register` took, with its object."""
+    """A name registered by `register`, with its object."""
 
     thing: Any = field(default=None, compare=False)
 
@@ -111,26 +113,26 @@ class SessionEntry(Entry):
 
 
 def explain(error: PluginError) -> str:
-    """Return why loading failed, in one line."""
+    """Return why loading failed, on one line."""
     return describe_error(error.__cause__ or error)
 
 
 def describe_error(error: BaseException) -> str:
-    """Return the type of an exception and the first line of its text; of one of vsezoo's own, the problem alone."""
+    """Return the type of an exception and the first line of its text; for an error of vsezoo, only the problem."""
     if isinstance(error, VsezooError):
         return error.problem
     kind = type(error)
     name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
     try:
         text = str(error).strip()
-    except Exception:  # the text of a plugin's exception is a plugin's code
-        text = "(its text cannot be made)"
+    except Exception:  # the text of the exception is computed by code of the plugin
+        text = "(its text cannot be computed)"
     return f"{name}: {text.splitlines()[0]}" if text else name
 
 
 @contextmanager
 def _forbid_circles(step: str) -> Iterator[None]:
-    """Raise RecursionError where loading an object asks for the same object."""
+    """Raise RecursionError if loading an object loads the same object."""
     chain = (*_loading.get(), step)
     if step in chain[:-1]:
         raise RecursionError(f"it refers to itself: {' -> '.join(chain[chain.index(step) :])}")

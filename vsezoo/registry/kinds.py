@@ -1,4 +1,4 @@
-"""The kinds of objects that can be registered, and what each must be."""
+"""The kinds of registered objects and their requirements."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from typing import Any, NamedTuple
 from vsezoo.errors import UsageError
 
 OWN = "vsezoo"
-"""The distribution that is always allowed: this one. Its name is also the first part of every entry-point group."""
+"""This distribution, which is always allowed. Its name is also the first part of every entry-point group."""
 
 
 class Kind(NamedTuple):
-    """What the group of a kind holds."""
+    """A kind of registered object."""
 
     noun: str
-    base: str  # the class that its objects are instances or subclasses of
+    base: str  # the class of its objects, or their base class
     subclass: bool
     listing: str  # the command that lists the names
-    attributes: tuple[str, ...] = ()  # what listings read of its objects
+    attributes: tuple[str, ...] = ()  # attributes that listings read
 
 
 KINDS = {
@@ -42,13 +42,13 @@ KINDS = {
 
 
 def require_kind(kind: str) -> None:
-    """Raise UsageError for what is not the name of a kind."""
+    """Raise UsageError unless this is the name of a kind."""
     if kind not in KINDS:
-        raise UsageError(f"{kind!r} is no kind of registered object.", remedy=f"Kinds: {', '.join(KINDS)}.")
+        raise UsageError(f"{kind!r} is not a kind of registered object.", remedy=f"Kinds: {', '.join(KINDS)}.")
 
 
 def require_type(kind: str, thing: object) -> None:
-    """Raise TypeError for an object that is not what its kind wants, or not all of it."""
+    """Raise TypeError for an object of the wrong type or without the required attributes."""
     wanted, base = KINDS[kind], import_object(KINDS[kind].base)
     fits = isinstance(thing, type) and issubclass(thing, base) if wanted.subclass else isinstance(thing, base)
     if not fits:
@@ -63,7 +63,7 @@ def require_type(kind: str, thing: object) -> None:
 
 
 def import_object(value: str) -> Any:
-    """Import a module and return the attribute of it that `module:attribute` names."""
+    """Import the module of `module:attribute` and return the attribute."""
     module, attributes = split_value(value)
     if not module or not attributes:
         raise ValueError(f"{value!r} is not of the form module:attribute")
@@ -71,6 +71,6 @@ def import_object(value: str) -> Any:
 
 
 def split_value(value: str) -> tuple[str, list[str]]:
-    """Return the module of `module:attribute` and the names that lead from it to the object."""
-    module, _, path = value.partition("[")[0].partition(":")  # what may follow in brackets are extras
+    """Return the module of `module:attribute` and the parts of the attribute's dotted name."""
+    module, _, path = value.partition("[")[0].partition(":")  # extras may follow in brackets
     return module.strip(), [name for name in path.strip().split(".") if name]

@@ -109,7 +109,7 @@ def _require_name(name: str, package: str, groups: Sequence[str]) -> None:
         rivals = [entry for entry in registry.list_entries(group) if entry.name == name]
         if rivals:
             raise UsageError(
-                f"The {KINDS[group].noun} {name!r} is registered already, by {rivals[0].distribution}.", remedy=remedy
+                f"The {KINDS[group].noun} {name!r} is already registered by {rivals[0].distribution}.", remedy=remedy
             )
     try:
         version = metadata.version(name)

@@ -90,7 +90,7 @@ def test_too_old(install_for: Callable[..., None]) -> None:
     assert str(caught.value) == (
         "demo 1.5 is written for version 1 of the plugin API; "
         f"this vsezoo {vsezoo.__version__} knows version 2 and 3.\n"
-        "pip install --upgrade demo, or stay with what it was written for: pip install 'vsezoo<0.6'"
+        "pip install --upgrade demo, or use an older vsezoo: pip install 'vsezoo<0.6'"
     )
     assert get_state()[:2] == (1, "too old")
 
@@ -128,7 +128,11 @@ def test_the_newest_known_of_several_counts(install_for: Callable[..., None]) ->
 def test_a_version_is_a_whole_number(install_for: Callable[..., None], version: str) -> None:
     install_for(version)
     (fault,) = [plugin for plugin in plugins() if plugin.distribution == "demo" and plugin.state == "failed"]
-    assert (fault.kind, fault.name, fault.reason) == ("api", version, "a version of the plugin API is a whole number")
+    assert (fault.kind, fault.name, fault.reason) == (
+        "api",
+        version,
+        "a version of the plugin API must be a whole number",
+    )
     assert registry.load("models", "demo").name == "demo"
 
 

@@ -75,7 +75,7 @@ def test_a_name_of_this_session_comes_first(install: Install, monkeypatch: pytes
     monkeypatch.setattr(registry, "_session", {})
     registry.register("models", "vsepp", replace=True)(registry.load("models", "vse0"))
     (vsepp,) = [p for p in find("vsezoo") if (p.kind, p.name) == ("models", "vsepp")]
-    assert (vsepp.state, vsepp.reason) == ("conflict", "the name means that of session; say vsezoo:vsepp")
+    assert (vsepp.state, vsepp.reason) == ("conflict", "the name means the one of session; use vsezoo:vsepp")
 
 
 def test_an_editable_installation_is_where_its_project_is(install: Install, tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
-"""The versions of the plugin API: which this vsezoo knows, and what it says to a plugin that was written for another.
+"""Versions of the plugin API: which ones this vsezoo knows, and the messages about plugins written for others.
 
-A distribution declares the version that it was written for by the name of an entry point of the group `vsezoo.api`,
-so that it can be read with nothing imported. docs/plugins.md says what the API is and how long a version lives.
+A distribution declares the version that it was written for by the name of an entry point in the group `vsezoo.api`,
+which can be read without importing anything. docs/plugins.md says what the API is and how long a version lives.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from vsezoo.registry.names import normalize
 
 
 class Life(NamedTuple):
-    """The releases of vsezoo that mark the life of an API version; empty while they are to come."""
+    """The releases of vsezoo that mark the life of an API version; empty if not yet known."""
 
     since: str
-    deprecated: str = ""  # from here on a plugin that was written for it is told
-    removed: str = ""  # from here on it is not known
+    deprecated: str = ""  # from here on plugins written for it get a warning
+    removed: str = ""  # from here on it is unknown
 
 
 API_VERSIONS: dict[int, Life] = {1: Life(since="0.1.0")}
-"""All versions that there were; the last is that of this vsezoo."""
+"""All versions so far; the last is the one of this vsezoo."""
 
 API_VERSION = max(API_VERSIONS)
-"""The version that a plugin is best written for."""
+"""The version that new plugins should be written for."""
 
 
 class PluginWarning(FutureWarning):
@@ -38,9 +38,9 @@ class PluginWarning(FutureWarning):
 
 
 def choose_version(distribution: str, declared: Iterable[int]) -> int:
-    """Return the one of the versions a distribution declares that is used: the newest one known, or the oldest.
+    """Return which of the declared versions of a distribution is used: the newest known one, or else the oldest.
 
-    A distribution that declares none was written before there was a second; vsezoo's own parts change with the API.
+    A distribution that declares none counts as written for version 1; vsezoo's own parts change with the API.
     """
     if normalize(distribution) == OWN:
         return max(API_VERSIONS)
@@ -49,7 +49,7 @@ def choose_version(distribution: str, declared: Iterable[int]) -> int:
 
 
 def judge_version(version: int) -> Literal["", "deprecated", "too old", "too new"]:
-    """Return what a version is for this vsezoo; an empty string if there is nothing to say."""
+    """Return the state of a version for this vsezoo; an empty string for a current one."""
     if version > max(API_VERSIONS):
         return "too new"
     if API_VERSIONS[version].removed:
@@ -58,7 +58,7 @@ def judge_version(version: int) -> Literal["", "deprecated", "too old", "too new
 
 
 def describe_version(version: int) -> str:
-    """Return what is to be said of a distribution that was written for a version; an empty string if nothing is."""
+    """Return a remark on a distribution written for a version; an empty string for a current one."""
     verdict = judge_version(version)
     if not verdict:
         return ""
@@ -70,12 +70,12 @@ def describe_version(version: int) -> str:
 
 
 def require_version(distribution: str, release: str, version: int) -> None:
-    """Raise PluginError for a distribution that was written for a version that is not known; warn before its end.
+    """Raise PluginError for a distribution written for an unknown version; warn about a deprecated one.
 
     Args:
         distribution: its name.
-        release: its own version.
-        version: that of the plugin API.
+        release: its version.
+        version: the version of the plugin API.
     """
     verdict = judge_version(version)
     if not verdict:
@@ -92,20 +92,20 @@ def require_version(distribution: str, release: str, version: int) -> None:
         remedy = f"pip install --upgrade '{_read_requirement(distribution)}', or install an older {distribution}."
     else:
         older = f"{OWN}<{API_VERSIONS[version].removed}"
-        remedy = f"pip install --upgrade {distribution}, or stay with what it was written for: pip install '{older}'"
+        remedy = f"pip install --upgrade {distribution}, or use an older vsezoo: pip install '{older}'"
     raise PluginError(problem, remedy=remedy)
 
 
-@functools.cache  # once for each plugin, whatever the filters of warnings do
+@functools.cache  # once for each plugin, regardless of warning filters
 def _warn(text: str) -> None:
     warnings.warn(text, PluginWarning, stacklevel=2)
 
 
 def _read_requirement(distribution: str) -> str:
-    """Return what a distribution says of the vsezoo that it needs, such as `vsezoo>=0.3`."""
+    """Return the requirement of a distribution on vsezoo, such as `vsezoo>=0.3`."""
     try:
         requirements = metadata.requires(distribution) or []
-    except Exception:  # damaged metadata: the message does without
+    except Exception:  # damaged metadata: the message is printed without it
         requirements = []
     for requirement in requirements:
         match = re.match(rf"{OWN}(?:\[[^]]*\])? *\(?([<>=!~][<>=!~0-9A-Za-z.*+, ]*)", requirement)

@@ -1,4 +1,4 @@
-"""Where a registered object is defined, file and line, found with nothing executed."""
+"""File and line where a registered object is defined, found without executing anything."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from vsezoo.registry.kinds import split_value
 
 
 class Definition(NamedTuple):
-    """Where an object is defined.
+    """The place where an object is defined.
 
     Attributes:
-        file: the path of the source, or of the compiled module; None if the module was not found.
-        line: counted from 1; None if the name is not defined in so many words.
-        problem: why importing the module is bound to fail; empty if nothing speaks against it.
+        file: path of the source or of the compiled module; None if the module was not found.
+        line: counted from 1; None if the source has no explicit definition of the name.
+        problem: why importing the module must fail; empty if no reason was found.
     """
 
     file: str | None = None
@@ -28,18 +28,18 @@ class Definition(NamedTuple):
 
 
 def find_definition(value: str) -> Definition:
-    """Return where `module:attribute` is defined. Names that are imported from elsewhere are followed."""
+    """Return where `module:attribute` is defined. Imported names are followed to their origin."""
     module, attributes = split_value(value)
     try:
         return _trace(module, tuple(attributes), frozenset())
     except SyntaxError as error:
         return Definition(error.filename, error.lineno, f"SyntaxError: {error}")
-    except Exception:  # import hooks and the files of a plugin may hold anything
+    except Exception:  # import hooks and files of plugins may raise anything
         return Definition()
 
 
 def find_module(name: str) -> ModuleSpec | None:
-    """Return the specification of a module with neither it nor its packages imported, or None if it is not found."""
+    """Return the spec of a module without importing it or its packages, or None if it is not found."""
     spec, path = None, None
     names = name.split(".")
     for end in range(1, len(names) + 1):
@@ -59,12 +59,12 @@ def _trace(module: str, attributes: tuple[str, ...], seen: frozenset[tuple[str, 
 
     Args:
         module: where to look.
-        attributes: the names that lead from the module to the object.
-        seen: the names that led here, each with its module: those that import one another are a circle.
+        attributes: the parts of the dotted name of the object.
+        seen: the names followed so far, each with its module, to detect circular imports.
     """
     spec = find_module(module)
     if spec is None:
-        # A package may make its submodules as it likes; but what is not found at the top is not found by an import.
+        # A package may create its submodules dynamically, but a missing top-level package cannot be imported.
         lost = find_module(module.split(".")[0]) is None
         return Definition(problem=f"ModuleNotFoundError: No module named {module.split('.')[0]!r}" if lost else "")
     if not spec.has_location or spec.origin is None or not attributes:
@@ -95,12 +95,12 @@ def _parse(file: str) -> ast.Module:
 
 
 def _find_node(body: list[ast.stmt], name: str) -> ast.stmt | None:
-    """Return the last statement of a module or class that gives a name its value."""
+    """Return the last statement of a module or class that defines a name."""
     return next((node for node in reversed(list(_walk(body))) if name in _list_names(node)), None)
 
 
 def _walk(body: list[ast.stmt]) -> Iterator[ast.stmt]:
-    """Yield statements, those below `if`, `try` and the like included."""
+    """Yield statements, including those inside `if`, `try` and the like."""
     for node in body:
         yield node
         if isinstance(node, ast.If | ast.Try | ast.With):

@@ -1,4 +1,4 @@
-"""All that is registered, with where it comes from and whether it can be used."""
+"""Everything that is registered, with its origin and state."""
 
 from __future__ import annotations
 
@@ -24,23 +24,23 @@ State = Literal["ok", "unchecked", "failed", "conflict", "deprecated", "too old"
 
 @dataclass(frozen=True)
 class Plugin:
-    """Something that an installed distribution registers, or fails to.
+    """Something that an installed distribution registers, or tries to register.
 
     Attributes:
-        kind: the last part of its entry-point group, such as `losses`; empty where the distribution is meant.
-        name: as registered; empty where the distribution is meant.
+        kind: the last part of its entry-point group, such as `losses`; empty for the distribution as a whole.
+        name: the registered name; empty for the distribution as a whole.
         value: where the object is, `module:attribute`.
-        distribution: which registers it.
-        version: of that distribution.
+        distribution: the distribution that registers it.
+        version: version of the distribution.
         api_version: the version of the plugin API that the distribution was written for.
-        location: the folder that its modules are imported from; of an editable installation, that of the project.
-        file: the source of the definition, None where it was not found.
-        line: of the definition in that file, None where it was not found.
-        state: "ok", can be loaded; "unchecked", was not tried; "failed", cannot be loaded; "conflict", only the
-            qualified name means it; "deprecated", written for a version of the plugin API that will go; "too old" and
-            "too new", written for one that this vsezoo does not know; "not allowed" by `VSEZOO_PLUGINS`.
+        location: the folder that its modules are imported from; for an editable installation, the project folder.
+        file: source file of the definition, None if not found.
+        line: line of the definition in that file, None if not found.
+        state: "ok", can be loaded; "unchecked", was not imported; "failed", cannot be loaded; "conflict", only the
+            qualified name means it; "deprecated", written for a deprecated version of the plugin API; "too old" and
+            "too new", written for an unknown version; "not allowed", excluded by `VSEZOO_PLUGINS`.
         reason: what is wrong; empty for "ok" and "unchecked".
-        seconds: how long the import took; None if it was not tried or did not end.
+        seconds: duration of the import; None if it was not tried or did not finish.
     """
 
     kind: str
@@ -58,14 +58,14 @@ class Plugin:
 
 
 def plugins(distribution: str | None = None, *, check: bool = False) -> list[Plugin]:
-    """Return all that the installed distributions register, those included that are not allowed or damaged.
+    """Return everything that installed distributions register, including those that are not allowed or damaged.
 
-    Nothing of theirs is imported in this process.
+    Nothing is imported in this process.
 
     Args:
-        distribution: the name of the one that is meant; None: all.
-        check: import each object in a process of its own; otherwise the state "failed" is only what metadata and
-            source files show, such as modules that are gone.
+        distribution: name of a distribution; None: all.
+        check: import each object, in a separate process; if False, "failed" covers only problems that metadata and
+            source files show, such as missing modules.
     """
     distributions = registry.list_distributions()
     if distribution is not None:
@@ -85,7 +85,7 @@ def plugins(distribution: str | None = None, *, check: bool = False) -> list[Plu
     outcomes = dict(zip(wanted, try_entries(wanted), strict=True))
     found = [plugin for installed in distributions for plugin in _describe(installed, outcomes)]
     kinds = list(registry.KINDS)
-    return sorted(  # the order of distributions stays
+    return sorted(  # keep the order of distributions
         found,
         key=lambda plugin: (
             registry.natural_key(plugin.distribution),
@@ -117,33 +117,33 @@ def _judge(distribution: Distribution, entry: Entry, problem: str, otherwise: St
     """Return the state of an entry and the reason.
 
     Args:
-        distribution: which registers it.
-        entry: as the distribution has it.
-        problem: why it cannot be loaded, as far as that is known.
+        distribution: the distribution that registers it.
+        entry: the entry.
+        problem: why it cannot be loaded, if known.
         otherwise: the state if nothing is wrong.
     """
     if not distribution.allowed:
-        return "not allowed", "VSEZOO_PLUGINS leaves it out"
+        return "not allowed", "excluded by VSEZOO_PLUGINS"
     verdict, reason = judge_version(distribution.api_version), describe_version(distribution.api_version)
     if verdict in ("too old", "too new"):
         return verdict, reason
     if problem:
         return "failed", problem
     if rival := _find_rival(entry):
-        return "conflict", f"{rival}; say {entry.qualified}"
+        return "conflict", f"{rival}; use {entry.qualified}"
     return ("deprecated", reason) if verdict else (otherwise, "")
 
 
 def _find_rival(entry: Entry) -> str:
-    """Return who else registers the name of an entry, if the name alone does not mean the entry."""
+    """Return who else registers the name of an entry, if the bare name does not mean the entry."""
     namesakes = [other for other in registry.list_entries(entry.kind) if other.name == entry.name]
     if not any(other.conflict for other in namesakes if other.qualified == entry.qualified):
         return ""
     owners = [other.distribution for other in namesakes if not other.conflict]
     if owners:
-        return f"the name means that of {owners[0]}"
+        return f"the name means the one of {owners[0]}"
     others = [other.distribution for other in namesakes if other.qualified != entry.qualified]
-    return f"{' and '.join(others)} registers the name, too"
+    return f"{' and '.join(others)} also registers the name"
 
 
 def _locate(distribution: Distribution) -> str:
@@ -152,5 +152,5 @@ def _locate(distribution: Distribution) -> str:
         if origin.get("dir_info", {}).get("editable"):
             return url2pathname(urlsplit(origin["url"]).path)
     except (metadata.PackageNotFoundError, ValueError):
-        pass  # the record of the installer is a help alone
+        pass  # the record of the installer is only a hint
     return str(Path(distribution.location).resolve())

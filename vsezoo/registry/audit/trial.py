@@ -1,8 +1,7 @@
-"""Importing registered objects on trial, in a process of its own.
+"""Import registered objects in a separate process to find out whether they can be loaded.
 
-What no `except` can catch, `os._exit`, a fault of a compiled extension, ends that process, not the one that asks, and
-so does an alarm where an import does not end: the object that it was at is to blame, and another process goes on with
-the next.
+`os._exit` or a crash of a compiled extension, which no `except` can catch, ends only that process, as does an alarm if
+an import does not finish. The object being imported is reported as failed, and a new process continues with the next.
 """
 
 from __future__ import annotations
@@ -24,15 +23,15 @@ from vsezoo.registry.entry import Entry, describe_error, explain
 from vsezoo.registry.kinds import KINDS, import_object
 
 LIMIT = 60
-"""Seconds that the import of an object may take, what all of its kind need not counted."""
+"""Seconds that the import of an object may take, without the modules that its kind needs anyway."""
 
 
 class Outcome(NamedTuple):
-    """How an import went.
+    """Outcome of an import.
 
     Attributes:
-        reason: why it failed; empty if it did not.
-        seconds: how long it took.
+        reason: why it failed; empty on success.
+        seconds: duration.
     """
 
     reason: str
@@ -40,7 +39,7 @@ class Outcome(NamedTuple):
 
 
 def try_entries(entries: Sequence[Entry], limit: int = LIMIT) -> list[Outcome]:
-    """Import the object of each entry, in `limit` seconds at most, and return how it went."""
+    """Import the object of each entry, with `limit` seconds for each, and return the outcomes."""
     outcomes: list[Outcome] = []
     while len(outcomes) < len(entries):
         outcomes += _try_until_end(entries[len(outcomes) :], limit)
@@ -48,7 +47,7 @@ def try_entries(entries: Sequence[Entry], limit: int = LIMIT) -> list[Outcome]:
 
 
 def _try_until_end(entries: Sequence[Entry], limit: int) -> Iterator[Outcome]:
-    """Yield the outcomes until the process ends; the last one is of the entry that ended it, if one did."""
+    """Yield outcomes until the process ends; if an entry ended it, the last outcome is its failure."""
     tasks = json.dumps([(e.kind, e.name, e.value, e.distribution, e.version, e.api_version) for e in entries])
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(path or str(Path.cwd()) for path in sys.path)}
     command = [sys.executable, "-P", "-c", f"from {__name__} import main; main({limit})"]
@@ -63,21 +62,21 @@ def _try_until_end(entries: Sequence[Entry], limit: int) -> Iterator[Outcome]:
         for line in process.stdout:
             done += 1
             yield Outcome(*json.loads(line))
-            if done == len(entries):  # what a plugin has started may hold the pipe, so its end may not come
+            if done == len(entries):  # a process started by a plugin may keep the pipe open, so do not wait for its end
                 break
         code = process.wait()
     if done < len(entries):
         end = f"ended the process with {f'signal {-code}' if code < 0 else f'exit code {code}'}"
         if sys.platform != "win32" and code == -signal.SIGALRM:
-            end = f"takes more than {limit} s"
+            end = f"took more than {limit} s"
         yield Outcome(f"importing it {end}", 0.0)
 
 
 def main(limit: int) -> None:
-    """Do the tasks that standard input names; write one line of JSON for each to what was standard output."""
+    """Import the entries named on standard input; write one line of JSON for each to the original standard output."""
     tasks = [Entry(*fields) for fields in json.load(sys.stdin)]
     with os.fdopen(os.dup(1), "w", encoding="utf-8") as answers:
-        os.dup2(2, 1)  # whatever a plugin prints, by whatever means, goes to standard error
+        os.dup2(2, 1)  # everything that plugins print goes to standard error
         _prepare(tasks)
         for task in tasks:
             _set_alarm(limit)
@@ -85,13 +84,13 @@ def main(limit: int) -> None:
             _set_alarm(0)
             _answer(answers, outcome)
     sys.stderr.flush()
-    os._exit(0)  # a thread or an exit handler of a plugin shall not hold the process
+    os._exit(0)  # threads and exit handlers of plugins must not keep the process alive
 
 
 def _prepare(tasks: Iterable[Entry]) -> None:
-    """Import what all objects of a kind need: it is not theirs to answer for how long that takes."""
+    """Import the modules that all objects of a kind need, so that their time is not counted."""
     for kind in {task.kind for task in tasks}:
-        with suppress(Exception):  # a damaged installation: the objects themselves will tell
+        with suppress(Exception):  # a damaged installation: importing the objects will show it
             import_object(KINDS[kind].base)
 
 
@@ -103,14 +102,14 @@ def _try(entry: Entry) -> Outcome:
         reason = explain(error)
     except KeyboardInterrupt:
         os._exit(INTERRUPTED)
-    except BaseException as error:  # VSEZOO_RAISE_PLUGIN_ERRORS=1 wants the whole traceback
+    except BaseException as error:  # VSEZOO_RAISE_PLUGIN_ERRORS=1 asks for the whole traceback
         traceback.print_exc()
         reason = describe_error(error)
     return Outcome(reason, time.perf_counter() - start)
 
 
 def _set_alarm(seconds: int) -> None:
-    """End the process after so many seconds, whatever it does then; 0: do not. Windows has no alarms."""
+    """End the process after so many seconds; 0: never. Windows has no alarms."""
     if sys.platform != "win32":
         signal.alarm(seconds)
 
