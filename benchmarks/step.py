@@ -36,13 +36,13 @@ from vsezoo.interfaces import Batch, Loss
 from vsezoo.model import JointEmbedding
 from vsezoo.parts import accepted_kinds, load_text_encoder, resolve_recipe
 from vsezoo.training.batches import PairBatches, TokenTable
+from vsezoo.training.callbacks import Callback, RunLog
 from vsezoo.training.loop import Loop
-from vsezoo.training.observer import Observer, RunLog
 from vsezoo.training.plan import plan_recipe
 from vsezoo.training.runtime import Runtime
 from vsezoo.training.sampling import order_epoch
 from vsezoo.training.splits import Split
-from vsezoo.training.state import Place, seed_all
+from vsezoo.training.state import Progress, seed_all
 
 WARM_UP = 5  # steps that are not counted
 
@@ -51,7 +51,7 @@ class Enough(Exception):  # noqa: N818
     """The steps are done."""
 
 
-class Clock(Observer):
+class Clock(Callback):
     """Times the steps of the loop that tells it of them, and after each one a step of the bare loop."""
 
     def __init__(self, bare: BareLoop, steps: int, device: torch.device) -> None:
@@ -63,14 +63,14 @@ class Clock(Observer):
         """Start the clock."""
         self.mark = time.perf_counter()
 
-    def step(self, place: Place) -> None:
+    def step(self, progress: Progress) -> None:
         """Stop the clock, time the bare loop, and start the clock again."""
         now = self.now()
         self.ours.append(now - self.mark)
-        self.bare.step(place.batch - 1)
+        self.bare.step(progress.batch - 1)
         self.mark = self.now()
         self.theirs.append(self.mark - now)
-        if place.step == WARM_UP + self.steps:
+        if progress.step == WARM_UP + self.steps:
             raise Enough
 
     def now(self) -> float:
@@ -149,7 +149,7 @@ def measure(data: str, root: Path | None, output: Path, runtime: Runtime, steps:
     model.to(runtime.device)
     clock = Clock(bare, steps, runtime.device)
     log = RunLog(output)
-    loop = Loop(model, loss, split, split, runtime, output, {}, Place(), log, [clock], save_step=0)
+    loop = Loop(model, loss, split, split, runtime, output, {}, Progress(), log, [clock], save_step=0)
     try:
         loop.start()
     except Enough:

@@ -14,7 +14,7 @@ import torch
 
 import vsezoo
 from vsezoo.evaluation.report import Evaluation
-from vsezoo.training.observer import Observer
+from vsezoo.training.callbacks import Observer
 
 ROOT = Path(__file__).parent.parent
 
@@ -112,6 +112,13 @@ def test_the_library_loads_nothing_of_the_command_line() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
     assert (done.stdout, done.stderr) == ("set()\n", "")
+
+
+def test_earlier_names_mean_the_same() -> None:
+    from vsezoo.training.train import Training, TrainingResult
+
+    assert vsezoo.Observer is vsezoo.Callback
+    assert Training is TrainingResult
 
 
 def test_list_datasets() -> None:

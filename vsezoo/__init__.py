@@ -35,7 +35,8 @@ if TYPE_CHECKING:
     from vsezoo.registry.audit.inventory import plugins as plugins
     from vsezoo.search.export import embed as embed
     from vsezoo.search.index import open_index as open_index
-    from vsezoo.training.observer import Observer as Observer
+    from vsezoo.training.callbacks import Callback as Callback
+    from vsezoo.training.callbacks import Observer as Observer
     from vsezoo.training.train import train as train
 
 _find_moved_modules()
@@ -44,7 +45,8 @@ _HOMES = {
     "Checkpoint": "vsezoo.checkpoints.opened",
     "FeatureForm": "vsezoo.features.extractor",
     "JointEmbedding": "vsezoo.model",
-    "Observer": "vsezoo.training.observer",
+    "Callback": "vsezoo.training.callbacks",
+    "Observer": "vsezoo.training.callbacks",
     "OpenOptions": "vsezoo.data.source",
     "VsezooError": "vsezoo.errors",
     "check_data": "vsezoo.data.doctor.check",

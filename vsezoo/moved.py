@@ -77,6 +77,7 @@ MOVED = {
     "vsezoo.storage": "vsezoo.storage.folders",
     "vsezoo.tensors": "vsezoo.storage.tensors",
     "vsezoo.training.inheritance": "vsezoo.training.init_from",
+    "vsezoo.training.observer": "vsezoo.training.callbacks",
 }
 PACKAGES = ("vsezoo.legacy", "vsezoo.data.layouts")
 """Packages that no longer exist; their modules are in `MOVED`."""

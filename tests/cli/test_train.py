@@ -120,7 +120,7 @@ def test_ctrl_c_and_the_command_that_goes_on(data: Path, tmp_path: Path) -> None
     assert "Traceback" not in stderr
     stopped = re.search(r"\nError: a run: Stopped after step (\d+); the state is saved\.\nGo on with: (.*)\n", stderr)
     assert stopped, stderr
-    assert read_state(tmp_path / "a run").place.step == int(stopped[1]) < 400
+    assert read_state(tmp_path / "a run").progress.step == int(stopped[1]) < 400
     assert shlex.split(stopped[2]) == ["vsezoo", "train", "vsepp", "--output", "a run", "--resume"]
     resumed = processes.run_command(tmp_path, *shlex.split(stopped[2])[1:])
     assert resumed.code == 0
@@ -199,7 +199,7 @@ def test_a_full_disk_later(data: Path, trained: tuple[Path, processes.Done], tmp
     }
     assert vsezoo.evaluate(output, str(data)).to_json()["rsum"] == json.loads(before["best/metrics.json"])["rsum"]
     assert processes.run_command(tmp_path, *command).code == 0
-    assert read_state(output).place.step == 40
+    assert read_state(output).progress.step == 40
 
 
 def test_a_full_disk_while_logging(data: Path, tmp_path: Path) -> None:
@@ -412,4 +412,4 @@ def test_a_loss_that_is_not_a_number(data: Path, tmp_path: Path) -> None:
     processes.assert_one_message(
         done, 1, r"^run: the (loss|norm of the gradient) is (nan|inf) at step \d+; .*\n.*lower learning"
     )
-    assert read_state(tmp_path / "run").place.step == 0
+    assert read_state(tmp_path / "run").progress.step == 0

@@ -20,7 +20,7 @@ from vsezoo.training.batches import PairBatches, TokenTable
 from vsezoo.training.loop import Loop
 from vsezoo.training.runtime import Runtime
 from vsezoo.training.splits import Split
-from vsezoo.training.state import Place, seed_all
+from vsezoo.training.state import Progress, seed_all
 
 EXPECTED = Path(__file__).with_name("first_steps.json")
 STEPS = 10
@@ -61,7 +61,7 @@ def take_steps(name: str) -> list[float]:
     tokenizer.fit(words[: 5 * IMAGES])
     split = Split(data, TokenTable(tokenizer.encode_split(words)))
     model, loss = build_model(recipe, tokenizer), build_loss(recipe, tokenizer)
-    loop = Loop(model, loss, split, split, Runtime("cpu"), Path(), {}, Place(), None)
+    loop = Loop(model, loss, split, split, Runtime("cpu"), Path(), {}, Progress(), None)
     model.train()
     loss.train()
     loss.start_epoch(0)

@@ -18,8 +18,8 @@ from safetensors.torch import load_file
 import vsezoo
 from vsezoo.checkpoints.checkpoint import load
 from vsezoo.errors import CheckpointError, InterruptedTrainingError
-from vsezoo.training.observer import Observer
-from vsezoo.training.state import Place
+from vsezoo.training.callbacks import Callback
+from vsezoo.training.state import Progress
 
 SETTINGS = {
     **pictures.SIZES,
@@ -35,14 +35,14 @@ SETTINGS = {
 """With twelve training pictures, six steps in each of two epochs, with validations after the second and fourth."""
 
 
-class Stop(Observer):
+class Stop(Callback):
     """Stops its own process after a step, as Ctrl-C does."""
 
     def __init__(self, step: int) -> None:
         self.at_step = step
 
-    def step(self, place: Place) -> None:
-        if place.step == self.at_step:
+    def step(self, progress: Progress) -> None:
+        if progress.step == self.at_step:
             os.kill(os.getpid(), signal.SIGINT)
 
 
@@ -70,7 +70,7 @@ def train(
         settings={} if resume else SETTINGS | given,
         device="cpu",
         save_step=1,
-        observers=[Stop(stop)] if stop else [],
+        callbacks=[Stop(stop)] if stop else [],
     )
 
 

@@ -19,9 +19,9 @@ from vsezoo import registry
 from vsezoo.encoders.recurrent import GRUTextEncoder
 from vsezoo.errors import InterruptedTrainingError
 from vsezoo.interfaces import Tokens
+from vsezoo.training.callbacks import Callback
 from vsezoo.training.collapse import CollapseMonitor
-from vsezoo.training.observer import Observer
-from vsezoo.training.state import Place
+from vsezoo.training.state import Progress
 
 pytestmark = pytest.mark.usefixtures("quiet_process")
 
@@ -54,7 +54,7 @@ def test_a_collapsed_training_warns_once(data: Path, tmp_path: Path) -> None:
         rows = len(np.load(folder / f"{split}_ims.npy"))
         np.save(folder / f"{split}_ims.npy", np.tile(ims[:1], (rows, 1)))
     witness = Witness()
-    options: dict[str, Any] = {"settings": settings, "device": "cpu", "observers": [witness]}
+    options: dict[str, Any] = {"settings": settings, "device": "cpu", "callbacks": [witness]}
     vsezoo.train("vsepp", str(folder), output=tmp_path / "run", **options)
     assert len(witness.warnings) == 1
     assert "stood for 100 steps at 12.8," in witness.warnings[0]  # 2 · 32 captions · 0.2
@@ -67,14 +67,14 @@ def test_a_collapsed_training_warns_once(data: Path, tmp_path: Path) -> None:
     assert [event["loss"] for event in events if event["event"] == "step"] == [pytest.approx(12.8, rel=1e-4)] * 13
 
 
-class Leave(Observer):
+class Leave(Callback):
     """Stops the training after a step."""
 
     def __init__(self, at: int) -> None:
         self.at = at
 
-    def step(self, place: Place) -> None:
-        if place.step == self.at:
+    def step(self, progress: Progress) -> None:
+        if progress.step == self.at:
             signal.raise_signal(signal.SIGINT)
 
 
@@ -88,7 +88,7 @@ def test_a_collapse_is_told_once_in_a_run_that_was_stopped(tmp_path: Path) -> No
     options: dict[str, Any] = {"output": tmp_path / "run", "settings": settings, "device": "cpu"}
     for at in (warned - 35, warned + 15):  # while it is counted, and when it has been told
         with pytest.raises(InterruptedTrainingError):
-            vsezoo.train("vsepp", str(folder), resume=at > warned, observers=[Leave(at)], **options)
+            vsezoo.train("vsepp", str(folder), resume=at > warned, callbacks=[Leave(at)], **options)
     vsezoo.train("vsepp", str(folder), resume=True, **options)
     assert (tmp_path / "run" / "log.jsonl").read_bytes() == log
 
@@ -100,7 +100,7 @@ def test_a_real_collapse_and_a_cure(tmp_path: Path) -> None:
         witness = Witness()
         settings = tiny.SETTINGS | {"training.num_epochs": 25, "image_encoder.center": center}
         output = tmp_path / f"run-{center}"
-        vsezoo.train("vsepp", str(folder), output=output, settings=settings, device="cpu", observers=[witness])
+        vsezoo.train("vsepp", str(folder), output=output, settings=settings, device="cpu", callbacks=[witness])
         last = witness.records[-1].loss
         assert (len(witness.warnings), last < 10) == ((0, True) if center else (1, False))
 
@@ -109,6 +109,6 @@ def test_a_real_collapse_and_a_cure(tmp_path: Path) -> None:
 def test_a_healthy_training_does_not_warn(data: Path, tmp_path: Path, hardest: bool) -> None:
     witness = Witness()
     settings = tiny.SETTINGS | {"training.num_epochs": 20, "loss.max_violation": hardest}
-    vsezoo.train("vsepp", str(data), output=tmp_path / "run", settings=settings, device="cpu", observers=[witness])
+    vsezoo.train("vsepp", str(data), output=tmp_path / "run", settings=settings, device="cpu", callbacks=[witness])
     assert witness.warnings == []
     assert witness.validations[-1][1] > 300

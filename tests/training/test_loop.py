@@ -28,12 +28,12 @@ from vsezoo.losses import HingeLoss
 from vsezoo.parts import load_text_encoder, resolve_recipe
 from vsezoo.training import loop as loops
 from vsezoo.training.batches import PairBatches, TokenTable
+from vsezoo.training.callbacks import Callback, RunLog
 from vsezoo.training.loop import Loop
-from vsezoo.training.observer import Observer, RunLog
 from vsezoo.training.plan import plan_recipe
 from vsezoo.training.runtime import Runtime
 from vsezoo.training.splits import Split
-from vsezoo.training.state import Place, read_state, seed_all
+from vsezoo.training.state import Progress, read_state, seed_all
 
 pytestmark = pytest.mark.usefixtures("quiet_process")
 
@@ -45,7 +45,7 @@ MakeLoop = Callable[..., Loop]
 def make_loop(data: Path, tmp_path: Path) -> Iterator[MakeLoop]:
     logs = []
 
-    def make(witness: Observer | None = None, save_step: int = 0, folder: Path = data, **changes: Any) -> Loop:
+    def make(witness: Callback | None = None, save_step: int = 0, folder: Path = data, **changes: Any) -> Loop:
         settings = tiny.SETTINGS | {name.replace("__", "."): value for name, value in changes.items()}
         train, dev = (open_data(str(folder), split, ("vector",)) for split in ("train", "dev"))
         recipe = resolve_recipe(plan_recipe("vsepp", str(folder), settings), train)
@@ -55,10 +55,12 @@ def make_loop(data: Path, tmp_path: Path) -> Iterator[MakeLoop]:
         model, loss = build_model(recipe, tokenizer), build_loss(recipe, tokenizer)
         logs.append(RunLog(tmp_path / f"run-{len(logs)}"))
         first, second = (Split(split, TokenTable(tokenizer.encode(split.captions))) for split in (train, dev))
-        observers = [witness] if witness else []
+        callbacks = [witness] if witness else []
         runtime = Runtime("cpu", recipe.training.precision)
         output = tmp_path / f"run-{len(logs) - 1}"
-        return Loop(model, loss, first, second, runtime, output, {}, Place(), logs[-1], observers, save_step=save_step)
+        return Loop(
+            model, loss, first, second, runtime, output, {}, Progress(), logs[-1], callbacks, save_step=save_step
+        )
 
     yield make
     for log in logs:
@@ -230,7 +232,7 @@ def test_patience(make_loop: MakeLoop, monkeypatch: pytest.MonkeyPatch, mid_epoc
     loop.start()
     validated = [step for step, _, _ in witness.validations]
     assert validated == ([4, 8, 10, 12] if mid_epoch else [4, 8, 10, 12, 16, 20, 24, 28, 30])
-    assert read_state(loop.output).place.step == validated[-1]  # and its state is saved
+    assert read_state(loop.output).progress.step == validated[-1]  # and its state is saved
 
 
 def test_captions_that_are_too_long_are_left_out(make_loop: MakeLoop) -> None:
@@ -332,7 +334,7 @@ def test_not_a_number(
     assert str(raised.value).startswith(f"{output}: ")
     assert "lower learning rate" in str(raised.value)
     state = read_state(output)
-    assert state.place.step == saved
+    assert state.progress.step == saved
     assert all(tensor.isfinite().all() for tensor in state.tensors.values())
     if saved >= tiny.STEPS:
         assert vsezoo.evaluate(output, str(data)).captions == 100
@@ -438,7 +440,7 @@ def test_a_checkpoint_without_the_parameters_of_its_loss(data: Path, tmp_path: P
 def test_a_batch_of_one_pair_is_told(data: Path, tmp_path: Path) -> None:
     settings = tiny.SETTINGS | {"training.num_epochs": 1, "training.batch_size": 1}
     witness = Witness()
-    vsezoo.train("vsepp", str(data), output=tmp_path / "run", settings=settings, device="cpu", observers=[witness])
+    vsezoo.train("vsepp", str(data), output=tmp_path / "run", settings=settings, device="cpu", callbacks=[witness])
     assert witness.warnings[0].startswith("A batch of one pair has no negatives")
 
 

@@ -10,7 +10,7 @@ import tiny
 
 import vsezoo
 from vsezoo.errors import DataError, UsageError
-from vsezoo.training.observer import Observer
+from vsezoo.training.callbacks import Callback
 from vsezoo.training.plan import find_run, hold_run
 from vsezoo.training.preparation import ProgressPairs
 from vsezoo.training.splits import describe_skipped
@@ -40,7 +40,7 @@ def test_captions_without_a_word_that_is_frequent_enough(tmp_path: Path) -> None
         assert not run.exists()
 
 
-class Told(Observer):
+class Told(Callback):
     """Remembers what it is told."""
 
     def __init__(self) -> None:
@@ -51,12 +51,12 @@ class Told(Observer):
 
 
 def test_reading_all_images_once_is_told() -> None:
-    data, observer = tiny.TinyPairs(), Told()
-    told = ProgressPairs(data, [observer])
+    data, callback = tiny.TinyPairs(), Told()
+    told = ProgressPairs(data, [callback])
     assert (told.images([0, 3]) == data.images([0, 3])).all()
     assert (told.images([1, 2, 4, 5]) == data.images([1, 2, 4, 5])).all()
     told.images([0])
-    assert observer.told == [("images", 2, 6), ("images", 6, 6), ("images", 6, 6)]
+    assert callback.told == [("images", 2, 6), ("images", 6, 6), ("images", 6, 6)]
     assert (told.image_ids, told.image_shape, told.kind) == (data.image_ids, data.image_shape, data.kind)
 
 
@@ -85,6 +85,6 @@ def test_what_another_training_did_meanwhile_is_noticed(tmp_path: Path) -> None:
     state = find_run(run, resume=True)
     with hold_run(run, state):
         pass
-    for known in (None, replace(state, place=replace(state.place, step=1))):
+    for known in (None, replace(state, progress=replace(state.progress, step=1))):
         with pytest.raises(UsageError, match="another training has been at work in it"), hold_run(run, known):
             pass

@@ -26,8 +26,8 @@ from vsezoo.encoders.recurrent import GRUTextEncoder
 from vsezoo.errors import CheckpointError, InterruptedTrainingError, UsageError, VsezooError
 from vsezoo.evaluation.report import Evaluation
 from vsezoo.interfaces import Tokens
-from vsezoo.training.observer import Observer
-from vsezoo.training.state import Place, read_state
+from vsezoo.training.callbacks import Callback
+from vsezoo.training.state import Progress, read_state
 
 SETTINGS = {
     "text_encoder": "noisy",
@@ -49,18 +49,18 @@ class NoisyEncoder(GRUTextEncoder):
         return torch.nn.functional.dropout(embeddings, 0.2) * scale
 
 
-class Stop(Observer):
+class Stop(Callback):
     """Stops its own process by a signal: after a step, or in the n-th validation."""
 
     def __init__(self, number: int, step: int = 0, validation: int = 0) -> None:
         self.signal, self.at_step, self.at_validation = number, step, validation
         self.validations = 0
 
-    def step(self, place: Place) -> None:
-        if place.step == self.at_step:
+    def step(self, progress: Progress) -> None:
+        if progress.step == self.at_step:
             os.kill(os.getpid(), self.signal)
 
-    def validation(self, place: Place, evaluation: Evaluation, score: float, best: bool) -> None:
+    def validation(self, progress: Progress, evaluation: Evaluation, score: float, best: bool) -> None:
         self.validations += 1
         if self.validations == self.at_validation:
             os.kill(os.getpid(), self.signal)
@@ -72,7 +72,7 @@ def train(data: Path, output: Path, *, resume: bool = False, stop: Stop | None =
         registry.register("text_encoders", "noisy")(NoisyEncoder)
     options: dict[str, Any] = {"device": "cpu", "save_step": SAVE_STEP} | changes
     options["settings"] = ({} if resume else SETTINGS) | options.get("settings", {})
-    options["observers"] = [stop] if stop else []
+    options["callbacks"] = [stop] if stop else []
     return vsezoo.train("vsepp", str(data), output=output, resume=resume, **options)
 
 
@@ -199,9 +199,9 @@ def test_interrupted(data: Path, whole: Path, tmp_path: Path, number: int, stop:
     with pytest.raises(InterruptedTrainingError) as raised:
         train(data, output, stop=Stop(number, **stop))
     assert raised.value.exit_code == 130
-    stopped = read_state(output).place.step
+    stopped = read_state(output).progress.step
     assert f"Stopped after step {stopped}; the state is saved." in str(raised.value)
-    # In an observer the step is done already, so the next one is the last; after an epoch there is none.
+    # In a callback the step is done already, so the next one is the last; after an epoch there is none.
     assert stopped == stop.get("step", {2: 9, 6: 20}.get(stop.get("validation", 0))) + (stop == {"step": 7})
     assert f"Go on with: vsezoo train vsepp --output '{output}' --resume" in str(raised.value)
     assert [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)] == handlers
@@ -211,13 +211,13 @@ def test_interrupted(data: Path, whole: Path, tmp_path: Path, number: int, stop:
 
 def test_a_second_interrupt_ends_at_once(data: Path, whole: Path, tmp_path: Path) -> None:
     class Twice(Stop):
-        def step(self, place: Place) -> None:
-            super().step(place)
-            super().step(place)
+        def step(self, progress: Progress) -> None:
+            super().step(progress)
+            super().step(progress)
 
     with pytest.raises(KeyboardInterrupt):
         train(data, tmp_path / "run", stop=Twice(signal.SIGINT, 5))
-    assert read_state(tmp_path / "run").place.step == 4  # nothing was saved after the validation of step 4
+    assert read_state(tmp_path / "run").progress.step == 4  # nothing was saved after the validation of step 4
     train(data, tmp_path / "run", resume=True)
     assert_same(tmp_path / "run", whole)
 
@@ -364,7 +364,7 @@ def test_a_moved_folder(data: Path, whole: Path, tmp_path: Path, monkeypatch: py
     monkeypatch.chdir(tmp_path)
     options: dict[str, Any] = {"output": output, "resume": True, "device": "cpu", "save_step": SAVE_STEP}
     with pytest.raises(InterruptedTrainingError):
-        vsezoo.train("vsepp", observers=[Stop(signal.SIGINT, 8)], **options)
+        vsezoo.train("vsepp", callbacks=[Stop(signal.SIGINT, 8)], **options)
     first.rename(second)
     with pytest.raises(VsezooError, match="not there"):
         vsezoo.train("vsepp", **options)

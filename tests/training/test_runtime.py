@@ -28,7 +28,7 @@ from vsezoo.training.loop import Loop
 from vsezoo.training.plan import plan_recipe
 from vsezoo.training.runtime import Runtime
 from vsezoo.training.splits import Split
-from vsezoo.training.state import Place, seed_all
+from vsezoo.training.state import Progress, seed_all
 
 BATCHES = 3
 LOSSES = ("sum", "max", "order", "caption", "sets")
@@ -51,7 +51,7 @@ def test_devices() -> None:
 def test_one_process_changes_nothing() -> None:
     runtime, rows = Runtime("cpu"), torch.ones(2, 3)
     module = torch.nn.Linear(1, 1)
-    assert runtime.leads
+    assert runtime.is_main
     assert runtime.gather(rows) is rows
     assert runtime.distribute(module) is module
     assert (runtime.any(True), runtime.any(False)) == (True, False)
@@ -80,7 +80,7 @@ def take_steps(data: Path, output: Path, kind: str) -> list[dict[str, torch.Tens
     split = Split(train, TokenTable(tokenizer.encode(train.captions)))
     runtime = Runtime("cpu")
     model, loss = build_model(recipe, tokenizer), build_loss(recipe, tokenizer)
-    loop = Loop(model, loss, split, split, runtime, output, {}, Place(), None)
+    loop = Loop(model, loss, split, split, runtime, output, {}, Progress(), None)
     order = loop.order(0)[:BATCHES]
     taken = []
     for batch in PairBatches(train, split.tokens, model.image_encoder.transform(training=True), order).load(0):

@@ -13,7 +13,7 @@ from torch import nn
 
 from vsezoo.errors import CheckpointError
 from vsezoo.training.state import (
-    Place,
+    Progress,
     has_state,
     read_state,
     restore_tensors,
@@ -21,7 +21,7 @@ from vsezoo.training.state import (
     seed_all,
 )
 
-PLACE = Place(epoch=3, batch=7, step=307, best_score=12.5, best_epoch=2, best_step=200, records_on_plateau=4)
+PROGRESS = Progress(epoch=3, batch=7, step=307, best_score=12.5, best_epoch=2, best_step=200, records_on_plateau=4)
 RUN = {"recipe": {"name": "x"}, "log_size": 5}
 
 
@@ -51,14 +51,14 @@ def test_round_trip(tmp_path: Path) -> None:
     modules, optimizer = make(1)
     draw()  # so that the generators hold half of a pair of normal numbers
     assert not has_state(tmp_path)
-    save_state(tmp_path, PLACE, modules, optimizer, RUN)
+    save_state(tmp_path, PROGRESS, modules, optimizer, RUN)
     expected = draw()
     assert has_state(tmp_path)
     others, other_optimizer = make(2)
     seed_all(99)
     state = read_state(tmp_path)
     restore_tensors(state, others, other_optimizer)
-    assert (state.place, state.run) == (PLACE, RUN)
+    assert (state.progress, state.run) == (PROGRESS, RUN)
     assert draw() == expected
     for name, module in modules.items():
         for key, tensor in module.state_dict().items():
@@ -75,16 +75,29 @@ def test_round_trip(tmp_path: Path) -> None:
     assert torch.equal(modules["loss"].weight, others["loss"].weight)
 
 
-def test_a_place_without_a_best(tmp_path: Path) -> None:
+def test_progress_without_a_best(tmp_path: Path) -> None:
     modules, optimizer = make(1)
-    save_state(tmp_path, Place(), modules, optimizer, RUN)
-    assert read_state(tmp_path).place == Place(best_score=None)
+    save_state(tmp_path, Progress(), modules, optimizer, RUN)
+    assert read_state(tmp_path).progress == Progress(best_score=None)
+
+
+def test_the_names_in_the_file_are_those_of_its_first_version(tmp_path: Path) -> None:
+    modules, optimizer = make(1)
+    save_state(tmp_path, Progress(epoch=3, without_improvement=2), modules, optimizer, RUN)
+    file = tmp_path / "last" / "state.json"
+    stored = json.loads(file.read_text(encoding="utf-8"))
+    names = "epoch batch step best_score best_epoch best_step without_gain records_on_plateau complete"
+    assert list(stored["place"]) == names.split()
+    assert (stored["place"]["epoch"], stored["place"]["without_gain"]) == (3, 2)
+    stored["place"] = {"epoch": 4, "without_gain": 5}
+    file.write_text(json.dumps(stored), encoding="utf-8")
+    assert read_state(tmp_path).progress == Progress(epoch=4, without_improvement=5)
 
 
 def test_a_state_before_the_first_step(tmp_path: Path) -> None:
     modules = {"model": nn.Linear(2, 1)}
     optimizer = torch.optim.Adam(modules["model"].parameters(), fused=True)
-    save_state(tmp_path, Place(), modules, optimizer, RUN)
+    save_state(tmp_path, Progress(), modules, optimizer, RUN)
     restore_tensors(read_state(tmp_path), modules, optimizer)
     assert optimizer.state_dict()["state"] == {}
 
@@ -101,7 +114,7 @@ def test_a_seed_repeats_every_generator(seed: int) -> None:
 
 @pytest.fixture
 def saved(tmp_path: Path) -> Path:
-    save_state(tmp_path, PLACE, *make(1), RUN)
+    save_state(tmp_path, PROGRESS, *make(1), RUN)
     return tmp_path / "last"
 
 

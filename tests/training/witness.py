@@ -1,13 +1,13 @@
-"""An observer that keeps what it is told; no tests in here."""
+"""A callback that keeps what it is called with; no tests in here."""
 
 from __future__ import annotations
 
 from vsezoo.evaluation.report import Evaluation
-from vsezoo.training.observer import Observer, StepRecord
-from vsezoo.training.state import Place
+from vsezoo.training.callbacks import Callback, StepRecord
+from vsezoo.training.state import Progress
 
 
-class Witness(Observer):
+class Witness(Callback):
     """Keeps what it is told."""
 
     def __init__(self) -> None:
@@ -18,8 +18,8 @@ class Witness(Observer):
     def record(self, record: StepRecord) -> None:
         self.records.append(record)
 
-    def validation(self, place: Place, evaluation: Evaluation, score: float, best: bool) -> None:
-        self.validations.append((place.step, score, best))
+    def validation(self, progress: Progress, evaluation: Evaluation, score: float, best: bool) -> None:
+        self.validations.append((progress.step, score, best))
 
     def warning(self, text: str) -> None:
         self.warnings.append(text)

@@ -21,8 +21,8 @@ from vsezoo.cli import console
 from vsezoo.evaluation.report import Evaluation
 from vsezoo.evaluation.scoring import Advance
 from vsezoo.recipe import Recipe
-from vsezoo.training.observer import Observer, StepRecord
-from vsezoo.training.state import Place
+from vsezoo.training.callbacks import Callback, StepRecord
+from vsezoo.training.state import Progress as RunProgress
 
 
 class _Words(ProgressColumn):
@@ -72,7 +72,7 @@ def show_phases(*descriptions: str) -> Iterator[list[Advance]]:
         yield [add_phase(number, description) for number, description in enumerate(descriptions)]
 
 
-class TrainingProgress(Observer):
+class TrainingProgress(Callback):
     """A bar for each epoch, and a line for each validation and warning."""
 
     def __init__(self) -> None:
@@ -87,33 +87,33 @@ class TrainingProgress(Observer):
         self._bar.start()
         self._bar.update(self._task, description=what, completed=done, total=total)
 
-    def begin(self, recipe: Recipe, steps_per_epoch: int, place: Place) -> None:
+    def begin(self, recipe: Recipe, steps_per_epoch: int, progress: RunProgress) -> None:
         """Print what is trained and start the bar."""
         settings = recipe.training
         self._steps, self._epochs = steps_per_epoch, settings.num_epochs
-        start = "" if place.step == 0 else f", resumed after step {place.step:,}"
+        start = "" if progress.step == 0 else f", resumed after step {progress.step:,}"
         self._screen.print(
             f"Training {recipe.name}: {self._epochs} epoch{'s' * (self._epochs > 1)} of "
             f"{steps_per_epoch:,} step{'s' * (steps_per_epoch > 1)}, "
             f"{settings.precision}, seed {settings.seed}{start}"
         )
         self._bar.start()
-        self._bar.reset(self._task, description=self._describe(place), total=self._steps, completed=place.batch)
+        self._bar.reset(self._task, description=self._describe(progress), total=self._steps, completed=progress.batch)
 
-    def step(self, place: Place) -> None:
+    def step(self, progress: RunProgress) -> None:
         """Advance the bar."""
-        self._bar.update(self._task, description=self._describe(place), completed=place.batch)
+        self._bar.update(self._task, description=self._describe(progress), completed=progress.batch)
 
     def record(self, record: StepRecord) -> None:
         """Show the loss."""
         self._loss = f"loss {record.loss:.4g}"
         self._bar.update(self._task, note=self._loss)
 
-    def validation(self, place: Place, evaluation: Evaluation, score: float, best: bool) -> None:
+    def validation(self, progress: RunProgress, evaluation: Evaluation, score: float, best: bool) -> None:
         """Print the recalls on the dev split."""
         i2t, t2i = evaluation.metrics.i2t, evaluation.metrics.t2i
         self._screen.print(
-            f"{self._describe(place)}, step {place.step:,}: {self._loss}{'; ' * bool(self._loss)}dev R@1/5/10 "
+            f"{self._describe(progress)}, step {progress.step:,}: {self._loss}{'; ' * bool(self._loss)}dev R@1/5/10 "
             f"i2t {i2t.r1:.1f}/{i2t.r5:.1f}/{i2t.r10:.1f}, t2i {t2i.r1:.1f}/{t2i.r5:.1f}/{t2i.r10:.1f}, "
             f"score {score:.1f}{' (best)' if best else ''}"
         )
@@ -126,5 +126,5 @@ class TrainingProgress(Observer):
         """Remove the bar."""
         self._bar.stop()
 
-    def _describe(self, place: Place) -> str:
-        return f"epoch {min(place.epoch + 1, self._epochs)}/{self._epochs}"
+    def _describe(self, progress: RunProgress) -> str:
+        return f"epoch {min(progress.epoch + 1, self._epochs)}/{self._epochs}"

@@ -97,7 +97,7 @@ def train(
             full_dev=full_dev,
             use_restval=use_restval,
             on_bad_image=on_bad_image,
-            observers=[progress],
+            callbacks=[progress],
         )
     finally:
         progress.close()

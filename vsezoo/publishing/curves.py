@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from vsezoo.errors import require_package
-from vsezoo.training.observer import LOG
+from vsezoo.training.callbacks import LOG
 
 CURVES = "curves.png"
 

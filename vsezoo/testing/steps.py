@@ -26,7 +26,7 @@ from vsezoo.training.loop import Loop
 from vsezoo.training.runtime import Runtime
 from vsezoo.training.sampling import share_batches
 from vsezoo.training.splits import Split
-from vsezoo.training.state import Place, seed_all
+from vsezoo.training.state import Progress, seed_all
 
 PROCESSES = 2
 
@@ -44,7 +44,7 @@ def prepare_loop(recipe: Recipe, data: PairDataset, images: int) -> Loop:
     split = Split(pairs, TokenTable(tokenizer.encode(pairs.captions)))
     model, loss = build_model(recipe, tokenizer), build_loss(recipe, tokenizer)
     model.image_encoder.fit(data)
-    loop = Loop(model, loss, split, split, Runtime("cpu"), Path(), {}, Place(), None)
+    loop = Loop(model, loss, split, split, Runtime("cpu"), Path(), {}, Progress(), None)
     for group in loop.optimizer.param_groups:
         group["lr"] = recipe.training.learning_rate * group["scale"]
     return loop
@@ -53,7 +53,7 @@ def prepare_loop(recipe: Recipe, data: PairDataset, images: int) -> Loop:
 def take_steps(loop: Loop, steps: int) -> list[dict[str, Tensor]]:
     """Take steps on one and the same batch; return the loss of each, and the gradients as the optimiser gets them."""
     split, runtime = loop.train, loop.runtime
-    order = share_batches([np.arange(len(split.tokens))] * steps, runtime.rank, runtime.ranks)
+    order = share_batches([np.arange(len(split.tokens))] * steps, runtime.rank, runtime.world_size)
     transform = loop.model.image_encoder.transform(training=False)
     taken = []
     for batch in PairBatches(split.data, split.tokens, transform, order).load(workers=0):

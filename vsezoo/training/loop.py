@@ -22,14 +22,14 @@ from vsezoo.losses import choose_sides
 from vsezoo.model import JointEmbedding
 from vsezoo.storage.checkpoint_layout import BEST
 from vsezoo.training.batches import PairBatches
+from vsezoo.training.callbacks import Callback, RunLog, StepRecord
 from vsezoo.training.collapse import CURE, CollapseMonitor
 from vsezoo.training.interruption import Interruption
-from vsezoo.training.observer import Observer, RunLog, StepRecord
 from vsezoo.training.optimizer import build_optimizer, group_parameters, prepare_gradients
 from vsezoo.training.runtime import Runtime
 from vsezoo.training.sampling import order_epoch, share_batches
 from vsezoo.training.splits import Split
-from vsezoo.training.state import Place, save_state
+from vsezoo.training.state import Progress, save_state
 
 
 def evaluate_split(model: JointEmbedding, split: Split) -> Evaluation:
@@ -39,7 +39,7 @@ def evaluate_split(model: JointEmbedding, split: Split) -> Evaluation:
 
 
 class Loop:
-    """Trains a model from a place to the end.
+    """Trains a model from its present progress to the end.
 
     Args:
         model: on the runtime's device.
@@ -49,9 +49,9 @@ class Loop:
         runtime: where to run.
         output: the run's folder.
         run: what the run was started with, stored in its state.
-        place: where to begin.
-        log: the run's own log, whose size its state keeps; None in processes that do not lead.
-        observers: told as well.
+        progress: where to begin.
+        log: the run's own log, whose size its state keeps; None in all processes but the main one.
+        callbacks: called in the main process, after the log.
         workers: processes that read batches ahead.
         save_step: steps between two saves of the state inside an epoch.
     """
@@ -65,15 +65,15 @@ class Loop:
         runtime: Runtime,
         output: Path,
         run: dict[str, Any],
-        place: Place,
+        progress: Progress,
         log: RunLog | None,
-        observers: Sequence[Observer] = (),
+        callbacks: Sequence[Callback] = (),
         workers: int = 0,
         save_step: int = 200,
     ) -> None:
         self.model, self.loss, self.train, self.dev = model, loss, train, dev
-        self.runtime, self.output, self.run, self.place, self.log = runtime, output, run, place, log
-        self.observers = [*([log] if log else []), *observers] if runtime.leads else []
+        self.runtime, self.output, self.run, self.progress, self.log = runtime, output, run, progress, log
+        self.callbacks = [*([log] if log else []), *callbacks] if runtime.is_main else []
         self.workers, self.save_step = workers, save_step
         self.settings = model.recipe.training
         self.modules = {"model": model, "loss": loss}
@@ -90,47 +90,47 @@ class Loop:
         model.keep_items(images=self._sets[0], texts=self._sets[1])
         self._captions = self._choose_captions()
         self._encode, self._learning = runtime.distribute(model), self._list_learning()
-        self._monitor = CollapseMonitor(place.records_on_plateau)
+        self._monitor = CollapseMonitor(progress.records_on_plateau)
         self._interruption = Interruption()
 
     def start(self) -> None:
         """Train until the last epoch is done and its state is saved."""
         order = self.order(0)
-        self._tell(lambda observer: observer.begin(self.model.recipe, len(order), self.place))
+        self._notify(lambda callback: callback.begin(self.model.recipe, len(order), self.progress))
         left_out = len(self.train.tokens) - len(self._captions)
-        if left_out and self.place.step == 0:
+        if left_out and self.progress.step == 0:
             self.warn(
                 f"{left_out:,} of {len(self.train.tokens):,} training captions have more than "
                 f"{self.settings.max_words} words and are left out (training.max_words)."
             )
         with self._interruption:
-            while self.place.epoch < self.settings.num_epochs and not self._out_of_patience():
+            while self.progress.epoch < self.settings.num_epochs and not self._out_of_patience():
                 self._train_epoch()
                 if self._out_of_patience():
                     break
-                if self.settings.val_epoch or self.place.epoch + 1 == self.settings.num_epochs:
+                if self.settings.val_epoch or self.progress.epoch + 1 == self.settings.num_epochs:
                     self._validate(choose=True)
-                self.place.epoch, self.place.batch = self.place.epoch + 1, 0
+                self.progress.epoch, self.progress.batch = self.progress.epoch + 1, 0
                 self.save()
                 if self.runtime.any(self._interruption.asked):
                     raise self._describe_stop()
 
     def warn(self, text: str) -> None:
-        """Tell the observers what the user should know; an empty text is nothing."""
+        """Pass a warning to the callbacks; an empty text is nothing."""
         if text:
-            self._tell(lambda observer: observer.warning(text))
+            self._notify(lambda callback: callback.warning(text))
 
     def order(self, epoch: int) -> list[np.ndarray]:
         """Return the batches of an epoch, as indices of captions: the part of this process."""
         lengths, image_of = self.train.tokens.lengths, self.train.data.image_of
         batches = order_epoch(self.settings, self._captions, lengths, image_of, epoch)
-        return share_batches(batches, self.runtime.rank, self.runtime.ranks)
+        return share_batches(batches, self.runtime.rank, self.runtime.world_size)
 
     def save(self) -> None:
-        """Save the state, in the process that leads."""
-        if self.runtime.leads and self.log:
+        """Save the state, in the main process."""
+        if self.runtime.is_main and self.log:
             run = {**self.run, "log_size": self.log.size}
-            save_state(self.output, self.place, self.modules, self.optimizer, run)
+            save_state(self.output, self.progress, self.modules, self.optimizer, run)
 
     def step(self, batch: Batch) -> tuple[LossOutput, Tensor, float]:
         """Make one optimiser step.
@@ -156,36 +156,36 @@ class Loop:
         norm = prepare_gradients(self.settings, self.parameters)
         self.optimizer.step()
         plateau = math.nan
-        if self._records(self.place.step + 1):
+        if self._records(self.progress.step + 1):
             with torch.no_grad():
                 plateau = float(self.loss.plateau(scores, *sides, batch, output))
         return output, norm, plateau
 
     def _train_epoch(self) -> None:
-        place, settings = self.place, self.settings
+        progress, settings = self.progress, self.settings
         self._start_epoch()
-        rate = settings.learning_rate * settings.lr_decay ** (place.epoch // settings.lr_update)
+        rate = settings.learning_rate * settings.lr_decay ** (progress.epoch // settings.lr_update)
         for group in self.optimizer.param_groups:
             group["lr"] = rate * group["scale"]
-        order = self.order(place.epoch)
+        order = self.order(progress.epoch)
         transform = self.model.image_encoder.transform(training=True)
-        seed = (settings.seed, place.epoch, self.runtime.rank)
+        seed = (settings.seed, progress.epoch, self.runtime.rank)
         batches = PairBatches(
-            self.train.data, self.train.tokens, transform, order[place.batch :], seed, start=place.batch
+            self.train.data, self.train.tokens, transform, order[progress.batch :], seed, start=progress.batch
         )
         for batch in batches.load(self.workers):
             output, norm, plateau = self.step(batch)
-            place.batch += 1
-            place.step += 1
-            last = place.batch == len(order)
-            validates = not last and settings.val_step > 0 and place.step % settings.val_step == 0
-            saves = validates or (not last and self.save_step > 0 and place.step % self.save_step == 0)
+            progress.batch += 1
+            progress.step += 1
+            last = progress.batch == len(order)
+            validates = not last and settings.val_step > 0 and progress.step % settings.val_step == 0
+            saves = validates or (not last and self.save_step > 0 and progress.step % self.save_step == 0)
             stops = self.runtime.any(self._interruption.asked)
-            if self._records(place.step) or saves or stops or last:
+            if self._records(progress.step) or saves or stops or last:
                 self._require_finite(output.total, norm)
-            if self._records(place.step):
+            if self._records(progress.step):
                 self._record(output, norm, plateau, rate)
-            self._tell(lambda observer: observer.step(place))
+            self._notify(lambda callback: callback.step(progress))
             if validates:
                 self._validate(choose=settings.select_mid_epoch)
             if saves or stops:
@@ -196,47 +196,47 @@ class Loop:
                 raise self._describe_stop()
 
     def _start_epoch(self) -> None:
-        place = self.place
+        progress = self.progress
         self.model.train()
-        self.model.start_epoch(place.epoch)
+        self.model.start_epoch(progress.epoch)
         val_step = self.settings.val_step
-        if val_step and place.step // val_step > (place.step - place.batch) // val_step:
+        if val_step and progress.step // val_step > (progress.step - progress.batch) // val_step:
             # A validation inside this epoch was before the interruption: what it does to the model is done again.
             self.model.eval().train()
         learns = self._list_learning()
         if learns != self._learning:  # what averages gradients must know which ones there are
             self._encode, self._learning = self.runtime.distribute(self.model), learns
         self.loss.train()
-        self.loss.start_epoch(place.epoch)
+        self.loss.start_epoch(progress.epoch)
 
     def _list_learning(self) -> list[str]:
         return [name for name, parameter in self.model.named_parameters() if parameter.requires_grad]
 
     def _validate(self, *, choose: bool) -> None:
         self.model.eval()
-        if self.runtime.leads:
+        if self.runtime.is_main:
             evaluation = evaluate_split(self.model, self.dev)
             score = score_metrics(evaluation.metrics, self.settings.criterion)
-            best = choose and (self.place.best_score is None or score > self.place.best_score)
-            self.place.without_gain = 0 if best else self.place.without_gain + choose
+            best = choose and (self.progress.best_score is None or score > self.progress.best_score)
+            self.progress.without_improvement = 0 if best else self.progress.without_improvement + choose
             if best:
-                self.place.best_score, self.place.best_step = score, self.place.step
-                self.place.best_epoch = self.place.epoch + 1
+                self.progress.best_score, self.progress.best_step = score, self.progress.step
+                self.progress.best_epoch = self.progress.epoch + 1
                 self.save_best(self.model, self.loss, evaluation)
-            self._tell(lambda observer: observer.validation(self.place, evaluation, score, best))
+            self._notify(lambda callback: callback.validation(self.progress, evaluation, score, best))
         self.model.train()
-        self.place.without_gain = self.runtime.maximum(self.place.without_gain)
+        self.progress.without_improvement = self.runtime.maximum(self.progress.without_improvement)
 
     def _out_of_patience(self) -> bool:
-        return 0 < self.settings.patience <= self.place.without_gain
+        return 0 < self.settings.patience <= self.progress.without_improvement
 
     def save_best(self, model: JointEmbedding, loss: Loss, evaluation: Evaluation) -> None:
         """Write a model and its loss as the run's best checkpoint."""
         trained = {
-            "epoch": self.place.best_epoch,
-            "step": self.place.best_step,
+            "epoch": self.progress.best_epoch,
+            "step": self.progress.best_step,
             "criterion": self.settings.criterion,
-            "score": self.place.best_score,
+            "score": self.progress.best_score,
         }
         data = self.run.get("data", "")
         folder = data if Path(data).is_absolute() else ""
@@ -249,18 +249,18 @@ class Loop:
         for name, figure in (("loss", loss.item()), ("norm of the gradient", norm.item())):
             if not math.isfinite(figure):
                 raise TrainingError(
-                    f"the {name} is {figure} at step {self.place.step}; the state saved before is still there.",
+                    f"the {name} is {figure} at step {self.progress.step}; the state saved before is still there.",
                     file=self.output,
                     remedy="Train anew with a lower learning rate and another --output, or check the data for NaN.",
                 )
 
     def _record(self, output: LossOutput, norm: Tensor, plateau: float, rate: float) -> None:
-        loss, place = output.total.item(), self.place
+        loss, progress = output.total.item(), self.progress
         parts = {name: part.item() for name, part in output.parts.items()}
-        record = StepRecord(place.step, place.epoch + 1, loss, rate, norm.item(), parts)
-        self._tell(lambda observer: observer.record(record))
+        record = StepRecord(progress.step, progress.epoch + 1, loss, rate, norm.item(), parts)
+        self._notify(lambda callback: callback.record(record))
         collapsed = self._monitor.update(loss, plateau)
-        place.records_on_plateau = self._monitor.in_a_row
+        progress.records_on_plateau = self._monitor.in_a_row
         if collapsed:
             self.warn(CURE.format(steps=self._monitor.patience * self.settings.log_step, plateau=plateau))
 
@@ -278,11 +278,11 @@ class Loop:
     def _describe_stop(self) -> InterruptedTrainingError:
         command = ["vsezoo", "train", self.model.recipe.name, "--output", str(self.output), "--resume"]
         return InterruptedTrainingError(
-            f"Stopped after step {self.place.step}; the state is saved.",
+            f"Stopped after step {self.progress.step}; the state is saved.",
             file=self.output,
             remedy=f"Go on with: {shlex.join(command)}",
         )
 
-    def _tell(self, message: Callable[[Observer], None]) -> None:
-        for observer in self.observers:
-            message(observer)
+    def _notify(self, call: Callable[[Callback], None]) -> None:
+        for callback in self.callbacks:
+            call(callback)

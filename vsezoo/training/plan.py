@@ -19,8 +19,8 @@ from vsezoo.parts import change_recipe, expand_parts
 from vsezoo.recipe import Recipe
 from vsezoo.storage.checkpoint_layout import BEST, CONFIG
 from vsezoo.storage.folders import find_folder, remove_leftovers
-from vsezoo.training.observer import LOG, TENSORBOARD
-from vsezoo.training.state import ANEW, LAST, Place, State, has_state, read_state, read_step
+from vsezoo.training.callbacks import LOG, TENSORBOARD
+from vsezoo.training.state import ANEW, LAST, Progress, State, has_state, read_state, read_step
 
 DEFAULT_DATA = "shapes"
 LOCK = ".lock"
@@ -93,7 +93,7 @@ def hold_run(folder: Path, state: State | None) -> Iterator[None]:
         reason, remedy = explain_system(error)
         raise StorageError(f"cannot be written: {reason}.", file=folder, remedy=remedy) from error
     try:
-        if read_step(folder) != (None if state is None else state.place.step):
+        if read_step(folder) != (None if state is None else state.progress.step):
             remedy = "Go on with it by --resume, or choose another --output."
             raise UsageError("another training has been at work in it meanwhile.", file=folder, remedy=remedy)
         yield
@@ -105,7 +105,7 @@ def hold_run(folder: Path, state: State | None) -> Iterator[None]:
 
 
 @contextmanager
-def discard_unless_begun(folder: Path, place: Place) -> Iterator[None]:
+def discard_unless_begun(folder: Path, progress: Progress) -> Iterator[None]:
     """Remove what a new run has written if a user's mistake ends it before its first step.
 
     The mended command can then be given again, for the same folder.
@@ -113,7 +113,7 @@ def discard_unless_begun(folder: Path, place: Place) -> Iterator[None]:
     try:
         yield
     except (DataError, UsageError):
-        if place.step == 0:
+        if progress.step == 0:
             for name in (LAST, TENSORBOARD):
                 shutil.rmtree(folder / name, ignore_errors=True)
             (folder / LOG).unlink(missing_ok=True)
@@ -142,10 +142,10 @@ def resume_recipe(folder: Path, state: State, model: str, settings: Mapping[str,
             file=folder,
             remedy="On resume only --num-epochs may change. Leave the others out, or train anew with another --output.",
         )
-    if recipe.training.num_epochs < state.place.epoch:
-        problem = f"the run has already done {state.place.epoch} epochs."
+    if recipe.training.num_epochs < state.progress.epoch:
+        problem = f"the run has already done {state.progress.epoch} epochs."
         raise UsageError(problem, file=folder, remedy=f"Give no fewer to --num-epochs. {ANEW}")
-    state.place.complete = state.place.complete and recipe == stored
+    state.progress.complete = state.progress.complete and recipe == stored
     return recipe
 
 

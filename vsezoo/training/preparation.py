@@ -14,8 +14,8 @@ from vsezoo.errors import DataError
 from vsezoo.interfaces import PairDataset, Tokenizer
 from vsezoo.recipe import Recipe
 from vsezoo.training.batches import TokenTable
+from vsezoo.training.callbacks import Callback
 from vsezoo.training.init_from import InitCheckpoint
-from vsezoo.training.observer import Observer
 from vsezoo.training.splits import Split
 from vsezoo.training.state import State
 
@@ -42,7 +42,7 @@ def tokenize(
     train_data: PairDataset,
     dev_data: PairDataset,
     dev_captions: Sequence[str],
-    observers: Sequence[Observer],
+    callbacks: Sequence[Callback],
     *,
     fit: bool,
 ) -> tuple[Split, Split]:
@@ -57,8 +57,8 @@ def tokenize(
     words: list[Any] = []
     for start in range(0, len(captions), CAPTIONS_AT_ONCE):
         words += tokenizer.split(captions[start : start + CAPTIONS_AT_ONCE])
-        for observer in observers:
-            observer.prepare("captions", len(words), len(captions))
+        for callback in callbacks:
+            callback.prepare("captions", len(words), len(captions))
     if fit:
         tokenizer.fit(words)
         if not any(map(tokenizer.knows, captions)):
@@ -89,18 +89,18 @@ class ProgressPairs(PairView):
 
     Args:
         data: the split.
-        observers: called with the progress.
+        callbacks: called with the progress.
     """
 
-    def __init__(self, data: PairDataset, observers: Sequence[Observer]) -> None:
+    def __init__(self, data: PairDataset, callbacks: Sequence[Callback]) -> None:
         super().__init__(data)
-        self._observers, self._read = observers, 0
+        self._callbacks, self._read = callbacks, 0
 
     def images(self, indices: Sequence[int] | np.ndarray) -> Any:
         """Return the images of these indices, and report the progress."""
         self._read = min(self._read + len(indices), len(self.image_ids))
-        for observer in self._observers:
-            observer.prepare("images", self._read, len(self.image_ids))
+        for callback in self._callbacks:
+            callback.prepare("images", self._read, len(self.image_ids))
         return self.data.images(indices)
 
 

@@ -33,10 +33,10 @@ class Runtime:
     """
 
     def __init__(self, device: str = "auto", precision: str = "fp32") -> None:
-        self.rank, self.ranks = read_rank(), int(os.environ.get("WORLD_SIZE", 1))
+        self.rank, self.world_size = read_rank(), int(os.environ.get("WORLD_SIZE", 1))
         self.device = choose_device(device)
         self.precision = precision
-        if self.ranks > 1:
+        if self.world_size > 1:
             if self.device.type == "cuda":
                 self.device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
                 torch.cuda.set_device(self.device)
@@ -44,7 +44,7 @@ class Runtime:
                 distributed.init_process_group("nccl" if self.device.type == "cuda" else "gloo")
 
     @property
-    def leads(self) -> bool:
+    def is_main(self) -> bool:
         """Whether this process validates, saves and reports."""
         return self.rank == 0
 
@@ -54,15 +54,15 @@ class Runtime:
 
     def distribute(self, model: nn.Module) -> nn.Module:
         """Return the module that averages gradients over the processes; with one, the model itself."""
-        return DistributedDataParallel(model) if self.ranks > 1 else model
+        return DistributedDataParallel(model) if self.world_size > 1 else model
 
     def gather(self, rows: Tensor) -> Tensor:
         """Return the rows of all processes, in the order of their ranks, with gradients that flow back to each.
 
         Every process then computes the loss of the whole batch. The gradient of a row is the sum over processes of
-        `ranks` equal losses; the average that `distribute` takes makes it that of one.
+        `world_size` equal losses; the average that `distribute` takes makes it that of one.
         """
-        if self.ranks == 1:
+        if self.world_size == 1:
             return rows
         gathered: Tensor = _Gather.apply(rows)
         return gathered
@@ -85,7 +85,7 @@ class Runtime:
 
     def gather_pairs(self, batch: Batch) -> Batch:
         """Return the captions and indices of the whole batch; the images stay those of this process."""
-        if self.ranks == 1:
+        if self.world_size == 1:
             return batch
         width = batch.tokens.ids.shape[1]
         ids = functional.pad(batch.tokens.ids, (0, self.maximum(width) - width))
@@ -95,15 +95,15 @@ class Runtime:
 
     def average_gradients(self, module: nn.Module) -> None:
         """Average the gradients of a module that `distribute` did not see, such as a loss's own."""
-        if self.ranks > 1:
+        if self.world_size > 1:
             for parameter in module.parameters():
                 if parameter.grad is not None:
                     distributed.all_reduce(parameter.grad)
-                    parameter.grad /= self.ranks
+                    parameter.grad /= self.world_size
 
     def maximum(self, number: int) -> int:
         """Return the largest of the processes' numbers."""
-        if self.ranks == 1:
+        if self.world_size == 1:
             return number
         largest = torch.tensor(number, device=self.device)
         distributed.all_reduce(largest, distributed.ReduceOp.MAX)
@@ -115,12 +115,12 @@ class Runtime:
 
     def wait(self) -> None:
         """Wait until all processes have come here."""
-        if self.ranks > 1:
+        if self.world_size > 1:
             distributed.barrier()
 
     def close(self) -> None:
         """Part from the other processes."""
-        if self.ranks > 1:
+        if self.world_size > 1:
             distributed.destroy_process_group()
 
 

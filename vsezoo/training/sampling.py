@@ -50,19 +50,19 @@ def order_epoch(
     return batches
 
 
-def share_batches(batches: Sequence[np.ndarray], rank: int, ranks: int) -> list[np.ndarray]:
+def share_batches(batches: Sequence[np.ndarray], rank: int, world_size: int) -> list[np.ndarray]:
     """Return the part of each batch that a process trains on.
 
-    All processes get equally many pairs, so that their embeddings can be gathered: up to `ranks - 1` pairs at the end
-    of a batch are left out.
+    All processes get equally many pairs, so that their embeddings can be gathered: up to `world_size - 1` pairs at the
+    end of a batch are left out.
 
     Raises:
         DataError: when no batch is left, since all have fewer pairs than there are processes.
     """
-    sizes = [len(batch) // ranks for batch in batches]
+    sizes = [len(batch) // world_size for batch in batches]
     if not any(sizes):
         raise DataError(
-            f"no batch of the epoch has a pair for each of the {ranks:,} processes.",
+            f"no batch of the epoch has a pair for each of the {world_size:,} processes.",
             remedy="Give a larger --batch-size, or train with fewer processes.",
         )
     return [batch[rank * size : (rank + 1) * size] for batch, size in zip(batches, sizes, strict=True) if size]

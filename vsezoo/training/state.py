@@ -1,7 +1,7 @@
 """The exact state of a training: everything that decides what comes next, as tensors and JSON.
 
 A run that is killed at any moment and resumed ends with the same bits as one that was not (on one kind of CPU or
-GPU, with the same number of threads): parameters, the optimiser's moments, the random generators, the place in the
+GPU, with the same number of threads): parameters, the optimiser's moments, the random generators, the position in the
 epoch and the best score are stored; the order of the data is a function of seed and epoch.
 """
 
@@ -28,12 +28,14 @@ LAST = "last"
 """The folder of a run that holds its state."""
 TENSORS, STATE = "state.safetensors", "state.json"
 STATE_VERSION = 1
+STORED = {"without_improvement": "without_gain"}
+"""What `state.json` calls fields of the progress, since its first version."""
 ANEW = "Train anew with another --output."
 
 
 @dataclass
-class Place:
-    """Where a training stands."""
+class Progress:
+    """Progress of a training run."""
 
     epoch: int = 0  # epochs done
     batch: int = 0  # batches of the present epoch done
@@ -41,16 +43,30 @@ class Place:
     best_score: float | None = None
     best_epoch: int = 0  # counted from 1; 0: none yet
     best_step: int = 0
-    without_gain: int = 0  # validations in a row that gave no better checkpoint
+    without_improvement: int = 0  # validations in a row that gave no better checkpoint
     records_on_plateau: int = 0  # records in a row whose loss was that of equal embeddings
     complete: bool = False  # the final evaluation is done too
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the values as `state.json` has them."""
+        return {STORED.get(name, name): value for name, value in asdict(self).items()}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Progress:
+        """Return the progress that `to_json` gave.
+
+        Raises:
+            TypeError: for other names than these.
+        """
+        names = {stored: name for name, stored in STORED.items()}
+        return cls(**{names.get(key, key): item for key, item in value.items()})
 
 
 @dataclass(frozen=True)
 class State:
-    """What `read_state` gives: the place, the tensors, and what the run was started with."""
+    """What `read_state` gives: the progress, the tensors, and what the run was started with."""
 
-    place: Place
+    progress: Progress
     tensors: Mapping[str, Tensor]
     python_random: Any
     run: Mapping[str, Any]  # the resolved recipe, the data, the size of the log
@@ -59,7 +75,7 @@ class State:
 
 def save_state(
     output: Path,
-    place: Place,
+    progress: Progress,
     modules: Mapping[str, torch.nn.Module],
     optimizer: torch.optim.Optimizer,
     run: Mapping[str, Any],
@@ -68,7 +84,7 @@ def save_state(
 
     Args:
         output: the run's folder.
-        place: where the training stands.
+        progress: of the run.
         modules: what is trained, by name.
         optimizer: what trains it.
         run: what the run was started with, as JSON values.
@@ -82,7 +98,7 @@ def save_state(
         save_file({**tensors, **_random_tensors()}, temporary / TENSORS)
         state = {
             "state_version": STATE_VERSION,
-            "place": asdict(place),
+            "place": progress.to_json(),
             "python_random": random.getstate(),
             "run": dict(run),
             **told,
@@ -119,7 +135,7 @@ def read_state(output: Path) -> State:
         verify_files(folder, {TENSORS: value["files"][TENSORS]})
         told = {"encoders": value.get("encoders", {}), "left_out": value.get("left_out", [])}
         tensors = load_file(folder / TENSORS)
-        return State(Place(**value["place"]), tensors, value["python_random"], value["run"], told)
+        return State(Progress.from_json(value["place"]), tensors, value["python_random"], value["run"], told)
     except (KeyError, TypeError) as error:
         raise CheckpointError(f"is damaged: {error}.", file=folder / STATE, remedy=ANEW) from error
 

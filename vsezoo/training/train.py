@@ -21,8 +21,8 @@ from vsezoo.interfaces import PairDataset
 from vsezoo.parts import accepted_kinds, load_text_encoder, resolve_recipe
 from vsezoo.storage.checkpoint_layout import BEST, METRICS
 from vsezoo.training.batches import TokenTable
+from vsezoo.training.callbacks import Callback, RunLog
 from vsezoo.training.loop import Loop, evaluate_split
-from vsezoo.training.observer import Observer, RunLog
 from vsezoo.training.plan import (
     CHOICES,
     DEFAULT_DATA,
@@ -38,12 +38,12 @@ from vsezoo.training.plan import (
 from vsezoo.training.preparation import ProgressPairs, digest_captions, list_warnings, open_init, tokenize
 from vsezoo.training.runtime import Runtime
 from vsezoo.training.splits import Split, describe_skipped, open_test, require_one_width
-from vsezoo.training.state import Place, State, restore_tensors, seed_all
+from vsezoo.training.state import Progress, State, restore_tensors, seed_all
 
 
 @dataclass(frozen=True)
-class Training:
-    """What a training left.
+class TrainingResult:
+    """What a training run left.
 
     Attributes:
         checkpoint: the folder of the best checkpoint.
@@ -52,6 +52,10 @@ class Training:
 
     checkpoint: Path
     evaluation: Evaluation
+
+
+Training = TrainingResult
+"""The earlier name."""
 
 
 def train(
@@ -70,8 +74,9 @@ def train(
     full_dev: bool = False,
     use_restval: bool = False,
     on_bad_image: str = "error",
-    observers: Sequence[Observer] = (),
-) -> Training:
+    callbacks: Sequence[Callback] = (),
+    observers: Sequence[Callback] = (),
+) -> TrainingResult:
     """Train a model and evaluate its best checkpoint.
 
     Args:
@@ -89,11 +94,13 @@ def train(
         full_dev: choose by the whole dev split, not its first 1,000 images as the original codes do.
         use_restval: train on the images that Karpathy's split of COCO calls restval, too.
         on_bad_image: "error" stops at a picture that cannot be read, "skip" leaves it and its captions out.
-        observers: told of the progress, beside the run's own log.
+        callbacks: called in the main process as the run goes, after its own log.
+        observers: the earlier name of `callbacks`.
 
     Raises:
         VsezooError: for any mistake or mishap that the user can mend.
     """
+    callbacks = [*callbacks, *observers]
     name = registry.find("models", model).load().name
     folder = Path(output) if output is not None else choose_output(name, data)
     data = None if data is None else str(data)
@@ -109,8 +116,8 @@ def train(
             raise UsageError("--init is for the beginning of a training.", file=folder, remedy=LEAVE_OUT)
         recipe = resume_recipe(folder, state, name, settings)
         data, options = resume_data(folder, state, data, options)
-        if state.place.complete:
-            return Training(folder / BEST, read_evaluation(folder / BEST))
+        if state.progress.complete:
+            return TrainingResult(folder / BEST, read_evaluation(folder / BEST))
     require_name("selection criterion", recipe.training.criterion, CRITERIA)
     runtime = Runtime(device, recipe.training.precision)
     seed_all(recipe.training.seed)
@@ -128,14 +135,14 @@ def train(
         tokenizer = begun_from.model.tokenizer
     all_dev = open_data(data, "dev", kinds, replace(options, full_dev=True)).captions
     fit = begun_from is None
-    train_split, dev_split = tokenize(recipe, tokenizer, train_data, dev_data, all_dev, observers, fit=fit)
+    train_split, dev_split = tokenize(recipe, tokenizer, train_data, dev_data, all_dev, callbacks, fit=fit)
     joint, loss = build_model(recipe, tokenizer), build_loss(recipe, tokenizer)
     joint.to(runtime.device)  # before anything goes through a backbone
     loss.to(runtime.device)
     if state is None:
         if begun_from is None:
             joint.load_pretrained()
-            joint.image_encoder.fit(ProgressPairs(train_data, observers))
+            joint.image_encoder.fit(ProgressPairs(train_data, callbacks))
         else:
             begun_from.copy_into(joint, loss)
     run = {
@@ -152,36 +159,36 @@ def train(
             file=folder,
             remedy="Put them back as they were, or train anew with another --output.",
         )
-    place = Place() if state is None else state.place
+    progress = Progress() if state is None else state.progress
     runtime.wait()  # every process has looked at the folder before one writes into it
     with ExitStack() as stack:
         stack.callback(runtime.close)
-        if runtime.leads:
+        if runtime.is_main:
             stack.enter_context(hold_run(folder, state))
             if state is None:
-                stack.enter_context(discard_unless_begun(folder, place))
+                stack.enter_context(discard_unless_begun(folder, progress))
         log = None
-        if runtime.leads:
+        if runtime.is_main:
             log = stack.enter_context(_open_log(folder, state))
         loop = Loop(
-            joint, loss, train_split, dev_split, runtime, folder, run, place, log, observers, workers, save_step
+            joint, loss, train_split, dev_split, runtime, folder, run, progress, log, callbacks, workers, save_step
         )
         if state is None:
             loop.save()  # of a run that is killed from here on, the state is there
         else:
             restore_tensors(state, loop.modules, loop.optimizer)
-        if place.step == 0:
+        if progress.step == 0:
             others = "" if begun_from is None else compare_extraction(begun_from.data, train_data)
             for doubt in (absence, *describe_skipped(train_data, dev_data, test_data), *list_warnings(recipe), others):
                 loop.warn(doubt)
         loop.start()
         evaluation = None
-        if runtime.leads:
+        if runtime.is_main:
             evaluation = _finish(loop, folder, test_data)
         runtime.wait()
     if evaluation is None:
         evaluation = read_evaluation(folder / BEST)
-    return Training(folder / BEST, evaluation)
+    return TrainingResult(folder / BEST, evaluation)
 
 
 def read_evaluation(folder: Path) -> Evaluation:
@@ -191,7 +198,7 @@ def read_evaluation(folder: Path) -> Evaluation:
 
 @contextmanager
 def _open_log(folder: Path, state: State | None) -> Iterator[RunLog]:
-    log = RunLog(folder) if state is None else RunLog(folder, state.run["log_size"], state.place.step)
+    log = RunLog(folder) if state is None else RunLog(folder, state.run["log_size"], state.progress.step)
     try:
         yield log
     finally:
@@ -205,8 +212,8 @@ def _finish(loop: Loop, folder: Path, test: PairDataset | None) -> Evaluation:
     split = loop.dev if test is None else Split(test, TokenTable(best.tokenizer.encode(test.captions)))
     loop.save_best(best, checkpoint.loss(), evaluate_split(best, split))
     evaluation = read_evaluation(folder / BEST)
-    for observer in loop.observers:
-        observer.end(evaluation)
-    loop.place.complete = True
+    for callback in loop.callbacks:
+        callback.end(evaluation)
+    loop.progress.complete = True
     loop.save()
     return evaluation

@@ -1,4 +1,4 @@
-"""What is told of a training as it goes: to a log file, to TensorBoard, to a person."""
+"""Training callbacks: the log file, TensorBoard, and what users add."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from vsezoo.errors import StorageError
 from vsezoo.evaluation.report import Evaluation
 from vsezoo.recipe import Recipe
 from vsezoo.training.board import Board
-from vsezoo.training.state import Place
+from vsezoo.training.state import Progress
 
 LOG, TENSORBOARD = "log.jsonl", "tensorboard"
 
@@ -30,35 +30,39 @@ class StepRecord:
     parts: Mapping[str, float] = field(default_factory=dict)
 
 
-class Observer:
-    """Is told of a training; every method may be left as it is."""
+class Callback:
+    """Base class of callbacks; override what you need."""
 
     def prepare(self, what: str, done: int, total: int) -> None:
-        """So many have been gone through before the training begins: captions cut into words, images read once."""
+        """Called before the first step, while captions are cut into words or images are read once."""
 
-    def begin(self, recipe: Recipe, steps_per_epoch: int, place: Place) -> None:
-        """A training begins, or goes on from `place`."""
+    def begin(self, recipe: Recipe, steps_per_epoch: int, progress: Progress) -> None:
+        """Called when a run begins, or continues from `progress`."""
 
-    def step(self, place: Place) -> None:
-        """A step is done."""
+    def step(self, progress: Progress) -> None:
+        """Called after every step."""
 
     def record(self, record: StepRecord) -> None:
-        """A step is done whose figures are known (every tenth)."""
+        """Called with the figures of a step, every `training.log_step` steps."""
 
-    def validation(self, place: Place, evaluation: Evaluation, score: float, best: bool) -> None:
-        """The dev split has been evaluated; `best` tells whether it became the best checkpoint."""
+    def validation(self, progress: Progress, evaluation: Evaluation, score: float, best: bool) -> None:
+        """Called when the dev split has been evaluated; `best`: the model has become the best checkpoint."""
 
     def warning(self, text: str) -> None:
-        """Something that the user should know."""
+        """Called with what the user should know."""
 
     def end(self, evaluation: Evaluation) -> None:
-        """The training is over and its best checkpoint has been evaluated."""
+        """Called when the best checkpoint has been evaluated, at the end of the run."""
 
     def close(self) -> None:
-        """Nothing more will be told."""
+        """Release what it holds, such as files. Called by whoever made the callback."""
 
 
-class RunLog(Observer):
+Observer = Callback
+"""The earlier name."""
+
+
+class RunLog(Callback):
     """Writes `log.jsonl` and TensorBoard's files into the run's folder.
 
     Args:
@@ -83,9 +87,9 @@ class RunLog(Observer):
         """Bytes in the log, all of them handed to the operating system."""
         return self._path.stat().st_size
 
-    def begin(self, recipe: Recipe, steps_per_epoch: int, place: Place) -> None:
+    def begin(self, recipe: Recipe, steps_per_epoch: int, progress: Progress) -> None:
         """Log the recipe at the beginning of a run."""
-        if place.step == 0:
+        if progress.step == 0:
             self._write("begin", {"recipe": recipe.to_json(), "steps_per_epoch": steps_per_epoch})
 
     def record(self, record: StepRecord) -> None:
@@ -95,12 +99,14 @@ class RunLog(Observer):
         figures |= {f"loss/{part}": value for part, value in record.parts.items()}
         self._plot("train", figures, record.step)
 
-    def validation(self, place: Place, evaluation: Evaluation, score: float, best: bool) -> None:
+    def validation(self, progress: Progress, evaluation: Evaluation, score: float, best: bool) -> None:
         """Log an evaluation of the dev split."""
         value = evaluation.to_json()
-        self._write("validation", {"step": place.step, "epoch": place.epoch + 1, "score": score, "best": best, **value})
+        self._write(
+            "validation", {"step": progress.step, "epoch": progress.epoch + 1, "score": score, "best": best, **value}
+        )
         recalls = {f"{way}/{name}": figure for way in ("i2t", "t2i") for name, figure in value[way].items()}
-        self._plot("dev", {"rsum": value["rsum"], **recalls}, place.step)
+        self._plot("dev", {"rsum": value["rsum"], **recalls}, progress.step)
 
     def warning(self, text: str) -> None:
         """Log a warning."""

@@ -15,8 +15,8 @@ from tensorboard.backend.event_processing.event_file_loader import EventFileLoad
 from vsezoo.errors import StorageError
 from vsezoo.evaluation.metrics import DirectionMetrics, Metrics, Ties
 from vsezoo.evaluation.report import Evaluation
-from vsezoo.training.observer import RunLog, StepRecord
-from vsezoo.training.state import Place
+from vsezoo.training.callbacks import RunLog, StepRecord
+from vsezoo.training.state import Progress
 
 
 def record(step: int) -> StepRecord:
@@ -42,7 +42,7 @@ def read_board(output: Path) -> EventAccumulator:
 def test_what_is_logged(tmp_path: Path) -> None:
     log = RunLog(tmp_path / "runs" / "new")
     log.record(record(10))
-    log.validation(Place(epoch=2, step=12), EVALUATION, 27.0, True)
+    log.validation(Progress(epoch=2, step=12), EVALUATION, 27.0, True)
     log.warning("Mind the gap.")
     assert log.size == (tmp_path / "runs/new/log.jsonl").stat().st_size  # before it is closed
     log.close()
@@ -58,7 +58,7 @@ def test_tensorboard_reads_it(tmp_path: Path) -> None:
     log = RunLog(tmp_path)
     for step in (10, 20):
         log.record(record(step))
-    log.validation(Place(epoch=0, step=20), EVALUATION, 27.0, True)
+    log.validation(Progress(epoch=0, step=20), EVALUATION, 27.0, True)
     board = read_board(tmp_path)  # while the training goes on
     assert [(event.step, event.value) for event in board.Scalars("train/loss")] == [(10, 5.0), (20, 10.0)]
     assert [event.value for event in board.Scalars("train/loss/i2t")] == [1.25, 2.5]
