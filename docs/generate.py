@@ -29,6 +29,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from vsezoo.recipe.signatures import ChecksOptions
+
 PAGE = Path(__file__).with_name("cli.md")
 REFERENCE = Path(__file__).with_name("reference.md")
 INTERFACES = (
@@ -37,6 +39,7 @@ INTERFACES = (
     "recipe",
     "recipe.recipe",
     "recipe.settings",
+    "recipe.options",
     "recipe.published",
     "data.source",
     "conversion.importer",
@@ -109,7 +112,7 @@ def _list_public(module: ModuleType) -> Iterator[Any]:
 
 def _render_object(thing: Any) -> list[str]:
     """Return the lines about a class or function: how it is called, and its docstring."""
-    bases = [base.__name__ for base in getattr(thing, "__bases__", ()) if base not in (object, ABC)]
+    bases = [base.__name__ for base in getattr(thing, "__bases__", ()) if base not in (object, ABC, ChecksOptions)]
     if isinstance(thing, type):
         call = f"class {thing.__name__}" + (f"({', '.join(bases)})" if bases else "")
         if is_dataclass(thing):

@@ -24,6 +24,10 @@ from vsezoo.parts import list_options, resolve_recipe
 TEXTS = ["two red balls", "", "a dog runs", "a dog runs over the snow to the ball", "two red balls"]
 
 
+def list_defaults(part: type) -> dict[str, Any]:
+    return {name: option.default for name, option in list_options(part).items()}
+
+
 def test_images_as_array_tensor_or_list_are_the_same() -> None:
     model, features = make_model(), TinyPairs().features
     embeddings = model.encode_images(features)
@@ -125,7 +129,7 @@ def test_encoding_leaves_no_graph_and_no_random_draw() -> None:
 def test_create_model_applies_settings() -> None:
     model = make_model("vse0", similarity="order", similarity__squared=True, loss__margin=0.5)
     assert model.recipe.similarity.name == "order"
-    assert model.recipe.loss.options == {**list_options(HingeLoss), "margin": 0.5}
+    assert model.recipe.loss.options == {**list_defaults(HingeLoss), "margin": 0.5}
     assert (model.similarity(torch.zeros(1, 5), torch.full((1, 5), 2.0)) == -20).all()
     assert not model.training
     images = model.encode_images(TinyPairs().features)
@@ -192,8 +196,8 @@ def test_a_whole_number_is_taken_for_a_float() -> None:
 def test_a_resolved_recipe_holds_every_option() -> None:
     recipe = resolve_recipe(registry.load("models", "vsepp"), TinyPairs())
     # Widths as the data have them; how each option of vsepp stands is in tests/plugins/vsepp/test_recipes_vsepp.py.
-    assert recipe.image_encoder.options == {**list_options(PrecomputedImageEncoder), "img_dim": WIDTH}
-    assert recipe.text_encoder.options == list_options(GRUTextEncoder)
+    assert recipe.image_encoder.options == {**list_defaults(PrecomputedImageEncoder), "img_dim": WIDTH}
+    assert recipe.text_encoder.options == list_defaults(GRUTextEncoder)
     assert resolve_recipe(recipe) == recipe
     tokenizer = make_model().tokenizer
     assert build_model(recipe, tokenizer).recipe == recipe

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,6 +13,7 @@ from vsezoo.interfaces import Loss, PairDataset, Tokenizer
 from vsezoo.model import JointEmbedding
 from vsezoo.parts import GIVEN_BY_VSEZOO, change_recipe, load_part, load_text_encoder, resolve_recipe
 from vsezoo.recipe import Part, Recipe
+from vsezoo.recipe.signatures import read_parameters
 
 
 def create_model(
@@ -84,7 +84,7 @@ def build_part(recipe: Recipe, kind: str, tokenizer: Tokenizer) -> Any:
     part: Part = getattr(recipe, kind)
     constructor = load_part(recipe, kind)
     at_hand = {"embed_size": recipe.embed_size, "tokenizer": tokenizer}
-    given = {name: at_hand[name] for name in GIVEN_BY_VSEZOO if name in inspect.signature(constructor).parameters}
+    given = {name: at_hand[name] for name in GIVEN_BY_VSEZOO if name in read_parameters(constructor)}
     try:
         return constructor(**given, **part.options)
     except (ArithmeticError, MemoryError, RuntimeError, TypeError, ValueError) as error:

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from vsezoo.embeddings import Embeddings, score_tiles
 from vsezoo.embeddings import ImageOutput as ImageOutput
 from vsezoo.recipe import Part
+from vsezoo.recipe.signatures import ChecksOptions
 
 KINDS = ("vector", "regions", "picture")
 """The forms of an image: one feature `(F,)`, a set of features `(R, F)`, or a picture (`PIL.Image.Image`)."""
@@ -159,7 +160,7 @@ class Batch:
         )
 
 
-class Encoder(nn.Module, ABC):
+class Encoder(ChecksOptions, nn.Module, ABC):
     """What image and text encoders share: weights that were learnt elsewhere, and learning rates of their own."""
 
     gives: Literal["vectors", "sets", ""] = "vectors"
@@ -307,7 +308,7 @@ class TextEncoder(Encoder):
         """Return the joint embeddings, see `gives`."""
 
 
-class Similarity(nn.Module, ABC):
+class Similarity(ChecksOptions, nn.Module, ABC):
     """Scores every image against every caption; the higher, the better they fit.
 
     In eval mode the score of a pair must depend on that pair only, and not on padding: ranks are computed in blocks.
@@ -345,7 +346,7 @@ class LossOutput:
     parts: Mapping[str, Tensor] = field(default_factory=dict)
 
 
-class Loss(nn.Module, ABC):
+class Loss(ChecksOptions, nn.Module, ABC):
     """What training minimises: a sum over the batch, as in the papers.
 
     The constructor takes its options as keywords, and `embed_size` or `tokenizer` if it names them. Parameters of a

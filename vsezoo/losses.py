@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +12,7 @@ from torch.nn import functional
 from vsezoo.embeddings import Embeddings
 from vsezoo.errors import RecipeError
 from vsezoo.interfaces import Batch, Loss, LossOutput
+from vsezoo.recipe.options import Above, AtLeast
 
 
 class HingeLoss(Loss):
@@ -22,15 +23,15 @@ class HingeLoss(Loss):
     largest for each image and for each caption.
 
     Args:
-        margin: α.
+        margin: by how much a pair must score higher than a negative, α.
         max_violation: only the hardest negative counts (VSE++); False sums over all (VSE0, Kiros et al. 2014).
-        warmup_epochs: with `max_violation`, epochs at the start that sum over all negatives: hardest negatives from
+        warmup_epochs: with `max_violation`, epochs at the start that sum over all negatives. Hardest negatives from
             the first step can drive all embeddings into one point, where the loss stays at `2 · B · margin`.
         mask_same_image: do not take other captions of the same image for negatives. Off in the papers.
-        ncon: how many negatives an image and a caption have: those of the pairs 1 to `ncon` rows further down, counted
-            on from the first row after the last (the first release of Kiros et al.: 100). In a batch of `ncon` pairs or
-            fewer a pair comes round again and counts once for each time. A pair is never its own negative: where the
-            original meets it, it adds the margin, which has no gradient. 0 takes all other pairs, each once.
+        ncon: how many negatives an image and a caption have; 0: all other pairs. They are those of the pairs 1 to
+            `ncon` rows further down, counted on from the first row after the last (the first release of Kiros et al.:
+            100). In a batch of `ncon` pairs or fewer a pair comes round again and counts once for each time. A pair is
+            never its own negative: where the original meets it, it adds the margin, which has no gradient.
 
     Raises:
         RecipeError: for an impossible value, or `ncon` with `max_violation`.
@@ -39,19 +40,13 @@ class HingeLoss(Loss):
     def __init__(
         self,
         *,
-        margin: float = 0.2,
+        margin: Annotated[float, AtLeast(0)] = 0.2,
         max_violation: bool = False,
-        warmup_epochs: int = 0,
+        warmup_epochs: Annotated[int, AtLeast(0)] = 0,
         mask_same_image: bool = False,
-        ncon: int = 0,
+        ncon: Annotated[int, AtLeast(0)] = 0,
     ) -> None:
         super().__init__()
-        if not 0 <= margin < math.inf:
-            raise RecipeError(f"loss.margin is {margin}; it must be a number that is not negative.")
-        if warmup_epochs < 0:
-            raise RecipeError(f"loss.warmup_epochs is {warmup_epochs}; it must not be negative.")
-        if ncon < 0:
-            raise RecipeError(f"loss.ncon is {ncon}; it must not be negative.")
         if ncon and max_violation:
             raise RecipeError(
                 f"loss.ncon is {ncon}, but max violation looks for the hardest of all negatives in the batch.",
@@ -103,7 +98,7 @@ class InfoNCELoss(Loss):
     weighs the same in a smaller last batch, and `training.grad_clip` means what it does for the hinge.
 
     Args:
-        temperature: τ, or where it starts.
+        temperature: what the scores are divided by, τ, or where it starts.
         learn_temperature: train log(1 / τ). As in CLIP, 1 / τ never exceeds 100.
         mask_same_image: leave other captions of the same image, and that image for them, out of the softmax.
 
@@ -114,11 +109,13 @@ class InfoNCELoss(Loss):
     log_scale: Tensor
 
     def __init__(
-        self, *, temperature: float = 0.07, learn_temperature: bool = False, mask_same_image: bool = False
+        self,
+        *,
+        temperature: Annotated[float, Above(0)] = 0.07,
+        learn_temperature: bool = False,
+        mask_same_image: bool = False,
     ) -> None:
         super().__init__()
-        if not 0 < temperature < math.inf:
-            raise RecipeError(f"loss.temperature is {temperature}; it must be above 0.")
         if learn_temperature and temperature < 1 / MAX_SCALE:
             raise RecipeError(
                 f"loss.temperature is {temperature}; a temperature that is learnt must be {1 / MAX_SCALE} or more."

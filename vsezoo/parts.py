@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,6 +9,8 @@ from vsezoo import registry
 from vsezoo.errors import DataError, RecipeError, suggest_name
 from vsezoo.interfaces import ImageEncoder, PairDataset, TextEncoder
 from vsezoo.recipe import PART_KINDS, Part, Recipe
+from vsezoo.recipe.declared import Option
+from vsezoo.recipe.signatures import read_options
 
 GROUPS = {
     "image_encoder": "image_encoders",
@@ -81,18 +82,17 @@ def resolve_recipe(recipe: Recipe, data: PairDataset | None = None) -> Recipe:
     """Fill in every option of every part: what is given, else what the data decide, else the part's default.
 
     Raises:
-        RecipeError: for an option that the part does not have, or of another type than its default.
+        RecipeError: for an option that the part does not have, or a value that it cannot have.
         UnknownNameError: for a part that is not registered.
         DataError: for data of a kind that the image encoder does not take.
     """
     for kind in PART_KINDS:
         part: Part = getattr(recipe, kind)
-        options = dict(part.options)
-        defaults = list_options(load_part(recipe, kind), options)
-        _check_options(kind, part, defaults)
+        known = list_options(load_part(recipe, kind), part.options)
+        options = check_options(kind, part, known)
         if kind == "image_encoder" and data is not None:
             options = load_part(recipe, kind).resolve_options(options, data)
-        for name, value in {**defaults, **options}.items():
+        for name, value in {**{name: option.default for name, option in known.items()}, **options}.items():
             recipe = recipe.replace({f"{kind}.{name}": value})
     if data is not None and data.kind not in (kinds := accepted_kinds(recipe)):
         raise DataError(
@@ -103,31 +103,36 @@ def resolve_recipe(recipe: Recipe, data: PairDataset | None = None) -> Recipe:
     return recipe
 
 
-def list_options(part: type, options: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Return the options of a part and their defaults, in the order of its constructor.
+def list_options(part: type, options: Mapping[str, Any] | None = None) -> dict[str, Option]:
+    """Return the options that a part declares, in the order of its constructor, then those of what it extends.
 
     Args:
         part: its class.
         options: the given ones, on which those of some image encoders depend; None: none.
     """
-    parameters = inspect.signature(part).parameters.values()
-    own = {p.name: p.default for p in parameters if p.name not in GIVEN_BY_VSEZOO and p.default is not p.empty}
+    own = read_options(part, GIVEN_BY_VSEZOO)
     if issubclass(part, ImageEncoder):
-        own |= {name: value for name, value in part.more_options(options or {}).items() if name not in own}
+        for name, value in part.more_options(options or {}).items():
+            own.setdefault(name, value if isinstance(value, Option) else Option(name, value))
     return own
 
 
-def _check_options(kind: str, part: Part, defaults: Mapping[str, Any]) -> None:
-    for name, value in part.options.items():
-        if name not in defaults:
-            listing = ", ".join(defaults) or "none"
+def check_options(kind: str, part: Part, known: Mapping[str, Option]) -> dict[str, Any]:
+    """Return the given options of a part, each of its type.
+
+    Args:
+        kind: the part's field of a recipe, for the message.
+        part: with the options.
+        known: as `list_options` gives them.
+
+    Raises:
+        RecipeError: for an option that the part does not have, or a value that it cannot have.
+    """
+    for name in part.options:
+        if name not in known:
+            listing = ", ".join(known) or "none"
             raise RecipeError(
                 f"{kind} {part.name!r} has no option {name!r}.",
-                remedy=suggest_name(name, defaults, f"Options: {listing}."),
+                remedy=suggest_name(name, known, f"Options: {listing}."),
             )
-        default = defaults[name]
-        number = isinstance(default, float) and type(value) is int
-        if default is not None and not number and type(value) is not type(default):
-            raise RecipeError(
-                f"{kind}.{name} is {value!r}; it must be of type {type(default).__name__}, such as {default!r}."
-            )
+    return {name: known[name].convert(value, f"{kind}.{name}") for name, value in part.options.items()}

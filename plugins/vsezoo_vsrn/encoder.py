@@ -22,7 +22,7 @@ it. `norm_axis="region"` is the original, `"feature"` the other.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -32,8 +32,9 @@ from torch.nn.utils.rnn import PackedSequence
 from vsezoo.embeddings import Embeddings
 from vsezoo.encoders.precomputed import FeatureImageEncoder
 from vsezoo.encoders.recurrence import run_gru
-from vsezoo.errors import DataError, RecipeError, TrainingError
+from vsezoo.errors import DataError, TrainingError
 from vsezoo.interfaces import PairDataset
+from vsezoo.recipe.options import AtLeast, OneOf
 
 NORM_AXES = {"region": 1, "feature": 2}
 """The dimensions of `(B, R, D)` by the names that the option `norm_axis` takes."""
@@ -72,45 +73,34 @@ class VSRNImageEncoder(FeatureImageEncoder):
 
     Args:
         embed_size: D, the width of the joint embedding, of the regions in it and of the GRU.
-        img_dim: F, the width of a region's feature.
         num_blocks: relation blocks, one after the other.
         norm_axis: along what the regions are scaled to an L2 norm of 1: "region" (the original code) or "feature".
         first_norm: scale the regions before the first block; the original does for all data but `f30k_precomp`.
         final_batch_norm: batch norm before the embedding is scaled; the original has it for `f30k_precomp` alone.
-        normalize: scale embeddings to unit L2 norm; False is the original's `--no_imgnorm`.
-        use_abs: take absolute values at the end, as order-embeddings do.
-        center: subtract the mean feature of all regions of the training images first. Not in the paper.
         update_bias: what the bias of the GRU's update gate begins with, beside its random part. At 0, as in the paper,
             the GRU halves what it remembers at each region, so that the last few decide at first; at 3 it begins near
             the mean of the last twenty (after Jozefowicz et al. 2015, who do so to an LSTM's forget gate).
+        **of_features: the options of `FeatureImageEncoder`; its features are those of the regions.
 
     Raises:
         RecipeError: for a value that an option cannot have.
     """
 
     kinds: ClassVar[tuple[str, ...]] = ("regions",)
-    poolings = ("none",)
     gives = "sets"
 
     def __init__(
         self,
         *,
         embed_size: int,
-        img_dim: int = 2048,
-        num_blocks: int = 4,
-        norm_axis: str = "region",
+        num_blocks: Annotated[int, AtLeast(0)] = 4,
+        norm_axis: Annotated[str, OneOf(*NORM_AXES)] = "region",
         first_norm: bool = True,
         final_batch_norm: bool = False,
-        normalize: bool = True,
-        use_abs: bool = False,
-        center: bool = False,
         update_bias: float = 0.0,
+        **of_features: Any,
     ) -> None:
-        super().__init__(embed_size, img_dim, normalize, use_abs, center, pool="none", init="xavier_uniform")
-        if num_blocks < 0:
-            raise RecipeError(f"image_encoder.num_blocks is {num_blocks}; it must not be negative.")
-        if norm_axis not in NORM_AXES:
-            raise RecipeError(f"image_encoder.norm_axis is {norm_axis!r}; it must be one of {', '.join(NORM_AXES)}.")
+        super().__init__(embed_size=embed_size, **of_features)
         self.norm_axis, self.first_norm = norm_axis, first_norm
         self.blocks = nn.Sequential(*(RelationBlock(embed_size) for _ in range(num_blocks)))
         self.img_rnn = nn.GRU(embed_size, embed_size, batch_first=True)

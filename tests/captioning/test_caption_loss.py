@@ -236,5 +236,5 @@ def test_a_tokenizer_without_start_and_end_is_refused() -> None:
     ],
 )
 def test_impossible_options_of_a_caption_loss_are_refused(options: dict[str, Any]) -> None:
-    with pytest.raises(RecipeError, match=f"loss.{next(iter(options))} is"):
+    with pytest.raises(RecipeError, match=f"^{next(iter(options))} is"):
         make_loss(**options)

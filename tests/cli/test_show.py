@@ -55,8 +55,21 @@ def test_json(run_vsezoo: Run, demo: tuple[Path, ...]) -> None:
     assert (shown["name"], shown["aliases"], shown["data"]) == ("demo", ["demo-old"], None)
     assert (shown["distribution"], shown["version"]) == ("demo-plugin", "4.2")
     options = shown["parts"]["loss"]["options"]
-    assert options["margin"] == {"value": 0.05, "default": 0.2}
-    assert options["max_violation"] == {"value": False, "default": False}
+    assert options["margin"] == {
+        "value": 0.05,
+        "default": 0.2,
+        "range": "at least 0",
+        "choices": None,
+        "doc": "by how much a pair must score higher than a negative, α",
+    }
+    assert (options["max_violation"]["value"], options["max_violation"]["range"]) == (False, None)
+    assert shown["parts"]["text_encoder"]["options"]["words"]["choices"] == ["nltk", "split", "letters"]
+    assert shown["training_options"]["precision"] == {
+        "default": "fp32",
+        "range": "one of fp32, bf16",
+        "choices": ["fp32", "bf16"],
+        "doc": "precision of the encoders",
+    }
     assert shown["parts"]["image_encoder"]["options"]["img_dim"]["value"] == 7
     assert not {"embed_size", "tokenizer"} & set(shown["parts"]["text_encoder"]["options"])
     assert shown["training"]["batch_size"] == 32
@@ -96,8 +109,8 @@ def test_text(run_vsezoo: Run, demo: tuple[Path, ...], columns: int) -> None:
         "from demo-plugin 4.2",
         "Ada Lovelace and Charles Babbage: Its title. Notes 1843. https://example.org",
         f"parameters {IMAGE + TEXT:,} (image encoder {IMAGE}, text encoder {TEXT:,}; counted with",
-        "loss.margin 0.05 (default 0.2)",
-        "training.batch_size 32 (default 128)",
+        "loss.margin 0.05 (default 0.2) By how much a pair must score higher",
+        "training.batch_size 32 (default 128) Captions in a batch, over all processes (at least 1)",
         "f30k_precomp training.batch_size=64,",
         "f30k 52.9 80.5 87.25 1.0 39.6 - 79.5 - ResNet; table 3,",
         "coco fold5 41.0 - 81.2 - 30.3 - 72.4 - appendix",

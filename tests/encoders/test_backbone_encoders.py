@@ -68,12 +68,18 @@ def test_a_head_of_both_prefers_its_first_kind_unless_told() -> None:
 
 def test_options_of_the_head_are_options_of_the_whole() -> None:
     options = list_options(TimmImageEncoder, {"head": "vsrn"})
-    assert options["num_blocks"] == 4
-    assert options["finetune"] is False
+    assert options["num_blocks"].default == 4
+    assert options["finetune"].default is False
     assert "img_dim" not in options
     assert "num_blocks" not in list_options(TimmImageEncoder)
     recipe = change_recipe(registry.load("models", "vsepp"), {"image_encoder": "timm:test_resnet"})
     assert resolve_recipe(recipe).image_encoder.options["init"] == "xavier_uniform"
+    with pytest.raises(
+        RecipeError, match=r"image_encoder.init is 'xavier'; it must be one of xavier_uniform, xavier_n"
+    ):
+        resolve_recipe(recipe.replace({"image_encoder.init": "xavier"}))
+    with pytest.raises(RecipeError, match=r"image_encoder.crops is 3; it must be one of 1, 10"):
+        resolve_recipe(recipe.replace({"image_encoder.crops": 3}))
     with pytest.raises(RecipeError, match="image_encoder 'timm' has no option 'num_blocks'"):
         resolve_recipe(recipe.replace({"image_encoder.num_blocks": 2}))
     with pytest.raises(RecipeError, match=r"image_encoder.center is 'yes'; it must be of type bool"):
@@ -83,9 +89,9 @@ def test_options_of_the_head_are_options_of_the_whole() -> None:
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"cnn_mode": "eval"}, RecipeError, "image_encoder.cnn_mode is 'eval'; it must be one of frozen, train, legac"),
-        ({"finetune_epoch": -1}, RecipeError, "image_encoder.finetune_epoch is -1"),
-        ({"learning_rate_scale": 0.0}, RecipeError, "image_encoder.learning_rate_scale is 0.0"),
+        ({"cnn_mode": "eval"}, RecipeError, "^cnn_mode is 'eval'; it must be one of frozen, train, legacy"),
+        ({"finetune_epoch": -1}, RecipeError, "^finetune_epoch is -1; it must be at least 0"),
+        ({"learning_rate_scale": 0.0}, RecipeError, "^learning_rate_scale is 0.0; it must be above 0"),
         ({"model": ""}, RecipeError, "names no backbone.\nName one: --image-encoder timm:"),
         ({"features": "grid"}, RecipeError, "features is 'grid', but the head 'precomp' takes pooled"),
         ({"head": "regions", "features": "pooled"}, RecipeError, "is 'pooled', but the head 'regions' takes grid"),

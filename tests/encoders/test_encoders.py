@@ -158,7 +158,7 @@ def test_the_width_comes_from_the_data() -> None:
 
 @pytest.mark.parametrize("options", [{"img_dim": 0}, {"img_dim": -3}, {"pool": "max"}, {"init": "zeros"}])
 def test_impossible_options_are_refused(options: dict[str, Any]) -> None:
-    with pytest.raises(RecipeError, match=f"image_encoder.{next(iter(options))} is"):
+    with pytest.raises(RecipeError, match=f"^{next(iter(options))} is"):
         PrecomputedImageEncoder(embed_size=2, **options)
 
 

@@ -39,10 +39,10 @@ class SoundImages(ImageEncoder):
 
 
 @exhibit("construction")
-class TupleOption(SoundImages):
-    """JSON makes a list of the default."""
+class RangeOption(SoundImages):
+    """JSON has nothing like the default."""
 
-    def __init__(self, *, embed_size: int, img_dim: int = 4, sizes: Any = (1, 2)) -> None:
+    def __init__(self, *, embed_size: int, img_dim: int = 4, sizes: Any = range(2)) -> None:
         super().__init__(embed_size=embed_size, img_dim=img_dim)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 from torch import Tensor
 from torch.nn import functional
@@ -13,6 +13,7 @@ from vsezoo.embeddings import Embeddings
 from vsezoo.errors import RecipeError
 from vsezoo.interfaces import Batch, LossOutput, Tokenizer, Tokens
 from vsezoo.losses import HingeLoss
+from vsezoo.recipe.options import AtLeast, Below
 from vsezoo.text import END, SPECIAL_WORDS, Vocabulary
 
 
@@ -29,13 +30,13 @@ class CaptionLoss(HingeLoss):
     Args:
         embed_size: the width of the joint embedding.
         tokenizer: of the text encoder; its vocabulary is what captions are written in.
-        margin, max_violation, warmup_epochs, mask_same_image, ncon: see `HingeLoss`.
-        caption_weight: what the loss of writing is multiplied by.
-        region_dim: the width of a region; 0: as wide as the joint embedding.
-        hidden_size: of the decoder's states.
-        word_dim: of the decoder's own word embedding.
-        dropout: of the decoder's inputs.
+        caption_weight: weight of the loss of writing.
+        region_dim: width of a region, or 0: that of the joint embedding.
+        hidden_size: width of the decoder's states.
+        word_dim: width of the decoder's own word embedding.
+        dropout: dropout of the decoder's inputs.
         max_len: ids in a caption at most, `<start>` and `<end>` included; longer ones are cut and ended.
+        **of_hinge: the options of `HingeLoss`.
 
     Raises:
         RecipeError: for an impossible value, or a text encoder whose tokenizer knows no `<start>` and `<end>`.
@@ -49,34 +50,15 @@ class CaptionLoss(HingeLoss):
         *,
         embed_size: int,
         tokenizer: Tokenizer,
-        margin: float = 0.2,
-        max_violation: bool = False,
-        warmup_epochs: int = 0,
-        mask_same_image: bool = False,
-        ncon: int = 0,
-        caption_weight: float = 1.0,
-        region_dim: int = 0,
-        hidden_size: int = 512,
-        word_dim: int = 300,
-        dropout: float = 0.2,
-        max_len: int = 60,
+        caption_weight: Annotated[float, AtLeast(0)] = 1.0,
+        region_dim: Annotated[int, AtLeast(0)] = 0,
+        hidden_size: Annotated[int, AtLeast(1)] = 512,
+        word_dim: Annotated[int, AtLeast(1)] = 300,
+        dropout: Annotated[float, AtLeast(0), Below(1)] = 0.2,
+        max_len: Annotated[int, AtLeast(3)] = 60,
+        **of_hinge: Any,
     ) -> None:
-        super().__init__(
-            margin=margin,
-            max_violation=max_violation,
-            warmup_epochs=warmup_epochs,
-            mask_same_image=mask_same_image,
-            ncon=ncon,
-        )
-        if not 0 <= caption_weight < float("inf"):
-            raise RecipeError(f"loss.caption_weight is {caption_weight}; it must be a number that is not negative.")
-        if region_dim < 0:
-            raise RecipeError(f"loss.region_dim is {region_dim}; it must not be negative.")
-        for name, value, least in (("hidden_size", hidden_size, 1), ("word_dim", word_dim, 1), ("max_len", max_len, 3)):
-            if value < least:
-                raise RecipeError(f"loss.{name} is {value}; it must be at least {least}.")
-        if not 0 <= dropout < 1:
-            raise RecipeError(f"loss.dropout is {dropout}; it must be at least 0 and below 1.")
+        super().__init__(**of_hinge)
         self.vocabulary = find_vocabulary(tokenizer)
         self.caption_weight, self.max_len = caption_weight, max_len
         self.region_dim = region_dim or embed_size

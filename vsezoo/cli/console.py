@@ -80,9 +80,10 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str | Text]], ti
     console.print(table)
 
 
-def print_fields(title: str, fields: Iterable[tuple[str, str | Text]]) -> None:
-    """Write a title and, indented below it, names with values."""
-    grid = Table.grid(Column(style="dim"), Column(overflow="fold"), padding=(0, 2), pad_edge=True)
+def print_fields(title: str, fields: Iterable[Sequence[str | Text]]) -> None:
+    """Write a title and, indented below it, names with values, each with a note or without."""
+    columns = (Column(style="dim", no_wrap=True), Column(overflow="fold"), Column(overflow="fold", style="dim"))
+    grid = Table.grid(*columns, padding=(0, 2), pad_edge=True)
     for field in fields:
         grid.add_row(*map(_escape_cell, field))
     console = results()

@@ -193,22 +193,20 @@ def _choose_device(name: str) -> Any:
 
 
 def _check(options: dict[str, Any]) -> dict[str, Any]:
-    """Return the given options of a backbone after checking names and types.
+    """Return the given options of a backbone after checking names and values.
 
     Raises:
-        UsageError: for an unknown option or a value of the wrong type.
+        UsageError: for an unknown option or a value that it cannot have.
     """
     from vsezoo.backbones.options import BackboneOptions
+    from vsezoo.recipe.signatures import read_options
 
-    known = {item.name: item.default for item in dataclasses.fields(BackboneOptions) if item.name not in OF_FLAGS}
-    for name, value in options.items():
+    known = read_options(BackboneOptions, given=OF_FLAGS)
+    for name in options:
         if name not in known:
             listing = f"Options: {', '.join(known)}."
             raise UsageError(f"A backbone has no option {name!r}.", remedy=suggest_name(name, known, listing))
-        default = known[name]
-        if default is not None and not isinstance(value, (int, float) if isinstance(default, float) else type(default)):
-            raise UsageError(f"--set {name} is {value!r}; it must be of type {type(default).__name__}.")
-    return options
+    return {name: known[name].convert(value, f"--set {name}") for name, value in options.items()}
 
 
 def _build(name: str, options: dict[str, Any], grid: bool) -> Backbone:

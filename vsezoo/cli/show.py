@@ -16,10 +16,12 @@ from vsezoo.cli.command import Command
 from vsezoo.cli.show_checkpoint import show_checkpoint
 from vsezoo.errors import UsageError
 from vsezoo.hub.reference import parse_reference
-from vsezoo.recipe import PART_KINDS, PublishedResult, TrainingSettings
+from vsezoo.recipe import PART_KINDS, PublishedResult
+from vsezoo.recipe.settings import TRAINING_OPTIONS
 
 if TYPE_CHECKING:
     from vsezoo.recipe import Recipe
+    from vsezoo.recipe.declared import Option
 
 
 @click.command(
@@ -84,6 +86,7 @@ def _describe(entry: registry.Entry, recipe: Recipe, data: str | None) -> dict[s
         "embed_size": recipe.embed_size,
         "parts": {kind: _describe_part(recipe, kind) for kind in PART_KINDS},
         "training": dataclasses.asdict(recipe.training),
+        "training_options": {name: _describe_option(option) for name, option in TRAINING_OPTIONS.items()},
         "parameters": {**count_parameters(recipe), "assumption": COUNT_ASSUMPTION},
         "overrides": {name: dataclasses.asdict(override) for name, override in recipe.overrides.items()},
         "paper": None if recipe.paper is None else dataclasses.asdict(recipe.paper),
@@ -97,15 +100,22 @@ def _describe_part(recipe: Recipe, kind: str) -> dict[str, Any]:
 
     part = getattr(recipe, kind)
     entry = registry.find(GROUPS[kind], part.name)
-    defaults = list_options(entry.load(), part.options)
+    known = list_options(entry.load(), part.options)
     return {
         "name": part.name,
         "distribution": entry.distribution,
         "version": entry.version,
         "options": {
-            name: {"value": part.options.get(name, default), "default": default} for name, default in defaults.items()
+            name: {"value": part.options.get(name, option.default), **_describe_option(option)}
+            for name, option in known.items()
         },
     }
+
+
+def _describe_option(option: Option) -> dict[str, Any]:
+    """Return what a value of an option may be, as JSON values."""
+    choices = list(option.choices) or None
+    return {"default": option.default, "range": option.range or None, "choices": choices, "doc": option.doc or None}
 
 
 def _print(value: dict[str, Any], recipe: Recipe) -> None:
@@ -143,17 +153,19 @@ def _print(value: dict[str, Any], recipe: Recipe) -> None:
 def _print_settings(value: dict[str, Any]) -> None:
     for kind, part in value["parts"].items():
         title = f"\n{kind.replace('_', ' ').capitalize()}: {part['name']} ({part['distribution']} {part['version']})"
-        options = part["options"].items()
-        rows = [(f"{kind}.{name}", _setting(option["value"], option["default"])) for name, option in options]
+        rows = [_option_row(f"{kind}.{name}", option["value"], option) for name, option in part["options"].items()]
         console.print_fields(title, rows)
-    defaults = dataclasses.asdict(TrainingSettings())
-    rows = [(f"training.{name}", _setting(setting, defaults[name])) for name, setting in value["training"].items()]
+    known = value["training_options"]
+    rows = [_option_row(f"training.{name}", setting, known[name]) for name, setting in value["training"].items()]
     console.print_fields("\nTraining", rows)
 
 
-def _setting(value: Any, default: Any) -> Text:
+def _option_row(name: str, value: Any, option: dict[str, Any]) -> tuple[str, Text, str]:
     text = console.style_text(str(value))
-    return text if value == default else text.append(f"  (default {default})", "dim")
+    if value != option["default"]:
+        text.append(f"  (default {option['default']})", "dim")
+    doc, limits = option["doc"] or "", f"({option['range']})" if option["range"] else ""
+    return name, text, " ".join(filter(None, [doc[:1].upper() + doc[1:], limits]))
 
 
 def _published_row(result: PublishedResult) -> list[str]:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
-import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import torch
@@ -15,20 +13,21 @@ from torch.nn import functional
 
 from vsezoo import registry
 from vsezoo.backbones import create_backbone, measure_features
-from vsezoo.backbones.options import NONE, PRETRAINED, BackboneOptions
+from vsezoo.backbones.options import GRID, NONE, POOLED, PRETRAINED, BackboneOptions
 from vsezoo.embeddings import Embeddings
 from vsezoo.encoders.feature_pairs import FeaturePairs
 from vsezoo.encoders.head import AUTO, WIDTH, build_head, choose_features, list_head_options, load_head
 from vsezoo.errors import CheckpointError, RecipeError
 from vsezoo.interfaces import ImageEncoder, PairDataset
 from vsezoo.recipe import Part
+from vsezoo.recipe.declared import Option
+from vsezoo.recipe.options import Above, AtLeast, OneOf
+from vsezoo.recipe.signatures import read_options
 from vsezoo.storage.folders import RESTORE
 
-CNN_MODES = ("frozen", "train", "legacy")
-OF_BACKBONE = tuple(field.name for field in dataclasses.fields(BackboneOptions) if field.name != "features")
+OF_BACKBONE = read_options(BackboneOptions, given=("features",))
 """The options that the backbone has as they are given; `features` is chosen with the head."""
 AT_ONCE = 32  # pictures, where features of all of them are wanted
-IMAGENET = "imagenet"  # what earlier versions called the pretrained weights
 
 
 class BackboneImageEncoder(ImageEncoder):
@@ -39,27 +38,18 @@ class BackboneImageEncoder(ImageEncoder):
     Args:
         embed_size: D, the width of the joint embedding.
         model: the backbone, by its name in the library.
-        weights: of the backbone of a new model: "pretrained", those of the library; "none", drawn ones; else a
-            safetensors file.
         head: an image encoder of features: precomp, regions, vsrn or another registered one.
-        features: "pooled": one feature of a picture; "grid": the cells of its last feature map; "auto": what the head
-            takes, of both what it prefers.
-        image_size: pixels of a side of what the backbone gets; 0: its own size.
-        crop_size: the same in training; 0: `image_size`.
-        crop_pct: `image_size` as a part of the side that a picture is scaled to at test time; 0: the backbone's own.
-        mean, std: of the colours red, green and blue, from 0 to 1; None: the backbone's own.
-        interpolation: how pictures are scaled; empty: as the backbone wants it.
-        crops: at test time; 1: the middle; 10: the corners, the middle and their mirror images, features averaged.
-        scales: several values of `crop_pct`, to have crops of each; their features are averaged too.
-        model_args: further arguments of the library's constructor, such as `{"pad_type": "same"}` of timm.
+        features: what the head gets. "pooled": one feature of a picture; "grid": the cells of its last feature map;
+            "auto": what the head takes, of both what it prefers.
         normalize_features: scale φ(i), or each cell of a grid, to unit L2 norm, as VSE++ does.
         finetune: train the backbone too.
         finetune_epoch: the first epoch, counted from 0, in which it is trained.
-        learning_rate_scale: of the backbone, as a multiple of `training.learning_rate`.
+        learning_rate_scale: learning rate of the backbone, as a multiple of `training.learning_rate`.
         cnn_mode: whether batch norm and dropout of the backbone do what they do in training. "frozen": never. "train":
             whenever the model trains. "legacy": as the original VSE++, from the start of an epoch to the first
             validation inside it; the published figures come from that.
         store_weights: have the checkpoint hold the backbone also where it cannot change in training.
+        **more: the other options of `BackboneOptions`, and those of the head.
 
     Raises:
         RecipeError: for a value that an option cannot have.
@@ -76,47 +66,21 @@ class BackboneImageEncoder(ImageEncoder):
         *,
         embed_size: int,
         model: str = "",
-        weights: str = PRETRAINED,
         head: str = "precomp",
-        features: str = AUTO,
-        image_size: int = 0,
-        crop_size: int = 0,
-        crop_pct: float = 0.0,
-        mean: Sequence[float] | None = None,
-        std: Sequence[float] | None = None,
-        interpolation: str = "",
-        crops: int = 1,
-        scales: Sequence[float] | None = None,
-        model_args: Mapping[str, Any] | None = None,
+        features: Annotated[str, OneOf(AUTO, POOLED, GRID)] = AUTO,
         normalize_features: bool = True,
         finetune: bool = False,
-        finetune_epoch: int = 0,
-        learning_rate_scale: float = 1.0,
-        cnn_mode: str = "frozen",
+        finetune_epoch: Annotated[int, AtLeast(0)] = 0,
+        learning_rate_scale: Annotated[float, Above(0)] = 1.0,
+        cnn_mode: Annotated[str, OneOf("frozen", "train", "legacy")] = "frozen",
         store_weights: bool = False,
-        **of_head: Any,
+        **more: Any,
     ) -> None:
         super().__init__()
-        if cnn_mode not in CNN_MODES:
-            raise RecipeError(f"image_encoder.cnn_mode is {cnn_mode!r}; it must be one of {', '.join(CNN_MODES)}.")
-        if finetune_epoch < 0:
-            raise RecipeError(f"image_encoder.finetune_epoch is {finetune_epoch}; it must not be negative.")
-        if not 0 < learning_rate_scale < math.inf:
-            raise RecipeError(f"image_encoder.learning_rate_scale is {learning_rate_scale}; it must be above 0.")
-        self.backbone = create_backbone(
-            self._name(model),
-            weights=PRETRAINED if weights == IMAGENET else weights,
-            features=choose_features(head, features, of_head),
-            image_size=image_size,
-            crop_size=crop_size,
-            crop_pct=crop_pct,
-            mean=mean,
-            std=std,
-            interpolation=interpolation,
-            crops=crops,
-            scales=scales,
-            model_args=model_args,
-        )
+        of_backbone = {name: value for name, value in more.items() if name in OF_BACKBONE}
+        of_head = {name: value for name, value in more.items() if name not in OF_BACKBONE}
+        features = choose_features(head, features, of_head)
+        self.backbone = create_backbone(self._name(model), **of_backbone, features=features)
         self.backbone.requires_grad_(finetune)
         self.head = build_head(head, embed_size, self.backbone.width, of_head)
         self.gives = self.head.gives
@@ -134,14 +98,15 @@ class BackboneImageEncoder(ImageEncoder):
         return f"{cls.library}:{model}"
 
     @classmethod
-    def more_options(cls, options: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the options of the head but for the width of its features, and the defaults.
+    def more_options(cls, options: Mapping[str, Any]) -> dict[str, Option]:
+        """Return the options of the backbone, and those of the head but for the width of its features.
 
         Raises:
             RecipeError: for a head that takes no features.
             UnknownNameError: for one that is not registered.
         """
-        return list_head_options(options.get("head", "precomp"), options)
+        of_head = list_head_options(options.get("head", "precomp"), options)
+        return {**OF_BACKBONE, **{name: option for name, option in of_head.items() if name not in OF_BACKBONE}}
 
     @classmethod
     def replace_part(cls, part: Part) -> dict[str, Any]:

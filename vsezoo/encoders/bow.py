@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -17,13 +19,9 @@ class BagOfWordsTextEncoder(WordTextEncoder):
         embed_size: D, the width of the joint embedding.
         tokenizer: gives the number of words.
         word_dim: the width of a word embedding, which is that of the joint embedding; 0 says so.
-        normalize: scale embeddings to unit L2 norm, as all papers here do.
-        use_abs: take absolute values at the end, as order-embeddings do.
-        words: how captions are cut into words: "nltk", "split" or "letters", see `vsezoo.text`.
-        off_by_two: with "split", count the two rarest words as unknown, as Kiros' release does.
-        vocab_threshold: how often a word must occur in the train and dev captions to be in the vocabulary.
-        init: "uniform": from U(-0.1, 0.1); "orthogonal": the same, but orthogonal if there are as many words as
-            dimensions (Kiros et al. 2014); "torch": from N(0, 1).
+        init: how word embeddings are drawn. "uniform": from U(-0.1, 0.1); "orthogonal": the same, but orthogonal if
+            there are as many words as dimensions (Kiros et al. 2014); "torch": from N(0, 1).
+        **of_words: the other options of `WordTextEncoder`.
 
     Raises:
         RecipeError: for a value that an option cannot have.
@@ -37,14 +35,9 @@ class BagOfWordsTextEncoder(WordTextEncoder):
         embed_size: int,
         tokenizer: Tokenizer,
         word_dim: int = 0,
-        normalize: bool = True,
-        use_abs: bool = False,
-        words: str = "nltk",
-        off_by_two: bool = False,
-        vocab_threshold: int = 4,
-        init: str = "uniform",
+        **of_words: Any,
     ) -> None:
-        super().__init__(tokenizer, normalize, use_abs, init)
+        super().__init__(tokenizer=tokenizer, **of_words)
         if word_dim not in (0, embed_size):
             raise RecipeError(
                 f"text_encoder.word_dim is {word_dim} and embed_size is {embed_size}; in a bag of words, whose sum is "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,6 +10,8 @@ from vsezoo.backbones.options import GRID, POOLED
 from vsezoo.errors import RecipeError
 from vsezoo.interfaces import ImageEncoder
 from vsezoo.parts import list_options
+from vsezoo.recipe.declared import Option
+from vsezoo.recipe.signatures import read_parameters
 
 AUTO = "auto"
 FORMS = {"vector": POOLED, "regions": GRID}
@@ -32,8 +33,8 @@ def load_head(name: str) -> type[ImageEncoder]:
     return head
 
 
-def list_head_options(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the options of a head but for the width of its features, and their defaults.
+def list_head_options(name: str, options: Mapping[str, Any]) -> dict[str, Option]:
+    """Return the options of a head but for the width of its features.
 
     Args:
         name: of the head.
@@ -42,7 +43,7 @@ def list_head_options(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         UnknownNameError, RecipeError: as `load_head`.
     """
-    return {option: default for option, default in list_options(load_head(name), options).items() if option != WIDTH}
+    return {option: known for option, known in list_options(load_head(name), options).items() if option != WIDTH}
 
 
 def choose_features(name: str, features: str, options: Mapping[str, Any]) -> str:
@@ -75,6 +76,6 @@ def build_head(name: str, embed_size: int, width: int, options: Mapping[str, Any
         UnknownNameError, RecipeError: as `load_head`.
     """
     head = load_head(name)
-    parameters = inspect.signature(head).parameters
+    parameters = read_parameters(head)
     given = {"embed_size": embed_size, WIDTH: width}
     return head(**{name: value for name, value in given.items() if name in parameters}, **options)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from vsezoo.errors import DataError, RecipeError
 from vsezoo.interfaces import ImageEncoder, PairDataset
+from vsezoo.recipe.options import AtLeast, OneOf
 
 
 class FeatureImageEncoder(ImageEncoder):
@@ -22,39 +23,32 @@ class FeatureImageEncoder(ImageEncoder):
     Args:
         embed_size: D, the width of the joint embedding.
         img_dim: F, the width of a feature.
-        normalize: scale embeddings to unit L2 norm.
-        use_abs: take absolute values at the end.
-        center: subtract the mean feature of the training images first.
-        pool: how regions are pooled, one of the subclass's `poolings`.
-        init: how W is drawn, one of `INITS`.
-        normalize_in_training: False: `normalize` is for test time alone.
+        normalize: scale embeddings to unit L2 norm; False is VSE++'s `--no_imgnorm`.
+        use_abs: take absolute values at the end, as order-embeddings do.
+        center: subtract the mean feature of the training images first. Not in the papers: features after a ReLU
+            share a large mean, which makes all embeddings alike at first and hides what tells them apart.
+        init: how W is drawn. "xavier_uniform": from U(-r, r) with r = √(6 / (F + D)); "xavier_normal": from N(0, r²),
+            √3 times as wide (linxd5's VSE_Pytorch).
 
     Raises:
         RecipeError: for a value that an option cannot have.
     """
 
-    poolings: ClassVar[tuple[str, ...]]
     mean: Tensor
+    normalize_in_training = True
 
     def __init__(
         self,
+        *,
         embed_size: int,
-        img_dim: int,
-        normalize: bool,
-        use_abs: bool,
-        center: bool,
-        pool: str,
-        init: str,
-        normalize_in_training: bool = True,
+        img_dim: Annotated[int, AtLeast(1)] = 2048,
+        normalize: bool = True,
+        use_abs: bool = False,
+        center: bool = False,
+        init: Annotated[str, OneOf(*INITS)] = "xavier_uniform",
     ) -> None:
         super().__init__()
-        if img_dim < 1:
-            raise RecipeError(f"image_encoder.img_dim is {img_dim}; it must be at least 1.")
-        for name, value, allowed in (("pool", pool, self.poolings), ("init", init, INITS)):
-            if value not in allowed:
-                raise RecipeError(f"image_encoder.{name} is {value!r}; it must be one of {', '.join(allowed)}.")
-        self.normalize, self.normalize_in_training = normalize, normalize_in_training
-        self.use_abs, self.center, self.pool = use_abs, center, pool
+        self.normalize, self.use_abs, self.center = normalize, use_abs, center
         self.fc = nn.Linear(img_dim, embed_size)
         INITS[init](self.fc.weight)
         nn.init.zeros_(self.fc.bias)
@@ -118,15 +112,10 @@ class PrecomputedImageEncoder(FeatureImageEncoder):
     Args:
         embed_size: D, the width of the joint embedding.
         img_dim: F, the width of a feature.
-        normalize: scale embeddings to unit L2 norm; False is VSE++'s `--no_imgnorm`.
-        normalize_in_training: False leaves them as they are in training and scales them at test time alone, as the
-            Theano release of Kiros et al. (2014) does.
-        use_abs: take absolute values at the end, as order-embeddings do.
-        center: subtract the mean feature of the training images first. Not in the papers: features after a ReLU
-            share a large mean, which makes all embeddings alike at first and hides what tells them apart.
+        normalize_in_training: scale them in training, too; False: at test time alone, as the Theano release of Kiros
+            et al. (2014) does.
         pool: "mean" averages the regions of an image; "none" takes one feature for each image.
-        init: "xavier_uniform": W from U(-r, r) with r = √(6 / (F + D)); "xavier_normal": from N(0, r²), √3 times as
-            wide (linxd5's VSE_Pytorch).
+        **of_features: the options of `FeatureImageEncoder`.
 
     Raises:
         RecipeError: for a value that an option cannot have.
@@ -134,22 +123,19 @@ class PrecomputedImageEncoder(FeatureImageEncoder):
 
     kinds: ClassVar[tuple[str, ...]] = ("vector",)
     gives = "vectors"
-    poolings = ("none", "mean")
     region_order = "invariant"
 
     def __init__(
         self,
         *,
         embed_size: int,
-        img_dim: int = 4096,
-        normalize: bool = True,
+        img_dim: Annotated[int, AtLeast(1)] = 4096,
         normalize_in_training: bool = True,
-        use_abs: bool = False,
-        center: bool = False,
-        pool: str = "none",
-        init: str = "xavier_uniform",
+        pool: Annotated[str, OneOf("none", "mean")] = "none",
+        **of_features: Any,
     ) -> None:
-        super().__init__(embed_size, img_dim, normalize, use_abs, center, pool, init, normalize_in_training)
+        super().__init__(embed_size=embed_size, img_dim=img_dim, **of_features)
+        self.normalize_in_training, self.pool = normalize_in_training, pool
 
     @classmethod
     def accepted_kinds(cls, options: Mapping[str, Any]) -> tuple[str, ...]:

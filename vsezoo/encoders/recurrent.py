@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -11,10 +11,8 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from vsezoo.embeddings import Embeddings
 from vsezoo.encoders.recurrence import run_recurrence
 from vsezoo.encoders.words import WordTextEncoder, init_block
-from vsezoo.errors import RecipeError
 from vsezoo.interfaces import Tokenizer, Tokens
-
-BACKWARD_READS = ("caption", "last_word")
+from vsezoo.recipe.options import OneOf
 
 
 class RecurrentTextEncoder(WordTextEncoder):
@@ -26,19 +24,16 @@ class RecurrentTextEncoder(WordTextEncoder):
         embed_size: D, the width of the joint embedding and of the state.
         tokenizer: gives the number of words.
         word_dim: the width of a word embedding.
-        num_layers: of the recurrent network.
+        num_layers: layers of the recurrent network.
         bidirectional: read the caption backwards as well, and take the mean of the two last states.
-        backward_reads: "caption": the last state backwards is that after the first word, when the whole caption has
-            been read. "last_word": the one at the last word, of which it has read that word alone, as
-            gorjanradevski/vsepp_tensorflow takes it.
-        normalize: scale embeddings to unit L2 norm, as all papers here do.
-        use_abs: take absolute values at the end, as order-embeddings do.
-        words: how captions are cut into words: "nltk", "split" or "letters", see `vsezoo.text`.
-        off_by_two: with "split", count the two rarest words as unknown, as Kiros' release does.
-        vocab_threshold: how often a word must occur in the train and dev captions to be in the vocabulary.
-        init: "uniform": word embeddings from U(-0.1, 0.1), the rest as torch has it (VSE++). "orthogonal": square
-            matrices orthogonal, others from U(-0.1, 0.1), biases zero (Kiros et al. 2014; each gate has a matrix of its
-            own). "torch": all as torch has it, word embeddings from N(0, 1) (linxd5's VSE_Pytorch).
+        backward_reads: which state is the last one backwards. "caption": the last state backwards is that after the
+            first word, when the whole caption has been read. "last_word": the one at the last word, of which it has
+            read that word alone, as gorjanradevski/vsepp_tensorflow takes it.
+        init: how weights are drawn. "uniform": word embeddings from U(-0.1, 0.1), the rest as torch has it (VSE++).
+            "orthogonal": square matrices orthogonal, others from U(-0.1, 0.1), biases zero (Kiros et al. 2014; each
+            gate has a matrix of its own). "torch": all as torch has it, word embeddings from N(0, 1) (linxd5's
+            VSE_Pytorch).
+        **of_words: the other options of `WordTextEncoder`.
 
     Raises:
         RecipeError: for a value that an option cannot have.
@@ -56,24 +51,15 @@ class RecurrentTextEncoder(WordTextEncoder):
         word_dim: int = 300,
         num_layers: int = 1,
         bidirectional: bool = False,
-        backward_reads: str = "caption",
-        normalize: bool = True,
-        use_abs: bool = False,
-        words: str = "nltk",
-        off_by_two: bool = False,
-        vocab_threshold: int = 4,
-        init: str = "uniform",
+        backward_reads: Annotated[str, OneOf("caption", "last_word")] = "caption",
+        **of_words: Any,
     ) -> None:
-        super().__init__(tokenizer, normalize, use_abs, init)
-        if backward_reads not in BACKWARD_READS:
-            raise RecipeError(
-                f"text_encoder.backward_reads is {backward_reads!r}; it must be one of {', '.join(BACKWARD_READS)}."
-            )
+        super().__init__(tokenizer=tokenizer, **of_words)
         self.backward_reads = backward_reads
         self.embed = nn.Embedding(len(tokenizer), word_dim)
         self.init_embedding()
         self.rnn = self.network(word_dim, embed_size, num_layers, batch_first=True, bidirectional=bidirectional)
-        if init == "orthogonal":
+        if self.init == "orthogonal":
             self._init_recurrence()
 
     @torch.no_grad()

@@ -6,10 +6,9 @@ A new model takes configuration, tokenizer and weights from the Hub or from a fo
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor, nn
@@ -20,8 +19,7 @@ from vsezoo.embeddings import Embeddings
 from vsezoo.encoders.transformer_tokenizer import SUITABLE, TransformerTokenizer, explain_errors, find_model
 from vsezoo.errors import RecipeError
 from vsezoo.interfaces import TextEncoder, Tokens
-
-POOLS = ("cls", "mean", "last")
+from vsezoo.recipe.options import Above, AtLeast, OneOf
 
 
 class TransformerTextEncoder(TextEncoder):
@@ -33,10 +31,10 @@ class TransformerTextEncoder(TextEncoder):
         embed_size: D, the width of the joint embedding.
         tokenizer: gives the configuration of the transformer.
         model: a name of the Hub, such as bert-base-uncased, or a folder that `save_pretrained` wrote.
-        pool: "cls": the state of the first token; "mean" of all tokens; "last": of the last one, for models that read
-            from left to right. Padding does not count.
+        pool: which hidden states become one. "cls": that of the first token; "mean" of all tokens; "last": of the last
+            one, for models that read from left to right. Padding does not count.
         finetune: train the transformer too. False: it stays as it is, and without dropout.
-        learning_rate_scale: of the transformer, as a multiple of `training.learning_rate`.
+        learning_rate_scale: learning rate of the transformer, as a multiple of `training.learning_rate`.
         max_len: ids that a caption may have, marks included; the rest is cut off. 0: as many as the model reads.
         normalize: scale embeddings to unit L2 norm.
         use_abs: take absolute values at the end, as order-embeddings do.
@@ -55,18 +53,14 @@ class TransformerTextEncoder(TextEncoder):
         embed_size: int,
         tokenizer: TransformerTokenizer,
         model: str = "",
-        pool: str = "mean",
+        pool: Annotated[str, OneOf("cls", "mean", "last")] = "mean",
         finetune: bool = False,
-        learning_rate_scale: float = 1.0,
-        max_len: int = 0,
+        learning_rate_scale: Annotated[float, Above(0)] = 1.0,
+        max_len: Annotated[int, AtLeast(0)] = 0,
         normalize: bool = True,
         use_abs: bool = False,
     ) -> None:
         super().__init__()
-        if pool not in POOLS:
-            raise RecipeError(f"text_encoder.pool is {pool!r}; it must be one of {', '.join(POOLS)}.")
-        if not 0 < learning_rate_scale < math.inf:
-            raise RecipeError(f"text_encoder.learning_rate_scale is {learning_rate_scale}; it must be above 0.")
         self.tokenizer, self.model, self.pool = tokenizer, model, pool
         self.finetune, self.learning_rate_scale = finetune, learning_rate_scale
         self.normalize, self.use_abs = normalize, use_abs

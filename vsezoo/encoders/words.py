@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from vsezoo.errors import RecipeError
 from vsezoo.interfaces import TextEncoder, Tokenizer
-from vsezoo.text import WordTokenizer
-
-INITS = ("uniform", "orthogonal", "torch")
+from vsezoo.recipe.options import OneOf
+from vsezoo.text import RULES, WordTokenizer
 
 
 class WordTextEncoder(TextEncoder):
@@ -22,20 +20,31 @@ class WordTextEncoder(TextEncoder):
 
     Args:
         tokenizer: gives the number of words.
-        normalize: scale embeddings to unit L2 norm.
+        normalize: scale embeddings to unit L2 norm, as all papers here do.
         use_abs: take absolute values at the end, as order-embeddings do.
-        init: what the weights are drawn from, one of `INITS`.
+        words: how captions are cut into words, see `vsezoo.text`.
+        off_by_two: with "split", count the two rarest words as unknown, as Kiros' release does.
+        vocab_threshold: how often a word must occur in the train and dev captions to be in the vocabulary.
+        init: what the weights are drawn from, see the subclass.
 
     Raises:
-        RecipeError: for an unknown `init`.
+        RecipeError: for a value that an option cannot have.
     """
 
     embed: nn.Embedding | nn.EmbeddingBag
 
-    def __init__(self, tokenizer: Tokenizer, normalize: bool, use_abs: bool, init: str) -> None:
+    def __init__(
+        self,
+        *,
+        tokenizer: Tokenizer,
+        normalize: bool = True,
+        use_abs: bool = False,
+        words: Annotated[str, OneOf(*RULES)] = "nltk",
+        off_by_two: bool = False,
+        vocab_threshold: int = 4,
+        init: Annotated[str, OneOf("uniform", "orthogonal", "torch")] = "uniform",
+    ) -> None:
         super().__init__()
-        if init not in INITS:
-            raise RecipeError(f"text_encoder.init is {init!r}; it must be one of {', '.join(INITS)}.")
         self.tokenizer, self.normalize, self.use_abs, self.init = tokenizer, normalize, use_abs, init
 
     @classmethod

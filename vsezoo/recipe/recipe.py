@@ -5,12 +5,15 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
 from vsezoo.errors import RecipeError, suggest_name
+from vsezoo.recipe.declared import Option
+from vsezoo.recipe.options import AtLeast
 from vsezoo.recipe.published import Paper, PublishedResult
 from vsezoo.recipe.settings import TRAINING_FIELDS, TrainingSettings
-from vsezoo.recipe.values import convert_value, require_keys
+from vsezoo.recipe.signatures import read_options
+from vsezoo.recipe.values import require_keys
 
 PART_KINDS = ("image_encoder", "text_encoder", "similarity", "loss")
 """The fields of a recipe that name a registered part."""
@@ -42,15 +45,14 @@ class Recipe:
     text_encoder: Part
     similarity: Part
     loss: Part
-    embed_size: int = 1024  # width of the joint embedding
+    embed_size: Annotated[int, AtLeast(1)] = 1024  # width of the joint embedding
     training: TrainingSettings = field(default_factory=TrainingSettings)
     overrides: Mapping[str, Override] = field(default_factory=dict)  # by name of the data set
     paper: Paper | None = None
     published: tuple[PublishedResult, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.embed_size < 1:
-            raise RecipeError(f"embed_size is {self.embed_size}; it must be at least 1.")
+        EMBED_SIZE.convert(self.embed_size, "embed_size")
 
     def replace(self, settings: Mapping[str, Any]) -> Recipe:
         """Return a copy with the settings of dotted names changed, in their order.
@@ -78,11 +80,10 @@ class Recipe:
                 changed = Part(part.name, {**part.options, tail: value})
             return self._with(head, changed)
         if head == "training" and tail in TRAINING_FIELDS:
-            value = convert_value(TrainingSettings, tail, value, "training.")
             changes: dict[str, Any] = {tail: value}
             return self._with("training", dataclasses.replace(self.training, **changes))
         if head == "embed_size" and not dot:
-            return self._with("embed_size", convert_value(Recipe, "embed_size", value))
+            return self._with("embed_size", value)
         known = [*PART_KINDS, *(f"{kind}.OPTION" for kind in PART_KINDS), "embed_size"]
         known += [f"training.{field}" for field in TRAINING_FIELDS]
         raise RecipeError(
@@ -127,14 +128,12 @@ class Recipe:
             parts[kind] = Part(name, dict(options))
         # What an earlier version did not know yet has its default, under which nothing was done.
         require_keys("recipe.training", value["training"], TRAINING_FIELDS, all_of_them=False)
-        training = {
-            name: convert_value(TrainingSettings, name, setting, "training.")
-            for name, setting in value["training"].items()
-        }
         return cls(
-            name=convert_value(cls, "name", value["name"]),
-            summary=convert_value(cls, "summary", value["summary"]),
-            embed_size=convert_value(cls, "embed_size", value["embed_size"]),
-            training=TrainingSettings(**training),
+            **{name: Option(name, "", str).convert(value[name], name) for name in ("name", "summary")},
+            embed_size=value["embed_size"],
+            training=TrainingSettings(**value["training"]),
             **parts,
         )
+
+
+EMBED_SIZE = read_options(Recipe)["embed_size"]

@@ -2,70 +2,77 @@
 
 from __future__ import annotations
 
-import dataclasses
-import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Annotated
 
-from vsezoo.errors import RecipeError, suggest_name
+from vsezoo.recipe.options import Above, AtLeast, AtMost, Below, OneOf
+from vsezoo.recipe.signatures import read_options
 
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    """How a model is trained. The defaults are those of VSE++ (Faghri et al. 2018)."""
+    """How a model is trained. The defaults are those of VSE++ (Faghri et al. 2018).
 
-    learning_rate: float = 2e-4
-    lr_update: int = 15  # epochs between two steps of the schedule
-    lr_decay: float = 0.1  # what each step multiplies the learning rate by
-    num_epochs: int = 30
-    batch_size: int = 128  # captions in a batch, over all processes
-    grad_clip: float = 2.0  # largest global L2 norm of the gradient; 0 leaves it as it is
-    val_step: int = 500  # steps between two validations inside an epoch; 0: none
-    val_epoch: bool = True  # validate after each epoch; after the last one in any case
-    criterion: str = "rsum"  # what the best checkpoint is chosen by, on the dev split
-    select_mid_epoch: bool = False  # may a validation inside an epoch give the best checkpoint (VSRN)
-    precision: str = "fp32"  # or bf16: autocast, with parameters kept in float32
-    seed: int = 0
-    optimizer: str = "adam"  # or theano_adam, whose first steps are longer (Kiros 2014; order-embeddings)
-    weight_decay: float = 0.0  # w adds w · Σ θ² to the loss before the gradient is clipped (Kiros' decay_c)
-    decay_biases: bool = True  # does weight_decay take in the biases
-    clip_per_tensor: bool = False  # grad_clip limits each parameter's gradient by itself (order-embeddings)
-    batches: str = "captions"  # lengths: one caption length in a batch; images: one random caption of each image
-    last_batch: str = "keep"  # drop: an epoch leaves its last batch out, full or not (order-embeddings)
-    max_words: int = 0  # captions of more words are left out of the training; 0: none are (Kiros' maxlen_w)
-    patience: int = 0  # validations in a row without a better score that end the training; 0: none do (linxd5)
-    log_step: int = 10  # steps between two records of the loss
+    Attributes:
+        learning_rate: initial learning rate, before the schedule.
+        lr_update: epochs between two drops of the learning rate.
+        lr_decay: factor of each drop.
+        num_epochs: epochs in total.
+        batch_size: captions in a batch, over all processes.
+        grad_clip: largest global L2 norm of the gradient, 0: no limit.
+        val_step: steps between two validations within an epoch, 0: none.
+        val_epoch: validate after each epoch; after the last one in any case.
+        criterion: what the best checkpoint is chosen by, on the dev split.
+        select_mid_epoch: let a validation within an epoch give the best checkpoint (VSRN).
+        precision: precision of the encoders; bf16: autocast, with parameters kept in float32.
+        seed: seed of weights, data order and augmentation.
+        optimizer: adam, or Adam as the Theano codes implement it, whose first steps are longer.
+        weight_decay: weight of Σ θ², which is added to the loss before the gradient is clipped (Kiros' decay_c).
+        decay_biases: include the biases in weight_decay.
+        clip_per_tensor: apply grad_clip to the gradient of each parameter separately (order-embeddings).
+        batches: how batches are made of captions; lengths: of one length each; images: one random caption of each
+            image.
+        last_batch: whether an epoch keeps its last batch; drop: it is left out, full or not (order-embeddings).
+        max_words: longest caption in words to train on, 0: no limit (Kiros' maxlen_w).
+        patience: validations in a row without a better score after which to stop, 0: never (linxd5).
+        log_step: steps between two log records of the loss.
+
+    Raises:
+        RecipeError: for a value that a setting cannot have.
+    """
+
+    learning_rate: Annotated[float, Above(0)] = 2e-4
+    lr_update: Annotated[int, AtLeast(1)] = 15
+    lr_decay: Annotated[float, Above(0), AtMost(1)] = 0.1
+    num_epochs: Annotated[int, AtLeast(1)] = 30
+    batch_size: Annotated[int, AtLeast(1)] = 128
+    grad_clip: Annotated[float, AtLeast(0)] = 2.0
+    val_step: Annotated[int, AtLeast(0)] = 500
+    val_epoch: bool = True
+    criterion: str = "rsum"
+    select_mid_epoch: bool = False
+    precision: Annotated[str, OneOf("fp32", "bf16")] = "fp32"
+    seed: Annotated[int, AtLeast(0), Below(2**64)] = 0
+    optimizer: Annotated[str, OneOf("adam", "theano_adam")] = "adam"
+    weight_decay: Annotated[float, AtLeast(0)] = 0.0
+    decay_biases: bool = True
+    clip_per_tensor: bool = False
+    batches: Annotated[str, OneOf("captions", "lengths", "images")] = "captions"
+    last_batch: Annotated[str, OneOf("keep", "drop")] = "keep"
+    max_words: Annotated[int, AtLeast(0)] = 0
+    patience: Annotated[int, AtLeast(0)] = 0
+    log_step: Annotated[int, AtLeast(1)] = 10
 
     def __post_init__(self) -> None:
-        for name in ("num_epochs", "batch_size", "lr_update", "log_step"):
-            if getattr(self, name) < 1:
-                raise RecipeError(f"training.{name} is {getattr(self, name)}; it must be at least 1.")
-        for name in ("grad_clip", "val_step", "seed", "weight_decay", "max_words", "patience"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise RecipeError(f"training.{name} is {getattr(self, name)}; it must not be negative.")
-        if self.seed >= SEEDS:
-            raise RecipeError(f"training.seed is {self.seed}; it must be below 2**64.")
-        if not 0 < self.learning_rate < math.inf:
-            raise RecipeError(f"training.learning_rate is {self.learning_rate}; it must be above 0.")
-        if not 0 < self.lr_decay <= 1:
-            raise RecipeError(f"training.lr_decay is {self.lr_decay}; it must be above 0 and at most 1.")
-        for name, choices in CHOICES.items():
-            value = getattr(self, name)
-            if value not in choices:
-                raise RecipeError(
-                    f"training.{name} is {value!r}; it must be one of {', '.join(choices)}.",
-                    remedy=suggest_name(value, choices),
-                )
+        for name, option in TRAINING_OPTIONS.items():
+            object.__setattr__(self, name, option.convert(getattr(self, name), f"training.{name}"))
 
 
-CHOICES = {
-    "precision": ("fp32", "bf16"),
-    "optimizer": ("adam", "theano_adam"),
-    "batches": ("captions", "lengths", "images"),
-    "last_batch": ("keep", "drop"),
-}
+TRAINING_FIELDS = tuple(field.name for field in fields(TrainingSettings))
+TRAINING_OPTIONS = read_options(TrainingSettings)
+"""What each training setting is by default, and may be."""
+CHOICES = {name: option.choices for name, option in TRAINING_OPTIONS.items() if option.choices}
 """The words that a field of `TrainingSettings` may hold."""
-SEEDS = 2**64  # how many seeds torch's generator knows
-TRAINING_FIELDS = tuple(field.name for field in dataclasses.fields(TrainingSettings))
 
 Training = TrainingSettings
 """The name that plugins of API version 1 use."""

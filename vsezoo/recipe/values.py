@@ -1,11 +1,7 @@
-"""Checks of JSON values against the declared types of the fields of a dataclass."""
+"""Checks of the keys of stored objects."""
 
 from __future__ import annotations
 
-import functools
-import sys
-import types
-import typing
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -22,19 +18,3 @@ def require_keys(place: str, value: Any, fields: Iterable[str], *, all_of_them: 
         raise RecipeError(f"{place} has the unknown field {unknown[0]!r}.", remedy=suggest_name(unknown[0], expected))
     if absent and all_of_them:
         raise RecipeError(f"{place} lacks the field {absent[0]!r}.")
-
-
-_read_types = functools.cache(typing.get_type_hints)
-"""The declared types of the fields of a class; to work them out is slow."""
-
-
-def convert_value(owner: type, name: str, value: Any, prefix: str = "") -> Any:
-    """Return the value as the declared type of the field, so that 1 is accepted for 1.0 but "x" is not."""
-    wanted = _read_types(owner)[name]
-    allowed = typing.get_args(wanted) if isinstance(wanted, types.UnionType) else (wanted,)
-    if float in allowed and type(value) is int and abs(value) < sys.float_info.max:
-        return float(value)
-    if any(type(value) is option for option in allowed):
-        return value
-    names = " or ".join(option.__name__ for option in allowed)
-    raise RecipeError(f"{prefix}{name} is {value!r}; it must be of type {names}.")

@@ -8,6 +8,7 @@ import json
 import tempfile
 from abc import abstractmethod
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
@@ -18,11 +19,13 @@ from torch import Tensor, nn
 
 from vsezoo.checkpoints.checkpoint import load as load_model
 from vsezoo.checkpoints.checkpoint import load_loss, save_checkpoint
-from vsezoo.construction import build_loss, build_model
+from vsezoo.construction import build_loss, build_model, build_part
+from vsezoo.errors import RecipeError
 from vsezoo.interfaces import ImageEncoder, Loss, PairDataset
 from vsezoo.model import JointEmbedding
 from vsezoo.parts import GIVEN_BY_VSEZOO, list_options, load_text_encoder, resolve_recipe
 from vsezoo.recipe import Part, Recipe
+from vsezoo.recipe.signatures import read_parameters
 from vsezoo.storage.tensors import load_tensors
 from vsezoo.testing.inputs import record_inputs
 from vsezoo.testing.kit import Kit, promise, require, require_equal
@@ -143,22 +146,22 @@ class PartKit(Kit):
     @promise(
         "construction",
         "Give every option of the constructor a default that is a string, number, boolean, list, object or null, and "
-        "take neither *args nor **kwargs: what stands behind them is neither listed nor stored. Copy a list before you "
-        "change it.",
+        "take neither *args nor **kwargs, but to pass these on to the class that it extends: what else stands behind "
+        "them is neither listed nor stored. Copy a list before you change it.",
     )
     def check_construction(self) -> None:
         """It is built from its options, keywords with defaults that JSON can hold, and can be called."""
         self.require_declarations()
         part = self.subject.thing
-        plain = part.__init__ is nn.Module.__init__
-        for name, parameter in ({} if plain else inspect.signature(part).parameters).items():
+        for name, parameter in read_parameters(part).items():
             if parameter.kind == parameter.VAR_KEYWORD and _lists_more(part):
                 continue
             starred = parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
             require(not starred, f"the constructor takes any {name} whatsoever")
             given = name in GIVEN_BY_VSEZOO or parameter.default is not parameter.empty
             require(given, f"the option {name!r} has no default")
-        for name, value in list_options(part, self.options).items():
+        for name, option in list_options(part, self.options).items():
+            value = option.default
             try:
                 kept = json.loads(json.dumps(value))
             except (TypeError, ValueError) as error:
@@ -170,6 +173,11 @@ class PartKit(Kit):
         require(resolve_recipe(self.recipe) == self.recipe, "resolved options change when they are resolved again")
         built = self.build()
         require(self.resolve() == self.recipe, "the constructor changes the options that it is given, or its defaults")
+        if any(parameter.kind == parameter.VAR_KEYWORD for parameter in inspect.signature(part).parameters.values()):
+            misspelt = self.recipe.replace({f"{self.part}.no_such_option": 0})
+            with suppress(RecipeError):
+                build_part(misspelt, self.part, built.model.tokenizer)
+                require(False, "the constructor takes an option that there is not, no_such_option, and swallows it")
         self.run(built)
 
     @promise(

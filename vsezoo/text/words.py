@@ -8,12 +8,14 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 
 from vsezoo.errors import CheckpointError, RecipeError
 from vsezoo.interfaces import Tokenizer
+from vsezoo.recipe.options import OneOf
+from vsezoo.recipe.signatures import ChecksOptions
 from vsezoo.storage.folders import RESTORE
 from vsezoo.text.treebank import split_words
 from vsezoo.text.vocabulary import END, SPECIAL_WORDS, START, UNKNOWN, Vocabulary
@@ -48,7 +50,7 @@ RULES = {
 """What the option `words` of a text encoder may be."""
 
 
-class WordTokenizer(Tokenizer):
+class WordTokenizer(ChecksOptions, Tokenizer):
     """Words by one of the `RULES`, ids by a vocabulary; stored as `vocab.json`.
 
     Args:
@@ -69,11 +71,9 @@ class WordTokenizer(Tokenizer):
         self,
         threshold: int = 4,
         vocabulary: Vocabulary | None = None,
-        words: str = "nltk",
+        words: Annotated[str, OneOf(*RULES)] = "nltk",
         off_by_two: bool = False,
     ) -> None:
-        if words not in RULES:
-            raise RecipeError(f"text_encoder.words is {words!r}; it must be one of {', '.join(RULES)}.")
         if off_by_two and words != "split":
             raise RecipeError(
                 f"text_encoder.off_by_two goes with words='split' alone, not with {words!r}.",

@@ -221,7 +221,7 @@ def test_a_single_region() -> None:
     ("options", "message"),
     [
         ({"img_dim": 0}, "img_dim is 0; it must be at least 1"),
-        ({"num_blocks": -1}, "num_blocks is -1; it must not be negative"),
+        ({"num_blocks": -1}, "num_blocks is -1; it must be at least 0"),
         ({"norm_axis": "rows"}, "norm_axis is 'rows'; it must be one of region, feature"),
     ],
 )

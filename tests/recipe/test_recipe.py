@@ -87,7 +87,7 @@ def test_an_unknown_setting_is_met_with_the_known_ones(name: str, suggestion: st
     ],
 )
 def test_a_value_of_another_type_is_refused(name: str, value: Any, kind: str) -> None:
-    with pytest.raises(RecipeError, match=rf"^{name} is .*; it must be of type {kind}\.$"):
+    with pytest.raises(RecipeError, match=rf"^{name} is .*; it must be of type {kind}, such as .*\.$"):
         RECIPE.replace({name: value})
 
 

@@ -1,0 +1,153 @@
+"""Options with limits: what the author of a part writes beside the type of a parameter.
+
+    def __init__(self, *, margin: Annotated[float, AtLeast(0)] = 0.2, norm: Annotated[str, OneOf("l1", "l2")] = "l2"):
+
+A parameter with a default is an option: its type, its limits and its line under "Args:" in the docstring are read from
+there. A constructor that passes `**keywords` on to the class that it extends has the options of that class as well.
+Parameters without annotations are options too: a value must then be of the type of the default.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any
+
+
+class Limit(ABC):
+    """What the values of an option have in common; `str` of it completes "it must be".
+
+    Attributes:
+        choices: the values, if they are listed.
+    """
+
+    choices: tuple[Any, ...] = ()
+
+    @abstractmethod
+    def allows(self, value: Any) -> bool:
+        """Tell whether the option may have this value, which is of its type and not None."""
+
+    @abstractmethod
+    def __str__(self) -> str: ...
+
+
+@dataclass(frozen=True)
+class AtLeast(Limit):
+    """A finite number, `least` or more."""
+
+    least: float
+
+    def allows(self, value: float) -> bool:
+        """Tell whether it is."""
+        return self.least <= value < math.inf
+
+    def __str__(self) -> str:
+        return f"at least {self.least}"
+
+
+@dataclass(frozen=True)
+class AtMost(Limit):
+    """A finite number, `most` or less."""
+
+    most: float
+
+    def allows(self, value: float) -> bool:
+        """Tell whether it is."""
+        return -math.inf < value <= self.most
+
+    def __str__(self) -> str:
+        return f"at most {self.most}"
+
+
+@dataclass(frozen=True)
+class Above(Limit):
+    """A finite number above `bound`."""
+
+    bound: float
+
+    def allows(self, value: float) -> bool:
+        """Tell whether it is."""
+        return self.bound < value < math.inf
+
+    def __str__(self) -> str:
+        return f"above {self.bound}"
+
+
+@dataclass(frozen=True)
+class Below(Limit):
+    """A finite number below `bound`."""
+
+    bound: float
+
+    def allows(self, value: float) -> bool:
+        """Tell whether it is."""
+        return -math.inf < value < self.bound
+
+    def __str__(self) -> str:
+        return f"below {self.bound}"
+
+
+@dataclass(frozen=True)
+class Between(Limit):
+    """A number from `least` to `most`, both included."""
+
+    least: float
+    most: float
+
+    def allows(self, value: float) -> bool:
+        """Tell whether it is."""
+        return self.least <= value <= self.most
+
+    def __str__(self) -> str:
+        return f"from {self.least} to {self.most}"
+
+
+class OneOf(Limit):
+    """One of a few values."""
+
+    def __init__(self, *choices: Any) -> None:
+        self.choices = choices
+
+    def allows(self, value: Any) -> bool:
+        """Tell whether it is."""
+        return value in self.choices
+
+    def __str__(self) -> str:
+        return f"one of {', '.join(map(str, self.choices))}"
+
+
+class Each(Limit):
+    """A list whose items have limits of their own.
+
+    Args:
+        *limits: of each item.
+        length: how many items there are; None: one or more.
+    """
+
+    def __init__(self, *limits: Limit, length: int | None = None) -> None:
+        self.limits, self.length = limits, length
+
+    def allows(self, value: Any) -> bool:
+        """Tell whether all items are allowed, and as many as there must be."""
+        count = len(value) == self.length if self.length else len(value) > 0
+        return count and all(limit.allows(item) for item in value for limit in self.limits)
+
+    def __str__(self) -> str:
+        limits = " and ".join(map(str, self.limits))
+        return f"{self.length or 'one or more'} values{f', each {limits}' if limits else ''}"
+
+
+class Or(Limit):
+    """A value that stands for something else, such as 0 for "as the network has it", or what a limit allows."""
+
+    def __init__(self, value: Any, limit: Limit) -> None:
+        self.value, self.limit = value, limit
+        self.choices = (value, *limit.choices) if limit.choices else ()
+
+    def allows(self, value: Any) -> bool:
+        """Tell whether it is one of the two."""
+        return value == self.value or self.limit.allows(value)
+
+    def __str__(self) -> str:
+        return f"{self.value!r} or {self.limit}"
