@@ -62,6 +62,11 @@ class PairDataset(ABC):
         """The captions of the whole split, which make the vocabulary; a dev split may be its first images only."""
         return self.captions
 
+    @property
+    def account(self) -> Mapping[str, Any]:
+        """What was found when the data set was opened, as JSON values; commands print its `summary`."""
+        return MappingProxyType({})
+
     @abstractmethod
     def images(self, indices: Sequence[int] | np.ndarray) -> Any:
         """Return the images of these indices, in their order.

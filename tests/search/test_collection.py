@@ -157,13 +157,13 @@ def test_files_of_sentences(tmp_path: Path, name: str, content: str, expected: l
         (
             "a.csv",
             b"id,words\n1,a dog\n",
-            r"column caption, captions, text or sentence; its columns are 'id', 'words'",
+            r"column of captions \(caption, .*\); its columns are 'id', 'words'",
         ),
         ("a.jsonl", b"a dog\n", r"line 1 is not JSON"),
         (
             "a.jsonl",
             b'{"text": ["a dog"]}\n{"text": ["a", ["b"]]}\n',
-            r"line 2: 'text' is no text, but \['b'\]\.\nGive",
+            r"line 2: 'text' is a caption that is not text: \['b'\]\.\nGive",
         ),
     ],
 )

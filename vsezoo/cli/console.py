@@ -61,6 +61,12 @@ def print_warning(text: str) -> None:
     messages().print(f"Warning: {text}", style="yellow")
 
 
+def print_note(text: str) -> None:
+    """Write something worth knowing to standard error; an empty text is nothing."""
+    if text:
+        messages().print(text, style="dim")
+
+
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str | Text]], title: str = "") -> None:
     """Write a table to standard output; long cells are wrapped, not cut.
 

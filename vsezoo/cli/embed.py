@@ -66,7 +66,7 @@ def embed(
     split_data: PairDataset | None = None
     if data is not None:
         options = OpenOptions(data_root, on_bad_image=on_bad_image)
-        split_data = open_split(opened, data, split, options, console.print_warning)
+        split_data = open_split(opened, data, split, options, console.print_warning, console.print_note)
     with show_encoding("Embedding") as advance:
         written = export(
             opened,

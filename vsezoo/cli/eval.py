@@ -83,6 +83,7 @@ def evaluate(
                 advance=advance,
                 advance_scores=advance_scores,
                 warn=console.print_warning,
+                note=console.print_note,
             )
         evaluations.append(evaluation)
     values = [evaluation.to_json() for evaluation in evaluations]

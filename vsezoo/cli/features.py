@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from vsezoo.backbones import Backbone
     from vsezoo.features.extraction import SplitSummary
     from vsezoo.features.folder import Shard
+    from vsezoo.interfaces import PairDataset
 
 OF_FLAGS = ("weights", "features", "crops")
 """Options of a backbone that have their own flags."""
@@ -121,6 +122,15 @@ def features(
     from vsezoo.features.pictures import find_pictures
 
     pictures = find_pictures(data, data_root)
+    told = set[str]()
+
+    def open_split(split: str, options: OpenOptions) -> PairDataset:
+        opened = pictures.open(split, options)
+        if (summary := opened.account.get("summary", "")) not in told:
+            told.add(summary)
+            console.print_note(summary)
+        return opened
+
     share = _read_shard(shard)
     place = _choose_device(device)
     network = _build(backbone, {**_check(options), "weights": weights, "crops": int(crops)}, grid)
@@ -134,7 +144,7 @@ def features(
 
         try:
             summaries = extract_features(
-                pictures.open,
+                open_split,
                 splits or pictures.names,
                 network,
                 output,

@@ -122,6 +122,10 @@ class TrainingProgress(Callback):
         """Print a warning."""
         self._screen.print(f"Warning: {text}", style="yellow")
 
+    def note(self, text: str) -> None:
+        """Print something worth knowing."""
+        self._screen.print(text, style="dim")
+
     def close(self) -> None:
         """Remove the bar."""
         self._bar.stop()

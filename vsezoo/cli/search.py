@@ -84,7 +84,7 @@ def search(
     @cache
     def open_data() -> PairDataset:
         options = OpenOptions(data_root, on_bad_image=on_bad_image)
-        return open_split(opened, data, split, options, console.print_warning)
+        return open_split(opened, data, split, options, console.print_warning, console.print_note)
 
     is_file, is_picture = is_file_reference(query), is_picture_name(query)
     if images and (is_picture or (is_file and Path(query).suffix)):  # a file called `dog` may exist by chance

@@ -20,29 +20,53 @@ NO_TEXT = re.compile("[\ud800-\udfff]")
 """What stands in a text for what is none: a byte that is not UTF-8, or the half of a letter of UTF-16."""
 
 
-def read_lines(path: Path) -> list[str]:
-    r"""Read a UTF-8 file as lines stripped of white space, without what follows the last line feed if it is empty.
+UTF_16 = (b"\xff\xfe", b"\xfe\xff")
+"""The byte order marks that UTF-16 begins with, as Excel and Windows PowerShell write it."""
+NOT_WINDOWS_1252 = re.compile(b"[\x81\x8d\x8f\x90\x9d]")
+
+
+def decode_text(content: bytes) -> str:
+    """Decode UTF-8, with or without its byte order mark, or UTF-16 with one.
+
+    Raises:
+        UnicodeDecodeError: for anything else.
+    """
+    return content.decode("utf-16" if content.startswith(UTF_16) else "utf-8-sig")
+
+
+def read_lines(path: Path, *, keep_tabs: bool = False) -> list[str]:
+    r"""Read a text file as lines stripped of white space, without what follows the last line feed if it is empty.
 
     Lines end at the line feed alone: a caption may hold any other character at which `str.splitlines` would cut,
     and one line too many would shift every caption after it to another image.
 
+    Args:
+        path: the file.
+        keep_tabs: strip spaces and line ends alone, since tabs at the ends of a line separate empty cells.
+
     Raises:
-        DataError: for a file that cannot be read or is not UTF-8.
+        DataError: for a file that cannot be read or is neither UTF-8 nor UTF-16 with a byte order mark.
     """
     try:
-        text = path.read_bytes().decode("utf-8-sig")
+        content = path.read_bytes()
+        text = decode_text(content)
     except OSError as error:
         remedy = "There must be a file that you may read."
         raise DataError(f"cannot be read: {error.strerror}.", file=path, remedy=remedy) from None
     except UnicodeDecodeError as error:
-        line = error.object.count(b"\n", 0, error.start) + 1
-        likely = "utf-16" if error.object.startswith((b"\xff\xfe", b"\xfe\xff")) else "latin1"  # its byte order mark
+        if error.encoding.startswith("utf-16"):
+            remedy = "Write the file again as UTF-8; it was cut off."
+            raise DataError(f"is not whole UTF-16 text: {error.reason}.", file=path, remedy=remedy) from None
+        line = content.count(b"\n", 0, error.start) + 1
+        # Of the encodings of one byte, Windows-1252 is by far the most frequent. What Latin-1 has in place of its
+        # curved quotes and dashes are control characters, which nobody writes.
+        likely = "latin1" if NOT_WINDOWS_1252.search(content) else "windows-1252"
         raise DataError(
             f"line {line} is not UTF-8 text.",
             file=path,
             remedy=f"Convert the file, for example with `iconv -f {likely} -t utf-8 {path.name}`.",
         ) from None
-    lines = [line.strip() for line in text.split("\n")]
+    lines = [line.strip(" \r\n" if keep_tabs else None) for line in text.split("\n")]
     return lines if lines[-1] else lines[:-1]
 
 

@@ -40,6 +40,7 @@ def evaluate(
     advance: Advance | None = None,
     advance_scores: Advance | None = None,
     warn: Callable[[str], object] = warnings.warn,
+    note: Callable[[str], object] = lambda text: None,
 ) -> Evaluation:
     """Evaluate a checkpoint, or several as an ensemble whose similarities are averaged.
 
@@ -57,7 +58,8 @@ def evaluate(
         advance: progress callback, images and captions encoded.
         advance_scores: progress callback, pairs scored; called for similarities that are expensive, such as one over
             sets.
-        warn: is told of features that are known to be made otherwise than those of the training.
+        warn: called with a message if the features were extracted differently from the training features.
+        note: called with a line on what was found in the data folder; empty if nothing is known.
 
     Returns:
         the figures, labelled.
@@ -84,6 +86,7 @@ def evaluate(
             root = None if data_root is None else Path(data_root)
             options = OpenOptions(root, full_dev, on_bad_image=on_bad_image)
             opened[kinds] = open_data(str(data), split, kinds, options)
+            note(opened[kinds].account.get("summary", ""))
         if warning := compare_extraction(checkpoint.config["data"], opened[kinds]):
             warn(f"{checkpoint.reference}: {warning}")
         try:

@@ -8,10 +8,10 @@ from typing import NamedTuple
 
 from vsezoo.data.lookup import as_folder, find_source
 from vsezoo.data.pictures.check import find_unreadable
-from vsezoo.data.pictures.find import list_pictures
 from vsezoo.data.pictures.listing import CaptionedImage
 from vsezoo.data.pictures.pairs import PicturePairs
 from vsezoo.data.pictures.picture_file import Place
+from vsezoo.data.pictures.walk import list_pictures, walk_pictures
 from vsezoo.data.source import OpenOptions
 from vsezoo.errors import DataError, UsageError
 from vsezoo.interfaces import PairDataset
@@ -78,8 +78,11 @@ def open_loose(folder: Path, split: str, options: OpenOptions) -> PicturePairs:
         raise UsageError(
             f"has no captions, and so no split {split!r}.", file=folder, remedy=f"Leave --split out: all are {LOOSE!r}."
         )
-    places = {path.relative_to(folder).as_posix(): Place(str(path)) for path in list_pictures(folder)}
-    bad = find_unreadable(places, folder.name) if options.on_bad_image == "skip" else {}
+    found = {path.relative_to(folder).as_posix(): (Place(str(path)), reason) for path, reason in walk_pictures(folder)}
+    places = {name: place for name, (place, reason) in found.items() if not reason}
+    bad = {name: reason for name, (_, reason) in found.items() if reason}
+    if options.on_bad_image == "skip":
+        bad |= find_unreadable(places, folder.name)
     kept = [CaptionedImage(name, [], place) for name, place in places.items() if name not in bad]
     if not kept:
         name, reason = next(iter(bad.items()))

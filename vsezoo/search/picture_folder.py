@@ -9,8 +9,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from vsezoo.data.pictures.find import list_pictures
-from vsezoo.data.pictures.picture_file import ENDINGS, read_picture
+from vsezoo.data.pictures.picture_file import read_picture
+from vsezoo.data.pictures.walk import ENDINGS, walk_pictures
 from vsezoo.errors import DataError, list_names
 from vsezoo.search.collection import Array, Block, Collection, digest_files
 
@@ -34,11 +34,13 @@ class PictureFolder(Collection):
         self.skips = skips
         if not folder.is_dir():
             raise DataError("is no folder.", file=folder, remedy="Name a folder of pictures.")
-        self._files = list(map(str, list_pictures(folder)))
+        found = [(str(path), reason) for path, reason in walk_pictures(folder)]
+        self._files = [file for file, reason in found if not reason]
         if not self._files:
             raise DataError(_describe_contents(folder), file=folder, remedy=_advise(folder))
         start = 0 if folder == Path() else len(os.path.join(folder, ""))  # noqa: PTH118  # relpath is slow
         self.ids = [file[start:].replace(os.sep, "/") for file in self._files]
+        self.skipped = {file[start:].replace(os.sep, "/"): reason for file, reason in found if reason}
 
     def keys(self) -> Array:
         """Return the digests of the files' names, sizes and times of change."""

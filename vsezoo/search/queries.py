@@ -82,7 +82,7 @@ def is_file_reference(reference: str) -> bool:
 
 def is_picture_name(reference: str) -> bool:
     """Tell whether a reference ends like the name of a picture file and is one word, which a sentence seldom is."""
-    from vsezoo.data.pictures.picture_file import ENDINGS  # slow to import
+    from vsezoo.data.pictures.walk import ENDINGS
 
     return reference.lower().endswith(ENDINGS) and len(reference.split()) == 1
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from vsezoo.data.caption_file import read_lines
-from vsezoo.data.pictures.layouts.folder import CAPTION_COLUMNS
-from vsezoo.data.pictures.table_file import find_column, read_rows
+from vsezoo.data.pictures.cells import read_captions
+from vsezoo.data.pictures.table_file import find_captions, read_rows
 from vsezoo.errors import DataError
 
 TABLES = (".csv", ".tsv", ".jsonl")
@@ -44,11 +44,14 @@ def read_sentences(path: Path) -> list[Sentence]:
 
 
 def _read_cell(path: Path, line: int, row: Mapping[str, Any]) -> list[Sentence]:
-    column = find_column(path, line, row, CAPTION_COLUMNS)
-    name, cell = str(line if row.get("id") in (None, "") else row["id"]), row[column]
-    named = {f"{name}#{n}": text for n, text in enumerate(cell)} if isinstance(cell, list) else {name: cell}
-    for text in named.values():
-        if text is not None and not isinstance(text, str):
+    columns = find_captions(path, line, list(row))
+    name = str(line if row.get("id") in (None, "") else row["id"])
+    texts: list[str] = []
+    for column in columns:
+        try:
+            texts += read_captions(row[column])
+        except ValueError as error:
             remedy = "Give each sentence a line of its own, as text, or those of a line as a list of texts."
-            raise DataError(f"line {line}: {column!r} is no text, but {text!r:.60}.", file=path, remedy=remedy)
-    return [Sentence(name, (text or "").strip()) for name, text in named.items()]
+            raise DataError(f"line {line}: {column!r} is {error!s:.60}.", file=path, remedy=remedy) from None
+    is_list = len(texts) > 1 or len(columns) > 1 or isinstance(row[columns[0]], list)
+    return [Sentence(f"{name}#{number}" if is_list else name, text) for number, text in enumerate(texts)]

@@ -62,7 +62,12 @@ def collect_texts(source: Texts) -> Collection:
 
 
 def open_split(
-    checkpoint: Checkpoint, data: str | None, split: str, options: OpenOptions, warn: Callable[[str], object]
+    checkpoint: Checkpoint,
+    data: str | None,
+    split: str,
+    options: OpenOptions,
+    warn: Callable[[str], object],
+    note: Callable[[str], object] = lambda text: None,
 ) -> PairDataset:
     """Open a split whose images a model takes.
 
@@ -71,13 +76,15 @@ def open_split(
         data: a registered data set or a folder; None: the one of the training.
         split: `train`, `dev`, `test`, …
         options: how to open it.
-        warn: is told of features that are known to be made otherwise than those of the training.
+        warn: called with a message if the features were extracted differently from the training features.
+        note: called with a line on what was found in the data folder; empty if nothing is known.
 
     Raises:
         DataError: when the data are absent, damaged, or of another kind.
         UsageError: when nothing is named and the data set of the training is not registered.
     """
     opened = open_data(data or checkpoint.training_data(), split, accepted_kinds(checkpoint.recipe), options)
+    note(opened.account.get("summary", ""))
     if warning := compare_extraction(checkpoint.config["data"], opened):
         warn(warning)
     return opened

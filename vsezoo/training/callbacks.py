@@ -51,6 +51,9 @@ class Callback:
     def warning(self, text: str) -> None:
         """Called with what the user should know."""
 
+    def note(self, text: str) -> None:
+        """Something worth knowing, such as what was found in the data folder."""
+
     def end(self, evaluation: Evaluation) -> None:
         """Called when the best checkpoint has been evaluated, at the end of the run."""
 
@@ -111,6 +114,10 @@ class RunLog(Callback):
     def warning(self, text: str) -> None:
         """Log a warning."""
         self._write("warning", {"text": text})
+
+    def note(self, text: str) -> None:
+        """Log something worth knowing."""
+        self._write("note", {"text": text})
 
     def end(self, evaluation: Evaluation) -> None:
         """Log the final evaluation."""

@@ -178,6 +178,7 @@ def train(
         else:
             restore_tensors(state, loop.modules, loop.optimizer)
         if progress.step == 0:
+            loop.note(train_data.account.get("summary", ""))
             others = "" if begun_from is None else compare_extraction(begun_from.data, train_data)
             for doubt in (absence, *describe_skipped(train_data, dev_data, test_data), *list_warnings(recipe), others):
                 loop.warn(doubt)

@@ -12,7 +12,7 @@ from picture_folders import PICTURE, list_shades, open_error, open_split, show, 
 from vsezoo.data.folder_source import FolderSource
 from vsezoo.data.lookup import open_data
 from vsezoo.data.pictures import check as picture_check
-from vsezoo.data.pictures.find import list_pictures
+from vsezoo.data.pictures.walk import list_pictures
 from vsezoo.errors import DataError
 from vsezoo.storage import waiting
 

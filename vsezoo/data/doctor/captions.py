@@ -18,7 +18,7 @@ WELL_KNOWN = 0.9  # the share of the running words of dev and test below which s
 
 BYTES = re.compile(r"""b(['"]).*\1""")
 ODD = re.compile(
-    "\ufffd|[\x00-\x08\x0e-\x1f\x7f]|[\u00c2\u00c3][\u0080-\u00bf]|\u00e2\u20ac|&(?:amp|quot|lt|gt|#\\d+);"
+    "\ufffd|[\x00-\x08\x0e-\x1f\x7f-\x9f]|[\u00c2\u00c3][\u0080-\u00bf]|\u00e2\u20ac|&(?:amp|quot|lt|gt|#\\d+);"
 )
 """A replacement character, a control character, UTF-8 that was read as Latin-1 or Windows-1252, an entity of HTML."""
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
+from vsezoo.data.doctor.account import report_account
 from vsezoo.data.doctor.captions import (
     Words,
     count_per_image,
@@ -67,7 +68,9 @@ def check_data(
         report.splits[name] = _measure(split, words[name], scans[name])
         report.findings += _report_split(split, scans[name])
     _check_words(report, opened, words)
+    report.account = dict(next((split.pairs.account for split in opened.values() if split.pairs), {}))
     report.findings += [
+        *report_account(report.account),
         *compare_forms(opened, scans),
         *compare_images(opened, scans),
         *report_unnamed(whole, source, options),

@@ -10,8 +10,7 @@ from pathlib import Path
 from vsezoo.data.doctor.report import Finding, show_first
 from vsezoo.data.doctor.scan import ImageScan
 from vsezoo.data.doctor.splits import MEASURED, REQUIRED, OpenSplit
-from vsezoo.data.pictures.find import list_pictures
-from vsezoo.data.pictures.picture_file import ENDINGS
+from vsezoo.data.pictures.walk import ENDINGS, list_pictures
 from vsezoo.data.source import DataSource, OpenOptions
 from vsezoo.errors import DataError, list_names
 

@@ -103,6 +103,7 @@ class Report:
         vocab_threshold: how often a word must occur to be in the vocabulary.
         vocabulary: how many words a training would know, of train and dev; None: there are no training captions.
         splits: the figures of each split.
+        account: what was found in the folder of a data set of pictures, see `vsezoo.interfaces.PairDataset.account`.
         findings: the worst first.
     """
 
@@ -110,6 +111,7 @@ class Report:
     vocab_threshold: int
     vocabulary: int | None = None
     splits: dict[str, SplitFigures] = field(default_factory=dict)
+    account: dict[str, Any] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
 
     @property

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import functools
 import os
+import unicodedata
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from vsezoo.data.pictures.picture_file import ENDINGS
+from vsezoo.data.pictures.walk import is_system
 from vsezoo.errors import DataError
 
 
@@ -15,7 +16,8 @@ def find_files(folder: Path, names: Sequence[str]) -> list[str | None]:
     """Return the file of each name; None where there is none.
 
     A name is a path as it is seen from the folder, or from a folder in it or in one of these: `a.jpg` may be
-    `images/a.jpg` or `images/train/a.jpg`. Capitals count, as they do on most disks.
+    `images/a.jpg` or `images/train/a.jpg`. Capitals count, as they do on most disks. How accents are written does not
+    (as one character, or as a letter and a mark, as macOS does), unless there are files of both spellings.
 
     Raises:
         DataError: for a name that is not in the folder itself, and is in several of the others.
@@ -24,9 +26,29 @@ def find_files(folder: Path, names: Sequence[str]) -> list[str | None]:
 
     @functools.cache  # a folder is listed once: asking for each of 100,000 files is slow
     def list_places(parent: str) -> list[tuple[str, frozenset[str]]]:
-        return [(str(place / parent), _list_folder(place / parent)) for place in places]
+        listed = [(str(place / parent), _list_folder(place / parent)) for place in places]
+        if any(files for _, files in listed) or parent.isascii():
+            return listed
+        respelt = [path for place in places if (path := _respell(place, parent)) is not None]
+        return [(str(path), _list_folder(path)) for path in respelt] or listed
 
-    return [_find_file(name, list_places(name[: name.rfind("/") + 1]), folder) for name in names]
+    @functools.cache
+    def compose_places(parent: str) -> list[tuple[str, dict[str, str]]]:
+        return [(place, _compose(files)) for place, files in list_places(parent)]
+
+    found = []
+    for name in names:
+        parent = name[: name.rfind("/") + 1]
+        file = _find_file(name, list_places(parent), folder)
+        if file is None and not name.isascii():
+            file = _find_file(compose(name), compose_places(compose(parent)), folder)
+        found.append(file)
+    return found
+
+
+def compose(name: str) -> str:
+    """Return a name with its accents as Unicode composes them (NFC)."""
+    return unicodedata.normalize("NFC", name)
 
 
 def find_similar(folder: Path, name: str) -> Path | None:
@@ -40,26 +62,40 @@ def find_similar(folder: Path, name: str) -> Path | None:
     return None
 
 
-def list_pictures(folder: Path) -> Iterator[Path]:
-    """Yield all files below a folder that end like pictures, in the order of their paths, hidden ones not.
-
-    A link to nothing is among them, and a pipe: why they cannot be read, is told by what reads them.
-    """
-    for place, folders, files in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(files):
-            if name.lower().endswith(ENDINGS) and not name.startswith("."):
-                yield Path(place, name)
-
-
-def _find_file(name: str, places: Sequence[tuple[str, frozenset[str]]], folder: Path) -> str | None:
+def _find_file(
+    name: str, places: Sequence[tuple[str, frozenset[str]]] | Sequence[tuple[str, dict[str, str]]], folder: Path
+) -> str | None:
     file = name[name.rfind("/") + 1 :]
-    found = [f"{place}/{file}" for place, files in places if file in files]
+    found = [f"{place}/{files[file] if isinstance(files, dict) else file}" for place, files in places if file in files]
     if len(found) > 1 and file not in places[0][1]:
         shown = " and ".join(str(Path(path).relative_to(folder)) for path in found)
         remedy = "Move the others away, or write into the list in which folder it is."
         raise DataError(f"has {len(found)} files {name!r}: {shown}.", file=folder, remedy=remedy)
     return found[0] if found else None
+
+
+def _compose(files: frozenset[str]) -> dict[str, str]:
+    """Return the files by their composed names, without those of which there are several."""
+    composed: dict[str, list[str]] = {}
+    for name in files:
+        if not name.isascii():
+            composed.setdefault(compose(name), []).append(name)
+    return {name: spellings[0] for name, spellings in composed.items() if len(spellings) == 1}
+
+
+def _respell(place: Path, parent: str) -> Path | None:
+    """Return the folder that is meant by a path whose accents are written in another way; None if there is none."""
+    for part in filter(None, parent.split("/")):
+        if not (place / part).is_dir():
+            try:
+                names = [entry.name for entry in os.scandir(place) if compose(entry.name) == compose(part)]
+            except OSError:
+                return None
+            if len(names) != 1:
+                return None
+            part = names[0]
+        place = place / part
+    return place
 
 
 def _list_folder(folder: Path) -> frozenset[str]:
@@ -71,10 +107,10 @@ def _list_folder(folder: Path) -> frozenset[str]:
 
 
 def _list_folders(folder: Path, depth: int = 2) -> Iterator[Path]:
-    """Yield the folders in a folder, and those in them, hidden ones not."""
+    """Yield the folders in a folder, and those in them; not hidden ones and those of systems."""
     try:
         with os.scandir(folder) as entries:
-            found = sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))
+            found = sorted(entry.name for entry in entries if entry.is_dir() and not is_system(entry.name))
     except OSError:
         return
     for name in found:

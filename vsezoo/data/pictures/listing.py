@@ -6,8 +6,9 @@ Imports neither torch nor numpy.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,13 @@ from vsezoo.errors import DataError
 if TYPE_CHECKING:
     from vsezoo.data.pictures.picture_file import Place
 
-DEV_NAMES = ("val", "valid", "validation")
+SYNONYMS = {
+    "train": ("train", "training", "trn"),
+    "dev": ("dev", "devel", "development", "val", "valid", "validate", "validation", "eval", "evaluation"),
+    "test": ("test", "testing", "tst"),
+}
+"""What others call the splits. A year may follow: `train2014`, `val2017`."""
+
 SPLITS = ("train", "dev", "test", "testall", "restval")
 """The names by which a folder or a shard is known to be a split."""
 
@@ -45,12 +52,20 @@ class Listing:
         file: what says all this, to be named in messages.
         splits: the pictures of each split, in their order.
         remedy: what to do where a split is wanted that is not there.
+        rule: how the pictures came into their splits, such as `vsezoo.data.pictures.splits.DRAWN`; empty: a list says.
+        layout: by which it was read; set by what recognises it.
+        empty: where empty captions stand, such as "line 3", by the ids of their pictures.
+        left_out: how many pictures or captions the layout has left out, by the reasons.
     """
 
     folder: Path
     file: Path
     splits: dict[str, list[CaptionedImage]]
     remedy: str = ""
+    rule: str = ""
+    layout: str = ""
+    empty: Mapping[str, str] = field(default_factory=dict)
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
 
 Find = Callable[[Path, Sequence[str]], Callable[[], Listing] | None]
@@ -58,9 +73,10 @@ Find = Callable[[Path, Sequence[str]], Callable[[], Listing] | None]
 
 
 def name_split(text: str) -> str:
-    """Return how vsezoo calls a split: `dev` for what others call val, valid or validation."""
+    """Return how vsezoo calls a split, such as `dev` for validation or val2014; see `SYNONYMS`."""
     name = text.strip().lower()
-    return "dev" if name in DEV_NAMES else name
+    stem = re.sub(r"(?<=[a-z])[-_]?20\d\d$", "", name)
+    return next((split for split, names in SYNONYMS.items() if stem in names), name)
 
 
 def clean_caption(text: str) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from vsezoo.data.pictures.account import take_account
 from vsezoo.data.pictures.check import find_unreadable
 from vsezoo.data.pictures.find import find_files, find_similar
 from vsezoo.data.pictures.listing import CaptionedImage, Listing
@@ -32,6 +33,7 @@ class PicturePairs(PairDataset):
         images: the pictures, each with its place.
         skipped: what was left out, and why.
         read_all: reads the captions of the whole split, where this is the first part of it.
+        listing: of the whole data set, for its account.
     """
 
     kind = "picture"
@@ -44,13 +46,19 @@ class PicturePairs(PairDataset):
         images: Sequence[CaptionedImage],
         skipped: Mapping[str, str] | None = None,
         read_all: Callable[[], Sequence[str]] | None = None,
+        listing: Listing | None = None,
     ) -> None:
         self.name, self.split, self.skipped = name, split, dict(skipped or {})
         self.image_ids = [image.name for image in images]
         self.captions = [caption for image in images for caption in image.captions]
         self.image_of = np.repeat(np.arange(len(images)), [len(image.captions) for image in images])
         self.places = [image.place for image in images if image.place]
-        self._read_all = read_all
+        self._read_all, self._listing = read_all, listing
+
+    @functools.cached_property
+    def account(self) -> Mapping[str, Any]:
+        """What was found when the data set was opened, see `vsezoo.data.pictures.account.take_account`."""
+        return take_account(self._listing) if self._listing else {}
 
     @property
     def all_captions(self) -> Sequence[str]:
@@ -83,7 +91,8 @@ def open_pictures(name: str, split: str, listing: Listing, options: OpenOptions)
         listing: what all its splits hold.
         options: `dev` is cut to its first 1,000 images unless `full_dev`, `use_restval` adds those images to `train`.
             `on_bad_image="error"` wants every file to be there; what cannot be decoded is told when it is read. "skip"
-            decodes all pictures now and leaves out what cannot be used, so that the split is the same at each opening.
+            decodes all pictures now and leaves out what cannot be used, and empty captions, so that the split is the
+            same at each opening.
 
     Raises:
         DataError: for a split that is not there or has no usable picture, and for pictures that are not there.
@@ -96,11 +105,13 @@ def open_pictures(name: str, split: str, listing: Listing, options: OpenOptions)
         images = images[:DEV_IMAGES]
         read_all = functools.partial(_read_captions, name, split, listing, replace(options, full_dev=True))
     _find_places(listing, images)
-    bad = {image.name: WITHOUT_CAPTION for image in images if not image.captions or not all(image.captions)}
+    has_captions = all if options.on_bad_image == "error" else any
+    bad = {image.name: WITHOUT_CAPTION for image in images if not image.captions or not has_captions(image.captions)}
     bad |= {image.name: ABSENT for image in images if image.place is None}
     if options.on_bad_image == "error":
         _require_none(bad, images, split, listing)
     else:
+        images = [CaptionedImage(one.name, list(filter(None, one.captions)), one.place) for one in images]
         bad |= find_unreadable({i.name: i.place for i in images if i.place and i.name not in bad}, f"{name} {split}")
     good = [image for image in images if image.name not in bad]
     if not good:
@@ -108,7 +119,7 @@ def open_pictures(name: str, split: str, listing: Listing, options: OpenOptions)
         problem = f"has no picture in the split {split} that can be used ({reasons})."
         raise DataError(problem, file=listing.file, remedy="Put the pictures there.")
     skipped = {image.name: bad[image.name] for image in images if image.name in bad}
-    return PicturePairs(name, split, good, skipped, read_all)
+    return PicturePairs(name, split, good, skipped, read_all, listing)
 
 
 def _read_captions(name: str, split: str, listing: Listing, options: OpenOptions) -> Sequence[str]:
@@ -137,7 +148,8 @@ def _require_none(bad: Mapping[str, str], images: Sequence[CaptionedImage], spli
     ):
         names = [name for name, its_reason in bad.items() if its_reason == reason]
         if names:
-            shown = list_names(names, NAMED)
+            lines = {name: f"{name} ({listing.empty[name]})" for name in names if name in listing.empty}
+            shown = list_names(names if reason == ABSENT else [lines.get(name, name) for name in names], NAMED)
             similar = find_similar(listing.folder, names[0]) if reason == ABSENT else None
             cause = "folders are parted by /" if "\\" in names[0] else "capitals count"
             hint = f" There is {similar.relative_to(listing.folder)}: {cause}." if similar else ""

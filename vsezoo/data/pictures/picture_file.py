@@ -19,9 +19,6 @@ SHORT_SIDE = 1024
 """Pixels. A JPEG of at least twice that is decoded at 1/2, 1/4 or 1/8 of its size, as long as so many are left: what a
 model cuts out of it has some hundred, and a photo of 48 million pixels takes 150 MB otherwise."""
 
-ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".jp2", ".avif")
-"""By which a file is taken for a picture where no list names the pictures. A list may name any file."""
-
 SKIP = "or leave such pictures out with --on-bad-image skip"
 
 

@@ -1,48 +1,145 @@
-"""Tables of captions: CSV, tab-separated values, or JSON Lines, as rows by the names of their columns."""
+"""Tables of captions: CSV with any separator, tab-separated values, or JSON Lines, as rows by their columns."""
 
 from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from vsezoo.data.caption_file import read_lines
+from vsezoo.data.caption_file import decode_text, read_lines
 from vsezoo.errors import DataError
 
-DELIMITERS = {".csv": ",", ".txt": ",", ".tsv": "\t"}
-"""By the ending of the file. JSON Lines, one object on each line, end in `.jsonl`."""
+IMAGE_COLUMNS = (
+    "image",
+    "file_name",
+    "filename",
+    "file",
+    "filepath",
+    "file_path",
+    "image_path",
+    "image_file",
+    "image_name",
+    "img_path",
+    "path",
+)
+CAPTION_COLUMNS = (
+    "caption",
+    "captions",
+    "text",
+    "texts",
+    "sentence",
+    "sentences",
+    "title",
+    "raw",
+    "description",
+    "comment",
+)
+SPLIT_COLUMN = "split"
+SPLIT_SYNONYMS = ("splits", "set", "subset", "partition", "phase", "fold")
+"""Columns that are taken for `split` if they hold nothing but names of splits."""
+
+NO_CAPTION = f"captions ({', '.join(CAPTION_COLUMNS[:5])}, …, or caption_0, caption_1, …)"
+SEPARATORS = ",;\t|"
+HEADER_BYTES = 1 << 20  # a first line is no longer than that
 
 
 def read_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yield the rows of a table, each with the number of the line that it ends in, counted from 1.
 
-    Empty lines are none. Names of columns lose white space around them and capitals. A cell of CSV in quotes may have
-    line feeds in it.
+    Empty lines are none, and those whose cells are all empty. Names of columns lose white space around them and
+    capitals. A cell of CSV in quotes may have line feeds in it. Which character separates the cells is told by the first line: the one by which it has a column
+    of pictures and one of captions, or what Excel writes there (`sep=;`).
 
     Raises:
-        DataError: for a file that cannot be read, is not UTF-8, or has a line that is no row of the table.
+        DataError: for a file that cannot be read, is not UTF-8 or UTF-16, or has a line that is no row of the table.
     """
     return _read_objects(path) if path.suffix.lower() == ".jsonl" else _read_cells(path)
 
 
-def find_column(path: Path, line: int, columns: Iterable[str], wanted: Iterable[str]) -> str:
-    """Return the first of the wanted columns that a row has.
+def find_columns(path: Path, line: int, columns: Sequence[str]) -> tuple[str, list[str]]:
+    """Return the column of the pictures and those of the captions: `caption`, or `caption_0`, `caption_1` and so on.
 
     Raises:
         DataError: naming the columns that there are.
     """
-    held, names = list(columns), list(wanted)
-    for name in names:
-        if name in held:
-            return name
-    place = f"line {line} " if path.suffix.lower() == ".jsonl" else ""  # elsewhere the first line names them all
-    raise DataError(
-        f"{place}has no column {', '.join(names[:-1])} or {names[-1]}; its columns are {', '.join(map(repr, held))}.",
+    image = next((name for name in IMAGE_COLUMNS if name in columns), None)
+    captions = _find_captions(columns)
+    if image and captions:
+        return image, captions
+    absent = {
+        "image": "" if image else f"image ({', '.join(IMAGE_COLUMNS[:5])}, …)",
+        "caption": "" if captions else NO_CAPTION,
+    }
+    raise _describe_absent(path, line, columns, absent)
+
+
+def find_captions(path: Path, line: int, columns: Sequence[str]) -> list[str]:
+    """Return the columns of the captions alone, see `find_columns`.
+
+    Raises:
+        DataError: naming the columns that there are.
+    """
+    if captions := _find_captions(columns):
+        return captions
+    raise _describe_absent(path, line, columns, {"caption": NO_CAPTION})
+
+
+def _describe_absent(path: Path, line: int, columns: Sequence[str], absent: dict[str, str]) -> DataError:
+    wanted = {name: text for name, text in absent.items() if text}
+    is_json = path.suffix.lower() == ".jsonl"  # elsewhere the first line names the columns of all
+    place = f"line {line} " if is_json else ""
+    return DataError(
+        f"{place}has no column of {' and none of '.join(wanted.values())}; its columns are "
+        f"{', '.join(map(repr, columns))}.",
         file=path,
-        remedy=f"Name the column {names[0]!r}, in JSON in each object, else in the first line of the file.",
+        remedy=f"Call {'them' if len(wanted) > 1 else 'it'} {' and '.join(map(repr, wanted))} "
+        f"in {'each object' if is_json else 'the first line of the file'}.",
     )
+
+
+def is_table(path: Path) -> bool:
+    """Return whether a file, whatever its name, begins like a table of pictures and captions."""
+    try:
+        with path.open("rb") as stream:
+            start = stream.readline(HEADER_BYTES) + stream.readline(HEADER_BYTES)
+        text = decode_text(start if not start.startswith((b"\xff\xfe", b"\xfe\xff")) else start[: len(start) // 2 * 2])
+    except (OSError, UnicodeDecodeError):
+        return False
+    if path.suffix.lower() == ".jsonl":
+        with suppress(ValueError, RecursionError):
+            value = json.loads(text.partition("\n")[0])
+            return isinstance(value, dict) and _has_columns([name.strip().lower() for name in value])
+        return False
+    first, _, second = text.partition("\n")
+    header = second if _find_separator_line(first) else first
+    return any(_has_columns(_cut(header, mark)) for mark in SEPARATORS)
+
+
+def _find_captions(columns: Sequence[str]) -> list[str]:
+    for stem in CAPTION_COLUMNS:
+        numbered = re.compile(rf"{stem}[ _-]?\d+")
+        found = [name for name in columns if name == stem or numbered.fullmatch(name)]
+        if found:
+            return found
+    return []
+
+
+def _has_columns(columns: Sequence[str]) -> bool:
+    return any(name in columns for name in IMAGE_COLUMNS) and bool(_find_captions(columns))
+
+
+def _cut(header: str, separator: str) -> list[str]:
+    return [name.strip().strip('"').strip().lower() for name in header.strip("\ufeff\r\n").split(separator)]
+
+
+def _find_separator_line(line: str) -> str:
+    """Return the separator that a first line `sep=;` names, as Excel writes it; empty if it is another line."""
+    found = re.fullmatch(r'"?sep=(.)"?', line.strip("\ufeff\r\n ") or " ")
+    return found[1] if found else ""
 
 
 def _read_objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -60,38 +157,50 @@ def _read_objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 
 
 def _read_cells(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    delimiter = DELIMITERS[path.suffix.lower()]
+    texts = read_lines(path, keep_tabs=True)
+    separator = _find_separator_line(texts[0]) if texts else ""
+    skipped = 1 if separator else 0
+    header = texts[skipped] if len(texts) > skipped else ""
+    default = "\t" if path.suffix.lower() == ".tsv" else ","
+    separator = separator or next(
+        (mark for mark in (default, *SEPARATORS) if _has_columns(_cut(header, mark))),
+        next((mark for mark in (default, *SEPARATORS) if mark in header), default),
+    )
     # The line feed is given back, because a cell in quotes may have one in it. In a table of tabs, quotes are letters.
-    lines = (f"{line}\n" for line in read_lines(path))
-    quotes = '"' if delimiter == "," else None
+    lines = (f"{line}\n" for line in texts[skipped:])
+    quotes = None if separator == "\t" else '"'
     reader = csv.reader(
         lines,
-        delimiter=delimiter,
+        delimiter=separator,
         quotechar=quotes,
         quoting=csv.QUOTE_MINIMAL if quotes else csv.QUOTE_NONE,
         strict=True,
     )
     try:
         columns = [name.strip().lower() for name in next(reader, [])]
-        if len(columns) == 1 and (other := next((mark for mark in ";\t|" if mark in columns[0]), "")):
-            raise DataError(
-                f"its columns are parted by {other!r}, not by {delimiter!r}.",
-                file=path,
-                remedy="Save it with commas, as .csv, or with tabs, as .tsv.",
-            )
         for cells in reader:
-            if not cells:
+            if not any(cells):
                 continue
+            line = reader.line_num + skipped
             if len(cells) > len(columns):
                 raise DataError(
-                    f"line {reader.line_num} has {len(cells)} cells, the first line has {len(columns)}.",
+                    f"line {line} has {len(cells)} cells, the first line has {len(columns)}.",
                     file=path,
-                    remedy='Put a caption with a comma in it in quotes: a.jpg,"a dog, running".'
-                    if delimiter == ","
+                    remedy=f'Put a caption with a {separator!r} in it in quotes: a.jpg,"a dog, running".'
+                    if quotes
                     else "Write no tab into a caption.",
                 )
             cells += [""] * (len(columns) - len(cells))
-            yield reader.line_num, dict(zip(columns, cells, strict=True))
+            if quotes is None:
+                cells = [_unquote(cell) for cell in cells]
+            yield line, dict(zip(columns, cells, strict=True))
     except csv.Error as error:
         remedy = "Write a quote inside of quotes twice, and end each cell that begins with one."
-        raise DataError(f"line {reader.line_num} is no row of a table: {error}.", file=path, remedy=remedy) from None
+        problem = f"line {reader.line_num + skipped} is no row of a table: {error}."
+        raise DataError(problem, file=path, remedy=remedy) from None
+
+
+def _unquote(cell: str) -> str:
+    """Return a cell as it was before pandas or Excel wrote it, which they put in quotes if it has quotes in it."""
+    is_quoted = '""' in cell[1:-1] and re.fullmatch(r'"(?:[^"]|"")*"', cell)
+    return cell[1:-1].replace('""', '"') if is_quoted else cell

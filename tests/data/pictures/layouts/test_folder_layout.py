@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from picture_folders import list_shades, open_error, open_split, show, write_pictures
 
-from vsezoo.data.pictures.layouts.folder import draw_split
+from vsezoo.data.pictures.splits import draw_split
 from vsezoo.errors import DataError
 
 SPLITS = ("train", "dev", "test")
@@ -128,21 +128,29 @@ def test_drawn_splits_are_80_10_10_and_those_of_every_machine() -> None:
 def test_empty_draw_says_how_it_is_drawn(tmp_path: Path) -> None:
     (tmp_path / "captions.csv").write_text("image,caption\na.jpg,a dog\n")
     message = open_error(tmp_path, "dev")
-    assert "captions.csv: has no split 'dev'.\nIts splits are train. No column `split` says" in message
+    assert "captions.csv: has no split 'dev'.\nIts splits are train. No column `split` and no folder says" in message
 
 
 BAD_TABLES = [
-    ("picture,caption\na.jpg,x\n", "has no column image, file_name, filename or file; its columns are 'picture', "),
-    ("image,words\na.jpg,x\n", "has no column caption, captions, text or sentence; its columns are 'image', 'words'"),
+    (
+        "picture,caption\na.jpg,x\n",
+        "has no column of image (image, file_name, filename, file, filepath, …); its columns are 'picture', ",
+    ),
+    (
+        "image,words\na.jpg,x\n",
+        "has no column of captions (caption, captions, text, texts, sentence, …, or caption_0, caption_1, …); its ",
+    ),
     ("a.jpg,a dog\nb.jpg,a cat\n", "its columns are 'a.jpg', 'a dog'"),
     ("image,caption\na.jpg,a dog, running\n", "line 2 has 3 cells, the first line has 2"),
     ('image,caption\na.jpg,"a dog\n', "line 2 is no row of a table: unexpected end of data"),
-    ("image,caption\na.jpg,a dog\nb.jpg,\n", "line 3 has an empty caption: b.jpg"),
-    ("image,caption\na.jpg,a dog\nb.jpg\n", "line 3 has an empty caption: b.jpg"),
+    ("image,caption,split\na.jpg,a dog,train\nb.jpg,,train\n", "have no caption, or an empty one: b.jpg (line 3)"),
+    ("image,split,caption\na.jpg,train,a dog\nb.jpg,train\n", "have no caption, or an empty one: b.jpg (line 3)"),
     ("image,caption\n,a dog\n", "line 2 names no picture in the column 'image'"),
     ("image,caption,split\na.jpg,a dog,train\nb.jpg,a cat,\n", "line 3 has no split, others have one"),
-    ("image,caption,split\na.jpg,a,train\na.jpg,b,test\n", "line 2 has a.jpg in the split train, another line has it"),
-    ("image;caption;split\na.jpg;a dog;train\n", "its columns are parted by ';', not by ','"),
+    (
+        "image,caption,split\na.jpg,a,train\na.jpg,b,test\n",
+        "line 3 has a.jpg in the split test, another line has it in train",
+    ),
     ("", "names no picture."),
     ("image,caption,split\n\n", "names no picture."),
 ]
@@ -150,11 +158,11 @@ BAD_OBJECTS = [
     ("\n", "names no picture."),
     ('{"image": "a.jpg", "caption": "a dog"}\n{"image": "b.jpg"\n', "line 2 is not JSON"),
     ('["a.jpg", "a dog"]\n', "line 1 is not a JSON object"),
-    ('{"image": "a.jpg", "caption": "a dog"}\n{"image": "b.jpg"}\n', "line 2 has no column caption, captions"),
+    ('{"image": "a.jpg", "caption": "a dog"}\n{"image": "b.jpg"}\n', "line 2 has no column of captions"),
     ('{"image": 3, "caption": "a dog"}\n', "line 1 names no picture"),
-    ('{"image": "a.jpg", "caption": ["a dog", " "]}\n', "line 1 has an empty caption: a.jpg"),
-    ('{"image": "a.jpg", "caption": 3}\n', "line 1 has an empty caption: a.jpg"),
-    ('{"image": "a.jpg", "caption": "a dog", "split": 3}\n', "line 1 has an odd split: a.jpg"),
+    ('{"image": "a.jpg", "caption": ["a dog", " "]}\n', "have no caption, or an empty one: a.jpg (line 1)"),
+    ('{"image": "a.jpg", "caption": 3}\n', "line 1 has a caption that is not text: 3 (a.jpg)"),
+    ('{"image": "a.jpg", "caption": "a dog", "split": 3}\n', "line 1 has an invalid split: 3 (a.jpg)"),
 ]
 
 
@@ -177,13 +185,12 @@ def test_table_that_cannot_be_read(tmp_path: Path, name: str, content: str, word
 def test_encoding_names_the_line(tmp_path: Path) -> None:
     table = "image,caption\na.jpg,a dog\nb.jpg,a café\n"
     (tmp_path / "captions.csv").write_bytes(table.encode("latin1"))
-    assert "captions.csv: line 3 is not UTF-8 text.\nConvert the file, for example with `iconv -f latin1" in open_error(
-        tmp_path
+    assert (
+        "captions.csv: line 3 is not UTF-8 text.\nConvert the file, for example with `iconv -f windows-1252"
+        in open_error(tmp_path)
     )
-    (tmp_path / "captions.csv").write_bytes(table.encode("utf-16"))
-    assert "captions.csv: line 1 is not UTF-8 text.\nConvert the file, for example with `iconv -f utf-16" in open_error(
-        tmp_path
-    )
+    (tmp_path / "captions.csv").write_bytes(table.encode("utf-16")[:-1])
+    assert "captions.csv: is not whole UTF-16 text" in open_error(tmp_path)
 
 
 def test_several_tables(tmp_path: Path) -> None:

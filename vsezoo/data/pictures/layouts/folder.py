@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from vsezoo.data.pictures.listing import SPLITS, CaptionedImage, Listing, clean_caption, name_split
-from vsezoo.data.pictures.table_file import find_column, read_rows
+from vsezoo.data.pictures.cells import read_captions
+from vsezoo.data.pictures.listing import SPLITS, CaptionedImage, Listing, name_split
+from vsezoo.data.pictures.splits import (
+    BY_COLUMN,
+    BY_TABLE,
+    DRAWN,
+    REMEDY_DRAWN,
+    assign_splits,
+    normalise_path,
+)
+from vsezoo.data.pictures.table_file import SPLIT_COLUMN, SPLIT_SYNONYMS, find_columns, is_table, read_rows
 from vsezoo.errors import DataError
 
 TABLES = ("captions.csv", "captions.tsv", "captions.jsonl", "captions.txt", "metadata.jsonl", "metadata.csv")
-IMAGE_COLUMNS = ("image", "file_name", "filename", "file")
-CAPTION_COLUMNS = ("caption", "captions", "text", "sentence")
-
-DRAWN = (
-    "No column `split` says which split a picture is in, so its name does: about 80 of 100 pictures are in train, 10 "
-    "in dev and 10 in test. Write the column to choose yourself."
-)
+ENDINGS = (".csv", ".tsv", ".jsonl")
+"""Of tables with other names: their first line says whether they are such tables."""
+MOST = 100  # files whose first line is read
 
 
 class Row(NamedTuple):
@@ -32,35 +37,79 @@ class Row(NamedTuple):
 
 
 def find_folder(folder: Path, names: Sequence[str]) -> Callable[[], Listing] | None:
-    """Look for a table of captions in the folder, or for one in each of the folders `train`, `dev`, `test`."""
-    tables = [folder / name for name in TABLES if name in names]
-    of_splits: dict[str, list[Path]] = {}
-    for name in names:
-        if not tables and name_split(name) in SPLITS:
-            found = [folder / name / table for table in TABLES if (folder / name / table).is_file()]
-            if found:
-                of_splits.setdefault(name_split(name), []).extend(found)
-    for several in (tables, *of_splits.values()):
-        if len(several) > 1:
-            listing = ", ".join(str(path.relative_to(folder)) for path in several)
-            remedy = "Leave one of them there, with all captions."
-            raise DataError(f"has several tables of captions: {listing}.", file=folder, remedy=remedy)
-    if tables:
-        return functools.partial(_read_table, folder, tables[0])
+    """Look for a table of captions in the folder, or for one in each of the folders `train`, `dev`, `test`.
+
+    These may be in a folder: `data/train`. Tables of any name are taken where there is none of the known names; several
+    of them must be named for splits: `train.csv`, `val.csv`.
+    """
+    if known := [folder / name for name in TABLES if name in names]:
+        return functools.partial(_read_table, folder, _take_one(folder, known))
+    of_splits = _find_in_splits(folder, names)
+    if not of_splits:
+        for name in names:
+            place = folder / name
+            if place.is_dir() and not name.startswith("."):
+                for split, tables in _find_in_splits(place, _list(place)).items():
+                    of_splits.setdefault(split, []).extend(tables)
     if of_splits:
-        return functools.partial(_read_splits, folder, {split: path for split, (path,) in of_splits.items()})
-    return None
+        chosen = {split: _take_one(folder, tables) for split, tables in of_splits.items()}
+        return functools.partial(_read_splits, folder, chosen, within=True)
+    named = (folder / name for name in names if name.lower().endswith(ENDINGS) and not name.startswith("."))
+    others = [file for file in islice(named, MOST) if is_table(file)]
+    if len(others) > 1:
+        by_name = {split: file for file in others if (split := _find_word(file.stem))}
+        if len(by_name) == len(others):
+            return functools.partial(_read_splits, folder, by_name, within=False)
+    return functools.partial(_read_table, folder, _take_one(folder, others)) if others else None
 
 
-def draw_split(name: str) -> str:
-    """Return a split for a picture by the SHA-256 of its name: it stays there whatever pictures come and go."""
-    known = name.encode(errors="surrogatepass")  # names in archives and on disks need not be UTF-8
-    tenth = int.from_bytes(hashlib.sha256(known).digest()[:8]) % 10
-    return {0: "test", 1: "dev"}.get(tenth, "train")
+def _find_in_splits(folder: Path, names: Sequence[str]) -> dict[str, list[Path]]:
+    """Return the tables in the folders that are named for splits."""
+    found: dict[str, list[Path]] = {}
+    for name in names:
+        if name_split(name) in SPLITS:
+            tables = [folder / name / table for table in TABLES if (folder / name / table).is_file()]
+            if tables:
+                found.setdefault(name_split(name), []).extend(tables)
+    return found
+
+
+def _list(folder: Path) -> list[str]:
+    try:
+        return sorted(path.name for path in folder.iterdir())
+    except OSError:
+        return []
+
+
+def _take_one(folder: Path, tables: Sequence[Path]) -> Path:
+    if len(tables) > 1:
+        listing = ", ".join(str(path.relative_to(folder)) for path in tables)
+        remedy = "Leave one of them there, with all captions."
+        raise DataError(f"has several tables of captions: {listing}.", file=folder, remedy=remedy)
+    return tables[0]
+
+
+def _find_word(stem: str) -> str:
+    """Return the split that a word of a name says; empty if none does."""
+    words = stem.lower().replace("-", "_").replace(".", "_").split("_")
+    return next((split for word in words if (split := name_split(word)) in SPLITS), "")
+
+
+class _Pictures:
+    """Pictures by their ids, each with all captions of its rows."""
+
+    def __init__(self) -> None:
+        self.of: dict[str, CaptionedImage] = {}
+        self.empty: dict[str, str] = {}
+
+    def add(self, name: str, row: Row) -> None:
+        self.of.setdefault(name, CaptionedImage(name, [])).captions.extend(row.captions)
+        if not all(row.captions):
+            self.empty.setdefault(name, f"line {row.line}")
 
 
 def _read_table(folder: Path, file: Path) -> Listing:
-    rows = list(_read_rows(file))
+    rows, column = _read_rows(file)
     if not rows:
         remedy = "Write a line for each caption; of a CSV, the first line names the columns: image,caption."
         raise DataError("names no picture.", file=file, remedy=remedy)
@@ -69,57 +118,107 @@ def _read_table(folder: Path, file: Path) -> Listing:
         line = next(row.line for row in rows if not row.split)
         remedy = "Write train, dev or test into each row, or leave the column out."
         raise DataError(f"line {line} has no split, others have one.", file=file, remedy=remedy)
-    choose: Callable[[str], str] = draw_split
-    remedy = DRAWN
-    if with_split:
-        choose, remedy = {row.image: row.split for row in rows}.__getitem__, ""
-    elif all(name_split(row.image.split("/")[0]) in SPLITS for row in rows):
-        choose, remedy = lambda name: name_split(name.split("/")[0]), ""
-    splits: dict[str, dict[str, CaptionedImage]] = {}
+    pictures, of_row = _Pictures(), dict[str, str]()
     for row in rows:
-        split = choose(row.image)
-        if row.split not in ("", split):
-            problem = f"line {row.line} has {row.image} in the split {row.split}, another line has it in {split}."
-            raise DataError(problem, file=file, remedy="A picture belongs into one split.")
-        image = splits.setdefault(split, {}).setdefault(row.image, CaptionedImage(row.image, []))
-        image.captions.extend(row.captions)
-    return Listing(folder, file, {split: list(images.values()) for split, images in splits.items()}, remedy)
+        name = normalise_path(row.image, folder)
+        if row.split != of_row.setdefault(name, row.split):
+            problem = f"line {row.line} has {name} in the split {row.split}, another line has it in {of_row[name]}."
+            raise DataError(problem, file=file, remedy="Each image must be in exactly one split.")
+        pictures.add(name, row)
+    if with_split:
+        return _gather(folder, file, pictures, of_row, BY_COLUMN.format(column))
+    splits, rule = _assign(folder, file, pictures)
+    return _gather(folder, file, pictures, splits, rule)
 
 
-def _read_splits(folder: Path, tables: dict[str, Path]) -> Listing:
-    splits = {}
+def _assign(folder: Path, file: Path, pictures: _Pictures) -> tuple[dict[str, str], str]:
+    """Return the splits of pictures that have none in the table, by their files; two names of one file become one."""
+    from vsezoo.data.pictures.find import find_files  # imports numpy
+    from vsezoo.data.pictures.picture_file import Place
+
+    paths: dict[str, str] = {}
+    first: dict[str, CaptionedImage] = {}
+    absent = set()
+    for name, found in zip(list(pictures.of), find_files(folder, list(pictures.of)), strict=True):
+        image = pictures.of[name]
+        paths[name] = name
+        if found is None:
+            absent.add(name)
+            continue
+        image.place = Place(found)
+        path = normalise_path(str(Path(found).absolute()), folder)
+        if path in first:
+            first[path].captions.extend(image.captions)
+            del pictures.of[name], paths[name]
+            continue
+        first[path], paths[name] = image, path
+    assigned = assign_splits(paths, file, absent)
+    return dict(assigned.splits), assigned.rule
+
+
+def _gather(folder: Path, file: Path, pictures: _Pictures, of: dict[str, str], rule: str) -> Listing:
+    splits: dict[str, list[CaptionedImage]] = {}
+    for name, image in pictures.of.items():
+        splits.setdefault(of[name], []).append(image)
+    remedy = REMEDY_DRAWN if rule == DRAWN else ""
+    if not set(splits) & set(SPLITS):
+        remedy = (
+            "Call them train, dev and test; training, val, validation, eval, train2014 and the like are known, too."
+        )
+    return Listing(folder, file, splits, remedy, rule, empty=pictures.empty)
+
+
+def _read_splits(folder: Path, tables: dict[str, Path], *, within: bool) -> Listing:
+    """Read a table for each split, names in it being seen from its own folder."""
+    splits: dict[str, list[CaptionedImage]] = {}
+    empty: dict[str, str] = {}
     for split, file in tables.items():
-        images: dict[str, CaptionedImage] = {}
-        for row in _read_rows(file):
-            name = f"{file.parent.name}/{row.image}"
-            images.setdefault(name, CaptionedImage(name, [])).captions.extend(row.captions)
-        splits[split] = list(images.values())
-    return Listing(folder, folder, splits)
+        pictures = _Pictures()
+        prefix = f"{file.parent.relative_to(folder).as_posix()}/" if within else ""
+        for row in _read_rows(file)[0]:
+            if row.split not in ("", split):
+                problem = f"line {row.line} has the split {row.split}, and the table is that of {split}."
+                raise DataError(problem, file=file, remedy="Mend the column, or move the table.")
+            pictures.add(normalise_path(f"{prefix}{row.image}", folder), row)
+        splits[split] = list(pictures.of.values())
+        empty |= pictures.empty
+    return Listing(folder, folder, splits, rule=BY_TABLE, empty=empty)
 
 
-def _read_rows(file: Path) -> Iterator[Row]:
-    image_column = caption_column = ""
-    for line, row in read_rows(file):
-        if not (image_column in row and caption_column in row):  # objects may have other columns than those before
-            image_column, caption_column = (
-                find_column(file, line, row, names) for names in (IMAGE_COLUMNS, CAPTION_COLUMNS)
-            )
-        image, split = row[image_column], row.get("split") or ""
+def _read_rows(file: Path) -> tuple[list[Row], str]:
+    """Return the rows, and the column that says their splits; empty if none does."""
+    rows = list(read_rows(file))
+    column = _find_split_column(rows)
+    return list(_interpret(file, rows, column)), column
+
+
+def _find_split_column(rows: Sequence[tuple[int, dict[str, Any]]]) -> str:
+    if any(SPLIT_COLUMN in row for _, row in rows):
+        return SPLIT_COLUMN
+    for name in SPLIT_SYNONYMS:
+        cells = [row.get(name) for _, row in rows]
+        if cells and all(isinstance(cell, str) and name_split(cell) in SPLITS for cell in cells):
+            return name
+    return ""
+
+
+def _interpret(file: Path, rows: Sequence[tuple[int, dict[str, Any]]], split_column: str) -> Iterator[Row]:
+    image_column, caption_columns = "", list[str]()
+    for line, row in rows:
+        if not caption_columns or not all(name in row for name in (image_column, *caption_columns)):
+            image_column, caption_columns = find_columns(file, line, list(row))  # objects may have other columns
+        image, split = row[image_column], row.get(split_column) or ""
         if not isinstance(image, str) or not image.strip():
             raise DataError(
                 f"line {line} names no picture in the column {image_column!r}.",
                 file=file,
                 remedy="Write the path of its file there, as it is seen from the table.",
             )
-        captions = clean_captions(row[caption_column])
-        if not captions or not isinstance(split, str):
-            problem = f"line {line} has {'an odd split' if captions else 'an empty caption'}: {image.strip()}."
-            raise DataError(problem, file=file, remedy="Mend the row, or take it out.")
+        try:
+            captions = [caption for name in caption_columns for caption in read_captions(row[name])]
+            if not isinstance(split, str):
+                raise ValueError(f"an invalid split: {split!r}")
+        except ValueError as error:
+            problem = f"line {line} has {error} ({image.strip()})."
+            raise DataError(problem, file=file, remedy="Mend the row, or take it out.") from None
         yield Row(line, image.strip(), captions, name_split(split))
-
-
-def clean_captions(value: Any) -> list[str]:
-    """Return the captions of a cell, a text or a list of texts, with single spaces; none if one of them is empty."""
-    texts = value if isinstance(value, list) else [value]
-    captions = [clean_caption(text) for text in texts if isinstance(text, str)]
-    return captions if len(captions) == len(texts) and all(captions) else []

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from vsezoo import registry
@@ -34,8 +36,7 @@ def recognise(folder: Path, names: Sequence[str]) -> Callable[[], Listing] | Non
     own = {entry.name: entry for entry in entries if entry.own}
     for name in ORDER:
         if found := own[name].load()(folder, names):
-            read: Callable[[], Listing] = found
-            return read
+            return partial(_read, name, found)
     claims = {entry.qualified: found for entry in entries if not entry.own and (found := _ask(entry, folder, names))}
     if len(claims) > 1:
         raise DataError(
@@ -43,12 +44,16 @@ def recognise(folder: Path, names: Sequence[str]) -> Callable[[], Listing] | Non
             file=folder,
             remedy="Allow one of the plugins: set VSEZOO_PLUGINS to its name.",
         )
-    return next(iter(claims.values()), None)
+    return next((partial(_read, name, found) for name, found in claims.items()), None)
 
 
 def list_plugin_layouts() -> list[str]:
     """Return the names of the layouts that plugins register."""
     return [entry.label for entry in registry.list_entries("layouts") if not entry.own]
+
+
+def _read(name: str, read: Callable[[], Listing]) -> Listing:
+    return replace(read(), layout=name)
 
 
 def _ask(entry: Entry, folder: Path, names: Sequence[str]) -> Callable[[], Listing] | None:

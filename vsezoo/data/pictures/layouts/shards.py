@@ -20,8 +20,10 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from vsezoo.data.pictures.layouts.folder import CAPTION_COLUMNS, clean_captions, draw_split
+from vsezoo.data.pictures.cells import clean_captions
 from vsezoo.data.pictures.listing import SPLITS, CaptionedImage, Listing, name_split
+from vsezoo.data.pictures.splits import draw_split
+from vsezoo.data.pictures.table_file import CAPTION_COLUMNS
 from vsezoo.errors import DataError
 from vsezoo.storage.addresses import is_address, open_address, show_address
 from vsezoo.storage.cache import identify, remember

@@ -1,0 +1,28 @@
+"""What the doctor finds in the account of a data set of pictures: splits that were drawn, files that are left out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from vsezoo.data.doctor.report import Finding
+from vsezoo.data.pictures.account import UNLISTED
+from vsezoo.data.pictures.splits import DRAWN, REMEDY_DRAWN
+from vsezoo.data.pictures.walk import CONVERT
+
+
+def report_account(account: Mapping[str, Any]) -> Iterator[Finding]:
+    """Yield findings of how the splits were made, and of files that cannot be used.
+
+    Files that no list names are a finding of their own, which shows them.
+    """
+    if account.get("rule") == DRAWN:
+        yield Finding("note", None, f"The splits are {DRAWN}.", REMEDY_DRAWN, account["file"])
+    for reason, count in account.get("left_out", {}).items():
+        if reason == UNLISTED:
+            continue
+        level, remedy = "note", "Nothing, if they are meant to be left out."
+        if CONVERT in reason:
+            level, remedy = "warning", "Convert them to JPEG, for example with `magick mogrify -format jpg FILE`."
+        text = f"{count:,} image file{'s' * (count > 1)} left out: {reason}."
+        yield Finding(level, None, text, remedy, account["folder"], (), count)

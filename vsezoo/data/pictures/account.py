@@ -1,0 +1,79 @@
+"""What was found when a data set of pictures was opened: the pictures used and left out, and the splits."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from vsezoo.data.pictures.find import find_files
+from vsezoo.data.pictures.listing import SPLITS, Listing
+from vsezoo.data.pictures.walk import walk_pictures
+
+UNLISTED = "named by no list"
+
+
+def take_account(listing: Listing) -> dict[str, Any]:
+    """Count the pictures of a data set.
+
+    Returns:
+        as JSON values: `folder`, `layout`, `file` (the list), `rule` (how the splits were made), `splits` (for each its
+        `images` and `captions`), `images` (the picture files there are, with those in archives), `used` (those that
+        are in a split), `left_out` (the others by the reasons: used and left out make up all), `absent` (pictures that
+        the list has, and no file), `empty_captions`, and `summary`, all of it in one line.
+    """
+    images = [image for split in listing.splits.values() for image in split]
+    wanted = [image.name for image in images if image.place is None]
+    found = iter(find_files(listing.folder, wanted))
+    files = [image.place.file if image.place else next(found) for image in images]
+    packed = sum(image.place is not None and bool(image.place.member) for image in images)
+    used = {
+        os.path.abspath(file)  # noqa: PTH100  # Path is slow
+        for image, file in zip(images, files, strict=True)
+        if file and not (image.place and image.place.member)
+    }
+    there = {os.path.abspath(path): reason for path, reason in walk_pictures(listing.folder)}  # noqa: PTH100
+    others = {file: reason or UNLISTED for file, reason in there.items() if file not in used}
+    if others and (elsewhere := used - there.keys()):  # a list may name a file by a path that leads over a link
+        targets = {os.path.realpath(file) for file in elsewhere}
+        others = {file: reason for file, reason in others.items() if os.path.realpath(file) not in targets}
+    left_out = Counter(listing.left_out) + Counter(others.values())
+    count = packed + len(used)
+    account = {
+        "folder": str(listing.folder),
+        "layout": listing.layout,
+        "file": str(listing.file),
+        "rule": listing.rule,
+        "splits": {
+            name: {"images": len(split), "captions": sum(len(image.captions) for image in split)}
+            for name, split in sorted(listing.splits.items(), key=_rank)
+        },
+        "images": count + left_out.total(),
+        "used": count,
+        "left_out": dict(left_out),
+        "absent": files.count(None),
+        "empty_captions": sum(not caption for image in images for caption in image.captions),
+    }
+    return {**account, "summary": _summarise(account)}
+
+
+def _rank(split: tuple[str, Any]) -> tuple[int, str]:
+    name = split[0]
+    return (SPLITS.index(name) if name in SPLITS else len(SPLITS), name)
+
+
+def _summarise(account: Mapping[str, Any]) -> str:
+    splits = ", ".join(f"{name} {figures['images']:,}" for name, figures in account["splits"].items())
+    rule = f", {account['rule']}" if account["rule"] else ""
+    layout = f" ({account['layout']})" if account["layout"] else ""
+    captions = sum(figures["captions"] for figures in account["splits"].values())
+    parts = [f"{account['folder']}{layout}: {account['used']:,} images, {captions:,} captions: {splits}{rule}."]
+    if account["left_out"]:
+        reasons = "; ".join(f"{count:,} {reason}" for reason, count in account["left_out"].items())
+        parts.append(f"{account['images'] - account['used']:,} more image files are left out: {reasons}.")
+    if account["absent"]:
+        parts.append(f"{account['absent']:,} images of the list are absent.")
+    if account["empty_captions"]:
+        parts.append(f"{account['empty_captions']:,} captions are empty.")
+    return " ".join(parts)

@@ -1,0 +1,76 @@
+"""What stands in the caption cells of tables and in the caption fields of JSON: a text, or a list of texts."""
+
+from __future__ import annotations
+
+import ast
+import io
+import json
+import re
+import tokenize
+from typing import Any
+
+from vsezoo.data.pictures.listing import clean_caption
+
+LIST = re.compile(r"""[\[(]\s*(?:[\]),]|[bruBRU]{0,2}['"])""")
+"""How a list of texts begins; a caption may begin with a bracket, too: `[a sign] on a wall`."""
+
+LAYOUT_TOKENS = {tokenize.NEWLINE, tokenize.NL, tokenize.ENDMARKER}
+
+
+def read_captions(value: Any) -> list[str]:
+    """Return the captions of a cell with single spaces; an empty one is an empty text.
+
+    A text that is a list of texts, written as JSON, as Python or as numpy writes them, is a list of captions.
+
+    Raises:
+        ValueError: for what is neither a text nor a list of texts, with the reason.
+    """
+    if value is None:
+        return [""]
+    if isinstance(value, str):
+        value = _read_list(value.strip())
+    texts = value if isinstance(value, list) else [value]
+    if wrong := next((text for text in texts if text is not None and not isinstance(text, str)), None):
+        raise ValueError(f"a caption that is not text: {wrong!r}")
+    return [clean_caption(text or "") for text in texts] or [""]
+
+
+def clean_captions(value: Any) -> list[str]:
+    """Return the captions of a cell; none if one of them is empty or not text."""
+    try:
+        captions = read_captions(value)
+    except ValueError:
+        return []
+    return captions if all(captions) else []
+
+
+def _read_list(text: str) -> Any:
+    """Return the list that a text is, or the text."""
+    if not text.startswith(("[", "(")) or text[-1] not in "])":
+        if LIST.match(text) and text.count(text[0]) > text.count("]" if text[0] == "[" else ")"):
+            raise ValueError(f"the beginning of a list, without its end: {text[:40]!r}")
+        return text
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return _read_literals(text) if LIST.match(text) else text
+    if all(isinstance(item, str | None) for item in found):
+        return found
+    raise ValueError(f"a list that is not one of texts: {text[:40]!r}")
+
+
+def _read_literals(text: str) -> Any:
+    """Return the texts of a list as Python prints it; nothing is executed.
+
+    numpy prints no commas, which Python would take for one text: so tokens are read, not an expression.
+    """
+    texts = []
+    try:
+        for token in tokenize.generate_tokens(io.StringIO(" ".join(text.split())).readline):
+            if token.type == tokenize.STRING:
+                texts.append(ast.literal_eval(token.string))
+            elif token.type not in LAYOUT_TOKENS and token.string not in {"[", "]", "(", ")", ",", "None"}:
+                raise ValueError(token.string)
+    except (ValueError, SyntaxError, tokenize.TokenError):
+        raise ValueError(f"a list that cannot be read: {text[:40]!r}") from None
+    return [one.decode(errors="replace") if isinstance(one, bytes) else one for one in texts]

@@ -1,0 +1,105 @@
+"""The picture files below a folder: those that can be used, and the others with the reasons.
+
+Imports neither torch nor numpy.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+ENDINGS = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".png", ".apng", ".webp", ".gif", ".bmp", ".tif", ".tiff"),
+    *(".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".j2k", ".avif"),
+)
+"""By which a file is taken for a picture where no list names the pictures. A list may name any file."""
+
+UNDECODABLE = {
+    **dict.fromkeys((".heic", ".heif", ".hif"), "HEIC"),
+    **dict.fromkeys((".cr2", ".cr3", ".nef", ".arw", ".dng", ".orf", ".rw2", ".raf", ".pef", ".srw"), "camera raw"),
+    **dict.fromkeys((".svg", ".svgz"), "SVG"),
+    ".jxl": "JPEG XL",
+    ".psd": "Photoshop",
+    ".xcf": "GIMP",
+}
+"""Endings of pictures that cannot be decoded here, with what they are."""
+
+CONVERT = "convert to JPEG or PNG"
+SYSTEM = frozenset({"@eadir", "__macosx", "#recycle", "@recycle", "#snapshot", "$recycle.bin", "lost+found", "@tmp"})
+"""Folders that systems write: thumbnails of Synology, AppleDouble files of macOS, bins."""
+
+APPLE_DOUBLE = "AppleDouble, not an image (._*)"
+HIDDEN = "hidden"
+IN_SYSTEM = "in a hidden folder or one of the system ({})"
+
+
+class FoundFile(NamedTuple):
+    """A file that ends like a picture.
+
+    Attributes:
+        path: from the folder that was walked through.
+        reason: why it is left out; empty if it is not.
+    """
+
+    path: Path
+    reason: str
+
+
+def is_system(name: str) -> bool:
+    """Return whether a folder is hidden, or written by a system for itself, such as `@eaDir`."""
+    return name.startswith(".") or name.lower() in SYSTEM
+
+
+def walk_pictures(folder: Path) -> Iterator[FoundFile]:
+    """Yield all files below a folder that end like pictures: those of a folder in their order, then its folders.
+
+    Links to folders are followed, unless they lead to what is walked through anyway. A link to nothing is among the
+    files, and a pipe: what reads them says why they cannot be read.
+    """
+    yield from _walk(folder, "", [os.path.realpath(folder)])
+
+
+def list_pictures(folder: Path) -> Iterator[Path]:
+    """Yield the picture files below a folder that are not left out; see `walk_pictures`."""
+    return (found.path for found in walk_pictures(folder) if not found.reason)
+
+
+def _walk(folder: Path, reason: str, roots: list[str]) -> Iterator[FoundFile]:
+    try:
+        with os.scandir(folder) as entries:
+            found = sorted(entries, key=lambda entry: entry.name)
+    except OSError:
+        return
+    folders = []
+    for entry in found:
+        try:
+            is_folder = entry.is_dir()
+        except OSError:
+            is_folder = False
+        if is_folder:
+            folders.append(entry)
+        elif entry.name.lower().endswith((*ENDINGS, *UNDECODABLE)):
+            yield FoundFile(folder / entry.name, reason or _explain(entry.name))
+    for entry in folders:
+        if entry.is_symlink():
+            target = os.path.realpath(entry.path)
+            if any(_is_within(target, root) or _is_within(root, target) for root in roots):
+                continue
+            roots.append(target)
+        inside = IN_SYSTEM.format(entry.name) if is_system(entry.name) else ""
+        yield from _walk(folder / entry.name, reason or inside, roots)
+
+
+def _explain(name: str) -> str:
+    if name.startswith("._"):
+        return APPLE_DOUBLE
+    if name.startswith("."):
+        return HIDDEN
+    form = UNDECODABLE.get(os.path.splitext(name)[1].lower())  # noqa: PTH122  # a Path for each of 100,000 is slow
+    return f"{form}, which cannot be decoded here: {CONVERT}" if form else ""
+
+
+def _is_within(path: str, root: str) -> bool:
+    return path == root or path.startswith(root.rstrip(os.sep) + os.sep)
