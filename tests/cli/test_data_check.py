@@ -35,7 +35,7 @@ def test_json_of_a_registered_data_set(root: Path, tmp_path: Path) -> None:
     done = check(tmp_path, "f30k_precomp", "--data-root", root, "--vocab-threshold", "2", "--json")
     assert (done.code, done.stderr) == (0, "")
     found = json.loads(done.stdout)
-    assert list(found) == ["data", "vocab_threshold", "vocabulary", "splits", "findings", "fails"]
+    assert list(found) == ["data", "vocab_threshold", "vocabulary", "splits", "account", "findings", "fails"]
     assert (found["data"], found["vocab_threshold"], found["fails"]) == ("f30k_precomp", 2, False)
     assert list(found["splits"]) == ["train", "dev", "test"]
     assert found["splits"]["train"]["images"] == 64

@@ -51,8 +51,8 @@ def read_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yield the rows of a table, each with the number of the line that it ends in, counted from 1.
 
     Empty lines are none, and those whose cells are all empty. Names of columns lose white space around them and
-    capitals. A cell of CSV in quotes may have line feeds in it. Which character separates the cells is told by the first line: the one by which it has a column
-    of pictures and one of captions, or what Excel writes there (`sep=;`).
+    capitals. A cell of CSV in quotes may have line feeds in it. Which character separates the cells is told by the
+    first line: the one by which it has a column of pictures and one of captions, or what Excel writes there (`sep=;`).
 
     Raises:
         DataError: for a file that cannot be read, is not UTF-8 or UTF-16, or has a line that is no row of the table.
