@@ -52,7 +52,7 @@ class Callback:
         """Called with what the user should know."""
 
     def note(self, text: str) -> None:
-        """Something worth knowing, such as what was found in the data folder."""
+        """Called with what is worth knowing, such as what was found in the data folder."""
 
     def end(self, evaluation: Evaluation) -> None:
         """Called when the best checkpoint has been evaluated, at the end of the run."""

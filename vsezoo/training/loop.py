@@ -121,9 +121,9 @@ class Loop:
             self._notify(lambda callback: callback.warning(text))
 
     def note(self, text: str) -> None:
-        """Call the observers with what is worth knowing; an empty text is nothing."""
+        """Pass a note to the callbacks; an empty text is nothing."""
         if text:
-            self._tell(lambda observer: observer.note(text))
+            self._notify(lambda callback: callback.note(text))
 
     def order(self, epoch: int) -> list[np.ndarray]:
         """Return the batches of an epoch, as indices of captions: the part of this process."""
