@@ -1,17 +1,27 @@
-"""Distributions made by tests, the command line as a process, and a Hub on the loopback."""
+"""What every test has: one thread, a cache and a registry of its own, markers that are true; and common fixtures."""
 
 from __future__ import annotations
 
 import functools
+import importlib.util
 import os
+
+# Before torch is imported, and for all processes: with what is as small as in these tests, threads wait for each other.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import itertools
+import multiprocessing.process
+import re
 import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
+import commands
 import loopback
 import processes
 import pytest
@@ -28,6 +38,8 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 # The width of the terminal that the tests are started in (or what pytest-xdist says of it) breaks no line of ours.
 os.environ.pop("COLUMNS", None)
 
+torch.set_num_threads(1)
+
 Vse = Callable[..., processes.Done]
 Install = Callable[..., Path]
 
@@ -36,6 +48,107 @@ from vsezoo.recipe import Part, Recipe
 
 recipe = Recipe("{name}", "{summary}", Part("precomp"), Part("gru"), Part("cosine"), Part("hinge"))
 """
+
+
+# Markers
+
+
+PROCESS_FIXTURES = {"run_vsezoo", "start_vse", "wheel"}
+"""Fixtures that start processes, or exist for it: who has one of them is marked `process`."""
+
+_started: list[str] = []
+"""The processes that were started since the present test began."""
+
+_fixtures_with_processes: set[tuple[str, str]] = set()
+"""Where each fixture that has started a process stands, and its name."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if PROCESS_FIXTURES & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.process)
+
+
+def _watch(owner: type, method: str) -> None:
+    """Note each process that is started from now on."""
+    start = getattr(owner, method)
+
+    @functools.wraps(start)
+    def noted(self: Any, *arguments: Any, **options: Any) -> Any:
+        _started.append(f"{owner.__name__}: {str(arguments[:1] or getattr(self, 'name', ''))[:100]}")
+        return start(self, *arguments, **options)
+
+    setattr(owner, method, noted)
+
+
+_watch(subprocess.Popen, "__init__")
+_watch(multiprocessing.process.BaseProcess, "start")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_fixture_setup(fixturedef: pytest.FixtureDef[Any]) -> Iterator[None]:
+    before = len(_started)
+    result = yield
+    if len(_started) > before:
+        _fixtures_with_processes.add((fixturedef.baseid, fixturedef.argname))
+    return result
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    """Hold `-m "not process"` to what it promises: a test that starts a process is marked."""
+    result = yield
+    if item.get_closest_marker("process") is None:
+        named = getattr(item, "fixturenames", ())
+        shared = [name for place, name in _fixtures_with_processes if name in named and item.nodeid.startswith(place)]
+        if _started or shared:
+            pytest.fail(f"mark this test `process`: it starts {_started or shared}", pytrace=False)
+    return result
+
+
+# For every test
+
+
+@pytest.fixture(autouse=True)
+def _processes_are_counted() -> None:
+    _started.clear()
+
+
+@pytest.fixture(autouse=True)
+def _own_registry() -> Iterator[None]:
+    """What a test registers is forgotten when it ends."""
+    with registry.session():
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What vsezoo keeps between calls is nobody's but the test's."""
+    monkeypatch.setenv("VSEZOO_CACHE", str(tmp_path_factory.getbasetemp() / f"cache-{next(_numbers)}"))
+
+
+_numbers = itertools.count()
+
+
+# Scripts, distributions and commands
+
+
+@pytest.fixture(scope="session")
+def load_script() -> Callable[[str], ModuleType]:
+    """Import a script of the repository by its path, such as `docs/generate.py`."""
+
+    @functools.cache
+    def load(path: str) -> ModuleType:
+        name = re.sub(r"\W", "_", path.removesuffix(".py"))
+        spec = importlib.util.spec_from_file_location(name, Path(__file__).parents[1] / path)
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[name] = module  # where dataclasses look for the types of their fields
+        spec.loader.exec_module(module)
+        return module
+
+    return load
 
 
 @pytest.fixture
@@ -141,6 +254,17 @@ def vse(environment: dict[str, str], tmp_path: Path) -> Vse:
     """Run a command in the folder of the test, against this Hub; keywords change the environment, None removes."""
 
     def run(*arguments: str | Path, **changes: str | None) -> processes.Done:
+        with loopback.client_of({**environment, **changes}):
+            return commands.run_command(tmp_path, *arguments)
+
+    return run
+
+
+@pytest.fixture
+def start_vse(environment: dict[str, str], tmp_path: Path) -> Vse:
+    """Run a command as `vse` does, in a process of its own."""
+
+    def run(*arguments: str | Path, **changes: str | None) -> processes.Done:
         change = functools.partial(loopback.change_environment, {**environment, **changes})
         return processes.run_command(tmp_path, *arguments, before=change)
 
@@ -150,7 +274,6 @@ def vse(environment: dict[str, str], tmp_path: Path) -> Vse:
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run on tiny data in the name of a registered data set; the data lie beside it, in data/."""
-    torch.set_num_threads(1)
     folder = tmp_path_factory.mktemp("trained")
     tiny.write_data(folder / "data" / "f8k_precomp")
     settings: dict[str, Any] = tiny.SETTINGS

@@ -7,19 +7,23 @@ that read or write, digests as ETags, files of LFS and plain ones, `X-Error-Code
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
+import importlib
 import json
 import os
 import re
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
+import huggingface_hub
 import yaml
+from huggingface_hub import constants, hf_api
 
 OWNER, READER = "hf_owner", "hf_reader"
 """Tokens: one that may write, one that may not."""
@@ -155,10 +159,31 @@ class LoopbackHub:
 
 
 def change_environment(changes: Mapping[str, str | None]) -> None:
-    """Make a process that has not imported the client yet one of this Hub; None removes a variable."""
+    """Make a process one of this Hub; None removes a variable."""
     for name in [name for name in os.environ if name.startswith(("HF_", "VSEZOO_"))]:
         del os.environ[name]
     os.environ.update({name: value for name, value in changes.items() if value is not None})
+    _read_settings_again()
+
+
+@contextlib.contextmanager
+def client_of(changes: Mapping[str, str | None]) -> Iterator[None]:
+    """Make this process one of this Hub for a while."""
+    before = dict(os.environ)
+    change_environment({"VSEZOO_CACHE": before.get("VSEZOO_CACHE"), **changes})
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+        _read_settings_again()
+
+
+def _read_settings_again() -> None:
+    """Have the client read the environment, which it does when it is imported."""
+    huggingface_hub.close_session()
+    importlib.reload(constants)
+    hf_api.api.endpoint = constants.ENDPOINT
 
 
 def is_body(method: str, path: str) -> bool:

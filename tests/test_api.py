@@ -21,7 +21,6 @@ ROOT = Path(__file__).parent.parent
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.set_num_threads(1)
     return tiny.write_data(tmp_path_factory.mktemp("api") / "data")
 
 
@@ -38,6 +37,7 @@ def test_a_folder_may_be_a_path_and_texts_any_iterable(data: Path, run: Path) ->
     assert torch.equal(model.encode_texts(text for text in texts), model.encode_texts(texts))
 
 
+@pytest.mark.process
 def test_importing_brings_neither_torch_nor_numpy() -> None:
     code = (
         "import sys, vsezoo; dir(vsezoo); vsezoo.list_models(); print({'torch', 'numpy', 'click'} & set(sys.modules))"
@@ -95,17 +95,20 @@ def run_mypy(program: str, folder: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
 
 
+@pytest.mark.process
 def test_a_program_of_a_user_passes_mypy(tmp_path: Path) -> None:
     done = run_mypy(PROGRAM, tmp_path)
     assert done.returncode == 0, done.stdout
 
 
+@pytest.mark.process
 def test_mypy_finds_mistakes_in_it(tmp_path: Path) -> None:
     done = run_mypy("import vsezoo\n\nvsezoo.lode('x')\nn: int = vsezoo.load(3).embed_size\n", tmp_path)
     assert 'Module has no attribute "lode"' in done.stdout
     assert 'Argument 1 to "load" has incompatible type "int"' in done.stdout
 
 
+@pytest.mark.process
 def test_the_library_loads_nothing_of_the_command_line() -> None:
     code = (
         "import sys, vsezoo; [getattr(vsezoo, n) for n in vsezoo.__all__]; print({'click', 'rich'} & set(sys.modules))"

@@ -223,8 +223,7 @@ class Forgetful(PrecomputedImageEncoder):
         nn.init.zeros_(self.fc.bias)
 
 
-def test_weights_that_nobody_brings_are_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "_session", {})
+def test_weights_that_nobody_brings_are_an_error(tmp_path: Path) -> None:
     registry.register("image_encoders", "forgetful")(Forgetful)
     tiny.save_model(tmp_path / "run", tiny.make_model(image_encoder="forgetful"))
     message = r"does not hold image_encoder\.fc\.weight, nor does its source"

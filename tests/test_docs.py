@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -34,15 +33,11 @@ def name_page(page: Path) -> str:
 
 
 @pytest.fixture(scope="module")
-def generate() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("generate", ROOT / "docs" / "generate.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def generate(load_script: Callable[[str], ModuleType]) -> ModuleType:
+    return load_script("docs/generate.py")
 
 
+@pytest.mark.process
 def test_outputs_of_commands_are_current(generate: ModuleType) -> None:
     page = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
     # Without white space: another version of click or rich may break lines elsewhere.
@@ -147,6 +142,7 @@ def run_python(program: str, folder: Path) -> str:
     return done.stdout
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("page", RUN_PAGES, ids=name_page)
 def test_python_examples_run(page: Path, folder: Path) -> None:
     lines = page.read_text(encoding="utf-8").splitlines()
@@ -166,6 +162,7 @@ def test_python_examples_run(page: Path, folder: Path) -> None:
         assert line in remaining, f"{line!r} is not what the examples printed next:\n" + "\n".join(output)
 
 
+@pytest.mark.process
 def test_the_mistake_in_python_md_reads_as_shown(folder: Path) -> None:
     page = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
     shown = re.findall(r"^```text\n(.*?)^```", page, flags=re.DOTALL | re.MULTILINE)[-1]

@@ -137,6 +137,7 @@ def test_no_circle() -> None:
         pytest.fail(" imports ".join(reversed(error.args[1])))
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     "program",
     [

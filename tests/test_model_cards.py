@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import re
 import shlex
 import statistics
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -27,14 +27,8 @@ CALL = "run: python model_cards/generate.py"
 
 
 @pytest.fixture(scope="module")
-def generate() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("generate_cards", ROOT / "model_cards" / "generate.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # where dataclasses look for the types of their fields
-    spec.loader.exec_module(module)
-    return module
+def generate(load_script: Callable[[str], ModuleType]) -> ModuleType:
+    return load_script("model_cards/generate.py")
 
 
 def test_cards_and_tables_are_current(generate: ModuleType) -> None:

@@ -29,7 +29,6 @@ REGIONS = (3, 4)
 
 @pytest.fixture(autouse=True)
 def _registered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "_session", dict(registry._session))
     register_sets()
 
 

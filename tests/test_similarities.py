@@ -117,6 +117,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 """
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(("images", "texts", "backward"), [(1000, 5000, False), (800, 1600, True)])
 def test_memory_is_bounded(images: int, texts: int, backward: bool) -> None:
     """All differences at once would take 5.1 GB (1.3 GB in the second case), and as much again for the gradient."""

@@ -196,6 +196,7 @@ def replace_again_and_again(folder: str, variants: str, stop: Any) -> None:
     os.sync()
 
 
+@pytest.mark.process
 def test_no_load_mixes_two_checkpoints(tmp_path: Path) -> None:
     for number in range(3):
         save_variant(tmp_path / "variants" / str(number), number)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -80,20 +79,20 @@ def test_only_the_name_of_an_absent_distribution_becomes_a_command(folder: Path,
 
 
 @pytest.fixture
-def session_similarity() -> Iterator[str]:
+def session_similarity() -> str:
     class Mine(CosineSimilarity):
         pass
 
     registry.register("similarities", "mine")(Mine)
-    yield "mine"
-    registry._session.pop(("similarities", "mine"), None)
+    return "mine"
 
 
 def test_a_part_of_this_session_loads_in_this_session_alone(tmp_path: Path, session_similarity: str) -> None:
     save_model(tmp_path / "best", make_model(similarity=session_similarity))
     load(tmp_path / "best")
-    registry._session.clear()
-    assert "pip install" not in str(expect_error(tmp_path / "best", "config.json", "There is no similarity 'mine'"))
+    with registry.session(empty=True):
+        message = "There is no similarity 'mine'"
+        assert "pip install" not in str(expect_error(tmp_path / "best", "config.json", message))
 
 
 # A part that an option of another part names

@@ -1,4 +1,4 @@
-"""`vsezoo caption`, as processes of their own."""
+"""`vsezoo caption`."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import commands
 import numpy as np
 import processes
 import pytest
 import tiny
-import torch
 from PIL import Image
 
 import vsezoo
@@ -31,7 +31,6 @@ SETTINGS = tiny.SETTINGS | {
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of region features: three regions for each image."""
-    torch.set_num_threads(1)
     folder = tiny.write_data(tmp_path_factory.mktemp("caption") / "photos")
     for path in folder.glob("*_ims.npy"):
         features = np.load(path)
@@ -49,7 +48,7 @@ def run(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def caption(folder: Path, *arguments: str | Path, **options: Any) -> processes.Done:
-    return processes.run_command(folder, "caption", *arguments, "--device", "cpu", **options)
+    return commands.run_command(folder, "caption", *arguments, "--device", "cpu", **options)
 
 
 def read_captions(folder: Path, *arguments: str | Path) -> list[dict[str, Any]]:

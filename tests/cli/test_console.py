@@ -6,6 +6,7 @@ import io
 import json
 from pathlib import Path
 
+import commands
 import pictures
 import processes
 import pytest
@@ -39,7 +40,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(folder: Path, *arguments: str) -> processes.Done:
-    done = processes.run_command(folder, *arguments, before=processes.set_cache)
+    done = commands.run_command(folder, *arguments, before=processes.set_cache)
     assert not console.CONTROLS.search(done.stdout.replace("\n", ""))
     assert not console.CONTROLS.search(done.stderr.replace("\n", ""))
     return done

@@ -1,4 +1,4 @@
-"""`vsezoo convert`, as processes of their own, with importers made here."""
+"""`vsezoo convert`, with importers made here."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import commands
 import numpy as np
 import processes
 import pytest
@@ -121,14 +122,13 @@ def use_small_disk() -> None:
 def convert(
     folder: Path, *arguments: str | Path, before: Callable[[], None] | None = use_lists, code: int = 0
 ) -> processes.Done:
-    done = processes.run_command(folder, "convert", *arguments, before=before)
+    done = commands.run_command(folder, "convert", *arguments, before=before)
     assert done.code == code, done.stderr
     return done
 
 
 @pytest.fixture(scope="module")
 def original() -> JointEmbedding:
-    torch.set_num_threads(1)
     return tiny.make_model()
 
 
@@ -197,11 +197,11 @@ def test_what_is_printed(source: Path, tmp_path: Path) -> None:
     assert f"sha256 {digest_file(source)['sha256']}" in done.stdout
     assert {"epoch 4", "options lr=0.5"} <= set(lines)
     assert done.stderr == "Evaluate it: vsezoo eval here\n"
-    shown = processes.run_command(tmp_path, "show", "here")
+    shown = commands.run_command(tmp_path, "show", "here")
     assert f"sha256 {digest_file(source)['sha256']}" in shown.stdout
     assert (shown.code, shown.stderr) == (0, "")
     card = (tmp_path / "here" / "README.md").read_text(encoding="utf-8")
-    renewed = processes.run_command(tmp_path, "card", "here")
+    renewed = commands.run_command(tmp_path, "card", "here")
     assert renewed.code == 0
     assert (tmp_path / "here" / "README.md").read_text(encoding="utf-8") == card
 
@@ -232,7 +232,7 @@ def test_options_and_data(source: Path, original: JointEmbedding, tmp_path: Path
 def test_eval_takes_the_data_from_the_checkpoint(made: Path, tmp_path: Path) -> None:
     tiny.write_data(tmp_path / "features" / "f8k_precomp")
     own, named = (
-        processes.run_command(tmp_path, "eval", made, "--json", "--device", "cpu", *more)
+        commands.run_command(tmp_path, "eval", made, "--json", "--device", "cpu", *more)
         for more in (("--data-root", "features"), ("--data", "features/f8k_precomp"))
     )
     assert json.loads(own.stdout)["rsum"] == json.loads(named.stdout)["rsum"]
@@ -247,11 +247,11 @@ def test_data_of_which_nothing_is_known(source: Path, tmp_path: Path) -> None:
     assert "datasets" not in ModelCard(card).data.to_dict()
     assert "Settings that differ from the recipe:" in card
     processes.assert_one_message(
-        processes.run_command(tmp_path, "eval", "here"),
+        commands.run_command(tmp_path, "eval", "here"),
         2,
         r"^here: was trained on 'unknown', which is not .*\nName the data",
     )
-    shown = processes.run_command(tmp_path, "show", "here")
+    shown = commands.run_command(tmp_path, "show", "here")
     assert (shown.code, shown.stderr) == (0, "")
 
 
@@ -261,7 +261,7 @@ def test_a_full_disk_while_a_plugin_writes(form: str, tmp_path: Path) -> None:
     tiny.save_model(tmp_path / "made", tiny.make_model("vsepp" if form == "vsepp" else "kiros-gru", **settings))
     done = convert(tmp_path, "made", "--to", form, "--output", "x.bin", before=use_small_disk, code=1)
     processes.assert_one_message(done, 1, r"^x\.bin: cannot be written: File too large")
-    assert sorted(path.name for path in tmp_path.iterdir()) == [".stderr", ".stdout", "made"]
+    assert [path.name for path in tmp_path.iterdir()] == ["made"]
 
 
 def test_as_a_function(source: Path, original: JointEmbedding, tmp_path: Path, lists: None) -> None:
@@ -280,8 +280,7 @@ def test_as_a_function(source: Path, original: JointEmbedding, tmp_path: Path, l
 
 
 @pytest.fixture
-def lists(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vsezoo.registry._session", {})
+def lists() -> None:
     use_lists()
 
 
@@ -314,7 +313,7 @@ def test_what_is_there_is_not_written_over(made: Path, source: Path, tmp_path: P
 def test_a_full_disk_on_the_way_back(made: Path, tmp_path: Path) -> None:
     done = convert(tmp_path, made, "--to", "lists", before=use_small_disk, code=1)
     processes.assert_one_message(done, 1, r"^lists\.json: cannot be written: File too large")
-    assert sorted(path.name for path in tmp_path.iterdir()) == [".stderr", ".stdout"]
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(
@@ -339,7 +338,7 @@ def test_mistakes_on_the_way_back(
     places = {"MADE": made, "SOURCE": source}
     done = convert(tmp_path, *(places.get(word, word) for word in arguments), before=use_greedy, code=code)
     processes.assert_one_message(done, code, message)
-    assert sorted(path.name for path in tmp_path.iterdir()) == [".stderr", ".stdout"]
+    assert not list(tmp_path.iterdir())
 
 
 # Which importer
@@ -367,17 +366,14 @@ def test_an_importer_that_is_surprised(source: Path, tmp_path: Path) -> None:
 
 
 def test_a_plugin_that_cannot_be_imported_stops_no_other(
-    make_distribution: Callable[..., Path],
-    run_vsezoo: Callable[..., Any],
-    source: Path,
-    tmp_path: Path,
+    make_distribution: Callable[..., Path], source: Path, tmp_path: Path
 ) -> None:
     root = make_distribution("broken", {"importers": {"bad": "made_bad:x"}}, {"made_bad": "1 / 0"})
-    done = run_vsezoo("convert", str(source), cwd=tmp_path, path=(root,))
+    done = commands.call_vsezoo("convert", str(source), cwd=tmp_path, path=(root,))
     assert (done.returncode, done.stdout) == (1, "")
     assert "\n  bad: FAILED: ZeroDivisionError: division by zero\n" in done.stderr
     assert "\n  kiros: Kiros et al. 2014" in done.stderr
-    done = run_vsezoo("convert", "--help", cwd=tmp_path, path=(root,))
+    done = commands.call_vsezoo("convert", "--help", cwd=tmp_path, path=(root,))
     assert done.returncode == 0
     assert "FAILED: ZeroDivisionError" in done.stdout
     assert "linxd5/VSE_Pytorch" in done.stdout
@@ -402,7 +398,7 @@ def test_mistakes(arguments: tuple[str, ...], message: str, source: Path, tmp_pa
     (tmp_path / "file").touch()
     code = 1 if "--vocab" in arguments else 2
     processes.assert_one_message(convert(tmp_path, source, *arguments, code=code), code, message)
-    assert sorted(path.name for path in tmp_path.iterdir()) == [".stderr", ".stdout", "file", "taken"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "taken"]
     assert [path.name for path in (tmp_path / "taken").iterdir()] == ["notes.txt"]
 
 
@@ -438,7 +434,7 @@ def test_a_full_disk(source: Path, tmp_path: Path) -> None:
     processes.assert_one_message(
         done, 1, r"^here: cannot be written: .*File too large.*\nThe file is too large for this disk or for `ulimit -f`"
     )
-    assert sorted(path.name for path in tmp_path.iterdir()) == [".stderr", ".stdout"]
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_damaged_file(source: Path, tmp_path: Path) -> None:
@@ -551,7 +547,7 @@ def test_what_a_strange_config_says_is_no_command_for_a_terminal(made: Path, tmp
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     config["converted"]["notes"] = {"\x1b[2Jnote": "\x1b[31mred", "options": {"a\x07": "\x1b]0;title\x07"}}
     (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
-    shown = processes.run_command(tmp_path, "show", "here").stdout
+    shown = commands.run_command(tmp_path, "show", "here").stdout
     assert "[31mred" in shown
     assert "\x1b" not in shown
     assert "\x07" not in shown

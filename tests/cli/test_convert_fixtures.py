@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import commands
 import numpy as np
-import processes
 import pytest
 import torch
+from originals import FIXTURES, needs_fixtures, read_arrays
 
 import vsezoo
 from vsezoo.conversion.arrays import read_npz
 from vsezoo.conversion.pickles import read_pickle
 from vsezoo.conversion.torch_files import read_torch
 
-SHARED = os.environ.get("VSEZOO_SHARED", "")
-FIXTURES = Path(SHARED) / "fixtures"
-pytestmark = pytest.mark.skipif(not SHARED, reason="VSEZOO_SHARED names no folder of fixtures")
+pytestmark = needs_fixtures
 
 
 class Case(NamedTuple):
@@ -64,13 +62,11 @@ for fixture, form, data in (
     ("VSRN_f30k", "vsrn", "f30k_precomp"),
 ):
     CASES[fixture] = Case(fixture, "model_best.pth.tar", form, data)
-    for number, ending in enumerate((".pkl", "_py2.pkl", ".json")):
-        file = "model_best_legacy.pth.tar" if number else "model_best.pth.tar"
-        CASES[f"{fixture}{ending}"] = Case(fixture, file, form, data, f"{data}_vocab{ending}")
+CASES["vsepp-vocab"] = Case("vsepp", "model_best_legacy.pth.tar", "vsepp", "f8k_precomp", "f8k_precomp_vocab.json")
 
 
 def run(folder: Path, *arguments: str | Path) -> str:
-    done = processes.run_command(folder, *arguments)
+    done = commands.run_command(folder, *arguments)
     assert done.code == 0, done.stderr
     return done.stdout
 
@@ -96,7 +92,6 @@ class Result(NamedTuple):
 
 @pytest.fixture(scope="module", params=CASES)
 def converted(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Result:
-    torch.set_num_threads(1)
     case = CASES[request.param]
     folder, place = tmp_path_factory.mktemp("fixture"), FIXTURES / case.fixture
     for old, usual in case.copied.items():
@@ -104,7 +99,7 @@ def converted(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
     source = (folder if case.copied else place) / case.file
     vocab = ("--vocab", place / case.vocab) if case.vocab else ()
     printed = json.loads(run(folder, "convert", source, *vocab, "--output", "made", "--json"))
-    inputs = np.load(place / "inputs.npz")
+    inputs = read_arrays(place / "inputs.npz")
     write_data(folder / "features" / case.data, inputs["images"], inputs["captions"])
     figures = json.loads(run(folder, "eval", "made", "--data-root", "features", "--json", "--device", "cpu"))
     return Result(case, folder, printed, figures)
@@ -120,7 +115,7 @@ def test_the_format_and_the_data_are_known(converted: Result) -> None:
 
 
 def test_eval_gives_the_figures_of_the_original(converted: Result) -> None:
-    expected = np.load(converted.origin / "expected.npz")
+    expected = read_arrays(converted.origin / "expected.npz")
     (file,) = converted.origin.glob("*stdout.txt")
     text = file.read_text(encoding="utf-8")
     for way, words in (("i2t", "Image to text"), ("t2i", "Text to image")):
@@ -135,7 +130,7 @@ def test_eval_gives_the_figures_of_the_original(converted: Result) -> None:
 def test_strings_and_features_give_the_embeddings_of_the_original(converted: Result) -> None:
     model = vsezoo.load(converted.folder / "made")
     place = converted.origin
-    inputs, expected = np.load(place / "inputs.npz"), np.load(place / "expected.npz")
+    inputs, expected = read_arrays(place / "inputs.npz"), read_arrays(place / "expected.npz")
     images = model.encode_images(inputs["images"])
     texts = model.encode_texts([str(caption) for caption in inputs["captions"]])
     wanted = expected["img_embs"]

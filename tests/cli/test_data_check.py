@@ -1,4 +1,4 @@
-"""`vsezoo data check`, as processes of their own."""
+"""`vsezoo data check`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+import commands
 import numpy as np
 import processes
 import pytest
@@ -28,7 +29,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def check(folder: Path, *arguments: str | Path, **options: Any) -> processes.Done:
-    return processes.run_command(folder, "data", "check", *arguments, **options)
+    return commands.run_command(folder, "data", "check", *arguments, **options)
 
 
 def test_json_of_a_registered_data_set(root: Path, tmp_path: Path) -> None:

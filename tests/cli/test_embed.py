@@ -1,10 +1,11 @@
-"""`vsezoo embed`, as processes of their own."""
+"""`vsezoo embed`."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
 
+import commands
 import numpy as np
 import processes
 import pytest
@@ -24,7 +25,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def embed(folder: Path, *arguments: str) -> processes.Done:
-    return processes.run_command(folder, "embed", "run", *arguments, "--device", "cpu")
+    return commands.run_command(folder, "embed", "run", *arguments, "--device", "cpu")
 
 
 def test_a_data_set(folder: Path) -> None:

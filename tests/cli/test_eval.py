@@ -12,7 +12,6 @@ import numpy as np
 import processes
 import pytest
 import tiny
-import torch
 from click.testing import CliRunner, Result
 
 import vsezoo
@@ -28,7 +27,6 @@ KEYS = [
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder that holds data in the name of a registered data set."""
-    torch.set_num_threads(1)
     root = tmp_path_factory.mktemp("eval")
     tiny.write_data(root / "f30k_precomp")
     return root

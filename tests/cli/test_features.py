@@ -13,10 +13,12 @@ from urllib.error import URLError
 
 import numpy as np
 import pictures
+import processes
 import pytest
 import torch
 from click.testing import CliRunner, Result
-from processes import Done, assert_one_message, read_files, run_command
+from commands import run_command
+from processes import Done, assert_one_message, read_files
 
 from vsezoo.backbones import create_backbone
 from vsezoo.cli import main
@@ -181,10 +183,11 @@ def interrupt_after_the_first_block() -> None:
     Part.append = append_once  # of this process alone
 
 
+@pytest.mark.process
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 def test_ctrl_c_says_how_to_go_on(tmp_path: Path, photos: Path, weights: Path) -> None:
     assert extract(tmp_path / "whole", photos, weights).code == 0
-    done = run_command(tmp_path, *name_arguments(photos, weights), before=interrupt_after_the_first_block)
+    done = processes.run_command(tmp_path, *name_arguments(photos, weights), before=interrupt_after_the_first_block)
     assert (done.code, done.stdout) == (130, "")
     assert done.stderr == (
         "Interrupted.\nout: everything but the last seconds of work is kept.\n"

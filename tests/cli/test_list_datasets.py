@@ -7,6 +7,8 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+from commands import call_vsezoo
+
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 SOURCE = """
@@ -22,16 +24,14 @@ mine = Source()
 """
 
 
-def test_json_of_present_absent_and_failed(
-    run_vsezoo: Run, make_distribution: Callable[..., Path], tmp_path: Path
-) -> None:
+def test_json_of_present_absent_and_failed(make_distribution: Callable[..., Path], tmp_path: Path) -> None:
     points = {"datasets": {"mine": "made_a:mine", "bad": "made_a:Source"}}
     path = (make_distribution("demo", points, {"made_a": SOURCE}),)
     (tmp_path / "data" / "mine").mkdir(parents=True)
     (tmp_path / "elsewhere" / "f8k").mkdir(parents=True)
 
     def datasets(**env: str) -> dict[str, dict[str, object]]:
-        done = run_vsezoo("list-datasets", "--json", path=path, cwd=tmp_path, env=env)
+        done = call_vsezoo("list-datasets", "--json", path=path, cwd=tmp_path, env=env)
         assert done.returncode == 0
         return {dataset["name"]: dataset for dataset in json.loads(done.stdout)}
 
@@ -54,10 +54,10 @@ def test_json_of_present_absent_and_failed(
     assert there["mine"]["folder"] is None
 
 
-def test_table(run_vsezoo: Run, tmp_path: Path) -> None:
+def test_table(tmp_path: Path) -> None:
     (tmp_path / "data" / "f30k_precomp").mkdir(parents=True)
     for columns in (80, 200):
-        done = run_vsezoo("list-datasets", cwd=tmp_path, env={"COLUMNS": str(columns)})
+        done = call_vsezoo("list-datasets", cwd=tmp_path, env={"COLUMNS": str(columns)})
         assert done.returncode == 0
         assert max(map(len, done.stdout.splitlines())) <= columns
         names = [line.split()[0] for line in done.stdout.splitlines()[1:] if not line.startswith(" ")]

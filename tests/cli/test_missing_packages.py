@@ -26,6 +26,7 @@ def run(folder: Path, *arguments: str) -> processes.Done:
     return processes.run_command(folder, *arguments, before=block)
 
 
+@pytest.mark.process
 def test_a_model_is_trained_evaluated_and_described(tmp_path: Path) -> None:
     tiny.write_data(tmp_path / "data")
     flags = ("--data", "./data", "--output", "run", "--device", "cpu", *tiny.make_flags())
@@ -41,6 +42,7 @@ def test_a_model_is_trained_evaluated_and_described(tmp_path: Path) -> None:
     assert f"{text}python -m pip install 'vsezoo[plot]'" in " ".join(done.stderr.split())
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     "command",
     [

@@ -8,11 +8,12 @@ import os
 import subprocess
 import sys
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from commands import call_vsezoo, install
 from processes import assert_one_message
 
 from vsezoo import registry
@@ -20,7 +21,6 @@ from vsezoo.cli import main
 from vsezoo.registry import API_VERSION
 from vsezoo.scaffold.examples import EXAMPLES
 
-Run = Callable[..., subprocess.CompletedProcess[str]]
 ALL = "made-all"
 
 
@@ -65,27 +65,21 @@ def path(packages: dict[str, Path]) -> tuple[Path, ...]:
     return tuple(folder / "src" for folder in packages.values())
 
 
-def test_every_name_is_registered_and_can_be_loaded(run_vsezoo: Run, path: tuple[Path, ...]) -> None:
-    program = (
-        "from vsezoo import registry\n"
-        "for kind in registry.KINDS:\n"
-        "    for entry in registry.list_entries(kind):\n"
-        "        if entry.name.startswith('made-'):\n"
-        "            entry.load()\n"
-        "            print(kind, entry.name, entry.distribution, entry.api_version)"
-    )
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, path))}
-    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    expected = {f"{example.group} {name} {name} {API_VERSION}" for kind, example in EXAMPLES.items()
-                for name in (f"made-{kind}", ALL)}  # fmt: skip
-    assert set(done.stdout.splitlines()) == expected | {
-        f"models made-{kind} made-{kind} {API_VERSION}" for kind in EXAMPLES
-    }
-    listed = json.loads(run_vsezoo("list-models", "made-*", "--json", path=path).stdout)
+def test_every_name_is_registered_and_can_be_loaded(path: tuple[Path, ...]) -> None:
+    with install(path):
+        entries = [(kind, entry) for kind in registry.KINDS for entry in registry.list_entries(kind)]
+        made = [(kind, entry) for kind, entry in entries if entry.name.startswith("made-")]
+        for _, entry in made:
+            entry.load()
+    found = {(kind, entry.name, entry.distribution, entry.api_version) for kind, entry in made}
+    assert found == {
+        (example.group, name, name, API_VERSION) for kind, example in EXAMPLES.items() for name in (f"made-{kind}", ALL)
+    } | {("models", f"made-{kind}", f"made-{kind}", API_VERSION) for kind in EXAMPLES}
+    listed = json.loads(call_vsezoo("list-models", "made-*", "--json", path=path).stdout)
     assert {model["name"] for model in listed} == {ALL, *(f"made-{kind}" for kind in EXAMPLES)}
 
 
+@pytest.mark.process
 def test_their_tests_pass(packages: dict[str, Path], path: tuple[Path, ...]) -> None:
     """Every test of the package of all kinds; of the others what is not said of that one."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, path)), "PYTEST_ADDOPTS": ""}
@@ -102,6 +96,7 @@ def test_their_tests_pass(packages: dict[str, Path], path: tuple[Path, ...]) -> 
     assert f"{ALL}/" not in done.stdout  # nothing is said of a test that passes
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("name", ["made-x", "made-quite-quite-quite-quite-quite-quite"])
 def test_they_are_as_ruff_wants_them(tmp_path: Path, name: str) -> None:
     """Whatever the length of the name, and by the settings that the package has."""

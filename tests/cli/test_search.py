@@ -1,4 +1,4 @@
-"""`vsezoo search`, as processes of their own."""
+"""`vsezoo search`."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import resource
 from pathlib import Path
 from typing import Any
 
+import commands
 import numpy as np
 import processes
 import pytest
 import tiny
-import torch
 from PIL import Image
 
 import vsezoo
@@ -22,7 +22,6 @@ import vsezoo
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a run that has learnt what its features show, and with its data."""
-    torch.set_num_threads(1)
     folder = tmp_path_factory.mktemp("search")
     data = tiny.write_data(folder / "photos")
     (data / "test_ids.txt").write_text("\n".join(f"photo-{index}.jpg" for index in range(20)), encoding="utf-8")
@@ -38,7 +37,7 @@ def prepare(columns: str) -> None:
 
 def search(folder: Path, *arguments: str | Path, columns: str = "") -> processes.Done:
     before = functools.partial(prepare, columns)
-    return processes.run_command(folder, "search", "run", *arguments, "--device", "cpu", before=before)
+    return commands.run_command(folder, "search", "run", *arguments, "--device", "cpu", before=before)
 
 
 def read_json(folder: Path, *arguments: str | Path) -> dict[str, Any]:
@@ -122,7 +121,7 @@ def test_a_gallery_that_cannot_be_written_leaves_the_one_before(folder: Path) ->
     query = (SENTENCE, "--data", "./photos", "--device", "cpu", "--html", "kept/page.html")
     assert search(folder, *query).code == 0
     before = processes.read_files(folder / "kept")
-    done = processes.run_command(folder, "search", "run", *query, before=forbid_large_files)
+    done = commands.run_command(folder, "search", "run", *query, before=forbid_large_files)
     assert done.code == 1
     assert done.stderr.startswith("Error: kept/page.html: cannot be written: File too large.\n")
     assert processes.read_files(folder / "kept") == before

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from commands import call_vsezoo
 
 from vsezoo.cli import main
 from vsezoo.cli.list_models import describe_models
-
-Run = Callable[..., subprocess.CompletedProcess[str]]
 
 SOURCE = """
 from vsezoo.recipe import Override, Paper, Part, PublishedResult, Recipe, Training
@@ -48,8 +46,8 @@ def demo(make_distribution: Callable[..., Path]) -> tuple[Path, ...]:
     return (make_distribution("demo-plugin", points, {"made_demo": SOURCE}, version="4.2"),)
 
 
-def test_json(run_vsezoo: Run, demo: tuple[Path, ...]) -> None:
-    done = run_vsezoo("show", "demo-old", "--json", path=demo)
+def test_json(demo: tuple[Path, ...]) -> None:
+    done = call_vsezoo("show", "demo-old", "--json", path=demo)
     assert done.returncode == 0, done.stderr
     shown = json.loads(done.stdout)
     assert (shown["name"], shown["aliases"], shown["data"]) == ("demo", ["demo-old"], None)
@@ -83,23 +81,23 @@ def test_json(run_vsezoo: Run, demo: tuple[Path, ...]) -> None:
     assert shown["published"][0]["source"] == "table 3, row 15"
 
 
-def test_settings_for_a_data_set(run_vsezoo: Run, demo: tuple[Path, ...]) -> None:
-    shown = json.loads(run_vsezoo("show", "demo", "--data", "f30k_precomp", "--json", path=demo).stdout)
+def test_settings_for_a_data_set(demo: tuple[Path, ...]) -> None:
+    shown = json.loads(call_vsezoo("show", "demo", "--data", "f30k_precomp", "--json", path=demo).stdout)
     assert shown["data"] == "f30k_precomp"
     assert shown["training"]["batch_size"] == 64
     assert shown["parts"]["image_encoder"]["options"]["img_dim"]["value"] == 9
     assert shown["parameters"]["image_encoder"] == 9 * 11 + 11
-    text = run_vsezoo("show", "demo", "--data", "f30k_precomp", path=demo).stdout
+    text = call_vsezoo("show", "demo", "--data", "f30k_precomp", path=demo).stdout
     assert "f30k_precomp, with its overrides" in text
-    assert "shapes, without overrides" in run_vsezoo("show", "demo", "--data", "shapes", path=demo).stdout
-    unknown = run_vsezoo("show", "demo", "--data", "f30k_precom", path=demo)
+    assert "shapes, without overrides" in call_vsezoo("show", "demo", "--data", "shapes", path=demo).stdout
+    unknown = call_vsezoo("show", "demo", "--data", "f30k_precom", path=demo)
     assert unknown.returncode == 2
     assert "Did you mean 'f30k_precomp'?" in unknown.stderr
 
 
 @pytest.mark.parametrize("columns", [80, 200])
-def test_text(run_vsezoo: Run, demo: tuple[Path, ...], columns: int) -> None:
-    done = run_vsezoo("show", "demo", path=demo, env={"COLUMNS": str(columns)})
+def test_text(demo: tuple[Path, ...], columns: int) -> None:
+    done = call_vsezoo("show", "demo", path=demo, env={"COLUMNS": str(columns)})
     assert done.returncode == 0, done.stderr
     lines = [line.rstrip() for line in done.stdout.splitlines()]
     assert max(map(len, lines)) <= columns
@@ -118,13 +116,13 @@ def test_text(run_vsezoo: Run, demo: tuple[Path, ...], columns: int) -> None:
         assert expected in text
 
 
-def test_mistakes(run_vsezoo: Run, make_distribution: Callable[..., Path]) -> None:
-    unknown = run_vsezoo("show", "vsep")
+def test_mistakes(make_distribution: Callable[..., Path]) -> None:
+    unknown = call_vsezoo("show", "vsep")
     assert (unknown.returncode, unknown.stdout) == (2, "")
     assert "Error: There is no model 'vsep'.\nDid you mean 'vsepp'?" in unknown.stderr
     source = SOURCE.replace('Part("cosine")', 'Part("cosin")')
     path = (make_distribution("demo", {"models": {"demo": "made_demo:recipe"}}, {"made_demo": source}),)
-    part = run_vsezoo("show", "demo", path=path)
+    part = call_vsezoo("show", "demo", path=path)
     assert part.returncode == 2
     assert "There is no similarity 'cosin'.\nDid you mean 'cosine'?" in part.stderr
 

@@ -16,11 +16,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import commands
 import numpy as np
 import processes
 import pytest
 import tiny
-import torch
 from click.testing import CliRunner, Result
 
 import vsezoo
@@ -38,16 +38,11 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny.write_data(tmp_path_factory.mktemp("train") / "data")
 
 
-@pytest.fixture(autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
-
-
 @pytest.fixture(scope="module")
 def trained(data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, processes.Done]:
     """A run, and what it printed."""
     folder = tmp_path_factory.mktemp("trained")
-    return folder / "run", processes.run_command(
+    return folder / "run", commands.run_command(
         folder, "train", "vsepp", "--data", data, "--output", "run", *tiny.make_flags()
     )
 
@@ -102,16 +97,17 @@ def test_the_default_is_shapes(run_vsezoo: Run, tmp_path: Path) -> None:
     assert config["recipe"]["loss"]["options"]["warmup_epochs"] == 1  # the recipe's override for shapes
 
 
+@pytest.mark.process
 def test_ctrl_c_and_the_command_that_goes_on(data: Path, tmp_path: Path) -> None:
     """A signal from outside to the module `vsezoo`, and then the very command that the message gives."""
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    command = ["train", "vsepp", "--data", str(data), "--output", "a run", *tiny.make_flags(training__num_epochs=40)]
+    command = ["train", "vsepp", "--data", str(data), "--output", "a run", *tiny.make_flags(training__num_epochs=20)]
     process = subprocess.Popen(
         [sys.executable, "-m", "vsezoo", *command],
         cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     log, deadline = tmp_path / "a run" / "log.jsonl", time.monotonic() + processes.PATIENCE
-    while not (log.exists() and b'"step": 30' in log.read_bytes()) and time.monotonic() < deadline:
+    while not (log.exists() and b'"step": 10' in log.read_bytes()) and time.monotonic() < deadline:
         time.sleep(0.005)
     process.send_signal(signal.SIGINT)
     stdout, stderr = process.communicate(timeout=processes.PATIENCE)
@@ -120,17 +116,18 @@ def test_ctrl_c_and_the_command_that_goes_on(data: Path, tmp_path: Path) -> None
     assert "Traceback" not in stderr
     stopped = re.search(r"\nError: a run: Stopped after step (\d+); the state is saved\.\nGo on with: (.*)\n", stderr)
     assert stopped, stderr
-    assert read_state(tmp_path / "a run").progress.step == int(stopped[1]) < 400
+    assert read_state(tmp_path / "a run").progress.step == int(stopped[1]) < 200
     assert shlex.split(stopped[2]) == ["vsezoo", "train", "vsepp", "--output", "a run", "--resume"]
-    resumed = processes.run_command(tmp_path, *shlex.split(stopped[2])[1:])
+    resumed = commands.run_command(tmp_path, *shlex.split(stopped[2])[1:])
     assert resumed.code == 0
     assert f"fp32, seed 0, resumed after step {int(stopped[1]):,}\n" in resumed.stderr
-    whole = processes.run_command(tmp_path, *["whole" if word == "a run" else word for word in command])
+    whole = commands.run_command(tmp_path, *["whole" if word == "a run" else word for word in command])
     assert whole.stdout == resumed.stdout
     for name in ("best/model.safetensors", "best/metrics.json", "log.jsonl"):
         assert (tmp_path / "a run" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
 
+@pytest.mark.process
 def test_a_run_that_is_at_work_is_left_alone(data: Path, tmp_path: Path) -> None:
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     command = ["train", "vsepp", "--data", str(data), "--output", "run", *tiny.make_flags(training__num_epochs=400)]
@@ -140,11 +137,12 @@ def test_a_run_that_is_at_work_is_left_alone(data: Path, tmp_path: Path) -> None
         log, deadline = tmp_path / "run" / "log.jsonl", time.monotonic() + processes.PATIENCE
         while not (log.exists() and b'"step": 10' in log.read_bytes()) and time.monotonic() < deadline:
             time.sleep(0.005)
-        refused = processes.run_command(tmp_path, "train", "vsepp", "--output", "run", "--resume")
+        refused = commands.run_command(tmp_path, "train", "vsepp", "--output", "run", "--resume")
         processes.assert_one_message(refused, 2, r"^run: another training is at work in it\.\nWait")
         process.kill()
     assert log.read_bytes().count(b'"event": "begin"') == 1
-    resumed = processes.run_command(tmp_path, "train", "vsepp", "--output", "run", "--resume", "--num-epochs", "400")
+    epochs = str(read_state(tmp_path / "run").progress.epoch + 2)
+    resumed = commands.run_command(tmp_path, "train", "vsepp", "--output", "run", "--resume", "--num-epochs", epochs)
     assert resumed.code == 0, resumed.stderr
     assert not (tmp_path / "run" / ".lock").exists()
 
@@ -152,7 +150,7 @@ def test_a_run_that_is_at_work_is_left_alone(data: Path, tmp_path: Path) -> None
 def test_a_collapse_is_printed_once(tmp_path: Path) -> None:
     data = tiny.write_data(tmp_path / "data", mean=1.0)
     settings = tiny.make_flags(training__num_epochs=25)
-    done = processes.run_command(tmp_path, "train", "vsepp", "--data", data, "--output", "run", *settings)
+    done = commands.run_command(tmp_path, "train", "vsepp", "--data", data, "--output", "run", *settings)
     assert done.code == 0
     assert done.stderr.count("Warning: The loss has stood for 100 steps at 12.8, where it is when all embeddings") == 1
     assert done.stderr.count("Warning: ") == done.stderr.count("--warmup-epochs 1") == 1
@@ -175,7 +173,7 @@ def limit_to_60_kib() -> None:
 
 def test_a_full_disk_at_the_first_save(data: Path, tmp_path: Path) -> None:
     command = ["train", "vsepp", "--data", data, "--output", "run", *tiny.make_flags()]
-    done = processes.run_command(tmp_path, *command, before=limit_to_4_kib)
+    done = commands.run_command(tmp_path, *command, before=limit_to_4_kib)
     processes.assert_one_message(done, 1, r"^run/last: cannot be written: .*File too large")
     assert not list((tmp_path / "run").glob(".*.tmp"))
 
@@ -186,7 +184,7 @@ def test_a_full_disk_later(data: Path, trained: tuple[Path, processes.Done], tmp
     shutil.copytree(trained[0], output)
     before = processes.read_files(output)
     command = ["train", "vsepp", "--data", data, "--output", "run", "--resume", "--num-epochs", "4"]
-    done = processes.run_command(tmp_path, *command, before=limit_to_4_kib)
+    done = commands.run_command(tmp_path, *command, before=limit_to_4_kib)
     processes.assert_one_message(
         done,
         1,
@@ -198,17 +196,17 @@ def test_a_full_disk_later(data: Path, trained: tuple[Path, processes.Done], tmp
         name: content for name, content in before.items() if name.startswith(kept)
     }
     assert vsezoo.evaluate(output, str(data)).to_json()["rsum"] == json.loads(before["best/metrics.json"])["rsum"]
-    assert processes.run_command(tmp_path, *command).code == 0
+    assert commands.run_command(tmp_path, *command).code == 0
     assert read_state(output).progress.step == 40
 
 
 def test_a_full_disk_while_logging(data: Path, tmp_path: Path) -> None:
     settings = tiny.make_flags(training__val_step=1, training__num_epochs=20)
     command = ["train", "vsepp", "--data", data, "--output", "run", *settings]
-    done = processes.run_command(tmp_path, *command, before=limit_to_60_kib)
+    done = commands.run_command(tmp_path, *command, before=limit_to_60_kib)
     processes.assert_one_message(done, 1, r"^run/log\.jsonl: cannot be written: File too large\.\n.*--resume")
     assert vsezoo.evaluate(tmp_path / "run", str(data)).captions == 100
-    resumed = processes.run_command(tmp_path, "train", "vsepp", "--output", "run", "--resume")
+    resumed = commands.run_command(tmp_path, "train", "vsepp", "--output", "run", "--resume")
     assert resumed.code == 0
     lines = (tmp_path / "run" / "log.jsonl").read_bytes().splitlines()
     steps = [event["step"] for event in map(json.loads, lines) if event["event"] == "validation"]
@@ -242,6 +240,7 @@ def test_set_takes_a_name_and_a_value(assignment: str) -> None:
         read_settings({}, (assignment,))
 
 
+@pytest.mark.process
 def test_every_flag_of_the_field_reaches_the_recipe(data: Path, tmp_path: Path) -> None:
     """In the spelling of VSE++, with underscores."""
     command = [
@@ -406,7 +405,7 @@ def test_resume_with_what_would_be_another_run(trained: tuple[Path, processes.Do
 
 
 def test_a_loss_that_is_not_a_number(data: Path, tmp_path: Path) -> None:
-    done = processes.run_command(
+    done = commands.run_command(
         tmp_path, "train", "vse0", "--data", data, "--output", "run", *tiny.make_flags(training__learning_rate=1e38)
     )
     processes.assert_one_message(

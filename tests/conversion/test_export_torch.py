@@ -84,6 +84,7 @@ print(json.dumps([words("dog"), words("no such word"), words.idx, words.idx2word
 """
 
 
+@pytest.mark.process
 def test_the_vocabulary_is_read_where_the_class_is(tmp_path: Path) -> None:
     write_words(tmp_path / "f8k_precomp_vocab.json")
     source = Source(write_checkpoint(tmp_path, VSEPP, make_vsepp(VSEPP)))

@@ -75,6 +75,7 @@ def test_there_are_enough() -> None:
     assert len(CORPUS) >= 60
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("name", CORPUS)
 def test_a_hostile_file_is_refused(name: str, outcomes: dict[str, dict[str, Any]]) -> None:
     outcome = outcomes[name]
@@ -88,6 +89,7 @@ def test_a_hostile_file_is_refused(name: str, outcomes: dict[str, dict[str, Any]
     assert outcome["peak"] < GIGABYTE
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("name", "words"),
     [

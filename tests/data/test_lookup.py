@@ -188,6 +188,7 @@ def test_other_data_sets_get_the_same_call(monkeypatch: pytest.MonkeyPatch) -> N
     )
 
 
+@pytest.mark.process
 def test_listing_data_sets_imports_neither_torch_nor_numpy() -> None:
     script = (
         "import sys, vsezoo.data.lookup, vsezoo.data.catalogue as c; c.f8k_precomp.summary; "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import commands
 import numpy as np
 import processes
 import pytest
@@ -90,7 +91,7 @@ def write_regions(folder: Path) -> Path:
 def test_training_on_regions(tmp_path: Path) -> None:
     data = write_regions(tmp_path / "data")
     flags = tiny.make_flags(training__num_epochs=1)
-    done = processes.run_command(
+    done = commands.run_command(
         tmp_path, "train", "vsepp", "--data", data, "--output", "run", "--image-encoder", "regions", *flags
     )
     assert done.code == 0, done.stderr
@@ -111,7 +112,7 @@ def test_training_on_regions(tmp_path: Path) -> None:
 def test_features_of_the_other_form_are_one_clear_error(tmp_path: Path, encoder: str, form: str, remedy: str) -> None:
     write = tiny.write_data if encoder == "regions" else write_regions
     data = write(tmp_path / "data")
-    done = processes.run_command(
+    done = commands.run_command(
         tmp_path, "train", "vsepp", "--data", data, "--output", "run", "--image-encoder", encoder, *tiny.make_flags()
     )
     processes.assert_one_message(done, 1, "")

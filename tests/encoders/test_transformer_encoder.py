@@ -220,6 +220,7 @@ numpy.save(sys.argv[2], vsezoo.load(sys.argv[1]).encode_texts(sys.argv[3:]).nump
 """
 
 
+@pytest.mark.process
 def test_a_checkpoint_is_complete_by_itself(tmp_path: Path) -> None:
     """Read in a process without network, with the source gone, it gives the same bits."""
     source = tmp_path / "source"
@@ -383,6 +384,7 @@ def go_offline() -> None:
     constants.HF_HUB_OFFLINE = True  # what the variable of this name sets, before the client is imported
 
 
+@pytest.mark.process
 def test_a_model_of_the_hub_without_the_network(tmp_path: Path) -> None:
     flags = ("--text-encoder", "hf:nobody/nothing")
     done = run_command(tmp_path, "train", "vsepp", *flags, before=go_offline)

@@ -121,6 +121,7 @@ def test_a_name_that_commands_terminals_is_kept_and_shown():
     assert r"'ev\x1b[31mil', testall split" in show(odd)
 
 
+@pytest.mark.process
 def test_reports_need_no_torch():
     code = "import sys, vsezoo.evaluation.report; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -99,6 +99,7 @@ def test_bfloat16_is_near_and_not_equal(tmp_path: Path) -> None:
     assert 1e-5 < error < 0.1
 
 
+@pytest.mark.process
 def test_workers_make_no_difference(tmp_path: Path) -> None:
     form = FeatureForm(batch_size=2)
     for workers in (0, 2):
@@ -172,6 +173,7 @@ def test_an_image_without_captions_among_others_is_left_out(tmp_path: Path) -> N
     np.testing.assert_allclose(np.load(tmp_path / "out" / "dev_ims.npy"), compute("dev")[[0, 2]], atol=1e-5)
 
 
+@pytest.mark.process
 def test_an_unreadable_picture_ends_the_work_with_its_name_and_what_was_done_stays(tmp_path: Path) -> None:
     def run(bad: tuple[int, ...], resume: bool) -> None:
         extract(

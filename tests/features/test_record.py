@@ -7,6 +7,7 @@ import shutil
 import warnings
 from pathlib import Path
 
+import commands
 import processes
 import pytest
 import tiny
@@ -87,10 +88,10 @@ def test_a_training_and_a_search_warn_as_well(trained: Path, tmp_path: Path) -> 
     extract(tmp_path / "other", backbone=MadeBackbone(image_size=24))
     said = "not made like those that the model was trained on: backbone.transform.image_size is 24 and was 16"
     arguments = ("a red ball", "--data", "./other", "--split", "dev")
-    found = processes.run_command(tmp_path, "search", trained / "run", *arguments, before=processes.set_cache)
+    found = commands.run_command(tmp_path, "search", trained / "run", *arguments, before=processes.set_cache)
     assert found.code == 0
     assert said in found.stderr
-    made = processes.run_command(
+    made = commands.run_command(
         tmp_path, "train", "vsepp", "--data", "./other", "--init", trained / "run", *tiny.make_flags()
     )
     assert made.code == 0, made.stderr

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import processes
 import pytest
-import torch
 from filelock import FileLock
 from made_pictures import SIZES, MadePictures, extract
 from PIL import Image
@@ -63,7 +62,6 @@ def extract_until(output: Path, moment: int, shard: Shard, die: Callable[[], Non
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     """The files of an extraction that was never stopped."""
-    torch.set_num_threads(1)  # as in the processes that are compared with this one
     output = tmp_path_factory.mktemp("whole") / "out"
     extract(output, form=FORM)
     return read_files(output)
@@ -96,6 +94,7 @@ def test_stopped_at_every_moment(tmp_path: Path, whole: dict[str, bytes], count:
     assert_same(read_files(tmp_path / "out"), whole, count)
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("moment", [5, 17, 40])
 def test_killed(tmp_path: Path, whole: dict[str, bytes], moment: int) -> None:
     """With what Linux does to a process; the whole takes some 50 moments."""
@@ -144,6 +143,7 @@ def run_shard(output: Path, index: int) -> None:
     extract(output, form=FORM, shard=Shard(index, 4))
 
 
+@pytest.mark.process
 def test_shards_at_the_same_time(tmp_path: Path, whole: dict[str, bytes]) -> None:
     started = [processes.start(run_shard, tmp_path / "out", index) for index in range(4)]
     assert [processes.finish(process) for process in started] == [0] * 4

@@ -11,7 +11,10 @@ from typing import Any
 import loopback
 import processes
 import pytest
+import torch
 from loopback import Blob, LoopbackHub, Repository
+
+import vsezoo
 
 Vse = Callable[..., processes.Done]
 
@@ -49,14 +52,11 @@ def assert_whole(home: Path) -> None:
             assert path.exists(), path
 
 
-def test_train_push_pull_eval_gives_the_same_figures(hub: LoopbackHub, vse: Vse, tmp_path: Path) -> None:
-    settings = {"training.num_epochs": "1", "embed_size": "16"}
-    flags = [word for name, value in settings.items() for word in ("--set", f"{name}={value}")]
-    trained = read_json(
-        vse("train", "vsepp", "--data", "shapes", "--output", "run", "--device", "cpu", *flags, "--json")
-    )
-    assert vse("push", "run", "hub:org/name").code == 0
-    found = read_json(vse("eval", "hub:org/name", "--json", HF_HOME=str(tmp_path / "other")))
+def test_train_push_pull_eval_gives_the_same_figures(hub: LoopbackHub, start_vse: Vse, work: Path) -> None:
+    """As processes of their own."""
+    trained = json.loads((work / "run" / "best" / "metrics.json").read_bytes())
+    assert start_vse("push", "run", "hub:org/name").code == 0
+    found = read_json(start_vse("eval", "hub:org/name", "--json", HF_HOME=str(work / "other")))
     assert {**found, "checkpoints": 0} == {**trained, "checkpoints": 0}
     commit = hub.repositories["org/name"].branches["main"]
     assert found["checkpoints"] == [trained["checkpoints"][0] | {"reference": f"hub:org/name@{commit}"}]
@@ -111,11 +111,11 @@ def test_offline(hub: LoopbackHub, vse: Vse, work: Path) -> None:
     assert hub.requests == []
 
 
-def test_from_the_cache_when_the_hub_is_down(hub: LoopbackHub, vse: Vse, work: Path) -> None:
+def test_from_the_cache_when_the_hub_is_down(hub: LoopbackHub, start_vse: Vse, vse: Vse, work: Path) -> None:
     publish(hub, work / "run" / "best")
     online = read_json(vse("eval", "hub:org/name", "--json"))
     hub.fail(".", 503)
-    done = vse("eval", "hub:org/name", "--json")
+    done = start_vse("eval", "hub:org/name", "--json")
     assert read_json(done) == online
     assert "Using cached commit hash" in done.stderr
 
@@ -237,25 +237,14 @@ def test_a_pickle_is_not_read(hub: LoopbackHub, vse: Vse, work: Path) -> None:
     assert not (work / "evil").exists()
 
 
-def test_python(hub: LoopbackHub, work: Path, environment: dict[str, str]) -> None:
-    """`vsezoo.load` and `vsezoo.evaluate`, in a process of their own."""
+def test_python(hub: LoopbackHub, work: Path, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     publish(hub, work / "run" / "best")
-    assert processes.finish(processes.start(use_python, str(work), environment)) == 0
-
-
-def use_python(folder: str, environment: dict[str, str]) -> None:
-    import os
-
-    os.environ.update(environment)
-    os.chdir(folder)
-    import torch
-
-    import vsezoo
-
+    monkeypatch.chdir(work)
     texts = ["red and green .", "zebra"]
-    model, local = vsezoo.load("hub:org/name"), vsezoo.load("run")
-    assert torch.equal(model.encode_texts(texts), local.encode_texts(texts))
-    assert not model.training
-    evaluation = vsezoo.evaluate("hub:org/name@main")
-    assert evaluation.checkpoints[0]["reference"].startswith("hub:org/name@")
-    assert evaluation.metrics == vsezoo.evaluate("run").metrics
+    with loopback.client_of(environment):
+        model, local = vsezoo.load("hub:org/name"), vsezoo.load("run")
+        assert torch.equal(model.encode_texts(texts), local.encode_texts(texts))
+        assert not model.training
+        evaluation = vsezoo.evaluate("hub:org/name@main")
+        assert evaluation.checkpoints[0]["reference"].startswith("hub:org/name@")
+        assert evaluation.metrics == vsezoo.evaluate("run").metrics

@@ -93,6 +93,7 @@ def test_a_bare_name_is_told_both_forms(
     assert "runs/NAME" in caught.value.remedy
 
 
+@pytest.mark.process
 def test_parsing_needs_no_client() -> None:
     program = (
         "import sys; from vsezoo.hub.reference import parse_reference; parse_reference('hub:a/b'); "

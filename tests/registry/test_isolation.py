@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from commands import call_vsezoo
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -115,33 +116,33 @@ def test_list_plugins_tells_all(run_vsezoo: Run, museum: tuple[Path, ...]) -> No
     assert found["bad-slow"]["seconds"] >= 1.5
 
 
-def test_list_plugins_imports_nothing_by_itself(run_vsezoo: Run, museum: tuple[Path, ...]) -> None:
-    done = run_vsezoo("list-plugins", "--json", path=museum)
+def test_list_plugins_imports_nothing_by_itself(museum: tuple[Path, ...]) -> None:
+    done = call_vsezoo("list-plugins", "--json", path=museum)
     assert done.returncode == 1
     states = {plugin["distribution"]: plugin["state"] for plugin in json.loads(done.stdout)}
     assert {key for key in EXHIBITS if states[f"bad-{key}"] == "failed"} == {"syntax", "stale", "colon"}
     assert get_marks(museum) == set()
 
 
-def test_every_other_command_goes_on(run_vsezoo: Run, museum: tuple[Path, ...]) -> None:
-    version = run_vsezoo("--version", path=museum)
+def test_every_other_command_goes_on(museum: tuple[Path, ...]) -> None:
+    version = call_vsezoo("--version", path=museum)
     assert version.stdout.startswith("vsezoo ")
     assert get_marks(museum) == set()
 
-    helped = run_vsezoo("--help", path=museum)
+    helped = call_vsezoo("--help", path=museum)
     assert helped.returncode == 0
     for line in ("bad-exits:bad", "bad-kind:bad", "bad-syntax:bad", "bad-command:list-datasets", "  train "):
         assert line in helped.stdout
     assert "FAILED: SystemExit: 0" in helped.stdout
     assert get_marks(museum) == {"exits", "kind", "command"}  # what is no Python runs nothing
 
-    datasets = run_vsezoo("list-datasets", "--json", path=museum)  # vsezoo's own command of that name
+    datasets = call_vsezoo("list-datasets", "--json", path=museum)  # vsezoo's own command of that name
     found = {dataset["name"]: dataset for dataset in json.loads(datasets.stdout)}
     assert found["shapes"]["failed"] is None
     assert found["bad-panics:bad"]["failed"] == "bad_panics.Panic"
     assert get_marks(museum) == {"exits", "kind", "command", "needs", "panics"}
 
-    models = run_vsezoo("list-models", "--json", path=museum)
+    models = call_vsezoo("list-models", "--json", path=museum)
     assert models.returncode == 0
     listed = {model["name"]: model for model in json.loads(models.stdout)}
     assert listed["vsepp"]["distribution"] == "vsezoo"
@@ -152,19 +153,19 @@ def test_every_other_command_goes_on(run_vsezoo: Run, museum: tuple[Path, ...]) 
     assert not {"vanishes", "crashes", "part", "slow", "new"} & get_marks(museum)
 
 
-def test_who_uses_a_broken_name_is_told(run_vsezoo: Run, museum: tuple[Path, ...]) -> None:
-    used = run_vsezoo("show", "bad-raises:bad", path=museum)
+def test_who_uses_a_broken_name_is_told(museum: tuple[Path, ...]) -> None:
+    used = call_vsezoo("show", "bad-raises:bad", path=museum)
     assert (used.returncode, used.stdout) == (1, "")
     assert used.stderr == (
         "Error: The model 'bad' of bad-raises 0.9 cannot be loaded from bad_raises:thing: "
         "ZeroDivisionError: division by zero\n"
         "Upgrade or uninstall bad-raises, or ignore all plugins with `vsezoo --no-plugins`.\n"
     )
-    command = run_vsezoo("bad-exits:bad", path=museum)
+    command = call_vsezoo("bad-exits:bad", path=museum)
     assert (command.returncode, command.stdout) == (1, "")
     assert command.stderr.startswith("Error: The command 'bad' of bad-exits 0.9 cannot be loaded")
-    shown = run_vsezoo("show", "vsepp", "--json", path=museum)
+    shown = call_vsezoo("show", "vsepp", "--json", path=museum)
     assert json.loads(shown.stdout)["distribution"] == "vsezoo"
     assert get_marks(museum) == {"raises", "exits"}  # vsepp uses none of them
-    barred = run_vsezoo("--no-plugins", "show", "bad-raises:bad", path=museum)
+    barred = call_vsezoo("--no-plugins", "show", "bad-raises:bad", path=museum)
     assert "is registered by bad-raises, which is not allowed here" in barred.stderr

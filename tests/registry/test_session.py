@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 from torch import Tensor
 
@@ -13,10 +11,8 @@ from vsezoo.interfaces import Similarity
 
 
 @pytest.fixture(autouse=True)
-def _own_session(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(registry, "_session", {})
+def _all_plugins(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("VSEZOO_PLUGINS", raising=False)
-    return
 
 
 def make_class() -> type[Similarity]:
@@ -70,3 +66,17 @@ def test_what_cannot_be_registered() -> None:
     with pytest.raises(UsageError, match="not a kind"):
         registry.register("similarity", "dot")
     assert "dot" not in registry.list_names("similarities")
+
+
+def test_a_session_ends_as_it_began() -> None:
+    first, second = make_class(), make_class()
+    registry.register("similarities", "dot")(first)
+    with registry.session():
+        registry.register("similarities", "dot")(second)
+        registry.register("similarities", "other")(second)
+        assert registry.load("similarities", "dot") is second
+    assert registry.load("similarities", "dot") is first
+    assert "other" not in registry.list_names("similarities")
+    with registry.session(empty=True):
+        assert "dot" not in registry.list_names("similarities")
+    assert registry.load("similarities", "dot") is first

@@ -77,6 +77,7 @@ def kill_at_the_third_block(run: Path, photos: Path, cache: Path) -> None:
     assert reached.exists()
 
 
+@pytest.mark.process
 def test_what_was_embedded_before_a_kill_stays(run: Path, photos: Path, cache: Path) -> None:
     kill_at_the_third_block(run, photos, cache)
     assert list_entry(cache) == [PART, PART]
@@ -85,6 +86,7 @@ def test_what_was_embedded_before_a_kill_stays(run: Path, photos: Path, cache: P
     assert count_encoded(run, images=photos) == (0, FOUND)
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("kept", [0, 4096, 4100, -1])
 def test_a_part_that_was_not_written_to_its_end_counts_for_nothing(
     run: Path, photos: Path, cache: Path, kept: int
@@ -96,6 +98,7 @@ def test_a_part_that_was_not_written_to_its_end_counts_for_nothing(
     assert list_entry(cache) == [WHOLE]
 
 
+@pytest.mark.process
 def test_after_a_kill_a_picture_is_added_changed_and_removed(run: Path, photos: Path, cache: Path) -> None:
     kill_at_the_third_block(run, photos, cache)
     paint(photos / "0-blue.png", COLOURS["blue"])  # new, and the first
@@ -151,6 +154,7 @@ def note_encoded(run: Path, photos: Path, cache: Path, note: Path) -> None:
     note.write_text(f"{encoded} {' '.join(found)}", encoding="utf-8")
 
 
+@pytest.mark.process
 def test_a_process_takes_over_what_another_one_has_done(run: Path, photos: Path, cache: Path, tmp_path: Path) -> None:
     def let_another_do_all(done: int, total: int) -> None:
         if done == 2 * BLOCK:
@@ -163,6 +167,7 @@ def test_a_process_takes_over_what_another_one_has_done(run: Path, photos: Path,
     assert count_encoded(run, images=photos) == (0, FOUND)
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("error", [FileNotFoundError, RuntimeError, SafetensorError])
 def test_parts_that_another_process_joins_while_they_are_read(
     run: Path, photos: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
@@ -208,6 +213,7 @@ def embed_with_few_files(run: Path, photos: Path, cache: Path, note: Path) -> No
     note.write_text(str(len(open_index(run, images=photos))), encoding="utf-8")
 
 
+@pytest.mark.process
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="wants /proc/self/fd")
 def test_parts_keep_no_file_open(run: Path, photos: Path, cache: Path, tmp_path: Path) -> None:
     assert processes.finish(processes.start(embed_with_few_files, run, photos, cache, tmp_path / "note")) == 0
@@ -223,6 +229,7 @@ def embed_on_a_full_disk(run: Path, features: Path, cache: Path) -> None:
         open_index(run, images=features)
 
 
+@pytest.mark.process
 def test_a_full_disk_holds_what_was_embedded_and_nothing_else(run: Path, cache: Path, tmp_path: Path) -> None:
     features = tmp_path / "features.npy"
     np.save(features, np.eye(3, dtype=np.float32).repeat(1024, axis=0))
@@ -235,6 +242,7 @@ def test_a_full_disk_holds_what_was_embedded_and_nothing_else(run: Path, cache: 
     assert count_encoded(run, images=features)[0] == 0
 
 
+@pytest.mark.process
 def test_processes_at_once(run: Path, photos: Path, cache: Path, tmp_path: Path) -> None:
     notes = [tmp_path / f"note{number}" for number in range(3)]
     started = [processes.start(note_encoded, run, photos, cache, note) for note in notes]

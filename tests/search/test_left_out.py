@@ -7,7 +7,7 @@ import json
 import os
 from pathlib import Path
 
-import processes
+import commands
 import pytest
 from colours import COLOURS, count_encoded, paint, paint_folder, register_colours
 
@@ -82,7 +82,7 @@ def test_what_a_split_leaves_out_is_in_files_and_answers(run: Path, photos: Path
         ["search", "run", "blue", *what],  # its images
         ["search", "run", "a-red.png", *what],  # its captions
     ):
-        done = processes.run_command(tmp_path, *command, before=register_colours)
+        done = commands.run_command(tmp_path, *command, before=register_colours)
         assert done.code == 0, done.stderr
         assert "Warning: 1 image was skipped:\n  b-green.png: is not a picture" in done.stderr
         assert list(json.loads(done.stdout)["skipped"]) == ["b-green.png"]

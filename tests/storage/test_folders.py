@@ -252,6 +252,7 @@ assert [path.name for path in target.parent.iterdir()] == ["best"], list(target.
 """
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("program", [FULL_DISK, KILLED], ids=["full disk", "killed"])
 def test_a_checkpoint_survives(tmp_path: Path, program: str) -> None:
     """A save that fails or is killed at any point leaves a checkpoint that loads: the one before or the new one."""

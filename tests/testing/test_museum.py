@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import museum_encoders
 import museum_indexes  # noqa: F401
@@ -12,7 +13,6 @@ import museum_layouts
 import museum_others
 import museum_scores
 import pytest
-import torch
 from museum import EXHIBITS, Exhibit
 
 from vsezoo import registry
@@ -23,24 +23,20 @@ from vsezoo.testing.samples import SamplePairs
 
 
 @pytest.fixture(autouse=True)
-def _in_the_museum(monkeypatch: pytest.MonkeyPatch, museum_folder: Path) -> Iterator[None]:
+def _in_the_museum(monkeypatch: pytest.MonkeyPatch, museum_folder: Path) -> None:
     """Recipes of the museum find its parts; importers find a file."""
-    monkeypatch.setattr(registry, "_session", {})
     for part in (museum_encoders.ReadsNumbers, museum_encoders.ForgottenMean):
         registry.register("image_encoders", part.__name__)(part)
     registry.register("losses", "CountsImages")(museum_scores.CountsImages)
     monkeypatch.chdir(museum_folder)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")
 def museum_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("museum")
-    registry.register("models", "museum-model")(museum_others.SOUND)
-    museum_others.SoundImporter().write(create_model("museum-model", SamplePairs()), folder / "model.npz")
+    with registry.session():
+        registry.register("models", "museum-model")(museum_others.SOUND)
+        museum_others.SoundImporter().write(create_model("museum-model", SamplePairs()), folder / "model.npz")
     museum_layouts.write_example(folder / "pictures")
     return folder
 
@@ -53,7 +49,13 @@ def find_failures(shown: Exhibit) -> tuple[Failure, ...]:
     return ()
 
 
-@pytest.mark.parametrize("shown", EXHIBITS, ids=lambda shown: shown.name)
+def list_exhibits() -> Iterator[Any]:
+    for shown in EXHIBITS:
+        processes = {"light", "processes"} & {check.name for check in shown.kit.list_checks()}
+        yield pytest.param(shown, id=shown.name, marks=[pytest.mark.process] if processes else [])
+
+
+@pytest.mark.parametrize("shown", list(list_exhibits()))
 def test_an_exhibit_fails_the_checks_that_it_was_made_for(shown: Exhibit) -> None:
     failures = find_failures(shown)
     assert {failure.check for failure in failures} == shown.fails, "\n".join(map(str, failures))

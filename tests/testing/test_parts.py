@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from tiny_bert import write_model
 
 from vsezoo import registry
@@ -45,14 +44,6 @@ def list_parts() -> Iterator[Any]:
                 words = "-".join(f"{name}={value}" for name, value in options.items())
                 for check in list_checks(kind, entry.name, options=options):
                     yield pytest.param(check, id=f"{entry.name}-{words}-{check.name}".replace("--", "-"))
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.mark.parametrize("check", list(list_parts()))

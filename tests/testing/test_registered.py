@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,12 +15,12 @@ from picture_folders import write_picture
 
 from vsezoo import registry
 from vsezoo.data.source import OpenOptions
-from vsezoo.testing import check_command, check_dataset, check_importer, check_layout, check_recipe
+from vsezoo.testing import check_command, check_dataset, check_importer, check_layout, check_recipe, list_checks
 
 READS: dict[str, list[str]] = {"list-models": [], "list-plugins": [], "list-datasets": [], "show": ["vsepp"]}
 """Calls of commands that read, and need no files."""
 
-SMALL = {"image_encoder.model": "mobilenet_v3_small", "image_encoder.weights": "none", "image_encoder.image_size": 64}
+SMALL = {"image_encoder.model": "mobilenet_v3_small", "image_encoder.weights": "none", "image_encoder.image_size": 32}
 """In place of a network of 100 million parameters."""
 
 
@@ -27,20 +28,47 @@ def list_own(kind: str) -> list[str]:
     return [entry.name for entry in registry.list_entries(kind) if entry.distribution == registry.OWN]
 
 
-@pytest.mark.parametrize("name", list_own("models"))
-def test_a_built_in_recipe(name: str) -> None:
-    """Narrow, and one of them in two processes: that with a part of its own in every place."""
+def shrink(name: str) -> dict[str, Any]:
+    """Return settings that make a recipe narrow, and its network small."""
     pictures = registry.load("models", name).image_encoder.name == "torchvision"
-    check_recipe(name, settings={"embed_size": 16, **(SMALL if pictures else {})}, slow=name == "vsrn")
+    return {"embed_size": 16, **(SMALL if pictures else {})}
+
+
+RECIPES = sorted({registry.load("models", name).name for name in list_own("models")})
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_built_in_recipe(name: str) -> None:
+    check_recipe(name, settings=shrink(name), leave_out=("light",))
+
+
+@pytest.mark.process
+def test_a_recipe_in_two_processes() -> None:
+    """That with a part of its own in every place."""
+    (check,) = [
+        check
+        for check in list_checks("models", "vsrn", settings=shrink("vsrn"), slow=True)
+        if check.name == "processes"
+    ]
+    check()
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("kind", ["models", "datasets", "commands"])
+def test_what_is_listed_is_light(kind: str) -> None:
+    checks = [check for name in list_own(kind) for check in list_checks(kind, name) if check.name == "light"]
+    assert len(checks) == len(list_own(kind))
+    for check in checks:
+        check()
 
 
 @pytest.mark.parametrize("name", list_own("commands"))
 def test_a_built_in_command(name: str) -> None:
-    check_command(name, arguments=READS.get(name))
+    check_command(name, arguments=READS.get(name), leave_out=("light",))
 
 
 def test_generated_data() -> None:
-    check_dataset("shapes")
+    check_dataset("shapes", leave_out=("light",))
 
 
 @pytest.mark.parametrize("name", ["f8k_precomp", "f8k", "f8k_regions"])
@@ -49,7 +77,7 @@ def test_precomputed_data(tmp_path: Path, name: str) -> None:
     if name == "f8k_regions":
         for file in folder.glob("*_ims.npy"):
             np.save(file, np.load(file).reshape(-1, 3, tiny.WIDTH // 3))
-    check_dataset(name, options=OpenOptions(root=tmp_path))
+    check_dataset(name, options=OpenOptions(root=tmp_path), leave_out=("light",))
 
 
 @pytest.mark.parametrize("name", list_own("layouts"))

@@ -102,6 +102,7 @@ def test_all_captions_of_flickr8k_have_the_words_of_nltk() -> None:
     assert [caption for caption in captions if split_words(caption) != nltk.tokenize(caption)] == []
 
 
+@pytest.mark.process
 def test_nltk_is_not_imported() -> None:
     program = (
         "import sys; sys.modules['nltk'] = None; from vsezoo.text import RULES; print(RULES['nltk'].cut('A dog.'))"

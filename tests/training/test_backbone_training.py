@@ -48,7 +48,6 @@ class Stop(Callback):
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.set_num_threads(1)
     return pictures.write_pictures(tmp_path_factory.mktemp("pictures") / "made", train=12, dev=5, test=5)
 
 
@@ -161,6 +160,7 @@ def take_part(data: Path, output: Path, weights: Path, rank: int, port: int) -> 
     train(data, output, weights=weights, finetune=True, finetune_epoch=1)
 
 
+@pytest.mark.process
 def test_two_processes_begin_to_fine_tune_together(data: Path, weights: Path, tmp_path: Path) -> None:
     with socket.socket() as probe:
         probe.bind(("localhost", 0))

@@ -49,6 +49,7 @@ def tiny_features(batches: PairBatches) -> Path:
     return batches.data._features.path  # type: ignore[attr-defined]
 
 
+@pytest.mark.process
 def test_workers_read_the_same_in_the_same_order(batches: PairBatches) -> None:
     for first, second in zip(batches.load(0), batches.load(2), strict=True):
         assert torch.equal(first.images, second.images)
@@ -57,6 +58,7 @@ def test_workers_read_the_same_in_the_same_order(batches: PairBatches) -> None:
     assert multiprocessing.active_children() == []
 
 
+@pytest.mark.process
 def test_reading_draws_no_random_number(batches: PairBatches) -> None:
     for workers in (0, 1):
         before = torch.get_rng_state()
@@ -86,6 +88,7 @@ def read_drawn(seed: tuple[int, ...], start: int, workers: int) -> list[list[flo
     return [batch.images[0].tolist() for batch in loader.load(workers)]
 
 
+@pytest.mark.process
 def test_random_changes_of_pictures_depend_on_the_seed_and_the_batch_alone() -> None:
     states = torch.get_rng_state(), random.getstate(), np.random.get_state()[1].tolist()
     whole = read_drawn((1, 0, 0), 0, 0)

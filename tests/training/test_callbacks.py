@@ -128,6 +128,7 @@ def write_until_full(output: str, board: bool) -> None:
         Path(output, "message").write_text(str(error), encoding="utf-8")
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("board", [False, True])
 def test_a_full_disk_is_one_message(tmp_path: Path, capfd: pytest.CaptureFixture[str], board: bool) -> None:
     output = tmp_path / "run"

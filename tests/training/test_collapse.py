@@ -23,8 +23,6 @@ from vsezoo.training.callbacks import Callback
 from vsezoo.training.collapse import CollapseMonitor
 from vsezoo.training.state import Progress
 
-pytestmark = pytest.mark.usefixtures("quiet_process")
-
 
 def test_the_monitor() -> None:
     monitor = CollapseMonitor(patience=3, tolerance=0.02)

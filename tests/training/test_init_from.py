@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import processes
+import commands
 import pytest
 import tiny
 import torch
@@ -81,7 +81,7 @@ def test_another_width_is_refused_and_leaves_nothing(folders: tuple[Path, Path],
 def test_the_command_of_the_card_names_it(folders: tuple[Path, Path], tmp_path: Path) -> None:
     data, first = folders
     train(data, tmp_path / "second", init=first, full_dev=True)
-    processes.run_command(tmp_path, "card", "second")
+    commands.run_command(tmp_path, "card", "second")
     card = (tmp_path / "second" / "best" / "README.md").read_text(encoding="utf-8")
     assert "--full-dev --init first" in card
     assert str(tmp_path) not in card

@@ -35,9 +35,6 @@ from vsezoo.training.runtime import Runtime
 from vsezoo.training.splits import Split
 from vsezoo.training.state import Progress, read_state, seed_all
 
-pytestmark = pytest.mark.usefixtures("quiet_process")
-
-
 MakeLoop = Callable[..., Loop]
 
 
@@ -340,6 +337,7 @@ def test_not_a_number(
         assert vsezoo.evaluate(output, str(data)).captions == 100
 
 
+@pytest.mark.process
 def test_damaged_features_while_training(make_loop: MakeLoop, tmp_path: Path) -> None:
     """A row that was damaged after the data were opened: one message, from a worker as well."""
     folder = tiny.write_data(tmp_path / "data")

@@ -1,11 +1,12 @@
-"""A training on a folder of pictures, as a process."""
+"""A training on a folder of pictures."""
 
 import json
 from pathlib import Path
 
 import pytest
+from commands import run_command
 from picture_folders import write_pictures
-from processes import Done, assert_one_message, run_command
+from processes import Done, assert_one_message
 
 FLAGS = (
     *("vsepp", "--image-encoder", "torchvision:resnet18", "--set", "image_encoder.weights=none"),
@@ -35,6 +36,7 @@ def train(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *more: str) -> Done:
     return run_command(tmp_path / "work", "train", *FLAGS, "--data", photos, "--output", "run", *more)
 
 
+@pytest.mark.process
 def test_bad_picture_is_left_out_and_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     done = train(tmp_path, monkeypatch, "--on-bad-image", "skip", "--workers", "1")
     assert done.code == 0, done.stderr

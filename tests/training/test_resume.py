@@ -105,13 +105,9 @@ def train_in_process(data: Path, output: Path, resume: bool, stop: Stop | None, 
 def whole(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run that was never stopped."""
     output = tmp_path_factory.mktemp("whole") / "run"
-    assert processes.finish(processes.start(train_in_process, data, output, False, None, {})) == 0
+    with registry.session():
+        train(data, output)
     return output
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)  # as in the processes that are compared with this one
 
 
 def assert_same(output: Path, whole: Path) -> None:
@@ -134,6 +130,7 @@ def test_the_run_is_not_trivial(whole: Path) -> None:
     assert events[-1]["event"] == "end"
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("step", [1, 5, 10, 13, 20])
 def test_killed_between_steps(data: Path, whole: Path, tmp_path: Path, step: int) -> None:
     output = tmp_path / "run"
@@ -144,6 +141,7 @@ def test_killed_between_steps(data: Path, whole: Path, tmp_path: Path, step: int
     assert_same(output, whole)
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("validation", [1, 3, 6])
 def test_killed_in_a_validation(data: Path, whole: Path, tmp_path: Path, validation: int) -> None:
     output = tmp_path / "run"
@@ -153,6 +151,7 @@ def test_killed_in_a_validation(data: Path, whole: Path, tmp_path: Path, validat
     assert_same(output, whole)
 
 
+@pytest.mark.process
 def test_killed_while_saving(data: Path, whole: Path, tmp_path: Path) -> None:
     """Before each kind of renaming and removing, somewhere in the run, and at some of the flushes."""
     noted = tmp_path / "noted"
@@ -173,6 +172,7 @@ def test_killed_while_saving(data: Path, whole: Path, tmp_path: Path) -> None:
         assert_same(output, whole)
 
 
+@pytest.mark.process
 def test_killed_again_and_again(data: Path, whole: Path, tmp_path: Path) -> None:
     """At random moments of a run that saves after every step, and of the runs that go on from it."""
     output, moments, kills = tmp_path / "run", random.Random(7), 0
@@ -222,6 +222,7 @@ def test_a_second_interrupt_ends_at_once(data: Path, whole: Path, tmp_path: Path
     assert_same(tmp_path / "run", whole)
 
 
+@pytest.mark.process
 def test_workers_change_nothing(data: Path, whole: Path, tmp_path: Path) -> None:
     with pytest.raises(InterruptedTrainingError):
         train(data, tmp_path / "run", stop=Stop(signal.SIGINT, 7), workers=1)

@@ -107,6 +107,7 @@ def make_sets(rank: int) -> Embeddings:
     return Embeddings(torch.full((2, 4), float(rank)), torch.full((2, 2 + rank, 4), 1.0 + rank))
 
 
+@pytest.mark.process
 def test_two_processes_take_the_steps_of_one(tmp_path: Path) -> None:
     """Every caption meets the negatives of the whole batch: the same loss, the same gradients."""
     torch.set_num_threads(1)
@@ -140,6 +141,7 @@ def test_two_processes_take_the_steps_of_one(tmp_path: Path) -> None:
                     assert difference <= tolerance * max(1, tensor.abs().max()), (kind, step, name)
 
 
+@pytest.mark.process
 def test_training_under_torchs_launcher(tmp_path: Path) -> None:
     """Ends like any other: one report, no warnings of torch, a checkpoint that evaluates."""
     data = tiny.write_data(tmp_path / "data")

@@ -7,6 +7,7 @@ out, and named in `Card.missing`.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -88,6 +89,12 @@ def render_card(
     return Card(text, tuple(facts.missing))
 
 
+@functools.cache  # reading it takes longer than all else of a checkpoint, and a training saves many
+def _read_template(path: Path) -> jinja2.Template:
+    environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
+    return environment.from_string(path.read_text(encoding="utf-8"))
+
+
 def _render(
     facts: _Facts,
     config: Mapping[str, Any],
@@ -105,10 +112,8 @@ def _render(
         changes = facts.find("The settings that differ from the recipe", find_changes, recipe, registered, data)
     source = facts.find("The origin of the data", _find_source, data["name"])
     metadata = facts.find("The metadata", describe_model, recipe.name, data["name"], evaluation, license)
-    environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
-    template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
     plugins = sorted({(part["distribution"], part["version"]) for part in config["plugins"].values()})
-    return template.render(
+    return _read_template(TEMPLATE).render(
         metadata=metadata or "library_name: vsezoo",
         recipe=recipe,
         reference=reference,

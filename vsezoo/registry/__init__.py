@@ -23,7 +23,8 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import Any, TypeVar
@@ -59,7 +60,8 @@ def list_entries(kind: str) -> list[Entry]:
     session = [entry for entry in _session.values() if entry.kind == kind]
     count, taken = Counter(entry.name for entry in installed), {entry.name for entry in session}
     marked = [
-        replace(entry, conflict=entry.name in taken or (count[entry.name] > 1 and not entry.own)) for entry in installed
+        replace(entry, conflict=True) if entry.name in taken or (count[entry.name] > 1 and not entry.own) else entry
+        for entry in installed
     ]
     return sorted([*marked, *session], key=lambda entry: natural_key(entry.label))
 
@@ -171,6 +173,23 @@ def register(kind: str, name: str, *, replace: bool = False) -> Callable[[Regist
         return thing
 
     return keep
+
+
+@contextmanager
+def session(*, empty: bool = False) -> Iterator[None]:
+    """Forget at the end what `register` has added, and restore what it has replaced: for a test.
+
+    Args:
+        empty: begin without what this process has registered so far, as another process would.
+    """
+    before = dict(_session)
+    if empty:
+        _session.clear()
+    try:
+        yield
+    finally:
+        _session.clear()
+        _session.update(before)
 
 
 def _describe_unknown(kind: str, name: str, known: list[Entry]) -> UnknownNameError:

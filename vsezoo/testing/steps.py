@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.multiprocessing.spawn import spawn
+from torch.multiprocessing import get_all_start_methods
+from torch.multiprocessing.spawn import start_processes
 
 from vsezoo import registry
 from vsezoo.construction import build_loss, build_model
@@ -72,7 +73,9 @@ def share_steps(recipe: Recipe, data: PairDataset, images: int, steps: int) -> l
     session = [(entry.kind, entry.name, entry.load()) for entry in entries if entry.distribution == SESSION]
     with tempfile.TemporaryDirectory() as folder:
         arguments = (port, folder, session, recipe.to_json(), data, images, steps)
-        spawn(_take_part, arguments, PROCESSES)  # type: ignore[no-untyped-call]
+        # A fork server imports torch once; where there is none, each process does.
+        method = "forkserver" if "forkserver" in get_all_start_methods() else "spawn"
+        start_processes(_take_part, arguments, PROCESSES, start_method=method)  # type: ignore[no-untyped-call]
         return [torch.load(Path(folder) / f"{rank}.pt", weights_only=True) for rank in range(PROCESSES)]
 
 

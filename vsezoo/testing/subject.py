@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
-from unittest import mock
 
 import click
 
@@ -79,7 +78,7 @@ class Subject:
     @contextmanager
     def registered(self) -> Iterator[None]:
         """Let the registry find it by its name."""
-        with mock.patch.dict(registry._session):
+        with registry.session():
             if self.entry is None and not isinstance(self.thing, PairDataset):
                 registry.register(self.kind, self.name)(self.thing)
             yield

@@ -173,7 +173,6 @@ BROKEN: dict[str, tuple[Callable[[Path], object], bool]] = {
 def test_the_doctor_and_a_training_agree(
     name: str, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(registry, "_session", {})
     registry.register("image_encoders", "colours")(ColourEncoder)
     breaks, fails = BROKEN[name]
     breaks(folder)

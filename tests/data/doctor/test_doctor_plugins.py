@@ -125,7 +125,6 @@ def list_captions(split: str, images: int) -> list[str]:
 
 @pytest.fixture(autouse=True)
 def session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "_session", {})
     monkeypatch.setenv("VSEZOO_CACHE", str(tmp_path / "cache"))
 
 

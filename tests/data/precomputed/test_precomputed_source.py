@@ -203,6 +203,7 @@ def test_pairs_travel_to_worker_processes_without_their_features(tmp_path: Path)
     np.testing.assert_array_equal(pickle.loads(message).images([19]), array[19:])
 
 
+@pytest.mark.process
 def test_memory_stays_small_when_all_of_a_large_file_is_read(tmp_path: Path) -> None:
     """A file of 1 GiB (sparse), every row read in batches: the peak grows by a fraction of it."""
     pytest.importorskip("resource")

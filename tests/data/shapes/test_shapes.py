@@ -123,6 +123,7 @@ def test_unknown_kind_names_the_known_ones() -> None:
         shapes.open("dev", ["tokens", "boxes"])
 
 
+@pytest.mark.process
 def test_source_imports_neither_torch_nor_numpy() -> None:
     code = "import sys, vsezoo.data.shapes.source; print(sorted({'torch', 'numpy'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

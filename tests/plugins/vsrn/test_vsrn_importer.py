@@ -180,6 +180,7 @@ def test_vsrn_and_vsepp_are_told_apart(checkpoint: Callable[..., Path], tmp_path
     assert not VSRNImporter().recognise(Source(write_checkpoint(tmp_path, VSEPP, make_vsepp(VSEPP))))
 
 
+@pytest.mark.process
 def test_captions_of_a_converted_model(checkpoint: Callable[..., Path], tmp_path: Path) -> None:
     convert(checkpoint(), tmp_path / "vsrn")
     np.save(tmp_path / "x.npy", FEATURES)

@@ -145,6 +145,7 @@ main(["list-models", "demo*"])
 """
 
 
+@pytest.mark.process
 def test_the_command_line_warns_in_one_line(
     make_distribution: Callable[..., Path], recipe_source: Callable[..., str]
 ) -> None:

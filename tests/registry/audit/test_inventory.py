@@ -54,6 +54,7 @@ def test_one_distribution_alone(install: Install) -> None:
     )
 
 
+@pytest.mark.process
 def test_a_check_imports_nothing_in_this_process(install: Install) -> None:
     modules = {"made_good": "import click\nprint('loud')\ncommand = click.Command('x')", "made_bad": "1 / 0"}
     points = {"commands": {"good": "made_good:command", "bad": "made_bad:command", "stale": "made_gone:command"}}
@@ -71,8 +72,7 @@ def test_a_check_imports_nothing_in_this_process(install: Install) -> None:
     assert not {"made_good", "made_bad"} & set(sys.modules)
 
 
-def test_a_name_of_this_session_comes_first(install: Install, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "_session", {})
+def test_a_name_of_this_session_comes_first(install: Install) -> None:
     registry.register("models", "vsepp", replace=True)(registry.load("models", "vse0"))
     (vsepp,) = [p for p in find("vsezoo") if (p.kind, p.name) == ("models", "vsepp")]
     assert (vsepp.state, vsepp.reason) == ("conflict", "the name means the one of session; use vsezoo:vsepp")

@@ -14,6 +14,7 @@ from vsezoo.registry.audit.trial import try_entries
 from vsezoo.registry.entry import Entry
 
 
+@pytest.mark.process
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 def test_an_import_that_does_not_end(
     make_distribution: Callable[..., Path], recipe_source: Callable[..., str], monkeypatch: pytest.MonkeyPatch
@@ -38,6 +39,7 @@ recipe = Recipe("forks", "Leaves a process.", Part("precomp"), Part("gru"), Part
 """
 
 
+@pytest.mark.process
 @pytest.mark.skipif(sys.platform == "win32", reason="processes of POSIX")
 def test_an_import_that_leaves_a_process(
     make_distribution: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from commands import run_command
 from doctor_reports import check
 from picture_folders import list_shades, make_sample, open_error, open_split, show, write_shard
-from processes import assert_one_message, finish, run_command, start
+from processes import assert_one_message, finish, start
 from torch.utils.data import DataLoader
 from web import Web, serve
 
@@ -70,6 +71,7 @@ def test_a_shard_is_looked_through_once_and_a_picture_is_one_request(web: Web, t
     assert list_shades(open_split(folder)) == [7]
 
 
+@pytest.mark.process
 def test_workers_read_over_the_network(web: Web, tmp_path: Path) -> None:
     pairs = open_split(write_list(tmp_path / "own", f"{web.address}/big-train-{{00..01}}.tar"))
     assert list_shades(pairs) == [1, 2, 3]  # this process has talked to the server before the workers are forked
@@ -156,6 +158,7 @@ def test_a_server_without_ranges_does_not_fill_the_memory(web: Web, tmp_path: Pa
     assert web.sent < 20_000_000
 
 
+@pytest.mark.process
 def test_interrupt_while_a_server_does_not_answer(web: Web, tmp_path: Path) -> None:
     write_list(tmp_path / "own", f"{web.address}/big-train-00.tar")
     web.silent = True
@@ -245,6 +248,7 @@ def test_a_shard_that_is_listed_and_lies_in_the_folder_counts_once(tmp_path: Pat
     assert {split: open_split(tmp_path / "own", split).image_ids for split in alone} == alone
 
 
+@pytest.mark.process
 def test_training_on_shards_of_a_server(web: Web, tmp_path: Path) -> None:
     write_shard(web.folder / "test.tar", make_sample("e", 5, "a pig"))
     list_of_shards = [f"{web.address}/big-train-{{00..01}}.tar", f"{web.address}/val/0.tar", f"{web.address}/test.tar"]

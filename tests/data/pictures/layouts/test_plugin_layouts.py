@@ -36,7 +36,6 @@ def read(folder):
 
 @pytest.fixture(autouse=True)
 def session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "_session", {})
     monkeypatch.setenv("VSEZOO_CACHE", str(tmp_path / "cache"))
 
 
