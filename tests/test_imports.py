@@ -17,8 +17,9 @@ ROOT = Path(__file__).parent.parent
 LAYERS: tuple[set[str], ...] = (
     {"errors", "moved"},
     {"registry", "recipe", "storage", "devices", "embeddings"},
-    {"interfaces"},
-    {"parts", "model", "text", "losses", "similarities", "hub", "backbones", "scaffold"},
+    {"interfaces", "hub"},
+    {"pretrained"},
+    {"parts", "model", "text", "losses", "similarities", "backbones", "scaffold"},
     {"data", "construction", "captioning"},
     {"encoders", "features", "cards"},
     {"checkpoints"},

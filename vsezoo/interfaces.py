@@ -166,7 +166,11 @@ class Batch:
 
 
 class Encoder(ChecksOptions, nn.Module, ABC):
-    """What image and text encoders share: weights that were learnt elsewhere, and learning rates of their own."""
+    """What image and text encoders share: weights that were learnt elsewhere, and learning rates of their own.
+
+    An encoder whose checkpoints need not hold such weights, because they can be read again elsewhere, is also a
+    `vsezoo.pretrained.external.ExternalWeights`.
+    """
 
     gives: Literal["vectors", "sets", ""] = "vectors"
     """What `forward` returns. "vectors": a tensor `(B, D)`. "sets": `Embeddings(vectors, items, lengths)`, the items
@@ -176,18 +180,21 @@ class Encoder(ChecksOptions, nn.Module, ABC):
     """Set by vsezoo if sets are wanted; otherwise an encoder to which its items cost something leaves them out."""
 
     without_gradient: ClassVar[tuple[str, ...]] = ()
-    """Beginnings of the names of parameters that want a gradient and may get none; `vsezoo.testing` asks for it."""
+    """Name prefixes of trainable parameters that may receive no gradient; `vsezoo.testing` asks for it."""
+
+    renamed: ClassVar[Mapping[str, str]] = {}
+    """Prefixes of the names of tensors in checkpoints of earlier versions, and what they are now."""
 
     def load_pretrained(self) -> None:
-        """Take on weights that were learnt elsewhere. Called for a new model alone: a checkpoint brings its own.
+        """Load weights that were learnt elsewhere. Called for a new model alone: a checkpoint brings its own.
 
         By default, nothing.
         """
 
     def learning_rate_scales(self) -> Mapping[str, float]:
-        """Return multiples of `training.learning_rate` by the beginnings of parameters' names, such as `{"cnn.": 0.1}`.
+        """Return multiples of `training.learning_rate` by prefixes of parameters' names, such as `{"cnn.": 0.1}`.
 
-        The longest beginning counts. Where none fits, as by default, the multiple is 1.
+        The longest prefix counts. Where none fits, as by default, the multiple is 1.
         """
         return {}
 
@@ -195,42 +202,6 @@ class Encoder(ChecksOptions, nn.Module, ABC):
         """Take note of the epoch, counted from 0, that begins or is taken up again. By default, nothing.
 
         It may change which parameters want a gradient; what is to be trained at any time wants one at first.
-        """
-
-    # What follows is for encoders with weights that a checkpoint need not hold, because they can be had elsewhere.
-
-    external: ClassVar[str] = ""
-    """What the names of such weights begin with; empty: there are none."""
-
-    renamed: ClassVar[Mapping[str, str]] = {}
-    """What the names of tensors began with in checkpoints of earlier versions, and what they begin with now."""
-
-    @classmethod
-    def portable_options(cls, options: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the options as a checkpoint tells them: without paths of the machine that wrote it."""
-        return dict(options)
-
-    def leaves_out_external(self) -> bool:
-        """Tell whether a checkpoint may be without the external weights: they are what can be read again."""
-        return False
-
-    def describe(self) -> dict[str, Any]:
-        """Return JSON values that a checkpoint tells beside the options, such as digests of external weights."""
-        return {}
-
-    def list_folders(self) -> list[Path]:
-        """Return the folders of this machine that external weights were read from."""
-        return []
-
-    def restore_external(self, described: Mapping[str, Any], folders: Sequence[Path]) -> None:
-        """Read the external weights again.
-
-        Args:
-            described: what `describe` told of them.
-            folders: where files of weights may be.
-
-        Raises:
-            CheckpointError: for weights that are not to be had, or are others.
         """
 
 

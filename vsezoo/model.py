@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from vsezoo.embeddings import Embeddings
 from vsezoo.errors import DataError, RecipeError, UsageError
 from vsezoo.interfaces import Encoder, ImageEncoder, Similarity, TextEncoder, Tokenizer, Tokens
+from vsezoo.pretrained.external import ExternalWeights, find_external
 from vsezoo.recipe import Recipe
 
 SETS = {"image_encoder": ("regions", "regions"), "text_encoder": ("gru", "words")}
@@ -103,20 +104,30 @@ class JointEmbedding(nn.Module):
         for encoder in self.encoders.values():
             encoder.start_epoch(epoch)
 
+    @property
+    def external(self) -> dict[str, ExternalWeights]:
+        """The encoders that have external weights, by the names that they have in a recipe."""
+        found = {name: find_external(encoder) for name, encoder in self.encoders.items()}
+        return {name: encoder for name, encoder in found.items() if encoder is not None}
+
     def describe_encoders(self) -> dict[str, Any]:
-        """Return what a checkpoint tells of the encoders, and which of them it holds without their external weights."""
+        """Return what a checkpoint stores of the encoders, and which of them it holds without their external weights.
+
+        Returns:
+            `encoders`: what each of them describes; `left_out`: the names of those.
+        """
         return {
-            "encoders": {name: told for name, encoder in self.encoders.items() if (told := encoder.describe())},
-            "left_out": [name for name, encoder in self.encoders.items() if encoder.leaves_out_external()],
+            "encoders": {name: described for name, own in self.external.items() if (described := own.describe())},
+            "left_out": [name for name, own in self.external.items() if own.skips_external_weights()],
         }
 
     def list_folders(self) -> list[Path]:
         """Return the folders of this machine that external weights were read from."""
-        return [folder for encoder in self.encoders.values() for folder in encoder.list_folders()]
+        return [folder for encoder in self.external.values() for folder in encoder.list_folders()]
 
     def list_external(self, left_out: Iterable[str]) -> tuple[str, ...]:
-        """Return what the names of the external tensors of these encoders begin with."""
-        return tuple(f"{name}.{self.encoders[name].external}" for name in left_out)
+        """Return the prefixes of the names of the external tensors of these encoders."""
+        return tuple(f"{name}.{self.external[name].external}" for name in left_out)
 
     def restore_external(
         self, left_out: Iterable[str], described: Mapping[str, Any], folders: Sequence[Path] = ()
@@ -125,14 +136,14 @@ class JointEmbedding(nn.Module):
 
         Args:
             left_out: which encoders.
-            described: of each encoder, what `describe_encoders` told of it under `encoders`.
+            described: what `describe_encoders` returned as `encoders`.
             folders: where files of weights may be.
 
         Raises:
-            CheckpointError: for weights that are not to be had, or are others.
+            CheckpointError: if the weights cannot be found or their SHA-256 differs.
         """
         for name in left_out:
-            self.encoders[name].restore_external(described.get(name, {}), folders)
+            self.external[name].restore_external(described.get(name, {}), folders)
 
     def rename_tensors(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return tensors by their present names, where earlier versions of an encoder had others."""

@@ -192,7 +192,7 @@ def test_a_folder_of_a_name_that_none_can_have(tmp_path: Path, weights: Path) ->
 def test_a_digest_that_is_not_told(tmp_path: Path, weights: Path) -> None:
     folder = save(make(weights), tmp_path / "stored")
     (folder / "config.json").write_text(json.dumps({**read_config(folder), "encoders": {"image_encoder": {}}}))
-    with pytest.raises(CheckpointError, match="nothing is told of the weights of timm:test_resnet"):
+    with pytest.raises(CheckpointError, match="does not describe the weights of timm:test_resnet"):
         load(folder)
 
 

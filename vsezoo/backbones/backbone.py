@@ -13,8 +13,9 @@ from torch import Tensor, nn
 
 from vsezoo.backbones.options import GRID, NONE, PRETRAINED, BackboneOptions
 from vsezoo.backbones.transform import PictureForm, PictureTransform
-from vsezoo.backbones.weights import digest_tensors, find_weights, load_weights, read_weights
+from vsezoo.backbones.weights import find_weights, load_weights, read_weights
 from vsezoo.errors import CheckpointError
+from vsezoo.pretrained.digests import TensorDigest
 
 
 class Backbone(nn.Module, ABC):
@@ -51,7 +52,7 @@ class Backbone(nn.Module, ABC):
         self.network: nn.Module = network.to(memory_format=torch.channels_last)
         self.file: Path | None = None
         self._loaded = ""  # the digest of the weights that were learnt elsewhere
-        self._digest: tuple[list[tuple[int, int]], str] = ([], "")
+        self._digest = TensorDigest()
 
     @abstractmethod
     def extract(self, pictures: Tensor) -> Tensor:
@@ -120,11 +121,7 @@ class Backbone(nn.Module, ABC):
 
     def digest(self) -> str:
         """Return the sha256 of the weights; computed anew only after they have changed."""
-        tensors = self.network.state_dict()
-        versions = [(tensor.data_ptr(), tensor._version) for tensor in tensors.values()]
-        if versions != self._digest[0]:
-            self._digest = versions, digest_tensors(tensors)
-        return self._digest[1]
+        return self._digest.compute(self.network.state_dict())
 
     def describe(self) -> dict[str, Any]:
         """Return as JSON values what it is: name, where the weights come from and their digest, and the transform.

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
@@ -94,13 +92,3 @@ def load_weights(
                 remedy="Name the backbone that the weights are of, with the model_args that it was trained with.",
             )
     network.load_state_dict(kept, strict=False)
-
-
-@torch.no_grad()
-def digest_tensors(tensors: Mapping[str, Tensor]) -> str:
-    """Return the sha256 of tensors: of their names, kinds of number, shapes and bytes, in the order of the names."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(tensors.items()):
-        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
-        digest.update(tensor.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
-    return digest.hexdigest()

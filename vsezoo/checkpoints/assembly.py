@@ -131,7 +131,7 @@ def _read_left_out(files: FolderSnapshot, model: JointEmbedding) -> list[str]:
     left_out, told = files.config.get("left_out", []), files.config.get("encoders", {})
     if isinstance(model.image_encoder, NoImageEncoder) and isinstance(left_out, list):
         left_out = [name for name in left_out if name != "image_encoder"]
-    known = [name for name, encoder in model.encoders.items() if encoder.external]
+    known = [name for name, encoder in model.external.items() if encoder.external]
     if (
         not isinstance(left_out, list)
         or not isinstance(told, dict)

@@ -27,6 +27,7 @@ from vsezoo.checkpoints.provenance import record_parts
 from vsezoo.interfaces import Loss, PairDataset
 from vsezoo.model import JointEmbedding
 from vsezoo.parts import load_part
+from vsezoo.pretrained.external import make_portable
 from vsezoo.recipe import Part, Recipe
 from vsezoo.storage.checkpoint_layout import CARD, CONFIG, FORMAT_VERSION, LOCAL, LOSS, METRICS, MODEL, write_json
 from vsezoo.storage.folders import digest_files, replace_folder
@@ -144,6 +145,6 @@ def _make_portable(recipe: Recipe) -> Recipe:
     """Return the recipe without paths of this machine."""
     for kind in ("image_encoder", "text_encoder"):
         part: Part = getattr(recipe, kind)
-        options = load_part(recipe, kind).portable_options(part.options)
+        options = make_portable(load_part(recipe, kind), part.options)
         recipe = recipe.replace({f"{kind}.{name}": value for name, value in options.items()})
     return recipe

@@ -19,6 +19,7 @@ from vsezoo.encoders.feature_pairs import FeaturePairs
 from vsezoo.encoders.head import AUTO, WIDTH, build_head, choose_features, list_head_options, load_head
 from vsezoo.errors import CheckpointError, RecipeError
 from vsezoo.interfaces import ImageEncoder, PairDataset
+from vsezoo.pretrained.external import ExternalWeights
 from vsezoo.recipe import Part
 from vsezoo.recipe.declared import Option
 from vsezoo.recipe.options import Above, AtLeast, OneOf
@@ -30,7 +31,7 @@ OF_BACKBONE = read_options(BackboneOptions, given=("features",))
 AT_ONCE = 32  # pictures, where features of all of them are wanted
 
 
-class BackboneImageEncoder(ImageEncoder):
+class BackboneImageEncoder(ExternalWeights, ImageEncoder):
     """`f(i) = h(φ(i))`, with φ a backbone and h the head (Faghri et al. 2018, section 3.1: a linear layer).
 
     The options of the head are options of the whole; its `img_dim` is the backbone's.
@@ -190,13 +191,13 @@ class BackboneImageEncoder(ImageEncoder):
             features: Tensor = self.backbone(pictures)
             return functional.normalize(features, dim=-1) if self.normalize_features else features
 
-    def leaves_out_external(self) -> bool:
-        """Tell whether the backbone is as its source has it, and is to stay so."""
+    def skips_external_weights(self) -> bool:
+        """Return whether the backbone is as its source has it, and is to stay so."""
         fixed = not self.finetune and self.cnn_mode == "frozen" and not self.store_weights
         return fixed and self.backbone.unchanged
 
     def describe(self) -> dict[str, Any]:
-        """Return what the backbone tells of itself: name, source and digest of its weights, transform."""
+        """Return name, source and digest of the weights of the backbone, and its transform."""
         return {"backbone": self.backbone.describe()}
 
     def list_folders(self) -> list[Path]:
@@ -204,11 +205,12 @@ class BackboneImageEncoder(ImageEncoder):
         return [] if self.backbone.file is None else [self.backbone.file.parent]
 
     def restore_external(self, described: Mapping[str, Any], folders: Sequence[Path]) -> None:
-        """Read the weights of the backbone again, and compare their digest with what was told of them."""
+        """Read the weights of the backbone again, and compare their digest with the stored one."""
         told = described.get("backbone")
         digest = told.get("sha256") if isinstance(told, Mapping) else None
         if not isinstance(digest, str) or not digest:
-            raise CheckpointError(f"nothing is told of the weights of {self.backbone.name}.", remedy=RESTORE)
+            problem = f"config.json does not describe the weights of {self.backbone.name}."
+            raise CheckpointError(problem, remedy=RESTORE)
         self.backbone.load_pretrained(folders, digest)
 
     @torch.inference_mode()

@@ -11,6 +11,7 @@ from vsezoo.checkpoints.opened import Checkpoint
 from vsezoo.errors import UsageError
 from vsezoo.interfaces import Encoder, Loss
 from vsezoo.model import JointEmbedding
+from vsezoo.pretrained.external import find_external
 from vsezoo.recipe import Recipe
 
 HEAD, BACKBONE = "head.", "backbone."
@@ -92,7 +93,8 @@ class InitCheckpoint:
                 remedy=f"Give the new model the parts and sizes of {self.recipe.name!r} as the checkpoint has them "
                 f"(`vsezoo show {self.reference}`), or leave --init out.",
             )
-        if isinstance(source, Encoder) and isinstance(target, Encoder) and (absent or source.leaves_out_external()):
+        external = find_external(source)
+        if isinstance(target, Encoder) and (absent or (external is not None and external.skips_external_weights())):
             target.load_pretrained()
         target.load_state_dict(taken, strict=False)
 

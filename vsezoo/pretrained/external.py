@@ -1,0 +1,90 @@
+"""Encoders with weights that a checkpoint need not hold, because they can be read again elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+from torch import nn
+
+from vsezoo.errors import CheckpointError
+
+
+class ExternalWeights:
+    """Mixin for encoders: `class MyEncoder(ExternalWeights, ImageEncoder)`.
+
+    While `skips_external_weights` says so, checkpoints and training states hold all but these weights. Loading builds
+    the encoder, has it read them again, and compares them with the digest in the checkpoint.
+    """
+
+    external: ClassVar[str] = ""
+    """Prefix of the names of these weights, such as `backbone.`."""
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Let `leaves_out_external`, its name before 0.2, mean `skips_external_weights` in classes that define one."""
+        super().__init_subclass__(**options)
+        for name, other in (("skips_external_weights", EARLIER), (EARLIER, "skips_external_weights")):
+            if name in vars(cls) and other not in vars(cls):
+                setattr(cls, other, vars(cls)[name])
+
+    @classmethod
+    def portable_options(cls, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the options as a checkpoint stores them: without paths of the machine that wrote it."""
+        return dict(options)
+
+    def skips_external_weights(self) -> bool:
+        """Return whether a checkpoint may be without the external weights: they are what can be read again."""
+        return False
+
+    def describe(self) -> dict[str, Any]:
+        """Return JSON values for the checkpoint beside the options, such as digests of external weights."""
+        return {}
+
+    def list_folders(self) -> list[Path]:
+        """Return the folders of this machine that external weights were read from."""
+        return []
+
+    def restore_external(self, described: Mapping[str, Any], folders: Sequence[Path]) -> None:
+        """Read the external weights again.
+
+        Args:
+            described: what `describe` returned when they were left out.
+            folders: where files of weights may be.
+
+        Raises:
+            CheckpointError: if the weights cannot be found or their SHA-256 differs.
+        """
+        raise CheckpointError("its checkpoint does not say where its weights are from.")
+
+
+EARLIER = "leaves_out_external"
+MEMBERS = (EARLIER, "skips_external_weights", "portable_options", "describe", "list_folders", "restore_external")
+
+
+def find_external(encoder: nn.Module) -> ExternalWeights | None:
+    """Return what knows the external weights of an encoder: the encoder itself; None: it has none.
+
+    Before 0.2 every encoder had these members. Encoders of plugins that define some of them without the mixin are
+    treated as if they had it.
+    """
+    if isinstance(encoder, ExternalWeights):
+        return encoder
+    return _Unmixed(encoder) if any(hasattr(encoder, name) for name in MEMBERS) else None
+
+
+def make_portable(encoder: type[nn.Module], options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options of an encoder of this class without paths of this machine."""
+    found: dict[str, Any] = getattr(encoder, "portable_options", dict)(options)
+    return found
+
+
+class _Unmixed(ExternalWeights):
+    """Has what an encoder defines, and the defaults for the rest."""
+
+    def __init__(self, encoder: nn.Module) -> None:
+        for name in ("external", *MEMBERS[1:]):
+            earlier = getattr(encoder, EARLIER, None) if name == "skips_external_weights" else None
+            defined = getattr(encoder, name, earlier)
+            if defined is not None:
+                vars(self)[name] = defined
