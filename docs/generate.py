@@ -36,6 +36,7 @@ REFERENCE = Path(__file__).with_name("reference.md")
 INTERFACES = (
     "embeddings",
     "interfaces",
+    "pretrained.external",
     "recipe",
     "recipe.recipe",
     "recipe.settings",

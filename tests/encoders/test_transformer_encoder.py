@@ -16,6 +16,7 @@ import tiny
 import torch
 from huggingface_hub import constants
 from processes import assert_one_message, run_command
+from safetensors.torch import load_file
 from tiny_bert import IDS, PIECES, SIZES, write_model
 from torch import nn
 from transformers import (
@@ -40,7 +41,10 @@ from vsezoo.errors import CheckpointError, HubError, RecipeError, UsageError, Vs
 from vsezoo.interfaces import Tokens
 from vsezoo.model import JointEmbedding
 from vsezoo.parts import expand_parts
+from vsezoo.pretrained.digests import digest_tensors
+from vsezoo.publishing.publication import NO_LICENSE, build_card, open_publication
 from vsezoo.recipe import Training
+from vsezoo.storage.checkpoint_layout import write_json
 from vsezoo.training.optimizer import build_optimizer, group_parameters
 
 CAPTIONS = ["a dog", "The REDISH thing is hot and dry", "dogs", "", "the old one [PAD]"]
@@ -197,7 +201,7 @@ def test_a_resumed_finetuning_ends_with_the_same_bits(bert: Path, data: Path, tm
 
 def test_a_training_that_begins_with_a_checkpoint_needs_no_source(data: Path, tmp_path: Path) -> None:
     write_model(tmp_path / "source")
-    settings = settings_of(tmp_path / "source")
+    settings = settings_of(tmp_path / "source", store_weights=True)
     first = vsezoo.train("vsepp", data, output=tmp_path / "first", settings=settings).checkpoint
     shutil.rmtree(tmp_path / "source")
     settings = settings_of(tmp_path / "nothing of the Hub")
@@ -221,11 +225,11 @@ numpy.save(sys.argv[2], vsezoo.load(sys.argv[1]).encode_texts(sys.argv[3:]).nump
 
 
 @pytest.mark.process
-def test_a_checkpoint_is_complete_by_itself(tmp_path: Path) -> None:
+def test_a_checkpoint_that_stores_the_weights_is_complete_by_itself(tmp_path: Path) -> None:
     """Read in a process without network, with the source gone, it gives the same bits."""
     source = tmp_path / "source"
     write_model(source)
-    model = make_model(source, max_len=7)
+    model = make_model(source, max_len=7, store_weights=True)
     tiny.save_model(tmp_path / "checkpoint", model)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -243,6 +247,134 @@ def test_a_checkpoint_tells_no_path_in_the_transformers_configuration(bert: Path
     files = make_model(bert).tokenizer.to_files()
     assert set(files) == {"tokenizer.json", "transformer.json"}
     assert all(str(bert).encode() not in content for content in files.values())
+
+
+# A checkpoint without the frozen weights
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    value: dict[str, Any] = json.loads((folder / "config.json").read_bytes())
+    return value
+
+
+def list_stored(folder: Path) -> set[str]:
+    return {name for name in load_file(folder / "model.safetensors") if name.startswith("text_encoder.")}
+
+
+def test_a_frozen_transformer_is_not_stored(bert: Path, tmp_path: Path) -> None:
+    model = make_model(bert)
+    tiny.save_model(tmp_path / "checkpoint", model)
+    assert list_stored(tmp_path / "checkpoint") == {"text_encoder.fc.weight", "text_encoder.fc.bias"}
+    config = read_config(tmp_path / "checkpoint")
+    assert config["left_out"] == ["text_encoder"]
+    digest = digest_tensors(model.text_encoder.transformer.state_dict())
+    stored = {"transformer": {"name": "bert", "source": "bert", "sha256": digest}}
+    assert config["encoders"] == {"text_encoder": stored}
+    assert config["recipe"]["text_encoder"]["options"]["model"] == "bert"
+    assert str(bert.parent) not in (tmp_path / "checkpoint" / "config.json").read_text()
+    again = load(tmp_path / "checkpoint")
+    assert torch.equal(again.encode_texts(CAPTIONS), model.encode_texts(CAPTIONS))
+    side = vsezoo.Checkpoint.open(tmp_path / "checkpoint").text_side()
+    assert torch.equal(side.encode_texts(CAPTIONS), model.encode_texts(CAPTIONS))
+    assert not hasattr(side.image_encoder, "fc")
+    tiny.save_model(tmp_path / "second", again)
+    assert read_config(tmp_path / "second")["encoders"] == config["encoders"]
+    assert "must have bert" in " ".join(build_card(open_publication(tmp_path / "checkpoint")).missing)
+
+
+@pytest.mark.parametrize("options", [{"store_weights": True}, {"finetune": True}])
+def test_what_is_asked_for_or_may_change_is_stored(bert: Path, tmp_path: Path, options: dict[str, Any]) -> None:
+    shutil.copytree(bert, tmp_path / "source")
+    model = make_model(tmp_path / "source", **options)
+    tiny.save_model(tmp_path / "checkpoint", model)
+    shutil.rmtree(tmp_path / "source")
+    assert "left_out" not in read_config(tmp_path / "checkpoint")
+    assert torch.equal(load(tmp_path / "checkpoint").encode_texts(CAPTIONS), model.encode_texts(CAPTIONS))
+
+
+def test_a_transformer_that_was_changed_is_stored(bert: Path, tmp_path: Path) -> None:
+    model = make_model(bert)
+    with torch.no_grad():
+        next(model.text_encoder.transformer.parameters()).add_(0.01)
+    tiny.save_model(tmp_path / "checkpoint", model)
+    assert torch.equal(load(tmp_path / "checkpoint").encode_texts(CAPTIONS), model.encode_texts(CAPTIONS))
+
+
+@pytest.mark.parametrize("place", ["variable", "checkpoint", "working folder"])
+def test_where_the_folder_is_looked_for(
+    bert: Path, tmp_path: Path, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(bert, tmp_path / "secret" / "my-bert")
+    model = make_model(tmp_path / "secret" / "my-bert")
+    folder = tmp_path / "checkpoint"
+    tiny.save_model(folder, model)
+    shared = {"variable": tmp_path / "shared", "checkpoint": folder, "working folder": tmp_path / "work"}[place]
+    shared.mkdir(exist_ok=True)
+    (tmp_path / "secret" / "my-bert").rename(shared / "my-bert")
+    if place != "checkpoint":
+        with pytest.raises(CheckpointError, match=r"^my-bert: is not a folder, nor is there one of that name in"):
+            load(folder)
+    if place == "variable":
+        monkeypatch.setenv("VSEZOO_WEIGHTS", str(shared))
+    if place == "working folder":
+        monkeypatch.chdir(shared)
+    assert torch.equal(load(folder).encode_texts(CAPTIONS), model.encode_texts(CAPTIONS))
+
+
+def test_other_weights_are_refused(tmp_path: Path) -> None:
+    write_model(tmp_path / "source")
+    tiny.save_model(tmp_path / "checkpoint", make_model(tmp_path / "source"))
+    torch.manual_seed(6)
+    BertModel(BertConfig(**SIZES)).save_pretrained(tmp_path / "source")
+    with pytest.raises(CheckpointError, match=r"source: the weights of source have the sha256 \w+, not \w+") as caught:
+        load(tmp_path / "checkpoint")
+    assert "transformers" in caught.value.remedy
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [None, {}, {"transformer": 5}, {"transformer": {"source": "x", "sha256": 5}}, {"transformer": {"source": "x"}}],
+)
+def test_weights_that_are_not_described(bert: Path, tmp_path: Path, stored: Any) -> None:
+    tiny.save_model(tmp_path / "checkpoint", make_model(bert))
+    config = read_config(tmp_path / "checkpoint")
+    config["encoders"] = {} if stored is None else {"text_encoder": stored}
+    write_json(tmp_path / "checkpoint" / "config.json", config)
+    with pytest.raises(CheckpointError, match="does not describe the weights of bert"):
+        load(tmp_path / "checkpoint")
+
+
+def test_a_model_of_the_hub_is_read_at_its_commit(bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, str | None]] = []
+    snapshot = tmp_path / "hub" / "snapshots" / ("a" * 40)
+    shutil.copytree(bert, snapshot)
+
+    def download(name: str, *, revision: str | None = None, **patterns: object) -> str:
+        asked.append((name, revision))
+        return str(snapshot)
+
+    monkeypatch.setattr("vsezoo.encoders.transformer_source.snapshot_download", download)
+    model = make_model(Path("org/bert"))
+    tiny.save_model(tmp_path / "checkpoint", model)
+    assert asked[-1] == ("org/bert", None)
+    stored = read_config(tmp_path / "checkpoint")["encoders"]["text_encoder"]["transformer"]
+    assert (stored["name"], stored["source"], stored["revision"]) == ("org/bert", "pretrained", "a" * 40)
+    assert not (tmp_path / "checkpoint" / "local.json").exists()
+    assert torch.equal(load(tmp_path / "checkpoint").encode_texts(CAPTIONS), model.encode_texts(CAPTIONS))
+    assert asked[-1] == ("org/bert", "a" * 40)
+    assert build_card(open_publication(tmp_path / "checkpoint")).missing == (NO_LICENSE,)
+
+
+def test_a_resumed_run_reads_the_frozen_weights_again(bert: Path, data: Path, tmp_path: Path) -> None:
+    settings = settings_of(bert) | {"training.num_epochs": 2}
+    whole = vsezoo.train("vsepp", data, output=tmp_path / "whole", settings=settings)
+    vsezoo.train("vsepp", data, output=tmp_path / "halves", settings=settings | {"training.num_epochs": 1})
+    held = load_file(tmp_path / "halves" / "last" / "state.safetensors")
+    assert not [name for name in held if "transformer." in name]
+    halves = vsezoo.train("vsepp", data, output=tmp_path / "halves", settings=settings, resume=True)
+    assert halves.evaluation == whole.evaluation
+    first, second = (tmp_path / name / "last" / "state.safetensors" for name in ("whole", "halves"))
+    assert first.read_bytes() == second.read_bytes()
 
 
 @pytest.mark.parametrize(

@@ -11,11 +11,12 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from vsezoo.backbones.options import GRID, NONE, PRETRAINED, BackboneOptions
+from vsezoo.backbones.options import GRID, NONE, BackboneOptions
 from vsezoo.backbones.transform import PictureForm, PictureTransform
 from vsezoo.backbones.weights import find_weights, load_weights, read_weights
 from vsezoo.errors import CheckpointError
 from vsezoo.pretrained.digests import TensorDigest
+from vsezoo.pretrained.external import PRETRAINED
 
 
 class Backbone(nn.Module, ABC):

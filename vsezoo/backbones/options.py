@@ -9,10 +9,11 @@ from typing import Annotated, Any
 from torchvision.transforms import InterpolationMode
 
 from vsezoo.errors import RecipeError
+from vsezoo.pretrained.external import PRETRAINED
 from vsezoo.recipe.options import Above, AtLeast, Between, Each, Limit, OneOf, Or
 from vsezoo.recipe.signatures import read_options
 
-PRETRAINED, NONE = "pretrained", "none"
+NONE = "none"
 IMAGENET = "imagenet"  # what earlier versions called the pretrained weights
 POOLED, GRID = "pooled", "grid"
 LEAST_CROP = 0.05  # of a picture's side; with less, the scaled picture takes more memory than there is

@@ -233,4 +233,6 @@ class Checkpoint:
         try:
             yield
         except RecipeError as error:
-            raise CheckpointError(error.problem, file=self.folder / CONFIG, remedy=error.remedy or RESTORE) from error
+            raise CheckpointError(
+                error.problem, file=error.file or self.folder / CONFIG, remedy=error.remedy or RESTORE
+            ) from error

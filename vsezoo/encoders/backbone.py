@@ -13,13 +13,13 @@ from torch.nn import functional
 
 from vsezoo import registry
 from vsezoo.backbones import create_backbone, measure_features
-from vsezoo.backbones.options import GRID, NONE, POOLED, PRETRAINED, BackboneOptions
+from vsezoo.backbones.options import GRID, NONE, POOLED, BackboneOptions
 from vsezoo.embeddings import Embeddings
 from vsezoo.encoders.feature_pairs import FeaturePairs
 from vsezoo.encoders.head import AUTO, WIDTH, build_head, choose_features, list_head_options, load_head
 from vsezoo.errors import CheckpointError, RecipeError
 from vsezoo.interfaces import ImageEncoder, PairDataset
-from vsezoo.pretrained.external import ExternalWeights
+from vsezoo.pretrained.external import PRETRAINED, ExternalWeights
 from vsezoo.recipe import Part
 from vsezoo.recipe.declared import Option
 from vsezoo.recipe.options import Above, AtLeast, OneOf

@@ -1,14 +1,14 @@
 """Captions by a pretrained transformer: any text model of the library transformers.
 
-A new model takes configuration, tokenizer and weights from the Hub or from a folder. Its checkpoint has all three, as
-`transformer.json`, `tokenizer.json` and in `model.safetensors`, and needs neither the Hub nor the folder.
+A new model takes configuration, tokenizer and weights from the Hub or from a folder. Its checkpoint holds configuration
+and tokenizer, as `transformer.json` and `tokenizer.json`, and the weights, or of frozen ones the source and the digest.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -16,13 +16,23 @@ from torch.nn import functional
 from transformers import AutoModel, PreTrainedModel
 
 from vsezoo.embeddings import Embeddings
-from vsezoo.encoders.transformer_tokenizer import SUITABLE, TransformerTokenizer, explain_errors, find_model
-from vsezoo.errors import RecipeError
+from vsezoo.encoders.transformer_source import (
+    SUITABLE,
+    explain_errors,
+    find_folder_again,
+    find_model,
+    read_revision,
+)
+from vsezoo.encoders.transformer_tokenizer import TransformerTokenizer
+from vsezoo.errors import CheckpointError, RecipeError
 from vsezoo.interfaces import TextEncoder, Tokens
+from vsezoo.pretrained.digests import TensorDigest
+from vsezoo.pretrained.external import PRETRAINED, ExternalWeights
 from vsezoo.recipe.options import Above, AtLeast, OneOf
+from vsezoo.storage.folders import RESTORE
 
 
-class TransformerTextEncoder(TextEncoder):
+class TransformerTextEncoder(ExternalWeights, TextEncoder):
     """`g(c) = W pool(h_1 … h_L) + b` of the last hidden states h, then unit L2 norm. Not from one paper.
 
     As a set, a caption is `W h_l + b` of each of its tokens, not scaled.
@@ -38,12 +48,14 @@ class TransformerTextEncoder(TextEncoder):
         max_len: ids that a caption may have, marks included; the rest is cut off. 0: as many as the model reads.
         normalize: scale embeddings to unit L2 norm.
         use_abs: take absolute values at the end, as order-embeddings do.
+        store_weights: have the checkpoint hold the transformer also where it is frozen.
 
     Raises:
         RecipeError: for a value that an option cannot have.
     """
 
     gives = "sets"
+    external: ClassVar[str] = "transformer."
     tokenizer: TransformerTokenizer
     transformer: PreTrainedModel
 
@@ -59,11 +71,14 @@ class TransformerTextEncoder(TextEncoder):
         max_len: Annotated[int, AtLeast(0)] = 0,
         normalize: bool = True,
         use_abs: bool = False,
+        store_weights: bool = False,
     ) -> None:
         super().__init__()
         self.tokenizer, self.model, self.pool = tokenizer, model, pool
         self.finetune, self.learning_rate_scale = finetune, learning_rate_scale
-        self.normalize, self.use_abs = normalize, use_abs
+        self.normalize, self.use_abs, self.store_weights = normalize, use_abs, store_weights
+        self._folder: Path | None = None  # that the weights were read from
+        self._digest, self._loaded = TensorDigest(), ""
         with explain_errors(model):
             # Nothing of the configuration may choose a kernel: transformers would fetch it from the Hub.
             self.transformer = AutoModel.from_config(  # type: ignore[no-untyped-call]
@@ -96,6 +111,13 @@ class TransformerTextEncoder(TextEncoder):
         """Read `tokenizer.json` and `transformer.json`."""
         return TransformerTokenizer.from_files(folder)
 
+    @classmethod
+    def portable_options(cls, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the options with the name alone of a folder."""
+        model = options.get("model", "")
+        folder = Path(model).expanduser()
+        return {**options, "model": folder.absolute().name if model and folder.is_dir() else model}
+
     def load_pretrained(self) -> None:
         """Read the weights of the transformer from the Hub or the folder.
 
@@ -103,7 +125,9 @@ class TransformerTextEncoder(TextEncoder):
             RecipeError: for a model without its weights as safetensors.
             HubError: for what the Hub does not give.
         """
-        folder = find_model(self.model)
+        self._load(find_model(self.model))
+
+    def _load(self, folder: Path) -> None:
         with explain_errors(self.model):
             pretrained, report = AutoModel.from_pretrained(
                 folder,
@@ -119,6 +143,48 @@ class TransformerTextEncoder(TextEncoder):
             raise RecipeError(f"lacks the weights {', '.join(absent[:3])}, …", file=self.model, remedy=SUITABLE)
         pretrained.pooler = nn.Identity()
         self.transformer.load_state_dict(pretrained.state_dict())
+        self._folder, self._loaded = folder, self.digest()
+
+    def digest(self) -> str:
+        """Return the sha256 of the weights of the transformer."""
+        return self._digest.compute(self.transformer.state_dict())
+
+    def skips_external_weights(self) -> bool:
+        """Return whether the transformer is as its source has it, and is to stay so."""
+        return not self.finetune and not self.store_weights and bool(self._loaded) and self.digest() == self._loaded
+
+    def describe(self) -> dict[str, Any]:
+        """Return name, source and digest of the weights, if they were read from a source."""
+        if self._folder is None:
+            return {}
+        revision, folder = read_revision(self._folder), self._folder.absolute().name
+        source = {"source": folder} if revision is None else {"source": PRETRAINED, "revision": revision}
+        return {"transformer": {"name": folder if revision is None else self.model, **source, "sha256": self.digest()}}
+
+    def list_folders(self) -> list[Path]:
+        """Return the folder that holds that of the pretrained model, if it is not the cache of the Hub."""
+        return [] if self._folder is None or read_revision(self._folder) else [self._folder.absolute().parent]
+
+    def restore_external(self, described: Mapping[str, Any], folders: Sequence[Path]) -> None:
+        """Read the weights of the transformer again, and compare their digest with the stored one."""
+        stored = described.get("transformer")
+        keys = ("name", "source", "sha256", "revision")
+        name, source, digest, revision = (stored.get(key, "") if isinstance(stored, Mapping) else "" for key in keys)
+        if not all(isinstance(value, str) for value in (name, source, digest, revision)) or not (source and digest):
+            problem = f"config.json does not describe the weights of {self.model}."
+            raise CheckpointError(problem, remedy=RESTORE)
+        if source == PRETRAINED:
+            self._load(find_model(name, revision or None))
+        else:
+            known = Path(self.model).name == source  # then it may have the whole path, on this machine
+            self._load(find_folder_again(self.model if known else Path(source).name, folders))
+        if self._loaded != digest:
+            raise CheckpointError(
+                f"the weights of {name} have the sha256 {self._loaded}, not {digest} as in the training.",
+                file=self._folder,
+                remedy="Get the pretrained model that it was trained with, and the version of transformers that is "
+                "named in transformer.json.",
+            )
 
     def learning_rate_scales(self) -> Mapping[str, float]:
         """Return the multiple for the transformer; the layer behind it learns at `training.learning_rate`."""

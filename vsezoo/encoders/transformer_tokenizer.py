@@ -8,31 +8,24 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from logging import ERROR
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import tokenizers
-from huggingface_hub import snapshot_download
-from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError, RepositoryNotFoundError
 from transformers import AutoConfig, AutoTokenizer, PreTrainedConfig
-from transformers.utils import logging
 
-from vsezoo.errors import CheckpointError, HubError, RecipeError
+from vsezoo.encoders.transformer_source import SUITABLE, explain_errors, find_model, shorten
+from vsezoo.errors import CheckpointError, RecipeError
 from vsezoo.interfaces import Tokenizer
 from vsezoo.storage.folders import RESTORE
 
 # Said outright, so that tokenizers does not warn of every worker process that is forked after it has run.
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
 
-FILES = ("*.json", "*.txt", "*.model", "*.safetensors")
-"""What is fetched of a repository of the Hub: no code, no pickles."""
 UNLIMITED = 10**9
 """Tokenizers without a limit say 10^30."""
-SUITABLE = "Take a model that reads text alone, such as BERT, RoBERTa, DistilBERT or one of sentence-transformers."
 
 
 class TransformerTokenizer(Tokenizer):
@@ -106,7 +99,7 @@ class TransformerTokenizer(Tokenizer):
             tokenizer = cls(pieces, json.loads(path.read_bytes()))
             tokenizer.make_config()
         except Exception as error:  # both libraries raise what they like
-            raise CheckpointError(f"cannot be read: {_shorten(error)}.", file=path, remedy=RESTORE) from error
+            raise CheckpointError(f"cannot be read: {shorten(error)}.", file=path, remedy=RESTORE) from error
         return tokenizer
 
     def make_config(self) -> PreTrainedConfig:
@@ -120,42 +113,6 @@ class TransformerTokenizer(Tokenizer):
         return self.pieces.get_vocab_size(with_added_tokens=True)
 
 
-def find_model(model: str) -> Path:
-    """Return the folder of a pretrained model; one of the Hub is fetched into the cache of the Hub's client.
-
-    Raises:
-        RecipeError: for an empty name.
-        HubError: for what the Hub does not give.
-    """
-    if not model:
-        raise RecipeError(
-            "text_encoder.model names no pretrained model.", remedy="Name one: --text-encoder hf:bert-base-uncased"
-        )
-    folder = Path(model).expanduser()
-    if folder.is_dir():
-        return folder
-    try:
-        return Path(snapshot_download(model, allow_patterns=[*FILES], ignore_patterns=["*/*"]))
-    except HFValidationError as error:
-        raise RecipeError(
-            "is no folder, and cannot be a name of the Hub.",
-            file=model,
-            remedy="Give a folder of a pretrained model, or a name such as bert-base-uncased.",
-        ) from error
-    except Exception as error:  # the client raises what its parts raise
-        reason = _shorten(error)
-        if isinstance(error, RepositoryNotFoundError):
-            reason = "it is not there, or it is private or gated and you are not let in"
-        elif isinstance(error, LocalEntryNotFoundError) and error.__cause__ is not None:
-            reason = _shorten(error.__cause__)  # the network's own words
-        raise HubError(
-            f"is no folder here, and the Hub does not give it: {reason}.",
-            file=model,
-            remedy="Give the folder of a pretrained model, or check the name and connect to the network; log in with "
-            "`hf auth login` where it is wanted. Under HF_HUB_OFFLINE=1 only what was fetched before is found.",
-        ) from error
-
-
 def _limit(pieces: tokenizers.Tokenizer, limit: int) -> None:
     """Cut captions after so many ids; 0: never."""
     marks = pieces.num_special_tokens_to_add(False)
@@ -165,25 +122,3 @@ def _limit(pieces: tokenizers.Tokenizer, limit: int) -> None:
         pieces.enable_truncation(limit)
     else:
         pieces.no_truncation()
-
-
-@contextmanager
-def explain_errors(model: str) -> Iterator[None]:
-    """Turn what transformers raises into one message, and keep what it says of weights without use to itself."""
-    verbosity = logging.get_verbosity()
-    logging.set_verbosity(ERROR)
-    try:
-        yield
-    except Exception as error:  # it raises what it likes
-        raise RecipeError(
-            f"cannot be read as a pretrained text model: {_shorten(error)}.",
-            file=model,
-            remedy="Give a folder that has the config.json, the tokenizer.json and the model.safetensors of a model, "
-            "as save_pretrained writes them.",
-        ) from error
-    finally:
-        logging.set_verbosity(verbosity)
-
-
-def _shorten(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0].strip().rstrip(".:")

@@ -10,6 +10,9 @@ from torch import nn
 
 from vsezoo.errors import CheckpointError
 
+PRETRAINED = "pretrained"
+"""The source of weights that a library or the Hub has by name, and not a file or folder of the user's own."""
+
 
 class ExternalWeights:
     """Mixin for encoders: `class MyEncoder(ExternalWeights, ImageEncoder)`.

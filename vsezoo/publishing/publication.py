@@ -11,13 +11,13 @@ from typing import Any
 
 from huggingface_hub import ModelCard
 
-from vsezoo.backbones.options import PRETRAINED
 from vsezoo.cards.card import HERE, Run, render_card
 from vsezoo.cards.merge import choose_card, merge_card
 from vsezoo.cards.metadata import EVAL_RESULTS, UNKNOWN_LICENSE, write_eval_results
 from vsezoo.checkpoints.opened import Checkpoint
 from vsezoo.errors import CheckpointError, MissingPackageError, StorageError, UsageError, explain_system
 from vsezoo.hub.reference import parse_reference
+from vsezoo.pretrained.external import PRETRAINED
 from vsezoo.publishing.curves import CURVES, draw_curves
 from vsezoo.storage.checkpoint_layout import BEST, CARD, CONFIG, read_json
 from vsezoo.storage.folders import find_folder
@@ -195,12 +195,13 @@ def _describe_run(run: Path) -> Run:
 
 def _list_weights_to_give(config: Mapping[str, Any]) -> list[str]:
     """Name the files of weights that the checkpoint does not hold and that no library has."""
-    told = [config["encoders"][name].get("backbone", {}) for name in config.get("left_out", [])]
+    left_out = config.get("left_out", [])
+    described = [(name, weights) for name in left_out for weights in config["encoders"].get(name, {}).values()]
     return [
-        f"The weights of {backbone['name']}: whoever loads the model must have {backbone['source']} "
-        "(`image_encoder.store_weights=true` in training puts them into the checkpoint)."
-        for backbone in told
-        if backbone.get("source") != PRETRAINED
+        f"The weights of {weights['name']}: whoever loads the model must have {weights['source']} "
+        f"(`{encoder}.store_weights=true` in training puts them into the checkpoint)."
+        for encoder, weights in described
+        if isinstance(weights, Mapping) and weights.get("source", PRETRAINED) != PRETRAINED
     ]
 
 
