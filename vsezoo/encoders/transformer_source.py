@@ -90,7 +90,7 @@ def explain_errors(model: str) -> Iterator[None]:
     """Turn what transformers raises into one message, and have it print nothing of unused weights and of progress."""
     verbosity, shows_progress = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity(ERROR)
-    logging.disable_progress_bar()
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
         yield
     except Exception as error:  # it raises what it likes
@@ -103,7 +103,7 @@ def explain_errors(model: str) -> Iterator[None]:
     finally:
         logging.set_verbosity(verbosity)
         if shows_progress:
-            logging.enable_progress_bar()
+            logging.enable_progress_bar()  # type: ignore[no-untyped-call]
 
 
 def shorten(error: BaseException) -> str:
