@@ -8,7 +8,7 @@ from typing import Any
 from vsezoo.data.doctor.report import Finding
 from vsezoo.data.pictures.account import UNLISTED
 from vsezoo.data.pictures.splits import DRAWN, REMEDY_DRAWN
-from vsezoo.data.pictures.walk import CONVERT
+from vsezoo.data.pictures.walk import APPLE_DOUBLE, CONVERT, HIDDEN, IN_SYSTEM
 
 
 def report_account(account: Mapping[str, Any]) -> Iterator[Finding]:
@@ -21,8 +21,10 @@ def report_account(account: Mapping[str, Any]) -> Iterator[Finding]:
     for reason, count in account.get("left_out", {}).items():
         if reason == UNLISTED:
             continue
-        level, remedy = "note", "Nothing, if they are meant to be left out."
-        if CONVERT in reason:
-            level, remedy = "warning", "Convert them to JPEG, for example with `magick mogrify -format jpg FILE`."
+        level, remedy = "warning", "Give each image a name of its own."
+        if reason in (APPLE_DOUBLE, HIDDEN) or reason.startswith(IN_SYSTEM.partition("{")[0]):
+            level, remedy = "note", "Nothing, if they are meant to be left out."
+        elif CONVERT in reason:
+            remedy = "Convert them to JPEG, for example with `magick mogrify -format jpg FILE`."
         text = f"{count:,} image file{'s' * (count > 1)} left out: {reason}."
         yield Finding(level, None, text, remedy, account["folder"], (), count)

@@ -1,12 +1,23 @@
 """WebDataset shards: read in place, found out about once."""
 
 import json
+import tarfile
 from pathlib import Path
 
 import pytest
-from picture_folders import list_shades, make_picture, make_sample, open_error, open_split, show, write_shard
+from picture_folders import (
+    list_shades,
+    make_picture,
+    make_sample,
+    open_error,
+    open_split,
+    show,
+    write_picture,
+    write_shard,
+)
 
 from vsezoo.data.pictures.layouts import shards
+from vsezoo.data.pictures.splits import draw_split
 
 
 @pytest.fixture(autouse=True)
@@ -62,7 +73,7 @@ def test_without_a_split_the_names_of_samples_draw_one(tmp_path: Path) -> None:
         tmp_path / "own" / "00.tar", make_sample("a.jpg", 1, "x") | make_sample("b", 2, "y") | make_sample("c", 3, "z")
     )
     drawn = {name: split for split in ("train", "dev", "test") for name in _open_names(tmp_path / "own", split)}
-    assert drawn == {name: shards.draw_split(name) for name in ("a", "b", "c")}
+    assert drawn == {name: draw_split(name) for name in ("a", "b", "c")}
 
 
 @pytest.mark.parametrize("shard", ["00.tar", "train.tar"])
@@ -106,8 +117,7 @@ def test_damaged_picture_in_a_shard(tmp_path: Path) -> None:
 def test_what_is_wrong_with_shards(tmp_path: Path) -> None:
     folder = tmp_path / "own"
     first = write_shard(folder / "train-0.tar", make_sample("a", 1, "a dog"))
-    second = write_shard(folder / "train-1.tar", make_sample("a", 1, "a dog"))
-    assert f"{second}: has a sample 'a', as {first} has" in open_error(folder)
+    second = folder / "train-1.tar"
     write_shard(second, {"b.json": "{"})
     assert "train-1.tar (b.json): is not JSON" in open_error(folder)
     write_shard(second, {"b.txt": b"caf\xe9 au lait"})
@@ -118,3 +128,65 @@ def test_what_is_wrong_with_shards(tmp_path: Path) -> None:
     assert f"{second}: is not a whole, uncompressed tar archive: unexpected end of data" in open_error(folder)
     second.rename(folder / "1.tar")
     assert f"{folder / '1.tar'}: does not say by its name which split it is" in open_error(folder)
+
+
+def test_key_that_several_shards_use_is_an_id_with_the_shard(tmp_path: Path) -> None:
+    folder = tmp_path / "own"
+    for shade, name in enumerate(("cc/train-0.tar", "sbu/train-0.tar"), start=1):
+        write_shard(folder / name, make_sample("000", shade, name) | make_sample(f"only{shade}", 10 + shade, "x"))
+    write_shard(folder / "dev.tar", make_sample("000", 9, "a hen"))
+    train = open_split(folder)
+    assert show(train) == {
+        "cc/train-0/000": ["cc/train-0.tar"],
+        "only1": ["x"],
+        "sbu/train-0/000": ["sbu/train-0.tar"],
+        "only2": ["x"],
+    }
+    assert list_shades(train) == [1, 11, 2, 12]
+    assert list(show(open_split(folder, "dev"))) == ["000"]
+
+
+def test_folders_of_splits_in_a_shard_decide(tmp_path: Path) -> None:
+    members = make_sample("big/train/a", 1, "a") | make_sample("./big/test/b", 2, "b")
+    write_shard(tmp_path / "own" / "0.tar", members)
+    assert [list(show(open_split(tmp_path / "own", split))) for split in ("train", "test")] == [
+        ["big/train/a"],
+        ["big/test/b"],
+    ]
+
+
+def test_endings_of_two_parts(tmp_path: Path) -> None:
+    folder = tmp_path / "own"
+    members = {"a.input.jpg": make_picture(1), "a.outputs.txt": "one", "b.input.jpg": make_picture(2)}
+    shard = write_shard(
+        folder / "train.tar", members | {"b.outputs.txt": "two", "c.JPG": make_picture(3), "c.txt": "c"}
+    )
+    train = open_split(folder)
+    assert show(train) == {"a": ["one"], "b": ["two"], "c": ["c"]}
+    assert list_shades(train) == [1, 2, 3]
+    write_shard(shard, members | {"a.target.jpg": make_picture(3)})
+    message = open_error(folder)
+    assert "has pictures that are called a.input.jpg, a.target.jpg: a sample's name ends at its first dot" in message
+    write_shard(shard, {f"photo.{index}.jpg": make_picture(index) for index in range(6)} | {"photo.txt": "x"})
+    assert "of the endings 0.jpg, 1.jpg, 2.jpg, 3.jpg, … none is known to mean its pictures" in open_error(folder)
+
+
+def test_pictures_that_a_shard_has_too_many_are_counted(tmp_path: Path) -> None:
+    members = make_sample("a", 1, "a") | {
+        "a.png": make_picture(2),
+        "a.gif": make_picture(3),
+        "b.heic": b"x",
+        "b.txt": "b",
+    }
+    write_shard(tmp_path / "own" / "train.tar", members)
+    write_picture(tmp_path / "a.jpg", 7)
+    with tarfile.open(tmp_path / "own" / "train.tar", "a") as archive:
+        archive.add(tmp_path / "a.jpg", "a.jpg")
+    train = open_split(tmp_path / "own", on_bad_image="skip")
+    account = train.account
+    assert account["left_out"] == {
+        "replaced by a later file of the same name in its shard": 1,
+        "HEIC, which cannot be decoded here: convert to JPEG or PNG": 1,
+        "beside another picture of the same sample of a shard": 2,
+    }
+    assert (account["images"], account["used"], account["absent"]) == (5, 1, 1)

@@ -9,32 +9,31 @@ from __future__ import annotations
 
 import functools
 import json
-import math
 import re
 import tarfile
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from itertools import islice
+from collections.abc import Callable, Mapping, Sequence
 from multiprocessing.pool import ThreadPool
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from vsezoo.data.pictures.cells import clean_captions
 from vsezoo.data.pictures.listing import SPLITS, CaptionedImage, Listing, name_split
-from vsezoo.data.pictures.splits import draw_split
+from vsezoo.data.pictures.shard_list import read_list
+from vsezoo.data.pictures.splits import assign_splits, normalise_path
 from vsezoo.data.pictures.table_file import CAPTION_COLUMNS
-from vsezoo.errors import DataError
+from vsezoo.data.pictures.walk import CONVERT, ENDINGS, UNDECODABLE
+from vsezoo.errors import DataError, list_names
 from vsezoo.storage.addresses import is_address, open_address, show_address
 from vsezoo.storage.cache import identify, remember
 from vsezoo.storage.waiting import report_done
 
 LIST = "shards.txt"
-PICTURES = ("jpg", "jpeg", "png", "webp")
 FORM = "A sample is a picture (jpg, png, webp) and its captions (txt, one on each line, or json)."
-MOST = 1_000_000  # shards of a list: more are a slip of the pen
-DIGITS = 18  # of a number in it
-SLIP = "See what stands in its {…}."
+BY_SHARD = "given by the folder or the name of each shard"
+REPLACED = "replaced by a later file of the same name in its shard"
+ANOTHER = "beside another picture of the same sample of a shard"
 READERS = 8  # of shards at one time: looking one through is waiting for its disk or its server
 
 
@@ -58,95 +57,68 @@ def _read(folder: Path, files: Sequence[Path]) -> Listing:
         raise DataError(
             "does not say by its name which split it is, other shards do.", file=show_address(unnamed[0]), remedy=remedy
         )
-    splits: dict[str, dict[str, CaptionedImage]] = {}
     with ThreadPool(READERS) as pool:  # its threads do not keep a process alive that Ctrl-C ends
-        samples = report_done(pool.imap(read_shard, named), len(named), "shards are looked through")
-        for (shard, split), images in zip(named.items(), samples, strict=True):
-            _add(images, splits, split, shard)
+        found = report_done(pool.imap(read_shard, named), len(named), "shards are looked through")
+        contents = dict(zip(named, found, strict=True))
+    rule, of_key = BY_SHARD, dict[str, str]()
+    if unnamed:
+        keys = [image.name for content in contents.values() for image in content.images]
+        assigned = assign_splits({key: key for key in keys}, folder)
+        rule, of_key = assigned.rule, dict(assigned.splits)
+    splits: dict[str, list[tuple[str, CaptionedImage]]] = {}
+    for shard, content in contents.items():
+        for image in content.images:
+            splits.setdefault(named[shard] or of_key[image.name], []).append((shard, image))
+    listing = {split: _name(folder, images) for split, images in splits.items()}
     remedy = "" if not unnamed else f"No shard is named for a split; the names of samples say it then. {FORM}"
-    return Listing(folder, folder, {split: list(images.values()) for split, images in splits.items()}, remedy)
+    left_out = Counter[str]()
+    for content in contents.values():
+        left_out.update(content.left_out)
+    return Listing(folder, folder, listing, remedy, rule, left_out=dict(left_out))
 
 
-def _add(
-    images: Sequence[CaptionedImage], splits: dict[str, dict[str, CaptionedImage]], split: str, shard: str
-) -> None:
-    for image in images:
-        of_split = splits.setdefault(split or draw_split(image.name), {})
-        if image.name in of_split:
-            place = of_split[image.name].place
-            other = show_address(place.file) if place else "a sample without a picture"
+def _name(folder: Path, samples: Sequence[tuple[str, CaptionedImage]]) -> list[CaptionedImage]:
+    """Return the samples of a split; where several shards use a key, the shard and the key are the id.
+
+    Raises:
+        DataError: for samples that are still called the same.
+    """
+    counts = Counter(image.name for _, image in samples)
+    first: dict[str, str] = {}
+    for shard, image in samples:
+        if counts[image.name] > 1:
+            image.name = f"{_label(folder, shard)}/{image.name}"
+        if image.name in first:
             raise DataError(
-                f"has a sample {image.name!r}, as {other} has.",
+                f"has a sample {image.name!r}, as {show_address(first[image.name])} has.",
                 file=show_address(shard),
                 remedy="Give each sample of a split a name of its own.",
             )
-        of_split[image.name] = image
+        first[image.name] = shard
+    return [image for _, image in samples]
 
 
-def read_list(file: Path) -> list[str]:
-    """Return the shards that a list names: in each line an address, or a path as seen from the list's folder.
+def _label(folder: Path, shard: str) -> str:
+    """Return the path of a shard without its ending: below the folder, or the whole one on its server."""
+    if is_address(shard):
+        return unquote(urlsplit(shard).path).strip("/").removesuffix(".tar")
+    return normalise_path(Path(shard).absolute().as_posix(), folder).removesuffix(".tar")
 
-    `{00..17}` in a line stands for all numbers from 00 to 17; lines that are empty or begin with `#` are left out.
 
-    Raises:
-        DataError: for a list that cannot be read, names nothing, too much, or a shard twice, or for a line that is
-            neither an address nor a path.
+class Shard(NamedTuple):
+    """What is in a shard.
+
+    Attributes:
+        images: its samples in their order; one without captions has none, one without a picture no place.
+        left_out: how many pictures are not used, by the reasons.
     """
-    try:
-        lines = file.read_text("utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"cannot be read: {error}.", file=file, remedy="It must be UTF-8 text.") from None
-    named = [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
-    names = list(islice((name for line in named for name in _expand(line, file)), MOST + 1))
-    shards = [name if is_address(name) else str(file.parent / name) for name in names]
-    if not shards:
-        remedy = "Write the address of a shard into each line, such as https://example.org/mine-train-{000..017}.tar"
-        raise DataError("names no shard.", file=file, remedy=remedy)
-    _require_few(len(shards), file)
-    if twice := next((shard for shard, count in Counter(shards).items() if count > 1), None):
-        raise DataError(f"names {show_address(twice)} twice.", file=file, remedy="Leave one of the two.")
-    return shards
+
+    images: list[CaptionedImage]
+    left_out: Mapping[str, int]
 
 
-def _expand(line: str, file: Path) -> Iterator[str]:
-    """Yield the names that a line stands for, the last of its numbers counting up first."""
-    words = re.split(r"\{(\d+)\.\.(\d+)\}", line)
-    parts = []
-    for text, first, last in zip(words[::3], words[1::3], words[2::3], strict=False):
-        if max(len(first), len(last)) > DIGITS:
-            raise DataError(f"has a number of more than {DIGITS} digits.", file=file, remedy=SLIP)
-        if int(first) > int(last):
-            problem = f"has '{{{first}..{last}}}', in which the first number is the larger one."
-            raise DataError(problem, file=file, remedy="Swap them.")
-        parts.append((text, range(int(first), int(last) + 1), len(first)))
-    count = math.prod(len(numbers) for _, numbers, _ in parts)
-    _require_few(count, file)
-    for index in range(count):
-        name, rest = words[-1], index
-        for text, numbers, width in reversed(parts):
-            rest, place = divmod(rest, len(numbers))
-            name = f"{text}{numbers[place]:0{width}}{name}"
-        _require_name(name, file)
-        yield name
-
-
-def _require_few(count: int, file: Path) -> None:
-    if count > MOST:
-        raise DataError(f"names more than {MOST:,} shards.", file=file, remedy=SLIP)
-
-
-def _require_name(name: str, file: Path) -> None:
-    try:
-        if re.search(r"[\x00-\x1f\x7f-\x9f]", name):
-            raise ValueError("it has control characters")
-        urlsplit(show_address(name))
-    except ValueError as error:
-        problem = f"names {show_address(name)!r}, which is neither an address nor a path: {error}."
-        raise DataError(problem, file=file, remedy="Write it again.") from None
-
-
-def read_shard(shard: str) -> list[CaptionedImage]:
-    """Return the samples of a shard in their order; one without captions has none, one without a picture no place.
+def read_shard(shard: str) -> Shard:
+    """Look a shard through.
 
     Args:
         shard: its path or its address.
@@ -157,7 +129,7 @@ def read_shard(shard: str) -> list[CaptionedImage]:
     from vsezoo.data.pictures.picture_file import Place  # imports numpy
 
     try:
-        found = remember("shards", identify(shard), functools.partial(_look_through, shard))
+        found = remember("samples", identify(shard), functools.partial(_look_through, shard))
     except OSError as error:
         remedy = "There must be such a file, a server that can be reached, and the right to read it."
         problem = f"cannot be read: {error.strerror or error}."
@@ -166,16 +138,18 @@ def read_shard(shard: str) -> list[CaptionedImage]:
         remedy = "Copy it again, or unpack it if it is compressed: pictures are read from the middle of it."
         problem = f"is not a whole, uncompressed tar archive: {error}."
         raise DataError(problem, file=show_address(shard), remedy=remedy) from None
-    return [
+    images = [
         CaptionedImage(key, captions, Place(shard, part[0], part[1], key) if part else None)
-        for key, captions, part in found
+        for key, captions, part in found["samples"]
     ]
+    return Shard(images, found["left_out"])
 
 
-def _look_through(shard: str) -> list[tuple[str, list[str], list[int]]]:
-    """Return for each sample its name, its captions, and offset and size of its picture in bytes, if it has one."""
-    parts: dict[str, list[int]] = {}
-    texts: dict[str, list[str]] = {}
+def _look_through(shard: str) -> dict[str, Any]:
+    """Return `samples`, each its name, its captions, and offset and size of its picture in bytes; and `left_out`."""
+    parts: dict[str, dict[str, list[int]]] = {}
+    texts: dict[str, dict[str, list[str]]] = {}
+    left_out = Counter[str]()
     with (
         open_address(shard) if is_address(shard) else Path(shard).open("rb") as stream,
         tarfile.open(fileobj=stream, mode="r:") as archive,
@@ -185,17 +159,48 @@ def _look_through(shard: str) -> list[tuple[str, list[str], list[int]]]:
             stem, _, ending = path.name.partition(".")
             if not member.isfile() or not stem:
                 continue
-            key = str(path.with_name(stem))
-            parts.setdefault(key, [])
-            if ending.lower() in PICTURES:
-                parts[key] = [member.offset_data, member.size]
-            elif ending.lower() in ("txt", "json"):
+            key, ending = str(path.with_name(stem)), ending.lower()
+            pictures, captions = parts.setdefault(key, {}), texts.setdefault(key, {})
+            form = ending.rpartition(".")[2]
+            if f".{form}" in ENDINGS:
+                left_out[REPLACED] += ending in pictures
+                pictures[ending] = [member.offset_data, member.size]
+            elif f".{form}" in UNDECODABLE:
+                left_out[f"{UNDECODABLE[f'.{form}']}, which cannot be decoded here: {CONVERT}"] += 1
+            elif form in ("txt", "json"):
                 part = archive.extractfile(member)
                 content = part.read() if part else b""
-                captions = _read_captions(content, ending.lower(), f"{show_address(shard)} ({member.name})")
-                if ending.lower() == "txt" or key not in texts:
-                    texts[key] = captions
-    return [(key, texts.get(key, []), part) for key, part in parts.items()]
+                captions[ending] = _read_captions(content, form, f"{show_address(shard)} ({member.name})")
+    name = show_address(shard)
+    part_of = _choose(parts, [ending[1:] for ending in ENDINGS], "pictures", name)
+    text_of = _choose(texts, ["txt", "json"], "captions", name)
+    left_out[ANOTHER] += sum(len(pictures) > 1 and len(pictures) - 1 for pictures in parts.values())
+    samples = [
+        (key, texts[key].get(text_of[key], []), pictures.get(part_of[key], [])) for key, pictures in parts.items()
+    ]
+    return {"samples": samples, "left_out": {reason: count for reason, count in left_out.items() if count}}
+
+
+def _choose(found: Mapping[str, Mapping[str, Any]], plain: Sequence[str], what: str, shard: str) -> dict[str, str]:
+    """Return for each sample the ending of its picture or of its captions: `jpg`, or `input.jpg` if all have that one.
+
+    Raises:
+        DataError: for samples that have several endings of two parts, of which none is known to be the one.
+    """
+    dotted = {ending for endings in found.values() for ending in endings if "." in ending}
+    chosen = {}
+    for key, endings in found.items():
+        of_sample = [ending for ending in plain if ending in endings]
+        if not of_sample and endings and len(dotted) > 1:
+            raise DataError(
+                f"has {what} that are called {list_names([f'{key}.{one}' for one in sorted(endings)], 3)}: a sample's "
+                f"name ends at its first dot, and of the endings {list_names(sorted(dotted), 4)} none is known to mean "
+                f"its {what}.",
+                file=shard,
+                remedy=f"Write the shard again with names such as {key}.jpg and {key}.txt.",
+            )
+        chosen[key] = next(iter([*of_sample, *endings]), "")
+    return chosen
 
 
 def _read_captions(content: bytes, ending: str, name: str) -> list[str]:

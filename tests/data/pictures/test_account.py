@@ -1,0 +1,68 @@
+"""The account of an opening: what was used and what was left out make up all that is there."""
+
+from __future__ import annotations
+
+import tempfile
+from collections import Counter
+from pathlib import Path
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from picture_folders import open_split, write_pictures
+
+from vsezoo.data.pictures.walk import ENDINGS, UNDECODABLE, list_pictures, walk_pictures
+
+FOLDERS = ("", "photos", "photos/2024", "@eaDir", "photos/.thumbnails", "__MACOSX/photos")
+NAMES = ("a.jpg", "b.JFIF", "._a.jpg", ".c.png", "d.HEIC", "e.nef", "notes.txt", "f")
+
+
+LISTED = ("photos/a.jpg", "photos/b.JFIF", "./photos/2024/a.jpg", "photos/f", "photos/gone.jpg", "photos/d.HEIC")
+
+
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    st.sets(st.tuples(st.sampled_from(FOLDERS), st.sampled_from(NAMES)), min_size=1),
+    st.sets(st.sampled_from(LISTED)),
+)
+def test_used_and_left_out_make_up_what_is_there(there: set[tuple[str, str]], listed: set[str]) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        write_pictures(folder, ["x/always.jpg", *(f"{place}/{file}" if place else file for place, file in there)])
+        rows = "".join(f"{file},a dog,train\n" for file in ["always.jpg", *sorted(listed)])
+        (folder / "captions.csv").write_text("image,caption,split\n" + rows)
+        account = open_split(folder, on_bad_image="skip").account
+        files = {path for path in folder.rglob("*") if path.suffix.lower() in (*ENDINGS, *UNDECODABLE)}
+        used = {path for file in ["x/always.jpg", *listed] if (path := folder / file).is_file()}
+        assert account["images"] == len(files | used)  # a list may name files that do not end like pictures
+        assert account["used"] == len(used)
+        assert sum(account["left_out"].values()) == len(files - used)
+        assert account["absent"] == 1 + len(listed) - len(used)
+
+
+def test_photo_folder_of_a_household(tmp_path: Path) -> None:
+    folder = tmp_path / "photos"
+    kept = ["2024/a.jpg", "2024/b.JPG", "2024/saved.jfif"]
+    out = ["2024/._a.jpg", "2024/IMG.HEIC", "2024/@eaDir/a.jpg/THUMB.jpg", "__MACOSX/x.jpg", ".thumbnails/y.png"]
+    write_pictures(folder, kept + out)
+    write_pictures(tmp_path / "other", ["linked.jpg"])
+    (folder / "album").symlink_to(tmp_path / "other")
+    (folder / "round").symlink_to(folder)
+    (folder / "above").symlink_to(tmp_path)
+    (folder / "again").symlink_to(folder / "2024")
+    (tmp_path / "other" / "back").symlink_to(folder / "2024")
+    assert [path.relative_to(folder).as_posix() for path in list_pictures(folder)] == [*kept, "album/linked.jpg"]
+    assert Counter(found.reason for found in walk_pictures(folder) if found.reason) == {
+        "AppleDouble, not an image (._*)": 1,
+        "HEIC, which cannot be decoded here: convert to JPEG or PNG": 1,
+        "in a hidden folder or one of the system (@eaDir)": 1,
+        "in a hidden folder or one of the system (__MACOSX)": 1,
+        "in a hidden folder or one of the system (.thumbnails)": 1,
+    }
+
+
+def test_list_may_name_files_by_links(tmp_path: Path) -> None:
+    write_pictures(tmp_path / "own" / "real", ["a.jpg", "b.jpg"])
+    (tmp_path / "own" / "also").symlink_to(tmp_path / "own" / "real")
+    (tmp_path / "own" / "captions.csv").write_text("image,caption,split\nalso/a.jpg,a dog,train\n")
+    account = open_split(tmp_path / "own").account
+    assert (account["images"], account["used"], account["left_out"]) == (2, 1, {"named by no list": 1})
