@@ -87,7 +87,7 @@ flickr30k = PictureSource(
     summary="Flickr30K, the pictures themselves (29,000/1,014/1,000 images)",
     origin="on request from its authors, Young, Lai, Hodosh and Hockenmaier 2014; the lists are those of Flickr30K "
     f"Entities, Plummer et al. 2015. {KARPATHY_ORIGIN}{FLICKR_TERMS}",
-    layouts=(partial(find_karpathy, pattern="dataset_flickr30k.json"), find_flickr30k),
+    layouts=(partial(find_karpathy, pattern="dataset_flickr30k.json"), partial(find_flickr30k, may_draw=False)),
     wanted="pictures, and dataset_flickr30k.json or results_20130124.token (or results.csv) with train.txt, val.txt, "
     "test.txt",
 )

@@ -34,7 +34,7 @@ def read_sentences(path: Path) -> list[Sentence]:
             holds no sentence.
     """
     if path.suffix.lower() in TABLES:
-        found = [sentence for line, row in read_rows(path) for sentence in _read_cell(path, line, row)]
+        found = [sentence for place, row in read_rows(path) for sentence in _read_cell(path, place, row)]
     else:
         found = [Sentence(str(line), text) for line, text in enumerate(read_lines(path), start=1)]
     sentences = [sentence for sentence in found if sentence.text]
@@ -43,15 +43,15 @@ def read_sentences(path: Path) -> list[Sentence]:
     return sentences
 
 
-def _read_cell(path: Path, line: int, row: Mapping[str, Any]) -> list[Sentence]:
-    columns = find_captions(path, line, list(row))
-    name = str(line if row.get("id") in (None, "") else row["id"])
+def _read_cell(path: Path, place: str, row: Mapping[str, Any]) -> list[Sentence]:
+    columns = find_captions(path, place, list(row))
+    name = str(place.split()[-1] if row.get("id") in (None, "") else row["id"])
     texts: list[str] = []
     for column in columns:
         try:
             texts += read_captions(row[column])
         except ValueError as error:
             remedy = "Give each sentence a line of its own, as text, or those of a line as a list of texts."
-            raise DataError(f"line {line}: {column!r} is {error!s:.60}.", file=path, remedy=remedy) from None
+            raise DataError(f"{place}: {column!r} is {error!s:.60}.", file=path, remedy=remedy) from None
     is_list = len(texts) > 1 or len(columns) > 1 or isinstance(row[columns[0]], list)
     return [Sentence(f"{name}#{number}" if is_list else name, text) for number, text in enumerate(texts)]

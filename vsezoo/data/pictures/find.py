@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 import unicodedata
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -11,13 +12,17 @@ from pathlib import Path
 from vsezoo.data.pictures.walk import is_system
 from vsezoo.errors import DataError
 
+COCO_2014 = re.compile(r"(?:.*/)?COCO_(?:train|val)2014_(\d{12}\.jpg)")
+"""The names of COCO's pictures in 2014, as Karpathy's list has them. In 2017 the number alone was left."""
+
 
 def find_files(folder: Path, names: Sequence[str]) -> list[str | None]:
     """Return the file of each name; None where there is none.
 
     A name is a path as it is seen from the folder, or from a folder in it or in one of these: `a.jpg` may be
     `images/a.jpg` or `images/train/a.jpg`. Capitals count, as they do on most disks. How accents are written does not
-    (as one character, or as a letter and a mark, as macOS does), unless there are files of both spellings.
+    (as one character, or as a letter and a mark, as macOS does), unless there are files of both spellings. The
+    names of COCO 2014 are also found as those of 2017, which are the number alone.
 
     Raises:
         DataError: for a name that is not in the folder itself, and is in several of the others.
@@ -40,6 +45,8 @@ def find_files(folder: Path, names: Sequence[str]) -> list[str | None]:
     for name in names:
         parent = name[: name.rfind("/") + 1]
         file = _find_file(name, list_places(parent), folder)
+        if file is None and (of_2017 := COCO_2014.fullmatch(name)):
+            file = _find_file(of_2017[1], list_places(""), folder)
         if file is None and not name.isascii():
             file = _find_file(compose(name), compose_places(compose(parent)), folder)
         found.append(file)

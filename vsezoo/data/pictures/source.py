@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 WANTED = (
     "pictures with dataset_NAME.json (Karpathy), the files of Flickr8K, Flickr30K or COCO, captions.csv, captions.tsv, "
-    "captions.jsonl, metadata.jsonl or metadata.csv, or shards *.tar"
+    "captions.jsonl, metadata.jsonl or metadata.csv, or another table with columns of images and captions, each with a "
+    "text beside it (a.jpg, a.txt), or shards *.tar"
 )
 """The files of vsezoo's own layouts."""
 

@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import hashlib
 import posixpath
+import re
 from collections.abc import Collection, Mapping
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from vsezoo.data.pictures.listing import SPLITS, name_split
+from vsezoo.data.pictures.listing import SPLITS, CaptionedImage, Listing, name_split
 from vsezoo.errors import DataError, list_names
 
 BY_COLUMN = "given by the column `{}`"
 BY_FOLDER = "given by the folders that the images are in"
 BY_TABLE = "given by the folder or the name of each table"
+BY_LISTS = "given by the names of the lists"
 DRAWN = "drawn by the SHA-256 of each image's path"
 """The rules, as they are reported."""
 
@@ -24,6 +26,7 @@ REMEDY_DRAWN = (
     "No column `split` and no folder says which split a picture is in, so its path does: about 80 of 100 pictures are "
     "in train, 10 in dev and 10 in test. Write the column `split` to choose yourself."
 )
+REMEDY_WORDS = "Call them train, dev and test; training, val, validation, eval, train2014 and the like are known, too."
 NAMED = 3
 
 
@@ -68,6 +71,12 @@ def find_split(path: str, file: Path) -> str:
     return next(iter(found), "")
 
 
+def find_word(stem: str) -> str:
+    """Return the split that a word in the name of a list says, such as `flickr-val_01`; empty if none does."""
+    words = re.split(r"[^a-z0-9]+", stem.lower())
+    return next((split for word in words if (split := name_split(word)) in SPLITS), "")
+
+
 def draw_split(path: str) -> str:
     """Return a split for a picture by the SHA-256 of its path: it stays there whatever pictures come and go.
 
@@ -107,3 +116,39 @@ def assign_splits(paths: Mapping[str, str], file: Path, absent: Collection[str] 
             remedy="Write the split of each picture into a column `split`, or put all pictures into such folders.",
         )
     return Assignment({name: split or "train" for name, split in named.items()}, BY_FOLDER)
+
+
+def gather(
+    folder: Path, file: Path, images: dict[str, CaptionedImage], empty: Mapping[str, str] | None = None
+) -> Listing:
+    """Assign pictures by their files, see `assign_splits`; of two names for one file the first is its id.
+
+    Args:
+        folder: of the data.
+        file: the list, for messages.
+        images: by their ids; their places are filled in.
+        empty: as `Listing.empty`.
+
+    Raises:
+        DataError: as `assign_splits`, or for a name that several files have.
+    """
+    from vsezoo.data.pictures.find import find_files
+    from vsezoo.data.pictures.picture_file import Place  # imports numpy
+
+    wanted = [name for name, image in images.items() if image.place is None]
+    for name, found in zip(wanted, find_files(folder, wanted), strict=True):
+        images[name].place = Place(found) if found else None
+    paths: dict[str, str] = {}
+    first: dict[str, CaptionedImage] = {}
+    for name, image in images.items():
+        path = normalise_path(Path(image.place.file).absolute().as_posix(), folder) if image.place else name
+        if image.place and path in first:
+            first[path].captions.extend(image.captions)
+        else:
+            first[path], paths[name] = image, path
+    assigned = assign_splits(paths, file, {name for name in paths if images[name].place is None})
+    splits: dict[str, list[CaptionedImage]] = {}
+    for name in paths:
+        splits.setdefault(assigned.splits[name], []).append(images[name])
+    remedy = REMEDY_DRAWN if assigned.rule == DRAWN else ""
+    return Listing(folder, file, splits, remedy, assigned.rule, empty=empty or {})

@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from vsezoo.data.caption_file import decode_text, read_lines
+from vsezoo.data.caption_file import UTF_16, decode_text, read_lines
 from vsezoo.errors import DataError
 
 IMAGE_COLUMNS = (
@@ -47,8 +47,8 @@ SEPARATORS = ",;\t|"
 HEADER_BYTES = 1 << 20  # a first line is no longer than that
 
 
-def read_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield the rows of a table, each with the number of the line that it ends in, counted from 1.
+def read_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the rows of a table, each with its place: "line 3", the one that it ends in, counted from 1.
 
     Empty lines are none, and those whose cells are all empty. Names of columns lose white space around them and
     capitals. A cell of CSV in quotes may have line feeds in it. Which character separates the cells is told by the
@@ -57,10 +57,11 @@ def read_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     Raises:
         DataError: for a file that cannot be read, is not UTF-8 or UTF-16, or has a line that is no row of the table.
     """
-    return _read_objects(path) if path.suffix.lower() == ".jsonl" else _read_cells(path)
+    read = {".jsonl": _read_objects, ".json": _read_list}.get(path.suffix.lower(), _read_cells)
+    return read(path)
 
 
-def find_columns(path: Path, line: int, columns: Sequence[str]) -> tuple[str, list[str]]:
+def find_columns(path: Path, place: str, columns: Sequence[str]) -> tuple[str, list[str]]:
     """Return the column of the pictures and those of the captions: `caption`, or `caption_0`, `caption_1` and so on.
 
     Raises:
@@ -74,10 +75,10 @@ def find_columns(path: Path, line: int, columns: Sequence[str]) -> tuple[str, li
         "image": "" if image else f"image ({', '.join(IMAGE_COLUMNS[:5])}, …)",
         "caption": "" if captions else NO_CAPTION,
     }
-    raise _describe_absent(path, line, columns, absent)
+    raise _describe_absent(path, place, columns, absent)
 
 
-def find_captions(path: Path, line: int, columns: Sequence[str]) -> list[str]:
+def find_captions(path: Path, place: str, columns: Sequence[str]) -> list[str]:
     """Return the columns of the captions alone, see `find_columns`.
 
     Raises:
@@ -85,15 +86,14 @@ def find_captions(path: Path, line: int, columns: Sequence[str]) -> list[str]:
     """
     if captions := _find_captions(columns):
         return captions
-    raise _describe_absent(path, line, columns, {"caption": NO_CAPTION})
+    raise _describe_absent(path, place, columns, {"caption": NO_CAPTION})
 
 
-def _describe_absent(path: Path, line: int, columns: Sequence[str], absent: dict[str, str]) -> DataError:
+def _describe_absent(path: Path, place: str, columns: Sequence[str], absent: dict[str, str]) -> DataError:
     wanted = {name: text for name, text in absent.items() if text}
-    is_json = path.suffix.lower() == ".jsonl"  # elsewhere the first line names the columns of all
-    place = f"line {line} " if is_json else ""
+    is_json = path.suffix.lower() in (".jsonl", ".json")  # elsewhere the first line names the columns of all
     return DataError(
-        f"{place}has no column of {' and none of '.join(wanted.values())}; its columns are "
+        f"{f'{place} ' if is_json else ''}has no column of {' and none of '.join(wanted.values())}; its columns are "
         f"{', '.join(map(repr, columns))}.",
         file=path,
         remedy=f"Call {'them' if len(wanted) > 1 else 'it'} {' and '.join(map(repr, wanted))} "
@@ -105,8 +105,12 @@ def is_table(path: Path) -> bool:
     """Return whether a file, whatever its name, begins like a table of pictures and captions."""
     try:
         with path.open("rb") as stream:
+            if path.suffix.lower() == ".json":
+                text = stream.read(1 << 16).decode("utf-8-sig", errors="ignore")  # cut off anywhere
+                keys = [key.lower() for key in re.findall(r'"(\w+)"\s*:', text)]
+                return text.lstrip().startswith("[") and _has_columns(keys)
             start = stream.readline(HEADER_BYTES) + stream.readline(HEADER_BYTES)
-        text = decode_text(start if not start.startswith((b"\xff\xfe", b"\xfe\xff")) else start[: len(start) // 2 * 2])
+        text = decode_text(start[: len(start) // 2 * 2] if start.startswith(UTF_16) else start)
     except (OSError, UnicodeDecodeError):
         return False
     if path.suffix.lower() == ".jsonl":
@@ -142,7 +146,7 @@ def _find_separator_line(line: str) -> str:
     return found[1] if found else ""
 
 
-def _read_objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+def _read_objects(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     remedy = 'Write one object on each line, such as {"file_name": "a.jpg", "text": "a dog runs"}.'
     for number, line in enumerate(read_lines(path), start=1):
         if not line:
@@ -153,10 +157,22 @@ def _read_objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
             raise DataError(f"line {number} is not JSON: {error}.", file=path, remedy=remedy) from None
         if not isinstance(value, dict):
             raise DataError(f"line {number} is not a JSON object.", file=path, remedy=remedy)
-        yield number, {name.strip().lower(): cell for name, cell in value.items()}
+        yield f"line {number}", {name.strip().lower(): cell for name, cell in value.items()}
 
 
-def _read_cells(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+def _read_list(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    remedy = 'Write a list of objects such as {"image": "a.jpg", "caption": "a dog runs"}.'
+    try:
+        value = json.loads("\n".join(read_lines(path)))
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"is not JSON: {error}.", file=path, remedy=remedy) from None
+    for number, entry in enumerate(value if isinstance(value, list) else [value]):
+        if not isinstance(entry, dict):
+            raise DataError(f"entry {number} is not a JSON object.", file=path, remedy=remedy)
+        yield f"entry {number}", {name.strip().lower(): cell for name, cell in entry.items()}
+
+
+def _read_cells(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     texts = read_lines(path, keep_tabs=True)
     separator = _find_separator_line(texts[0]) if texts else ""
     skipped = 1 if separator else 0
@@ -193,7 +209,7 @@ def _read_cells(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
             cells += [""] * (len(columns) - len(cells))
             if quotes is None:
                 cells = [_unquote(cell) for cell in cells]
-            yield line, dict(zip(columns, cells, strict=True))
+            yield f"line {line}", dict(zip(columns, cells, strict=True))
     except csv.Error as error:
         remedy = "Write a quote inside of quotes twice, and end each cell that begins with one."
         problem = f"line {reader.line_num + skipped} is no row of a table: {error}."

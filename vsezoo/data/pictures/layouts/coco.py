@@ -6,6 +6,7 @@ import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from vsezoo.data.pictures.layouts.coco_json import explain_json
 from vsezoo.data.pictures.listing import CaptionedImage, Listing, clean_caption, read_json
 from vsezoo.errors import DataError
 
@@ -49,11 +50,7 @@ def _read_annotations(file: Path) -> dict[int, tuple[str, str]]:
         names = {image["id"]: f"{pictures}/{image['file_name']}" for image in content["images"]}
         return {entry["id"]: (names[entry["image_id"]], str(entry["caption"])) for entry in content["annotations"]}
     except (KeyError, TypeError) as error:
-        raise DataError(
-            f"is not a file of COCO captions: {type(error).__name__} {error}.",
-            file=file,
-            remedy="It wants `images` with id and file_name, and `annotations` with id, image_id and caption.",
-        ) from None
+        raise explain_json(file, error) from None
 
 
 def _pick(file: Path, captions: dict[int, tuple[str, str]], files: Sequence[Path]) -> list[CaptionedImage]:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from vsezoo.data.caption_file import CAPTIONS_PER_IMAGE, read_lines
 from vsezoo.data.pictures.listing import CaptionedImage, Listing, clean_caption
+from vsezoo.data.pictures.splits import gather
 from vsezoo.errors import DataError
 
 FLICKR8K_TOKENS = "Flickr8k.token.txt"
@@ -17,38 +19,63 @@ FLICKR30K_TOKENS = "results_20130124.token"
 FLICKR30K_RESULTS = "results.csv"
 FLICKR30K_LISTS = {"train": "train.txt", "dev": "val.txt", "test": "test.txt"}
 
+OF_30K = " (they come with Flickr30K Entities), or name the folder by --data ./FOLDER: its splits are drawn then"
+
 TOKEN = re.compile(r"([^\t]+)#(\d+)\t(.*\S)")
 # One line of the file has no bar after the number.
 RESULT = re.compile(r"([^|]+?)\s*\|\s*(\d+)\s*(?:\||\s)\s*(.*\S)")
 
 
 def find_flickr8k(folder: Path, names: Sequence[str]) -> Callable[[], Listing] | None:
-    """Look for `Flickr8k.token.txt`.
+    """Look for `Flickr8k.token.txt`, in the folder or in one in it, as the two archives unpack side by side.
 
     It has captions for 91 pictures that are in no split, and five for a name that ends in `.jpg.1`: they are not used.
     """
-    if FLICKR8K_TOKENS not in names:
-        return None
-    return functools.partial(_read, folder, folder / FLICKR8K_TOKENS, TOKEN, FLICKR8K_LISTS, "")
+    file = _find(folder, names, FLICKR8K_TOKENS)
+    return functools.partial(_read, folder, file, TOKEN, FLICKR8K_LISTS, "") if file else None
 
 
-def find_flickr30k(folder: Path, names: Sequence[str]) -> Callable[[], Listing] | None:
-    """Look for `results_20130124.token` or `results.csv`; the splits are lists of ids without `.jpg`."""
-    for file, pattern in ((FLICKR30K_TOKENS, TOKEN), (FLICKR30K_RESULTS, RESULT)):
-        if file in names:
-            return functools.partial(_read, folder, folder / file, pattern, FLICKR30K_LISTS, ".jpg")
+def find_flickr30k(folder: Path, names: Sequence[str], *, may_draw: bool = True) -> Callable[[], Listing] | None:
+    """Look for `results_20130124.token` or `results.csv`; the splits are lists of ids without `.jpg`.
+
+    Args:
+        folder: of the data.
+        names: of what is in it.
+        may_draw: draw the splits if there are no lists, as for any other pictures. False for the data set of the field,
+            whose figures are of its lists.
+    """
+    for name, pattern in ((FLICKR30K_TOKENS, TOKEN), (FLICKR30K_RESULTS, RESULT)):
+        if file := _find(folder, names, name):
+            return functools.partial(_read, folder, file, pattern, FLICKR30K_LISTS, ".jpg", may_draw=may_draw)
     return None
 
 
+def _find(folder: Path, names: Sequence[str], file: str) -> Path | None:
+    if file in names:
+        return folder / file
+    return next((found for name in names if (found := folder / name / file).is_file()), None)
+
+
 def _read(
-    folder: Path, captions_file: Path, pattern: re.Pattern[str], lists: Mapping[str, str], ending: str
+    folder: Path,
+    captions_file: Path,
+    pattern: re.Pattern[str],
+    lists: Mapping[str, str],
+    ending: str,
+    *,
+    may_draw: bool = False,
 ) -> Listing:
-    lists_there = {split: folder / file for split, file in lists.items() if (folder / file).is_file()}
+    place = captions_file.parent
+    lists_there = {split: place / file for split, file in lists.items() if (place / file).is_file()}
+    if not lists_there and may_draw:
+        found = {name: CaptionedImage(name, texts) for name, texts in _read_captions(captions_file, pattern).items()}
+        drawn = gather(folder, captions_file, found)
+        return replace(drawn, remedy=f"{drawn.remedy} The splits of the field are {', '.join(lists.values())}.".strip())
     if not lists_there:
         raise DataError(
             "has captions, but no list says which pictures are in which split.",
             file=captions_file,
-            remedy=f"Put {', '.join(lists.values())} beside it.",
+            remedy=f"Put {', '.join(lists.values())} beside it{OF_30K if ending else ''}.",
         )
     captions = _read_captions(captions_file, pattern)
     splits = {}
@@ -62,7 +89,8 @@ def _read(
                     raise DataError(problem, file=file, remedy="Take it off the list, or add its captions.")
                 images[name] = CaptionedImage(name, captions[name])
         splits[split] = list(images.values())
-    return Listing(folder, captions_file, splits, remedy=f"Their lists are {', '.join(lists.values())}.")
+    remedy = f"Their lists are {', '.join(lists.values())}."
+    return Listing(folder, captions_file, splits, remedy, "given by the lists beside the captions")
 
 
 def _read_captions(file: Path, pattern: re.Pattern[str]) -> dict[str, list[str]]:

@@ -10,27 +10,20 @@ from typing import Any, NamedTuple
 
 from vsezoo.data.pictures.cells import read_captions
 from vsezoo.data.pictures.listing import SPLITS, CaptionedImage, Listing, name_split
-from vsezoo.data.pictures.splits import (
-    BY_COLUMN,
-    BY_TABLE,
-    DRAWN,
-    REMEDY_DRAWN,
-    assign_splits,
-    normalise_path,
-)
+from vsezoo.data.pictures.splits import BY_COLUMN, BY_TABLE, REMEDY_WORDS, find_word, gather, normalise_path
 from vsezoo.data.pictures.table_file import SPLIT_COLUMN, SPLIT_SYNONYMS, find_columns, is_table, read_rows
 from vsezoo.errors import DataError
 
 TABLES = ("captions.csv", "captions.tsv", "captions.jsonl", "captions.txt", "metadata.jsonl", "metadata.csv")
-ENDINGS = (".csv", ".tsv", ".jsonl")
+ENDINGS = (".csv", ".tsv", ".jsonl", ".json")
 """Of tables with other names: their first line says whether they are such tables."""
 MOST = 100  # files whose first line is read
 
 
 class Row(NamedTuple):
-    """What a line of a table says; `split` is empty where it says nothing of that."""
+    """What a row of a table says; `place` is its line, and `split` is empty where it says nothing of that."""
 
-    line: int
+    place: str
     image: str
     captions: list[str]
     split: str
@@ -57,7 +50,7 @@ def find_folder(folder: Path, names: Sequence[str]) -> Callable[[], Listing] | N
     named = (folder / name for name in names if name.lower().endswith(ENDINGS) and not name.startswith("."))
     others = [file for file in islice(named, MOST) if is_table(file)]
     if len(others) > 1:
-        by_name = {split: file for file in others if (split := _find_word(file.stem))}
+        by_name = {split: file for file in others if (split := find_word(file.stem))}
         if len(by_name) == len(others):
             return functools.partial(_read_splits, folder, by_name, within=False)
     return functools.partial(_read_table, folder, _take_one(folder, others)) if others else None
@@ -89,12 +82,6 @@ def _take_one(folder: Path, tables: Sequence[Path]) -> Path:
     return tables[0]
 
 
-def _find_word(stem: str) -> str:
-    """Return the split that a word of a name says; empty if none does."""
-    words = stem.lower().replace("-", "_").replace(".", "_").split("_")
-    return next((split for word in words if (split := name_split(word)) in SPLITS), "")
-
-
 class _Pictures:
     """Pictures by their ids, each with all captions of its rows."""
 
@@ -105,7 +92,7 @@ class _Pictures:
     def add(self, name: str, row: Row) -> None:
         self.of.setdefault(name, CaptionedImage(name, [])).captions.extend(row.captions)
         if not all(row.captions):
-            self.empty.setdefault(name, f"line {row.line}")
+            self.empty.setdefault(name, row.place)
 
 
 def _read_table(folder: Path, file: Path) -> Listing:
@@ -115,57 +102,27 @@ def _read_table(folder: Path, file: Path) -> Listing:
         raise DataError("names no picture.", file=file, remedy=remedy)
     with_split = [row for row in rows if row.split]
     if with_split and len(with_split) < len(rows):
-        line = next(row.line for row in rows if not row.split)
+        place = next(row.place for row in rows if not row.split)
         remedy = "Write train, dev or test into each row, or leave the column out."
-        raise DataError(f"line {line} has no split, others have one.", file=file, remedy=remedy)
+        raise DataError(f"{place} has no split, others have one.", file=file, remedy=remedy)
     pictures, of_row = _Pictures(), dict[str, str]()
     for row in rows:
         name = normalise_path(row.image, folder)
         if row.split != of_row.setdefault(name, row.split):
-            problem = f"line {row.line} has {name} in the split {row.split}, another line has it in {of_row[name]}."
+            problem = f"{row.place} has {name} in the split {row.split}, another line has it in {of_row[name]}."
             raise DataError(problem, file=file, remedy="Each image must be in exactly one split.")
         pictures.add(name, row)
     if with_split:
-        return _gather(folder, file, pictures, of_row, BY_COLUMN.format(column))
-    splits, rule = _assign(folder, file, pictures)
-    return _gather(folder, file, pictures, splits, rule)
+        return _gather(folder, file, pictures, of_row, column)
+    return gather(folder, file, pictures.of, pictures.empty)
 
 
-def _assign(folder: Path, file: Path, pictures: _Pictures) -> tuple[dict[str, str], str]:
-    """Return the splits of pictures that have none in the table, by their files; two names of one file become one."""
-    from vsezoo.data.pictures.find import find_files  # imports numpy
-    from vsezoo.data.pictures.picture_file import Place
-
-    paths: dict[str, str] = {}
-    first: dict[str, CaptionedImage] = {}
-    absent = set()
-    for name, found in zip(list(pictures.of), find_files(folder, list(pictures.of)), strict=True):
-        image = pictures.of[name]
-        paths[name] = name
-        if found is None:
-            absent.add(name)
-            continue
-        image.place = Place(found)
-        path = normalise_path(str(Path(found).absolute()), folder)
-        if path in first:
-            first[path].captions.extend(image.captions)
-            del pictures.of[name], paths[name]
-            continue
-        first[path], paths[name] = image, path
-    assigned = assign_splits(paths, file, absent)
-    return dict(assigned.splits), assigned.rule
-
-
-def _gather(folder: Path, file: Path, pictures: _Pictures, of: dict[str, str], rule: str) -> Listing:
+def _gather(folder: Path, file: Path, pictures: _Pictures, of: dict[str, str], column: str) -> Listing:
     splits: dict[str, list[CaptionedImage]] = {}
     for name, image in pictures.of.items():
         splits.setdefault(of[name], []).append(image)
-    remedy = REMEDY_DRAWN if rule == DRAWN else ""
-    if not set(splits) & set(SPLITS):
-        remedy = (
-            "Call them train, dev and test; training, val, validation, eval, train2014 and the like are known, too."
-        )
-    return Listing(folder, file, splits, remedy, rule, empty=pictures.empty)
+    remedy = "" if set(splits) & set(SPLITS) else REMEDY_WORDS
+    return Listing(folder, file, splits, remedy, BY_COLUMN.format(column), empty=pictures.empty)
 
 
 def _read_splits(folder: Path, tables: dict[str, Path], *, within: bool) -> Listing:
@@ -177,7 +134,7 @@ def _read_splits(folder: Path, tables: dict[str, Path], *, within: bool) -> List
         prefix = f"{file.parent.relative_to(folder).as_posix()}/" if within else ""
         for row in _read_rows(file)[0]:
             if row.split not in ("", split):
-                problem = f"line {row.line} has the split {row.split}, and the table is that of {split}."
+                problem = f"{row.place} has the split {row.split}, and the table is that of {split}."
                 raise DataError(problem, file=file, remedy="Mend the column, or move the table.")
             pictures.add(normalise_path(f"{prefix}{row.image}", folder), row)
         splits[split] = list(pictures.of.values())
@@ -192,7 +149,7 @@ def _read_rows(file: Path) -> tuple[list[Row], str]:
     return list(_interpret(file, rows, column)), column
 
 
-def _find_split_column(rows: Sequence[tuple[int, dict[str, Any]]]) -> str:
+def _find_split_column(rows: Sequence[tuple[str, dict[str, Any]]]) -> str:
     if any(SPLIT_COLUMN in row for _, row in rows):
         return SPLIT_COLUMN
     for name in SPLIT_SYNONYMS:
@@ -202,15 +159,15 @@ def _find_split_column(rows: Sequence[tuple[int, dict[str, Any]]]) -> str:
     return ""
 
 
-def _interpret(file: Path, rows: Sequence[tuple[int, dict[str, Any]]], split_column: str) -> Iterator[Row]:
+def _interpret(file: Path, rows: Sequence[tuple[str, dict[str, Any]]], split_column: str) -> Iterator[Row]:
     image_column, caption_columns = "", list[str]()
-    for line, row in rows:
+    for place, row in rows:
         if not caption_columns or not all(name in row for name in (image_column, *caption_columns)):
-            image_column, caption_columns = find_columns(file, line, list(row))  # objects may have other columns
+            image_column, caption_columns = find_columns(file, place, list(row))  # objects may have other columns
         image, split = row[image_column], row.get(split_column) or ""
         if not isinstance(image, str) or not image.strip():
             raise DataError(
-                f"line {line} names no picture in the column {image_column!r}.",
+                f"{place} names no picture in the column {image_column!r}.",
                 file=file,
                 remedy="Write the path of its file there, as it is seen from the table.",
             )
@@ -219,6 +176,6 @@ def _interpret(file: Path, rows: Sequence[tuple[int, dict[str, Any]]], split_col
             if not isinstance(split, str):
                 raise ValueError(f"an invalid split: {split!r}")
         except ValueError as error:
-            problem = f"line {line} has {error} ({image.strip()})."
+            problem = f"{place} has {error} ({image.strip()})."
             raise DataError(problem, file=file, remedy="Mend the row, or take it out.") from None
-        yield Row(line, image.strip(), captions, name_split(split))
+        yield Row(place, image.strip(), captions, name_split(split))

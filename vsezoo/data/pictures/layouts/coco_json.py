@@ -1,0 +1,94 @@
+"""JSON in the form of COCO's captions: COCO 2017, and one's own, exported by a tool for annotations."""
+
+from __future__ import annotations
+
+import functools
+import posixpath
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+
+from vsezoo.data.caption_file import CAPTIONS_PER_IMAGE
+from vsezoo.data.pictures.listing import CaptionedImage, Listing, clean_caption, read_json
+from vsezoo.data.pictures.splits import BY_LISTS, find_word, gather
+from vsezoo.errors import DataError
+
+MOST = 50  # files that are looked into
+LOOKED_AT = 1 << 16  # bytes at both ends of a file
+BY_YEAR = re.compile(r"captions_([a-z]+20\d\d)")
+
+
+def find_coco_json(folder: Path, names: Sequence[str]) -> Callable[[], Listing] | None:
+    """Look for files of `images` and `annotations` with captions, in the folder or in `annotations`: COCO 2017's, too.
+
+    Several must be named for splits: `captions_train2017.json` and `captions_val2017.json`.
+
+    Raises:
+        DataError: for several that are not.
+    """
+    for place in (folder / "annotations", folder):
+        files = [file for file in islice(sorted(place.glob("*.json")), MOST) if _is_coco(file)]
+        if not files:
+            continue
+        named = {split: file for file in files if (split := find_word(file.stem))}
+        if len(files) > 1 and len(named) < len(files):
+            listing = ", ".join(file.name for file in files)
+            remedy = "Leave one of them there, or name each for a split: captions_train.json, captions_val.json."
+            raise DataError(f"has several files of captions: {listing}.", file=place, remedy=remedy)
+        return functools.partial(_read_json, folder, named if len(files) > 1 else {"": files[0]})
+    return None
+
+
+def _is_coco(file: Path) -> bool:
+    """Return whether a file begins and ends like captions in COCO's form; it may have hundreds of megabytes."""
+    try:
+        with file.open("rb") as stream:
+            head = stream.read(LOOKED_AT)
+            stream.seek(max(0, file.stat().st_size - LOOKED_AT))
+            both = head + stream.read()
+    except OSError:
+        return False
+    is_object = head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{")
+    return is_object and all(word in both for word in (b'"caption"', b'"image_id"')) and b'"images"' in both
+
+
+def _read_json(folder: Path, files: Mapping[str, Path]) -> Listing:
+    images: dict[str, dict[str, CaptionedImage]] = {}
+    for split, file in files.items():
+        by_year = BY_YEAR.fullmatch(file.stem)
+        prefix = by_year[1] if by_year and _has_folder(folder, by_year[1]) else ""
+        of_split = images.setdefault(split, {})
+        for name, caption in _read_pairs(file, prefix):
+            captions = of_split.setdefault(name, CaptionedImage(name, [])).captions
+            if caption is not None and not (by_year and len(captions) == CAPTIONS_PER_IMAGE):
+                captions.append(clean_caption(caption))
+    if "" in images:
+        return gather(folder, files[""], images[""])
+    splits = {split: list(of_split.values()) for split, of_split in images.items()}
+    return Listing(folder, next(iter(files.values())).parent, splits, rule=BY_LISTS)
+
+
+def _has_folder(folder: Path, name: str) -> bool:
+    return (folder / name).is_dir() or any(place.is_dir() for place in folder.glob(f"*/{name}"))
+
+
+def _read_pairs(file: Path, prefix: str) -> Iterator[tuple[str, str | None]]:
+    """Yield each picture without a caption, then each caption with its picture."""
+    content = read_json(file)
+    try:
+        names = {image["id"]: posixpath.join(prefix, image["file_name"]) for image in content["images"]}
+        pairs = [(names[entry["image_id"]], str(entry["caption"])) for entry in content["annotations"]]
+    except (KeyError, TypeError) as error:
+        raise explain_json(file, error) from None
+    yield from ((name, None) for name in names.values())
+    yield from pairs
+
+
+def explain_json(file: Path, error: Exception) -> DataError:
+    """Return what is said of a file that is not in this form."""
+    return DataError(
+        f"is not a file of COCO captions: {type(error).__name__} {error}.",
+        file=file,
+        remedy="It wants `images` with id and file_name, and `annotations` with id, image_id and caption.",
+    )

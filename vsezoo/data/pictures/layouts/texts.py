@@ -1,0 +1,42 @@
+"""Text beside picture: `a.jpg` and `a.txt`, as people write captions themselves, and as img2dataset writes files."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from vsezoo.data.caption_file import read_lines
+from vsezoo.data.pictures.listing import CaptionedImage, Listing, clean_caption
+from vsezoo.data.pictures.splits import gather
+from vsezoo.data.pictures.walk import list_pictures
+
+ENDINGS = (".txt", ".caption")
+"""Of the file of a picture's captions, one on each line; the first that is there counts."""
+
+
+def find_texts(folder: Path, names: Sequence[str]) -> Callable[[], Listing] | None:
+    """Look for a picture, at any depth, beside which there is a text of the same name."""
+    if any(_find_text(picture) for picture in list_pictures(folder)):
+        return functools.partial(_read, folder)
+    return None
+
+
+def _find_text(picture: Path) -> Path | None:
+    return next((text for ending in ENDINGS if (text := picture.with_suffix(ending)).is_file()), None)
+
+
+def _read(folder: Path) -> Listing:
+    """Read all pictures; those without a text have no caption, which is refused or skipped when they are opened."""
+    from vsezoo.data.pictures.picture_file import Place  # imports numpy
+
+    images: dict[str, CaptionedImage] = {}
+    empty = {}
+    for picture in list_pictures(folder):
+        text = _find_text(picture)
+        lines = [line for line in read_lines(text) if line] if text else []
+        name = picture.relative_to(folder).as_posix()
+        images[name] = CaptionedImage(name, list(map(clean_caption, lines)), Place(str(picture)))
+        if not lines:
+            empty[name] = f"{text.name} is empty" if text else f"no {picture.stem}.txt"
+    return gather(folder, folder, images, empty)
