@@ -39,6 +39,8 @@ from vsezoo.training.batches import PairBatches, TokenTable
 from vsezoo.training.callbacks import Callback, RunLog
 from vsezoo.training.loop import Loop
 from vsezoo.training.plan import plan_recipe
+from vsezoo.training.preparation import Prepared
+from vsezoo.training.record import RunRecord
 from vsezoo.training.runtime import Runtime
 from vsezoo.training.sampling import order_epoch
 from vsezoo.training.splits import Split
@@ -149,7 +151,8 @@ def measure(data: str, root: Path | None, output: Path, runtime: Runtime, steps:
     model.to(runtime.device)
     clock = Clock(bare, steps, runtime.device)
     log = RunLog(output)
-    loop = Loop(model, loss, split, split, runtime, output, {}, Progress(), log, [clock], save_step=0)
+    prepared = Prepared(model, loss, split, split, RunRecord(recipe))
+    loop = Loop(prepared, runtime, output, Progress(), log, [clock], save_step=0)
     try:
         loop.start()
     except Enough:

@@ -59,7 +59,7 @@ class PairDataset(ABC):
 
     @property
     def all_captions(self) -> Sequence[str]:
-        """The captions of the whole split, which make the vocabulary; a dev split may be its first images only."""
+        """The captions of the whole split, for the vocabulary; `captions` may be those of its first images only."""
         return self.captions
 
     @property

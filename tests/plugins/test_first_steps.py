@@ -18,6 +18,8 @@ from vsezoo.parts import accepted_kinds, load_text_encoder, resolve_recipe
 from vsezoo.recipe import Recipe
 from vsezoo.training.batches import PairBatches, TokenTable
 from vsezoo.training.loop import Loop
+from vsezoo.training.preparation import Prepared
+from vsezoo.training.record import RunRecord
 from vsezoo.training.runtime import Runtime
 from vsezoo.training.splits import Split
 from vsezoo.training.state import Progress, seed_all
@@ -61,7 +63,8 @@ def take_steps(name: str) -> list[float]:
     tokenizer.fit(words[: 5 * IMAGES])
     split = Split(data, TokenTable(tokenizer.encode_split(words)))
     model, loss = build_model(recipe, tokenizer), build_loss(recipe, tokenizer)
-    loop = Loop(model, loss, split, split, Runtime("cpu"), Path(), {}, Progress(), None)
+    prepared = Prepared(model, loss, split, split, RunRecord(recipe))
+    loop = Loop(prepared, Runtime("cpu"), Path(), Progress(), None)
     model.train()
     loss.train()
     loss.start_epoch(0)

@@ -98,6 +98,12 @@ class NarrowIndex(Pairs):
         self.image_of = self.image_of.astype(np.int32)
 
 
+class OtherCaptionsFirst(Pairs):
+    @property
+    def all_captions(self) -> list[str]:
+        return ["another", *self.captions]
+
+
 class Scattered(Pairs):
     def __init__(self, split: str) -> None:
         super().__init__(split)
@@ -143,6 +149,7 @@ for source, *fails in (
     (Museum(OtherName), "construction"),
     (Museum(TwiceTheSameId), "counts"),
     (Museum(NarrowIndex), "counts"),
+    (Museum(OtherCaptionsFirst), "counts"),
     (Museum(Scattered), "neighbours"),
     (Museum(SortedImages), "images"),
     (Museum(DoubleImages), "images"),

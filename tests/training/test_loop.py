@@ -31,6 +31,8 @@ from vsezoo.training.batches import PairBatches, TokenTable
 from vsezoo.training.callbacks import Callback, RunLog
 from vsezoo.training.loop import Loop
 from vsezoo.training.plan import plan_recipe
+from vsezoo.training.preparation import Prepared
+from vsezoo.training.record import RunRecord
 from vsezoo.training.runtime import Runtime
 from vsezoo.training.splits import Split
 from vsezoo.training.state import Progress, read_state, seed_all
@@ -55,9 +57,8 @@ def make_loop(data: Path, tmp_path: Path) -> Iterator[MakeLoop]:
         callbacks = [witness] if witness else []
         runtime = Runtime("cpu", recipe.training.precision)
         output = tmp_path / f"run-{len(logs) - 1}"
-        return Loop(
-            model, loss, first, second, runtime, output, {}, Progress(), logs[-1], callbacks, save_step=save_step
-        )
+        prepared = Prepared(model, loss, first, second, RunRecord(recipe))
+        return Loop(prepared, runtime, output, Progress(), logs[-1], callbacks, save_step=save_step)
 
     yield make
     for log in logs:

@@ -11,8 +11,8 @@ import tiny
 import vsezoo
 from vsezoo.errors import DataError, UsageError
 from vsezoo.training.callbacks import Callback
-from vsezoo.training.plan import find_run, hold_run
 from vsezoo.training.preparation import ProgressPairs
+from vsezoo.training.run_folder import find_run, hold_run
 from vsezoo.training.splits import describe_skipped
 
 

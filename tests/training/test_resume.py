@@ -255,7 +255,7 @@ def finished(whole: Path, tmp_path: Path) -> Path:
 
 def test_a_finished_run_gives_its_figures_at_once(finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = processes.read_files(finished)
-    monkeypatch.setattr("vsezoo.training.train.open_data", None)  # no data are needed any more
+    monkeypatch.setattr("vsezoo.training.splits.open_data", None)  # no data are needed any more
     started = time.time()
     result = vsezoo.train("vsepp", output=finished, resume=True)
     assert all(path.stat().st_mtime < started for path in finished.rglob("*"))

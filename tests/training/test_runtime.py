@@ -26,6 +26,8 @@ from vsezoo.parts import load_text_encoder, resolve_recipe
 from vsezoo.training.batches import PairBatches, TokenTable
 from vsezoo.training.loop import Loop
 from vsezoo.training.plan import plan_recipe
+from vsezoo.training.preparation import Prepared
+from vsezoo.training.record import RunRecord
 from vsezoo.training.runtime import Runtime
 from vsezoo.training.splits import Split
 from vsezoo.training.state import Progress, seed_all
@@ -80,7 +82,7 @@ def take_steps(data: Path, output: Path, kind: str) -> list[dict[str, torch.Tens
     split = Split(train, TokenTable(tokenizer.encode(train.captions)))
     runtime = Runtime("cpu")
     model, loss = build_model(recipe, tokenizer), build_loss(recipe, tokenizer)
-    loop = Loop(model, loss, split, split, runtime, output, {}, Progress(), None)
+    loop = Loop(Prepared(model, loss, split, split, RunRecord(recipe)), runtime, output, Progress(), None)
     order = loop.order(0)[:BATCHES]
     taken = []
     for batch in PairBatches(train, split.tokens, model.image_encoder.transform(training=True), order).load(0):

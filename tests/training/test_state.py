@@ -11,7 +11,11 @@ import pytest
 import torch
 from torch import nn
 
+from vsezoo import registry
+from vsezoo.data.source import OpenOptions
 from vsezoo.errors import CheckpointError
+from vsezoo.recipe import Recipe
+from vsezoo.training.record import RunRecord
 from vsezoo.training.state import (
     Progress,
     has_state,
@@ -22,7 +26,8 @@ from vsezoo.training.state import (
 )
 
 PROGRESS = Progress(epoch=3, batch=7, step=307, best_score=12.5, best_epoch=2, best_step=200, records_on_plateau=4)
-RUN = {"recipe": {"name": "x"}, "log_size": 5}
+RECIPE = Recipe.from_json(registry.load("models", "vsepp").to_json())
+RUN = RunRecord(RECIPE, "/somewhere/data", full_dev=True, captions_sha256="ab", log_size=5)
 
 
 def make(seed: int, width: int = 3) -> tuple[dict[str, nn.Module], torch.optim.Adam]:
@@ -92,6 +97,17 @@ def test_the_names_in_the_file_are_those_of_its_first_version(tmp_path: Path) ->
     stored["place"] = {"epoch": 4, "without_gain": 5}
     file.write_text(json.dumps(stored), encoding="utf-8")
     assert read_state(tmp_path).progress == Progress(epoch=4, without_improvement=5)
+
+
+def test_a_record_of_an_earlier_version_has_fewer_entries() -> None:
+    value = RUN.to_json()
+    names = "recipe data data_root full_dev use_restval on_bad_image init captions_sha256 log_size"
+    assert list(value) == names.split()
+    assert RunRecord.from_json(value) == RUN
+    del value["on_bad_image"], value["init"], value["full_dev"]
+    early = RunRecord.from_json({**value, "data_root": "/root", "of a later version": 1})
+    assert (early.on_bad_image, early.init, early.full_dev, early.log_size) == ("error", None, False, 5)
+    assert early.opening == OpenOptions(Path("/root"))
 
 
 def test_a_state_before_the_first_step(tmp_path: Path) -> None:

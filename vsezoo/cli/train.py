@@ -77,28 +77,16 @@ def train(
     settings = setting_flags.read_settings(flags, assignments)
     from vsezoo.cli.figures import render
     from vsezoo.cli.progress import TrainingProgress
-    from vsezoo.training import train as training
+    from vsezoo.data.source import OpenOptions
+    from vsezoo.training.plan import RunOptions
     from vsezoo.training.runtime import read_rank
+    from vsezoo.training.train import start_run
 
+    opening = OpenOptions(data_root, full_dev, use_restval, on_bad_image)
+    options = RunOptions(output, resume, init, device, workers, save_step, opening)
     progress = TrainingProgress()
     try:
-        result = training.train(
-            model,
-            data,
-            data_root=data_root,
-            output=output,
-            resume=resume,
-            init=init,
-            settings=settings,
-            overrides=overrides,
-            device=device,
-            workers=workers,
-            save_step=save_step,
-            full_dev=full_dev,
-            use_restval=use_restval,
-            on_bad_image=on_bad_image,
-            callbacks=[progress],
-        )
+        result = start_run(model, data, settings, options, overrides=overrides, callbacks=[progress])
     finally:
         progress.close()
     if read_rank() > 0:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,11 @@ class PairView(PairDataset):
     def all_captions(self) -> Sequence[str]:
         """The captions of the whole split."""
         return self.data.all_captions
+
+    @property
+    def account(self) -> Mapping[str, Any]:
+        """What was found when the data set was opened."""
+        return self.data.account
 
     def images(self, indices: Sequence[int] | np.ndarray) -> Any:
         """Return the images of these indices."""

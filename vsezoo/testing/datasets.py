@@ -122,6 +122,8 @@ class DatasetKit(Kit):
             for name in ("captions", "image_ids"):
                 odd = next((value for value in getattr(pairs, name) if not isinstance(value, str)), None)
                 require(odd is None, f"{name} of {where} has {odd!r}, which is no str")
+            begins = list(pairs.all_captions[: len(pairs.captions)]) == list(pairs.captions)
+            require(begins, f"all_captions of {where} do not begin with its captions")
             twice = len(pairs.image_ids) - len(set(pairs.image_ids))
             require(twice == 0, f"{twice} of the image_ids of {where} stand there before")
 

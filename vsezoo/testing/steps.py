@@ -24,6 +24,8 @@ from vsezoo.registry.entry import SESSION
 from vsezoo.testing.samples import FirstPairs
 from vsezoo.training.batches import PairBatches, TokenTable
 from vsezoo.training.loop import Loop
+from vsezoo.training.preparation import Prepared
+from vsezoo.training.record import RunRecord
 from vsezoo.training.runtime import Runtime
 from vsezoo.training.sampling import share_batches
 from vsezoo.training.splits import Split
@@ -45,7 +47,8 @@ def prepare_loop(recipe: Recipe, data: PairDataset, images: int) -> Loop:
     split = Split(pairs, TokenTable(tokenizer.encode(pairs.captions)))
     model, loss = build_model(recipe, tokenizer), build_loss(recipe, tokenizer)
     model.image_encoder.fit(data)
-    loop = Loop(model, loss, split, split, Runtime("cpu"), Path(), {}, Progress(), None)
+    prepared = Prepared(model, loss, split, split, RunRecord(recipe))
+    loop = Loop(prepared, Runtime("cpu"), Path(), Progress(), None)
     for group in loop.optimizer.param_groups:
         group["lr"] = recipe.training.learning_rate * group["scale"]
     return loop

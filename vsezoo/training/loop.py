@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 import shlex
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -26,6 +26,7 @@ from vsezoo.training.callbacks import Callback, RunLog, StepRecord
 from vsezoo.training.collapse import CURE, CollapseMonitor
 from vsezoo.training.interruption import Interruption
 from vsezoo.training.optimizer import build_optimizer, group_parameters, prepare_gradients
+from vsezoo.training.preparation import Prepared
 from vsezoo.training.runtime import Runtime
 from vsezoo.training.sampling import order_epoch, share_batches
 from vsezoo.training.splits import Split
@@ -42,37 +43,30 @@ class Loop:
     """Trains a model from its present progress to the end.
 
     Args:
-        model: on the runtime's device.
-        loss: likewise.
-        train: what to train on.
-        dev: what to choose the best checkpoint by.
+        prepared: the model, its loss and the splits.
         runtime: where to run.
         output: the run's folder.
-        run: what the run was started with, stored in its state.
         progress: where to begin.
         log: the run's own log, whose size its state keeps; None in all processes but the main one.
         callbacks: called in the main process, after the log.
-        workers: processes that read batches ahead.
+        workers: data loader workers.
         save_step: steps between two saves of the state inside an epoch.
     """
 
     def __init__(
         self,
-        model: JointEmbedding,
-        loss: Loss,
-        train: Split,
-        dev: Split,
+        prepared: Prepared,
         runtime: Runtime,
         output: Path,
-        run: dict[str, Any],
         progress: Progress,
         log: RunLog | None,
         callbacks: Sequence[Callback] = (),
         workers: int = 0,
         save_step: int = 200,
     ) -> None:
-        self.model, self.loss, self.train, self.dev = model, loss, train, dev
-        self.runtime, self.output, self.run, self.progress, self.log = runtime, output, run, progress, log
+        self.model, self.loss = model, loss = prepared.model, prepared.loss
+        self.train, self.dev, self.run, self.warnings = prepared.train, prepared.dev, prepared.run, prepared.warnings
+        self.runtime, self.output, self.progress, self.log = runtime, output, progress, log
         self.callbacks = [*([log] if log else []), *callbacks] if runtime.is_main else []
         self.workers, self.save_step = workers, save_step
         self.settings = model.recipe.training
@@ -95,10 +89,15 @@ class Loop:
 
     def start(self) -> None:
         """Train until the last epoch is done and its state is saved."""
-        order = self.order(0)
-        self._notify(lambda callback: callback.begin(self.model.recipe, len(order), self.progress))
+        begins = self.progress.step == 0
+        if begins:
+            self.note(self.train.data.account.get("summary", ""))
+        for warning in self.warnings if begins else ():
+            self.warn(warning)
+        steps = len(self.order(0))
+        self._notify(lambda callback: callback.begin(self.model.recipe, steps, self.progress))
         left_out = len(self.train.tokens) - len(self._captions)
-        if left_out and self.progress.step == 0:
+        if begins and left_out:
             self.warn(
                 f"{left_out:,} of {len(self.train.tokens):,} training captions have more than "
                 f"{self.settings.max_words} words and are left out (training.max_words)."
@@ -106,19 +105,10 @@ class Loop:
         with self._interruption:
             while self.progress.epoch < self.settings.num_epochs and not self._out_of_patience():
                 self._train_epoch()
-                if self._out_of_patience():
-                    break
-                if self.settings.val_epoch or self.progress.epoch + 1 == self.settings.num_epochs:
-                    self._validate(choose=True)
-                self.progress.epoch, self.progress.batch = self.progress.epoch + 1, 0
-                self.save()
-                if self.runtime.any(self._interruption.asked):
-                    raise self._describe_stop()
 
     def warn(self, text: str) -> None:
-        """Pass a warning to the callbacks; an empty text is nothing."""
-        if text:
-            self._notify(lambda callback: callback.warning(text))
+        """Pass a warning to the callbacks."""
+        self._notify(lambda callback: callback.warning(text))
 
     def note(self, text: str) -> None:
         """Pass a note to the callbacks; an empty text is nothing."""
@@ -134,7 +124,7 @@ class Loop:
     def save(self) -> None:
         """Save the state, in the main process."""
         if self.runtime.is_main and self.log:
-            run = {**self.run, "log_size": self.log.size}
+            run = replace(self.run, log_size=self.log.size)
             save_state(self.output, self.progress, self.modules, self.optimizer, run)
 
     def step(self, batch: Batch) -> tuple[LossOutput, Tensor, float]:
@@ -167,6 +157,7 @@ class Loop:
         return output, norm, plateau
 
     def _train_epoch(self) -> None:
+        """Go through what is left of an epoch: steps, records, validations, saves, in this order."""
         progress, settings = self.progress, self.settings
         self._start_epoch()
         rate = settings.learning_rate * settings.lr_decay ** (progress.epoch // settings.lr_update)
@@ -199,6 +190,12 @@ class Loop:
                 return
             if stops:
                 raise self._describe_stop()
+        if settings.val_epoch or progress.epoch + 1 == settings.num_epochs:
+            self._validate(choose=True)
+        progress.epoch, progress.batch = progress.epoch + 1, 0
+        self.save()
+        if self.runtime.any(self._interruption.asked):
+            raise self._describe_stop()
 
     def _start_epoch(self) -> None:
         progress = self.progress
@@ -243,8 +240,7 @@ class Loop:
             "criterion": self.settings.criterion,
             "score": self.progress.best_score,
         }
-        data = self.run.get("data", "")
-        folder = data if Path(data).is_absolute() else ""
+        folder = self.run.data if Path(self.run.data).is_absolute() else ""
         save_checkpoint(
             self.output / BEST, model, self.train.data, trained, evaluation.to_json(), loss, data_folder=folder
         )

@@ -2,38 +2,96 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
-
-from filelock import FileLock, Timeout
 
 from vsezoo import registry
 from vsezoo.data.lookup import as_folder, find_source
 from vsezoo.data.source import DEFAULT_OPTIONS, OpenOptions
-from vsezoo.errors import CheckpointError, DataError, StorageError, UsageError, explain_system
+from vsezoo.errors import UsageError, require_name
+from vsezoo.evaluation.metrics import CRITERIA
 from vsezoo.parts import change_recipe, expand_parts
 from vsezoo.recipe import Recipe
-from vsezoo.storage.checkpoint_layout import BEST, CONFIG
-from vsezoo.storage.folders import find_folder, remove_leftovers
-from vsezoo.training.callbacks import LOG, TENSORBOARD
-from vsezoo.training.state import ANEW, LAST, Progress, State, has_state, read_state, read_step
+from vsezoo.training.run_folder import choose_output, find_run
+from vsezoo.training.state import ANEW, Progress, State
 
 DEFAULT_DATA = "shapes"
-LOCK = ".lock"
-"""Held in the folder of a run that is at work."""
 CHOICES = ("full_dev", "use_restval", "on_bad_image")
 """The options of opening the data that a run keeps to."""
 
 LEAVE_OUT = f"On resume leave it out: it is known. {ANEW}"
 
 
-def choose_output(model: str, data: str | Path | None) -> Path:
-    """Return the folder of a run for which none is named."""
-    return Path("runs") / f"{model}-{Path(data or DEFAULT_DATA).absolute().name}"
+@dataclass(frozen=True)
+class RunOptions:
+    """How a run is made, beside what is trained on what.
+
+    Attributes:
+        output: the run's folder; None: `runs/MODEL-DATA`.
+        resume: go on where the run in `output` stopped; a run that saved no state yet begins anew.
+        init: a checkpoint whose weights and vocabulary the model begins with; None: none.
+        device: `auto`, `cpu`, `cuda`, …
+        workers: data loader workers; 0 reads in the main process.
+        save_step: steps between two saves of the state inside an epoch; 0: only with validations and epochs.
+        opening: how the splits are opened.
+    """
+
+    output: Path | None = None
+    resume: bool = False
+    init: str | Path | None = None
+    device: str = "auto"
+    workers: int = 0
+    save_step: int = 200
+    opening: OpenOptions = DEFAULT_OPTIONS
+
+
+@dataclass(frozen=True)
+class RunPlan:
+    """What a run is to do.
+
+    Attributes:
+        recipe: with overrides and settings; the data fill in the rest.
+        data: a registered name or a folder.
+        folder: the run's.
+        options: of the run. Where it is resumed, the data are opened as before.
+        state: of the run that is resumed; None: it begins.
+        progress: where it begins.
+    """
+
+    recipe: Recipe
+    data: str
+    folder: Path
+    options: RunOptions
+    state: State | None = None
+    progress: Progress = field(default_factory=Progress)
+
+
+def plan_run(
+    model: str, data: str | None, settings: Mapping[str, Any], options: RunOptions, *, overrides: bool = True
+) -> RunPlan:
+    """Find out what a run is to do, before any data are read; see `vsezoo.train` for the arguments.
+
+    Raises:
+        UsageError: for a folder that holds a run already, or what contradicts the run that is resumed.
+    """
+    name = registry.find("models", model).load().name
+    folder = options.output if options.output is not None else choose_output(name, data or DEFAULT_DATA)
+    root = options.opening.root
+    opening = replace(options.opening, root=None if root is None else root.resolve())
+    state = find_run(folder, options.resume)
+    if state is None:
+        data = data or DEFAULT_DATA
+        plan = RunPlan(plan_recipe(model, data, settings, overrides=overrides), data, folder, options)
+    else:
+        if options.init is not None:
+            raise UsageError("--init is for the beginning of a training.", file=folder, remedy=LEAVE_OUT)
+        recipe = resume_recipe(folder, state, name, settings)
+        data, opening = resume_data(folder, state, data, opening)
+        plan = RunPlan(recipe, data, folder, options, state, state.progress)
+    require_name("selection criterion", plan.recipe.training.criterion, CRITERIA)
+    return replace(plan, options=replace(options, opening=opening))
 
 
 def plan_recipe(model: str, data: str, settings: Mapping[str, Any], *, overrides: bool = True) -> Recipe:
@@ -45,88 +103,13 @@ def plan_recipe(model: str, data: str, settings: Mapping[str, Any], *, overrides
     return change_recipe(recipe, settings)
 
 
-def find_run(folder: Path, resume: bool) -> State | None:
-    """Return the state to resume from; refuse to write over a run without being told to."""
-    if folder.exists() and not folder.is_dir():
-        raise UsageError("is a file, not a folder.", file=folder, remedy="Choose another --output.")
-    held = [name for name in (LAST, BEST, LOG, CONFIG) if find_folder(folder / name).exists()]
-    if held and not resume:
-        raise UsageError(
-            f"already holds a run ({', '.join(held)}).",
-            file=folder,
-            remedy="Go on with it by --resume, choose another --output, or remove the folder.",
-        )
-    if resume:
-        for name in (LAST, BEST):
-            remove_leftovers(folder / name)
-        if has_state(folder):
-            return read_state(folder)
-        if BEST in held:
-            problem = f"holds {BEST}/ but no {LAST}/, so there is nothing to resume from."
-            raise CheckpointError(problem, file=folder, remedy=ANEW)
-    return None  # a new run, or one that was killed before it saved anything
-
-
-@contextmanager
-def hold_run(folder: Path, state: State | None) -> Iterator[None]:
-    """Keep every other training out of a run's folder, which is made if need be.
-
-    Args:
-        folder: the run's.
-        state: what was read of it; None: that there was none.
-
-    Raises:
-        UsageError: when another training is at work there, or has been since the state was read.
-        StorageError: when the folder cannot be written.
-    """
-    lock = FileLock(folder / LOCK, timeout=0)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
-    except Timeout:
-        remedy = "Wait until it has ended, or choose another --output."
-        raise UsageError("another training is at work in it.", file=folder, remedy=remedy) from None
-    except NotImplementedError:  # a file system without locks
-        yield
-        return
-    except OSError as error:
-        reason, remedy = explain_system(error)
-        raise StorageError(f"cannot be written: {reason}.", file=folder, remedy=remedy) from error
-    try:
-        if read_step(folder) != (None if state is None else state.progress.step):
-            remedy = "Go on with it by --resume, or choose another --output."
-            raise UsageError("another training has been at work in it meanwhile.", file=folder, remedy=remedy)
-        yield
-    finally:
-        (folder / LOCK).unlink(missing_ok=True)  # a training that waits for nothing cannot hold it
-        lock.release()
-        with suppress(OSError):  # it is empty if nothing was begun
-            folder.rmdir()
-
-
-@contextmanager
-def discard_unless_begun(folder: Path, progress: Progress) -> Iterator[None]:
-    """Remove what a new run has written if a user's mistake ends it before its first step.
-
-    The mended command can then be given again, for the same folder.
-    """
-    try:
-        yield
-    except (DataError, UsageError):
-        if progress.step == 0:
-            for name in (LAST, TENSORBOARD):
-                shutil.rmtree(folder / name, ignore_errors=True)
-            (folder / LOG).unlink(missing_ok=True)
-        raise
-
-
 def resume_recipe(folder: Path, state: State, model: str, settings: Mapping[str, Any]) -> Recipe:
     """Return the recipe of a stopped run; of the settings that the user gives, only a new number of epochs counts.
 
     Raises:
         UsageError: for a run of another model, or with other settings.
     """
-    stored, settings = Recipe.from_json(state.run["recipe"]), expand_parts(settings)
+    stored, settings = state.run.recipe, expand_parts(settings)
     if stored.name != model:
         remedy = f"Go on with `vsezoo train {stored.name} …`, or choose another --output."
         raise UsageError(f"holds a run of {stored.name!r}, not of {model!r}.", file=folder, remedy=remedy)
@@ -154,14 +137,12 @@ def resume_data(folder: Path, state: State, data: str | None, options: OpenOptio
 
     A folder may have moved, and have another name: its captions are compared.
     """
-    stored = state.run["data"]
+    stored, begun = state.run.data, state.run.opening
     moved = data is not None and all(map(as_folder, (data, stored)))
     if data is not None and not moved and find_source(data).name != find_source(stored).name:
         raise UsageError(f"the run was started on {stored!r}, not on {data!r}.", file=folder, remedy=LEAVE_OUT)
-    root = options.root or (Path(state.run["data_root"]) if state.run["data_root"] else None)
-    begun = {name: state.run.get(name, getattr(DEFAULT_OPTIONS, name)) for name in CHOICES}
-    for name, value in begun.items():
-        if getattr(options, name) not in (value, getattr(DEFAULT_OPTIONS, name)):
+    for name in CHOICES:
+        if getattr(options, name) not in (getattr(begun, name), getattr(DEFAULT_OPTIONS, name)):
             flag = f"--{name.replace('_', '-')}"
             raise UsageError(f"the run was started without {flag}.", file=folder, remedy=LEAVE_OUT)
-    return data or stored, replace(options, root=root, **begun)
+    return data or stored, replace(begun, root=options.root or begun.root)

@@ -1,34 +1,107 @@
-"""What a training wants before its first step: splits that suit each other, captions as ids, doubts that are told."""
+"""Prepare a training run: tokenised captions, the model and its loss, warnings."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 
+from vsezoo.construction import build_loss, build_model
+from vsezoo.data.lookup import locate
+from vsezoo.data.precomputed.feature_record import compare_extraction
 from vsezoo.data.view import PairView
-from vsezoo.errors import DataError
-from vsezoo.interfaces import PairDataset, Tokenizer
+from vsezoo.errors import DataError, UsageError
+from vsezoo.interfaces import Loss, PairDataset, Tokenizer
+from vsezoo.model import JointEmbedding
+from vsezoo.parts import load_text_encoder, resolve_recipe
 from vsezoo.recipe import Recipe
 from vsezoo.training.batches import TokenTable
 from vsezoo.training.callbacks import Callback
 from vsezoo.training.init_from import InitCheckpoint
-from vsezoo.training.splits import Split
-from vsezoo.training.state import State
+from vsezoo.training.plan import RunPlan
+from vsezoo.training.record import RunRecord
+from vsezoo.training.splits import Split, Splits
 
 CAPTIONS_AT_ONCE = 5000  # cut into words between two moves of the progress bar
 
 
-def open_init(init: str | Path | None, state: State | None, recipe: Recipe) -> InitCheckpoint | None:
+@dataclass(frozen=True)
+class Prepared:
+    """What a run works on.
+
+    Attributes:
+        model: on the run's device, with the weights that it begins with (a resumed run then restores its own).
+        loss: likewise.
+        train: what to train on.
+        dev: what to choose the best checkpoint by.
+        run: what the run was started with.
+        warnings: for the beginning of the run.
+    """
+
+    model: JointEmbedding
+    loss: Loss
+    train: Split
+    dev: Split
+    run: RunRecord
+    warnings: tuple[str, ...] = ()
+
+
+def prepare(plan: RunPlan, splits: Splits, device: torch.device, callbacks: Sequence[Callback]) -> Prepared:
+    """Build the tokenizer, the model and the loss of a run.
+
+    Raises:
+        DataError: for captions without a word that the model could learn.
+        UsageError: for a checkpoint to begin with that does not fit, or captions other than those of the resumed run.
+        RecipeError: for settings that contradict the data.
+    """
+    recipe = resolve_recipe(plan.recipe, splits.train)
+    init = open_init(plan, recipe)
+    if init is None:
+        tokenizer = load_text_encoder(recipe).make_tokenizer(recipe.text_encoder.options)
+    else:
+        tokenizer = init.model.tokenizer
+    train, dev = tokenize(recipe, tokenizer, splits, callbacks, fit=init is None)
+    model, loss = build_model(recipe, tokenizer), build_loss(recipe, tokenizer)
+    model.to(device)  # before anything goes through a backbone
+    loss.to(device)
+    if plan.state is None and init is None:
+        model.load_pretrained()
+        model.image_encoder.fit(ProgressPairs(splits.train, callbacks))
+    elif plan.state is None and init is not None:
+        init.copy_into(model, loss)
+    opening, digest = plan.options.opening, digest_captions(train, tokenizer)
+    if plan.state is not None and digest != plan.state.run.captions_sha256:
+        raise UsageError(
+            f"the captions of {plan.data!r} are not those that the run was started with.",
+            file=plan.folder,
+            remedy="Put them back as they were, or train anew with another --output.",
+        )
+    run = RunRecord(
+        recipe,
+        data=locate(plan.data),
+        data_root=None if opening.root is None else str(opening.root),
+        full_dev=opening.full_dev,
+        use_restval=opening.use_restval,
+        on_bad_image=opening.on_bad_image,
+        init=None if init is None else init.reference,
+        captions_sha256=digest,
+    )
+    others = "" if init is None else compare_extraction(init.data, splits.train)
+    warnings = (*splits.warnings, *list_warnings(recipe), *([others] if others else []))
+    return Prepared(model, loss, train, dev, run, warnings)
+
+
+def open_init(plan: RunPlan, recipe: Recipe) -> InitCheckpoint | None:
     """Return the checkpoint that the model begins from; on resume too, which needs its vocabulary again.
 
     Raises:
         UsageError: for a checkpoint of another text encoder.
     """
-    reference = init if state is None else state.run.get("init")
+    reference = plan.options.init if plan.state is None else plan.state.run.init
     if reference is None:
         return None
     checkpoint = InitCheckpoint(reference)
@@ -37,23 +110,14 @@ def open_init(init: str | Path | None, state: State | None, recipe: Recipe) -> I
 
 
 def tokenize(
-    recipe: Recipe,
-    tokenizer: Tokenizer,
-    train_data: PairDataset,
-    dev_data: PairDataset,
-    dev_captions: Sequence[str],
-    callbacks: Sequence[Callback],
-    *,
-    fit: bool,
+    recipe: Recipe, tokenizer: Tokenizer, splits: Splits, callbacks: Sequence[Callback], *, fit: bool
 ) -> tuple[Split, Split]:
     """Cut every caption into words once: for the vocabulary, if it is to be made of them, and for all epochs.
-
-    The vocabulary is made of all dev captions, as the original codes do, though they validate on the first 5,000.
 
     Raises:
         DataError: for a vocabulary that would have no word.
     """
-    captions, count = [*train_data.captions, *dev_captions], len(train_data.captions)
+    captions = splits.vocabulary_captions
     words: list[Any] = []
     for start in range(0, len(captions), CAPTIONS_AT_ONCE):
         words += tokenizer.split(captions[start : start + CAPTIONS_AT_ONCE])
@@ -62,10 +126,11 @@ def tokenize(
     if fit:
         tokenizer.fit(words)
         if not any(map(tokenizer.knows, captions)):
-            raise _describe_unknown(recipe, train_data)
-    splits = ((train_data, words[:count]), (dev_data, words[count : count + len(dev_data.captions)]))
-    first, second = (Split(split, TokenTable(tokenizer.encode_split(words))) for split, words in splits)
-    return first, second
+            raise _describe_unknown(recipe, splits.train)
+    start = len(splits.train.captions)
+    of_dev = words[start : start + len(splits.dev.captions)]  # the first of all dev captions
+    train, dev = (TokenTable(tokenizer.encode_split(part)) for part in (words[:start], of_dev))
+    return Split(splits.train, train), Split(splits.dev, dev)
 
 
 def _describe_unknown(recipe: Recipe, data: PairDataset) -> DataError:

@@ -29,12 +29,50 @@ class Split:
         return [self.tokens.caption(index) for index in range(len(self.tokens))]
 
 
-def open_test(data: str, kinds: Sequence[str], options: OpenOptions) -> tuple[PairDataset | None, str]:
-    """Open the test split before the training, when what is wrong with it can still be mended."""
+@dataclass(frozen=True)
+class Splits:
+    """The splits of a training run, opened once each.
+
+    Attributes:
+        train: what to train on.
+        dev: what to choose the best checkpoint by.
+        test: what to report; None: it cannot be opened, and dev is reported.
+        warnings: about the test split, and about images that were left out.
+    """
+
+    train: PairDataset
+    dev: PairDataset
+    test: PairDataset | None
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def vocabulary_captions(self) -> list[str]:
+        """The captions that make the vocabulary, those of train first.
+
+        All dev captions are among them, as in the original codes, though they validate on the first 5,000.
+        """
+        return [*self.train.captions, *self.dev.all_captions]
+
+
+def open_splits(data: str, kinds: Sequence[str], options: OpenOptions) -> Splits:
+    """Open the splits before the run begins, when what is wrong with them can still be mended.
+
+    Args:
+        data: a registered name or a folder.
+        kinds: the forms of image that the encoder takes, the preferred one first.
+        options: how to open them.
+
+    Raises:
+        DataError: for a training or dev split that is absent or damaged, or splits whose images differ in form.
+    """
+    train, dev = (open_data(data, split, kinds, options) for split in ("train", "dev"))
+    test, absence = None, []
     try:
-        return open_data(data, "test", kinds, options), ""
+        test = open_data(data, "test", kinds, options)
     except DataError as error:
-        return None, f"The test split cannot be used, so the dev split will be reported. {error}"
+        absence = [f"The test split cannot be used, so the dev split will be reported. {error}"]
+    require_one_width(train, dev, *([test] if test else []))
+    return Splits(train, dev, test, (*absence, *describe_skipped(train, dev, test)))
 
 
 def require_one_width(train: PairDataset, *others: PairDataset) -> None:

@@ -23,6 +23,7 @@ from vsezoo.model import JointEmbedding
 from vsezoo.storage.checkpoint_layout import read_json, write_json
 from vsezoo.storage.folders import digest_files, find_folder, replace_folder, verify_files
 from vsezoo.storage.tensors import list_tensors
+from vsezoo.training.record import RunRecord
 
 LAST = "last"
 """The folder of a run that holds its state."""
@@ -69,7 +70,7 @@ class State:
     progress: Progress
     tensors: Mapping[str, Tensor]
     python_random: Any
-    run: Mapping[str, Any]  # the resolved recipe, the data, the size of the log
+    run: RunRecord
     told: Mapping[str, Any]  # what `JointEmbedding.describe_encoders` told
 
 
@@ -78,7 +79,7 @@ def save_state(
     progress: Progress,
     modules: Mapping[str, torch.nn.Module],
     optimizer: torch.optim.Optimizer,
-    run: Mapping[str, Any],
+    run: RunRecord,
 ) -> None:
     """Write the state of a run, whole or not at all.
 
@@ -87,7 +88,7 @@ def save_state(
         progress: of the run.
         modules: what is trained, by name.
         optimizer: what trains it.
-        run: what the run was started with, as JSON values.
+        run: what the run was started with.
 
     Raises:
         StorageError: when a file cannot be written; the state saved before is then still there.
@@ -100,7 +101,7 @@ def save_state(
             "state_version": STATE_VERSION,
             "place": progress.to_json(),
             "python_random": random.getstate(),
-            "run": dict(run),
+            "run": run.to_json(),
             **told,
             "files": digest_files(temporary),
         }
@@ -135,7 +136,8 @@ def read_state(output: Path) -> State:
         verify_files(folder, {TENSORS: value["files"][TENSORS]})
         told = {"encoders": value.get("encoders", {}), "left_out": value.get("left_out", [])}
         tensors = load_file(folder / TENSORS)
-        return State(Progress.from_json(value["place"]), tensors, value["python_random"], value["run"], told)
+        progress, run = Progress.from_json(value["place"]), RunRecord.from_json(value["run"])
+        return State(progress, tensors, value["python_random"], run, told)
     except (KeyError, TypeError) as error:
         raise CheckpointError(f"is damaged: {error}.", file=folder / STATE, remedy=ANEW) from error
 
