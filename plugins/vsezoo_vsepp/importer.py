@@ -61,7 +61,9 @@ class VSEppImporter(Importer):
         if encoders is None:
             return False
         image, text = ({str(name).removeprefix("module.").partition(".")[0] for name in part} for part in encoders)
-        return image <= {"fc", "cnn"} and text <= {"embed", "rnn"}
+        # SCAN, which was made from this code, has the same tensors, and options of its attention.
+        of_scan = "cross_attn" in state_dicts.find_options(source)
+        return image <= {"fc", "cnn"} and text <= {"embed", "rnn"} and not of_scan
 
     def read(self, source: Source, options: Mapping[str, Any]) -> Imported:
         """Read the model."""

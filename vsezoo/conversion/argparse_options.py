@@ -136,18 +136,24 @@ def require_choice(name: str, value: Any, choices: Collection[Any], file: Path) 
         )
 
 
-def list_options(recipe: Recipe, settings: Mapping[str, tuple[str, ...]], codebase: str) -> dict[str, Any]:
+def list_options(
+    recipe: Recipe,
+    settings: Mapping[str, tuple[str, ...]],
+    codebase: str,
+    similarities: Collection[str] = MEASURES,
+) -> dict[str, Any]:
     """Return the options of a resolved recipe: those of `SETTINGS`, `settings` and `NOTED`.
 
     Args:
         recipe: of a model that is to be written.
         settings: that an option is, beside `SETTINGS`.
         codebase: for the message.
+        similarities: that the codebase has.
 
     Raises:
         UsageError: for a similarity that the codebase does not have.
     """
-    if recipe.similarity.name not in MEASURES:
+    if recipe.similarity.name not in similarities:
         raise _refuse(codebase, f"similarity {recipe.similarity.name!r}")
     held = flatten(recipe)
     return {

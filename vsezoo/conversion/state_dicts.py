@@ -87,6 +87,13 @@ def split_encoders(source: Source) -> tuple[Mapping[str, Any], Mapping[str, Any]
     return parts[0], parts[1]
 
 
+def find_options(source: Source) -> Mapping[Any, Any]:
+    """Return the options of the training, by which codebases with equal tensors differ; empty: there are none."""
+    opt = source.content.get("opt") if isinstance(source.content, dict) else None
+    options = opt.attributes if isinstance(opt, Namespace) else opt
+    return options if isinstance(options, dict) else {}
+
+
 def read_state_dicts(source: Source, told: Mapping[str, Any]) -> StateDicts:
     """Read a checkpoint that `split_encoders` takes.
 

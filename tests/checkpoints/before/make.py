@@ -29,12 +29,12 @@ from PIL import Image
 from safetensors.torch import save_file
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+from vsezoo.training.observer import Observer
 
 import vsezoo
 from vsezoo.data.lookup import open_data
 from vsezoo.errors import InterruptedTrainingError
 from vsezoo.parts import accepted_kinds
-from vsezoo.training.observer import Observer
 from vsezoo.training.state import Place
 
 COMMIT = "ee4ba3103663a14364d4d52a864df926c7ca8df4"

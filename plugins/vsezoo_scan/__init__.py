@@ -1,0 +1,1 @@
+"""SCAN: stacked cross attention for image-text matching (Lee et al. 2018)."""

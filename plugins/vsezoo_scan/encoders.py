@@ -1,0 +1,68 @@
+"""The encoders of SCAN (Lee et al. 2018, sections 3.2 and 3.3): sets of regions and words, each of unit L2 norm.
+
+They differ from `regions` and `gru` in what they give as a set: every region and every word is scaled. The vectors
+beside the sets, the mean region and the last state, are not in the paper; `vsezoo search` finds its candidates by them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from vsezoo.embeddings import Embeddings
+from vsezoo.encoders.recurrent import GRUTextEncoder
+from vsezoo.encoders.regions import RegionImageEncoder
+from vsezoo.interfaces import Tokens
+
+EPSILON = 1e-8
+"""Added to the norms that vectors are divided by, as in the original code."""
+
+
+class ScanImageEncoder(RegionImageEncoder):
+    """`v_r = W φ_r + b`, then unit L2 norm of each region (equation 9).
+
+    Args:
+        normalize_items: scale each region to unit L2 norm; False is SCAN's `--no_imgnorm`.
+        weight_norm: W = g V / ‖V‖_F with one scalar g, SCAN's `--precomp_enc_type weight_norm`.
+        options: those of `regions`.
+    """
+
+    def __init__(self, *, normalize_items: bool = True, weight_norm: bool = False, **options: Any) -> None:
+        super().__init__(**options)
+        self.normalize_items = normalize_items
+        if weight_norm:
+            nn.utils.parametrizations.weight_norm(self.fc, dim=None)  # type: ignore[arg-type]  # None: one norm for all
+
+    def forward(self, images: Tensor) -> Embeddings:
+        """Return joint embeddings `(B, D)` and regions `(B, R, D)` of features `(B, R, F)`."""
+        return _scale_items(super().forward(images)) if self.normalize_items else super().forward(images)
+
+
+class ScanTextEncoder(GRUTextEncoder):
+    """The states of a GRU after each word, both directions averaged, then unit L2 norm of each word (equation 11).
+
+    Args:
+        normalize_items: scale each word to unit L2 norm; False is SCAN's `--no_txtnorm`.
+        options: those of `gru`.
+    """
+
+    def __init__(self, *, normalize_items: bool = True, **options: Any) -> None:
+        super().__init__(**options)
+        self.normalize_items = normalize_items
+
+    def forward(self, tokens: Tokens) -> Tensor | Embeddings:
+        """Return joint embeddings `(B, D)`, with `keep_items` also words `(B, L, D)`."""
+        output = super().forward(tokens)
+        return _scale_items(output) if self.normalize_items and isinstance(output, Embeddings) else output
+
+
+def _scale_items(output: Embeddings) -> Embeddings:
+    """Divide each item by its norm; padding and other items of zeros stay zeros."""
+    assert output.items is not None, "they are kept"
+    # The gradient of a norm of zero is not a number; zeros get a norm of one, and stay zeros.
+    norms = torch.linalg.vector_norm(output.items, dim=-1, keepdim=True)
+    norms = torch.where(output.items.any(dim=-1, keepdim=True), norms, 1.0)
+    return dataclasses.replace(output, items=output.items / (norms + EPSILON))
