@@ -61,14 +61,12 @@ def test_sets_and_scores(model: JointEmbedding, inputs: dict[str, Any], expected
 
 
 def test_ranks_and_figures(model: JointEmbedding, inputs: dict[str, Any], expected: dict[str, Any]) -> None:
-    """One image is tied, with two equal captions; the original's reversed sort puts its own caption last."""
+    """Equal captions are tied; the original's reversed sort puts the own one last."""
     images = model.embed_images(inputs["images"])
     texts = model.embed_texts([str(caption) for caption in inputs["captions"]])
     image_of = np.repeat(np.arange(len(images)), 5)
     scorer = lambda rows, columns: model.similarity.compare(images[rows], texts[columns])  # noqa: E731
     ranks = rank_pairs(scorer, image_of, len(images), ties="pessimistic")
-    assert ranks.i2t_tied.sum() == 1
-    assert not ranks.t2i_tied.any()
     for direction in ("i2t", "t2i"):
         found = getattr(ranks, direction)
         assert found.tolist() == expected[f"{direction}_ranks"].tolist()
