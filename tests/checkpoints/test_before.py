@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import transformers
 from before.processor import describe
 from PIL import Image
 from safetensors.torch import load_file
@@ -138,6 +139,8 @@ def test_figures_are_equal(name: str, exact: bool) -> None:
 def test_a_stopped_run_goes_on(name: str, exact: bool, machine: dict[str, str], tmp_path: Path) -> None:
     if name == "vsrn" and machine["dropout"] != MADE["dropout"]:
         pytest.skip("this torch draws other dropout masks than the one that began the run")
+    if name == "vsepp-hf" and transformers.__version__ != MADE["transformers"]:
+        pytest.skip("the digest of what captions have become has the version of transformers in it")
     run = tmp_path / "run"
     shutil.copytree(BEFORE / name / "stopped", run)
     result = vsezoo.train(RUNS[name]["model"], find_data(name), output=run, resume=True, device="cpu")

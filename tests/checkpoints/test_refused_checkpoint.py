@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import safetensors
 import torch
 from checkpoint_folders import change_config, expect_error, record_digests, set_value
 from hypothesis import given, settings
@@ -67,7 +68,13 @@ BIAS = "image_encoder.fc.bias"
         (lambda tensors: tensors.update({BIAS: torch.zeros(1, 5)}), r"of shape \(1, 5\)"),
         (lambda tensors: tensors.update({BIAS: torch.zeros(())}), r"of shape \(\)"),
         (lambda tensors: tensors.update({BIAS: torch.zeros(5, dtype=torch.int64)}), r"of torch.int64 where"),
-        (lambda tensors: tensors.update({BIAS: torch.zeros(5, dtype=torch.complex64)}), r"of torch.complex64 where"),
+        pytest.param(
+            lambda tensors: tensors.update({BIAS: torch.zeros(5, dtype=torch.complex64)}),
+            r"of torch.complex64 where",
+            marks=pytest.mark.skipif(
+                safetensors.__version__ < "0.7", reason="this safetensors writes no complex numbers"
+            ),
+        ),
     ],
 )
 def test_tensors_that_do_not_fit_the_model(folder: Path, change: Callable[[Any], object], message: str) -> None:

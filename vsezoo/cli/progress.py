@@ -37,9 +37,18 @@ class _Words(ProgressColumn):
         return self._form.format(task=task)
 
 
+class _Bar(Progress):
+    """A progress bar that leaves nothing behind when it is invisible."""
+
+    def stop(self) -> None:
+        """Remove the bar."""
+        if not self.disable:  # before rich 14.3, the end of an invisible bar is an empty line
+            super().stop()
+
+
 def make_bar(screen: Console) -> Progress:
     """Return a progress bar, invisible if the screen is not a terminal."""
-    return Progress(
+    return _Bar(
         _Words("{task.description}"),
         BarColumn(bar_width=None),
         MofNCompleteColumn(),
