@@ -19,7 +19,7 @@ LAYERS: tuple[set[str], ...] = (
     {"registry", "recipe", "storage", "devices", "embeddings"},
     {"interfaces", "hub"},
     {"pretrained"},
-    {"parts", "model", "text", "losses", "similarities", "backbones", "scaffold"},
+    {"parts", "model", "text", "losses", "similarities", "optimization", "backbones", "scaffold"},
     {"data", "construction", "captioning"},
     {"encoders", "features", "cards"},
     {"checkpoints"},

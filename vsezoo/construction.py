@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -11,7 +11,7 @@ from vsezoo import registry
 from vsezoo.errors import RecipeError
 from vsezoo.interfaces import Loss, PairDataset, Tokenizer
 from vsezoo.model import JointEmbedding
-from vsezoo.parts import GIVEN_BY_VSEZOO, change_recipe, load_part, load_text_encoder, resolve_recipe
+from vsezoo.parts import change_recipe, load_part, load_text_encoder, resolve_recipe
 from vsezoo.recipe import Part, Recipe
 from vsezoo.recipe.signatures import read_parameters
 
@@ -81,16 +81,24 @@ def build_loss(recipe: Recipe, tokenizer: Tokenizer) -> Loss:
 
 def build_part(recipe: Recipe, kind: str, tokenizer: Tokenizer) -> Any:
     """Build a part of its options, and of what vsezoo gives as far as the constructor names it."""
+    return call_part(recipe, kind, {"embed_size": recipe.embed_size, "tokenizer": tokenizer})
+
+
+def call_part(recipe: Recipe, kind: str, at_hand: Mapping[str, Any]) -> Any:
+    """Return what the class or function of a part gives for its options and for what it names of `at_hand`.
+
+    Raises:
+        RecipeError: for options of which it cannot be built.
+    """
     part: Part = getattr(recipe, kind)
-    constructor = load_part(recipe, kind)
-    at_hand = {"embed_size": recipe.embed_size, "tokenizer": tokenizer}
-    given = {name: at_hand[name] for name in GIVEN_BY_VSEZOO if name in read_parameters(constructor)}
+    function = load_part(recipe, kind)
+    given = {name: at_hand[name] for name in read_parameters(function) if name in at_hand}
     try:
-        return constructor(**given, **part.options)
+        return function(**given, **part.options)
     except (ArithmeticError, MemoryError, RuntimeError, TypeError, ValueError) as error:
         # What torch raises of an impossible size, from a negative width to more than there is memory for.
         reason = (str(error) or type(error).__name__).splitlines()[0].rstrip(".")
-        sizes = {"embed_size": recipe.embed_size, **part.options}
+        sizes = {name: given[name] for name in ("embed_size", "learning_rate") if name in given} | dict(part.options)
         raise RecipeError(
             f"{kind} {part.name!r} cannot be built: {reason}.",
             remedy=f"Change its options: {', '.join(f'{name}={value!r}' for name, value in sizes.items())}.",

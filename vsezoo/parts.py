@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from vsezoo import registry
 from vsezoo.errors import DataError, RecipeError, suggest_name
 from vsezoo.interfaces import ImageEncoder, PairDataset, TextEncoder
-from vsezoo.recipe import PART_KINDS, Part, Recipe
+from vsezoo.recipe import PART_KINDS, TRAINING_PARTS, Part, Recipe
 from vsezoo.recipe.declared import Option
 from vsezoo.recipe.signatures import read_options
 
@@ -17,11 +17,19 @@ GROUPS = {
     "text_encoder": "text_encoders",
     "similarity": "similarities",
     "loss": "losses",
+    "optimizer": "optimizers",
+    "schedule": "schedules",
 }
 """The registry's group for each part of a recipe."""
 
 GIVEN_BY_VSEZOO = ("embed_size", "tokenizer")
 """Arguments of a part's constructor that are no options."""
+GIVEN = {
+    **dict.fromkeys(PART_KINDS, GIVEN_BY_VSEZOO),
+    "optimizer": ("groups", "learning_rate"),
+    "schedule": ("step", "epoch", "steps_per_epoch", "num_epochs"),
+}
+"""The same by the field of a recipe."""
 
 
 def expand_parts(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -62,7 +70,7 @@ def change_recipe(recipe: Recipe, settings: Mapping[str, Any]) -> Recipe:
 
 
 def load_part(recipe: Recipe, kind: str) -> Any:
-    """Return the registered class of a part: `image_encoder`, `text_encoder`, `similarity` or `loss`."""
+    """Return the registered class or function of a part, such as `image_encoder` or `schedule`."""
     return registry.load(GROUPS[kind], getattr(recipe, kind).name)
 
 
@@ -78,17 +86,22 @@ def accepted_kinds(recipe: Recipe) -> tuple[str, ...]:
     return encoder.accepted_kinds(recipe.image_encoder.options)
 
 
-def resolve_recipe(recipe: Recipe, data: PairDataset | None = None) -> Recipe:
+def resolve_recipe(recipe: Recipe, data: PairDataset | None = None, *, training: bool = True) -> Recipe:
     """Fill in every option of every part: what is given, else what the data decide, else the part's default.
+
+    Args:
+        recipe: with some options.
+        data: the training split; None: nothing is known of the data.
+        training: fill in those of optimizer and schedule too, which a trained model can do without.
 
     Raises:
         RecipeError: for an option that the part does not have, or a value that it cannot have.
         UnknownNameError: for a part that is not registered.
         DataError: for data of a kind that the image encoder does not take.
     """
-    for kind in PART_KINDS:
+    for kind in (*PART_KINDS, *(TRAINING_PARTS if training else ())):
         part: Part = getattr(recipe, kind)
-        known = list_options(load_part(recipe, kind), part.options)
+        known = list_options(load_part(recipe, kind), part.options, GIVEN[kind])
         options = check_options(kind, part, known)
         if kind == "image_encoder" and data is not None:
             options = load_part(recipe, kind).resolve_options(options, data)
@@ -100,18 +113,26 @@ def resolve_recipe(recipe: Recipe, data: PairDataset | None = None) -> Recipe:
             f"takes {' or '.join(map(repr, kinds))}.",
             remedy="Choose another model, or other features of the data set.",
         )
+    if training and recipe.training.weight_decay and "weight_decay" in recipe.optimizer.options:
+        raise RecipeError(
+            f"training.weight_decay adds to the loss, but the optimizer {recipe.optimizer.name!r} decays by itself.",
+            remedy="Set optimizer.weight_decay instead of it, or choose another optimizer.",
+        )
     return recipe
 
 
-def list_options(part: type, options: Mapping[str, Any] | None = None) -> dict[str, Option]:
+def list_options(
+    part: Callable[..., Any], options: Mapping[str, Any] | None = None, given: Collection[str] = GIVEN_BY_VSEZOO
+) -> dict[str, Option]:
     """Return the options that a part declares, in the order of its constructor, then those of what it extends.
 
     Args:
-        part: its class.
+        part: its class, or the function that it is.
         options: the given ones, on which those of some image encoders depend; None: none.
+        given: its parameters that are no options.
     """
-    own = read_options(part, GIVEN_BY_VSEZOO)
-    if issubclass(part, ImageEncoder):
+    own = read_options(part, given)
+    if isinstance(part, type) and issubclass(part, ImageEncoder):
         for name, value in part.more_options(options or {}).items():
             own.setdefault(name, value if isinstance(value, Option) else Option(name, value))
     return own

@@ -24,14 +24,14 @@ What the originals do that one would not expect, and the option that does it her
     one step more, with the id of <eos>                 part of words=split
     the two rarest words count as unknown               text_encoder.off_by_two
     images are not normalised in training               image_encoder.normalize_in_training=false
-    Adam with hardly any correction of its bias         training.optimizer=theano_adam
+    Adam with hardly any correction of its bias         optimizer=theano_adam
     weight decay over all parameters                    training.weight_decay (off, as in the release)
     captions above 100 words are left out               training.max_words (linxd5 leaves none out)
     negatives are the next 100 pairs of the batch       loss.ncon=100 (the first release, of September 2015, with a
                                                         learning rate of 0.01; since then all of the batch)
 """
 
-from vsezoo.recipe import Override, Paper, Part, PublishedResult, Recipe, Training
+from vsezoo.recipe import Override, Paper, Part, PublishedResult, Recipe, TrainingSettings
 
 PAPER = Paper(
     title="Unifying Visual-Semantic Embeddings with Multimodal Neural Language Models",
@@ -48,7 +48,7 @@ PORT = "README of linxd5/VSE_Pytorch"
 SHAPES = {
     "embed_size": 256,
     "training.num_epochs": 5,
-    "training.lr_update": 4,
+    "schedule.every": 4,
     "training.val_step": 0,
 }
 SHAPES_REASON = "a small data set: a narrow embedding and a fast schedule train in under two minutes on two cores"
@@ -63,23 +63,23 @@ lstm = Recipe(
     similarity=Part("cosine"),
     loss=Part("hinge"),
     embed_size=1000,
-    training=Training(
+    training=TrainingSettings(
         learning_rate=1e-3,
-        lr_decay=1.0,
+        schedule=Part("step", {"factor": 1.0}),
         batches="lengths",
         val_step=100,
         select_mid_epoch=True,
         patience=10,
     ),
     overrides={
-        "shapes": Override({**SHAPES, "text_encoder.word_dim": 300, "training.lr_decay": 0.1}, SHAPES_REASON),
+        "shapes": Override({**SHAPES, "text_encoder.word_dim": 300, "schedule.factor": 0.1}, SHAPES_REASON),
         "f8k_precomp": Override(
             {
                 "image_encoder.center": True,
                 "text_encoder.vocab_threshold": 4,
                 "training.num_epochs": 6,
-                "training.lr_update": 4,
-                "training.lr_decay": 0.1,
+                "schedule.every": 4,
+                "schedule.factor": 0.1,
             },
             "features that share a large mean are centred; words that occur fewer than four times cannot be learnt "
             "from 6,000 images; a tenth of the rate after four epochs, where the dev figures stop rising",
@@ -108,9 +108,9 @@ gru = Recipe(
     text_encoder=Part("gru", {"words": "split", "vocab_threshold": 1, "off_by_two": True, "init": "orthogonal"}),
     similarity=Part("cosine"),
     loss=Part("hinge"),
-    training=Training(
-        optimizer="theano_adam",
-        lr_decay=1.0,
+    training=TrainingSettings(
+        optimizer=Part("theano_adam"),
+        schedule=Part("step", {"factor": 1.0}),
         num_epochs=15,
         batches="lengths",
         max_words=100,
@@ -118,15 +118,15 @@ gru = Recipe(
         select_mid_epoch=True,
     ),
     overrides={
-        "shapes": Override({**SHAPES, "training.learning_rate": 1e-3, "training.lr_decay": 0.1}, SHAPES_REASON),
+        "shapes": Override({**SHAPES, "training.learning_rate": 1e-3, "schedule.factor": 0.1}, SHAPES_REASON),
         "f8k_precomp": Override(
             {
                 "image_encoder.center": True,
                 "text_encoder.vocab_threshold": 4,
                 "training.learning_rate": 5e-4,
                 "training.num_epochs": 5,
-                "training.lr_update": 4,
-                "training.lr_decay": 0.1,
+                "schedule.every": 4,
+                "schedule.factor": 0.1,
             },
             "a higher rate that drops once, for a third of the epochs; features that share a large mean are centred; "
             "words that occur fewer than four times cannot be learnt from 6,000 images",

@@ -19,7 +19,7 @@ What the original does that one would not expect, and the option that does it he
     an epoch takes one random caption of each image    training.batches=images
     it leaves the last batch out, even a full one      training.last_batch=drop
     the gradient of each tensor is limited by itself   training.clip_per_tensor
-    Adam with hardly any correction of its bias        training.optimizer=theano_adam
+    Adam with hardly any correction of its bias        optimizer=theano_adam
     the best checkpoint is chosen by search alone      training.criterion=search
     words are cut at spaces, as the files have them    text_encoder.words=split
 
@@ -31,7 +31,7 @@ that capitals and punctuated words are unknown, captions go through the network 
 cosine where the code has the order. Its figure, the mean rank over 800 images of that split, cannot be compared.
 """
 
-from vsezoo.recipe import Override, Paper, Part, PublishedResult, Recipe, Training
+from vsezoo.recipe import Override, Paper, Part, PublishedResult, Recipe, TrainingSettings
 
 PAPER = Paper(
     title="Order-Embeddings of Images and Language",
@@ -45,8 +45,8 @@ RERUN = "ivendrov/order-embedding issue 3, quoting the paper"
 SHAPES = {
     "embed_size": 256,
     "training.num_epochs": 25,
-    "training.lr_decay": 0.1,
-    "training.lr_update": 20,
+    "schedule.factor": 0.1,
+    "schedule.every": 20,
     "training.val_step": 0,
 }
 SHAPES_REASON = (
@@ -61,11 +61,11 @@ order = Recipe(
     text_encoder=Part("gru", {"use_abs": True, "words": "split", "vocab_threshold": 1, "init": "orthogonal"}),
     similarity=Part("order", {"squared": True}),
     loss=Part("hinge", {"margin": 0.05}),
-    training=Training(
+    training=TrainingSettings(
         learning_rate=1e-3,
-        lr_decay=1.0,
+        schedule=Part("step", {"factor": 1.0}),
         num_epochs=100,
-        optimizer="theano_adam",
+        optimizer=Part("theano_adam"),
         clip_per_tensor=True,
         batches="images",
         last_batch="drop",
@@ -82,8 +82,8 @@ order = Recipe(
                 "text_encoder.words": "letters",
                 "text_encoder.vocab_threshold": 4,
                 "training.num_epochs": 40,
-                "training.lr_update": 28,
-                "training.lr_decay": 0.1,
+                "schedule.every": 28,
+                "schedule.factor": 0.1,
             },
             "its captions are raw, where the original's are lower-case words without punctuation; features that share "
             "a large mean are centred; a tenth of the rate after 28 epochs, where the original has 100 at one for COCO",
@@ -104,7 +104,9 @@ order_f8k = Recipe(
     text_encoder=Part("gru", {"use_abs": True, "normalize": False, "words": "letters", "vocab_threshold": 1}),
     similarity=order.similarity,
     loss=order.loss,
-    training=Training(learning_rate=1e-3, lr_decay=1.0, num_epochs=100, batches="images", grad_clip=0.0),
+    training=TrainingSettings(
+        learning_rate=1e-3, schedule=Part("step", {"factor": 1.0}), num_epochs=100, batches="images", grad_clip=0.0
+    ),
     overrides={"shapes": order.overrides["shapes"]},
     paper=PAPER,
 )

@@ -40,7 +40,7 @@ overrides, each with its reason, which `--no-overrides` leaves out.
 
 import dataclasses
 
-from vsezoo.recipe import Override, Paper, Part, PublishedResult, Recipe, Training
+from vsezoo.recipe import Override, Paper, Part, PublishedResult, Recipe, TrainingSettings
 
 PAPER = Paper(
     title="VSE++: Improving Visual-Semantic Embeddings with Hard Negatives",
@@ -60,21 +60,21 @@ SHAPES = {
     "embed_size": 256,
     "training.learning_rate": 2e-3,
     "training.num_epochs": 5,
-    "training.lr_update": 4,
+    "schedule.every": 4,
     "training.val_step": 0,
 }
 SHAPES_REASON = "a small data set: a narrow embedding and a fast schedule train in under two minutes on two cores"
 
 # Not from the paper: the learning rate is what its author advises in issue 18 of fartashf/vsepp, and the number of
 # epochs could not be traced to a text.
-FINETUNING = Training(learning_rate=2e-5, num_epochs=15)
+FINETUNING = TrainingSettings(learning_rate=2e-5, num_epochs=15)
 
 F8K = {
     "image_encoder.center": True,
     "loss.warmup_epochs": 2,
     "loss.mask_same_image": True,
     "training.learning_rate": 5e-4,
-    "training.lr_update": 6,
+    "schedule.every": 6,
     "training.num_epochs": 10,
 }
 F8K_REASON = (
@@ -90,7 +90,7 @@ vsepp = Recipe(
     text_encoder=Part("gru"),
     similarity=Part("cosine"),
     loss=Part("hinge", {"max_violation": True}),
-    training=Training(),
+    training=TrainingSettings(),
     overrides={
         "shapes": Override({**SHAPES, "loss.warmup_epochs": 1, "loss.mask_same_image": True}, SHAPES_REASON),
         "f8k_precomp": Override(F8K, F8K_REASON),
@@ -127,7 +127,7 @@ vse0 = Recipe(
     text_encoder=Part("gru"),
     similarity=Part("cosine"),
     loss=Part("hinge"),
-    training=Training(),
+    training=TrainingSettings(),
     overrides={"shapes": Override(SHAPES, SHAPES_REASON)},
     paper=PAPER,
     published=(
@@ -147,7 +147,7 @@ order0 = Recipe(
     text_encoder=Part("gru", {"use_abs": True}),
     similarity=Part("order"),
     loss=Part("hinge", {"margin": 0.05}),
-    training=Training(learning_rate=1e-3),
+    training=TrainingSettings(learning_rate=1e-3),
     overrides={"shapes": Override(SHAPES, SHAPES_REASON)},
     paper=PAPER,
 )
@@ -159,7 +159,7 @@ vsepp_tf = Recipe(
     text_encoder=Part("gru", {"words": "letters", "bidirectional": True}),
     similarity=Part("cosine"),
     loss=Part("hinge", {"max_violation": True}),
-    training=Training(lr_update=4, num_epochs=5, weight_decay=1e-4, decay_biases=False),
+    training=TrainingSettings(schedule=Part("step", {"every": 4}), num_epochs=5, weight_decay=1e-4, decay_biases=False),
     overrides={
         "shapes": Override({**SHAPES, "loss.warmup_epochs": 1, "loss.mask_same_image": True}, SHAPES_REASON),
     },
@@ -173,7 +173,7 @@ orderpp = Recipe(
     text_encoder=Part("gru"),
     similarity=Part("order"),
     loss=Part("hinge", {"max_violation": True}),
-    training=Training(),
+    training=TrainingSettings(),
     overrides={"shapes": Override({**SHAPES, "loss.warmup_epochs": 1, "loss.mask_same_image": True}, SHAPES_REASON)},
     paper=PAPER,
 )

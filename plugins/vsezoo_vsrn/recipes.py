@@ -18,7 +18,7 @@ Chosen by R@1 + R@5 of both directions, also by the validations inside an epoch.
 the similarities of two models that were trained from different seeds: `vsezoo eval RUN_1 RUN_2 --ensemble`.
 """
 
-from vsezoo.recipe import Override, Paper, Part, PublishedResult, Recipe, Training
+from vsezoo.recipe import Override, Paper, Part, PublishedResult, Recipe, TrainingSettings
 
 PAPER = Paper(
     title="Visual Semantic Reasoning for Image-Text Matching",
@@ -46,7 +46,7 @@ SHAPES = {
     "training.batch_size": 256,
     "training.learning_rate": 3e-3,
     "training.num_epochs": 18,
-    "training.lr_update": 15,
+    "schedule.every": 15,
     "training.val_step": 0,
 }
 SHAPES_REASON = (
@@ -62,11 +62,11 @@ vsrn = Recipe(
     similarity=Part("cosine"),
     loss=Part("caption", {"max_violation": True}),
     embed_size=2048,
-    training=Training(criterion="r1+r5", select_mid_epoch=True),
+    training=TrainingSettings(criterion="r1+r5", select_mid_epoch=True),
     overrides={
         "f30k_precomp": Override(
             {
-                "training.lr_update": 10,
+                "schedule.every": 10,
                 "loss.max_len": 60,
                 "image_encoder.first_norm": False,
                 "image_encoder.final_batch_norm": True,
@@ -84,7 +84,7 @@ vsrn = Recipe(
                 "loss.warmup_epochs": 3,
                 "loss.mask_same_image": True,
                 "training.learning_rate": 1e-3,
-                "training.lr_update": 7,
+                "schedule.every": 7,
                 "training.num_epochs": 11,
                 "training.val_step": 0,
             },

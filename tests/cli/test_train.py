@@ -262,12 +262,12 @@ def test_every_flag_of_the_field_reaches_the_recipe(data: Path, tmp_path: Path) 
     text = recipe.text_encoder.options
     assert (text["use_abs"], text["word_dim"], text["num_layers"], recipe.embed_size) == (True, 6, 2, 12)
     settings = recipe.training
-    assert (settings.num_epochs, settings.batch_size, settings.learning_rate, settings.lr_update) == (1, 50, 0.003, 3)
+    assert (settings.num_epochs, settings.batch_size, settings.learning_rate) == (1, 50, 0.003)
     assert (settings.grad_clip, settings.val_step, settings.seed, settings.precision) == (1.0, 5, 4, "bf16")
-    assert settings.lr_decay == 0.5
+    assert dict(recipe.schedule.options) == {"every": 3, "factor": 0.5}
     assert text["bidirectional"] is True
     assert (settings.max_words, settings.log_step, settings.patience) == (30, 3, 7)
-    assert (settings.optimizer, settings.weight_decay) == ("theano_adam", 0.01)
+    assert (recipe.optimizer.name, settings.weight_decay) == ("theano_adam", 0.01)
 
 
 def test_overrides_for_a_data_set(data: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 from typing import Any
@@ -10,8 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from vsezoo import registry
 from vsezoo.errors import RecipeError
-from vsezoo.recipe import Override, Part, Recipe, Training
+from vsezoo.parts import resolve_recipe
+from vsezoo.recipe import Override, Part, Recipe, Training, TrainingSettings
 
 RECIPE = Recipe(
     "m",
@@ -102,7 +105,6 @@ def test_a_part_is_named_by_a_string(value: Any) -> None:
     [
         ("num_epochs", 0),
         ("batch_size", 0),
-        ("lr_update", 0),
         ("grad_clip", -1.0),
         ("grad_clip", math.nan),
         ("grad_clip", math.inf),
@@ -113,15 +115,67 @@ def test_a_part_is_named_by_a_string(value: Any) -> None:
         ("learning_rate", -1e-3),
         ("learning_rate", math.nan),
         ("learning_rate", math.inf),
-        ("lr_decay", 0),
-        ("lr_decay", 2),
-        ("lr_decay", math.nan),
         ("precision", "fp8"),
     ],
 )
 def test_an_impossible_value_is_refused(name: str, value: Any) -> None:
     with pytest.raises(RecipeError, match=rf"^training\.{name} is .*; it must"):
         RECIPE.replace({f"training.{name}": value})
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("training.lr_update", 0, "schedule.every is 0; it must be at least 1"),
+        ("training.lr_decay", 0.0, "schedule.factor is 0.0; it must be above 0 and at most 1"),
+        ("training.lr_decay", 2, "schedule.factor is 2; it must be above 0 and at most 1"),
+        ("training.lr_decay", math.nan, "schedule.factor is nan; it must be a finite number, above 0 and at most 1"),
+        ("schedule.every", "4", "schedule.every is '4'; it must be of type int, such as 15"),
+        ("schedule.evry", 4, "schedule 'step' has no option 'evry'.\nDid you mean 'every'"),
+        ("optimizer.betas", [0.9], "optimizer.betas is .*; it must be 2 values, each at least 0 and below 1"),
+        ("optimizer.betas", [0.9, 1], "optimizer.betas is .*; it must be 2 values, each at least 0 and below 1"),
+    ],
+)
+def test_an_impossible_option_of_optimizer_and_schedule_is_refused(name: str, value: Any, message: str) -> None:
+    recipe = registry.load("models", "vsepp")
+    with pytest.raises(RecipeError, match=f"^{message}"):
+        resolve_recipe(recipe.replace({name: value}))
+
+
+def test_weight_decay_has_one_place() -> None:
+    recipe = registry.load("models", "vsepp").replace({"training.weight_decay": 0.1, "optimizer": "adamw"})
+    with pytest.raises(RecipeError, match=r"'adamw' decays by itself.\nSet optimizer.weight_decay"):
+        resolve_recipe(recipe)
+
+
+def test_optimizer_and_schedule_are_set_like_parts() -> None:
+    changed = RECIPE.replace({"optimizer": "adamw", "optimizer.betas": [0.9, 0.98], "schedule.every": 3})
+    assert changed.optimizer == changed.training.optimizer == Part("adamw", {"betas": [0.9, 0.98]})
+    assert changed.schedule == Part("step", {"every": 3, "factor": 0.1})
+    assert changed.replace({"schedule": "cosine", "schedule.warmup": 9}).schedule == Part("cosine", {"warmup": 9})
+    assert changed.training.batch_size == RECIPE.training.batch_size
+
+
+def test_the_settings_of_the_first_api_version_mean_the_same() -> None:
+    earlier = {"training.lr_update": 4, "training.lr_decay": 0.5, "training.optimizer": "theano_adam"}
+    today = {"schedule.every": 4, "schedule.factor": 0.5, "optimizer": "theano_adam"}
+    assert RECIPE.replace(earlier) == RECIPE.replace(today)
+    settings = Training(lr_update=4, lr_decay=0.5, optimizer="theano_adam")  # type: ignore[arg-type]
+    assert settings == RECIPE.replace(today).training
+    assert dataclasses.replace(settings, lr_update=7).schedule == Part("step", {"every": 7, "factor": 0.5})
+    assert dataclasses.replace(settings, batch_size=7).schedule == settings.schedule
+    assert Training(lr_update=4).schedule == Part("step", {"every": 4, "factor": 0.1})
+    cosine = TrainingSettings(schedule=Part("cosine"))
+    assert dataclasses.replace(cosine, seed=1).schedule == Part("cosine")
+
+
+def test_the_json_of_the_first_version_is_read() -> None:
+    stored = json.loads(json.dumps(RECIPE.to_json()))
+    del stored["optimizer"], stored["schedule"]
+    stored["training"] |= {"lr_update": 6, "lr_decay": 0.2, "optimizer": "theano_adam"}
+    read = Recipe.from_json(stored)
+    assert (read.optimizer, read.schedule) == (Part("theano_adam"), Part("step", {"every": 6, "factor": 0.2}))
+    assert Recipe.from_json(json.loads(json.dumps(read.to_json()))) == read
 
 
 def test_embed_size_is_at_least_one() -> None:
@@ -155,7 +209,6 @@ def test_json_round_trip() -> None:
     st.builds(
         Training,
         learning_rate=st.floats(0, 1e6, exclude_min=True),
-        lr_decay=st.floats(0, 1, exclude_min=True),
         num_epochs=st.integers(1),
         grad_clip=st.floats(0, 1e300),
         seed=st.integers(0, 2**64 - 1),
@@ -186,6 +239,7 @@ def _change(*path: str, value: Any = None, drop: bool = False) -> dict[str, Any]
         (_change("colour"), r"^recipe has the unknown field 'colour'"),
         (_change("embed_sizes"), r"unknown field 'embed_sizes'.\nDid you mean 'embed_size'"),
         (_change("training", "epochs"), r"^recipe.training has the unknown field 'epochs'"),
+        (_change("schedule", value="step"), r"^recipe.schedule is not an object"),
         (_change("loss", "module"), r"^recipe.loss has the unknown field 'module'"),
         (_change("embed_size", drop=True), r"^recipe lacks the field 'embed_size'"),
         (_change("loss", "options", drop=True), r"^recipe.loss lacks the field 'options'"),

@@ -25,6 +25,7 @@ from vsezoo.evaluation.metrics import DirectionMetrics, Metrics, Ties
 from vsezoo.evaluation.report import Evaluation
 from vsezoo.interfaces import Batch, ImageOutput, Loss, LossOutput, Tokens
 from vsezoo.losses import HingeLoss
+from vsezoo.optimization.schedules import cosine
 from vsezoo.parts import load_text_encoder, resolve_recipe
 from vsezoo.training import loop as loops
 from vsezoo.training.batches import PairBatches, TokenTable
@@ -158,17 +159,29 @@ def test_bf16_is_for_the_encoders_alone(make_loop: MakeLoop) -> None:
 
 def test_schedule(make_loop: MakeLoop) -> None:
     witness = Witness()
-    make_loop(witness, training__num_epochs=5, training__lr_update=2, training__lr_decay=0.1).start()
+    make_loop(witness, training__num_epochs=5, schedule__every=2, schedule__factor=0.1).start()
     rates = {record.epoch: record.learning_rate for record in witness.records}
     assert [rates[epoch] for epoch in range(1, 6)] == pytest.approx([1e-2, 1e-2, 1e-3, 1e-3, 1e-4])
 
 
 def test_the_rate_of_the_schedule_is_what_adam_uses(make_loop: MakeLoop) -> None:
-    loop = make_loop(training__num_epochs=2, training__lr_update=1)
+    loop = make_loop(training__num_epochs=2, schedule__every=1)
     used = []
     loop.optimizer.register_step_pre_hook(lambda optimizer, *_: used.append(optimizer.param_groups[0]["lr"]))
     loop.start()
     assert used == pytest.approx([0.01] * tiny.STEPS + [0.001] * tiny.STEPS)
+
+
+def test_the_schedule_is_asked_at_each_step(make_loop: MakeLoop) -> None:
+    loop = make_loop(
+        training__num_epochs=2, schedule="cosine", schedule__warmup=4, schedule__final=0.1, optimizer="adamw"
+    )
+    used = []
+    loop.optimizer.register_step_pre_hook(lambda optimizer, *_: used.append(optimizer.param_groups[0]["lr"]))
+    loop.start()
+    expected = [cosine(step, tiny.STEPS, 2, warmup=4, final=0.1) for step in range(2 * tiny.STEPS)]
+    assert used == pytest.approx([0.01 * multiple for multiple in expected])
+    assert max(used) == used[4] == 0.01
 
 
 @pytest.mark.parametrize("limit", [0.0, 2.0, 1e6])

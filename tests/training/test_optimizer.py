@@ -1,57 +1,21 @@
-"""The optimiser's step: Theano's Adam by hand, weight decay, and the two limits of the gradient."""
+"""The optimiser's step: weight decay, and the two limits of the gradient."""
 
 from __future__ import annotations
 
 import math
 
-import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from vsezoo.recipe import Training
-from vsezoo.training.optimizer import TheanoAdam, build_optimizer, prepare_gradients
+from vsezoo.training.optimizer import prepare_gradients
 
 
 def make_parameters() -> dict[str, nn.Parameter]:
     parameters = {"weight": nn.Parameter(torch.tensor([[1.0, -2.0]])), "bias": nn.Parameter(torch.tensor([3.0]))}
     parameters["weight"].grad, parameters["bias"].grad = torch.tensor([[3.0, 0.0]]), torch.tensor([4.0])
     return parameters | {"unused": nn.Parameter(torch.ones(2))}
-
-
-@pytest.mark.parametrize(("step", "times"), [(1, 3.5), (10, 6.5), (20, 6.2), (100, 3.2), (1000, 1.3)])
-def test_theano_adam_under_a_constant_gradient(step: int, times: float) -> None:
-    """The steps that were worked out for it, in multiples of the learning rate."""
-    parameter = nn.Parameter(torch.zeros(1, dtype=torch.float64))
-    optimizer = TheanoAdam([parameter], lr=1.0)
-    for _ in range(step):
-        before = parameter.item()
-        parameter.grad = torch.full((1,), 0.7, dtype=torch.float64)
-        optimizer.step()
-    assert before - parameter.item() == pytest.approx(times, abs=0.06)
-
-
-def test_theano_adam_is_its_formula() -> None:
-    random = np.random.default_rng(0)
-    start, gradients = random.normal(size=5), random.normal(size=(7, 5))
-    parameter = nn.Parameter(torch.from_numpy(start.copy()))
-    optimizer = TheanoAdam([parameter], lr=0.01)
-    mean, square, expected = np.zeros(5), np.zeros(5), start
-    b1, b2 = 0.1, 0.001
-    for time, gradient in enumerate(gradients, start=1):
-        parameter.grad = torch.from_numpy(gradient)
-        optimizer.step()
-        mean = b1 * gradient + (1 - b1) * mean
-        square = b2 * gradient**2 + (1 - b2) * square
-        rate = 0.01 * math.sqrt(1 - b2**time) / (1 - b1**time)
-        expected = expected - rate * mean / (np.sqrt(square) + 1e-8)
-        np.testing.assert_allclose(parameter.detach().numpy(), expected, rtol=1e-12)
-
-
-def test_the_optimizer_is_that_of_the_settings() -> None:
-    parameters = [nn.Parameter(torch.zeros(1))]
-    assert isinstance(build_optimizer(Training(optimizer="theano_adam"), parameters), TheanoAdam)
-    assert type(build_optimizer(Training(), parameters)) is torch.optim.Adam
 
 
 def test_weight_decay_is_the_gradient_of_the_sum_of_squares() -> None:

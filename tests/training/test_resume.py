@@ -141,6 +141,17 @@ def test_killed_between_steps(data: Path, whole: Path, tmp_path: Path, step: int
     assert_same(output, whole)
 
 
+def test_another_optimizer_and_schedule_go_on_alike(data: Path, tmp_path: Path) -> None:
+    changes = {"optimizer": "adamw", "optimizer.weight_decay": 0.1, "schedule": "cosine", "schedule.warmup": 6}
+    train(data, tmp_path / "whole", settings=changes)
+    with pytest.raises(InterruptedTrainingError):
+        train(data, tmp_path / "run", settings=changes, stop=Stop(signal.SIGINT, 5))
+    train(data, tmp_path / "run", resume=True)
+    assert_same(tmp_path / "run", tmp_path / "whole")
+    state = read_state(tmp_path / "run")
+    assert state.run["recipe"]["schedule"]["options"] == {"warmup": 6, "warmup_epochs": 0.0, "final": 0.0}
+
+
 @pytest.mark.process
 @pytest.mark.parametrize("validation", [1, 3, 6])
 def test_killed_in_a_validation(data: Path, whole: Path, tmp_path: Path, validation: int) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 from vsezoo import registry
 from vsezoo.interfaces import PairDataset
 from vsezoo.parts import resolve_recipe
-from vsezoo.recipe import PART_KINDS, Recipe
+from vsezoo.recipe import PART_KINDS, TRAINING_PARTS, Recipe
 
 
 class StoredData(PairDataset):
@@ -35,10 +35,13 @@ def flatten(recipe: Recipe) -> dict[str, Any]:
     """Return every setting of a recipe by its dotted name."""
     value = recipe.to_json()
     settings = {"embed_size": value["embed_size"]}
-    for kind in PART_KINDS:
+    for kind in KINDS:
         settings[kind] = value[kind]["name"]
         settings |= {f"{kind}.{name}": option for name, option in value[kind]["options"].items()}
     return settings | {f"training.{name}": setting for name, setting in value["training"].items()}
+
+
+KINDS = (*PART_KINDS, *TRAINING_PARTS)
 
 
 def find_changes(recipe: Recipe, registered: Recipe, data: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
@@ -54,7 +57,7 @@ def find_changes(recipe: Recipe, registered: Recipe, data: Mapping[str, Any]) ->
     """
     base = registered.for_data(data["name"])
     own = flatten(base)
-    parts = {kind: getattr(recipe, kind).name for kind in PART_KINDS if getattr(recipe, kind).name != own[kind]}
+    parts = {kind: getattr(recipe, kind).name for kind in KINDS if getattr(recipe, kind).name != own[kind]}
     stored = StoredData(data["name"], data["kind"], data["image_shape"]) if data["image_shape"] else None
     compared = flatten(resolve_recipe(base.replace(parts), stored))
     changes = {name: (value, own[name]) for name, value in parts.items()}

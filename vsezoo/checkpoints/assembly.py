@@ -59,7 +59,7 @@ def load_model(files: FolderSnapshot, recipe: Recipe, tokenizer: Tokenizer, fold
         CheckpointError: for tensors that do not fit the recipe, or weights that cannot be found or are others.
         RecipeError: for a recipe of which nothing can be built.
     """
-    recipe = resolve_recipe(recipe)
+    recipe = resolve_recipe(recipe, training=False)
     return _fill(files, lambda: build_model(recipe, tokenizer), folders)
 
 
@@ -77,7 +77,7 @@ def load_text_side(
 
 def load_loss(files: FolderSnapshot, recipe: Recipe, tokenizer: Tokenizer) -> Loss:
     """Build the loss of a checkpoint, in eval mode; see `load_model`."""
-    recipe = resolve_recipe(recipe)
+    recipe = resolve_recipe(recipe, training=False)
     loss = _build(files, lambda: build_loss(recipe, tokenizer))
     if LOSS in files.config["files"] or loss.state_dict():
         load_tensors(loss, files.read_tensors(LOSS), files.folder / LOSS)

@@ -91,14 +91,14 @@ LOSS = (
     SettingFlag("--max-len", ("loss.max_len",), "Longest caption of a caption head in words, marks included.", int),
 )
 TRAINING = (
-    SettingFlag("--lr-update", ("training.lr_update",), "Epochs between two drops of the learning rate.", int),
-    SettingFlag("--grad-clip", ("training.grad_clip",), "Largest norm of the gradient; 0: no limit.", float),
+    SettingFlag("--optimizer", ("optimizer",), "Replace the optimizer: adam, adamw, …", metavar="NAME"),
     SettingFlag(
-        "--optimizer",
-        ("training.optimizer",),
-        "Adam, or Adam as the Theano codes implement it.",
-        metavar="|".join(CHOICES["optimizer"]),
+        "--schedule", ("schedule",), "Replace the learning rate schedule: step, cosine, constant, …", metavar="NAME"
     ),
+    SettingFlag(
+        "--lr-update", ("schedule.every",), "Epochs between two drops of the learning rate (schedule step).", int
+    ),
+    SettingFlag("--grad-clip", ("training.grad_clip",), "Largest norm of the gradient; 0: no limit.", float),
     SettingFlag(
         "--weight-decay",
         ("training.weight_decay",),

@@ -16,7 +16,7 @@ from vsezoo.cli.command import Command
 from vsezoo.cli.show_checkpoint import show_checkpoint
 from vsezoo.errors import UsageError
 from vsezoo.hub.reference import parse_reference
-from vsezoo.recipe import PART_KINDS, PublishedResult
+from vsezoo.recipe import PART_KINDS, TRAINING_FIELDS, TRAINING_PARTS, PublishedResult
 from vsezoo.recipe.settings import TRAINING_OPTIONS
 
 if TYPE_CHECKING:
@@ -84,8 +84,8 @@ def _describe(entry: registry.Entry, recipe: Recipe, data: str | None) -> dict[s
         "version": entry.version,
         "data": data,
         "embed_size": recipe.embed_size,
-        "parts": {kind: _describe_part(recipe, kind) for kind in PART_KINDS},
-        "training": dataclasses.asdict(recipe.training),
+        "parts": {kind: _describe_part(recipe, kind) for kind in (*PART_KINDS, *TRAINING_PARTS)},
+        "training": {name: getattr(recipe.training, name) for name in TRAINING_FIELDS},
         "training_options": {name: _describe_option(option) for name, option in TRAINING_OPTIONS.items()},
         "parameters": {**count_parameters(recipe), "assumption": COUNT_ASSUMPTION},
         "overrides": {name: dataclasses.asdict(override) for name, override in recipe.overrides.items()},
@@ -96,11 +96,11 @@ def _describe(entry: registry.Entry, recipe: Recipe, data: str | None) -> dict[s
 
 def _describe_part(recipe: Recipe, kind: str) -> dict[str, Any]:
     """Return the name of a part, its distribution, and value and default of each of its options."""
-    from vsezoo.parts import GROUPS, list_options
+    from vsezoo.parts import GIVEN, GROUPS, list_options
 
     part = getattr(recipe, kind)
     entry = registry.find(GROUPS[kind], part.name)
-    known = list_options(entry.load(), part.options)
+    known = list_options(entry.load(), part.options, GIVEN[kind])
     return {
         "name": part.name,
         "distribution": entry.distribution,

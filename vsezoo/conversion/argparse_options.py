@@ -32,7 +32,7 @@ SETTINGS: dict[str, tuple[str, ...]] = {
     "num_epochs": ("training.num_epochs",),
     "batch_size": ("training.batch_size",),
     "learning_rate": ("training.learning_rate",),
-    "lr_update": ("training.lr_update",),
+    "lr_update": ("schedule.every",),
     "grad_clip": ("training.grad_clip",),
     "val_step": ("training.val_step",),
     "log_step": ("training.log_step",),
@@ -63,6 +63,8 @@ TRAINING_ALONE = (
     "image_encoder.store_weights",
     "image_encoder.weights",
     "loss",
+    "optimizer",
+    "schedule",
     "text_encoder.backward_reads",  # of a network in both directions, which the originals do not have
     "text_encoder.init",
     "text_encoder.vocab_threshold",
@@ -207,7 +209,7 @@ def _read_more(value: Any, file: Path) -> dict[str, Any]:
 
 
 def _concerns_training(name: str) -> bool:
-    return name in TRAINING_ALONE or name.startswith(("loss.", "training."))
+    return name in TRAINING_ALONE or name.startswith(("loss.", "optimizer.", "schedule.", "training."))
 
 
 def _refuse(codebase: str, what: str) -> UsageError:

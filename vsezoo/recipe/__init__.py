@@ -4,11 +4,12 @@ A recipe holds registry names and JSON values only, never an import path, so tha
 importing a model and stored in a checkpoint without trusting it. Imports nothing but the standard library.
 """
 
+from vsezoo.recipe.part import PART_KINDS as PART_KINDS
+from vsezoo.recipe.part import TRAINING_PARTS as TRAINING_PARTS
+from vsezoo.recipe.part import Part as Part
 from vsezoo.recipe.published import Paper as Paper
 from vsezoo.recipe.published import PublishedResult as PublishedResult
-from vsezoo.recipe.recipe import PART_KINDS as PART_KINDS
 from vsezoo.recipe.recipe import Override as Override
-from vsezoo.recipe.recipe import Part as Part
 from vsezoo.recipe.recipe import Recipe as Recipe
 from vsezoo.recipe.settings import CHOICES as CHOICES
 from vsezoo.recipe.settings import TRAINING_FIELDS as TRAINING_FIELDS

@@ -10,21 +10,18 @@ from typing import Annotated, Any
 from vsezoo.errors import RecipeError, suggest_name
 from vsezoo.recipe.declared import Option
 from vsezoo.recipe.options import AtLeast
+from vsezoo.recipe.part import PART_KINDS, TRAINING_PARTS, Part
 from vsezoo.recipe.published import Paper, PublishedResult
 from vsezoo.recipe.settings import TRAINING_FIELDS, TrainingSettings
 from vsezoo.recipe.signatures import read_options
 from vsezoo.recipe.values import require_keys
 
-PART_KINDS = ("image_encoder", "text_encoder", "similarity", "loss")
-"""The fields of a recipe that name a registered part."""
-
-
-@dataclass(frozen=True)
-class Part:
-    """A registered part and the options that its constructor gets."""
-
-    name: str
-    options: Mapping[str, Any] = field(default_factory=dict)
+EARLIER = {
+    "training.optimizer": "optimizer",
+    "training.lr_update": "schedule.every",
+    "training.lr_decay": "schedule.factor",
+}
+"""Names of settings in API version 1, and what they are called now."""
 
 
 @dataclass(frozen=True)
@@ -54,11 +51,21 @@ class Recipe:
     def __post_init__(self) -> None:
         EMBED_SIZE.convert(self.embed_size, "embed_size")
 
+    @property
+    def optimizer(self) -> Part:
+        """The optimiser, one of the training settings."""
+        return self.training.optimizer
+
+    @property
+    def schedule(self) -> Part:
+        """The schedule of the learning rate, one of the training settings."""
+        return self.training.schedule
+
     def replace(self, settings: Mapping[str, Any]) -> Recipe:
         """Return a copy with the settings of dotted names changed, in their order.
 
         `loss.margin` sets an option of a part, `loss` the name of the part (which drops the options of the
-        one before), `training.batch_size` and `embed_size` a field.
+        one before), `training.batch_size` and `embed_size` a field. `optimizer` and `schedule` are set like parts.
 
         Raises:
             RecipeError: for a name that is no field, or a value of the wrong type.
@@ -69,8 +76,8 @@ class Recipe:
         return recipe
 
     def _set(self, name: str, value: Any) -> Recipe:
-        head, dot, tail = name.partition(".")
-        if head in PART_KINDS:
+        head, dot, tail = EARLIER.get(name, name).partition(".")
+        if head in KINDS:
             part: Part = getattr(self, head)
             if not dot:
                 if not isinstance(value, str):
@@ -84,7 +91,7 @@ class Recipe:
             return self._with("training", dataclasses.replace(self.training, **changes))
         if head == "embed_size" and not dot:
             return self._with("embed_size", value)
-        known = [*PART_KINDS, *(f"{kind}.OPTION" for kind in PART_KINDS), "embed_size"]
+        known = [*KINDS, *(f"{kind}.OPTION" for kind in KINDS), "embed_size"]
         known += [f"training.{field}" for field in TRAINING_FIELDS]
         raise RecipeError(
             f"{name!r} is not a setting of a recipe.",
@@ -93,6 +100,8 @@ class Recipe:
 
     def _with(self, name: str, value: Any) -> Recipe:
         changes: dict[str, Any] = {name: value}
+        if name in TRAINING_PARTS:
+            changes = {"training": dataclasses.replace(self.training, **changes)}
         return dataclasses.replace(self, **changes)
 
     def for_data(self, data: str) -> Recipe:
@@ -104,36 +113,39 @@ class Recipe:
         """Return what builds and trains the model, as JSON values: the form that a checkpoint stores."""
         parts = {
             kind: {"name": part.name, "options": dict(part.options)}
-            for kind, part in ((kind, getattr(self, kind)) for kind in PART_KINDS)
+            for kind, part in ((kind, getattr(self, kind)) for kind in KINDS)
         }
         return {
             "name": self.name,
             "summary": self.summary,
             **parts,
             "embed_size": self.embed_size,
-            "training": dataclasses.asdict(self.training),
+            "training": {name: getattr(self.training, name) for name in TRAINING_FIELDS},
         }
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Recipe:
-        """Read what `to_json` wrote; a field that is absent or not known is an error."""
-        fields = {"name", "summary", *PART_KINDS, "embed_size", "training"}
-        require_keys("recipe", value, fields)
+        """Read what `to_json` wrote, in this version or an earlier one; an unknown field is an error."""
+        fields = ("name", "summary", *PART_KINDS, "embed_size", "training")
+        require_keys("recipe", value, fields, optional=TRAINING_PARTS)
         parts: dict[str, Any] = {}
-        for kind in PART_KINDS:
+        for kind in filter(value.__contains__, KINDS):
             require_keys(f"recipe.{kind}", value[kind], {"name", "options"})
             name, options = value[kind]["name"], value[kind]["options"]
             if not isinstance(name, str) or not isinstance(options, Mapping):
                 raise RecipeError(f"recipe.{kind} must have a name and an object of options.")
             parts[kind] = Part(name, dict(options))
         # What an earlier version did not know yet has its default, under which nothing was done.
-        require_keys("recipe.training", value["training"], TRAINING_FIELDS, all_of_them=False)
+        earlier = [name.partition(".")[2] for name in EARLIER]
+        require_keys("recipe.training", value["training"], optional=(*TRAINING_FIELDS, *earlier))
+        chosen = {kind: parts.pop(kind) for kind in TRAINING_PARTS if kind in parts}
         return cls(
             **{name: Option(name, "", str).convert(value[name], name) for name in ("name", "summary")},
             embed_size=value["embed_size"],
-            training=TrainingSettings(**value["training"]),
+            training=TrainingSettings(**{**value["training"], **chosen}),
             **parts,
         )
 
 
+KINDS = (*PART_KINDS, *TRAINING_PARTS)
 EMBED_SIZE = read_options(Recipe)["embed_size"]

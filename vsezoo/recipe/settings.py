@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import KW_ONLY, InitVar, dataclass
 from typing import Annotated
 
-from vsezoo.recipe.options import Above, AtLeast, AtMost, Below, OneOf
+from vsezoo.recipe.options import Above, AtLeast, Below, OneOf
+from vsezoo.recipe.part import TRAINING_PARTS, Part
 from vsezoo.recipe.signatures import read_options
+
+ADAM, STEP = Part("adam"), Part("step", {"every": 15, "factor": 0.1})
 
 
 @dataclass(frozen=True)
@@ -15,8 +18,6 @@ class TrainingSettings:
 
     Attributes:
         learning_rate: initial learning rate, before the schedule.
-        lr_update: epochs between two drops of the learning rate.
-        lr_decay: factor of each drop.
         num_epochs: epochs in total.
         batch_size: captions in a batch, over all processes.
         grad_clip: largest global L2 norm of the gradient, 0: no limit.
@@ -26,7 +27,6 @@ class TrainingSettings:
         select_mid_epoch: let a validation within an epoch give the best checkpoint (VSRN).
         precision: precision of the encoders; bf16: autocast, with parameters kept in float32.
         seed: seed of weights, data order and augmentation.
-        optimizer: adam, or Adam as the Theano codes implement it, whose first steps are longer.
         weight_decay: weight of Σ θ², which is added to the loss before the gradient is clipped (Kiros' decay_c).
         decay_biases: include the biases in weight_decay.
         clip_per_tensor: apply grad_clip to the gradient of each parameter separately (order-embeddings).
@@ -36,14 +36,19 @@ class TrainingSettings:
         max_words: longest caption in words to train on, 0: no limit (Kiros' maxlen_w).
         patience: validations in a row without a better score after which to stop, 0: never (linxd5).
         log_step: steps between two log records of the loss.
+        optimizer: the registered optimiser and its options.
+        schedule: the registered schedule of the learning rate and its options.
+
+    Args:
+        lr_update: option `every` of the schedule `step`, as API version 1 has it.
+        lr_decay: its option `factor`, likewise. Both are arguments only: what became of them is in `schedule`.
 
     Raises:
         RecipeError: for a value that a setting cannot have.
     """
 
     learning_rate: Annotated[float, Above(0)] = 2e-4
-    lr_update: Annotated[int, AtLeast(1)] = 15
-    lr_decay: Annotated[float, Above(0), AtMost(1)] = 0.1
+    _: KW_ONLY
     num_epochs: Annotated[int, AtLeast(1)] = 30
     batch_size: Annotated[int, AtLeast(1)] = 128
     grad_clip: Annotated[float, AtLeast(0)] = 2.0
@@ -53,7 +58,6 @@ class TrainingSettings:
     select_mid_epoch: bool = False
     precision: Annotated[str, OneOf("fp32", "bf16")] = "fp32"
     seed: Annotated[int, AtLeast(0), Below(2**64)] = 0
-    optimizer: Annotated[str, OneOf("adam", "theano_adam")] = "adam"
     weight_decay: Annotated[float, AtLeast(0)] = 0.0
     decay_biases: bool = True
     clip_per_tensor: bool = False
@@ -62,15 +66,26 @@ class TrainingSettings:
     max_words: Annotated[int, AtLeast(0)] = 0
     patience: Annotated[int, AtLeast(0)] = 0
     log_step: Annotated[int, AtLeast(1)] = 10
+    optimizer: Part = ADAM
+    schedule: Part = STEP
+    lr_update: InitVar[int | None] = None
+    lr_decay: InitVar[float | None] = None
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, lr_update: int | None, lr_decay: float | None) -> None:
         for name, option in TRAINING_OPTIONS.items():
             object.__setattr__(self, name, option.convert(getattr(self, name), f"training.{name}"))
+        if isinstance(self.optimizer, str):  # as API version 1 has it
+            object.__setattr__(self, "optimizer", Part(self.optimizer))
+        given = {name: value for name, value in (("every", lr_update), ("factor", lr_decay)) if value is not None}
+        if given:
+            schedule = Part(self.schedule.name, {**self.schedule.options, **given})
+            object.__setattr__(self, "schedule", schedule)
 
 
-TRAINING_FIELDS = tuple(field.name for field in fields(TrainingSettings))
-TRAINING_OPTIONS = read_options(TrainingSettings)
+TRAINING_OPTIONS = read_options(TrainingSettings, given=(*TRAINING_PARTS, "lr_update", "lr_decay"))
 """What each training setting is by default, and may be."""
+TRAINING_FIELDS = tuple(TRAINING_OPTIONS)
+"""The training settings that are single values."""
 CHOICES = {name: option.choices for name, option in TRAINING_OPTIONS.items() if option.choices}
 """The words that a field of `TrainingSettings` may hold."""
 

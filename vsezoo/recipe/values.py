@@ -8,13 +8,14 @@ from typing import Any
 from vsezoo.errors import RecipeError, suggest_name
 
 
-def require_keys(place: str, value: Any, fields: Iterable[str], *, all_of_them: bool = True) -> None:
-    """Raise RecipeError unless the value is an object with these keys: no others, and by default none fewer."""
-    expected = set(fields)
+def require_keys(place: str, value: Any, fields: Iterable[str] = (), optional: Iterable[str] = ()) -> None:
+    """Raise RecipeError unless the value is an object with these fields, and no others but optional ones."""
+    required = set(fields)
+    expected = required | set(optional)
     if not isinstance(value, Mapping):
         raise RecipeError(f"{place} is not an object.")
-    unknown, absent = sorted(set(value) - expected), sorted(expected - set(value))
+    unknown, absent = sorted(set(value) - expected), sorted(required - set(value))
     if unknown:
         raise RecipeError(f"{place} has the unknown field {unknown[0]!r}.", remedy=suggest_name(unknown[0], expected))
-    if absent and all_of_them:
+    if absent:
         raise RecipeError(f"{place} lacks the field {absent[0]!r}.")

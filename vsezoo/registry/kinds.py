@@ -28,6 +28,8 @@ KINDS = {
     "text_encoders": Kind("text encoder", "vsezoo.interfaces:TextEncoder", True, "list-plugins"),
     "similarities": Kind("similarity", "vsezoo.interfaces:Similarity", True, "list-plugins"),
     "losses": Kind("loss", "vsezoo.interfaces:Loss", True, "list-plugins"),
+    "optimizers": Kind("optimizer", "collections.abc:Callable", False, "list-plugins"),
+    "schedules": Kind("schedule", "collections.abc:Callable", False, "list-plugins"),
     "datasets": Kind(
         "data set", "vsezoo.data.source:DataSource", False, "list-datasets", ("name", "summary", "splits", "kinds")
     ),

@@ -25,6 +25,7 @@ from vsezoo.testing.indexes import IndexKit
 from vsezoo.testing.kit import Check, ConformanceError, Failure, Kit, make_checks
 from vsezoo.testing.layouts import LayoutKit
 from vsezoo.testing.losses import LossKit
+from vsezoo.testing.optimization import OptimizerKit, ScheduleKit
 from vsezoo.testing.recipes import RecipeKit
 from vsezoo.testing.similarities import SimilarityKit
 from vsezoo.testing.subject import find_subject
@@ -42,7 +43,9 @@ __all__ = [
     "check_index",
     "check_layout",
     "check_loss",
+    "check_optimizer",
     "check_recipe",
+    "check_schedule",
     "check_similarity",
     "check_text_encoder",
     "list_checks",
@@ -54,6 +57,8 @@ KITS: dict[str, type[Kit]] = {
     "text_encoders": TextEncoderKit,
     "similarities": SimilarityKit,
     "losses": LossKit,
+    "optimizers": OptimizerKit,
+    "schedules": ScheduleKit,
     "datasets": DatasetKit,
     "layouts": LayoutKit,
     "indexes": IndexKit,
@@ -110,6 +115,16 @@ def check_similarity(similarity: Any, /, **settings: Any) -> None:
 def check_loss(loss: Any, /, **settings: Any) -> None:
     """Check a loss, a class or a registered name; see `check`."""
     check("losses", loss, **settings)
+
+
+def check_optimizer(optimizer: Any, /, **settings: Any) -> None:
+    """Check an optimiser, a function or a registered name; see `check`."""
+    check("optimizers", optimizer, **settings)
+
+
+def check_schedule(schedule: Any, /, **settings: Any) -> None:
+    """Check a schedule, a function or a registered name; see `check`."""
+    check("schedules", schedule, **settings)
 
 
 def check_dataset(data: Any, /, **settings: Any) -> None:

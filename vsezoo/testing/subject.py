@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -33,9 +33,10 @@ BASES: dict[Any, str] = {
     DataSource: "datasets",
     PairDataset: "datasets",
     click.Command: "commands",
-    Callable: "layouts",  # many things can be called: a layout is one only where the kind is given
 }
 """The kind of an object by what it is an instance or subclass of."""
+FUNCTIONS = ("layouts", "optimizers", "schedules")
+"""Kinds whose objects are functions: the kind must be given, since many things can be called."""
 
 
 @dataclass(frozen=True)
@@ -56,17 +57,21 @@ class Subject:
 
     def __str__(self) -> str:
         """Return what a message calls it."""
-        own = self.thing if isinstance(self.thing, type) else type(self.thing)
         name = getattr(self.thing, "name", None) if self.entry is None else self.name
-        return f"The {registry.KINDS[self.kind].noun} {name if isinstance(name, str) else own.__qualname__!r}"
+        return f"The {registry.KINDS[self.kind].noun} {name if isinstance(name, str) else self._own.__qualname__!r}"
 
     @property
     def file(self) -> str | None:
         """The file of its class; None where there is none, as for a class that was typed in."""
         try:
-            return inspect.getfile(self.thing if isinstance(self.thing, type) else type(self.thing))
+            return inspect.getfile(self._own)
         except (TypeError, OSError):
             return None
+
+    @property
+    def _own(self) -> Any:
+        """The class or function itself; of an instance, its class."""
+        return self.thing if hasattr(self.thing, "__qualname__") else type(self.thing)
 
     @property
     def module(self) -> str | None:
@@ -107,14 +112,16 @@ def find_subject(thing: Any, name: Any = None) -> Subject:
     if wanted is not None and isinstance(thing, str):
         entry = registry.find(wanted, thing)
         return Subject(wanted, entry.label, entry.load(), entry)
+    if wanted in FUNCTIONS and callable(thing):
+        return Subject(wanted, UNREGISTERED, thing)
     for base, kind in BASES.items():
         fits = issubclass(thing, base) if isinstance(thing, type) else isinstance(thing, base)
-        meant = wanted == kind or (wanted is None and kind != "layouts")
-        if fits and meant and isinstance(thing, type) == registry.KINDS[kind].subclass:
+        if fits and wanted in (None, kind) and isinstance(thing, type) == registry.KINDS[kind].subclass:
             return Subject(kind, UNREGISTERED, thing)
     form = f"the class {thing.__name__}" if isinstance(thing, type) else f"of type {type(thing).__name__}"
     raise UsageError(
         f"What is to be checked is {form}, no {registry.KINDS[wanted].noun if wanted else 'part of a model'}.",
         remedy="Give a subclass of an image encoder, text encoder, similarity, loss or importer (the class, not an "
-        "instance: the kit makes its own), or a recipe, a data set or a command itself.",
+        "instance: the kit makes its own), or a recipe, a data set or a command itself; of a function say what it is: "
+        "check('schedules', FUNCTION).",
     )

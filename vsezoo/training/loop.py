@@ -25,7 +25,7 @@ from vsezoo.training.batches import PairBatches
 from vsezoo.training.callbacks import Callback, RunLog, StepRecord
 from vsezoo.training.collapse import CURE, CollapseMonitor
 from vsezoo.training.interruption import Interruption
-from vsezoo.training.optimizer import build_optimizer, group_parameters, prepare_gradients
+from vsezoo.training.optimizer import build_optimizer, build_schedule, group_parameters, prepare_gradients
 from vsezoo.training.preparation import Prepared
 from vsezoo.training.runtime import Runtime
 from vsezoo.training.sampling import order_epoch, share_batches
@@ -79,7 +79,7 @@ class Loop:
             if parameter.requires_grad
         }
         scales = {f"model.{start}": scale for start, scale in model.learning_rate_scales().items()}
-        self.optimizer = build_optimizer(self.settings, group_parameters(self.parameters, scales))
+        self.optimizer = build_optimizer(model.recipe, group_parameters(self.parameters, scales))
         self._sets = model.compares_sets or loss.needs != "vectors", model.compares_sets or loss.needs == "sets"
         model.keep_items(images=self._sets[0], texts=self._sets[1])
         self._captions = self._choose_captions()
@@ -160,16 +160,17 @@ class Loop:
         """Go through what is left of an epoch: steps, records, validations, saves, in this order."""
         progress, settings = self.progress, self.settings
         self._start_epoch()
-        rate = settings.learning_rate * settings.lr_decay ** (progress.epoch // settings.lr_update)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate * group["scale"]
         order = self.order(progress.epoch)
+        schedule = build_schedule(self.model.recipe, len(order))
         transform = self.model.image_encoder.transform(training=True)
         seed = (settings.seed, progress.epoch, self.runtime.rank)
         batches = PairBatches(
             self.train.data, self.train.tokens, transform, order[progress.batch :], seed, start=progress.batch
         )
         for batch in batches.load(self.workers):
+            rate = schedule(progress.step, progress.epoch)
+            for group in self.optimizer.param_groups:
+                group["lr"] = rate * group["scale"]
             output, norm, plateau = self.step(batch)
             progress.batch += 1
             progress.step += 1

@@ -1,4 +1,4 @@
-"""The optimiser's step: weight decay, the limit of the gradient, Adam, and the Adam of the Theano codes."""
+"""The optimiser's step: its rate, weight decay, the limit of the gradient."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim.optimizer import ParamsT
 
-from vsezoo.recipe import TrainingSettings
+from vsezoo.construction import call_part
+from vsezoo.parts import load_part
+from vsezoo.recipe import Recipe, TrainingSettings
+from vsezoo.recipe.signatures import read_parameters
 
 
 def group_parameters(parameters: Mapping[str, nn.Parameter], scales: Mapping[str, float]) -> list[dict[str, Any]]:
@@ -27,11 +29,38 @@ def group_parameters(parameters: Mapping[str, nn.Parameter], scales: Mapping[str
     return [{"params": members, "scale": scale} for scale, members in groups.items()]
 
 
-def build_optimizer(settings: TrainingSettings, parameters: ParamsT) -> torch.optim.Optimizer:
-    """Return the optimiser that the settings name, of parameters or of groups of them."""
-    if settings.optimizer == "theano_adam":
-        return TheanoAdam(parameters, settings.learning_rate)
-    return torch.optim.Adam(parameters, settings.learning_rate, fused=True)
+def build_optimizer(recipe: Recipe, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
+    """Return the optimiser of a resolved recipe, of groups as `group_parameters` gives them.
+
+    Raises:
+        UnknownNameError: for one that is not registered.
+        RecipeError: for options of which it cannot be built.
+    """
+    at_hand = {"groups": groups, "learning_rate": recipe.training.learning_rate}
+    optimizer: torch.optim.Optimizer = call_part(recipe, "optimizer", at_hand)
+    return optimizer
+
+
+def build_schedule(recipe: Recipe, steps_per_epoch: int) -> Callable[[int, int], float]:
+    """Return the schedule of a resolved recipe: the learning rate by steps and epochs done.
+
+    Raises:
+        UnknownNameError: for one that is not registered.
+    """
+    function, options = load_part(recipe, "schedule"), recipe.schedule.options
+    named = read_parameters(function)
+
+    def rate(step: int, epoch: int) -> float:
+        at_hand = {
+            "step": step,
+            "epoch": epoch,
+            "steps_per_epoch": steps_per_epoch,
+            "num_epochs": recipe.training.num_epochs,
+        }
+        multiple: float = function(**{name: at_hand[name] for name in named if name in at_hand}, **options)
+        return recipe.training.learning_rate * multiple
+
+    return rate
 
 
 def prepare_gradients(settings: TrainingSettings, parameters: Mapping[str, nn.Parameter]) -> Tensor:
@@ -58,39 +87,3 @@ def prepare_gradients(settings: TrainingSettings, parameters: Mapping[str, nn.Pa
     else:
         norm = nn.utils.clip_grad_norm_(given.values(), limit)
     return norm
-
-
-class TheanoAdam(torch.optim.Optimizer):
-    """Adam as the Theano codes of Kiros et al. (2014) and of order-embeddings have it.
-
-    The moments decay by 0.9 and 0.999, but the corrections of their bias take 0.1 and 0.001 for these rates, so that
-    there is hardly any correction:
-
-        m ← 0.9 m + 0.1 g,  v ← 0.999 v + 0.001 g²,  θ ← θ - lr · √(1 - 0.001ᵗ) / (1 - 0.1ᵗ) · m / (√v + 1e-8)
-
-    Under a constant gradient the first step is 3.5 times the learning rate, the tenth 6.5 times, the hundredth
-    3.2 times, the thousandth 1.3 times.
-    """
-
-    def __init__(self, parameters: ParamsT, lr: float) -> None:
-        super().__init__(parameters, {"lr": lr})
-
-    @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
-        """Move every parameter that has a gradient."""
-        for group in self.param_groups:
-            for parameter in group["params"]:
-                if parameter.grad is not None:
-                    self._move(parameter, group["lr"], self.state[parameter])
-
-    def _move(self, parameter: nn.Parameter, lr: float, state: dict[str, Any]) -> None:
-        if not state:
-            state["step"] = torch.tensor(0.0)
-            state["exp_avg"], state["exp_avg_sq"] = torch.zeros_like(parameter), torch.zeros_like(parameter)
-        state["step"] += 1
-        time, gradient = float(state["step"]), parameter.grad
-        mean, square = state["exp_avg"], state["exp_avg_sq"]
-        mean.lerp_(gradient, 0.1)
-        square.mul_(0.999).addcmul_(gradient, gradient, value=0.001)
-        rate = lr * math.sqrt(1 - 0.001**time) / (1 - 0.1**time)
-        parameter.addcdiv_(mean, square.sqrt().add_(1e-8), value=-rate)

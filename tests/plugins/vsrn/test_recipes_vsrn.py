@@ -48,10 +48,10 @@ EXPECTED: dict[str, Any] = {
     "loss.dropout": 0.2,
     "loss.max_len": 60,
     "embed_size": 2048,
-    "training.optimizer": "adam",
+    "optimizer": "adam",
     "training.learning_rate": 2e-4,
-    "training.lr_update": 15,
-    "training.lr_decay": 0.1,
+    "schedule.every": 15,
+    "schedule.factor": 0.1,
     "training.num_epochs": 30,
     "training.batch_size": 128,
     "training.batches": "captions",
@@ -66,7 +66,7 @@ EXPECTED: dict[str, Any] = {
     "training.precision": "fp32",
 }
 
-F30K = {"training.lr_update": 10, "image_encoder.first_norm": False, "image_encoder.final_batch_norm": True}
+F30K = {"schedule.every": 10, "image_encoder.first_norm": False, "image_encoder.final_batch_norm": True}
 
 
 def pick(found: dict[str, Any], expected: dict[str, Any]) -> dict[str, Any]:
@@ -88,7 +88,7 @@ def test_every_setting_is_the_original_one(recipe: Recipe) -> None:
     ("data", "flags", "differences"),
     [
         ("coco_precomp", {"loss.max_violation": True}, {}),
-        ("f30k_precomp", {"loss.max_violation": True, "training.lr_update": 10, "loss.max_len": 60}, F30K),
+        ("f30k_precomp", {"loss.max_violation": True, "schedule.every": 10, "loss.max_len": 60}, F30K),
         ("f30k_precomp", {}, F30K),
     ],
 )

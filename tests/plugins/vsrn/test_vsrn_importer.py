@@ -123,7 +123,7 @@ def test_options_are_settings(checkpoint: Callable[..., Path]) -> None:
         "loss.caption_weight": 1.0,
         "training.criterion": "r1+r5",
         "training.select_mid_epoch": True,
-        "training.lr_update": 4,
+        "schedule.every": 4,
     }
     assert {name: held[name] for name in expected} == expected
     assert imported.notes["options"]["rnn_dropout_p"] == 0.5
