@@ -19,8 +19,8 @@ from rich.table import Column
 
 from vsezoo.cli import console
 from vsezoo.evaluation.report import Evaluation
-from vsezoo.evaluation.scoring import Advance
 from vsezoo.recipe import Recipe
+from vsezoo.storage.waiting import Advance
 from vsezoo.training.callbacks import Callback, StepRecord
 from vsezoo.training.state import Progress as RunProgress
 

@@ -18,9 +18,9 @@ from vsezoo.errors import UsageError
 
 if TYPE_CHECKING:
     from vsezoo.interfaces import PairDataset
-    from vsezoo.search.embedding import Advance
     from vsezoo.search.index import Hit
     from vsezoo.search.queries import NamedImage
+    from vsezoo.storage.waiting import Advance
 
 
 @click.command(

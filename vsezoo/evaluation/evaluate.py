@@ -19,11 +19,11 @@ from vsezoo.errors import CheckpointError, DataError, UsageError
 from vsezoo.evaluation.encoded import EncodedSide, EncodedSplit
 from vsezoo.evaluation.protocols import measure
 from vsezoo.evaluation.report import Evaluation
-from vsezoo.evaluation.scoring import Advance
 from vsezoo.interfaces import PairDataset
 from vsezoo.model import JointEmbedding
 from vsezoo.parts import accepted_kinds
 from vsezoo.storage.checkpoint_layout import MODEL
+from vsezoo.storage.waiting import Advance
 
 
 def evaluate(

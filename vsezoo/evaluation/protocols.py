@@ -13,7 +13,8 @@ from vsezoo.errors import UsageError, VsezooError, require_name
 from vsezoo.evaluation.encoded import EncodedSplit
 from vsezoo.evaluation.metrics import PROTOCOLS, TIE_RULES, Metrics, average_metrics
 from vsezoo.evaluation.ranks import rank_pairs
-from vsezoo.evaluation.scoring import Advance, make_scorer
+from vsezoo.evaluation.scoring import make_scorer
+from vsezoo.storage.waiting import Advance
 
 FOLDS = 5
 FOLD_IMAGES = 1000

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from functools import reduce
 
@@ -13,12 +13,10 @@ from vsezoo.embeddings import cut_evenly
 from vsezoo.evaluation.encoded import EncodedSplit
 from vsezoo.evaluation.ranks import Scorer
 from vsezoo.evaluation.scratch import ScratchArray
+from vsezoo.storage.waiting import Advance
 
 IMAGES, TEXTS = 128, 512
 """Images and captions whose sets are on the device at a time, at most."""
-
-Advance = Callable[[int, int], None]
-"""Progress callback: `(done, total)`."""
 
 
 def make_scorer(members: Sequence[EncodedSplit], advance: Advance | None = None) -> Scorer:

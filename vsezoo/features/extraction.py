@@ -21,6 +21,7 @@ from vsezoo.features.extractor import Array, Extractor, FeatureForm
 from vsezoo.features.folder import FeatureFolder, Shard
 from vsezoo.features.part import Part
 from vsezoo.interfaces import PairDataset
+from vsezoo.storage.waiting import AdvanceNamed
 
 BLOCK_SECONDS, BLOCK_BYTES = 10.0, 64 * 2**20
 """A block is written after so much time or so many bytes: this is what a kill costs at most."""
@@ -29,10 +30,6 @@ OpenSplit = Callable[[str, OpenOptions], PairDataset]
 """Opens a split of pictures."""
 
 NAMED = 3  # pictures that a message names
-
-Advance = Callable[[str, int, int], None]
-"""Is told the split, how many of its pictures this process has done, and how many are its share."""
-
 
 DEFAULT_FORM = FeatureForm()
 
@@ -74,7 +71,7 @@ def extract_features(
     device: torch.device | str = "cpu",
     shard: Shard | None = None,
     resume: bool = False,
-    advance: Advance = lambda split, done, total: None,
+    advance: AdvanceNamed = lambda split, done, total: None,
 ) -> list[SplitSummary]:
     """Write the features of pictures as a folder that `--data` reads.
 
@@ -89,7 +86,7 @@ def extract_features(
         device: where the backbone computes.
         shard: which of several processes this is; None: the only one.
         resume: go on with what is there.
-        advance: see `Advance`.
+        advance: progress callback: the split, the pictures that this process has done, and those of its share.
 
     Returns:
         a summary of each split.
@@ -135,7 +132,12 @@ def _open(open_split: OpenSplit, split: str, options: OpenOptions) -> PairDatase
 
 
 def _summarise(
-    split: str, data: PairDataset | None, folder: FeatureFolder, extractor: Extractor, shard: Shard, advance: Advance
+    split: str,
+    data: PairDataset | None,
+    folder: FeatureFolder,
+    extractor: Extractor,
+    shard: Shard,
+    advance: AdvanceNamed,
 ) -> SplitSummary:
     """Do this process's share of a split, if it was opened, and say what came out."""
     start, done, share, whole = time.perf_counter(), 0, None, folder.is_whole(split)
@@ -147,7 +149,7 @@ def _summarise(
 
 
 def _extract_split(
-    data: PairDataset, folder: FeatureFolder, extractor: Extractor, shard: Shard, advance: Advance
+    data: PairDataset, folder: FeatureFolder, extractor: Extractor, shard: Shard, advance: AdvanceNamed
 ) -> tuple[int, int, bool]:
     """Do this process's share of a split; return the pictures done, those of it, and whether the split is whole now."""
     form, shape = extractor.form, extractor.measure()

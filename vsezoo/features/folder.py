@@ -22,7 +22,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from vsezoo.data.caption_file import write_split
-from vsezoo.data.precomputed.feature_record import MARK, RECORD, UNFINISHED, flatten, list_changes
+from vsezoo.data.precomputed.feature_record import MARK, RECORD, UNFINISHED, by_dotted_names, list_changes
 from vsezoo.errors import StorageError, UsageError, explain_system
 from vsezoo.features.part import Part, Record, digest_names, explain, join_parts, replace_text
 from vsezoo.interfaces import PairDataset
@@ -231,7 +231,7 @@ class FeatureFolder:
         replace_text(self.folder / RECORD, json.dumps({**MARK, **config}, indent=2, ensure_ascii=False) + "\n")
 
     def _require_same(self, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-        if changes := list_changes(flatten(before), flatten(now)):
+        if changes := list_changes(by_dotted_names(before), by_dotted_names(now)):
             raise UsageError(
                 f"was begun with other settings: {'; '.join(changes)}.",
                 file=self.folder,

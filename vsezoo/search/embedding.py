@@ -26,9 +26,6 @@ picture may have 36 MB."""
 
 NO_ROWS = np.empty((0, 0), np.float32)
 
-Advance = Callable[[int, int], None]
-"""Is told how many items have been embedded, of how many."""
-
 
 @dataclass(frozen=True)
 class EmbeddedBlock:

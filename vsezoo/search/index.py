@@ -16,10 +16,10 @@ from vsezoo.checkpoints.opened import Checkpoint
 from vsezoo.errors import UsageError
 from vsezoo.interfaces import Similarity
 from vsezoo.search.collection import Collection, Sentences
-from vsezoo.search.embedding import Advance
 from vsezoo.search.nearest import ExactRows, NearestRows, require_metric
 from vsezoo.search.sources import Images, Texts, collect_images, collect_texts
 from vsezoo.search.store import Embeddings, list_skipped, open_embeddings
+from vsezoo.storage.waiting import Advance
 
 
 @dataclass(frozen=True)

@@ -31,9 +31,10 @@ from vsezoo.data.pictures.picture_file import AccessError
 from vsezoo.errors import DataError, StorageError
 from vsezoo.model import JointEmbedding
 from vsezoo.search.collection import Array, Collection
-from vsezoo.search.embedding import Advance, embed_items
+from vsezoo.search.embedding import embed_items
 from vsezoo.search.tensor_file import TensorWriter, explain_unwritten
 from vsezoo.storage.cache import find_cache
+from vsezoo.storage.waiting import Advance
 
 TOPIC = "embeddings"
 """The folder in the cache."""

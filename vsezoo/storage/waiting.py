@@ -1,13 +1,19 @@
-"""Lines on standard error that say what a long look at the data waits for: it comes before there is a progress bar."""
+"""Progress of long work: the callbacks that functions take, and lines on standard error where there is no bar yet."""
 
 from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 INTERVAL = 10.0  # seconds between two lines
+
+Advance = Callable[[int, int], None]
+"""Progress callback: `(done, total)`."""
+
+AdvanceNamed = Callable[[str, int, int], None]
+"""Progress callback: `(what, done, total)`, such as `("images of train", 64, 6000)`."""
 
 Item = TypeVar("Item")
 

@@ -19,12 +19,13 @@ from vsezoo.data.doctor.captions import (
 )
 from vsezoo.data.doctor.comparison import compare_forms, compare_images, report_unnamed
 from vsezoo.data.doctor.images import report_images, report_values
-from vsezoo.data.doctor.report import LEVELS, Advance, Finding, Report, SplitFigures
+from vsezoo.data.doctor.report import LEVELS, Finding, Report, SplitFigures
 from vsezoo.data.doctor.scan import ImageScan, scan_images
 from vsezoo.data.doctor.splits import OpenSplit, choose_source, list_splits, open_split
 from vsezoo.data.lookup import find_source
 from vsezoo.data.source import OpenOptions
 from vsezoo.interfaces import KINDS
+from vsezoo.storage.waiting import AdvanceNamed
 from vsezoo.text import SPECIAL_WORDS, Vocabulary
 
 SIZES = 10
@@ -38,7 +39,7 @@ def check_data(
     splits: Sequence[str] = (),
     pictures: bool = False,
     vocab_threshold: int = 4,
-    advance: Advance = lambda what, done, total: None,
+    advance: AdvanceNamed = lambda what, done, total: None,
 ) -> Report:
     """Look for all that is wrong with a data set. Reads every image and every caption, in blocks.
 

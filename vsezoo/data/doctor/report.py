@@ -14,8 +14,6 @@ SHOWN = 5
 """How many rows, lines or images a finding names."""
 
 Item = TypeVar("Item")
-Advance = Callable[[str, int, int], None]
-"""Told of the progress: what is read, how much of it is done, how much there is."""
 
 
 @dataclass(frozen=True)

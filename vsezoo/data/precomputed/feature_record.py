@@ -62,7 +62,7 @@ def read_extraction(stem: Path) -> dict[str, Any]:
     """
     match read_record(stem.parent):
         case {"settings": dict(settings), "splits": dict(splits)} if stem.name in splits:
-            return {name: value for name, value in flatten(settings).items() if name not in INDIFFERENT}
+            return {name: value for name, value in by_dotted_names(settings).items() if name not in INDIFFERENT}
     return {}
 
 
@@ -94,9 +94,9 @@ def list_changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]
     ]
 
 
-def flatten(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def by_dotted_names(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Return nested values by dotted names."""
     flat: dict[str, Any] = {}
     for name, inner in value.items():
-        flat |= flatten(inner, f"{prefix}{name}.") if isinstance(inner, Mapping) else {prefix + name: inner}
+        flat |= by_dotted_names(inner, f"{prefix}{name}.") if isinstance(inner, Mapping) else {prefix + name: inner}
     return flat
