@@ -142,6 +142,26 @@ def test_which_sentences_have_a_word_that_the_model_knows(name: str, tmp_path: P
     assert index.knows_words("xyz")
 
 
+def test_images_by_their_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tiny.save_model(tmp_path / "run")
+    data = TinyPairs()
+    np.save(tmp_path / "a.npy", data.features)
+    monkeypatch.chdir(tmp_path)
+    captions = open_index("run", texts=data)
+    expected = captions.search(data.features[4], 3)
+    for name in ("image4", "4", "a.npy:4", Path("a.npy:4")):
+        assert captions.search(name, 3) == expected
+    assert captions.search_many(["image4", "a.npy:4"], 3) == [expected] * 2
+    with pytest.raises(UsageError, match=r"^'image9' is neither a file nor an image of the train split of tiny"):
+        captions.search("image9")
+    sentences = open_index("run", texts=["a dog", "snow"])
+    assert len(sentences.search("a.npy:4", 5)) == 2
+    with pytest.raises(UsageError, match=r"^'image4' is no file"):
+        sentences.search("image4")
+    with pytest.raises(UsageError, match=r"^'a\.npy:4' is an image file, but images are searched with a sentence"):
+        open_index("run", images=data).search("a.npy:4")
+
+
 def test_mistakes(tmp_path: Path) -> None:
     tiny.save_model(tmp_path / "run")
     features = make_features(4)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from tiny import TinyPairs
 from vsezoo.data.kinds import name_source
 from vsezoo.errors import DataError, UsageError
 from vsezoo.interfaces import PairDataset
-from vsezoo.search.queries import batch_images, find_images, is_file_reference
+from vsezoo.search.queries import Query, batch_images, find_images, is_file_reference, resolve_query
 
 
 def refuse() -> PairDataset:
@@ -135,3 +136,51 @@ def test_a_message_says_where_an_image_comes_from() -> None:
         raise DataError("is bad.", remedy="Mend it.")
     with pytest.raises(DataError, match=r"^b\.npy: is bad"), name_source("a.npy"):
         raise DataError("is bad.", file="b.npy")
+
+
+def resolve(query: str, searched: Literal["images", "texts"] | None, data: PairDataset | None = None) -> Query:
+    return resolve_query(query, ("regions",), refuse if data is None else lambda: data, searched)
+
+
+def test_what_a_query_means(regions: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(regions.parent)
+    (regions.parent / "dog").write_text("a file without an ending")
+    data = TinyPairs(shape=(2, 3))
+    for query, searched in (("a dog", "images"), ("7", "images"), ("dog", "images")):
+        assert resolve(query, searched) == Query(query)  # type: ignore[arg-type]
+    assert resolve("a dog", None, data) == Query("a dog")
+    assert resolve("a dog", None, data).read() == ["a dog"]
+    by_name: tuple[tuple[str, Literal["texts"] | None, str], ...] = (
+        ("image3", None, "image3"),
+        ("3", "texts", "image3"),
+        ("regions.npy:4", None, "regions.npy:4"),
+        ("regions.npy:4", "texts", "regions.npy:4"),
+    )
+    for query, searched, name in by_name:
+        found = resolve(query, searched, data)
+        assert found.name == name
+        row = data.features[3] if name == "image3" else np.load(regions)[4]
+        assert np.array_equal(found.read(), row[None])
+
+
+@pytest.mark.parametrize(
+    ("query", "searched", "message"),
+    [
+        ("a.jpg", "images", "'a.jpg' is an image file, but images are searched with a sentence"),
+        ("regions.npy:3", "images", "'regions.npy:3' is an image file"),
+        ("regions.npy", "texts", "'regions.npy' contains 5 images; sentences are searched with one image"),
+        ("a dog", "texts", "'a dog' is neither a file nor an image of the train split of tiny"),
+        ("9", None, "'9' is neither a file nor an image"),
+    ],
+)
+def test_queries_that_do_not_fit(
+    query: str,
+    searched: Literal["images", "texts"] | None,
+    message: str,
+    regions: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(regions.parent)
+    with pytest.raises(UsageError, match=message) as caught:
+        resolve(query, searched, TinyPairs(shape=(2, 3)))
+    assert ("write a sentence" in caught.value.remedy) == (query == "9")

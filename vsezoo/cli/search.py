@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from dataclasses import asdict
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -19,7 +19,6 @@ from vsezoo.errors import UsageError
 if TYPE_CHECKING:
     from vsezoo.interfaces import PairDataset
     from vsezoo.search.index import Hit
-    from vsezoo.search.queries import NamedImage
     from vsezoo.storage.waiting import Advance
 
 
@@ -76,7 +75,7 @@ def search(
     from vsezoo.devices import choose_device
     from vsezoo.parts import accepted_kinds
     from vsezoo.search.index import index_collection
-    from vsezoo.search.queries import find_images, is_file_reference, is_image_of, is_picture_name
+    from vsezoo.search.queries import resolve_query
     from vsezoo.search.sources import collect_images, collect_texts, open_split
 
     chosen, opened = choose_device(device), Checkpoint.open(checkpoint)
@@ -86,26 +85,13 @@ def search(
         options = OpenOptions(data_root, on_bad_image=on_bad_image)
         return open_split(opened, data, split, options, console.print_warning, console.print_note)
 
-    is_file, is_picture = is_file_reference(query), is_picture_name(query)
-    if images and (is_picture or (is_file and Path(query).suffix)):  # a file called `dog` may exist by chance
-        raise UsageError(
-            f"{query!r} is an image file, but --images are searched with a sentence.",
-            remedy="Give a sentence, or search sentences for this image with --texts FILE.",
-        )
-    asked: NamedImage | None = None
-    is_named = is_file or is_picture or query.isdecimal()  # if there is no such image, it is mistyped
-    if texts or (not images and (is_named or is_image_of(query, open_data()))):
-        otherwise = "" if texts else "Or write a sentence of several words, in quotes."
-        asked, *more = find_images([query], accepted_kinds(opened.recipe), open_data, otherwise=otherwise)
-        if more:
-            raise UsageError(
-                f"{query!r} contains {len(more) + 1:,} images; sentences are searched with one image.",
-                remedy=f"Name one of its rows, counted from 0, such as {asked.name}",
-            )
-        collection = collect_texts(texts or open_data())
-    else:
+    searched: Literal["images", "texts"] | None = "images" if images else "texts" if texts else None
+    asked = resolve_query(query, accepted_kinds(opened.recipe), open_data, searched)
+    if asked.image is None:
         collection = collect_images(images or open_data(), on_bad_image)
-    shown = None if asked is None else asked.read([asked.row])
+    else:
+        collection = collect_texts(texts or open_data())
+    content = asked.read()
     with ExitStack() as shown_now:
 
         @cache
@@ -118,23 +104,20 @@ def search(
             opened, chosen, collection, index, lambda *progress: show_bar()(*progress), console.print_warning
         )
     print_skipped(found.skipped)
-    if asked is None:
-        hits = found.search(query, k)
-        if not found.knows_words(query):
-            unnamed = "" if images else f" There is no image of that name in {collection.name}."
-            console.print_warning(
-                f"{query!r} is read as a sentence, but the model knows none of its words: the results are meaningless."
-                f"{unnamed}"
-            )
-    else:
-        with name_source(asked.source):
-            (hits,) = found.search_many(shown, k)
+    with name_source(asked.image.source if asked.image else ""):
+        (hits,) = found.search_many(content, k)
+    if asked.image is None and not found.knows_words(query):
+        unnamed = "" if images else f" There is no image of that name in {collection.name}."
+        console.print_warning(
+            f"{query!r} is read as a sentence, but the model knows none of its words: the results are meaningless."
+            f"{unnamed}"
+        )
     if as_json:
         console.print_json(
             {
                 "checkpoint": checkpoint,
                 "model": opened.recipe.name,
-                "query": query if asked is None else asked.name,
+                "query": asked.name,
                 "collection": collection.name,
                 "size": len(found),
                 "hits": [describe(hit) for hit in hits],
@@ -146,7 +129,8 @@ def search(
     if html is not None:
         from vsezoo.search.gallery import write_gallery
 
-        write_gallery(html, query if asked is None else asked.name, shown, hits, collection, opened.recipe.name)
+        shown = None if asked.image is None else content
+        write_gallery(html, asked.name, shown, hits, collection, opened.recipe.name)
 
 
 def describe(hit: Hit) -> dict[str, Any]:

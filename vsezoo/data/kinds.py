@@ -17,11 +17,11 @@ FORMS = {
 
 @contextmanager
 def name_source(source: str) -> Iterator[None]:
-    """Let a message about images say where they come from, if it does not."""
+    """Let a message about images say where they come from, if it does not; an empty source is not known."""
     try:
         yield
     except DataError as error:
-        if error.file is not None:
+        if error.file is not None or not source:
             raise
         raise DataError(error.problem, file=source, remedy=error.remedy) from None
 

@@ -173,6 +173,7 @@ class Sentences(Collection):
         name: what messages call them.
         place: the file that they come from, if any.
         skipped: what was left out, and why.
+        data: the split whose captions they are, if any.
     """
 
     kind = "text"
@@ -183,8 +184,9 @@ class Sentences(Collection):
         name: str,
         place: str = "",
         skipped: Mapping[str, str] = MappingProxyType({}),
+        data: PairDataset | None = None,
     ) -> None:
-        self.name, self.place, self.skipped = name, place, skipped
+        self.name, self.place, self.skipped, self.data = name, place, skipped, data
         self.ids = [sentence.id for sentence in sentences]
         self.texts = [sentence.text for sentence in sentences]
 

@@ -13,10 +13,13 @@ from torch import Tensor
 
 from vsezoo import registry
 from vsezoo.checkpoints.opened import Checkpoint
+from vsezoo.data.kinds import name_source
 from vsezoo.errors import UsageError
-from vsezoo.interfaces import Similarity
+from vsezoo.interfaces import PairDataset, Similarity
+from vsezoo.parts import accepted_kinds
 from vsezoo.search.collection import Collection, Sentences
 from vsezoo.search.nearest import ExactRows, NearestRows, require_metric
+from vsezoo.search.queries import resolve_query
 from vsezoo.search.sources import Images, Texts, collect_images, collect_texts
 from vsezoo.search.store import Embeddings, list_skipped, open_embeddings
 from vsezoo.storage.waiting import Advance
@@ -76,22 +79,31 @@ class Index:
         """Return the `k` items that fit a query best, the best first; of equals, the one that comes first.
 
         Args:
-            query: a sentence, to search images; an image, as `encode_images` takes one, to search sentences.
+            query: a sentence, to search images; an image, to search sentences: as `encode_images` takes one, or by its
+                name, as `vsezoo search` takes it: an image file, `FILE.npy:ROW`, or, where captions of a split are
+                searched, one of its images by index or id.
             k: how many; fewer if there are not so many.
 
         Raises:
-            UsageError: for an empty sentence, or what is no sentence where one is wanted.
-            DataError: for an image that the model does not take.
+            UsageError: for an empty sentence, or a query that is not what is needed.
+            DataError: for an image that cannot be read, or that the model does not take.
         """
+        if isinstance(query, str | Path):
+            searched: Literal["images", "texts"] = "texts" if self.collection.is_text else "images"
+            asked = resolve_query(str(query), accepted_kinds(self._checkpoint.recipe), self._open_split, searched)
+            with name_source(asked.image.source if asked.image else ""):
+                return self.search_many(asked.read(), k)[0]
         one = query[None] if isinstance(query, np.ndarray | Tensor) else [query]
         return self.search_many(one, k)[0]
 
     def search_many(self, queries: Any, k: int = 5) -> list[list[Hit]]:
-        """Return what `search` does for each of several queries: sentences, features `(Q, ...)`, or pictures."""
+        """Return what `search` does for each of several queries: sentences, features `(Q, ...)`, pictures, or names."""
         if k < 1:
             raise UsageError(f"k is {k}; it must be at least 1.")
         if isinstance(queries, str):
             raise UsageError("search_many takes a list of queries, not one string.", remedy="Pass [query], or search.")
+        if self.collection.is_text and all(isinstance(query, str | Path) for query in queries):
+            return [self.search(query, k) for query in queries]
         if self.collection.is_text:
             model = self._checkpoint.model(self._device)
             embedded = model.encode_images(queries)
@@ -106,6 +118,13 @@ class Index:
             [self._describe(rank, score, self._items[row]) for rank, (score, row) in enumerate(found, start=1)]
             for found in map(zip, scores.tolist(), rows.tolist())
         ]
+
+    def _open_split(self) -> PairDataset:
+        """Return the split whose captions are searched."""
+        data = self.collection.data if isinstance(self.collection, Sentences) else None
+        if data is None:
+            raise UsageError("The sentences are not the captions of a split.", remedy="Name an image file.")
+        return data
 
     def _open_rows(self, similarity: Similarity) -> NearestRows:
         """Return the search backend, which is built once."""

@@ -1,4 +1,4 @@
-"""The images that a command names: rows of a data set's split, rows of a feature file, pictures."""
+"""What a query means: a sentence, or an image by its name, in a data set's split, in a feature file, or a picture."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import functools
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from vsezoo.data.kinds import require_kind
 from vsezoo.data.precomputed.feature_file import FeatureFile
@@ -29,6 +30,69 @@ class NamedImage(NamedTuple):
     source: str  # what a mistake is about: a file, or a split
     read: Callable[[list[int]], Any]  # of rows, what `PairDataset.images` returns
     row: int
+
+
+@dataclass(frozen=True)
+class Query:
+    """What a query means.
+
+    Attributes:
+        name: the sentence, or what the image is called.
+        image: the image; None: it is a sentence.
+    """
+
+    name: str
+    image: NamedImage | None = None
+
+    def read(self) -> Any:
+        """Return what `Index.search_many` takes: a list of the sentence, or the image in a batch of its own.
+
+        Raises:
+            DataError: for an image that cannot be read.
+        """
+        return [self.name] if self.image is None else self.image.read([self.image.row])
+
+
+def resolve_query(
+    query: str,
+    kinds: Sequence[str],
+    open_split: Callable[[], PairDataset],
+    searched: Literal["images", "texts"] | None = None,
+) -> Query:
+    """Decide whether a query is a sentence or an image.
+
+    Args:
+        query: a sentence, for which images are searched; or an image, for which sentences are: an image file,
+            `FILE.npy:ROW`, or an image of the split by its index or its id.
+        kinds: the forms of image that the model takes.
+        open_split: opens the split; called if what the query means depends on it.
+        searched: what is searched: "images" need a sentence, "texts" an image. None: either, so the query is an image
+            if there is one of that name, and a sentence otherwise.
+
+    Raises:
+        UsageError: for an image where a sentence is needed, several images, or the name of an image that is not there.
+        DataError: for a file of another kind than the model takes, or without such a row.
+    """
+    split = functools.cache(open_split)
+    is_file, is_picture = is_file_reference(query), is_picture_name(query)
+    if searched == "images":
+        if is_picture or (is_file and Path(query).suffix):  # a file called `dog` may exist by chance
+            raise UsageError(
+                f"{query!r} is an image file, but images are searched with a sentence.",
+                remedy="Give a sentence, or search sentences for this image with --texts FILE.",
+            )
+        return Query(query)
+    is_named = is_file or is_picture or query.isdecimal()  # if there is no such image, it is mistyped
+    if searched is None and not is_named and not is_image_of(query, split()):
+        return Query(query)
+    otherwise = "Or write a sentence of several words, in quotes." if searched is None else ""
+    image, *more = find_images([query], kinds, split, otherwise=otherwise)
+    if more:
+        raise UsageError(
+            f"{query!r} contains {len(more) + 1:,} images; sentences are searched with one image.",
+            remedy=f"Name one of its rows, counted from 0, such as {image.name}",
+        )
+    return Query(image.name, image)
 
 
 def find_images(

@@ -52,7 +52,7 @@ def collect_texts(source: Texts) -> Collection:
         UsageError: for no sentences.
     """
     if isinstance(source, PairDataset):
-        return Sentences(list_captions(source), name_split(source), skipped=source.skipped)
+        return Sentences(list_captions(source), name_split(source), skipped=source.skipped, data=source)
     if isinstance(source, str | Path):
         path = Path(source)
         return Sentences(read_sentences(path), str(path), str(path.absolute()))
