@@ -91,7 +91,7 @@ def render_reference() -> str:
     ]
     for name in INTERFACES:
         module = importlib.import_module(f"vsezoo.{name}")
-        lines += ["", f"## {module.__name__}", "", *_render_docstring(module), *_render_attributes(module)]
+        lines += ["", f"## {module.__name__}", "", *render_docstring(module), *_render_attributes(module)]
         for thing in _list_public(module):
             lines += ["", f"### {thing.__name__}", "", *_render_object(thing), *_render_attributes(thing)]
             members = vars(thing).items() if isinstance(thing, type) else ()
@@ -127,7 +127,7 @@ def _render_object(thing: Any) -> list[str]:
             returned = call.rpartition(" -> ")[2]
             call = f"def {thing.__name__}(" + "".join(f"\n    {p}," for p in parameters) + f"\n) -> {returned}"
         call = "@abstractmethod\n" * getattr(thing, "__isabstractmethod__", False) + call.replace("'", "")
-    return ["```text", *call.splitlines(), "```", "", *_render_docstring(thing)]
+    return ["```text", *call.splitlines(), "```", "", *render_docstring(thing)]
 
 
 def _render_attributes(thing: Any) -> list[str]:
@@ -145,7 +145,7 @@ def _render_attributes(thing: Any) -> list[str]:
     return ["", *lines] if lines else []
 
 
-def _render_docstring(thing: Any) -> list[str]:
+def render_docstring(thing: Any) -> list[str]:
     """Return a docstring as Markdown: what stands in a section, such as Args, becomes a list."""
     lines: list[str] = []
     inside = False

@@ -51,4 +51,4 @@ def test_sections_of_docstrings_become_lists(generate: ModuleType) -> None:
         """
 
     lines = ["Do it.", "", "Args:", "", "- `first`: one thing,", "  told in two lines.", "", "Raises:", ""]
-    assert generate._render_docstring(example) == [*lines, "- `ValueError`: never.", "", "The end: at last."]
+    assert generate.render_docstring(example) == [*lines, "- `ValueError`: never.", "", "The end: at last."]

@@ -114,13 +114,13 @@ def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
 
 
 def write_until_full(output: str, board: bool) -> None:
-    """Write under a limit that the one or the other file meets first; tell what happened."""
+    """Write under a limit that the log or TensorBoard's file, which takes more for a part, meets first."""
     log = RunLog(Path(output))
     resource.setrlimit(resource.RLIMIT_FSIZE, (5000, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
     try:
         for step in range(1000):
             if board:
-                log._plot("train", {"loss": 1.0}, step)
+                log.record(StepRecord(step, 1, 1.0, 1.0, 1.0, parts={str(part): 1.0 for part in range(20)}))
             else:
                 log.warning("x" * 50)
     except StorageError as error:

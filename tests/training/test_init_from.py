@@ -14,7 +14,7 @@ import vsezoo
 from vsezoo.checkpoints.checkpoint import load_loss
 from vsezoo.construction import build_loss, build_model
 from vsezoo.errors import UsageError
-from vsezoo.training.init_from import InitCheckpoint, _rename
+from vsezoo.training.init_from import InitCheckpoint, rename_tensors
 
 NO_STEP = {"training.learning_rate": 1e-30}  # a training that moves nothing
 
@@ -89,9 +89,9 @@ def test_the_command_of_the_card_names_it(folders: tuple[Path, Path], tmp_path: 
 
 def test_a_head_and_a_whole_encoder_exchange_names() -> None:
     one = torch.ones(1)
-    assert _rename({"fc.weight": one}, {"head.fc.weight": one, "backbone.w": one}) == {"head.fc.weight": one}
-    assert _rename({"head.fc.weight": one, "backbone.w": one}, {"fc.weight": one}) == {"fc.weight": one}
-    assert _rename({"fc.weight": one}, {"fc.weight": one}) == {"fc.weight": one}
+    assert rename_tensors({"fc.weight": one}, {"head.fc.weight": one, "backbone.w": one}) == {"head.fc.weight": one}
+    assert rename_tensors({"head.fc.weight": one, "backbone.w": one}, {"fc.weight": one}) == {"fc.weight": one}
+    assert rename_tensors({"fc.weight": one}, {"fc.weight": one}) == {"fc.weight": one}
 
 
 def test_a_caption_head_is_handed_down(tmp_path: Path) -> None:

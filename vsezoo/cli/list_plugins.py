@@ -42,14 +42,14 @@ def list_plugins(ctx: click.Context, distribution: str | None, check: bool, as_j
         console.print_json([asdict(plugin) for plugin in found])
     else:
         for _, group in groupby(found, key=lambda plugin: plugin.distribution):
-            _print(list(group))
+            print_distribution(list(group))
         if not check:
             console.messages().print("Nothing was imported; --check reports what cannot be loaded.")
     if any(plugin.state in ("failed", "too old", "too new") for plugin in found):
         ctx.exit(1)
 
 
-def _print(plugins: list[Plugin]) -> None:
+def print_distribution(plugins: list[Plugin]) -> None:
     """Print what one distribution registers."""
     first, states = plugins[0], {plugin.state for plugin in plugins}
     rows: list[tuple[str, str | Text]] = [("location", first.location), ("plugin API", str(first.api_version))]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 import sys
@@ -95,7 +96,8 @@ class WordTokenizer(ChecksOptions, Tokenizer):
     def encode_split(self, split_captions: Sequence[Sequence[str]]) -> list[np.ndarray]:
         """Return the ids of captions, with those that the rule puts in front and behind."""
         start, end = self.rule.start, self.rule.end
-        return [np.array([*start, *map(self._id_of, words), *end], dtype=np.int32) for words in split_captions]
+        id_of = functools.cache(self._id_of)  # words recur
+        return [np.array([*start, *map(id_of, words), *end], dtype=np.int32) for words in split_captions]
 
     def knows(self, caption: str) -> bool:
         """Return whether a caption has a word of the vocabulary."""

@@ -78,7 +78,7 @@ class InitCheckpoint:
 
     def _copy(self, kind: str, source: nn.Module, target: nn.Module) -> None:
         wanted = target.state_dict()
-        taken = {name: tensor for name, tensor in _rename(source.state_dict(), wanted).items() if name in wanted}
+        taken = {name: tensor for name, tensor in rename_tensors(source.state_dict(), wanted).items() if name in wanted}
         absent = wanted.keys() - taken.keys()
         problems = [f"lacks {name}" for name in sorted(absent) if not name.startswith(BACKBONE)]
         problems += [
@@ -99,7 +99,7 @@ class InitCheckpoint:
         target.load_state_dict(taken, strict=False)
 
 
-def _rename(given: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def rename_tensors(given: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return tensors under the names of an encoder that may have another's head, or be another's head."""
     has, wants = (any(name.startswith(HEAD) for name in names) for names in (given, wanted))
     if wants and not has:

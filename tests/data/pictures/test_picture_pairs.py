@@ -11,7 +11,7 @@ from picture_folders import PICTURE, list_shades, open_error, open_split, show, 
 
 from vsezoo.data.folder_source import FolderSource
 from vsezoo.data.lookup import open_data
-from vsezoo.data.pictures import check as picture_check
+from vsezoo.data.pictures.picture_file import Place
 from vsezoo.data.pictures.walk import list_pictures
 from vsezoo.errors import DataError
 from vsezoo.storage import waiting
@@ -138,8 +138,8 @@ def test_unreadable_pictures_are_left_out_with_their_captions(tmp_path: Path) ->
 
 def test_check_is_remembered_until_a_file_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = write_bad(tmp_path / "own")
-    checked, attempt = [], picture_check._try
-    monkeypatch.setattr(picture_check, "_try", lambda place: checked.append(place) or attempt(place))
+    checked, read = [], Place.read
+    monkeypatch.setattr(Place, "read", lambda place, **options: checked.append(place) or read(place, **options))
     first = open_split(folder, on_bad_image="skip")
     assert open_split(folder, on_bad_image="skip").skipped == first.skipped
     assert len(checked) == 5
@@ -245,8 +245,8 @@ def test_what_this_machine_could_not_read_is_tried_again(
             skipped = open_split(folder, on_bad_image="skip").skipped
             assert list(skipped) == ["empty.jpg", "good.jpg", "text.jpg", "cut.jpg"]
             assert skipped["good.jpg"] == f"cannot be read: {os.strerror(cause)}"
-    checked, attempt = [], picture_check._try
-    monkeypatch.setattr(picture_check, "_try", lambda place: checked.append(place) or attempt(place))
+    checked, read = [], Place.read
+    monkeypatch.setattr(Place, "read", lambda place, **options: checked.append(place) or read(place, **options))
     assert list(open_split(folder, on_bad_image="skip").skipped) == ["empty.jpg", "text.jpg", "cut.jpg"]
     assert [Path(place.file).name for place in checked] == ["good.jpg"]  # of the others it is known
 

@@ -28,9 +28,9 @@ LIVES = {1: Life("0.1", deprecated="0.4", removed="0.6"), 2: Life("0.4", depreca
 def install_for(install: Install, recipe_source: Callable[..., str]) -> Callable[..., None]:
     """Install `demo`, which declares these versions of the plugin API and registers the model `demo`."""
 
-    def add(*versions: str, needs: str = "") -> None:
+    def add(*versions: str, needs: str = "", release: str = "1.5") -> None:
         groups = {"models": {"demo": "made_demo:recipe"}, "api": dict.fromkeys(versions, "made_demo")}
-        folder = install("demo", groups, {"made_demo": recipe_source("demo")}, version="1.5")
+        folder = install("demo", groups, {"made_demo": recipe_source("demo")}, version=release)
         with next(folder.glob("*.dist-info/METADATA")).open("a", encoding="utf-8") as stream:
             stream.write(f"Requires-Dist: {needs}\n" if needs else "")
 
@@ -97,12 +97,11 @@ def test_too_old(install_for: Callable[..., None]) -> None:
 
 @pytest.mark.usefixtures("_later")
 def test_a_deprecated_version_is_told_once(install_for: Callable[..., None]) -> None:
-    install_for("2")
-    api._warn.cache_clear()
+    install_for("2", release="1.5.1")  # of a release, it is told once in a process
     with pytest.warns(PluginWarning) as caught:
         registry.load("models", "demo")
     assert [str(warning.message) for warning in caught] == [
-        "demo 1.5 is written for version 2 of the plugin API, which is deprecated since vsezoo 0.8. "
+        "demo 1.5.1 is written for version 2 of the plugin API, which is deprecated since vsezoo 0.8. "
         "Upgrade demo: a later vsezoo will not load it."
     ]
     with warnings.catch_warnings(record=True) as again:
@@ -110,7 +109,11 @@ def test_a_deprecated_version_is_told_once(install_for: Callable[..., None]) -> 
         registry.load("models", "demo")
     assert again == []
     assert get_state()[1] == "deprecated"
-    api._warn.cache_clear()
+
+
+@pytest.mark.usefixtures("_later")
+def test_a_deprecated_version_where_warnings_are_errors(install_for: Callable[..., None]) -> None:
+    install_for("2", release="1.5.2")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         with pytest.raises(PluginError, match=r"since vsezoo 0\.8\.\nUpgrade demo"):

@@ -3,6 +3,7 @@
 import json
 import tarfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 from picture_folders import (
@@ -58,8 +59,13 @@ def test_samples_of_several_shards_and_forms(tmp_path: Path) -> None:
 
 def test_shard_is_looked_through_once_until_it_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shard = write_shard(tmp_path / "own" / "train.tar", make_sample("a", 1, "a dog"))
-    looked, look = [], shards._look_through
-    monkeypatch.setattr(shards, "_look_through", lambda path: looked.append(path) or look(path))
+    looked, look = [], tarfile.open
+
+    def note(*arguments: Any, **options: Any) -> tarfile.TarFile:
+        looked.extend([options["fileobj"].name] if options.get("mode") == "r:" else [])
+        return look(*arguments, **options)
+
+    monkeypatch.setattr(tarfile, "open", note)
     for _ in range(2):
         assert list_shades(open_split(tmp_path / "own")) == [1]
     assert looked == [str(shard)]
