@@ -1,14 +1,11 @@
-"""The recipes of Kiros 2014 and of order-embeddings: every number as the originals have it."""
+"""The recipes of Kiros 2014: every number as the originals have it."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import pytest
-
-from vsezoo import registry
-from vsezoo.cards.command import flatten
-from vsezoo.parts import resolve_recipe
+from recipe_tables import assert_overrides, assert_settings, collect_published
 
 # What the originals' codes and READMEs say, by the names of their hyper-parameters.
 KIROS: dict[str, Any] = {
@@ -37,30 +34,6 @@ KIROS: dict[str, Any] = {
     "training.criterion": "rsum",
     "training.patience": 0,
 }
-ORDER: dict[str, Any] = {
-    "embed_size": 1024,
-    "text_encoder": "gru",
-    "text_encoder.word_dim": 300,
-    "text_encoder.words": "split",
-    "text_encoder.vocab_threshold": 1,
-    "text_encoder.off_by_two": False,
-    "text_encoder.init": "orthogonal",
-    "training.batches": "images",
-    "training.last_batch": "drop",
-    "training.learning_rate": 1e-3,
-    "schedule.factor": 1.0,
-    "optimizer": "theano_adam",
-    "training.batch_size": 128,
-    "training.num_epochs": 100,
-    "training.grad_clip": 2.0,
-    "training.clip_per_tensor": True,
-    "training.val_step": 300,
-    "training.val_epoch": False,
-    "training.select_mid_epoch": True,
-    "training.criterion": "search",
-    "image_encoder.normalize": True,
-    "image_encoder.normalize_in_training": True,
-}
 EXPECTED: dict[str, dict[str, Any]] = {
     "kiros-gru": {
         **KIROS,
@@ -85,58 +58,17 @@ EXPECTED: dict[str, dict[str, Any]] = {
         "training.max_words": 0,
         "training.patience": 10,
     },
-    "order": {
-        **ORDER,
-        "similarity": "order",
-        "similarity.squared": True,
-        "image_encoder.use_abs": True,
-        "text_encoder.use_abs": True,
-        "loss.margin": 0.05,
-        "loss.max_violation": False,
-    },
-    "order-f8k": {
-        "embed_size": 1024,
-        "image_encoder.normalize": False,
-        "image_encoder.use_abs": True,
-        "text_encoder": "gru",
-        "text_encoder.words": "letters",
-        "text_encoder.word_dim": 300,
-        "text_encoder.normalize": False,
-        "text_encoder.use_abs": True,
-        "similarity": "order",
-        "similarity.squared": True,
-        "loss.margin": 0.05,
-        "training.batches": "images",
-        "training.batch_size": 128,
-        "training.learning_rate": 1e-3,
-        "optimizer": "adam",
-    },
-    "order-symmetric": {
-        **ORDER,
-        "similarity": "cosine",
-        "image_encoder.use_abs": False,
-        "text_encoder.use_abs": False,
-        "loss.margin": 0.2,
-        "loss.max_violation": False,
-    },
 }
 
 
 @pytest.mark.parametrize("name", EXPECTED)
 def test_the_settings_are_the_original_ones(name: str) -> None:
-    found = flatten(resolve_recipe(registry.load("models", name)))
-    assert {setting: found[setting] for setting in EXPECTED[name]} == EXPECTED[name]
+    assert_settings(name, EXPECTED[name])
 
 
 @pytest.mark.parametrize("name", EXPECTED)
 def test_overrides_are_settings_that_exist(name: str) -> None:
-    recipe = registry.load("models", name)
-    assert "shapes" in recipe.overrides
-    for data, override in recipe.overrides.items():
-        resolved = resolve_recipe(recipe.for_data(data))
-        assert flatten(resolved).keys() == flatten(resolve_recipe(recipe)).keys()
-        assert flatten(resolved) != flatten(resolve_recipe(recipe))
-        assert override.reason
+    assert_overrides(name)
 
 
 # R@1, R@5, R@10 and MedR of each direction, from the tables of the READMEs.
@@ -153,16 +85,8 @@ PUBLISHED = {
     ("kiros-gru", "f8k"): {((22.3, 48.7, 59.8, 6), (14.9, 38.3, 51.6, 10))},
     ("kiros-gru", "f30k"): {((29.8, 58.4, 70.5, 4), (22.0, 47.9, 59.3, 6))},
     ("kiros-gru", "coco"): {((43.4, 75.7, 85.8, 2), (31.0, 66.7, 79.9, 3))},
-    ("order", "coco"): {((46.7, None, 88.9, 2), (37.9, None, 85.9, 2))},
 }
 
 
 def test_published_results_are_those_of_the_sources() -> None:
-    found: dict[tuple[str, str], set[Any]] = {}
-    for name in EXPECTED:
-        for result in registry.load("models", name).published:
-            figures = ((*result.i2t, result.i2t_medr), (*result.t2i, result.t2i_medr))
-            found.setdefault((name, result.data), set()).add(figures)
-            assert result.source
-            assert result.features
-    assert found == PUBLISHED
+    assert collect_published(EXPECTED) == PUBLISHED
