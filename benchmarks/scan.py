@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from vsezoo.embeddings import Embeddings
+from vsezoo.batch import Embeddings
 from vsezoo_scan.similarity import CrossAttentionSimilarity
 
 REGIONS, SHORTEST, LONGEST = 36, 8, 19

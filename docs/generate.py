@@ -34,7 +34,7 @@ from vsezoo.recipe.signatures import ChecksOptions
 PAGE = Path(__file__).with_name("cli.md")
 REFERENCE = Path(__file__).with_name("reference.md")
 INTERFACES = (
-    "embeddings",
+    "batch",
     "interfaces",
     "pretrained.external",
     "recipe",

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from vsezoo import registry
-from vsezoo.embeddings import Embeddings
+from vsezoo.batch import Embeddings
 from vsezoo.interfaces import Batch, LossOutput, Similarity
 from vsezoo.losses import HingeLoss
 

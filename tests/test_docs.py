@@ -24,7 +24,7 @@ from vsezoo.training.plan import plan_recipe
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
 RUN_PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
-RUN_PAGES += [ROOT / "docs" / f"{name}.md" for name in ("checkpoint", "convert", "python")]
+RUN_PAGES += [ROOT / "docs" / f"{name}.md" for name in ("checkpoint", "convert", "python", "sets")]
 """Pages whose Python examples run, in their order, in a folder with the run `runs/vsepp-shapes`."""
 
 

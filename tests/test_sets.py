@@ -168,12 +168,12 @@ def test_parts_that_do_not_suit_each_other(case: str, tmp_path: Path) -> None:
 def test_a_training_is_refused_before_it_begins(tmp_path: Path) -> None:
     begun: list[Any] = []
 
-    class Watch(vsezoo.Observer):
+    class Watch(vsezoo.Callback):
         def begin(self, *arguments: Any) -> None:
             begun.append(arguments)
 
     with pytest.raises(RecipeError, match=r"^The loss 'caption' needs sets of regions"):
-        vsezoo.train("vsepp", output=tmp_path / "run", settings={"loss": "caption"}, observers=[Watch()])
+        vsezoo.train("vsepp", output=tmp_path / "run", settings={"loss": "caption"}, callbacks=[Watch()])
     assert not begun
     assert not (tmp_path / "run").exists()
 

@@ -5,13 +5,16 @@ Register a subclass through an entry point of the group `vsezoo.image_encoders`,
 
 Sizes in the docstrings: B captions in a batch, L tokens in the longest of them, D the width of the joint
 embedding, R regions of an image, F the width of a feature, N images and M captions of a collection.
+
+Parts hand each other tensors as `Tokens` (`ids (B, L)`, `lengths (B,)`), `Batch` (`images`, `tokens`, `image_index` and
+`caption_index (B,)`) and `Embeddings` (`embeddings (B, D)`, `items (B, K, D')`, `lengths (B,)`), of `vsezoo.batch`.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar, Literal
@@ -20,8 +23,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vsezoo.embeddings import Embeddings, score_tiles
-from vsezoo.embeddings import ImageOutput as ImageOutput
+from vsezoo.batch import Batch as Batch
+from vsezoo.batch import Embeddings as Embeddings
+from vsezoo.batch import ImageOutput as ImageOutput
+from vsezoo.batch import Tokens as Tokens
+from vsezoo.batch import score_tiles
 from vsezoo.recipe import Part
 from vsezoo.recipe.signatures import ChecksOptions
 
@@ -112,59 +118,6 @@ class Tokenizer(ABC):
         """Return the number of ids."""
 
 
-@dataclass(frozen=True)
-class Tokens:
-    """A batch of captions as ids, padded with 0 at the end.
-
-    Attributes:
-        ids: `(B, L)` int64.
-        lengths: `(B,)` int64, always in main memory (as packed sequences want it).
-    """
-
-    ids: Tensor
-    lengths: Tensor
-
-    @classmethod
-    def pad(cls, captions: Sequence[np.ndarray]) -> Tokens:
-        """Stack captions of different lengths."""
-        lengths = torch.tensor([len(caption) for caption in captions], dtype=torch.int64)
-        ids = np.zeros((len(captions), int(lengths.max())), dtype=np.int64)
-        for row, caption in zip(ids, captions, strict=True):
-            row[: len(caption)] = caption
-        return cls(torch.from_numpy(ids), lengths)
-
-    def to(self, device: torch.device) -> Tokens:
-        """Move the ids to a device; the lengths stay."""
-        return replace(self, ids=self.ids.to(device, non_blocking=True))
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Pairs of an image and a caption.
-
-    Attributes:
-        images: `(B, ...)` what `ImageEncoder.transform` made of the images. With several processes, a loss gets those
-            of its own process alone.
-        tokens: the captions.
-        image_index: `(B,)` int64, which image of the split each row is: equal for captions of one image.
-        caption_index: `(B,)` int64, which caption of the split each row is.
-    """
-
-    images: Tensor
-    tokens: Tokens
-    image_index: Tensor
-    caption_index: Tensor
-
-    def to(self, device: torch.device) -> Batch:
-        """Move the batch to a device."""
-        return Batch(
-            self.images.to(device, non_blocking=True),
-            self.tokens.to(device),
-            self.image_index.to(device, non_blocking=True),
-            self.caption_index.to(device, non_blocking=True),
-        )
-
-
 class Encoder(ChecksOptions, nn.Module, ABC):
     """What image and text encoders share: weights that were learnt elsewhere, and learning rates of their own.
 
@@ -174,7 +127,7 @@ class Encoder(ChecksOptions, nn.Module, ABC):
 
     gives: Literal["vectors", "sets", ""] = "vectors"
     """What `forward` returns. "vectors": a tensor `(B, D)`. "sets": `Embeddings(vectors, items, lengths)`, the items
-    `(B, K, D')` being regions or words, padded at the end, of which input b has `lengths[b]`. Empty: not declared."""
+    being regions or words, padded at the end, of which input b has `lengths[b]`. Empty: not declared."""
 
     keep_items: bool = False
     """Set by vsezoo if sets are wanted; otherwise an encoder to which its items cost something leaves them out."""

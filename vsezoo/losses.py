@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from vsezoo.embeddings import Embeddings
+from vsezoo.batch import Embeddings
 from vsezoo.errors import RecipeError
 from vsezoo.interfaces import Batch, Loss, LossOutput
 from vsezoo.recipe.options import Above, AtLeast

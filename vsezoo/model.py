@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vsezoo.embeddings import Embeddings
+from vsezoo.batch import Embeddings
 from vsezoo.errors import DataError, RecipeError, UsageError
 from vsezoo.interfaces import Encoder, ImageEncoder, Similarity, TextEncoder, Tokenizer, Tokens
 from vsezoo.pretrained.external import ExternalWeights, find_external

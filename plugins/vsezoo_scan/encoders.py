@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vsezoo.embeddings import Embeddings
+from vsezoo.batch import Embeddings
 from vsezoo.encoders.recurrent import GRUTextEncoder
 from vsezoo.encoders.regions import RegionImageEncoder
 from vsezoo.interfaces import Tokens

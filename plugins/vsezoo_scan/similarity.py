@@ -12,7 +12,7 @@ from typing import Annotated
 import torch
 from torch import Tensor
 
-from vsezoo.embeddings import Embeddings
+from vsezoo.batch import Embeddings
 from vsezoo.interfaces import Similarity
 from vsezoo.recipe.options import Above, OneOf
 from vsezoo_scan.attention import AGGREGATIONS, NORMS, aggregate, attend, score_relevance

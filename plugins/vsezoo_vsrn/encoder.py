@@ -29,7 +29,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.rnn import PackedSequence
 
-from vsezoo.embeddings import Embeddings
+from vsezoo.batch import Embeddings
 from vsezoo.encoders.precomputed import FeatureImageEncoder
 from vsezoo.encoders.recurrence import run_gru
 from vsezoo.errors import DataError, TrainingError

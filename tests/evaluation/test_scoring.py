@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from sets import BestRegions, draw_sets, score_slowly
 from torch import Tensor
 
-from vsezoo.embeddings import Embeddings
+from vsezoo.batch import Embeddings
 from vsezoo.errors import StorageError
 from vsezoo.evaluation import protocols, scoring, scratch
 from vsezoo.evaluation.encoded import EncodedSide, EncodedSplit

@@ -12,7 +12,7 @@ from museum import exhibit
 from torch import Tensor, nn
 from torch.nn import functional
 
-from vsezoo.embeddings import Embeddings
+from vsezoo.batch import Embeddings
 from vsezoo.interfaces import ImageEncoder, PairDataset, TextEncoder, Tokens
 from vsezoo.text import Vocabulary, WordTokenizer
 

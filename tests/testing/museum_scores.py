@@ -10,7 +10,7 @@ from museum import exhibit
 from torch import Tensor
 from torch.nn import functional
 
-from vsezoo.embeddings import Embeddings
+from vsezoo.batch import Embeddings
 from vsezoo.interfaces import Batch, Loss, LossOutput, Similarity
 
 

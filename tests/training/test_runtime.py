@@ -17,10 +17,10 @@ import tiny
 import torch
 
 import vsezoo
+from vsezoo.batch import Embeddings
 from vsezoo.construction import build_loss, build_model
 from vsezoo.data.lookup import open_data
 from vsezoo.devices import choose_device
-from vsezoo.embeddings import Embeddings
 from vsezoo.errors import UsageError
 from vsezoo.parts import load_text_encoder, resolve_recipe
 from vsezoo.training.batches import PairBatches, TokenTable

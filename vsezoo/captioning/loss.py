@@ -8,8 +8,8 @@ from torch import Tensor
 from torch.nn import functional
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence
 
+from vsezoo.batch import Embeddings
 from vsezoo.captioning.decoder import CaptionDecoder
-from vsezoo.embeddings import Embeddings
 from vsezoo.errors import RecipeError
 from vsezoo.interfaces import Batch, LossOutput, Tokenizer, Tokens
 from vsezoo.losses import HingeLoss

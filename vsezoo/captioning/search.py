@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from vsezoo.batch import Embeddings
 from vsezoo.captioning.decoder import CaptionDecoder
 from vsezoo.captioning.loss import CaptionLoss
-from vsezoo.embeddings import Embeddings
 from vsezoo.errors import DataError, UsageError
 from vsezoo.model import JointEmbedding
 from vsezoo.text import END, PAD, START

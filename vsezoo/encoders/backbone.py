@@ -14,7 +14,7 @@ from torch.nn import functional
 from vsezoo import registry
 from vsezoo.backbones import create_backbone, measure_features
 from vsezoo.backbones.options import GRID, NONE, POOLED, BackboneOptions
-from vsezoo.embeddings import Embeddings
+from vsezoo.batch import Embeddings
 from vsezoo.encoders.feature_pairs import FeaturePairs
 from vsezoo.encoders.head import AUTO, WIDTH, build_head, choose_features, list_head_options, load_head
 from vsezoo.errors import CheckpointError, RecipeError

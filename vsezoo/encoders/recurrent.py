@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from vsezoo.embeddings import Embeddings
+from vsezoo.batch import Embeddings
 from vsezoo.encoders.recurrence import run_recurrence
 from vsezoo.encoders.words import WordTextEncoder, init_block
 from vsezoo.interfaces import Tokenizer, Tokens

@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar
 
 from torch import Tensor
 
-from vsezoo.embeddings import Embeddings
+from vsezoo.batch import Embeddings
 from vsezoo.encoders.precomputed import FeatureImageEncoder
 from vsezoo.recipe.options import OneOf
 

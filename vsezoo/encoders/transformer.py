@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import AutoModel, PreTrainedModel
 
-from vsezoo.embeddings import Embeddings
+from vsezoo.batch import Embeddings
 from vsezoo.encoders.transformer_source import (
     SUITABLE,
     explain_errors,

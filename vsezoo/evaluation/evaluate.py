@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from vsezoo.batch import Embeddings
 from vsezoo.checkpoints.opened import Checkpoint
 from vsezoo.data.lookup import open_data
 from vsezoo.data.precomputed.feature_record import compare_extraction
 from vsezoo.data.source import OpenOptions
-from vsezoo.embeddings import Embeddings
 from vsezoo.errors import CheckpointError, DataError, UsageError
 from vsezoo.evaluation.encoded import EncodedSide, EncodedSplit
 from vsezoo.evaluation.protocols import measure

@@ -9,7 +9,7 @@ from functools import reduce
 import torch
 from torch import Tensor
 
-from vsezoo.embeddings import cut_evenly
+from vsezoo.batch import cut_evenly
 from vsezoo.evaluation.encoded import EncodedSplit
 from vsezoo.evaluation.ranks import Scorer
 from vsezoo.evaluation.scratch import ScratchArray

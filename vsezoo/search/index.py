@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,16 +13,19 @@ import torch
 from torch import Tensor
 
 from vsezoo import registry
+from vsezoo.batch import Embeddings
 from vsezoo.checkpoints.opened import Checkpoint
 from vsezoo.data.kinds import name_source
 from vsezoo.errors import UsageError
 from vsezoo.interfaces import PairDataset, Similarity
-from vsezoo.parts import accepted_kinds
+from vsezoo.parts import accepted_kinds, load_part
 from vsezoo.search.collection import Collection, Sentences
 from vsezoo.search.nearest import ExactRows, NearestRows, require_metric
 from vsezoo.search.queries import resolve_query
+from vsezoo.search.rescoring import CANDIDATES, score_candidates
 from vsezoo.search.sources import Images, Texts, collect_images, collect_texts
-from vsezoo.search.store import Embeddings, list_skipped, open_embeddings
+from vsezoo.search.store import StoredRows, list_skipped, open_embeddings
+from vsezoo.similarities import CosineSimilarity
 from vsezoo.storage.waiting import Advance
 
 
@@ -57,7 +61,7 @@ class Index:
         checkpoint: Checkpoint,
         device: str | torch.device,
         collection: Collection,
-        embeddings: Embeddings,
+        embeddings: StoredRows,
         nearest: type[NearestRows] = ExactRows,
     ) -> None:
         self.collection = collection
@@ -77,6 +81,8 @@ class Index:
 
     def search(self, query: Any, k: int = 5) -> list[Hit]:
         """Return the `k` items that fit a query best, the best first; of equals, the one that comes first.
+
+        If the similarity compares sets, these are the best of `20 * k` items, those whose vectors are nearest.
 
         Args:
             query: a sentence, to search images; an image, to search sentences: as `encode_images` takes one, or by its
@@ -106,17 +112,19 @@ class Index:
             return [self.search(query, k) for query in queries]
         if self.collection.is_text:
             model = self._checkpoint.model(self._device)
-            embedded = model.encode_images(queries)
+            embedded = model.embed_images(queries)
         else:
             if any(isinstance(query, str) and not query.strip() for query in queries):
                 raise UsageError("The sentence is empty.", remedy="Say what is to be found.")
             model = self._checkpoint.text_side(self._device)
-            embedded = model.encode_texts(queries)
-        with torch.inference_mode():
-            scores, rows = self._open_rows(model.similarity).find(embedded, min(k, len(self)))
+            embedded = model.embed_texts(queries)
+        if model.compares_sets:
+            found = self._find_by_sets(embedded, k)
+        else:
+            found = self._find(model.similarity, embedded.embeddings, k)
         return [
-            [self._describe(rank, score, self._items[row]) for rank, (score, row) in enumerate(found, start=1)]
-            for found in map(zip, scores.tolist(), rows.tolist())
+            [self._describe(rank, score, self._items[row]) for rank, (score, row) in enumerate(hits, start=1)]
+            for hits in found
         ]
 
     def _open_split(self) -> PairDataset:
@@ -125,6 +133,22 @@ class Index:
         if data is None:
             raise UsageError("The sentences are not the captions of a split.", remedy="Name an image file.")
         return data
+
+    @torch.inference_mode()
+    def _find(self, similarity: Similarity, queries: Tensor, k: int) -> list[list[tuple[float, int]]]:
+        """Return the scores of the nearest rows of each query, and their numbers."""
+        scores, rows = self._open_rows(similarity).find(queries, min(k, len(self)))
+        return [list(zip(*pair, strict=True)) for pair in zip(scores.tolist(), rows.tolist(), strict=True)]
+
+    def _find_by_sets(self, queries: Embeddings, k: int) -> list[list[tuple[float, int]]]:
+        """Return the same by a similarity over sets, of the rows whose vectors are nearest."""
+        nearest = self._find(CosineSimilarity(), queries.embeddings, k * CANDIDATES)
+        candidates = [sorted(row for _, row in hits) for hits in nearest]  # of equals, the first comes first
+        items = [[int(self._items[row]) for row in rows] for rows in candidates]
+        scores = score_candidates(self._checkpoint.model(self._device), self.collection, queries, items)
+        scored = [zip(*pair, strict=True) for pair in zip(scores, candidates, strict=True)]
+        readable = [[(score, row) for score, row in hits if score > -math.inf] for hits in scored]
+        return [sorted(hits, key=lambda hit: -hit[0])[:k] for hits in readable]
 
     def _open_rows(self, similarity: Similarity) -> NearestRows:
         """Return the search backend, which is built once."""
@@ -191,7 +215,8 @@ def index_collection(
 ) -> Index:
     """Return the index of a collection; see `open_index`."""
     nearest: type[NearestRows] = registry.load("indexes", index)
-    similarity = checkpoint.recipe.similarity.name
-    require_metric(index, nearest, similarity, registry.load("similarities", similarity))
+    similarity: type[Similarity] = load_part(checkpoint.recipe, "similarity")
+    searched = CosineSimilarity if similarity.inputs == "sets" else similarity
+    require_metric(index, nearest, checkpoint.recipe.similarity.name, searched)
     embeddings = open_embeddings(collection, checkpoint.digest, lambda: checkpoint.model(device), advance, warn)
     return Index(checkpoint, device, collection, embeddings, nearest)

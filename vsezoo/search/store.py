@@ -49,7 +49,7 @@ Rows = dict[bytes, Array]
 
 
 @dataclass(frozen=True)
-class Embeddings:
+class StoredRows:
     """What is known of the items of a collection.
 
     Attributes:
@@ -72,7 +72,7 @@ class Embeddings:
         return dict(zip(map(bytes, self.keys[self.items]), self.rows.numpy(), strict=True))
 
 
-def list_skipped(collection: Collection, embeddings: Embeddings) -> dict[str, str]:
+def list_skipped(collection: Collection, embeddings: StoredRows) -> dict[str, str]:
     """Return why items were left out, by their ids: those that cannot be read, and what the collection leaves out."""
     return {**collection.skipped, **{collection.ids[item]: reason for item, reason in embeddings.reasons.items()}}
 
@@ -83,7 +83,7 @@ def open_embeddings(
     load_model: Callable[[], JointEmbedding],
     advance: Advance | None = None,
     warn: Callable[[str], None] | None = None,
-) -> Embeddings:
+) -> StoredRows:
     """Return the embeddings of a collection, from the cache as far as they are there.
 
     Args:
@@ -123,13 +123,13 @@ def _complete(
     known: Rows,
     load_model: Callable[[], JointEmbedding],
     advance: Advance | None,
-) -> Embeddings:
+) -> StoredRows:
     """Embed what is not known, write each block, and make it known; then join all."""
     new = [item for item, key in enumerate(keys) if bytes(key) not in known]
     done, bad = len(keys) - len(new), dict[int, DataError]()
     for block in embed_items(load_model, collection, new):
         if block.items:
-            part = Embeddings(torch.from_numpy(block.rows), keys[block.items], {})
+            part = StoredRows(torch.from_numpy(block.rows), keys[block.items], {})
             known.update(part.by_key())  # also if they cannot be written
             if (written := _read(_write(folder, [block.rows], part.keys, {}))) is not None:
                 known.update(written.by_key())  # mapped: memory holds the rows of one block
@@ -147,10 +147,10 @@ def _complete(
     kept = [item for item in range(len(keys)) if not isinstance(bad.get(item), AccessError)]
     reasons = {place: bad[item].problem for place, item in enumerate(kept) if item in bad}
     joined = _join(folder, keys[kept], known, reasons)
-    return Embeddings(joined.rows, keys, {item: error.problem for item, error in bad.items()})
+    return StoredRows(joined.rows, keys, {item: error.problem for item, error in bad.items()})
 
 
-def _join(folder: Path, keys: Array, known: Rows, reasons: Mapping[int, str]) -> Embeddings:
+def _join(folder: Path, keys: Array, known: Rows, reasons: Mapping[int, str]) -> StoredRows:
     """Write one file of all, unless it is there; it takes the place of the parts and of what was joined before."""
     good = [known[bytes(key)] for item, key in enumerate(keys) if item not in reasons]
     if _find_joined(folder, keys, reasons) is None:
@@ -162,10 +162,10 @@ def _join(folder: Path, keys: Array, known: Rows, reasons: Mapping[int, str]) ->
         for part in folder.glob(f"*{PART}"):
             part.unlink(missing_ok=True)
     # Where another process has joined other items since, these are held in memory.
-    return _find_joined(folder, keys, reasons) or Embeddings(torch.from_numpy(np.stack(good)), keys, reasons)
+    return _find_joined(folder, keys, reasons) or StoredRows(torch.from_numpy(np.stack(good)), keys, reasons)
 
 
-def _find_joined(folder: Path, keys: Array, reasons: Mapping[int, str]) -> Embeddings | None:
+def _find_joined(folder: Path, keys: Array, reasons: Mapping[int, str]) -> StoredRows | None:
     """Return what was joined, if it is of these items."""
     held = _read(folder / WHOLE)
     return held if held is not None and np.array_equal(held.keys, keys) and held.reasons == reasons else None
@@ -180,7 +180,7 @@ def _read_rows(folder: Path) -> Rows:
     return known
 
 
-def _read(file: Path) -> Embeddings | None:
+def _read(file: Path) -> StoredRows | None:
     """Return what a file holds; None if it is not there, or damaged.
 
     It is opened more than once. If another process removes it in between, it counts as absent, and if it puts a file in
@@ -201,7 +201,7 @@ def _find(file: Path) -> int | None:
         return None
 
 
-def _read_sound(file: Path) -> Embeddings | None:
+def _read_sound(file: Path) -> StoredRows | None:
     try:
         with safe_open(file, "pt") as tensor_file:  # what it maps keeps no file open, of which a process may have few
             tensors = {name: tensor_file.get_tensor(name) for name in (*CONTENT, "checksum")}
@@ -213,7 +213,7 @@ def _read_sound(file: Path) -> Embeddings | None:
     if tensors["checksum"].numpy().tobytes() != checksum.to_bytes(4, "little"):
         return None
     reasons = json.loads(tensors["reasons"].numpy().tobytes())
-    return Embeddings(tensors["rows"], tensors["keys"].numpy(), {int(item): reason for item, reason in reasons.items()})
+    return StoredRows(tensors["rows"], tensors["keys"].numpy(), {int(item): reason for item, reason in reasons.items()})
 
 
 def _write(folder: Path, blocks: Iterable[Array], keys: Array, reasons: Mapping[int, str]) -> Path:

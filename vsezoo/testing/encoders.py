@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from vsezoo.batch import Embeddings
 from vsezoo.construction import count_parameters
-from vsezoo.embeddings import Embeddings
 from vsezoo.errors import VsezooError
 from vsezoo.interfaces import Encoder
 from vsezoo.testing.kit import promise, require, require_equal

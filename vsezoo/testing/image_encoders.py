@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vsezoo.embeddings import Embeddings
+from vsezoo.batch import Embeddings
 from vsezoo.interfaces import KINDS, Encoder, ImageEncoder, PairDataset
 from vsezoo.testing.encoders import SIZES, EncoderKit, require_same, split_output
 from vsezoo.testing.kit import promise, require, require_equal

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from vsezoo.embeddings import Embeddings
+from vsezoo.batch import Embeddings
 from vsezoo.interfaces import Batch, Loss, LossOutput, Tokens
 from vsezoo.losses import choose_sides
 from vsezoo.testing.kit import promise, require, require_equal

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vsezoo.embeddings import Embeddings
+from vsezoo.batch import Embeddings
 from vsezoo.interfaces import Tokenizer, Tokens
 from vsezoo.storage.checkpoint_layout import CARD, CONFIG, LOSS, METRICS, MODEL
 from vsezoo.testing.encoders import SIZES, EncoderKit, require_same

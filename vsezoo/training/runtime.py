@@ -12,8 +12,8 @@ from torch import Tensor, distributed, nn
 from torch.nn import functional
 from torch.nn.parallel import DistributedDataParallel
 
+from vsezoo.batch import Embeddings
 from vsezoo.devices import choose_device
-from vsezoo.embeddings import Embeddings
 from vsezoo.interfaces import Batch, Tokens
 
 

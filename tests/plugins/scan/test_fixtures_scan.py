@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import torch
 
+from vsezoo.batch import Embeddings
 from vsezoo.conversion.importer import Source
 from vsezoo.conversion.recognition import find_importer
-from vsezoo.embeddings import Embeddings
 from vsezoo.evaluation.metrics import DirectionMetrics
 from vsezoo.evaluation.ranks import rank_pairs
 from vsezoo.interfaces import Batch, Tokens

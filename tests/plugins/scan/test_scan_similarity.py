@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from vsezoo.embeddings import Embeddings
+from vsezoo.batch import Embeddings
 from vsezoo_scan.attention import AGGREGATIONS, NORMS
 from vsezoo_scan.encoders import ScanImageEncoder
 from vsezoo_scan.similarity import CrossAttentionSimilarity
