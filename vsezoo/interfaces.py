@@ -14,10 +14,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -26,9 +25,9 @@ from torch import Tensor, nn
 from vsezoo.batch import Batch as Batch
 from vsezoo.batch import Embeddings as Embeddings
 from vsezoo.batch import ImageOutput as ImageOutput
+from vsezoo.batch import LossOutput as LossOutput
 from vsezoo.batch import Tokens as Tokens
 from vsezoo.batch import score_tiles
-from vsezoo.recipe import Part
 from vsezoo.recipe.signatures import ChecksOptions
 
 KINDS = ("vector", "regions", "picture")
@@ -118,19 +117,31 @@ class Tokenizer(ABC):
         """Return the number of ids."""
 
 
-class Encoder(ChecksOptions, nn.Module, ABC):
-    """What image and text encoders share: weights that were learnt elsewhere, and learning rates of their own.
+@runtime_checkable
+class Weights(Protocol):
+    """Pretrained weights of another codebase, opened once and shared by the parts of a model: `Recipe.pretrained`.
 
-    An encoder whose checkpoints need not hold such weights, because they can be read again elsewhere, is also a
-    `vsezoo.pretrained.external.ExternalWeights`.
+    Attributes:
+        name: the reference that opened them, to the Hub with its commit; of a folder the last part of its path.
+        folder: where the files are, such as a `tokenizer.json`.
     """
 
-    gives: Literal["vectors", "sets", ""] = "vectors"
-    """What `forward` returns. "vectors": a tensor `(B, D)`. "sets": `Embeddings(vectors, items, lengths)`, the items
-    being regions or words, padded at the end, of which input b has `lengths[b]`. Empty: not declared."""
+    name: str
+    folder: Path
 
-    keep_items: bool = False
-    """Set by vsezoo if sets are wanted; otherwise an encoder to which its items cost something leaves them out."""
+    @property
+    def sha256(self) -> str:
+        """The digest of the file of the tensors; of several files, that of their digests."""
+
+    def config(self) -> Mapping[str, Any]:
+        """Return `config.json`; empty if there is none."""
+
+    def tensors(self, prefix: str = "") -> Mapping[str, Tensor]:
+        """Return the tensors whose names begin with a prefix, by the rest of their names."""
+
+
+class ModelPart(ChecksOptions, nn.Module, ABC):
+    """What image encoders, text encoders, similarities and losses share: pretrained weights, rates, epochs."""
 
     without_gradient: ClassVar[tuple[str, ...]] = ()
     """Name prefixes of trainable parameters that may receive no gradient; `vsezoo.testing` asks for it."""
@@ -138,10 +149,22 @@ class Encoder(ChecksOptions, nn.Module, ABC):
     renamed: ClassVar[Mapping[str, str]] = {}
     """Prefixes of the names of tensors in checkpoints of earlier versions, and what they are now."""
 
-    def load_pretrained(self) -> None:
-        """Load weights that were learnt elsewhere. Called for a new model alone: a checkpoint brings its own.
+    @classmethod
+    def native_width(cls, options: Mapping[str, Any]) -> int | None:
+        """Return the width of the joint embedding that a part of these options has; None, as by default: any."""
+        return None
 
-        By default, nothing.
+    @classmethod
+    def resolve_pretrained(cls, options: Mapping[str, Any], weights: Weights) -> dict[str, Any]:
+        """Fill in the options that pretrained weights decide, such as the sizes in `weights.config()`."""
+        return dict(options)
+
+    def load_pretrained(self, weights: Weights | None = None) -> None:
+        """Load pretrained weights into a new model; a checkpoint brings its own, unless it leaves them out.
+
+        Args:
+            weights: those of the recipe; None: it has none. A part that has a source of its own defines this method
+                without the argument. By default, nothing is loaded.
         """
 
     def learning_rate_scales(self) -> Mapping[str, float]:
@@ -152,10 +175,25 @@ class Encoder(ChecksOptions, nn.Module, ABC):
         return {}
 
     def start_epoch(self, epoch: int) -> None:
-        """Take note of the epoch, counted from 0, that begins or is taken up again. By default, nothing.
+        """Take note of the epoch, counted from 0, that begins or is continued. By default, nothing.
 
         It may change which parameters want a gradient; what is to be trained at any time wants one at first.
         """
+
+
+class Encoder(ModelPart):
+    """What image and text encoders share.
+
+    An encoder whose checkpoints need not hold its pretrained weights, because they can be read again elsewhere, is also
+    a `vsezoo.pretrained.external.ExternalWeights`.
+    """
+
+    gives: Literal["vectors", "sets", ""] = "vectors"
+    """What `forward` returns. "vectors": a tensor `(B, D)`. "sets": `Embeddings(vectors, items, lengths)`, the items
+    `(B, K, D')` being regions or words, padded at the end, of which input b has `lengths[b]`. Empty: not declared."""
+
+    keep_items: bool = False
+    """Set by vsezoo if sets are wanted; otherwise an encoder to which its items cost something leaves them out."""
 
 
 class ImageEncoder(Encoder):
@@ -169,37 +207,14 @@ class ImageEncoder(Encoder):
     region_order: ClassVar[str] = "ordered"
     """"invariant" promises the same embedding for the regions of an image in any order; "ordered" promises nothing."""
 
-    part_options: ClassVar[tuple[str, ...]] = ()
-    """Options that name a further image encoder, such as a head; a checkpoint records the distribution of that one."""
-
     @classmethod
     def accepted_kinds(cls, options: Mapping[str, Any]) -> tuple[str, ...]:
         """Return the forms of image that an encoder with these options takes; by default `kinds`."""
         return cls.kinds
 
     @classmethod
-    def more_options(cls, options: Mapping[str, Any]) -> dict[str, Any]:
-        """Return options, and their defaults, that there are beside the constructor's own because of the given ones.
-
-        The constructor gets them as keywords. By default there are none.
-        """
-        return {}
-
-    @classmethod
-    def replace_part(cls, part: Part) -> dict[str, Any]:
-        """Return the options that it takes over where a user puts it in place of another encoder of a recipe.
-
-        By default, none.
-        """
-        return {}
-
-    @classmethod
     def resolve_options(cls, options: Mapping[str, Any], data: PairDataset) -> dict[str, Any]:
-        """Fill in the options that the data decide, such as the width of a feature.
-
-        Raises:
-            RecipeError: for an option that contradicts the data.
-        """
+        """Fill in the options that the data decide, such as the width of a feature; refuse others by a RecipeError."""
         return dict(options)
 
     def fit(self, data: PairDataset) -> None:
@@ -228,6 +243,11 @@ class TextEncoder(Encoder):
         """Return the tokenizer that an encoder with these options uses, not yet fitted."""
 
     @classmethod
+    def read_pretrained_tokenizer(cls, options: Mapping[str, Any], weights: Weights) -> Tokenizer:
+        """Return the tokenizer that an encoder with these pretrained weights uses. By default, `make_tokenizer`'s."""
+        return cls.make_tokenizer(options)
+
+    @classmethod
     @abstractmethod
     def read_tokenizer(cls, folder: Path) -> Tokenizer:
         """Read the tokenizer from a checkpoint folder."""
@@ -237,14 +257,11 @@ class TextEncoder(Encoder):
         """Return the joint embeddings, see `gives`."""
 
 
-class Similarity(ChecksOptions, nn.Module, ABC):
+class Similarity(ModelPart):
     """Scores every image against every caption; the higher, the better they fit.
 
     In eval mode the score of a pair must depend on that pair only, and not on padding: ranks are computed in blocks.
     """
-
-    without_gradient: ClassVar[tuple[str, ...]] = ()
-    """As for an encoder."""
 
     inputs: ClassVar[Literal["vectors", "sets"]] = "vectors"
     """What `forward` gets: "vectors", tensors `(N, D)` and `(M, D)`, or "sets", `Embeddings` with items."""
@@ -267,24 +284,13 @@ class Similarity(ChecksOptions, nn.Module, ABC):
         """Return the scores `(N, M)` of N images and M texts, see `inputs`."""
 
 
-@dataclass(frozen=True)
-class LossOutput:
-    """A scalar to minimise, and named parts of it for the log."""
-
-    total: Tensor
-    parts: Mapping[str, Tensor] = field(default_factory=dict)
-
-
-class Loss(ChecksOptions, nn.Module, ABC):
+class Loss(ModelPart):
     """What training minimises: a sum over the batch, as in the papers.
 
     The constructor takes its options as keywords, and `embed_size` or `tokenizer` if it names them. Parameters of a
     loss are trained like those of the model, and stored in the checkpoint beside them. With several processes it
     gets the whole batch in each of them, but for `batch.images`.
     """
-
-    without_gradient: ClassVar[tuple[str, ...]] = ()
-    """As for an encoder."""
 
     needs: ClassVar[Literal["vectors", "image_sets", "sets"]] = "vectors"
     """What `forward` gets beside the scores: "vectors", tensors `(B, D)`; "image_sets", `Embeddings` with items of the
@@ -301,9 +307,6 @@ class Loss(ChecksOptions, nn.Module, ABC):
         if "needs_regions" in vars(cls) and "needs" not in vars(cls):
             cls.needs = "image_sets" if cls.needs_regions else "vectors"
         cls.needs_regions = cls.needs != "vectors"
-
-    def start_epoch(self, epoch: int) -> None:
-        """Take note of the epoch, counted from 0, that begins. By default, nothing."""
 
     def plateau(self, scores: Tensor, images: Any, texts: Any, batch: Batch, output: LossOutput) -> Tensor:
         """Return what the loss would be if all scores were equal, as they are when embeddings have collapsed.

@@ -55,7 +55,8 @@ def expand_parts(settings: Mapping[str, Any]) -> dict[str, Any]:
 def change_recipe(recipe: Recipe, settings: Mapping[str, Any]) -> Recipe:
     """Return the recipe with a user's settings, by dotted names.
 
-    An image encoder that is put in place of another one may keep what it can of it, see `ImageEncoder.replace_part`.
+    An image encoder that is put in place of another one may keep what it can of it, by its
+    `replace_part`, if it has one.
 
     Raises:
         RecipeError: for a name that is no setting, or a value of the wrong type.
@@ -64,7 +65,8 @@ def change_recipe(recipe: Recipe, settings: Mapping[str, Any]) -> Recipe:
     for name, value in expand_parts(settings).items():
         before, recipe = recipe.image_encoder, recipe.replace({name: value})
         if name == "image_encoder" and recipe.image_encoder.name != before.name:
-            kept = load_part(recipe, "image_encoder").replace_part(before)
+            encoder = load_part(recipe, "image_encoder")
+            kept: dict[str, Any] = encoder.replace_part(before) if hasattr(encoder, "replace_part") else {}
             recipe = recipe.replace({f"image_encoder.{option}": setting for option, setting in kept.items()})
     return recipe
 
@@ -132,9 +134,9 @@ def list_options(
         given: its parameters that are no options.
     """
     own = read_options(part, given)
-    if isinstance(part, type) and issubclass(part, ImageEncoder):
-        for name, value in part.more_options(options or {}).items():
-            own.setdefault(name, value if isinstance(value, Option) else Option(name, value))
+    more: Mapping[str, Any] = part.more_options(options or {}) if hasattr(part, "more_options") else {}
+    for name, value in more.items():
+        own.setdefault(name, value if isinstance(value, Option) else Option(name, value))
     return own
 
 

@@ -20,7 +20,7 @@ def record_parts(recipe: Recipe) -> dict[str, dict[str, str]]:
 
     The keys are the settings that name them: `image_encoder`, `image_encoder.head`, …
     """
-    inner: tuple[str, ...] = load_part(recipe, "image_encoder").part_options
+    inner: tuple[str, ...] = getattr(load_part(recipe, "image_encoder"), "part_options", ())
     settings = [*PART_KINDS, *(f"image_encoder.{option}" for option in inner)]
     entries = {setting: registry.find(_group_of(setting), _read_name(recipe, setting)) for setting in settings}
     return {

@@ -15,10 +15,11 @@ from vsezoo import registry
 from vsezoo.backbones import create_backbone, measure_features
 from vsezoo.backbones.options import GRID, NONE, POOLED, BackboneOptions
 from vsezoo.batch import Embeddings
+from vsezoo.encoders.composite import CompositeImageEncoder
 from vsezoo.encoders.feature_pairs import FeaturePairs
 from vsezoo.encoders.head import AUTO, WIDTH, build_head, choose_features, list_head_options, load_head
 from vsezoo.errors import CheckpointError, RecipeError
-from vsezoo.interfaces import ImageEncoder, PairDataset
+from vsezoo.interfaces import PairDataset
 from vsezoo.pretrained.external import PRETRAINED, ExternalWeights
 from vsezoo.recipe import Part
 from vsezoo.recipe.declared import Option
@@ -31,7 +32,7 @@ OF_BACKBONE = read_options(BackboneOptions, given=("features",))
 AT_ONCE = 32  # pictures, where features of all of them are wanted
 
 
-class BackboneImageEncoder(ExternalWeights, ImageEncoder):
+class BackboneImageEncoder(ExternalWeights, CompositeImageEncoder):
     """`f(i) = h(φ(i))`, with φ a backbone and h the head (Faghri et al. 2018, section 3.1: a linear layer).
 
     The options of the head are options of the whole; its `img_dim` is the backbone's.
@@ -137,7 +138,7 @@ class BackboneImageEncoder(ExternalWeights, ImageEncoder):
         """Return the options with the name alone of a file of weights."""
         return {**options, "weights": Path(options.get("weights", PRETRAINED)).name}
 
-    def load_pretrained(self) -> None:
+    def load_pretrained(self) -> None:  # type: ignore[override] # it has a source of its own
         """Read the weights of the backbone, and what the head reads.
 
         Raises:

@@ -118,7 +118,7 @@ class TransformerTextEncoder(ExternalWeights, TextEncoder):
         folder = Path(model).expanduser()
         return {**options, "model": folder.absolute().name if model and folder.is_dir() else model}
 
-    def load_pretrained(self) -> None:
+    def load_pretrained(self) -> None:  # type: ignore[override] # it has a source of its own
         """Read the weights of the transformer from the Hub or the folder.
 
         Raises:
