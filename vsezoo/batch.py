@@ -192,59 +192,6 @@ def cut_evenly(count: int, size: int) -> list[slice]:
 
 
 @dataclass(frozen=True)
-class Tokens:
-    """A batch of captions as ids, padded with 0 at the end.
-
-    Attributes:
-        ids: `(B, L)` int64.
-        lengths: `(B,)` int64, always in main memory (as packed sequences want it).
-    """
-
-    ids: Tensor
-    lengths: Tensor
-
-    @classmethod
-    def pad(cls, captions: Sequence[np.ndarray]) -> Tokens:
-        """Stack captions of different lengths."""
-        lengths = torch.tensor([len(caption) for caption in captions], dtype=torch.int64)
-        ids = np.zeros((len(captions), int(lengths.max())), dtype=np.int64)
-        for row, caption in zip(ids, captions, strict=True):
-            row[: len(caption)] = caption
-        return cls(torch.from_numpy(ids), lengths)
-
-    def to(self, device: torch.device) -> Tokens:
-        """Move the ids to a device; the lengths stay."""
-        return replace(self, ids=self.ids.to(device, non_blocking=True))
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Pairs of an image and a caption.
-
-    Attributes:
-        images: `(B, ...)` what `ImageEncoder.transform` made of the images. With several processes, a loss gets those
-            of its own process alone.
-        tokens: the captions.
-        image_index: `(B,)` int64, which image of the split each row is: equal for captions of one image.
-        caption_index: `(B,)` int64, which caption of the split each row is.
-    """
-
-    images: Tensor
-    tokens: Tokens
-    image_index: Tensor
-    caption_index: Tensor
-
-    def to(self, device: torch.device) -> Batch:
-        """Move the batch to a device."""
-        return Batch(
-            self.images.to(device, non_blocking=True),
-            self.tokens.to(device),
-            self.image_index.to(device, non_blocking=True),
-            self.caption_index.to(device, non_blocking=True),
-        )
-
-
-@dataclass(frozen=True)
 class LossOutput:
     """A scalar to minimise, and named parts of it for the log."""
 

@@ -9,9 +9,10 @@ import torch
 
 from vsezoo import registry
 from vsezoo.errors import RecipeError
-from vsezoo.interfaces import Loss, PairDataset, Tokenizer
+from vsezoo.interfaces import Loss, PairDataset, Tokenizer, Weights
 from vsezoo.model import JointEmbedding
-from vsezoo.parts import change_recipe, load_part, load_text_encoder, resolve_recipe
+from vsezoo.parts import change_recipe, load_part, make_tokenizer, resolve_recipe
+from vsezoo.pretrained.weights import open_weights
 from vsezoo.recipe import Part, Recipe
 from vsezoo.recipe.signatures import read_parameters
 
@@ -28,19 +29,32 @@ def create_model(
         **settings: recipe settings with `__` for the dot, for example `embed_size=512, loss__margin=0.1`.
 
     Returns:
-        the model in eval mode, initialised from torch's present random state.
+        the model in eval mode, initialised from torch's present random state, with the pretrained weights of its
+        recipe, if that names any.
     """
     dotted = {key.replace("__", "."): value for key, value in settings.items()}
-    recipe = resolve_recipe(change_recipe(registry.load("models", name), dotted), data)
-    tokenizer = load_text_encoder(recipe).make_tokenizer(recipe.text_encoder.options)
+    recipe = change_recipe(registry.load("models", name), dotted)
+    weights = open_pretrained(recipe)
+    recipe = resolve_recipe(recipe, data, weights)
+    tokenizer = make_tokenizer(recipe, weights)
     words = tokenizer.split([*(data.captions if data is not None else ()), *captions])
     if words:
         tokenizer.fit(words)
     model = build_model(recipe, tokenizer)
-    model.load_pretrained()
+    model.load_pretrained(weights)
     if data is not None:
         model.image_encoder.fit(data)
     return model.eval()
+
+
+def open_pretrained(recipe: Recipe) -> Weights | None:
+    """Open the pretrained weights that a recipe names, once for all of its parts; None: it names none.
+
+    Raises:
+        CheckpointError: if they are not there, or are damaged.
+        HubError: for what the Hub does not give.
+    """
+    return open_weights(recipe.pretrained) if recipe.pretrained else None
 
 
 def build_model(recipe: Recipe, tokenizer: Tokenizer) -> JointEmbedding:
@@ -81,7 +95,7 @@ def build_loss(recipe: Recipe, tokenizer: Tokenizer) -> Loss:
 
 def build_part(recipe: Recipe, kind: str, tokenizer: Tokenizer) -> Any:
     """Build a part of its options, and of what vsezoo gives as far as the constructor names it."""
-    return call_part(recipe, kind, {"embed_size": recipe.embed_size, "tokenizer": tokenizer})
+    return call_part(recipe, kind, {"embed_size": recipe.width, "tokenizer": tokenizer})
 
 
 def call_part(recipe: Recipe, kind: str, at_hand: Mapping[str, Any]) -> Any:
@@ -112,7 +126,7 @@ COUNT_ASSUMPTION = f"features as wide as the options say, a vocabulary of {COUNT
 def count_parameters(recipe: Recipe) -> dict[str, int]:
     """Return the number of parameters of the encoders and in total, under `COUNT_ASSUMPTION`."""
     recipe = resolve_recipe(recipe)
-    tokenizer = load_text_encoder(recipe).make_tokenizer(recipe.text_encoder.options)
+    tokenizer = make_tokenizer(recipe)
     often = max(1, recipe.text_encoder.options.get("vocab_threshold", 1))
     absent = COUNT_WORDS - len(tokenizer)
     letters = str.maketrans("0123456789", "abcdefghij")  # some tokenizers drop digits

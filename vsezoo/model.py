@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NoReturn
 
 import numpy as np
@@ -12,8 +11,8 @@ from torch import Tensor, nn
 
 from vsezoo.batch import Embeddings
 from vsezoo.errors import DataError, RecipeError, UsageError
-from vsezoo.interfaces import Encoder, ImageEncoder, Similarity, TextEncoder, Tokenizer, Tokens
-from vsezoo.pretrained.external import ExternalWeights, find_external
+from vsezoo.interfaces import Encoder, ImageEncoder, ModelPart, Similarity, TextEncoder, Tokenizer, Tokens
+from vsezoo.pretrained.parts import PretrainedParts
 from vsezoo.recipe import Recipe
 
 SETS = {"image_encoder": ("regions", "regions"), "text_encoder": ("gru", "words")}
@@ -23,7 +22,7 @@ LARGEST_BATCH = 256 * 3 * 224 * 224
 """Numbers that the images hold which are encoded at a time: what is computed of them takes many times that memory."""
 
 
-class JointEmbedding(nn.Module):
+class JointEmbedding(PretrainedParts, nn.Module):
     """Two encoders into one space, and the similarity that compares what they give.
 
     Args:
@@ -86,78 +85,23 @@ class JointEmbedding(nn.Module):
         """The encoders, by the names that they have in a recipe."""
         return {"image_encoder": self.image_encoder, "text_encoder": self.text_encoder}
 
-    def load_pretrained(self) -> None:
-        """Let the encoders take on weights that were learnt elsewhere, before a new model is trained."""
-        for encoder in self.encoders.values():
-            encoder.load_pretrained()
+    @property
+    def parts(self) -> dict[str, ModelPart]:
+        """The encoders and the similarity, by the names that they have in a recipe."""
+        return {**self.encoders, "similarity": self.similarity}
 
     def learning_rate_scales(self) -> dict[str, float]:
-        """Return what the encoders' methods of this name do, with the names that parameters have in the model."""
+        """Return what the parts' methods of this name do, with the names that parameters have in the model."""
         return {
             f"{name}.{start}": scale
-            for name, encoder in self.encoders.items()
-            for start, scale in encoder.learning_rate_scales().items()
+            for name, part in self.parts.items()
+            for start, scale in part.learning_rate_scales().items()
         }
 
     def start_epoch(self, epoch: int) -> None:
-        """Tell the encoders that an epoch begins, counted from 0, or is taken up again."""
-        for encoder in self.encoders.values():
-            encoder.start_epoch(epoch)
-
-    @property
-    def external(self) -> dict[str, ExternalWeights]:
-        """The encoders that have external weights, by the names that they have in a recipe."""
-        found = {name: find_external(encoder) for name, encoder in self.encoders.items()}
-        return {name: encoder for name, encoder in found.items() if encoder is not None}
-
-    def describe_encoders(self) -> dict[str, Any]:
-        """Return what a checkpoint stores of the encoders, and which of them it holds without their external weights.
-
-        Returns:
-            `encoders`: what each of them describes; `left_out`: the names of those.
-        """
-        return {
-            "encoders": {name: described for name, own in self.external.items() if (described := own.describe())},
-            "left_out": [name for name, own in self.external.items() if own.skips_external_weights()],
-        }
-
-    def list_folders(self) -> list[Path]:
-        """Return the folders of this machine that external weights were read from."""
-        return [folder for encoder in self.external.values() for folder in encoder.list_folders()]
-
-    def list_external(self, left_out: Iterable[str]) -> tuple[str, ...]:
-        """Return the prefixes of the names of the external tensors of these encoders."""
-        return tuple(f"{name}.{self.external[name].external}" for name in left_out)
-
-    def restore_external(
-        self, left_out: Iterable[str], described: Mapping[str, Any], folders: Sequence[Path] = ()
-    ) -> None:
-        """Have encoders read again the weights that a checkpoint does not hold.
-
-        Args:
-            left_out: which encoders.
-            described: what `describe_encoders` returned as `encoders`.
-            folders: where files of weights may be.
-
-        Raises:
-            CheckpointError: if the weights cannot be found or their SHA-256 differs.
-        """
-        for name in left_out:
-            self.external[name].restore_external(described.get(name, {}), folders)
-
-    def rename_tensors(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Return tensors by their present names, where earlier versions of an encoder had others."""
-        renamed = {
-            f"{name}.{old}": f"{name}.{new}"
-            for name, encoder in self.encoders.items()
-            for old, new in encoder.renamed.items()
-        }
-
-        def rename(name: str) -> str:
-            start = next((start for start in renamed if name.startswith(start)), "")
-            return renamed.get(start, "") + name.removeprefix(start)
-
-        return {rename(name): tensor for name, tensor in tensors.items()}
+        """Call the parts' methods of this name: an epoch begins, counted from 0, or is continued."""
+        for part in self.parts.values():
+            part.start_epoch(epoch)
 
     @property
     def device(self) -> torch.device:
@@ -281,4 +225,4 @@ class JointEmbedding(nn.Module):
         return output.map(Tensor.float)
 
     def _embed_nothing(self) -> Embeddings:
-        return Embeddings(torch.empty(0, self.recipe.embed_size, device=self.device))
+        return Embeddings(torch.empty(0, self.recipe.width, device=self.device))

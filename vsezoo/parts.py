@@ -7,7 +7,7 @@ from typing import Any
 
 from vsezoo import registry
 from vsezoo.errors import DataError, RecipeError, suggest_name
-from vsezoo.interfaces import ImageEncoder, PairDataset, TextEncoder
+from vsezoo.interfaces import ImageEncoder, PairDataset, TextEncoder, Tokenizer, Weights
 from vsezoo.recipe import PART_KINDS, TRAINING_PARTS, Part, Recipe
 from vsezoo.recipe.declared import Option
 from vsezoo.recipe.signatures import read_options
@@ -82,22 +82,37 @@ def load_text_encoder(recipe: Recipe) -> type[TextEncoder]:
     return encoder
 
 
+def make_tokenizer(recipe: Recipe, weights: Weights | None = None) -> Tokenizer:
+    """Return the tokenizer of a resolved recipe, not yet fitted.
+
+    Args:
+        recipe: names the text encoder.
+        weights: the pretrained weights of the recipe, if it has any.
+    """
+    encoder, options = load_text_encoder(recipe), recipe.text_encoder.options
+    return encoder.make_tokenizer(options) if weights is None else encoder.read_pretrained_tokenizer(options, weights)
+
+
 def accepted_kinds(recipe: Recipe) -> tuple[str, ...]:
     """Return the forms of image that the recipe's image encoder takes."""
     encoder: type[ImageEncoder] = load_part(recipe, "image_encoder")
     return encoder.accepted_kinds(recipe.image_encoder.options)
 
 
-def resolve_recipe(recipe: Recipe, data: PairDataset | None = None, *, training: bool = True) -> Recipe:
-    """Fill in every option of every part: what is given, else what the data decide, else the part's default.
+def resolve_recipe(
+    recipe: Recipe, data: PairDataset | None = None, weights: Weights | None = None, *, training: bool = True
+) -> Recipe:
+    """Fill in every option of every part: what is given, else what weights and data decide, else the part's default.
 
     Args:
         recipe: with some options.
         data: the training split; None: nothing is known of the data.
+        weights: the pretrained weights of the recipe; None: it has none, or they are not open.
         training: fill in those of optimizer and schedule too, which a trained model can do without.
 
     Raises:
-        RecipeError: for an option that the part does not have, or a value that it cannot have.
+        RecipeError: for an option that the part does not have, or a value that it cannot have; for parts that do not
+            have one width.
         UnknownNameError: for a part that is not registered.
         DataError: for data of a kind that the image encoder does not take.
     """
@@ -105,6 +120,9 @@ def resolve_recipe(recipe: Recipe, data: PairDataset | None = None, *, training:
         part: Part = getattr(recipe, kind)
         known = list_options(load_part(recipe, kind), part.options, GIVEN[kind])
         options = check_options(kind, part, known)
+        if weights is not None and kind in PART_KINDS:
+            options = load_part(recipe, kind).resolve_pretrained(options, weights)
+            options = check_options(kind, Part(part.name, options), known)
         if kind == "image_encoder" and data is not None:
             options = load_part(recipe, kind).resolve_options(options, data)
         for name, value in {**{name: option.default for name, option in known.items()}, **options}.items():
@@ -120,7 +138,27 @@ def resolve_recipe(recipe: Recipe, data: PairDataset | None = None, *, training:
             f"training.weight_decay adds to the loss, but the optimizer {recipe.optimizer.name!r} decays by itself.",
             remedy="Set optimizer.weight_decay instead of it, or choose another optimizer.",
         )
-    return recipe
+    return _resolve_width(recipe)
+
+
+def _resolve_width(recipe: Recipe) -> Recipe:
+    """Fill in `embed_size` where the parts decide it.
+
+    Raises:
+        RecipeError: for parts of several widths, or of another one than the recipe has.
+    """
+    widths = {kind: load_part(recipe, kind).native_width(getattr(recipe, kind).options) for kind in PART_KINDS}
+    native = {kind: width for kind, width in widths.items() if width is not None}
+    named = [f"{kind} {getattr(recipe, kind).name!r} has the width {width}" for kind, width in native.items()]
+    if recipe.embed_size is not None:
+        named.append(f"embed_size is {recipe.embed_size}")
+    known = {*native.values(), *([] if recipe.embed_size is None else [recipe.embed_size])}
+    if native and len(known) > 1:
+        raise RecipeError(
+            f"{recipe.name!r} would have several widths: {', '.join(named)}.",
+            remedy="Leave embed_size to the parts (null), or choose parts of one width.",
+        )
+    return recipe.replace({"embed_size": known.pop()}) if native else recipe
 
 
 def list_options(

@@ -11,9 +11,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from vsezoo.errors import CheckpointError, list_names
-
-VARIABLE = "VSEZOO_WEIGHTS"
-"""The environment variable of a folder of files of weights."""
+from vsezoo.pretrained.weights import VARIABLE
 
 
 def find_weights(file: str | Path, folders: Sequence[Path] = ()) -> Path:

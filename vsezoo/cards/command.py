@@ -13,6 +13,7 @@ from vsezoo import registry
 from vsezoo.interfaces import PairDataset
 from vsezoo.parts import resolve_recipe
 from vsezoo.recipe import PART_KINDS, TRAINING_PARTS, Recipe
+from vsezoo.recipe.recipe import FIELDS
 
 
 class StoredData(PairDataset):
@@ -34,7 +35,7 @@ class StoredData(PairDataset):
 def flatten(recipe: Recipe) -> dict[str, Any]:
     """Return every setting of a recipe by its dotted name."""
     value = recipe.to_json()
-    settings = {"embed_size": value["embed_size"]}
+    settings = {name: value[name] for name in FIELDS if name in value}
     for kind in KINDS:
         settings[kind] = value[kind]["name"]
         settings |= {f"{kind}.{name}": option for name, option in value[kind]["options"].items()}
@@ -59,6 +60,8 @@ def find_changes(recipe: Recipe, registered: Recipe, data: Mapping[str, Any]) ->
     own = flatten(base)
     parts = {kind: getattr(recipe, kind).name for kind in KINDS if getattr(recipe, kind).name != own[kind]}
     stored = StoredData(data["name"], data["kind"], data["image_shape"]) if data["image_shape"] else None
+    if base.embed_size is None:  # the pretrained weights decided it
+        base = base.replace({"embed_size": recipe.embed_size})
     compared = flatten(resolve_recipe(base.replace(parts), stored))
     changes = {name: (value, own[name]) for name, value in parts.items()}
     for name, value in flatten(recipe).items():

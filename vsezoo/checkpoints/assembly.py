@@ -16,6 +16,7 @@ from vsezoo.errors import CheckpointError
 from vsezoo.interfaces import ImageEncoder, Loss, Tokenizer
 from vsezoo.model import JointEmbedding
 from vsezoo.parts import load_text_encoder, resolve_recipe
+from vsezoo.pretrained.left_out import LeftOut
 from vsezoo.recipe import Recipe
 from vsezoo.storage.checkpoint_layout import CONFIG, LOSS, MODEL
 from vsezoo.storage.folders import RESTORE
@@ -114,8 +115,8 @@ def _fill(files: FolderSnapshot, build: Callable[[], JointEmbedding], folders: S
     most = 2 * len(held) + (SPARE_EXTERNAL if files.config.get("left_out") else SPARE)
     model = _build(files, build, check, most)
     tensors, external = choose(model)
-    load_tensors(model, tensors, file, external)
     model.restore_external(_read_left_out(files, model), files.config.get("encoders", {}), folders)
+    load_tensors(model, tensors, file, external)
     for name, tensor in model.state_dict().items():
         if name.startswith(external) and tensor.isnan().any():  # as it was built, and brought by nobody
             raise CheckpointError(
@@ -126,21 +127,23 @@ def _fill(files: FolderSnapshot, build: Callable[[], JointEmbedding], folders: S
     return model.eval()
 
 
-def _read_left_out(files: FolderSnapshot, model: JointEmbedding) -> list[str]:
+def _read_left_out(files: FolderSnapshot, model: JointEmbedding) -> Any:
     """Return the encoders of a model of whose external weights the checkpoint has no more than the digest."""
-    left_out, told = files.config.get("left_out", []), files.config.get("encoders", {})
-    if isinstance(model.image_encoder, NoImageEncoder) and isinstance(left_out, list):
-        left_out = [name for name in left_out if name != "image_encoder"]
+    told = files.config.get("encoders", {})
     known = [name for name, encoder in model.external.items() if encoder.external]
-    if (
-        not isinstance(left_out, list)
-        or not isinstance(told, dict)
-        or not all(name in known and isinstance(told.get(name, {}), dict) for name in left_out)
-    ):
+    try:
+        left_out = LeftOut.from_json(files.config.get("left_out", []))
+        if isinstance(model.image_encoder, NoImageEncoder):
+            left_out = left_out.keep(lambda name: name != "image_encoder")
+        if not isinstance(told, dict) or not all(
+            name in known and isinstance(told.get(name, {}), dict) for name in left_out.names
+        ):
+            raise ValueError("of other encoders")
+    except ValueError as error:
         raise CheckpointError(
             "has an invalid 'left_out' or 'encoders' entry.", file=files.folder / CONFIG, remedy=RESTORE
-        )
-    return left_out
+        ) from error
+    return left_out.to_json()
 
 
 class NoImageEncoder(ImageEncoder):

@@ -24,6 +24,7 @@ from safetensors.torch import save_file
 
 from vsezoo.checkpoints.opened import Checkpoint
 from vsezoo.checkpoints.provenance import record_parts
+from vsezoo.hub.reference import parse_reference
 from vsezoo.interfaces import Loss, PairDataset
 from vsezoo.model import JointEmbedding
 from vsezoo.parts import load_part
@@ -143,6 +144,8 @@ def load_loss(reference: str | Path | Checkpoint, device: str | torch.device = "
 
 def _make_portable(recipe: Recipe) -> Recipe:
     """Return the recipe without paths of this machine."""
+    if recipe.pretrained and parse_reference(recipe.pretrained) is None:
+        recipe = recipe.replace({"pretrained": Path(recipe.pretrained).absolute().name})
     for kind in ("image_encoder", "text_encoder"):
         part: Part = getattr(recipe, kind)
         options = make_portable(load_part(recipe, kind), part.options)

@@ -53,6 +53,12 @@ MODEL = (
     SettingFlag("--image-encoder", ("image_encoder",), "Replace the image encoder.", metavar="NAME"),
     SettingFlag("--text-encoder", ("text_encoder",), "Replace the text encoder.", metavar="NAME"),
     SettingFlag("--measure", ("similarity",), "Replace the similarity: cosine, order, …", metavar="SIMILARITY"),
+    SettingFlag(
+        "--pretrained",
+        ("pretrained",),
+        "Pretrained weights that the parts share: a folder, or hub:org/name.",
+        metavar="REFERENCE",
+    ),
     SettingFlag("--embed-size", ("embed_size",), "Width of the joint embedding.", int),
     SettingFlag("--word-dim", ("text_encoder.word_dim",), "Width of a word embedding.", int),
     SettingFlag("--num-layers", ("text_encoder.num_layers",), "Layers of the text encoder.", int),

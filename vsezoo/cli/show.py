@@ -84,10 +84,12 @@ def _describe(entry: registry.Entry, recipe: Recipe, data: str | None) -> dict[s
         "version": entry.version,
         "data": data,
         "embed_size": recipe.embed_size,
+        "pretrained": recipe.pretrained or None,
         "parts": {kind: _describe_part(recipe, kind) for kind in (*PART_KINDS, *TRAINING_PARTS)},
         "training": {name: getattr(recipe.training, name) for name in TRAINING_FIELDS},
         "training_options": {name: _describe_option(option) for name, option in TRAINING_OPTIONS.items()},
-        "parameters": {**count_parameters(recipe), "assumption": COUNT_ASSUMPTION},
+        # Pretrained weights, which may have to be fetched, decide how many there are.
+        "parameters": None if recipe.pretrained else {**count_parameters(recipe), "assumption": COUNT_ASSUMPTION},
         "overrides": {name: dataclasses.asdict(override) for name, override in recipe.overrides.items()},
         "paper": None if recipe.paper is None else dataclasses.asdict(recipe.paper),
         "published": [dataclasses.asdict(result) for result in recipe.published],
@@ -128,14 +130,17 @@ def _print(value: dict[str, Any], recipe: Recipe) -> None:
         given = "with its overrides" if value["data"] in recipe.overrides else "without overrides"
         fields.append(("data set", f"{value['data']}, {given}"))
     counts = value["parameters"]
-    fields += [
-        ("embed size", str(recipe.embed_size)),
-        (
-            "parameters",
-            f"{counts['total']:,} (image encoder {counts['image_encoder']:,}, text encoder "
-            f"{counts['text_encoder']:,}; counted with {counts['assumption']})",
-        ),
-    ]
+    fields.append(("embed size", str(recipe.embed_size or "that of the pretrained weights")))
+    if recipe.pretrained:
+        fields.append(("pretrained", recipe.pretrained))
+    if counts is not None:
+        fields.append(
+            (
+                "parameters",
+                f"{counts['total']:,} (image encoder {counts['image_encoder']:,}, text encoder "
+                f"{counts['text_encoder']:,}; counted with {counts['assumption']})",
+            )
+        )
     console.print_fields(f"{recipe.name}{aliases}: {recipe.summary}", fields)
     _print_settings(value)
     if recipe.overrides:

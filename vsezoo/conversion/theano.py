@@ -116,7 +116,7 @@ def make_arrays(model: JointEmbedding) -> dict[str, np.ndarray[Any, Any]]:
         "ff_image_b": tensors["image_encoder.fc.bias"],
     }
     if name_encoder(model) == "gru":
-        dim = model.recipe.embed_size
+        dim = model.recipe.width
         for letter, kind in (("W", "ih"), ("U", "hh")):
             gates, new = tensors[f"text_encoder.rnn.weight_{kind}_l0"].split([2 * dim, dim])
             arrays |= {f"encoder_{letter}": gates.T, f"encoder_{letter}x": new.T}

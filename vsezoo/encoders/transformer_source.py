@@ -12,9 +12,9 @@ from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError, RepositoryNotFoundError
 from transformers.utils import logging
 
-from vsezoo.backbones.weights import VARIABLE
 from vsezoo.errors import CheckpointError, HubError, RecipeError
 from vsezoo.hub.reference import COMMIT
+from vsezoo.pretrained.weights import VARIABLE
 
 FILES = ("*.json", "*.txt", "*.model", "*.safetensors")
 """What is fetched of a repository of the Hub: no code, no pickles."""

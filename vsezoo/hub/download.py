@@ -15,10 +15,11 @@ from pathlib import Path
 from huggingface_hub import constants, hf_hub_download, resolve_revision, try_to_load_from_cache
 from huggingface_hub.hf_api import RepoFile
 
-from vsezoo.errors import CheckpointError, HubError
+from vsezoo.errors import CheckpointError, HubError, list_names
 from vsezoo.hub.client import ask, explain_errors, holds, list_files
 from vsezoo.hub.reference import HubReference
 from vsezoo.storage.checkpoint_layout import CARD, CONFIG, read_config
+from vsezoo.storage.tensor_file import INDEX, ONE_FILE
 
 PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,127}")
 """A file's name that leads nowhere else, on any system."""
@@ -74,6 +75,39 @@ def fetch_checkpoint(reference: HubReference, *, weights: bool = True) -> Path:
     return path.parent
 
 
+PRETRAINED_FILES = (".json", ".txt", ".model")
+"""Endings of the small files of pretrained weights: no code, no pickles."""
+
+
+def fetch_pretrained(reference: HubReference) -> Path:
+    """Return the folder of the pretrained weights in a repository of another codebase.
+
+    Fetched are its configurations, the files of its tokenizer, and its safetensors files.
+
+    Args:
+        reference: which commit.
+
+    Raises:
+        HubError: for what the Hub or the network does not give.
+        CheckpointError: for a repository without safetensors files, or with too many or too large ones.
+    """
+    snapshot = _Snapshot(reference)
+    names = [name for name in snapshot.list_names() if PLAIN.fullmatch(name)]
+    small = [name for name in names if name.endswith(PRETRAINED_FILES)]
+    tensors = [name for name in names if name.endswith(TENSORS)]
+    if ONE_FILE in tensors:  # others are of other precisions
+        tensors = [ONE_FILE]
+    if not tensors or (len(tensors) > 1 and INDEX not in small) or len(small + tensors) > MOST_FILES:
+        raise CheckpointError(
+            f"has no {ONE_FILE}, nor a list of several (it holds {list_names(names, 8) or 'nothing'}).",
+            file=str(reference),
+            remedy="Choose a repository or a revision with safetensors files: others would have to be unpickled.",
+        )
+    for name in (*small, *tensors):
+        snapshot.check(name, LARGEST_TENSORS if name.endswith(TENSORS) else LARGEST_OTHER)
+    return [snapshot.fetch(name) for name in (*small, *tensors)][-1].parent  # the tensors come last
+
+
 class _Snapshot:
     """The files of a repository at one commit."""
 
@@ -84,6 +118,16 @@ class _Snapshot:
     def remote(self) -> dict[str, RepoFile]:
         """What the repository has; asked for only where a file is not in the cache."""
         return list_files(self.reference)
+
+    def list_names(self) -> list[str]:
+        """Return the names of the files of the repository; without the network, of those that were fetched before."""
+        try:
+            return sorted(self.remote)
+        except HubError:
+            config = self._find_cached("config.json")
+            if config is None:
+                raise
+            return sorted(path.name for path in config.parent.iterdir())
 
     def require_plain(self, names: list[str]) -> None:
         """Refuse a list of files with paths in it."""

@@ -42,14 +42,30 @@ class Recipe:
     text_encoder: Part
     similarity: Part
     loss: Part
-    embed_size: Annotated[int, AtLeast(1)] = 1024  # width of the joint embedding
+    embed_size: Annotated[int | None, AtLeast(1)] = 1024  # width of the joint embedding; None: that of pretrained parts
     training: TrainingSettings = field(default_factory=TrainingSettings)
     overrides: Mapping[str, Override] = field(default_factory=dict)  # by name of the data set
     paper: Paper | None = None
     published: tuple[PublishedResult, ...] = ()
+    pretrained: str = ""  # weights that the parts share: a folder, or hub:org/name[@revision]
 
     def __post_init__(self) -> None:
-        EMBED_SIZE.convert(self.embed_size, "embed_size")
+        for name in FIELDS:
+            FIELDS[name].convert(getattr(self, name), name)
+
+    @property
+    def width(self) -> int:
+        """The width of the joint embedding.
+
+        Raises:
+            RecipeError: if it is not known before the pretrained weights are opened, see `resolve_recipe`.
+        """
+        if self.embed_size is None:
+            raise RecipeError(
+                f"embed_size of {self.name!r} is not set, and no part has a width of its own.",
+                remedy="Set it: --embed-size N; or name the pretrained weights that decide it: --pretrained REFERENCE.",
+            )
+        return self.embed_size
 
     @property
     def optimizer(self) -> Part:
@@ -65,7 +81,8 @@ class Recipe:
         """Return a copy with the settings of dotted names changed, in their order.
 
         `loss.margin` sets an option of a part, `loss` the name of the part (which drops the options of the
-        one before), `training.batch_size` and `embed_size` a field. `optimizer` and `schedule` are set like parts.
+        one before), `training.batch_size`, `embed_size` and `pretrained` a field. `optimizer` and `schedule` are set
+        like parts.
 
         Raises:
             RecipeError: for a name that is no field, or a value of the wrong type.
@@ -89,9 +106,9 @@ class Recipe:
         if head == "training" and tail in TRAINING_FIELDS:
             changes: dict[str, Any] = {tail: value}
             return self._with("training", dataclasses.replace(self.training, **changes))
-        if head == "embed_size" and not dot:
-            return self._with("embed_size", value)
-        known = [*KINDS, *(f"{kind}.OPTION" for kind in KINDS), "embed_size"]
+        if head in FIELDS and not dot:
+            return self._with(head, value)
+        known = [*KINDS, *(f"{kind}.OPTION" for kind in KINDS), *FIELDS]
         known += [f"training.{field}" for field in TRAINING_FIELDS]
         raise RecipeError(
             f"{name!r} is not a setting of a recipe.",
@@ -120,6 +137,7 @@ class Recipe:
             "summary": self.summary,
             **parts,
             "embed_size": self.embed_size,
+            **({"pretrained": self.pretrained} if self.pretrained else {}),
             "training": {name: getattr(self.training, name) for name in TRAINING_FIELDS},
         }
 
@@ -127,7 +145,7 @@ class Recipe:
     def from_json(cls, value: Mapping[str, Any]) -> Recipe:
         """Read what `to_json` wrote, in this version or an earlier one; an unknown field is an error."""
         fields = ("name", "summary", *PART_KINDS, "embed_size", "training")
-        require_keys("recipe", value, fields, optional=TRAINING_PARTS)
+        require_keys("recipe", value, fields, optional=(*TRAINING_PARTS, "pretrained"))
         parts: dict[str, Any] = {}
         for kind in filter(value.__contains__, KINDS):
             require_keys(f"recipe.{kind}", value[kind], {"name", "options"})
@@ -142,10 +160,12 @@ class Recipe:
         return cls(
             **{name: Option(name, "", str).convert(value[name], name) for name in ("name", "summary")},
             embed_size=value["embed_size"],
+            pretrained=value.get("pretrained", ""),
             training=TrainingSettings(**{**value["training"], **chosen}),
             **parts,
         )
 
 
 KINDS = (*PART_KINDS, *TRAINING_PARTS)
-EMBED_SIZE = read_options(Recipe)["embed_size"]
+FIELDS = {name: option for name, option in read_options(Recipe).items() if name in ("embed_size", "pretrained")}
+"""The fields that are settings in themselves."""

@@ -33,6 +33,8 @@ DTYPES = {
     "F64": torch.float64,
     "C64": torch.complex64,
 }
+ONE_FILE, INDEX = "model.safetensors", "model.safetensors.index.json"
+"""What other libraries call the file of a model's tensors, and the list of files where there are several."""
 LENGTH_BYTES = 8
 LARGEST_HEADER = 100_000_000
 """Bytes, as in the library safetensors."""

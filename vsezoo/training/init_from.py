@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from vsezoo.checkpoints.opened import Checkpoint
 from vsezoo.errors import UsageError
-from vsezoo.interfaces import Encoder, Loss
+from vsezoo.interfaces import Loss, Weights
 from vsezoo.model import JointEmbedding
 from vsezoo.pretrained.external import find_external
 from vsezoo.recipe import Recipe
@@ -62,21 +62,32 @@ class InitCheckpoint:
                     remedy="Begin from a checkpoint of the same text encoder and width, or leave --init out.",
                 )
 
-    def copy_into(self, model: JointEmbedding, loss: Loss) -> None:
+    def copy_into(self, model: JointEmbedding, loss: Loss, weights: Weights | None = None) -> None:
         """Put the checkpoint's weights into a new model, and into its loss if it is the same one.
 
-        An encoder reads the source of its pretrained weights only where the checkpoint does not bring them.
+        An encoder loads pretrained weights only where the checkpoint does not bring them.
+
+        Args:
+            model: the new one.
+            loss: likewise.
+            weights: the pretrained weights of the recipe; None: it has none.
 
         Raises:
             UsageError: for weights that do not fit.
-            CheckpointError: for a source that is not to be had.
+            CheckpointError: if pretrained weights cannot be found.
         """
-        for kind in ("image_encoder", "text_encoder", "similarity"):
-            self._copy(kind, getattr(self.model, kind), getattr(model, kind))
+        for kind, part in model.parts.items():
+            source = self.model.parts[kind]
+            external = find_external(source)
+            taken = self._choose(kind, source, part)
+            if part.state_dict().keys() - taken.keys() or (external is not None and external.skips_external_weights()):
+                model.load_part(kind, weights)
+            part.load_state_dict(taken, strict=False)
         if self._checkpoint.has_loss and self.recipe.loss.name == model.recipe.loss.name:
-            self._copy("loss", self._checkpoint.loss(), loss)
+            loss.load_state_dict(self._choose("loss", self._checkpoint.loss(), loss), strict=False)
 
-    def _copy(self, kind: str, source: nn.Module, target: nn.Module) -> None:
+    def _choose(self, kind: str, source: nn.Module, target: nn.Module) -> dict[str, Tensor]:
+        """Return the tensors of a part that the new one has too, by its names; refuse what does not fit."""
         wanted = target.state_dict()
         taken = {name: tensor for name, tensor in rename_tensors(source.state_dict(), wanted).items() if name in wanted}
         absent = wanted.keys() - taken.keys()
@@ -93,10 +104,7 @@ class InitCheckpoint:
                 remedy=f"Give the new model the parts and sizes of {self.recipe.name!r} as the checkpoint has them "
                 f"(`vsezoo show {self.reference}`), or leave --init out.",
             )
-        external = find_external(source)
-        if isinstance(target, Encoder) and (absent or (external is not None and external.skips_external_weights())):
-            target.load_pretrained()
-        target.load_state_dict(taken, strict=False)
+        return taken
 
 
 def rename_tensors(given: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:

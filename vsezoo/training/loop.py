@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from vsezoo.checkpoints.checkpoint import save_checkpoint
 from vsezoo.errors import InterruptedTrainingError, TrainingError
@@ -70,7 +70,7 @@ class Loop:
         self.callbacks = [*([log] if log else []), *callbacks] if runtime.is_main else []
         self.workers, self.save_step = workers, save_step
         self.settings = model.recipe.training
-        self.modules = {"model": model, "loss": loss}
+        self.modules: dict[str, nn.Module] = {"model": model, "loss": loss}
         # Each parameter once: the original VSRN gives its optimiser those of the caption head twice.
         self.parameters = {
             f"{prefix}.{name}": parameter
@@ -79,6 +79,7 @@ class Loop:
             if parameter.requires_grad
         }
         scales = {f"model.{start}": scale for start, scale in model.learning_rate_scales().items()}
+        scales |= {f"loss.{start}": scale for start, scale in loss.learning_rate_scales().items()}
         self.optimizer = build_optimizer(model.recipe, group_parameters(self.parameters, scales))
         self._sets = model.compares_sets or loss.needs != "vectors", model.compares_sets or loss.needs == "sets"
         model.keep_items(images=self._sets[0], texts=self._sets[1])

@@ -10,14 +10,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from vsezoo.construction import build_loss, build_model
+from vsezoo.construction import build_loss, build_model, open_pretrained
 from vsezoo.data.lookup import locate
 from vsezoo.data.precomputed.feature_record import compare_extraction
 from vsezoo.data.view import PairView
 from vsezoo.errors import DataError, UsageError
 from vsezoo.interfaces import Loss, PairDataset, Tokenizer
 from vsezoo.model import JointEmbedding
-from vsezoo.parts import load_text_encoder, resolve_recipe
+from vsezoo.parts import make_tokenizer, resolve_recipe
+from vsezoo.pretrained.sharing import load_part
 from vsezoo.recipe import Recipe
 from vsezoo.training.batches import TokenTable
 from vsezoo.training.callbacks import Callback
@@ -58,21 +59,21 @@ def prepare(plan: RunPlan, splits: Splits, device: torch.device, callbacks: Sequ
         UsageError: for a checkpoint to begin with that does not fit, or captions other than those of the resumed run.
         RecipeError: for settings that contradict the data.
     """
-    recipe = resolve_recipe(plan.recipe, splits.train)
+    weights = open_pretrained(plan.recipe)
+    recipe = resolve_recipe(plan.recipe, splits.train, weights)
     init = open_init(plan, recipe)
-    if init is None:
-        tokenizer = load_text_encoder(recipe).make_tokenizer(recipe.text_encoder.options)
-    else:
-        tokenizer = init.model.tokenizer
+    tokenizer = make_tokenizer(recipe, weights) if init is None else init.model.tokenizer
     train, dev = tokenize(recipe, tokenizer, splits, callbacks, fit=init is None)
     model, loss = build_model(recipe, tokenizer), build_loss(recipe, tokenizer)
     model.to(device)  # before anything goes through a backbone
     loss.to(device)
-    if plan.state is None and init is None:
-        model.load_pretrained()
-        model.image_encoder.fit(ProgressPairs(splits.train, callbacks))
-    elif plan.state is None and init is not None:
-        init.copy_into(model, loss)
+    if plan.state is None:
+        load_part(loss, weights)
+        if init is None:
+            model.load_pretrained(weights)
+            model.image_encoder.fit(ProgressPairs(splits.train, callbacks))
+        else:
+            init.copy_into(model, loss, weights)
     opening, digest = plan.options.opening, digest_captions(train, tokenizer)
     if plan.state is not None and digest != plan.state.run.captions_sha256:
         raise UsageError(

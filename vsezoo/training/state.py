@@ -20,6 +20,7 @@ from torch import Tensor
 
 from vsezoo.errors import CheckpointError
 from vsezoo.model import JointEmbedding
+from vsezoo.pretrained.left_out import LeftOut
 from vsezoo.storage.checkpoint_layout import read_json, write_json
 from vsezoo.storage.folders import digest_files, find_folder, replace_folder, verify_files
 from vsezoo.storage.tensors import list_tensors
@@ -135,15 +136,16 @@ def read_state(output: Path) -> State:
     try:
         verify_files(folder, {TENSORS: value["files"][TENSORS]})
         told = {"encoders": value.get("encoders", {}), "left_out": value.get("left_out", [])}
+        LeftOut.from_json(told["left_out"])
         tensors = load_file(folder / TENSORS)
         progress, run = Progress.from_json(value["place"]), RunRecord.from_json(value["run"])
         return State(progress, tensors, value["python_random"], run, told)
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"is damaged: {error}.", file=folder / STATE, remedy=ANEW) from error
 
 
 def collect_tensors(
-    modules: Mapping[str, torch.nn.Module], optimizer: torch.optim.Optimizer, left_out: Sequence[str] = ()
+    modules: Mapping[str, torch.nn.Module], optimizer: torch.optim.Optimizer, left_out: Any = ()
 ) -> dict[str, Tensor]:
     """Return the tensors of modules and of an optimiser under names of their own.
 
@@ -176,6 +178,9 @@ def restore_tensors(state: State, modules: Mapping[str, torch.nn.Module], optimi
             _, index, slot = name.split(".", 2)
             slots.setdefault(int(index), {})[slot] = _lay_out(tensor, parameters, int(index))
     left_out = state.told["left_out"]
+    for module in modules.values():
+        if isinstance(module, JointEmbedding):
+            module.restore_external(left_out, state.told["encoders"])  # which may load more than what is missing
     try:
         optimizer.load_state_dict({"state": slots, "param_groups": optimizer.state_dict()["param_groups"]})
         for prefix, module in modules.items():
@@ -186,9 +191,6 @@ def restore_tensors(state: State, modules: Mapping[str, torch.nn.Module], optimi
     except (RuntimeError, ValueError) as error:
         reason = str(error).splitlines()[-1].strip()
         raise CheckpointError(f"the state is that of another model: {reason}", remedy=ANEW) from error
-    for module in modules.values():
-        if isinstance(module, JointEmbedding):
-            module.restore_external(left_out, state.told["encoders"])
     _restore_random(state)
 
 
@@ -207,7 +209,7 @@ def _describe(modules: Mapping[str, torch.nn.Module]) -> dict[str, Any]:
     return told
 
 
-def _list_external(module: torch.nn.Module, left_out: Sequence[str]) -> tuple[str, ...]:
+def _list_external(module: torch.nn.Module, left_out: Any) -> tuple[str, ...]:
     return module.list_external(left_out) if isinstance(module, JointEmbedding) else ()
 
 

@@ -1,0 +1,184 @@
+"""Pretrained weights of another codebase: a folder or a repository of the Hub, opened once for all parts of a model.
+
+    config.json                         what the model is
+    model.safetensors                   its tensors; or model.safetensors.index.json and the files that it lists
+    tokenizer.json, …                   what else the parts of a model read
+
+Nothing of it is executed, and nothing is unpickled.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from vsezoo.errors import CheckpointError, explain_system, list_names
+from vsezoo.hub.reference import is_repository, parse_reference
+from vsezoo.storage.checkpoint_layout import parse_json
+from vsezoo.storage.tensor_file import INDEX, ONE_FILE, Content, TensorFile, map_content
+
+VARIABLE = "VSEZOO_WEIGHTS"
+"""The environment variable of a folder of files and folders of weights."""
+CONFIG = "config.json"
+LARGEST_JSON = 64 * 2**20
+AGAIN = "Fetch it again from where its authors publish it."
+
+
+class OpenedWeights:
+    """The tensors and the configuration of a folder; see `open_weights`.
+
+    Args:
+        folder: where they are.
+        name: what a checkpoint calls them.
+        files: the files of the tensors.
+        where: of each tensor, the file that has it; None: the only one.
+
+    Attributes:
+        name, folder: see above.
+    """
+
+    def __init__(self, folder: Path, name: str, files: Sequence[str], where: Mapping[str, str] | None = None) -> None:
+        self.folder, self.name = folder, name
+        self._contents: dict[str, Content] = {file: _map(folder / file) for file in files}
+        opened = {file: TensorFile(content, folder / file, AGAIN) for file, content in self._contents.items()}
+        self._where: dict[str, TensorFile] = {}
+        for tensor, file in (where or {tensor: file for file, held in opened.items() for tensor in held}).items():
+            if tensor not in opened[file]:
+                raise CheckpointError(f"lacks {tensor!r}, which {INDEX} lists.", file=folder / file, remedy=AGAIN)
+            self._where[tensor] = opened[file]
+
+    @cached_property
+    def sha256(self) -> str:
+        """The digest of the file of the tensors; of several files, that of their names and digests."""
+        digests = {file: hashlib.sha256(content).hexdigest() for file, content in self._contents.items()}
+        if len(digests) == 1:
+            return next(iter(digests.values()))
+        listing = "".join(f"{file} {digest}\n" for file, digest in sorted(digests.items()))
+        return hashlib.sha256(listing.encode()).hexdigest()
+
+    def config(self) -> Mapping[str, Any]:
+        """Return `config.json`; empty if there is none."""
+        return self._config
+
+    @cached_property
+    def _config(self) -> Mapping[str, Any]:
+        return read_small_json(self.folder / CONFIG) if (self.folder / CONFIG).is_file() else {}
+
+    def tensors(self, prefix: str = "") -> Mapping[str, Tensor]:
+        """Return the tensors whose names begin with a prefix, by the rest of their names."""
+        return {name.removeprefix(prefix): file[name] for name, file in self._where.items() if name.startswith(prefix)}
+
+
+def open_weights(reference: str | Path, folders: Sequence[Path] = ()) -> OpenedWeights:
+    """Open pretrained weights.
+
+    Args:
+        reference: a folder, a safetensors file, or `hub:org/name[@revision]`, of which no more than configuration,
+            tokenizer and safetensors files is fetched, once.
+        folders: where a folder of this name may be if it is not there, besides `$VSEZOO_WEIGHTS`.
+
+    Raises:
+        CheckpointError: if there is no such folder, or no sound safetensors file in it.
+        HubError: for what the Hub does not give.
+    """
+    on_hub = parse_reference(reference)
+    if on_hub is not None:
+        from vsezoo.hub.download import fetch_pretrained, resolve  # imports the Hub's client
+
+        pinned = resolve(on_hub)
+        return _open_folder(fetch_pretrained(pinned), str(pinned))
+    place = _find(str(reference), folders)
+    if os.path.isdir(place):  # noqa: PTH112 (unlike Path.is_dir false for a name that no folder can have)
+        return _open_folder(place, place.absolute().name)
+    return OpenedWeights(place.parent, place.name, [place.name])
+
+
+def _find(reference: str, folders: Sequence[Path]) -> Path:
+    given, shared = Path(reference).expanduser(), os.environ.get(VARIABLE)
+    others = [*([Path(shared)] if shared else []), *folders]
+    for place in (given, *(other / given.name for other in others)):
+        if os.path.isdir(place) or (place.suffix == ".safetensors" and os.path.isfile(place)):  # noqa: PTH112, PTH113
+            return place
+    elsewhere = f", nor is there one of that name in {' or '.join(map(str, others))}" if others else ""
+    remedy = "Give a folder with config.json and model.safetensors, or hub:org/name"
+    if is_repository(reference):
+        remedy += f" (hub:{reference} for the repository of that name)"
+    raise CheckpointError(
+        f"is not a folder of pretrained weights{elsewhere}.",
+        file=reference,
+        remedy=f"{remedy}; {VARIABLE} may name the folder that it is in.",
+    )
+
+
+def _open_folder(folder: Path, name: str) -> OpenedWeights:
+    held = {item.name for item in folder.iterdir()}
+    if ONE_FILE in held:
+        return OpenedWeights(folder, name, [ONE_FILE])
+    if INDEX in held:
+        where = read_index(folder / INDEX)
+        absent = sorted(set(where.values()) - held)
+        if absent:
+            raise CheckpointError(f"lacks {list_names(absent, 3)}, listed in {INDEX}.", file=folder, remedy=AGAIN)
+        return OpenedWeights(folder, name, sorted(set(where.values())), where)
+    single = [item for item in held if item.endswith(".safetensors")]
+    if len(single) == 1:
+        return OpenedWeights(folder, name, single)
+    raise CheckpointError(
+        f"has no {ONE_FILE} (it holds {list_names(sorted(held), 8) or 'nothing'}).",
+        file=folder,
+        remedy="Give a folder that save_pretrained wrote. Weights that are not safetensors would have to be unpickled.",
+    )
+
+
+def read_index(path: Path) -> dict[str, str]:
+    """Return which file has which tensor, as an index of several safetensors files says.
+
+    Raises:
+        CheckpointError: for anything but names of tensors and of safetensors files beside the index.
+    """
+    where = read_small_json(path).get("weight_map")
+    sound = isinstance(where, dict) and all(
+        isinstance(file, str) and file.endswith(".safetensors") and not {"/", "\\"} & set(file)
+        for file in where.values()
+    )
+    if not where or not isinstance(where, dict) or not sound:
+        raise CheckpointError("does not say which file has which tensor.", file=path, remedy=AGAIN)
+    return where
+
+
+def read_small_json(path: Path) -> dict[str, Any]:
+    """Return the JSON object in a file of a stranger.
+
+    Raises:
+        CheckpointError: for a file that is too large, cannot be read, or holds something else.
+    """
+    try:
+        if path.stat().st_size > LARGEST_JSON:
+            problem = f"has {path.stat().st_size:,} bytes; no more than {LARGEST_JSON:,} are read."
+            raise CheckpointError(problem, file=path, remedy=AGAIN)
+        content = path.read_bytes()
+    except OSError as error:
+        raise _describe(error, path) from error
+    try:
+        return parse_json(content, path)
+    except CheckpointError as error:
+        raise CheckpointError(error.problem, file=path, remedy=AGAIN) from error
+
+
+def _map(path: Path) -> Content:
+    try:
+        with path.open("rb") as stream:
+            return map_content(stream)
+    except OSError as error:
+        raise _describe(error, path) from error
+
+
+def _describe(error: OSError, path: Path) -> CheckpointError:
+    reason, remedy = explain_system(error)
+    return CheckpointError(f"cannot be read: {reason}.", file=path, remedy=remedy)
