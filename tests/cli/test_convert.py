@@ -423,7 +423,7 @@ def test_the_folder_of_the_source_is_not_replaced(made: Path, source: Path, tmp_
 def test_a_checkpoint_of_vsezoo_is_one_already(made: Path, tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     shutil.copytree(made, tmp_path / "run" / "best")
-    for path in ("run", "run/best", "run/best/model.safetensors", "run/best/config.json", "hub:org/name"):
+    for path in ("run", "run/best", "run/best/model.safetensors", "run/best/config.json"):
         done = convert(tmp_path, path, code=2)
         message = rf"^{path}: is a checkpoint of vsezoo already\.\nUse it as it is: vsezoo eval .*--to FORMAT"
         processes.assert_one_message(done, 2, message)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 from tiny import make_model
 
 from vsezoo.conversion.importer import FORMATS, Imported, Importer, Source
@@ -28,6 +29,7 @@ def write_forms(folder: Path) -> dict[str, Path]:
         np.savez(stream, W=np.ones(2))
     with places["npy"].open("wb") as stream:
         np.save(stream, np.ones(2))
+    save_file({"weight": torch.ones(2)}, places["safetensors"])
     return places
 
 
@@ -37,6 +39,9 @@ def test_the_format_is_known_by_the_first_bytes(tmp_path: Path) -> None:
     torch.save({"epoch": 1}, old, _use_new_zipfile_serialization=False)
     assert {name: Source(path).format for name, path in places.items()} == {name: name for name in FORMATS}
     assert Source(old).format == "torch"
+    assert Source(tmp_path).format == "folder"
+    assert torch.equal(Source(places["safetensors"]).content["weight"], torch.ones(2))
+    assert torch.equal(Source(places["safetensors"]).tensors("wei")["ght"], torch.ones(2))
     assert [Source(path).content for path in (places["torch"], old, places["json"], places["pickle"])] == [
         {"epoch": 1},
         {"epoch": 1},
@@ -82,7 +87,7 @@ def test_what_is_absent_is_named(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"vocab\.pkl: is not there, and is needed") as caught:
         Source(tmp_path / "x.npz").open("vocab.pkl")
     assert caught.value.remedy == "Put it beside x.npz, or give its path."
-    with pytest.raises(CheckpointError, match="is no file"):
+    with pytest.raises(CheckpointError, match="is a folder, not a file"):
         _ = Source(tmp_path).content
 
 

@@ -67,6 +67,8 @@ def list_origin(converted: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return the origin of a converted checkpoint from `config.json`: each file with its SHA-256, then the notes."""
     origin = f"{converted['format']} ({converted['distribution']} {converted['version']})"
     fields = [("format", show(origin))]
+    if "source" in converted:
+        fields.append(("source", show(converted["source"])))
     for name, file in converted["files"].items():
         fields.append((show(name), f"{decimal(file['size'])}, sha256 {show(file['sha256'])}"))
     fields += [(show(f"--option {name}"), show(value)) for name, value in converted["options"].items()]

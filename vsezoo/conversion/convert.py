@@ -62,7 +62,8 @@ def convert(
     """Make a checkpoint folder of the files of another codebase. Nothing in them is executed.
 
     Args:
-        path: of the file, or of the folder, of the weights; other files that belong to it are looked for beside it.
+        path: of the file, or of the folder, of the weights; other files that belong to it are looked for beside it. Or
+            `hub:org/name[@revision]`.
         output: the checkpoint folder; None: `runs/NAME`, from the name of the file.
         format: the importer that reads it; None: the one that recognises its content.
         vocab: the file of the vocabulary, where the importer does not find it.
@@ -80,26 +81,29 @@ def convert(
         StorageError: when the folder cannot be written.
     """
     _refuse_checkpoint(path)
-    source = Source(path, vocab)
-    target = Path(output) if output is not None else _choose_output(source.path)
-    _require_free(target, source.path, overwrite)
+    target = Path(output) if output is not None else _choose_output(path)
+    _require_free(target, Path(path), overwrite)
+    source = Source.from_reference(path, vocab)
     data = None if data is None else find_source(data).name
     entry, importer = find_importer(source, format)
     told = _choose_options(entry.label, importer, dict(options or {}), vocab, data)
     with guard(source, entry):
         imported = importer.read(source, told)
         model = imported.build(source)
+        loss = imported.build_loss(source, model)
         known = {"name": UNKNOWN_DATA, "kind": accepted_kinds(model.recipe)[0], "image_shape": [], **imported.data}
         converted = {
             "format": entry.name,
             "distribution": entry.distribution,
             "version": entry.version,
+            **({} if parse_reference(source.reference) is None else {"source": source.reference}),
             "files": source.digest(),
             # The folder may be shared: of a path, the name alone is anyone's business.
             "options": {**told, VOCAB: Path(told[VOCAB]).name} if VOCAB in told else told,
             "notes": dict(imported.notes),
         }
-        save_checkpoint(target, model, known if data is None else {**known, "name": data}, {}, converted=converted)
+        known = known if data is None else {**known, "name": data}
+        save_checkpoint(target, model, known, {}, loss=loss, converted=converted)
     return Conversion(target, Checkpoint.open(target).config)
 
 
@@ -159,26 +163,28 @@ def export(
 
 def _refuse_checkpoint(path: str | Path) -> None:
     """Refuse a checkpoint of vsezoo, the folder of a run, and a file of a checkpoint."""
-    found: str | Path = path
-    if parse_reference(path) is None:
-        place = Path(path)
-        try:
-            checkpoint = Checkpoint.open(place if place.is_dir() else place.parent)
-        except CheckpointError:
-            return
-        if not place.is_dir() and place.name not in (CONFIG, *checkpoint.config["files"]):
-            return
-        found = checkpoint.folder
+    if parse_reference(path) is not None:
+        return  # whoever fetches it looks
+    place = Path(path)
+    try:
+        checkpoint = Checkpoint.open(place if place.is_dir() else place.parent)
+    except CheckpointError:
+        return
+    if not place.is_dir() and place.name not in (CONFIG, *checkpoint.config["files"]):
+        return
     raise UsageError(
         "is a checkpoint of vsezoo already.",
         file=path,
-        remedy=f"Use it as it is: vsezoo eval {found}. Or write it for another codebase: --to FORMAT",
+        remedy=f"Use it as it is: vsezoo eval {checkpoint.folder}. Or write it for another codebase: --to FORMAT",
     )
 
 
-def _choose_output(path: Path) -> Path:
+def _choose_output(path: str | Path) -> Path:
     """Return the folder of a conversion for which none is named: `runs/model_best` for `model_best.pth.tar`."""
-    name = path.absolute().name
+    on_hub = parse_reference(path)
+    if on_hub is not None:
+        return Path("runs") / on_hub.repository.rpartition("/")[2]
+    name = Path(path).absolute().name
     return Path("runs") / (name.partition(".")[0] or name)
 
 

@@ -24,7 +24,7 @@ FORMS = (
     (257, b"ustar", "is a tar archive.", UNPACK),
     (0, b"\x89HDF", "is an HDF5 file, of which no codebase here makes checkpoints.", ""),
     (0, b"<", "is a web page or XML, not a checkpoint: the download has failed.", "Open it in a browser to see why."),
-    (8, b'{"', "is a safetensors file, which holds weights without saying of which model.", ""),
+    (8, b"{", "is a safetensors file, which holds weights without saying of which model.", ""),
 )
 """What a file is that no reader takes: the place of the mark, the mark, the problem and the remedy."""
 
@@ -43,7 +43,7 @@ def describe_form(source: Source) -> tuple[str, str] | None:
             names = require_archive(stream, MEMBERS).namelist()
             if not any(name.endswith(".npy") for name in names):
                 return f"is a zip archive of {_list(names)}.", UNPACK
-        start = stream.read(512) if source.format == "pickle" else b""
+        start = stream.read(512) if source.format in ("pickle", "safetensors") else b""
     for place, mark, problem, remedy in FORMS:
         if start[place:].startswith(mark):
             return problem, remedy
@@ -60,7 +60,13 @@ def describe(source: Source) -> str:
         return f"a folder with {_list(sorted(item.name for item in source.path.iterdir()))}"
     if source.format == "npz":
         return f"an .npz file of the arrays {_list(source.content)}"
-    form = {"torch": "torch file", "npy": "file", "json": "JSON file", "pickle": "pickle"}[source.format]
+    form = {
+        "torch": "torch file",
+        "safetensors": "safetensors file",
+        "npy": "file",
+        "json": "JSON file",
+        "pickle": "pickle",
+    }[source.format]
     return f"a {form} of {_describe_value(source.content)}"
 
 

@@ -55,7 +55,7 @@ def find_importer(source: Source, format: str | None = None) -> tuple[Entry, Imp
         names = [entry.label for entry, _ in found.values()]
         raise UsageError(
             f"may be of several formats: {', '.join(names)}.",
-            file=source.path,
+            file=source.reference,
             remedy=f"Say which: {' or '.join(f'--from {name}' for name in names)}.",
         )
     if not found:
@@ -94,7 +94,7 @@ def _describe_unknown(source: Source, format: str | None, refusal: CheckpointErr
         if source.is_folder or source.format != "pickle" or _is_marked(source):
             return refusal or error
         problem, remedy = f"is {wanted}: none begins like it, and it cannot be read as a pickle.", ""
-    return CheckpointError(problem, file=source.path, remedy=remedy or _list_known())
+    return CheckpointError(problem, file=source.reference, remedy=remedy or _list_known())
 
 
 def _is_marked(source: Source) -> bool:
@@ -134,6 +134,6 @@ def guard(source: Source, entry: Entry) -> Iterator[None]:
         raise CheckpointError(
             f"is not as the importer {entry.label!r} of {entry.distribution} {entry.version} expects it: "
             f"{type(error).__name__}: {show(error)}.",
-            file=source.path,
+            file=source.reference,
             remedy="Set VSEZOO_RAISE_PLUGIN_ERRORS=1 to see where, if you can mend the importer or the file.",
         ) from error

@@ -17,7 +17,7 @@ from vsezoo.backbones.options import GRID, NONE, POOLED, BackboneOptions
 from vsezoo.batch import Embeddings
 from vsezoo.encoders.composite import CompositeImageEncoder
 from vsezoo.encoders.feature_pairs import FeaturePairs
-from vsezoo.encoders.head import AUTO, WIDTH, build_head, choose_features, list_head_options, load_head
+from vsezoo.encoders.head import AUTO, WIDTH, build_head, choose_features, list_head_options, load_head, takes_features
 from vsezoo.errors import CheckpointError, RecipeError
 from vsezoo.interfaces import PairDataset
 from vsezoo.pretrained.external import PRETRAINED, ExternalWeights
@@ -114,10 +114,12 @@ class BackboneImageEncoder(ExternalWeights, CompositeImageEncoder):
     def replace_part(cls, part: Part) -> dict[str, Any]:
         """Take an encoder of features for the head; of another backbone's encoder, the head and how it is trained."""
         encoder = registry.load("image_encoders", part.name)
-        if not issubclass(encoder, BackboneImageEncoder):
-            return {"head": part.name, **{name: value for name, value in part.options.items() if name != WIDTH}}
-        own = ("model", "features", *OF_BACKBONE)
-        return {name: value for name, value in part.options.items() if name not in own}
+        if issubclass(encoder, BackboneImageEncoder):
+            own = ("model", "features", *OF_BACKBONE)
+            return {name: value for name, value in part.options.items() if name not in own}
+        if not takes_features(encoder):
+            return {}
+        return {"head": part.name, **{name: value for name, value in part.options.items() if name != WIDTH}}
 
     @classmethod
     def resolve_options(cls, options: Mapping[str, Any], data: PairDataset) -> dict[str, Any]:

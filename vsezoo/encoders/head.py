@@ -28,9 +28,14 @@ def load_head(name: str) -> type[ImageEncoder]:
         RecipeError: for one that takes no features.
     """
     head: type[ImageEncoder] = registry.load("image_encoders", name)
-    if not FORMS.keys() & set(head.kinds):
+    if not takes_features(head):
         raise RecipeError(f"image_encoder.head is {name!r}, which takes pictures; a head takes features.")
     return head
+
+
+def takes_features(encoder: type[ImageEncoder]) -> bool:
+    """Return whether an image encoder can be a head."""
+    return bool(FORMS.keys() & set(encoder.kinds))
 
 
 def list_head_options(name: str, options: Mapping[str, Any]) -> dict[str, Option]:

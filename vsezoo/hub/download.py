@@ -105,7 +105,18 @@ def fetch_pretrained(reference: HubReference) -> Path:
         )
     for name in (*small, *tensors):
         snapshot.check(name, LARGEST_TENSORS if name.endswith(TENSORS) else LARGEST_OTHER)
+    if CONFIG in small:
+        _refuse_checkpoint(snapshot.fetch(CONFIG), reference)
     return [snapshot.fetch(name) for name in (*small, *tensors)][-1].parent  # the tensors come last
+
+
+def _refuse_checkpoint(config: Path, reference: HubReference) -> None:
+    try:
+        read_config(config.parent, verify=False)
+    except CheckpointError:
+        return
+    remedy = f"Use it as it is: vsezoo eval {reference}. Or write it for another codebase: vsezoo convert --to FORMAT"
+    raise CheckpointError("is a checkpoint of vsezoo already.", file=str(reference), remedy=remedy)
 
 
 class _Snapshot:

@@ -49,7 +49,7 @@ class ExternalWeights:
         return []
 
     def restore_external(self, described: Mapping[str, Any], folders: Sequence[Path]) -> None:
-        """Read the external weights again.
+        """Read the external weights again; to be defined by encoders whose source is not `Recipe.pretrained`.
 
         Args:
             described: what `describe` returned when they were left out.
@@ -74,6 +74,11 @@ def find_external(encoder: nn.Module) -> ExternalWeights | None:
     if isinstance(encoder, ExternalWeights):
         return encoder
     return _Unmixed(encoder) if any(hasattr(encoder, name) for name in MEMBERS) else None
+
+
+def knows_source(encoder: nn.Module) -> bool:
+    """Return whether an encoder can read its weights again by itself: it defines `restore_external`."""
+    return getattr(type(encoder), "restore_external", None) not in (None, ExternalWeights.restore_external)
 
 
 def make_portable(encoder: type[nn.Module], options: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from vsezoo.errors import CheckpointError
 from vsezoo.interfaces import ModelPart, Weights
 from vsezoo.pretrained.digests import TensorDigest
-from vsezoo.pretrained.external import find_external
+from vsezoo.pretrained.external import find_external, knows_source
 from vsezoo.pretrained.left_out import LeftOut, SharedSource
 from vsezoo.pretrained.weights import open_weights
 
@@ -88,7 +88,8 @@ class Sharing:
                 digest, loaded = self._digests[name]
                 same += [name] if digest.compute(_list_external(encoders[name])) == loaded else []
         shared = {self._name: SharedSource(self._sha256, tuple(same))} if same else {}
-        return LeftOut(tuple(name for name in skipping if name not in self._digests), shared)
+        own = (name for name in skipping if name not in self._digests and knows_source(encoders[name]))
+        return LeftOut(tuple(own), shared)
 
 
 def _list_external(part: nn.Module) -> dict[str, Tensor]:

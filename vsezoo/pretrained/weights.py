@@ -21,12 +21,15 @@ from torch import Tensor
 from vsezoo.errors import CheckpointError, explain_system, list_names
 from vsezoo.hub.reference import is_repository, parse_reference
 from vsezoo.storage.checkpoint_layout import parse_json
+from vsezoo.storage.folders import digest_file
 from vsezoo.storage.tensor_file import INDEX, ONE_FILE, Content, TensorFile, map_content
 
 VARIABLE = "VSEZOO_WEIGHTS"
 """The environment variable of a folder of files and folders of weights."""
 CONFIG = "config.json"
 LARGEST_JSON = 64 * 2**20
+SMALL = (".json", ".txt", ".model")
+"""Endings of files beside the tensors: configurations, and the files of tokenizers."""
 AGAIN = "Fetch it again from where its authors publish it."
 
 
@@ -54,13 +57,26 @@ class OpenedWeights:
             self._where[tensor] = opened[file]
 
     @cached_property
+    def _digests(self) -> dict[str, dict[str, Any]]:
+        return {
+            file: {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+            for file, content in self._contents.items()
+        }
+
+    @cached_property
     def sha256(self) -> str:
         """The digest of the file of the tensors; of several files, that of their names and digests."""
-        digests = {file: hashlib.sha256(content).hexdigest() for file, content in self._contents.items()}
+        digests: dict[str, str] = {file: digest["sha256"] for file, digest in self._digests.items()}
         if len(digests) == 1:
             return next(iter(digests.values()))
         listing = "".join(f"{file} {digest}\n" for file, digest in sorted(digests.items()))
         return hashlib.sha256(listing.encode()).hexdigest()
+
+    def digest_files(self) -> dict[str, dict[str, Any]]:
+        """Return size and sha256 of the files of the tensors, and of the small files beside them, by their names."""
+        names = {CONFIG, *(item.name for item in self.folder.iterdir() if item.suffix in SMALL)}
+        small = {name: digest_file(self.folder / name) for name in sorted(names) if (self.folder / name).is_file()}
+        return {**small, **self._digests}
 
     def config(self) -> Mapping[str, Any]:
         """Return `config.json`; empty if there is none."""
