@@ -85,8 +85,8 @@ def test_an_unknown_setting_is_met_with_the_known_ones(name: str, suggestion: st
         ("training.learning_rate", 10**400, "float"),
         ("training.criterion", 5, "str"),
         ("training.select_mid_epoch", 1, "bool"),
-        ("embed_size", 2.5, "int"),
-        ("embed_size", True, "int"),
+        ("embed_size", 2.5, "int or null"),
+        ("embed_size", True, "int or null"),
     ],
 )
 def test_a_value_of_another_type_is_refused(name: str, value: Any, kind: str) -> None:
