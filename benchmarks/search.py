@@ -26,9 +26,9 @@ from PIL import Image
 SIDE = 64
 SETTINGS = {
     "image_encoder": "torchvision:resnet18",
-    "image_encoder__weights": "none",
-    "image_encoder__image_size": 32,
-    "text_encoder__vocab_threshold": 1,
+    "image_encoder.weights": "none",
+    "image_encoder.image_size": 32,
+    "text_encoder.vocab_threshold": 1,
 }
 
 
@@ -82,7 +82,7 @@ def write_model(folder: Path) -> None:
 
     letters = str.maketrans("0123456789", "abcdefghij")
     words = " ".join(f"w{index}".translate(letters) for index in range(10_000))
-    model = create_model("vsepp", captions=[words], **SETTINGS)
+    model = create_model("vsepp", captions=[words], settings=SETTINGS)
     data = {"name": "made", "kind": "picture", "image_shape": [], "images": 0, "captions": 0}
     save_checkpoint(folder, model, data, {"epoch": 0, "step": 0, "criterion": "rsum", "score": 0.0})
 

@@ -137,9 +137,9 @@ def test_list_models() -> None:
 
 def test_create_model() -> None:
     captions = ["A dog runs.", "A cat sleeps ."]
-    settings = {"embed_size": 8, "image_encoder__img_dim": 5, "text_encoder__vocab_threshold": 1}
+    settings = {"embed_size": 8, "image_encoder.img_dim": 5, "text_encoder.vocab_threshold": 1}
     torch.manual_seed(3)
-    model = vsezoo.create_model("vsepp", captions=captions, **settings)
+    model = vsezoo.create_model("vsepp", captions=captions, settings=settings)
     assert isinstance(model, vsezoo.JointEmbedding)
     assert not model.training
     images = model.encode_images(np.eye(3, 5, dtype=np.float32))
@@ -147,7 +147,7 @@ def test_create_model() -> None:
     assert (images.shape, texts.shape, images.dtype) == ((3, 8), (2, 8), torch.float32)
     assert torch.allclose(model.similarity(images, texts), images @ texts.T)
     torch.manual_seed(3)
-    again = vsezoo.create_model("vsepp", captions=captions, **settings)
+    again = vsezoo.create_model("vsepp", captions=captions, settings=settings)
     assert torch.equal(again.encode_texts(captions), texts)
 
 

@@ -50,7 +50,7 @@ def test_every_recipe_is_loaded_to_the_bit(name: str, tmp_path: Path) -> None:
     data = regions if name == "vsrn" else None if "model" in str(SMALL.get(name)) else tiny.TinyPairs()
     sizes = {"embed_size": 5, "text_encoder__word_dim": 4, "text_encoder__vocab_threshold": 1}
     torch.manual_seed(3)
-    model = vsezoo.create_model(name, data, tiny.CAPTIONS, **{**sizes, **SMALL.get(name, {})})
+    model = vsezoo.create_model(name, data, tiny.CAPTIONS, settings=tiny.dotted({**sizes, **SMALL.get(name, {})}))
     loss = build_loss(model.recipe, model.tokenizer)
     save_checkpoint(tmp_path / "run", model, tiny.TinyPairs(), {}, loss=loss)
     before = torch.get_rng_state()
@@ -61,7 +61,9 @@ def test_every_recipe_is_loaded_to_the_bit(name: str, tmp_path: Path) -> None:
 
 def test_a_frozen_backbone_comes_from_its_source(tmp_path: Path) -> None:
     weights = pictures.write_weights(tmp_path / "resnet.safetensors")
-    model = vsezoo.create_model("vsepp", image_encoder=pictures.BACKBONE, image_encoder__weights=str(weights))
+    model = vsezoo.create_model(
+        "vsepp", settings={"image_encoder": pictures.BACKBONE, "image_encoder.weights": str(weights)}
+    )
     save_checkpoint(tmp_path / "run", model, pictures.PicturePairs(), {})
     assert_equal_tensors(vsezoo.load(tmp_path / "run"), model)
 

@@ -150,7 +150,9 @@ def test_data_of_a_kind_that_the_model_does_not_take(model: str, shape: tuple[in
 
 def test_create_model_without_data() -> None:
     model = create_model(
-        "vsepp", captions=["a dog", "a dog"], embed_size=7, image_encoder__img_dim=3, text_encoder__vocab_threshold=2
+        "vsepp",
+        captions=["a dog", "a dog"],
+        settings={"embed_size": 7, "image_encoder.img_dim": 3, "text_encoder.vocab_threshold": 2},
     )
     assert len(model.tokenizer) == 6
     assert model.encode_images(np.ones((1, 3))).shape == (1, 7)
@@ -161,7 +163,7 @@ def test_initial_weights_are_those_of_the_random_state() -> None:
     first, second = make_model().state_dict(), make_model().state_dict()
     assert all(torch.equal(first[name], second[name]) for name in first)
     torch.manual_seed(4)
-    third = create_model("vsepp", TinyPairs(), embed_size=5)
+    third = create_model("vsepp", TinyPairs(), settings={"embed_size": 5})
     assert not torch.equal(third.state_dict()["image_encoder.fc.weight"], first["image_encoder.fc.weight"])
 
 

@@ -162,7 +162,7 @@ UNSUITABLE: dict[str, tuple[Mapping[str, Any], str]] = {
 def test_parts_that_do_not_suit_each_other(case: str, tmp_path: Path) -> None:
     settings, message = UNSUITABLE[case]
     with pytest.raises(RecipeError, match=message):
-        create_model("vsepp", **{name.replace(".", "__"): value for name, value in settings.items()})
+        create_model("vsepp", settings=settings)
 
 
 def test_a_training_is_refused_before_it_begins(tmp_path: Path) -> None:

@@ -91,11 +91,16 @@ class TinyPairs(PairDataset):
         return self.features[np.asarray(indices)]
 
 
+def dotted(settings: dict[str, Any]) -> dict[str, Any]:
+    """Return settings whose names have two underscores for the dot, as keywords must, by their names."""
+    return {name.replace("__", "."): value for name, value in settings.items()}
+
+
 def make_model(model: str = "vsepp", data: PairDataset | None = None, **settings: Any) -> JointEmbedding:
     """Build an untrained model of width 5, the same one at each call."""
     torch.manual_seed(3)
     sizes = {"embed_size": 5, "text_encoder__word_dim": 4, "text_encoder__vocab_threshold": 2}
-    return create_model(model, data or TinyPairs(), **{**sizes, **settings})
+    return create_model(model, data or TinyPairs(), settings=dotted({**sizes, **settings}))
 
 
 def save_model(folder: Path, model: JointEmbedding | None = None, data: PairDataset | None = None) -> JointEmbedding:

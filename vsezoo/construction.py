@@ -2,38 +2,47 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
 
-from vsezoo import registry
 from vsezoo.errors import RecipeError
 from vsezoo.interfaces import Loss, PairDataset, Tokenizer, Weights
 from vsezoo.model import JointEmbedding
-from vsezoo.parts import change_recipe, load_part, make_tokenizer, resolve_recipe
+from vsezoo.parts import change_recipe, load_part, load_recipe, make_tokenizer, resolve_recipe
 from vsezoo.pretrained.weights import open_weights
 from vsezoo.recipe import Part, Recipe
 from vsezoo.recipe.signatures import read_parameters
 
 
 def create_model(
-    name: str, data: PairDataset | None = None, captions: Sequence[str] = (), **settings: Any
+    name: str | Path,
+    data: PairDataset | None = None,
+    captions: Sequence[str] = (),
+    settings: Mapping[str, Any] | None = None,
+    **keywords: Any,
 ) -> JointEmbedding:
-    """Build an untrained model from the recipe of this name.
+    """Build an untrained model from a recipe.
 
     Args:
-        name: a registered model, as `list_models` names it.
+        name: a registered model, as `list_models` names it, or a recipe file.
         data: the training split whose captions make the vocabulary and whose features give the widths.
         captions: captions for the vocabulary where no `data` is given (or beside them).
-        **settings: recipe settings with `__` for the dot, for example `embed_size=512, loss__margin=0.1`.
+        settings: changes to the recipe by dotted names, such as `{"embed_size": 512, "loss.margin": 0.1}`.
+        **keywords: the earlier form of settings, with `__` for the dot, `loss__margin=0.1`. It warns.
 
     Returns:
         the model in eval mode, initialised from torch's present random state, with the pretrained weights of its
         recipe, if that names any.
     """
-    dotted = {key.replace("__", "."): value for key, value in settings.items()}
-    recipe = change_recipe(registry.load("models", name), dotted)
+    if keywords:
+        advice = "Pass settings={...} with dotted names to create_model, as to train, instead of keywords."
+        warnings.warn(advice, DeprecationWarning, stacklevel=2)
+    dotted = {key.replace("__", "."): value for key, value in keywords.items()}
+    recipe = change_recipe(load_recipe(name), {**(settings or {}), **dotted})
     weights = open_pretrained(recipe)
     recipe = resolve_recipe(recipe, data, weights)
     tokenizer = make_tokenizer(recipe, weights)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
 from typing import Any
 
 from vsezoo import registry
-from vsezoo.errors import DataError, RecipeError, suggest_name
+from vsezoo.errors import DataError, RecipeError, VsezooError, suggest_name
 from vsezoo.interfaces import ImageEncoder, PairDataset, TextEncoder, Tokenizer, Weights
 from vsezoo.recipe import PART_KINDS, TRAINING_PARTS, Part, Recipe
 from vsezoo.recipe.declared import Option
+from vsezoo.recipe.file import is_recipe_file, read_recipe
 from vsezoo.recipe.signatures import read_options
 
 GROUPS = {
@@ -30,6 +32,34 @@ GIVEN = {
     "schedule": ("step", "epoch", "steps_per_epoch", "num_epochs"),
 }
 """The same by the field of a recipe."""
+
+
+def load_recipe(model: str | Path) -> Recipe:
+    """Return the recipe of a registered model or of a recipe file, whose name ends in `.json`.
+
+    Options for which a file has the default are not set by it, so that the data may decide them.
+
+    Raises:
+        UnknownNameError, ConflictError: for a model that is not registered, or by several distributions.
+        UsageError: for a file that cannot be read, or something in it that is not a recipe; it names the file.
+    """
+    if not is_recipe_file(model):
+        registered: Recipe = registry.load("models", str(model))
+        return registered
+    try:
+        recipe, defaults = read_recipe(Path(model))
+        for name, value in defaults.items():
+            kind, _, option = name.partition(".")
+            known = list_options(load_part(recipe, kind), getattr(recipe, kind).options, GIVEN[kind])
+            if option not in known or known[option].default != value:  # another version's default
+                recipe = recipe.replace({name: value})
+        for changed in (recipe, *map(recipe.for_data, recipe.overrides)):
+            resolve_recipe(changed)
+        return recipe
+    except VsezooError as error:
+        if error.file is not None:
+            raise
+        raise type(error)(error.problem, file=model, remedy=error.remedy) from error
 
 
 def expand_parts(settings: Mapping[str, Any]) -> dict[str, Any]:

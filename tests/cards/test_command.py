@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shlex
 from typing import Any
 
@@ -65,6 +66,11 @@ def test_a_recipe_that_is_not_known_here_gives_all_settings() -> None:
     command = write_command(recipe, "my photos", None)
     assert command.startswith("vsezoo train vsepp --data './my photos' --set embed_size=256 ")
     assert command.count("--set") == len(flatten(recipe))
+
+
+def test_a_recipe_that_is_not_registered_is_that_of_the_checkpoint() -> None:
+    recipe = dataclasses.replace(resolve_recipe(plan_recipe("vsepp", "shapes", {}), TinyPairs()), name="mine")
+    assert write_command(recipe, "shapes", None) == "vsezoo train config.json --data shapes"
 
 
 def test_a_change_names_the_value_of_the_recipe() -> None:

@@ -31,9 +31,11 @@ def make(weights: Path | str, **options: Any) -> JointEmbedding:
     return create_model(
         "vsepp",
         captions=["a dog"] * 4,
-        embed_size=5,
-        image_encoder=options.pop("encoder", pictures.BACKBONE),
-        **{f"image_encoder__{name}": value for name, value in {"weights": str(weights), **options}.items()},
+        settings={
+            "embed_size": 5,
+            "image_encoder": options.pop("encoder", pictures.BACKBONE),
+            **{f"image_encoder.{name}": value for name, value in {"weights": str(weights), **options}.items()},
+        },
     )
 
 

@@ -143,7 +143,9 @@ def save_variant(folder: Path, number: int) -> None:
     words = [f"word{index}" for index in range(5 + number)]
     settings: dict[str, Any] = {"embed_size": 4, "image_encoder__img_dim": 3, "text_encoder__vocab_threshold": 1}
     model = vsezoo.create_model(
-        "vsepp", captions=words, text_encoder__word_dim=2, loss__margin=float(number), **settings
+        "vsepp",
+        captions=words,
+        settings={"text_encoder.word_dim": 2, "loss.margin": float(number), **tiny.dotted(settings)},
     )
     with torch.no_grad():
         for parameter in model.parameters():

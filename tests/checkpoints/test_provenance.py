@@ -8,7 +8,7 @@ from typing import Any
 import pictures
 import pytest
 from checkpoint_folders import change_config, expect_error, set_value
-from tiny import make_model, save_model
+from tiny import dotted, make_model, save_model
 
 import vsezoo
 from vsezoo import load, registry
@@ -110,7 +110,7 @@ def headed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     theirs = own[0]._replace(name="vsezoo-heads", version="0.2", entries=(entry,))
     monkeypatch.setattr(registry, "list_distributions", lambda: [*own, theirs])
     options = {"image_encoder": pictures.BACKBONE, "image_encoder__weights": "none", "image_encoder__head": "mean"}
-    model = vsezoo.create_model("vsepp", **options)
+    model = vsezoo.create_model("vsepp", settings=dotted(options))
     save_checkpoint(tmp_path / "best", model, pictures.PicturePairs(), {})
     monkeypatch.setattr(registry, "list_distributions", lambda: own)
     return tmp_path / "best"

@@ -31,7 +31,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     weights = pictures.write_weights(folder / "net.safetensors")
     options = {"image_encoder.weights": str(weights), "image_encoder.image_size": 32, **pictures.SIZES}
     given = {name.replace(".", "__"): value for name, value in options.items()}
-    tiny.save_model(folder / "run", create_model("vsepp", data, image_encoder=pictures.BACKBONE, **given), data)
+    tiny.save_model(
+        folder / "run",
+        create_model("vsepp", data, settings={"image_encoder": pictures.BACKBONE, **tiny.dotted(given)}),
+        data,
+    )
     (folder / "photos").mkdir()
     for index, name in enumerate(NAMES):
         pictures.draw(index).save(folder / "photos" / name, "PNG")

@@ -64,10 +64,10 @@ def test_features_are_those_of_a_training_with_the_frozen_backbone(tmp_path: Pat
         ["test", "4", "x", "96", "20"],
     ]
     options = {"weights": str(weights), "image_size": SIZE, "normalize_features": False}
-    settings = {name.replace(".", "__"): value for name, value in pictures.SIZES.items()}
-    settings |= {f"image_encoder__{name}": value for name, value in options.items()}
+    settings = {**pictures.SIZES, "image_encoder": pictures.BACKBONE}
+    settings |= {f"image_encoder.{name}": value for name, value in options.items()}
     data = open_data(str(photos), "dev", ("picture",))
-    encoder = create_model("vsepp", data, image_encoder=pictures.BACKBONE, **settings).image_encoder
+    encoder = create_model("vsepp", data, settings=settings).image_encoder
     with torch.inference_mode():
         frozen = encoder.backbone(encoder.transform(training=False)(data.images(range(4))))
     rows = open_data(str(tmp_path / "out"), "dev", ("vector",))

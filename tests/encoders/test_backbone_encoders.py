@@ -131,14 +131,18 @@ def test_vsrn_takes_from_pictures_what_it_takes_from_regions() -> None:
     settings = {**tiny.SETTINGS, "image_encoder": "timm:test_resnet", "image_encoder.weights": "none"}
     settings = {name.replace(".", "__"): value for name, value in settings.items()}
     settings["loss__hidden_size"] = settings["loss__word_dim"] = 8
-    model = create_model("vsrn", pictures.PicturePairs(), **settings, image_encoder__image_size=192)
+    model = create_model(
+        "vsrn", pictures.PicturePairs(), settings={**tiny.dotted(settings), "image_encoder.image_size": 192}
+    )
     assert model.recipe.image_encoder.options["head"] == "vsrn"
     assert model.image_encoder.backbone.width == pictures.WIDTH
     with torch.inference_mode():
         images = model.image_encoder.transform(training=False)([pictures.draw(0), pictures.draw(1)])
         assert model.image_encoder(images).regions.shape == (2, 36, 16)
     with pytest.raises(DataError, match="1 region each"):
-        create_model("vsrn", pictures.PicturePairs(), **settings, image_encoder__image_size=32)
+        create_model(
+            "vsrn", pictures.PicturePairs(), settings={**tiny.dotted(settings), "image_encoder.image_size": 32}
+        )
 
 
 def test_features_are_no_pictures() -> None:
@@ -195,10 +199,12 @@ def test_learning_rates() -> None:
     model = create_model(
         "vsepp",
         captions=["a dog"] * 4,
-        embed_size=5,
-        image_encoder="timm:test_resnet",
-        image_encoder__weights="none",
-        image_encoder__learning_rate_scale=0.1,
+        settings={
+            "embed_size": 5,
+            "image_encoder": "timm:test_resnet",
+            "image_encoder.weights": "none",
+            "image_encoder.learning_rate_scale": 0.1,
+        },
     )
     assert model.learning_rate_scales() == {"image_encoder.backbone.": 0.1}
 
@@ -208,11 +214,13 @@ def test_the_mean_of_the_features_is_that_of_the_training_pictures() -> None:
     model = create_model(
         "vsepp",
         data,
-        embed_size=5,
-        text_encoder__vocab_threshold=1,
-        image_encoder="timm:test_resnet",
-        image_encoder__weights="none",
-        image_encoder__center=True,
+        settings={
+            "embed_size": 5,
+            "text_encoder.vocab_threshold": 1,
+            "image_encoder": "timm:test_resnet",
+            "image_encoder.weights": "none",
+            "image_encoder.center": True,
+        },
     )
     encoder: Any = model.image_encoder
     with torch.inference_mode():
@@ -223,7 +231,9 @@ def test_the_mean_of_the_features_is_that_of_the_training_pictures() -> None:
 def test_pictures_to_embeddings(tmp_path: Path) -> None:
     file = pictures.write_weights(tmp_path / "w.safetensors")
     model = create_model(
-        "vsepp", captions=["a dog"] * 4, embed_size=5, image_encoder=pictures.BACKBONE, image_encoder__weights=str(file)
+        "vsepp",
+        captions=["a dog"] * 4,
+        settings={"embed_size": 5, "image_encoder": pictures.BACKBONE, "image_encoder.weights": str(file)},
     )
     one = model.encode_images([pictures.draw(0), pictures.draw(1)])
     assert one.shape == (2, 5)
@@ -231,10 +241,12 @@ def test_pictures_to_embeddings(tmp_path: Path) -> None:
     ten = create_model(
         "vsepp",
         captions=["a dog"] * 4,
-        embed_size=5,
-        image_encoder=pictures.BACKBONE,
-        image_encoder__weights=str(file),
-        image_encoder__crops=10,
+        settings={
+            "embed_size": 5,
+            "image_encoder": pictures.BACKBONE,
+            "image_encoder.weights": str(file),
+            "image_encoder.crops": 10,
+        },
     )
     ten.load_state_dict(model.state_dict())
     assert not torch.allclose(ten.encode_images([pictures.draw(0), pictures.draw(1)]), one, atol=1e-4)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tiny import TinyPairs, make_model
+from tiny import TinyPairs, dotted, make_model
 from torch import Tensor, nn
 
 from vsezoo.construction import create_model
@@ -212,7 +212,7 @@ def test_captions_without_a_known_word_are_embedded(name: str, words: str) -> No
 def test_the_options_make_the_tokenizer(name: str) -> None:
     options = {"words": "split", "off_by_two": True, "vocab_threshold": 1, "word_dim": 5}
     settings = {f"text_encoder__{option}": value for option, value in options.items()}
-    model = create_model("vsepp", TinyPairs(), text_encoder=name, embed_size=5, **settings)
+    model = create_model("vsepp", TinyPairs(), settings={"text_encoder": name, "embed_size": 5, **dotted(settings)})
     tokenizer = model.tokenizer
     assert isinstance(tokenizer, WordTokenizer)
     assert (tokenizer.rule.name, tokenizer.off_by_two, tokenizer.threshold) == ("split-words", True, 1)

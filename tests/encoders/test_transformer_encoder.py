@@ -60,7 +60,9 @@ def bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def make_model(folder: Path, **options: Any) -> JointEmbedding:
     torch.manual_seed(3)
     options = {f"text_encoder__{name}": value for name, value in options.items()}
-    return vsezoo.create_model("vsepp", tiny.TinyPairs(), embed_size=5, text_encoder=f"hf:{folder}", **options)
+    return vsezoo.create_model(
+        "vsepp", tiny.TinyPairs(), settings={"embed_size": 5, "text_encoder": f"hf:{folder}", **tiny.dotted(options)}
+    )
 
 
 def settings_of(folder: Path, **options: Any) -> dict[str, Any]:
@@ -503,13 +505,13 @@ def test_impossible_options(bert: Path, options: dict[str, Any], message: str) -
 @pytest.mark.parametrize("name", ["hf", "hf:"])
 def test_a_model_must_be_named(name: str) -> None:
     with pytest.raises(RecipeError, match="names no pretrained model") as caught:
-        vsezoo.create_model("vsepp", tiny.TinyPairs(), text_encoder=name)
+        vsezoo.create_model("vsepp", tiny.TinyPairs(), settings={"text_encoder": name})
     assert "hf:bert-base-uncased" in caught.value.remedy
 
 
 def test_a_name_that_is_neither_folder_nor_repository() -> None:
     with pytest.raises(VsezooError, match="a/b/c: is no folder, and cannot be a name of the Hub"):
-        vsezoo.create_model("vsepp", tiny.TinyPairs(), text_encoder="hf:a/b/c")
+        vsezoo.create_model("vsepp", tiny.TinyPairs(), settings={"text_encoder": "hf:a/b/c"})
 
 
 def go_offline() -> None:
@@ -549,7 +551,7 @@ def test_other_names_stay_as_they_are(name: str) -> None:
 
 def test_a_part_without_the_option_takes_no_argument() -> None:
     with pytest.raises(RecipeError, match="text_encoder 'gru' has no option 'model'"):
-        vsezoo.create_model("vsepp", tiny.TinyPairs(), text_encoder="gru:large")
+        vsezoo.create_model("vsepp", tiny.TinyPairs(), settings={"text_encoder": "gru:large"})
 
 
 def test_parameters_are_grouped_by_the_longest_beginning() -> None:

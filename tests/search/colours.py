@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
+from tiny import dotted
 from torch import Tensor
 
 from vsezoo.checkpoints.checkpoint import save_checkpoint
@@ -82,7 +83,7 @@ def save_colour_model(folder: Path, similarity: str = "cosine") -> JointEmbeddin
     """Write the checkpoint of a model of width 3, and return the model."""
     register_colours()
     settings: dict[str, Any] = {"image_encoder": "colour", "text_encoder": "colour", "similarity": similarity}
-    model = create_model("vsepp", captions=["red green blue"], embed_size=3, **settings)
+    model = create_model("vsepp", captions=["red green blue"], settings={"embed_size": 3, **dotted(settings)})
     known = {"name": "colours", "kind": "picture", "image_shape": [], "images": 1, "captions": 1}
     save_checkpoint(folder, model, known, {"epoch": 1, "step": 1, "criterion": "rsum", "score": 0.0})
     return model

@@ -14,6 +14,7 @@ from vsezoo.interfaces import PairDataset
 from vsezoo.parts import resolve_recipe
 from vsezoo.recipe import PART_KINDS, TRAINING_PARTS, Recipe
 from vsezoo.recipe.recipe import FIELDS
+from vsezoo.storage.checkpoint_layout import CONFIG
 
 
 class StoredData(PairDataset):
@@ -73,10 +74,16 @@ def find_changes(recipe: Recipe, registered: Recipe, data: Mapping[str, Any]) ->
 def write_command(
     recipe: Recipe, data: str, changes: Mapping[str, tuple[Any, Any]] | None, *, flags: Sequence[str] = ()
 ) -> str:
-    """Return the call of `vsezoo train` that gives these settings; all of them where the changes are not known."""
-    if changes is None:
+    """Return the call of `vsezoo train` that gives these settings; all of them where the changes are not known.
+
+    A recipe that is not registered, such as that of a file, is named by the `config.json` of the checkpoint.
+    """
+    model = recipe.name
+    if changes is None and recipe.name not in registry.list_names("models"):
+        model, changes = CONFIG, {}
+    elif changes is None:
         changes = {name: (value, None) for name, value in flatten(recipe).items()}
-    words = ["vsezoo", "train", recipe.name, "--data", data if data in registry.list_names("datasets") else f"./{data}"]
+    words = ["vsezoo", "train", model, "--data", data if data in registry.list_names("datasets") else f"./{data}"]
     for name, (value, _) in changes.items():
         words += ["--set", f"{name}={_write_value(value)}"]
     return shlex.join([*words, *flags])

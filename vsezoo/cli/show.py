@@ -17,6 +17,7 @@ from vsezoo.cli.show_checkpoint import show_checkpoint
 from vsezoo.errors import UsageError
 from vsezoo.hub.reference import parse_reference
 from vsezoo.recipe import PART_KINDS, TRAINING_FIELDS, TRAINING_PARTS, PublishedResult
+from vsezoo.recipe.file import is_recipe_file
 from vsezoo.recipe.settings import TRAINING_OPTIONS
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
         ("vsezoo show vsepp", "Show the recipe vsepp: parts, settings, overrides, published results."),
         ("vsezoo show vsepp --data f8k_precomp", "Show the settings that a training run on f8k_precomp uses."),
         ("vsezoo show runs/vsepp-shapes", "Show a checkpoint: settings, data set, figures."),
+        ("vsezoo show vsepp --json > my.json", "Write a recipe file, to edit and train: vsezoo train my.json."),
     ],
 )
 @click.argument("model")
@@ -43,7 +45,7 @@ def show(model: str, data: str | None, as_json: bool) -> None:
     with their reasons, the paper, and published results with their sources.
 
     MODEL may also be a checkpoint: a folder, or hub:org/name, of which only the small files are downloaded. Its
-    settings, data set, origin and figures are shown.
+    settings, data set, origin and figures are shown. Or it is a recipe file, as --json writes it for a model.
     """
     if _is_checkpoint(model):
         if data is not None:
@@ -52,36 +54,50 @@ def show(model: str, data: str | None, as_json: bool) -> None:
             )
         show_checkpoint(model, as_json)
         return
-    entry = registry.find("models", model)
-    recipe: Recipe = entry.load()
+    entry, recipe = _find(model)
     if data is not None:
         from vsezoo.data.lookup import find_source
 
         data = find_source(data).name
         recipe = recipe.for_data(data)
-    value = _describe(entry, recipe, data)
+    value = _describe(model, entry, recipe, data)
     if as_json:
         console.print_json(value)
     else:
         _print(value, recipe)
 
 
+def _find(model: str) -> tuple[registry.Entry | None, Recipe]:
+    """Return a recipe, and how it is registered; a recipe file is not."""
+    if not is_recipe_file(model):
+        entry = registry.find("models", model)
+        return entry, entry.load()
+    from vsezoo.parts import load_recipe
+
+    return None, load_recipe(model)
+
+
 def _is_checkpoint(model: str) -> bool:
     """Is this a checkpoint (a reference, a path, or a folder whose name is not registered), not the name of a model?"""
+    if is_recipe_file(model):
+        return False
     if parse_reference(model) is not None or "/" in model or os.sep in model:
         return True
     return Path(model).is_dir() and model not in registry.list_names("models")
 
 
-def _describe(entry: registry.Entry, recipe: Recipe, data: str | None) -> dict[str, Any]:
+def _describe(model: str, entry: registry.Entry | None, recipe: Recipe, data: str | None) -> dict[str, Any]:
     from vsezoo.construction import COUNT_ASSUMPTION, count_parameters  # imports torch
 
     return {
         "name": recipe.name,
-        "aliases": [name for name in (entry.label, *registry.list_aliases(entry)) if name != recipe.name],
+        "aliases": [name for name in (entry.label, *registry.list_aliases(entry)) if name != recipe.name]
+        if entry
+        else [],
         "summary": recipe.summary,
-        "distribution": entry.distribution,
-        "version": entry.version,
+        "distribution": entry.distribution if entry else None,
+        "version": entry.version if entry else None,
+        **({} if entry else {"file": model}),
         "data": data,
         "embed_size": recipe.embed_size,
         "pretrained": recipe.pretrained or None,
@@ -122,7 +138,8 @@ def _describe_option(option: Option) -> dict[str, Any]:
 
 def _print(value: dict[str, Any], recipe: Recipe) -> None:
     aliases = f" (also {', '.join(value['aliases'])})" if value["aliases"] else ""
-    fields: list[tuple[str, str | Text]] = [("from", f"{value['distribution']} {value['version']}".strip())]
+    origin = value.get("file") or f"{value['distribution']} {value['version']}"
+    fields: list[tuple[str, str | Text]] = [("from", origin.strip())]
     if recipe.paper is not None:
         paper = recipe.paper
         fields.append(("paper", f"{paper.authors}: {paper.title}. {paper.venue} {paper.year}. {paper.url}".strip()))

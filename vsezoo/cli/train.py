@@ -20,6 +20,7 @@ from vsezoo.cli.command import FIRST, Command, section
             "Train on the features in features/f8k_precomp.",
         ),
         ("vsezoo train vsepp --set loss.margin=0.1 --output runs/margin", "Change a setting and name the run."),
+        ("vsezoo train my.json", "Train a recipe of your own: vsezoo show vsepp --json > my.json, then edit it."),
         ("vsezoo train vsepp --resume", "Continue the run in runs/vsepp-shapes where it stopped."),
     ],
 )
@@ -70,6 +71,8 @@ def train(
     """Train MODEL, keep its best checkpoint, and evaluate it on the test split.
 
     The run's folder holds best/ (the checkpoint), last/ (the state for --resume), log.jsonl and tensorboard/.
+
+    MODEL is a registered model, or a recipe file as `vsezoo show MODEL --json` writes it.
 
     `vsezoo show MODEL` lists all settings of a recipe with their values. The flags below have the names that the
     field knows; --set changes any setting by its name.

@@ -7,13 +7,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from vsezoo import registry
 from vsezoo.data.lookup import as_folder, find_source
 from vsezoo.data.source import DEFAULT_OPTIONS, OpenOptions
-from vsezoo.errors import UsageError, require_name
+from vsezoo.errors import UnknownNameError, UsageError, require_name
 from vsezoo.evaluation.metrics import CRITERIA
-from vsezoo.parts import change_recipe, expand_parts
+from vsezoo.parts import change_recipe, expand_parts, load_recipe
 from vsezoo.recipe import Recipe
+from vsezoo.recipe.file import is_recipe_file
 from vsezoo.training.run_folder import choose_output, find_run
 from vsezoo.training.state import ANEW, Progress, State
 
@@ -69,14 +69,14 @@ class RunPlan:
 
 
 def plan_run(
-    model: str, data: str | None, settings: Mapping[str, Any], options: RunOptions, *, overrides: bool = True
+    model: str | Path, data: str | None, settings: Mapping[str, Any], options: RunOptions, *, overrides: bool = True
 ) -> RunPlan:
     """Find out what a run is to do, before any data are read; see `vsezoo.train` for the arguments.
 
     Raises:
         UsageError: for a folder that holds a run already, or what contradicts the run that is resumed.
     """
-    name = registry.find("models", model).load().name
+    name = _find_name(model, options.resume)
     folder = options.output if options.output is not None else choose_output(name, data or DEFAULT_DATA)
     root = options.opening.root
     opening = replace(options.opening, root=None if root is None else root.resolve())
@@ -94,9 +94,19 @@ def plan_run(
     return replace(plan, options=replace(options, opening=opening))
 
 
-def plan_recipe(model: str, data: str, settings: Mapping[str, Any], *, overrides: bool = True) -> Recipe:
+def _find_name(model: str | Path, resume: bool) -> str:
+    """Return the name of a recipe; on resume the run has the recipe, and its name is enough."""
+    try:
+        return load_recipe(model).name
+    except UnknownNameError:
+        if resume and not is_recipe_file(model):
+            return str(model)
+        raise
+
+
+def plan_recipe(model: str | Path, data: str, settings: Mapping[str, Any], *, overrides: bool = True) -> Recipe:
     """Return the recipe with its overrides for the data set, then with the user's settings."""
-    recipe: Recipe = registry.load("models", model)
+    recipe = load_recipe(model)
     source = find_source(data)
     if overrides:
         recipe = recipe.for_data(source.name)

@@ -43,7 +43,7 @@ Training = TrainingResult
 
 
 def train(
-    model: str,
+    model: str | Path,
     data: str | Path | None = None,
     *,
     data_root: str | Path | None = None,
@@ -64,7 +64,7 @@ def train(
     """Train a model and evaluate its best checkpoint.
 
     Args:
-        model: a registered recipe.
+        model: a registered model or a recipe file.
         data: a registered data set or a folder; None: `shapes`, or on resume that of the run.
         data_root: the folder that holds the data set's folder; None: `$VSEZOO_DATA`, then `./data`.
         output: the run's folder; None: `runs/MODEL-DATA`.
@@ -98,7 +98,7 @@ def train(
 
 
 def start_run(
-    model: str,
+    model: str | Path,
     data: str | None,
     settings: Mapping[str, Any],
     options: RunOptions,

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
-from tiny import TinyPairs, make_model
+from tiny import TinyPairs, dotted, make_model
 from torch import Tensor, nn
 
 import vsezoo_vsrn.encoder
@@ -261,7 +261,7 @@ def test_batch_norm_of_one_pair(images: Tensor) -> None:
 def test_a_few_steps_lower_the_loss_and_move_every_parameter() -> None:
     data = open_data("shapes", "train", VSRNImageEncoder.kinds)
     torch.manual_seed(5)
-    model = create_model("vsrn", data, embed_size=32, text_encoder__word_dim=16).train()
+    model = create_model("vsrn", data, settings={"embed_size": 32, "text_encoder.word_dim": 16}).train()
     start = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
     captions = np.arange(0, 160, 5)
     tokens = Tokens.pad(model.tokenizer.encode([data.captions[index] for index in captions]))
@@ -316,7 +316,7 @@ def test_an_ensemble_on_five_folds(testall: Path, tmp_path: Path) -> None:
     for seed in (1, 2):
         torch.manual_seed(seed)
         sizes = {"embed_size": 4, "text_encoder__word_dim": 3, "text_encoder__vocab_threshold": 1}
-        model = create_model("vsrn", data, captions=captions[:100], **sizes)
+        model = create_model("vsrn", data, captions=captions[:100], settings=dotted(sizes))
         runs.append(str(tmp_path / f"run-{seed}"))
         save_checkpoint(Path(runs[-1]), model, data, {})
         ids = ids or model.tokenizer.encode(captions)
