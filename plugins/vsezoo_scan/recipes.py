@@ -23,7 +23,7 @@ score higher.
 
 import dataclasses
 
-from vsezoo.recipe import Override, Paper, Part, PublishedResult, Recipe, Training
+from vsezoo.recipe import Override, Paper, Part, PublishedResult, Recipe, TrainingSettings
 
 PAPER = Paper(
     title="Stacked Cross Attention for Image-Text Matching",
@@ -37,7 +37,7 @@ INDEX = "Paranioar/Awesome_Matching_Pretraining_Transfering, performance.md"
 REPRODUCTION = "WangFei-2019/Image-text-Retrieval, SIGIR 2022 reproducibility study"
 REGIONS = "36 regions, bottom-up attention"
 
-COCO = {"training.num_epochs": 20, "training.learning_rate": 5e-4, "training.lr_update": 10}
+COCO = {"training.num_epochs": 20, "training.learning_rate": 5e-4, "schedule.every": 10}
 COCO_REASON = "the settings of the original's README for COCO"
 
 SHAPES = {
@@ -48,7 +48,7 @@ SHAPES = {
     "training.batch_size": 256,
     "training.learning_rate": 3e-3,
     "training.num_epochs": 8,
-    "training.lr_update": 6,
+    "schedule.every": 6,
     "training.val_step": 0,
 }
 SHAPES_REASON = "a small data set: narrow layers and a fast schedule train in a few minutes on two cores"
@@ -66,7 +66,7 @@ scan_t2i = Recipe(
     text_encoder=Part("scan-gru", {"bidirectional": True}),
     similarity=Part("cross-attention", {"direction": "t2i", "aggregation": "LogSumExp"}),
     loss=Part("hinge", {"max_violation": True}),
-    training=Training(),
+    training=TrainingSettings(),
     overrides={
         "coco_precomp": Override(COCO, COCO_REASON),
         "shapes": Override(SHAPES, SHAPES_REASON),
