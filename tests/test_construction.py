@@ -46,8 +46,8 @@ def assert_equal_tensors(first: nn.Module, second: nn.Module) -> None:
 
 @pytest.mark.parametrize("name", sorted(vsezoo.list_models()))
 def test_every_recipe_is_loaded_to_the_bit(name: str, tmp_path: Path) -> None:
-    regions = tiny.TinyPairs(shape=(4, tiny.WIDTH))
-    data = regions if name == "vsrn" else None if "model" in str(SMALL.get(name)) else tiny.TinyPairs()
+    shape = (4, tiny.WIDTH) if name.startswith(("vsrn", "scan")) else (tiny.WIDTH,)
+    data = None if "model" in str(SMALL.get(name)) else tiny.TinyPairs(shape=shape)
     sizes = {"embed_size": 5, "text_encoder__word_dim": 4, "text_encoder__vocab_threshold": 1}
     torch.manual_seed(3)
     model = vsezoo.create_model(name, data, tiny.CAPTIONS, settings=tiny.dotted({**sizes, **SMALL.get(name, {})}))

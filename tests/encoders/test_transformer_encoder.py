@@ -34,6 +34,7 @@ from transformers import (
 )
 
 import vsezoo
+from vsezoo import registry
 from vsezoo.checkpoints.checkpoint import load, save_checkpoint
 from vsezoo.encoders.transformer import TransformerTextEncoder
 from vsezoo.encoders.transformer_tokenizer import TransformerTokenizer
@@ -43,7 +44,6 @@ from vsezoo.model import JointEmbedding
 from vsezoo.parts import expand_parts
 from vsezoo.pretrained.digests import digest_tensors
 from vsezoo.publishing.publication import NO_LICENSE, build_card, open_publication
-from vsezoo.recipe import Training
 from vsezoo.storage.checkpoint_layout import write_json
 from vsezoo.training.optimizer import build_optimizer, group_parameters
 
@@ -561,7 +561,7 @@ def test_parameters_are_grouped_by_the_longest_beginning() -> None:
     members = [[name for name in names if any(parameters[name] is held for held in g["params"])] for g in groups]
     assert [group["scale"] for group in groups] == [0.1, 0.5, 1.0]
     assert members == [["text.layers.0", "text.layers.1"], ["text.fc"], ["image.fc"]]
-    optimizer = build_optimizer(Training(), groups)
+    optimizer = build_optimizer(registry.load("models", "vsepp"), groups)
     assert [group["scale"] for group in optimizer.param_groups] == [0.1, 0.5, 1.0]
     (whole,) = group_parameters(parameters, {})
     assert whole == {"params": list(parameters.values()), "scale": 1.0}
