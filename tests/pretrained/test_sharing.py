@@ -44,7 +44,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def make(source: Path, **settings: Any) -> vsezoo.JointEmbedding:
-    return vsezoo.create_model(RECIPE.name, pretrained=str(source), **settings)
+    return vsezoo.create_model(RECIPE.name, settings={"pretrained": str(source), **tiny.dotted(settings)})
 
 
 def read_config(folder: Path) -> dict[str, Any]:
@@ -232,7 +232,7 @@ def test_a_width_that_nothing_decides() -> None:
     ) as caught:
         vsezoo.create_model("none", tiny.TinyPairs())
     assert "--embed-size" in caught.value.remedy
-    assert vsezoo.create_model("none", tiny.TinyPairs(), embed_size=3).recipe.embed_size == 3
+    assert vsezoo.create_model("none", tiny.TinyPairs(), settings={"embed_size": 3}).recipe.embed_size == 3
 
 
 # Training

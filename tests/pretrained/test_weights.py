@@ -141,8 +141,8 @@ def test_no_code_and_no_pickle_is_fetched(hub: LoopbackHub, environment: dict[st
     others = {"pytorch_model.bin": b"evil", "modeling.py": b"evil", "model.fp16.safetensors": b"x", "README.md": b"x"}
     commit = publish(hub, source, **others).branches["main"]
     with client_of(environment):
-        model = vsezoo.create_model(dual.RECIPE.name, pretrained="hub:org/clip")
-        expected = vsezoo.create_model(dual.RECIPE.name, pretrained=str(source))
+        model = vsezoo.create_model(dual.RECIPE.name, settings={"pretrained": "hub:org/clip"})
+        expected = vsezoo.create_model(dual.RECIPE.name, settings={"pretrained": str(source)})
         assert torch.equal(model.encode_texts(CAPTIONS), expected.encode_texts(CAPTIONS))
         assert list_fetched(hub) == {path.name for path in source.iterdir()}
         hub.requests.clear()
@@ -163,7 +163,7 @@ def test_a_checkpoint_names_the_commit(
     commit = repository.branches["main"]
     known = {"name": "mine", "kind": "picture", "image_shape": [], "images": 1, "captions": 5}
     with client_of(environment):
-        model = vsezoo.create_model(dual.RECIPE.name, pretrained="hub:org/clip")
+        model = vsezoo.create_model(dual.RECIPE.name, settings={"pretrained": "hub:org/clip"})
         save_checkpoint(tmp_path / "run", model, known, {})
         config = json.loads((tmp_path / "run" / "config.json").read_bytes())
         assert list(config["left_out"]) == [f"hub:org/clip@{commit}"]
@@ -183,7 +183,7 @@ def test_convert(hub: LoopbackHub, vse: Vse, source: Path, tmp_path: Path, envir
     assert (made["checkpoint"], made["source"]) == ("runs/clip", f"hub:org/clip@{commit}")
     assert set(made["files"]) == {path.name for path in source.iterdir()}
     with client_of(environment):
-        expected = vsezoo.create_model(dual.RECIPE.name, pretrained=str(source))
+        expected = vsezoo.create_model(dual.RECIPE.name, settings={"pretrained": str(source)})
     converted = vsezoo.load(tmp_path / "runs" / "clip")
     assert torch.equal(converted.encode_texts(CAPTIONS), expected.encode_texts(CAPTIONS))
     assert f"hub:org/clip@{commit}" in vse("show", "runs/clip").stdout

@@ -136,7 +136,7 @@ def _change(*path: str, to: Any) -> Callable[[dict[str, Any]], None]:
         ),
         (_change("parts", to=3), RecipeError, "parts is not an object"),
         (_change("embed_sise", to=3), RecipeError, "unknown field 'embed_sise'.\nDid you mean 'embed_size'"),
-        (_change("embed_size", to="wide"), RecipeError, "embed_size is 'wide'; it must be of type int, such as 1024"),
+        (_change("embed_size", to="wide"), RecipeError, "embed_size is 'wide'; it must be of type int or null"),
         (_change("training", "num_epoch", to=3), RecipeError, "unknown field 'num_epoch'.\nDid you mean 'num_epochs'"),
         (_change("training", "precision", to="fp8"), RecipeError, "training.precision is 'fp8'; it must be one of"),
         (_change("overrides", "shapes", to={"settings": {"loss.margn": 1}}), RecipeError, "Did you mean 'margin'"),
