@@ -1,9 +1,9 @@
-"""The files of Kiros' release in Theano and of linxd5's port to PyTorch.
+"""Importers of Kiros' release in Theano and of linxd5's port to PyTorch.
 
     kiros    NAME.npz (weights), NAME.npz.pkl (options), NAME.npz.dictionary.pkl (words); GRU and bag of words
     linxd5   NAME_model_lstm.pkl (weights), NAME_params_lstm.pkl (options and words), NAME.dictionary.pkl (words)
 
-Both count the words without `<eos>` and `UNK`, so that the last two have no vector.
+Neither counts `<eos>` and `UNK` among the words, so the last two words have no vector.
 """
 
 from __future__ import annotations
@@ -51,14 +51,14 @@ from vsezoo_kiros import recipes
 
 RECIPES = {"gru": recipes.gru, "bow": recipes.bow}
 FIRST_RATE = 0.01
-"""The learning rate of the first release, which had no option for it."""
+"""Learning rate of the first release, which had no option for it."""
 
 PARTS: dict[str, tuple[type, ...]] = {"image_encoder": (PrecomputedImageEncoder,), "similarity": (CosineSimilarity,)}
 NOT_ABSOLUTE = {"image_encoder.use_abs": False, "text_encoder.use_abs": False}
 
 
 class KirosImporter(Importer):
-    """Kiros' release: arrays of Theano, and two pickles."""
+    """Kiros' release: arrays of Theano and two pickles."""
 
     name = "kiros"
     summary = "Kiros et al. 2014, the release in Theano: NAME.npz, NAME.npz.pkl, NAME.npz.dictionary.pkl."
@@ -66,13 +66,13 @@ class KirosImporter(Importer):
     file_name = "model.npz"
 
     def recognise(self, source: Source) -> bool:
-        """Tell whether it holds such arrays, and no pickle beside it is that of order-embeddings."""
+        """Return whether it contains such arrays, and no pickle of order-embeddings is beside it."""
         return theano.holds_weights(source) and theano.count_pickles(source) != 1
 
     def read(self, source: Source, options: Mapping[str, Any]) -> Imported:
         """Read the model."""
         name, vocab = source.path.name, find_vocab(options)
-        # Options that have moved together with the dictionary.
+        # Options that were moved together with the dictionary.
         moved = (
             [vocab.with_name(vocab.name.replace(".dictionary", ""))] if vocab and ".dictionary" in vocab.name else []
         )
@@ -92,7 +92,7 @@ class KirosImporter(Importer):
         choose_option(held, "optimizer", ("adam",), file)
         if encoder == "bow" and held["dim"] != held["dim_word"]:
             raise CheckpointError(
-                f"has dim={held['dim']} and dim_word={held['dim_word']}; in a bag of words they are the same.",
+                f"has dim={held['dim']} and dim_word={held['dim_word']}; in a bag of words they must be equal.",
                 file=file,
                 remedy=FETCH,
             )
@@ -103,7 +103,7 @@ class KirosImporter(Importer):
         return make_imported(recipe, tokenizer, theano.make_tensors(arrays, encoder), held, held.get("data"))
 
     def write(self, model: JointEmbedding, path: Path, data: str = "") -> list[Path]:
-        """Write the weights to a path `NAME.npz`, the options and the dictionary beside it."""
+        """Write the weights to a path `NAME.npz`, with options and dictionary beside it."""
         require_settings(
             model, "Kiros' release", {**PARTS, "text_encoder": (GRUTextEncoder, BagOfWordsTextEncoder)}, NOT_ABSOLUTE
         )
@@ -135,7 +135,7 @@ MODEL = "_model_lstm.pkl"
 
 
 class Linxd5Importer(Importer):
-    """linxd5's port: a state dict of torch, and two pickles."""
+    """linxd5's port: a state dict of torch and two pickles."""
 
     name = "linxd5"
     summary = "linxd5/VSE_Pytorch, with an LSTM: NAME_model_lstm.pkl, NAME_params_lstm.pkl, NAME.dictionary.pkl."
@@ -143,7 +143,7 @@ class Linxd5Importer(Importer):
     file_name = f"vse{MODEL}"
 
     def recognise(self, source: Source) -> bool:
-        """Tell whether it is a state dict with most of these names."""
+        """Return whether it is a state dict with most of these names."""
         if source.is_folder or source.format != "torch" or not isinstance(source.content, dict):
             return False
         return 2 * len(TENSORS.keys() & source.content.keys()) > len(TENSORS)
@@ -157,14 +157,14 @@ class Linxd5Importer(Importer):
             words = source.open(beside.name)
             if holds_both(both) and read_ids(both) != words.content:
                 raise CheckpointError(
-                    f"has other words than {beside.name}.",
+                    f"has words that differ from {beside.name}.",
                     file=both.path,
-                    remedy="Say which of the two files has the words of this model: --vocab FILE",
+                    remedy="Choose the file with the words of this model: --vocab FILE",
                 )
         held = require_options(_drop_words(both.content), both.path)
         choose_option(held, "encoder", ("lstm",), both.path)
         choose_option(held, "optimizer", ("adam",), both.path)
-        # It has an option for the longest caption, and heeds it nowhere.
+        # Its option for the longest caption is never used.
         recipe = apply_options(recipes.lstm, held, {"encoder", "optimizer", "maxlen_w", *NOTED}, both.path)
         tensors = require_tensors(source.content, _list_shapes(held), source.path)
         tokenizer = make_tokenizer(read_ids(words), held["n_words"], words.path)
@@ -172,18 +172,18 @@ class Linxd5Importer(Importer):
         return make_imported(recipe, tokenizer, named, held, held.get("data"))
 
     def write(self, model: JointEmbedding, path: Path, data: str = "") -> list[Path]:
-        """Write NAME_model_lstm.pkl, and the options and the dictionary beside it.
+        """Write NAME_model_lstm.pkl, with options and dictionary beside it.
 
         Args:
-            model: with an LSTM.
-            path: of the first of them, or NAME.pkl.
-            data: the name of the training data.
+            model: a model with an LSTM.
+            path: path of the first file, or NAME.pkl.
+            data: name of the training data.
         """
         require_settings(model, "linxd5's code", {**PARTS, "text_encoder": (LSTMTextEncoder,)}, NOT_ABSOLUTE)
         state, ids, stem = model.state_dict(), make_dictionary(model), _cut_name(path.name)
         weights = path.with_name(f"{stem}{MODEL}")
         with create_file(weights) as stream:
-            # The form before torch 1.6, which every torch reads.
+            # The format before torch 1.6, which every version reads.
             tensors = OrderedDict((theirs, state[ours].cpu()) for theirs, ours in TENSORS.items())
             torch.save(tensors, stream, _use_new_zipfile_serialization=False)
         held = {

@@ -1,7 +1,7 @@
 """Unifying visual-semantic embeddings with multimodal neural language models (Kiros, Salakhutdinov, Zemel; 2014).
 
-The model that all others here descend from. An image is one CNN feature q, a caption a sequence of words; a linear map
-and a recurrent network take them into one space (section 2.2),
+The ancestor of all other models here. An image is one CNN feature q, a caption a sequence of words; a linear map and a
+recurrent network map them into one space (section 2.2),
 
     x = W q + b,    v = h_T, the network's state after the last word,    s(x, v) = x · v with unit vectors,
 
@@ -17,18 +17,18 @@ authors' release in Theano has a GRU, or sums word vectors:
     kiros-gru   ryankiros/visual-semantic-embedding: orthogonal init, images normalised at test only, its own Adam
     kiros-bow   the same with a sum of word vectors, whose width must be that of the embedding
 
-What the originals do that one would not expect, and the option that does it here:
+Unexpected behaviour of the originals, and the option that reproduces it:
 
     a batch holds captions of one length               training.batches=lengths
-    words are cut at spaces, as the files have them     text_encoder.words=split
+    words are split at spaces, without cleaning         text_encoder.words=split
     one step more, with the id of <eos>                 part of words=split
-    the two rarest words count as unknown               text_encoder.off_by_two
+    the two rarest words are treated as unknown         text_encoder.off_by_two
     images are not normalised in training               image_encoder.normalize_in_training=false
     Adam with hardly any correction of its bias         optimizer=theano_adam
     weight decay over all parameters                    training.weight_decay (off, as in the release)
-    captions above 100 words are left out               training.max_words (linxd5 leaves none out)
+    captions above 100 words are left out               training.max_words (not in linxd5's port)
     negatives are the next 100 pairs of the batch       loss.ncon=100 (the first release, of September 2015, with a
-                                                        learning rate of 0.01; since then all of the batch)
+                                                        learning rate of 0.01; later the whole batch)
 """
 
 from vsezoo.recipe import Override, Paper, Part, PublishedResult, Recipe, TrainingSettings
@@ -55,7 +55,7 @@ SHAPES_REASON = "a small data set: a narrow embedding and a fast schedule train 
 
 lstm = Recipe(
     name="kiros-lstm",
-    summary="LSTM sentences and linear CNN features, sum of hinges: the paper's model as linxd5 ported it.",
+    summary="LSTM sentences and linear CNN features, sum of hinges: the paper's model in linxd5's port.",
     image_encoder=Part("precomp", {"init": "xavier_normal"}),
     text_encoder=Part(
         "lstm", {"word_dim": 1000, "words": "split", "vocab_threshold": 1, "off_by_two": True, "init": "torch"}
@@ -81,8 +81,8 @@ lstm = Recipe(
                 "schedule.every": 4,
                 "schedule.factor": 0.1,
             },
-            "features that share a large mean are centred; words that occur fewer than four times cannot be learnt "
-            "from 6,000 images; a tenth of the rate after four epochs, where the dev figures stop rising",
+            "features that share a large mean are centred; words that occur fewer than four times cannot be learned "
+            "from 6,000 images; a tenth of the rate after four epochs, when the dev figures stop rising",
         ),
         "f30k_precomp": Override(
             {"training.learning_rate": 0.01, "training.batch_size": 200}, "the setting of linxd5's README for Flickr30K"
@@ -129,7 +129,7 @@ gru = Recipe(
                 "schedule.factor": 0.1,
             },
             "a higher rate that drops once, for a third of the epochs; features that share a large mean are centred; "
-            "words that occur fewer than four times cannot be learnt from 6,000 images",
+            "words that occur fewer than four times cannot be learned from 6,000 images",
         ),
     },
     paper=PAPER,

@@ -1,4 +1,4 @@
-"""The files of order-embeddings: NAME.npz has the weights, NAME.pkl the options and the dictionary of words."""
+"""Importer of order-embeddings: NAME.npz has the weights, NAME.pkl the options and the dictionary of words."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ from vsezoo_order import recipes
 RECIPES = {"order": recipes.order, "cosine": recipes.order_symmetric}
 SIMILARITIES = {"order": OrderSimilarity, "cosine": CosineSimilarity}
 DATA = {"coco_10crop": "10crop_precomp"}
-"""Our name of the data that the options `data` and `cnn` name."""
+"""Our name of the data set for the options `data` and `cnn`."""
 NAMED = {"10crop_precomp": {"data": "coco", "cnn": "10crop"}}
-"""The options that name such data."""
+"""The options for each of these data sets."""
 
 
 class OrderImporter(Importer):
-    """Order-embeddings, and their symmetric baseline: arrays of Theano, and a pickle."""
+    """Order-embeddings and their symmetric baseline: arrays of Theano and a pickle."""
 
     name = "order-embedding"
     summary = "Vendrov et al. 2016, the release in Theano: NAME.npz, NAME.pkl."
@@ -44,7 +44,7 @@ class OrderImporter(Importer):
     file_name = "order.npz"
 
     def recognise(self, source: Source) -> bool:
-        """Tell whether it holds such arrays, and no pickle beside it is one of Kiros' release, which has the same."""
+        """Return whether it contains such arrays, and no pickle of Kiros' release, which has the same, is beside it."""
         return theano.holds_weights(source) and theano.count_pickles(source) != 2
 
     def read(self, source: Source, options: Mapping[str, Any]) -> Imported:
@@ -64,10 +64,10 @@ class OrderImporter(Importer):
         return make_imported(recipe, tokenizer, theano.make_tensors(arrays, "gru"), held, DATA.get(data, data))
 
     def write(self, model: JointEmbedding, path: Path, data: str = "") -> list[Path]:
-        """Write the weights to a path `NAME.npz`, and NAME.pkl beside it."""
+        """Write the weights to a path `NAME.npz`, with NAME.pkl beside it."""
         pickled = path.with_suffix(".pkl")
         if pickled == path:
-            raise UsageError("is the name of the options, not of the weights.", file=path, remedy="Give NAME.npz.")
+            raise UsageError("is the name of the options file, not of the weights.", file=path, remedy="Give NAME.npz.")
         method = "cosine" if isinstance(model.similarity, CosineSimilarity) else "order"
         parts = {
             "image_encoder": (PrecomputedImageEncoder,),

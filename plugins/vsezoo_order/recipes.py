@@ -1,32 +1,32 @@
 """Order-embeddings of images and language (Vendrov, Kiros, Fidler, Urtasun; ICLR 2016).
 
-The encoders are those of Kiros et al. (2014), a linear map of a CNN feature and a GRU. What is new is what compares
-them. A caption says less than its image shows: it is the more general of the two. So the paper orders the space,
-an image above its captions in every coordinate, and scores a pair by how far that is violated (equation 2),
+The encoders are those of Kiros et al. (2014), a linear map of a CNN feature and a GRU. The similarity is new. A caption
+says less than its image shows: it is the more general of the two. So the paper orders the space, with an image above
+its captions in every coordinate, and scores a pair by how far this order is violated (equation 2),
 
     E(c, i) = ||max(0, g(c) - f(i))||²,
 
-which is no distance: it is zero for every caption below the image, however far. Embeddings are unit vectors with
+which is not a distance: it is zero for every caption below the image, however far. Embeddings are unit vectors with
 absolute values, so that all lie in the positive orthant. The loss is the sum of hinges over the batch, with -E for
 the score.
 
-    order            E as it is, margin 0.05
+    order            E, margin 0.05
     order-symmetric  the paper's baseline: the same with cosine, no absolute values, margin 0.2
     order-f8k        the port KerimKochekov/Image-Text-Matching: Adam, embeddings that are not normalised
 
-What the original does that one would not expect, and the option that does it here:
+Unexpected behaviour of the original, and the option that reproduces it:
 
     an epoch takes one random caption of each image    training.batches=images
-    it leaves the last batch out, even a full one      training.last_batch=drop
-    the gradient of each tensor is limited by itself   training.clip_per_tensor
+    an epoch drops its last batch, even a full one     training.last_batch=drop
+    the gradient of each tensor is clipped separately  training.clip_per_tensor
     Adam with hardly any correction of its bias        optimizer=theano_adam
-    the best checkpoint is chosen by search alone      training.criterion=search
-    words are cut at spaces, as the files have them    text_encoder.words=split
+    the best checkpoint is chosen by search only       training.criterion=search
+    words are split at spaces, without cleaning        text_encoder.words=split
 
 VSE++ compares itself with order-embeddings too; its recipes `order0` and `orderpp` take the root of E.
 
-Faults of the port that `order-f8k` does not repeat: its batches are not shuffled, its split is by position (the last
-tenth of the images) and not Karpathy's, its vocabulary is of cleaned words while captions are encoded uncleaned, so
+Bugs of the port that `order-f8k` does not reproduce: its batches are not shuffled, its split is by position (the last
+tenth of the images) instead of Karpathy's, its vocabulary is of cleaned words while captions are encoded uncleaned, so
 that capitals and punctuated words are unknown, captions go through the network one by one, and its README names the
 cosine where the code has the order. Its figure, the mean rank over 800 images of that split, cannot be compared.
 """
@@ -99,7 +99,7 @@ order = Recipe(
 
 order_f8k = Recipe(
     name="order-f8k",
-    summary="Order-embeddings as a port to Flickr8K has them: not normalised, plain Adam.",
+    summary="Order-embeddings as in a port to Flickr8K: not normalised, plain Adam.",
     image_encoder=Part("precomp", {"use_abs": True, "normalize": False}),
     text_encoder=Part("gru", {"use_abs": True, "normalize": False, "words": "letters", "vocab_threshold": 1}),
     similarity=order.similarity,

@@ -1,1 +1,1 @@
-"""VSE++ (Faghri et al. 2018) and the sum-of-hinges and order-embedding baselines that its paper compares with."""
+"""VSE++ (Faghri et al. 2018) and the sum-of-hinges and order-embedding baselines of its paper."""

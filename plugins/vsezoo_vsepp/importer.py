@@ -1,4 +1,4 @@
-"""Checkpoints of fartashf/vsepp: VSE++, VSE0 and their order variants, on features and on pictures."""
+"""Importer of fartashf/vsepp: VSE++, VSE0 and their order variants, on features and on pictures."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ RECIPES = {
     ("order", True): recipes.orderpp,
     ("order", False): recipes.order0,
 }
-"""The recipe of each measure, with max violation or not."""
+"""The recipe of each measure, with or without max violation."""
 
 FEATURES = {"img_dim": ("image_encoder.img_dim",)}
 PICTURES = {
@@ -32,23 +32,23 @@ PICTURES = {
     "finetune": ("image_encoder.finetune",),
     "crop_size": ("image_encoder.crop_size",),
 }
-"""Settings that an option is with features of images, and with pictures; those of the other case say nothing."""
+"""Settings of options with features of images, and with pictures; those of the other case are ignored."""
 
 RESET = "reset_train"
-"""The option that has the CNN train on after a validation inside an epoch."""
+"""The option that puts the CNN back in training mode after a validation inside an epoch."""
 
 OURS = {"cnn.": "backbone.network.", "fc.": "head.fc."}
-"""What the names of tensors of a model of pictures begin with, there and here."""
+"""Name prefixes of the tensors of a model of pictures, in the original and here."""
 
 OLD_LAYERS = {"cnn.classifier.1.": "cnn.classifier.0.", "cnn.classifier.4.": "cnn.classifier.3."}
-"""The layers of a VGG in the first torchvision, which began with dropout, and since then."""
+"""The layers of a VGG in the first version of torchvision, which began with dropout, and in later ones."""
 
 DATA = {False: "vsezoo_precomp", True: "coco"}
-"""What unknown data are called in what is written; for pictures, the original knows coco, f8k and f30k."""
+"""Names for unknown data sets in exported files; for pictures, the original knows coco, f8k and f30k."""
 
 
 class VSEppImporter(Importer):
-    """VSE++: a linear layer on features or a CNN, a GRU, and the options of the training."""
+    """VSE++: a linear layer on features or a CNN, a GRU, and the options of training."""
 
     name = "vsepp"
     summary = "VSE++, VSE0 and their order variants, fartashf/vsepp: model_best.pth.tar, DATA_vocab.pkl."
@@ -56,7 +56,7 @@ class VSEppImporter(Importer):
     file_name = "model_best.pth.tar"
 
     def recognise(self, source: Source) -> bool:
-        """Tell whether it has two state dicts, with a layer `fc`, perhaps a `cnn`, and with a GRU."""
+        """Return whether it has two state dicts, with a layer `fc`, possibly a `cnn`, and a GRU."""
         encoders = state_dicts.split_encoders(source)
         if encoders is None:
             return False
@@ -83,7 +83,7 @@ class VSEppImporter(Importer):
         return state_dicts.make_imported(source, recipe, dataclasses.replace(held, image=image), options, data)
 
     def write(self, model: JointEmbedding, path: Path, data: str = "") -> list[Path]:
-        """Write the checkpoint to `path`, and the vocabulary beside it."""
+        """Write the checkpoint to `path`, with the vocabulary beside it."""
         recipe = resolve_recipe(model.recipe)
         image, text = state_dicts.list_tensors(model)
         image = {_rename(name, {ours: theirs for theirs, ours in OURS.items()}): t for name, t in image.items()}
@@ -91,7 +91,7 @@ class VSEppImporter(Importer):
         cnn = recipe.image_encoder.options.get("model", "")
         if pictures and not cnn.startswith(("vgg", "resnet")):
             remedy = "Choose a model whose CNN is a vgg or a resnet."
-            raise UsageError(f"VSE++ has no image_encoder.model={cnn!r}.", remedy=remedy)
+            raise UsageError(f"VSE++ does not support image_encoder.model={cnn!r}.", remedy=remedy)
         reset = recipe.image_encoder.options.get("cnn_mode") == "train"
         held = {
             "img_dim": 4096,
@@ -100,7 +100,7 @@ class VSEppImporter(Importer):
             "crop_size": 224,
             RESET: reset,
             **namespace.list_options(recipe, PICTURES if pictures else FEATURES, "VSE++"),
-            # By the ending, the original tells features from pictures.
+            # The original tells features from pictures by the suffix.
             "data_name": data if data and data.endswith("_precomp") != pictures else DATA[pictures],
         }
         held |= namespace.list_more(recipe, _make_recipe(held, pictures, path), "VSE++")
@@ -111,7 +111,7 @@ def _make_recipe(options: Mapping[str, Any], pictures: bool, file: Path) -> Reci
     """Return the resolved recipe of some options.
 
     Raises:
-        CheckpointError: for an option that cannot be expressed.
+        CheckpointError: for an unsupported option.
     """
     known, unused = (PICTURES, FEATURES) if pictures else (FEATURES, PICTURES)
     measure = options.get("measure", "cosine")
@@ -136,6 +136,6 @@ def _rename(name: str, layers: Mapping[str, str]) -> str:
 
 
 def _wrap(image: Mapping[str, Tensor], cnn: str) -> dict[str, Tensor]:
-    """Return the tensors of the image encoder by the names that `DataParallel` gives those of the CNN."""
+    """Return the tensors of the image encoder, with those of the CNN named as by `DataParallel`."""
     wrapped = "cnn.features." if cnn.startswith("vgg") else "cnn."
     return {_rename(name, {wrapped: f"{wrapped}module."}): tensor for name, tensor in image.items()}

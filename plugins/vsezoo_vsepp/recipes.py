@@ -1,12 +1,12 @@
 """VSE++: improving visual-semantic embeddings with hard negatives (Faghri, Fleet, Kiros, Fidler; BMVC 2018).
 
 The model is that of Kiros et al. (2014): `f(i) = W φ(i) + b` for an image with CNN feature φ(i), `g(c)` the last state
-of a GRU for a caption, both scaled to unit length, and `s(i, c) = f(i) · g(c)`. What is new is the loss. The sum of
-hinges (equation 5) adds up every negative of the batch,
+of a GRU for a caption, both scaled to unit length, and `s(i, c) = f(i) · g(c)`. The loss is new. The sum of hinges
+(equation 5) adds up all negatives of the batch,
 
     Σ_j max(0, α + s(i, c_j) - s(i, c)) + Σ_j max(0, α + s(i_j, c) - s(i, c)),
 
-so that many easy negatives outweigh the one that the pair is confused with. VSE++ (equation 6) takes that one alone:
+so that many easy negatives outweigh the one that the pair is confused with. VSE++ (equation 6) uses only that one:
 
     max_j max(0, α + s(i, c_j) - s(i, c)) + max_j max(0, α + s(i_j, c) - s(i, c)).
 
@@ -17,25 +17,25 @@ Four recipes, as the original code's README runs them:
     order0   order-embeddings, sum of hinges               --measure order --use_abs --margin .05 --learning_rate .001
     orderpp  order-embeddings, hardest negatives           --measure order --max_violation
 
-And `vsepp-tf`, after the port gorjanradevski/vsepp_tensorflow, as far as the parts here can share it: captions cleaned
+And `vsepp-tf`, after the port gorjanradevski/vsepp_tensorflow, as far as the parts here support it: captions cleaned
 to letters and apostrophes (text_encoder.words=letters), a GRU in both directions whose last states are averaged, weight
-decay of all but the biases, five epochs. The port's words come from ELMo; here they are learnt, and a transformers
-model takes ELMo's place where one is asked for: --text-encoder hf:NAME. The port takes the backward state at the last
-word, where it has read that word alone; that is text_encoder.backward_reads=last_word.
+decay of all but the biases, five epochs. The port uses word vectors of ELMo; here they are learned, or replaced by a
+transformers model: --text-encoder hf:NAME. The port takes the backward state at the last word, where it has read only
+that word: text_encoder.backward_reads=last_word.
 
-And VSE++ on pictures, with the two CNNs of the paper's tables, frozen or trained along:
+And VSE++ on pictures, with the two CNNs of the paper's tables, frozen or fine-tuned:
 
     vsepp-vgg19, vsepp-resnet152                          --cnn_type vgg19 | resnet152
-    vsepp-vgg19-finetuned, vsepp-resnet152-finetuned      the same with --finetune, begun from the frozen model
+    vsepp-vgg19-finetuned, vsepp-resnet152-finetuned      the same with --finetune, started from the frozen model
 
-A picture is a random part of itself in training and its middle at test time, 224 pixels of a side. The CNN's feature is
+Pictures are cropped randomly in training and at the centre at test time, to a side of 224 pixels. The CNN's feature is
 scaled to unit length before the linear layer. The original's CNN is in training mode from the start of an epoch to the
 first validation inside it, frozen or not; the published figures come from that (image_encoder.cnn_mode=legacy, see
-`vsezoo.encoders.backbone`). A fine-tuned model goes on from its frozen one, `--init CHECKPOINT`, at a tenth of the
-learning rate and for half as many epochs: see `FINETUNING` for where that comes from.
+`vsezoo.encoders.backbone`). A fine-tuned model starts from its frozen one, `--init CHECKPOINT`, with a tenth of the
+learning rate and half as many epochs: see `FINETUNING` for the source.
 
-The base settings are the original's. On the features of some data sets they take long to begin to train: see the
-overrides, each with its reason, which `--no-overrides` leaves out.
+The base settings are the original's. On the features of some data sets, training takes long to start with them: see the
+overrides with their reasons, which `--no-overrides` ignores.
 """
 
 import dataclasses
@@ -78,9 +78,9 @@ F8K = {
     "training.num_epochs": 10,
 }
 F8K_REASON = (
-    "with features that share a large mean, hardest negatives from the first step stand for the first eight of the "
-    "paper's 30 epochs where all scores are equal; with two epochs of the sum, features centred, and no negatives that "
-    "are captions of the same image, ten epochs do, for a rsum that is 7.7 lower on f8k_precomp"
+    "with features that share a large mean, training on the hardest negatives stalls at equal scores for the first "
+    "eight of the paper's 30 epochs; with two epochs of the sum, centred features, and no negatives that are captions "
+    "of the same image, ten epochs are enough, for a rsum that is 7.7 lower on f8k_precomp"
 )
 
 vsepp = Recipe(
@@ -142,7 +142,7 @@ vse0 = Recipe(
 
 order0 = Recipe(
     name="order0",
-    summary="Order-embeddings as VSE++ compares with: absolute values, sum of hinges.",
+    summary="Order-embeddings as a baseline of VSE++: absolute values, sum of hinges.",
     image_encoder=Part("precomp", {"use_abs": True}),
     text_encoder=Part("gru", {"use_abs": True}),
     similarity=Part("order"),
@@ -181,7 +181,7 @@ orderpp = Recipe(
 vsepp_vgg19 = dataclasses.replace(
     vsepp,
     name="vsepp-vgg19",
-    summary="VSE++ on pictures, by a frozen VGG19.",
+    summary="VSE++ on pictures, with a frozen VGG19.",
     image_encoder=Part("torchvision", {"model": "vgg19", "cnn_mode": "legacy"}),
     overrides={},
     published=(),
@@ -190,7 +190,7 @@ vsepp_vgg19 = dataclasses.replace(
 vsepp_vgg19_finetuned = dataclasses.replace(
     vsepp_vgg19,
     name="vsepp-vgg19-finetuned",
-    summary="VSE++ on pictures, VGG19 trained along; begins from vsepp-vgg19 by --init.",
+    summary="VSE++ on pictures, VGG19 fine-tuned; start from vsepp-vgg19 with --init.",
     image_encoder=Part("torchvision", {**vsepp_vgg19.image_encoder.options, "finetune": True}),
     training=FINETUNING,
     published=tuple(result for result in vsepp.published if result.features == "VGG-19, fine-tuned"),
@@ -199,7 +199,7 @@ vsepp_vgg19_finetuned = dataclasses.replace(
 vsepp_resnet152 = dataclasses.replace(
     vsepp_vgg19,
     name="vsepp-resnet152",
-    summary="VSE++ on pictures, by a frozen ResNet152.",
+    summary="VSE++ on pictures, with a frozen ResNet152.",
     image_encoder=Part("torchvision", {"model": "resnet152", "cnn_mode": "legacy"}),
     published=tuple(result for result in vsepp.published if result.features == "ResNet-152, not fine-tuned"),
 )
@@ -207,7 +207,7 @@ vsepp_resnet152 = dataclasses.replace(
 vsepp_resnet152_finetuned = dataclasses.replace(
     vsepp_resnet152,
     name="vsepp-resnet152-finetuned",
-    summary="VSE++ on pictures, ResNet152 trained along; begins from vsepp-resnet152 by --init.",
+    summary="VSE++ on pictures, ResNet152 fine-tuned; start from vsepp-resnet152 with --init.",
     image_encoder=Part("torchvision", {**vsepp_resnet152.image_encoder.options, "finetune": True}),
     training=FINETUNING,
     published=tuple(result for result in vsepp.published if result.features == "ResNet-152, fine-tuned"),

@@ -1,1 +1,1 @@
-"""VSRN (Li et al. 2019): region features that are related to each other before they become one vector."""
+"""VSRN (Li et al. 2019): reasoning over region features before they become one vector."""

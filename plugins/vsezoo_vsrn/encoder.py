@@ -1,21 +1,20 @@
 """The image encoder of VSRN (Li, Zhang, Li, Li, Fu; ICCV 2019): reasoning over the regions of an image.
 
-VSE++ has one feature for each image. VSRN has a set of them, one for each region that a detector found salient, and
-makes one vector of the set in three steps. The sections in brackets are those of the paper.
+VSE++ has one feature for each image. VSRN has a set of them, one for each salient region found by a detector, and turns
+the set into one vector in three steps. Sections of the paper are in brackets.
 
-1. Region relationship reasoning (3.2). Every region is related to every other one by how well their embeddings fit, and
-   takes from the others what its relations let through: graph convolution on a graph that the image itself defines,
-   four times over, each time as a residual (`RelationBlock`).
-2. Global semantic reasoning (3.3). A GRU reads the regions one by one. What its gates keep until the last region is
-   the embedding of the image.
+1. Region relationship reasoning (3.2). The affinity of two regions is the inner product of their embeddings, and each
+   region aggregates the others weighted by affinity: four graph convolutions with residual connections, on a graph
+   defined by the image itself (`RelationBlock`).
+2. Global semantic reasoning (3.3). A GRU reads the regions one by one. Its last state is the embedding of the image.
 3. The embedding is scaled to unit length, as in VSE++.
 
-The regions after step 1 are returned as well: the loss of VSRN writes the caption from them (`vsezoo.captioning`, loss
-`caption`), so that they learn to hold what a sentence would say.
+The regions after step 1 are returned as well: the loss of VSRN generates the caption from them (`vsezoo.captioning`,
+loss `caption`), which teaches them the content of sentences.
 
-**The axis of the norms.** The regions are scaled before and after step 1. The original code does it along dimension 1
-of `(B, R, D)`, which is the regions: of each feature, the squares over all regions of an image add up to 1. Its author
-calls the other axis more reasonable (KunpengLi1994/VSRN, issue 7), but the published models were trained so and need
+**The axis of the norms.** The regions are normalised before and after step 1. The original code does so along dimension
+1 of `(B, R, D)`, the regions: for each feature, the squares over all regions of an image sum to 1. Its author calls the
+other axis more reasonable (KunpengLi1994/VSRN, issue 7), but the published models were trained this way and need
 it. `norm_axis="region"` is the original, `"feature"` the other.
 """
 
@@ -37,19 +36,19 @@ from vsezoo.interfaces import PairDataset
 from vsezoo.recipe.options import AtLeast, OneOf
 
 NORM_AXES = {"region": 1, "feature": 2}
-"""The dimensions of `(B, R, D)` by the names that the option `norm_axis` takes."""
+"""The dimensions of `(B, R, D)` by the values of the option `norm_axis`."""
 
 
 class RelationBlock(nn.Module):
     """Graph convolution on a fully connected graph of regions, with a residual connection (section 3.2).
 
-    Of N regions `v_i` in the rows of V: the relations are `R(v_i, v_j) = θ(v_i)ᵀ φ(v_j)`, divided by N and not passed
-    through a softmax, and `V* = W(R g(V) / N) + V`. θ, φ and g are linear; W is linear and then batch norm, whose scale
-    and shift begin at 0, so that the block begins as the identity. The original's convolutions of width 1 over the
-    regions are the same linear maps, slower on a CPU.
+    Of N regions `v_i` in the rows of V: the relations are `R(v_i, v_j) = θ(v_i)ᵀ φ(v_j)`, divided by N without a
+    softmax, and `V* = W(R g(V) / N) + V`. θ, φ and g are linear; W is linear followed by batch norm, whose scale and
+    shift are initialised to 0, so that the block starts as the identity. The original's convolutions of width 1 over
+    the regions are the same linear maps, slower on a CPU.
 
     Args:
-        width: D.
+        width: D, the width of a region.
     """
 
     def __init__(self, width: int) -> None:
@@ -63,27 +62,27 @@ class RelationBlock(nn.Module):
         """Return the related regions `(B, R, D)` of regions `(B, R, D)`."""
         relations = self.theta(regions) @ self.phi(regions).transpose(1, 2) / regions.shape[1]
         gathered = relations @ self.g(regions)
-        # Batch norm takes the regions of all images for its samples.
+        # The regions of all images are the samples of batch norm.
         change: Tensor = self.W(gathered.flatten(0, 1)).view_as(regions)
         return change + regions
 
 
 class VSRNImageEncoder(FeatureImageEncoder):
-    """Regions to one vector by reasoning over their relations.
+    """Turns regions into one vector by reasoning over their relations.
 
     Args:
-        embed_size: D, the width of the joint embedding, of the regions in it and of the GRU.
+        embed_size: D, width of the joint embedding, of the regions in it and of the GRU.
         num_blocks: relation blocks, one after the other.
         norm_axis: along what the regions are scaled to an L2 norm of 1: "region" (the original code) or "feature".
         first_norm: scale the regions before the first block; the original does for all data but `f30k_precomp`.
-        final_batch_norm: batch norm before the embedding is scaled; the original has it for `f30k_precomp` alone.
+        final_batch_norm: batch norm before the embedding is scaled; the original has it only for `f30k_precomp`.
         update_bias: what the bias of the GRU's update gate begins with, beside its random part. At 0, as in the paper,
             the GRU halves what it remembers at each region, so that the last few decide at first; at 3 it begins near
             the mean of the last twenty (after Jozefowicz et al. 2015, who do so to an LSTM's forget gate).
         **of_features: the options of `FeatureImageEncoder`; its features are those of the regions.
 
     Raises:
-        RecipeError: for a value that an option cannot have.
+        RecipeError: for an invalid value.
     """
 
     kinds: ClassVar[tuple[str, ...]] = ("regions",)
@@ -112,11 +111,11 @@ class VSRNImageEncoder(FeatureImageEncoder):
 
     @classmethod
     def resolve_options(cls, options: Mapping[str, Any], data: PairDataset) -> dict[str, Any]:
-        """Take the width of a region's feature from the data.
+        """Read the width of a region's feature from the data.
 
         Raises:
-            RecipeError: for another width.
-            DataError: for a single region where norms are taken over the regions.
+            RecipeError: for a different width.
+            DataError: for a single region, if norms are taken over the regions.
         """
         if data.kind == "regions":
             _require_several(data.image_shape[0], options.get("norm_axis", "region"))
@@ -126,7 +125,7 @@ class VSRNImageEncoder(FeatureImageEncoder):
         """Return joint embeddings `(B, D)` and related regions `(B, R, D)` of features `(B, R, F)`.
 
         Raises:
-            DataError: for features of another shape, or a single region where norms are taken over the regions.
+            DataError: for features of the wrong shape, or a single region, if norms are taken over the regions.
             TrainingError: in training, for a batch of one pair with `final_batch_norm`, which needs two.
         """
         regions = self.project(images, ("images", "regions"))
@@ -139,7 +138,7 @@ class VSRNImageEncoder(FeatureImageEncoder):
             if self.training and len(embeddings) == 1:
                 raise TrainingError(
                     "image_encoder.final_batch_norm cannot train on a batch of one pair.",
-                    remedy="Drop the last batch, --set training.last_batch=drop, or choose another batch size.",
+                    remedy="Drop the last batch with --set training.last_batch=drop, or choose another batch size.",
                 )
             embeddings = self.bn(embeddings)
         return Embeddings(self.finish(embeddings), regions)
@@ -149,15 +148,15 @@ class VSRNImageEncoder(FeatureImageEncoder):
 
 
 def _pack(regions: Tensor) -> PackedSequence:
-    """Return sequences `(B, R, D)` of one length as the GRU's recurrence takes them: `(R · B, D)`, step after step."""
+    """Return sequences `(B, R, D)` of equal length in the form of the GRU's recurrence: `(R · B, D)`, step by step."""
     steps = regions.transpose(0, 1)
     return PackedSequence(steps.flatten(0, 1), torch.full((len(steps),), len(regions)))
 
 
 def _require_several(regions: int, norm_axis: str) -> None:
-    """Refuse what the norm over the regions would leave nothing but signs of."""
+    """Refuse single regions, of which the norm over the regions would leave only signs."""
     if regions < 2 and norm_axis == "region":
         raise DataError(
-            f"the images have {regions} region each, and a norm over the regions leaves nothing but signs of one.",
-            remedy="Scale along the features, --set image_encoder.norm_axis=feature, or use a model for one feature.",
+            f"the images have {regions} region each, and a norm over a single region leaves only signs.",
+            remedy="Normalise along the features (--set image_encoder.norm_axis=feature), or use a model for vectors.",
         )

@@ -1,7 +1,7 @@
-"""Checkpoints of KunpengLi1994/VSRN, for COCO and for Flickr30K.
+"""Importer of KunpengLi1994/VSRN, for COCO and Flickr30K.
 
-Their names differ from ours in the blocks, which are counted from 1, and in the convolutions of width 1, which are
-linear layers here. The decoder that writes captions is not in them: the original does not save it.
+Its names differ from ours in the blocks, which are counted from 1, and in the convolutions of width 1, which are linear
+layers here. The caption decoder is missing: the original does not save it.
 """
 
 from __future__ import annotations
@@ -31,32 +31,32 @@ SETTINGS = {
     "input_dropout_p": ("loss.dropout",),
     "max_len": ("loss.max_len",),
 }
-"""The settings that options are, beside those of VSE++."""
+"""Settings of options, beside those of VSE++."""
 
 CHOICES = {"rnn_type": ("gru",), "bidirectional": (0,)}
-"""Options of the decoder of which one value can be expressed."""
+"""Options of the decoder with only one supported value."""
 
 UNUSED = {"cnn_type": "vgg19", "crop_size": 224, "finetune": False, "reset_train": False, "rnn_dropout_p": 0.5}
-"""Options that do nothing: those of pictures, and the dropout between layers where there is one layer."""
+"""Options without effect: those of pictures, and the dropout between layers if there is one layer."""
 
 FLICKR = "f30k_precomp"
-"""The data for which the original leaves out the first norm and has a batch norm before the last."""
+"""The data set for which the original omits the first norm and adds batch norm before the last."""
 
 
 class VSRNImporter(Importer):
-    """VSRN: relations of regions, two GRUs, and the options of the training."""
+    """VSRN: relations of regions, two GRUs, and the options of training."""
 
     name = "vsrn"
     summary = "VSRN, KunpengLi1994/VSRN, for COCO and Flickr30K: model_best.pth.tar, DATA_vocab.pkl."
     options: ClassVar[Mapping[str, str]] = {
         **state_dicts.TOLD,
-        "data": "the training data, where the file tells others: with f30k_precomp the model is another",
-        "norm_axis": "feature, for a fork that scales regions along the features; region, as the original does",
+        "data": "the training data set, if the file names another one: for f30k_precomp the model differs",
+        "norm_axis": "feature, for a fork that normalises regions along the features; region, as in the original",
     }
     file_name = "model_best.pth.tar"
 
     def recognise(self, source: Source) -> bool:
-        """Tell whether it has two state dicts, the first with the layers that relate regions or read them."""
+        """Return whether it has two state dicts, the first with the layers that relate or read regions."""
         encoders = state_dicts.split_encoders(source)
         return encoders is not None and any(
             re.match(r"(module\.)*(Rs_GCN_\d+|img_rnn)\.", str(name)) for name in encoders[0]
@@ -69,9 +69,9 @@ class VSRNImporter(Importer):
         batch_norm = any(name.startswith("bn.") for name in held.image)
         if batch_norm and data.get("name", FLICKR) != FLICKR:
             raise CheckpointError(
-                f"has a batch norm (bn), which the original has for {FLICKR} alone, but was trained on {data['name']}.",
+                f"has a batch norm (bn), which the original uses only for {FLICKR}, but was trained on {data['name']}.",
                 file=source.path,
-                remedy=f"If these are the same data under another name, say so: --data {FLICKR}",
+                remedy=f"If this is the same data set under another name: --data {FLICKR}",
             )
         blocks = {match[1] for name in held.image if (match := re.match(r"Rs_GCN_(\d+)\.", name))}
         recipe = _make_recipe({**held.list_sizes(), **held.options}, batch_norm, source.path).replace(
@@ -84,7 +84,7 @@ class VSRNImporter(Importer):
         return state_dicts.make_imported(source, recipe, dataclasses.replace(held, image=image), options, data)
 
     def write(self, model: JointEmbedding, path: Path, data: str = "") -> list[Path]:
-        """Write the checkpoint to `path`, and the vocabulary beside it."""
+        """Write the checkpoint to `path`, with the vocabulary beside it."""
         recipe = resolve_recipe(model.recipe)
         image, text = state_dicts.list_tensors(model)
         batch_norm = recipe.image_encoder.options.get("final_batch_norm", False)
@@ -102,7 +102,7 @@ class VSRNImporter(Importer):
 
 
 def _fits(data: str) -> bool:
-    """Tell whether the original takes this name for features, and for the architecture without a batch norm."""
+    """Return whether the original accepts this name for features, and for the architecture without batch norm."""
     return data.endswith("_precomp") and data != FLICKR
 
 
@@ -110,13 +110,13 @@ def _make_recipe(options: Mapping[str, Any], batch_norm: bool, file: Path) -> Re
     """Return the resolved recipe of some options.
 
     Args:
-        options: of the file.
-        batch_norm: whether there is one before the last norm. Where it is, the first norm is left out; code older than
-            it has both norms for all data.
-        file: for the message.
+        options: the options in the file.
+        batch_norm: whether there is batch norm before the last norm. If so, the first norm is omitted; earlier code has
+            both norms for all data sets.
+        file: the file, for the message.
 
     Raises:
-        CheckpointError: for an option that cannot be expressed.
+        CheckpointError: for an unsupported option.
     """
     for name, choices in CHOICES.items():
         namespace.require_choice(name, options.get(name, choices[0]), choices, file)
@@ -127,7 +127,7 @@ def _make_recipe(options: Mapping[str, Any], batch_norm: bool, file: Path) -> Re
 
 
 def _rename(name: str, tensor: Tensor) -> tuple[str, Tensor]:
-    """Return our name and form of a tensor of the image encoder."""
+    """Convert name and form of a tensor of the image encoder to ours."""
     match = re.fullmatch(r"Rs_GCN_(\d+)\.(.+)", name)
     if match is None:
         return name, tensor
@@ -135,7 +135,7 @@ def _rename(name: str, tensor: Tensor) -> tuple[str, Tensor]:
 
 
 def _restore(name: str, tensor: Tensor) -> tuple[str, Tensor]:
-    """Return the original's name and form of a tensor of the image encoder."""
+    """Convert name and form of a tensor of the image encoder to the original's."""
     match = re.fullmatch(r"blocks\.(\d+)\.(.+)", name)
     if match is None:
         return name, tensor

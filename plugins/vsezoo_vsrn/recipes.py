@@ -1,21 +1,22 @@
 """VSRN: visual semantic reasoning for image-text matching (Li, Zhang, Li, Li, Fu; ICCV 2019).
 
-The parent is VSE++: `g(c)` the last state of a GRU for a caption, cosine similarity, hardest negatives. What is new is
-on the side of the image, see `encoder.py`: regions instead of one feature, related to each other and then read by a
-GRU. And the loss has a second half: a decoder with attention writes the caption from the regions,
+Based on VSE++: `g(c)` the last state of a GRU for a caption, cosine similarity, hardest negatives. The image side is
+new, see `encoder.py`: regions instead of one feature, related to each other and then read by a GRU. And the loss has a
+second term: a decoder with attention generates the caption from the regions,
 
     L = L_matching + L_generation  (section 3.4),
 
-where L_generation is the caption's negative log-likelihood, by default of weight 1. The decoder is part of the loss
-(`caption`), so that what is embedded and shared is the two encoders alone.
+where L_generation is the caption's negative log-likelihood, with weight 1 by default. The decoder is part of the loss
+(`caption`), so that the model itself consists only of the two encoders.
 
 As the original code's README runs it:
 
     coco_precomp    --max_violation
     f30k_precomp    --max_violation --lr_update 10 --max_len 60
 
-Chosen by R@1 + R@5 of both directions, also by the validations inside an epoch. The published "ensemble" is the mean of
-the similarities of two models that were trained from different seeds: `vsezoo eval RUN_1 RUN_2 --ensemble`.
+The best checkpoint is chosen by R@1 + R@5 of both directions, also at validations inside an epoch. The published
+"ensemble" is the mean of the similarities of two models trained with different seeds: `vsezoo eval RUN_1 RUN_2
+--ensemble`.
 """
 
 from vsezoo.recipe import Override, Paper, Part, PublishedResult, Recipe, TrainingSettings
@@ -50,13 +51,13 @@ SHAPES = {
     "training.val_step": 0,
 }
 SHAPES_REASON = (
-    "a small data set: narrow layers and a fast schedule train in under two minutes on two cores; a large batch holds "
+    "a small data set: narrow layers and a fast schedule train in under two minutes on two cores; a large batch has "
     "an image's mirrored twin more often"
 )
 
 vsrn = Recipe(
     name="vsrn",
-    summary="Image regions related by graph convolution and read by a GRU; also trained to write the caption.",
+    summary="Image regions related by graph convolution and read by a GRU; also trained to generate the caption.",
     image_encoder=Part("vsrn"),
     text_encoder=Part("gru"),
     similarity=Part("cosine"),
@@ -72,7 +73,7 @@ vsrn = Recipe(
                 "image_encoder.final_batch_norm": True,
             },
             "the original code treats this data set so: no norm of regions before the first block, batch norm of the "
-            "embedding, and an earlier step of the learning rate",
+            "embedding, and an earlier drop of the learning rate",
         ),
         "f8k_regions": Override(
             {
@@ -89,7 +90,7 @@ vsrn = Recipe(
                 "training.val_step": 0,
             },
             "6,000 images with regions of a grid: narrow layers that train on a CPU, three epochs of the sum, since "
-            "hardest negatives from the first step collapse, and a GRU that begins with a long memory, since the last "
+            "hardest negatives from the first step collapse, and a GRU that starts with a long memory, since the last "
             "regions of a grid are its lower right corner",
         ),
         "shapes": Override(SHAPES, SHAPES_REASON),

@@ -158,8 +158,8 @@ def test_arguments_of_the_constructor(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"conv1.weight": None}, r"does not hold the weights of torchvision:resnet18: it lacks conv1\.weight"),
-        ({"more.weight": torch.ones(2)}, r"it has also more\.weight"),
+        ({"conv1.weight": None}, r"does not contain the weights of torchvision:resnet18: it lacks conv1\.weight"),
+        ({"more.weight": torch.ones(2)}, r"it also has more\.weight"),
         ({"conv1.weight": torch.ones(2)}, r"in another shape conv1\.weight \(2,\) instead of \(64, 3, 7, 7\)"),
     ],
 )
@@ -173,7 +173,7 @@ def test_weights_that_do_not_fit(tmp_path: Path, changes: dict[str, Any], messag
 
 def test_files_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "x.safetensors"
-    with pytest.raises(CheckpointError, match=r"x\.safetensors: is no file of weights") as caught:
+    with pytest.raises(CheckpointError, match=r"x\.safetensors: is not a file of weights") as caught:
         make(weights=str(file)).load_pretrained()
     assert "VSEZOO_WEIGHTS" in caught.value.remedy
     file.write_bytes(b"no tensors")
@@ -208,7 +208,9 @@ def test_the_network_is_absent(monkeypatch: pytest.MonkeyPatch) -> None:
         raise URLError("no route to host")
 
     monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", refuse)
-    with pytest.raises(CheckpointError, match=r"weights of torchvision:resnet18 cannot be fetched from https://.*no r"):
+    with pytest.raises(
+        CheckpointError, match=r"weights of torchvision:resnet18 cannot be downloaded from https://.*no r"
+    ):
         make(weights="pretrained").load_pretrained()
 
     def lack(*arguments: Any, **options: Any) -> None:
@@ -216,7 +218,7 @@ def test_the_network_is_absent(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr("vsezoo.backbones.timm_backbone.snapshot_download", lack)
     for name in (TIMM, "timm:hf-hub:someone/model"):
-        with pytest.raises(CheckpointError, match=f"{name}.* cannot be fetched: Got: ConnectError\n") as caught:
+        with pytest.raises(CheckpointError, match=f"{name}.* cannot be downloaded: Got: ConnectError\n") as caught:
             make(name, weights="pretrained").load_pretrained()
         assert "--image-weights FILE.safetensors" in caught.value.remedy
 
@@ -264,8 +266,8 @@ def test_pretrained_weights_of_timm_come_from_its_hub(tmp_path: Path, monkeypatc
         ("torchvision:squeezenet1_0", RecipeError, "has no linear layer"),
         ("timm:mobilnetv2_100", RecipeError, "timm has no model 'mobilnetv2_100'.\nDid you mean 'mobilenetv2_100'"),
         ("timm:resnet18.a1_in1", RecipeError, "timm has no weights 'a1_in1' of 'resnet18'.\nDid you mean 'a1_in1k'"),
-        ("timm:local-dir:/nowhere", CheckpointError, "timm:local-dir:/nowhere cannot be fetched: Config file not"),
-        ("tim:resnet18", UsageError, "'tim:resnet18' is no backbone.\nDid you mean 'timm'"),
+        ("timm:local-dir:/nowhere", CheckpointError, "timm:local-dir:/nowhere cannot be downloaded: Config file not"),
+        ("tim:resnet18", UsageError, "'tim:resnet18' is not a backbone.\nDid you mean 'timm'"),
         ("resnet18", UsageError, "Name it as timm:NAME or torchvision:NAME"),
     ],
 )
@@ -275,7 +277,7 @@ def test_names_that_are_none(name: str, error: type[Exception], message: str) ->
 
 
 def test_a_vision_transformer_of_torchvision_has_no_grid() -> None:
-    message = r"vit_b_32 has no grid of features.\nUse a CNN, or timm's"
+    message = r"vit_b_32 has no grid of features.\nUse a CNN, or a vision"
     with torch.device("meta"), pytest.raises(RecipeError, match=message):
         create_backbone("torchvision:vit_b_32", features="grid")
 

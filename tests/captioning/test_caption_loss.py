@@ -210,7 +210,7 @@ def test_images_without_regions_are_refused() -> None:
         make_loss()(scores, images.embeddings, texts, batch)
     wide = ImageOutput(images.embeddings, functional.pad(images.regions, (0, 2)))
     with pytest.raises(
-        RecipeError, match=r"(?s)takes regions of width 5, .* shape \(2, 3, 7\)\.\n.*loss\.region_dim=7"
+        RecipeError, match=r"(?s)expects regions of width 5, .* shape \(2, 3, 7\)\.\n.*loss\.region_dim=7"
     ):
         make_loss()(scores, wide, texts, batch)
     assert make_loss(region_dim=7)(scores, wide, texts, batch).total.isfinite()

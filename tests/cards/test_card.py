@@ -141,7 +141,7 @@ def test_the_three_lines_work(folder: Path, card: str) -> None:
 
 
 def test_published_figures_stand_beside_the_measured_ones(config: dict[str, Any], evaluation: dict[str, Any]) -> None:
-    assert "No published figure of this model on this data set is known." in render_card(config, evaluation).text
+    assert "No published result of this model on this data set is known." in render_card(config, evaluation).text
     config["data"]["name"] = "f30k_precomp"
     text = render_card(config, evaluation | {"data": "f30k_precomp"}).text
     rows = [line for line in text.splitlines() if line.startswith(("| published: ", "| measured: "))]
@@ -211,7 +211,7 @@ def test_a_model_that_is_not_registered_here_has_a_card(config: dict[str, Any], 
     config["recipe"]["name"] = "telepathy"
     card = render_card(config, evaluation)
     assert [re.search("no model 'telepathy'", sentence) is not None for sentence in card.missing] == [True]
-    assert "How these settings differ from the recipe's is not known here." in card.text
+    assert "How these settings differ from the recipe is unknown." in card.text
     assert "| image to text | 16.7 |" in card.text
 
 
@@ -237,5 +237,5 @@ def test_the_distributions_that_a_model_needs_are_to_be_installed(config: dict[s
     config["plugins"]["image_encoder"] |= {"distribution": "vsezoo-example", "version": "1.2.0"}
     config["plugins"]["similarity"] |= {"distribution": "other", "version": "0.3+local"}
     use = render_card(config, None).text.partition("## Use")[2].partition("## Results")[0]
-    assert "`other` 0.3+local and `vsezoo-example` 1.2.0, to be installed beside vsezoo:\n" in use
+    assert "`other` 0.3+local and `vsezoo-example` 1.2.0, which must be installed beside vsezoo:\n" in use
     assert "```sh\npip install 'other>=0.3' 'vsezoo-example>=1.2.0'\n```\n\n```python\n" in use

@@ -60,7 +60,8 @@ def test_merging_twice_changes_nothing_more(old: str, new: str) -> None:
 
 def test_words_stay_and_figures_are_renewed(old: str, new: str) -> None:
     edited = (
-        old.replace(PROSE, f"{WORDS}\n\n{PROSE}").replace("It ranks;", "It merely ranks;") + "\n## Thanks\n\nTo Ada.\n"
+        old.replace(PROSE, f"{WORDS}\n\n{PROSE}").replace("Scores are meant for ranking;", "It merely ranks;")
+        + "\n## Thanks\n\nTo Ada.\n"
     )
     merged = merge_card(edited, new)
     for words in (WORDS, "It merely ranks;", "## Thanks\n\nTo Ada.\n"):

@@ -78,7 +78,7 @@ def test_no_path_of_this_machine_is_published(tmp_path: Path, weights: Path) -> 
     card = build_card(publication)
     published = [*((folder / name).read_bytes() for name in publication.files), *card.files.values()]
     assert not [content for content in published if b"secret" in content]
-    assert "must have resnet.safetensors" in " ".join(card.missing)
+    assert "requires resnet.safetensors" in " ".join(card.missing)
     assert "store_weights=true" in " ".join(card.missing)
     stored = build_card(open_publication(save(make(weights, store_weights=True), tmp_path / "whole")))
     assert "resnet.safetensors" not in " ".join(stored.missing)
@@ -94,9 +94,9 @@ def test_where_the_weights_are_looked_for(
     shared.mkdir(exist_ok=True)
     weights.rename(shared / weights.name)
     if place != "checkpoint":
-        with pytest.raises(CheckpointError, match=r"^resnet\.safetensors: is no file of weights") as caught:
+        with pytest.raises(CheckpointError, match=r"^resnet\.safetensors: is not a file of weights") as caught:
             load(folder)
-        assert caught.value.remedy.startswith("Put it into the folder of the checkpoint, or set VSEZOO_WEIGHTS")
+        assert caught.value.remedy.startswith("Put it in the folder of the checkpoint, or set VSEZOO_WEIGHTS")
     if place == "variable":
         monkeypatch.setenv("VSEZOO_WEIGHTS", str(shared))
     if place == "working folder":
@@ -187,7 +187,7 @@ def test_a_folder_of_a_name_that_none_can_have(tmp_path: Path, weights: Path) ->
     folder = save(make(weights), tmp_path / "stored")
     (folder / "local.json").write_text(json.dumps({"folders": ["x" * 5000, "a\0b"]}))
     weights.rename(tmp_path / "elsewhere")
-    with pytest.raises(CheckpointError, match="is no file of weights"):
+    with pytest.raises(CheckpointError, match="is not a file of weights"):
         load(folder)
 
 

@@ -112,10 +112,10 @@ def test_a_file_is_no_folder(folder: Path) -> None:
 
 
 def test_a_folder_of_something_else(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match=r"has no config.json \(it holds nothing\)"):
+    with pytest.raises(CheckpointError, match=r"has no config.json \(it contains nothing\)"):
         load(tmp_path)
     (tmp_path / "photo.jpg").write_text("")
-    with pytest.raises(CheckpointError, match=r"has no config.json \(it holds photo.jpg\)") as caught:
+    with pytest.raises(CheckpointError, match=r"has no config.json \(it contains photo.jpg\)") as caught:
         load(tmp_path)
     assert caught.value.remedy
 

@@ -45,7 +45,7 @@ def test_an_altered_file_is_named(folder: Path, name: str) -> None:
     (folder / name).write_bytes(content[:-1])
     expect_error(folder, name, f"has {len(content) - 1:,} bytes instead of {len(content):,}")
     (folder / name).unlink()
-    expect_error(folder, name, "is absent")
+    expect_error(folder, name, "is missing")
 
 
 def _alter_tensors(folder: Path, change: Callable[[dict[str, torch.Tensor]], object]) -> None:
@@ -89,7 +89,7 @@ def test_a_vocabulary_of_another_size_than_the_embedding(folder: Path) -> None:
     (folder / "vocab.json").write_text(json.dumps(vocabulary))
     record_digests(folder)
     words = len(vocabulary["words"])
-    expect_error(folder, "model.safetensors", rf"embed.weight of shape \({words - 1}, 4\) .* want \({words}, 4\)")
+    expect_error(folder, "model.safetensors", rf"embed.weight of shape \({words - 1}, 4\) .* require \({words}, 4\)")
 
 
 @pytest.mark.parametrize("content", [b"", b"x", b"\x00" * 100, (1 << 62).to_bytes(8, "little") + b"{}", None])
@@ -108,8 +108,8 @@ def test_a_file_that_is_no_safetensors(folder: Path, content: bytes | None) -> N
         (b"\xff", "cannot be read as JSON"),
         (b'{"a": ' + b"1" * 5000 + b"}", "cannot be read as JSON"),
         (b"[" * 100_000, "cannot be read as JSON"),
-        (b"[]", "does not hold a JSON object"),
-        (b"null", "does not hold a JSON object"),
+        (b"[]", "does not contain a JSON object"),
+        (b"null", "does not contain a JSON object"),
         (b"{}", "is not the configuration of a vsezoo checkpoint"),
         (b'{"model_type": "bert"}', "is not the configuration of a vsezoo checkpoint"),
     ],
@@ -184,7 +184,7 @@ def test_a_list_of_files_that_leads_out_of_the_folder(folder: Path, name: str) -
     vocabulary = digest_files(folder)["vocab.json"]
     (folder.parent / "x").write_bytes((folder / "vocab.json").read_bytes())
     change_config(folder, set_value("files", name, to=vocabulary))
-    with pytest.raises(CheckpointError, match="is absent, though"):
+    with pytest.raises(CheckpointError, match="is missing, although"):
         load(folder)
 
 

@@ -219,7 +219,7 @@ def test_options_and_data(source: Path, original: JointEmbedding, tmp_path: Path
     (tmp_path / "words").mkdir()
     shutil.copy(source.with_name("vocab.json"), tmp_path / "words")
     processes.assert_one_message(
-        convert(tmp_path, "moved.json", code=1), 1, r"vocab\.json: is not there, and is needed\.\nPut it beside moved"
+        convert(tmp_path, "moved.json", code=1), 1, r"vocab\.json: does not exist, but is needed\.\nPut it beside moved"
     )
     told = ("--vocab", "words/vocab.json", "--option", "scale=2", "--data", "coco_precomp")
     value = json.loads(convert(tmp_path, "moved.json", *told, "--json").stdout)
@@ -301,9 +301,7 @@ def test_the_way_back_is_the_same_to_the_byte(made: Path, source: Path, tmp_path
 def test_what_is_there_is_not_written_over(made: Path, source: Path, tmp_path: Path) -> None:
     (tmp_path / "vocab.json").write_text("mine", encoding="utf-8")
     done = convert(tmp_path, made, "--to", "lists", code=2)
-    processes.assert_one_message(
-        done, 2, r"^vocab\.json: is there already\.\nChoose another --output, or .*--overwrite"
-    )
+    processes.assert_one_message(done, 2, r"^vocab\.json: already exists\.\nChoose another --output, or .*--overwrite")
     assert (tmp_path / "vocab.json").read_text(encoding="utf-8") == "mine"
     assert not (tmp_path / "lists.json").exists()
     convert(tmp_path, made, "--to", "lists", "--overwrite")
@@ -328,7 +326,7 @@ def test_a_full_disk_on_the_way_back(made: Path, tmp_path: Path) -> None:
         (("MADE", "--to", "lists", "--from", "lists"), 2, r"^--from cannot be combined with --to\."),
         (("MADE", "--to", "lists", "--option", "a=1"), 2, r"^--option cannot be combined with --to\."),
         (("MADE", "--to", "lists", "--output", "."), 2, r"^\.: is a folder, not a file\."),
-        (("SOURCE", "--to", "lists"), 2, r"lists\.v2\.json: is a file, but .*\nMake one of it first: vsezoo convert /"),
+        (("SOURCE", "--to", "lists"), 2, r"lists\.v2\.json: is a file, but .*\nConvert it first: vsezoo convert /"),
         (("nowhere", "--to", "lists"), 1, r"^nowhere: is no folder\."),
     ],
 )
@@ -349,7 +347,7 @@ def test_of_two_importers_one_must_be_named(source: Path, tmp_path: Path) -> Non
     processes.assert_one_message(
         done,
         2,
-        r"lists\.v2\.json: may be of several formats: greedy, lists\.\nSay which: --from greedy or --from lists",
+        r"lists\.v2\.json: may be of several formats: greedy, lists\.\nChoose one: --from greedy or --from lists",
     )
     value = json.loads(convert(tmp_path, source, "--from", "greedy", "--json", before=use_greedy).stdout)
     assert value["format"] == "greedy"
@@ -361,7 +359,7 @@ def test_an_alias_is_no_second_importer(source: Path, tmp_path: Path) -> None:
 
 def test_an_importer_that_is_surprised(source: Path, tmp_path: Path) -> None:
     done = convert(tmp_path, source, before=use_clumsy, code=1)
-    assert "lists.v2.json: is not as the importer 'clumsy' of session  expects it: KeyError: 'Wemb'.\n" in done.stderr
+    assert "lists.v2.json: was not expected by the importer 'clumsy' of session : KeyError: 'Wemb'.\n" in done.stderr
     assert (done.stdout, len(done.stderr.splitlines())) == ("", 2)
 
 
@@ -386,10 +384,10 @@ def test_a_plugin_that_cannot_be_imported_stops_no_other(
         (("--option", "scal=2"), r"^The format 'lists' has no option 'scal'\.\nDid you mean 'scale'\? Its options: "),
         (("--option", "scale"), r"^--option takes NAME=VALUE, not 'scale'\."),
         (("--data", "f8k_precom"), r"^There is no data set 'f8k_precom'\.\nDid you mean 'f8k_precomp'\?"),
-        (("--output", "taken"), r"^taken: is there already\.\nChoose another --output, or replace it with --overwrite"),
-        (("--output", "taken", "--overwrite"), r"^taken: is not replaced: it is no checkpoint, or"),
+        (("--output", "taken"), r"^taken: already exists\.\nChoose another --output, or replace it with --overwrite"),
+        (("--output", "taken", "--overwrite"), r"^taken: is not replaced: it is not a checkpoint, or"),
         (("--output", "file"), r"^file: is a file, not a folder\."),
-        (("--vocab", "nothing"), r"nothing: is not there, and is needed\."),
+        (("--vocab", "nothing"), r"nothing: does not exist, but is needed\."),
     ],
 )
 def test_mistakes(arguments: tuple[str, ...], message: str, source: Path, tmp_path: Path) -> None:
@@ -416,7 +414,7 @@ def test_the_folder_of_the_source_is_not_replaced(made: Path, source: Path, tmp_
     shutil.copytree(made, tmp_path / "here")
     shutil.copy(source, tmp_path / "here" / "old.json")
     done = convert(tmp_path, "here/old.json", "--output", "here", "--overwrite", code=2)
-    processes.assert_one_message(done, 2, r"^here: is not replaced: .* or it holds the file that is to be converted")
+    processes.assert_one_message(done, 2, r"^here: is not replaced: .* or it contains the input file")
     assert (tmp_path / "here" / "old.json").exists()
 
 
@@ -425,7 +423,7 @@ def test_a_checkpoint_of_vsezoo_is_one_already(made: Path, tmp_path: Path) -> No
     shutil.copytree(made, tmp_path / "run" / "best")
     for path in ("run", "run/best", "run/best/model.safetensors", "run/best/config.json"):
         done = convert(tmp_path, path, code=2)
-        message = rf"^{path}: is a checkpoint of vsezoo already\.\nUse it as it is: vsezoo eval .*--to FORMAT"
+        message = rf"^{path}: is already a checkpoint of vsezoo\.\nUse it directly: vsezoo eval .*--to FORMAT"
         processes.assert_one_message(done, 2, message)
 
 
@@ -447,7 +445,7 @@ def test_a_damaged_file(source: Path, tmp_path: Path) -> None:
     value = json.loads(whole)
     value["weights"]["image_encoder.fc.bias"].append(0.0)
     (tmp_path / "wide.json").write_text(json.dumps(value), encoding="utf-8")
-    message = r"^wide\.json: has the tensor image_encoder\.fc\.bias of shape \(6,\) where .* want \(5,\)"
+    message = r"^wide\.json: has the tensor image_encoder\.fc\.bias of shape \(6,\) where .* require \(5,\)"
     processes.assert_one_message(convert(tmp_path, "wide.json", code=1), 1, message)
     assert not (tmp_path / "runs").exists()
 
@@ -480,25 +478,31 @@ def write_many(path: Path) -> None:
 
 
 STRANGERS: dict[str, tuple[Callable[[Path], Any], str]] = {
-    "gzip": (lambda path: path.write_bytes(gzip.compress(b"x")), "is packed with gzip.\nUnpack it first"),
+    "gzip": (lambda path: path.write_bytes(gzip.compress(b"x")), "is compressed with gzip.\nUnpack it first"),
     "tar": (write_tar, "is a tar archive.\nUnpack it first"),
     "zip": (write_zip, "is a zip archive of vse/f8k.npz, vse/coco.npz.\nUnpack it first"),
     "hdf5": (lambda path: path.write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(90)), "is an HDF5 file"),
     "page": (lambda path: path.write_bytes(b"<!DOCTYPE html><html>"), "is a web page or XML, not a checkpoint"),
     "safetensors": (lambda path: save_file({"a": np.ones(2)}, path), "is a safetensors file"),
-    "vocabulary": (write_vocabulary, "is a vocabulary, not a checkpoint.\nGive the checkpoint, and this"),
-    "npz": (write_npz, "it is an .npz file of the arrays images, captions.\nThe formats that are known:"),
+    "vocabulary": (write_vocabulary, "is a vocabulary, not a checkpoint.\nGive the checkpoint with this"),
+    "npz": (write_npz, "it is an .npz file of the arrays images, captions.\nKnown formats:"),
     "torch": (write_many, "it is a torch file of a dictionary with the keys layer0.weight, "),
     "number": (lambda path: path.write_text("[1, 2]", encoding="utf-8"), "it is a JSON file of a list of 2."),
     "empty": (lambda path: path.touch(), "is empty."),
     "text": (
         lambda path: path.write_text("image,caption\na.jpg,a dog\n", encoding="utf-8"),
-        "is of no known format: none begins like it, and it cannot be read as a pickle.\nThe formats that",
+        "is not of a known format: it matches no signature and cannot be read as a pickle.\nKnown formats",
     ),
-    "damaged": (lambda path: path.write_bytes(b"\x80\x02]"), "before its pickle is complete.\nFetch"),
-    "damaged text": (lambda path: path.write_bytes(b"(dp0\ng7\n."), "what it did not put aside: it is damaged.\nFetch"),
-    "folder": (lambda path: path.mkdir(), "is of no known format: it is a folder with nothing."),
-    "nothing": (lambda path: None, "is not there.\nGive a file or folder to convert."),
+    "damaged": (
+        lambda path: path.write_bytes(b"\x80\x02]"),
+        "before its pickle is complete, or continues with something else.\nDownload",
+    ),
+    "damaged text": (
+        lambda path: path.write_bytes(b"(dp0\ng7\n."),
+        "a memo entry that does not exist: it is damaged.\nDownload",
+    ),
+    "folder": (lambda path: path.mkdir(), "is not of a known format: it is a folder with nothing."),
+    "nothing": (lambda path: None, "does not exist.\nGive a file or folder to convert."),
 }
 
 
@@ -508,7 +512,7 @@ def test_what_is_no_checkpoint(name: str, tmp_path: Path) -> None:
     write(tmp_path / "x")
     for more in ((), ("--from", "lists")):
         done = convert(tmp_path, "x", *more, code=2 if name == "nothing" else 1)
-        wanted = words.replace("of no known format", "not of the format 'lists'") if more else words
+        wanted = words.replace("not of a known format", "not of the format 'lists'") if more else words
         assert done.stderr.startswith("Error: x: ")
         assert wanted in done.stderr
         assert "Traceback" not in done.stderr
@@ -518,8 +522,8 @@ def test_what_is_no_checkpoint(name: str, tmp_path: Path) -> None:
 def test_the_formats_are_listed_where_none_fits(tmp_path: Path) -> None:
     (tmp_path / "x").write_text("{}", encoding="utf-8")
     done = convert(tmp_path, "x", code=1)
-    assert done.stderr.startswith("Error: x: is of no known format: it is a JSON file of an empty dictionary.\n")
-    assert "\nThe formats that are known:\n" in done.stderr
+    assert done.stderr.startswith("Error: x: is not of a known format: it is a JSON file of an empty dictionary.\n")
+    assert "\nKnown formats:\n" in done.stderr
     assert "\n  lists: Lists of numbers.\n" in done.stderr
 
 
@@ -532,8 +536,8 @@ def test_every_format_is_documented() -> None:
 def test_a_config_that_does_not_say_where_it_comes_from(made: Path, tmp_path: Path) -> None:
     config = json.loads((made / "config.json").read_text(encoding="utf-8"))
     for converted, words in (
-        ("from a friend", "does not say of a conversion what 'format' is"),
-        ({**config["converted"], "notes": []}, "does not say of a conversion what 'notes' is"),
+        ("from a friend", "has an invalid entry 'format' about its conversion"),
+        ({**config["converted"], "notes": []}, "has an invalid entry 'notes' about its conversion"),
         ({**config["converted"], "files": {"x": {"size": "1"}}}, "has no size and sha256 for 'x'"),
     ):
         (tmp_path / "config.json").write_text(json.dumps({**config, "converted": converted}), encoding="utf-8")

@@ -304,7 +304,7 @@ def test_no_checkpoint(tmp_path: Path) -> None:
     processes.assert_one_message(invoke(), 2, "Missing argument 'CHECKPOINT...'")
     processes.assert_one_message(invoke(tmp_path / "none"), 1, rf"^{tmp_path}/none: is no folder\.\n.*vsezoo train")
     processes.assert_one_message(
-        invoke(tmp_path), 1, r"is no checkpoint folder: it has no config\.json \(it holds nothing\)"
+        invoke(tmp_path), 1, r"is not a checkpoint folder: it has no config\.json \(it contains nothing\)"
     )
 
 
@@ -337,7 +337,7 @@ def name_a_missing_part(folder: Path) -> None:
 DAMAGES = [
     (flip_a_byte, r"model\.safetensors: .*sha256"),
     (cut_the_weights, r"model\.safetensors: has [\d,]+ bytes instead of [\d,]+"),
-    (remove_the_vocabulary, r"vocab\.json: is absent"),
+    (remove_the_vocabulary, r"vocab\.json: is missing"),
     (lambda folder: edit(folder, format_version=99), r"config\.json: has the format version 99; .*\nUpgrade"),
     (lambda folder: edit(folder, recipe={}), r"config\.json: recipe lacks the field"),
     (lambda folder: (folder / "config.json").write_text("{"), r"config\.json: cannot be read as JSON"),

@@ -213,8 +213,8 @@ def test_torchrun_is_a_shard(tmp_path: Path, photos: Path, weights: Path) -> Non
     ("more", "said"),
     [
         (["--backbone", "timm:mobilenet_v9"], "mobilenet_v9"),
-        (["--backbone", "vgg19"], "'vgg19' is no backbone"),
-        (["--weights", "absent.safetensors"], r"absent\.safetensors: is no file of weights"),
+        (["--backbone", "vgg19"], "'vgg19' is not a backbone"),
+        (["--weights", "absent.safetensors"], r"absent\.safetensors: is not a file of weights"),
         (["--set", "image_siz=3"], "no option 'image_siz'"),
         (["--set", "image_size=large"], "must be of type int"),
         (["--set", "weights=x"], "no option 'weights'"),
@@ -237,7 +237,7 @@ def test_mistakes(
 
 def test_weights_of_another_backbone(photos: Path, weights: Path) -> None:
     done = invoke(photos, weights, "--backbone", "timm:test_vit")
-    assert_one_message(done, 1, r"net\.safetensors: does not hold the weights of timm:test_vit")
+    assert_one_message(done, 1, r"net\.safetensors: does not contain the weights of timm:test_vit")
 
 
 @pytest.mark.parametrize("data", ["f8k_precomp", "nothing", "./nowhere", "./empty", "./features"])
@@ -247,7 +247,7 @@ def test_data_without_pictures(tmp_path: Path, weights: Path, monkeypatch: pytes
     (tmp_path / "features").mkdir()
     np.save(tmp_path / "features" / "train_ims.npy", np.ones((1, 3), np.float32))
     (tmp_path / "features" / "train_caps.txt").write_text("a\n" * 5)
-    said = {"f8k_precomp": "no pictures to make them of", "./features": "holds features and no pictures"}
+    said = {"f8k_precomp": "has features, not pictures", "./features": "contains features, not pictures"}
     done = invoke(data, weights)
     assert_one_message(done, done.exit_code, said.get(data, data.removeprefix("./")))
 
@@ -255,9 +255,9 @@ def test_data_without_pictures(tmp_path: Path, weights: Path, monkeypatch: pytes
 def test_an_output_that_is_there(tmp_path: Path, photos: Path, weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert invoke(photos, weights).exit_code == 0
-    assert_one_message(invoke(photos, weights), 2, "out: is there already")
+    assert_one_message(invoke(photos, weights), 2, "out: already exists")
     assert_one_message(invoke(photos, weights, "--resume", "--normalize"), 2, "normalize is True and was False")
-    assert_one_message(invoke(photos, weights, "--output", photos), 2, "photos: is there already, and has no features")
+    assert_one_message(invoke(photos, weights, "--output", photos), 2, "photos: already exists, and has no features")
 
 
 def test_no_network(tmp_path: Path, photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -267,6 +267,6 @@ def test_no_network(tmp_path: Path, photos: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", refuse)
     done = invoke(photos, Path("pretrained"), "--backbone", "torchvision:resnet18")
-    assert_one_message(done, 1, "weights of torchvision:resnet18 cannot be fetched from https://.*no route to host")
+    assert_one_message(done, 1, "weights of torchvision:resnet18 cannot be downloaded from https://.*no route to host")
     assert "--image-weights FILE.safetensors" in done.stderr
     assert not (tmp_path / "out").exists()

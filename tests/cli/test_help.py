@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shlex
 from collections.abc import Iterator
 
@@ -13,8 +14,7 @@ from vsezoo import registry
 from vsezoo.cli import main, shared_options
 from vsezoo.cli.command import Command, Group, section
 from vsezoo.cli.setting_flags import SETTING_FLAGS
-from vsezoo.recipe import PART_KINDS, TRAINING_FIELDS
-from vsezoo.recipe.part import TRAINING_PARTS
+from vsezoo.recipe import TRAINING_FIELDS, Recipe
 
 
 def list_commands() -> Iterator[tuple[str, Command]]:
@@ -101,7 +101,7 @@ def test_each_flag_of_a_setting_is_declared_once_and_names_settings() -> None:
         assert options[flag.name].default is None  # what is not given leaves the recipe alone
         for setting in flag.settings:
             group, dot, name = setting.partition(".")
-            assert group in {"embed_size", *PART_KINDS, *TRAINING_PARTS, "training"}
+            assert group in {field.name for field in dataclasses.fields(Recipe)}
             assert group != "training" or (dot and name in TRAINING_FIELDS)
 
 

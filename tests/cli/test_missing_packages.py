@@ -38,7 +38,7 @@ def test_a_model_is_trained_evaluated_and_described(tmp_path: Path) -> None:
     assert run(tmp_path, "eval", "run", "--device", "cpu").code == 0
     done = run(tmp_path, "card", "run")
     assert (done.code, done.stdout.splitlines()[0]) == (0, "run/best/README.md")
-    text = "The picture of the training curves needs matplotlib, which is not installed. Install it: "
+    text = "The plot of the training curves needs matplotlib, which is not installed. Install it: "
     assert f"{text}python -m pip install 'vsezoo[plot]'" in " ".join(done.stderr.split())
 
 

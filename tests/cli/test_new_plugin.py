@@ -131,11 +131,11 @@ def test_without_a_kind_there_is_an_image_encoder_and_a_model_of_it(tmp_path: Pa
         ("a--b", "'a--b' cannot"),
         ("../up", r"'\.\./up' cannot"),
         ("x" * 41, "up to 40 lower-case letters"),
-        ("lambda", "'lambda' is a word of the language Python"),
+        ("lambda", "'lambda' is a keyword of Python"),
         ("vsepp", "The model 'vsepp' is already registered by vsezoo"),
-        ("numpy", r"numpy \S+ is installed already"),
-        ("json", "a Python module 'json' already"),
-        ("vsezoo-order", "a Python module 'vsezoo_order' already"),
+        ("numpy", r"numpy \S+ is already installed"),
+        ("json", "already a Python module 'json'"),
+        ("vsezoo-order", "already a Python module 'vsezoo_order'"),
     ],
 )
 def test_a_name_that_is_refused(tmp_path: Path, name: str, message: str) -> None:

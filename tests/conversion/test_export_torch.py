@@ -119,7 +119,7 @@ def test_the_vocabulary_is_read_where_the_class_is(tmp_path: Path) -> None:
     ],
 )
 def test_models_that_the_originals_do_not_have(importer: Importer, model: Any, message: str, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=rf"^(VSE\+\+|VSRN) has no {message}") as caught:
+    with pytest.raises(UsageError, match=rf"^(VSE\+\+|VSRN) does not support {message}") as caught:
         importer.write(model(), tmp_path / "x.pth.tar")
     assert caught.value.remedy.startswith("Choose another format")
     assert list(tmp_path.iterdir()) == []

@@ -81,10 +81,10 @@ def test_companions_are_found_beside_and_recorded(tmp_path: Path) -> None:
 
 
 def test_what_is_absent_is_named(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"nothing\.pth: is not there"):
+    with pytest.raises(UsageError, match=r"nothing\.pth: does not exist"):
         Source(tmp_path / "nothing.pth")
     (tmp_path / "x.npz").touch()
-    with pytest.raises(CheckpointError, match=r"vocab\.pkl: is not there, and is needed") as caught:
+    with pytest.raises(CheckpointError, match=r"vocab\.pkl: does not exist, but is needed") as caught:
         Source(tmp_path / "x.npz").open("vocab.pkl")
     assert caught.value.remedy == "Put it beside x.npz, or give its path."
     with pytest.raises(CheckpointError, match="is a folder, not a file"):

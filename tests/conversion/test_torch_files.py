@@ -130,6 +130,6 @@ def test_a_refused_file_never_gets_to_torch(tmp_path: Path, monkeypatch: pytest.
 def test_what_torch_does_not_read_is_one_line(tmp_path: Path) -> None:
     path = tmp_path / "x.pth"
     path.write_bytes(zipped_pickle(b"T\x03\x00\x00\x00abc"))  # a string of Python 2 with more than 255 letters
-    with pytest.raises(CheckpointError, match="is not read by torch: Unsupported operand 84") as caught:
+    with pytest.raises(CheckpointError, match="cannot be read by torch: Unsupported operand 84") as caught:
         read_torch(path)
     assert len(str(caught.value).splitlines()) == 2

@@ -203,7 +203,7 @@ def test_features_beyond_float16_are_refused_with_the_picture(tmp_path: Path) ->
 def test_an_output_that_is_there_is_left_alone(tmp_path: Path) -> None:
     extract(tmp_path / "out", splits=["dev"])
     before = read_files(tmp_path / "out")
-    error = refuse(UsageError, "is there already", lambda: extract(tmp_path / "out"))
+    error = refuse(UsageError, "already exists", lambda: extract(tmp_path / "out"))
     assert "--resume" in error.remedy
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "photo.jpg").write_text("x")

@@ -153,7 +153,7 @@ def test_shards_at_the_same_time(tmp_path: Path, whole: dict[str, bytes]) -> Non
 
 def test_a_shard_that_ran_already_is_not_run_again(tmp_path: Path) -> None:
     extract(tmp_path / "out", shard=Shard(0, 2))
-    with pytest.raises(UsageError, match="is there already"):
+    with pytest.raises(UsageError, match="already exists"):
         extract(tmp_path / "out", shard=Shard(0, 2))
     assert [summary.done for summary in extract(tmp_path / "out", shard=Shard(0, 2), resume=True)] == [0, 0]
 
@@ -168,7 +168,7 @@ def test_two_processes_do_not_write_one_part(tmp_path: Path) -> None:
     extract(tmp_path / "out", shard=Shard(0, 2), splits=["dev"])
     with (
         FileLock(tmp_path / "out" / "unfinished" / "train.0-of-2.lock"),
-        pytest.raises(UsageError, match="another process is at work on the shard 0/2"),
+        pytest.raises(UsageError, match="another process is working on shard 0/2"),
     ):
         extract(tmp_path / "out", shard=Shard(0, 2), resume=True)
 
@@ -195,7 +195,7 @@ def test_other_pictures_do_not_go_on(tmp_path: Path, shards: int) -> None:
         extract(
             tmp_path / "out", **options, open_split=lambda split, _: MadePictures(split, SIZES[split], bad=(4, 5, 9))
         )
-    with pytest.raises(StorageError, match="begun with other pictures"):
+    with pytest.raises(StorageError, match="started with pictures other"):
         extract(tmp_path / "out", **options, resume=True, open_split=lambda split, _: LeftOut(split, 2))
 
 
@@ -221,7 +221,7 @@ def test_a_bad_picture_can_be_left_out_later(tmp_path: Path) -> None:
 def test_parts_of_other_pictures_are_not_joined(tmp_path: Path) -> None:
     options: dict[str, Any] = {"form": FORM, "splits": ["train"]}
     extract(tmp_path / "out", **options, shard=Shard(0, 2))
-    with pytest.raises(StorageError, match="is of other pictures than the data set has now"):
+    with pytest.raises(StorageError, match="belongs to pictures other than those in the data set now"):
         extract(tmp_path / "out", **options, shard=Shard(1, 2), open_split=lambda split, _: LeftOut(split, 1))
 
 

@@ -99,7 +99,7 @@ def test_offline(hub: LoopbackHub, vse: Vse, work: Path) -> None:
     repository = publish(hub, work / "run" / "best")
     old = repository.branches["main"]
     offline = functools.partial(vse, HF_HUB_OFFLINE="1")
-    message = r"^hub:org/name: is not wholly in the cache, .*HF_HUB_OFFLINE forbids.*\n.*HF_HUB_OFFLINE=0"
+    message = r"^hub:org/name: is not complete in the cache, .*HF_HUB_OFFLINE forbids.*\n.*HF_HUB_OFFLINE=0"
     processes.assert_one_message(offline("eval", "hub:org/name"), 1, message)
     online = read_json(vse("eval", "hub:org/name", "--json"))
     repository.edit("README.md", b"# New\n")
@@ -133,23 +133,23 @@ def test_private_and_gated(hub: LoopbackHub, vse: Vse, work: Path) -> None:
     one(
         show("hub:org/private", HF_TOKEN=None),
         1,
-        rf"^hub:org/private: is not at {hub.endpoint}, or it is private and you are not logged in\.\n.*hf auth login",
+        rf"^hub:org/private: does not exist at {hub.endpoint}, or is private and you .*\n.*hf auth login",
     )
-    one(show("hub:org/private", HF_TOKEN=loopback.READER), 1, "or it is private and your token does not open it")
+    one(show("hub:org/private", HF_TOKEN=loopback.READER), 1, "or is private and your token has no access to it")
     elsewhere = str(work / "elsewhere")
-    one(show("hub:org/gated", HF_TOKEN=loopback.READER, HF_HOME=elsewhere), 1, r"is gated, .*\nAsk for access at http")
+    one(show("hub:org/gated", HF_TOKEN=loopback.READER, HF_HOME=elsewhere), 1, r"is gated, .*\nRequest access at http")
     one(show("hub:org/private", HF_TOKEN="hf_wrong"), 1, "does not accept your token.*\n.*settings/tokens")
 
 
 def test_what_is_not_there(hub: LoopbackHub, vse: Vse, work: Path) -> None:
     hub.repositories["org/name"] = Repository()
     one = processes.assert_one_message
-    one(vse("eval", "hub:org/absent"), 1, "^hub:org/absent: is not at http")
-    one(vse("eval", "hub:org/name@v9"), 1, r"^hub:org/name@v9: has no such revision\.\nLeave the revision out")
+    one(vse("eval", "hub:org/absent"), 1, "^hub:org/absent: does not exist at http")
+    one(vse("eval", "hub:org/name@v9"), 1, r"^hub:org/name@v9: has no such revision\.\nOmit the revision")
     one(
         vse("eval", "hub:org/name"),
         1,
-        r"is no checkpoint of vsezoo: it has no config\.json \(it holds \.gitattr",
+        r"is not a checkpoint of vsezoo: it has no config\.json \(it contains \.gitattr",
     )
     one(vse("eval", "org/name"), 1, r"^org/name: is no folder\.\n.*runs/NAME, or hub:org/name")
 
@@ -180,7 +180,7 @@ def test_names_that_lead_elsewhere(hub: LoopbackHub, vse: Vse, work: Path) -> No
     hub.requests.clear()
     for number in (0, 1, 2, 6, 8):
         done = vse("show", f"hub:org/evil{number}")
-        processes.assert_one_message(done, 1, r"its config\.json lists the file '.*', which is not a plain name")
+        processes.assert_one_message(done, 1, r"its config\.json lists the file '.*', which is not a plain file name")
     assert not [path for _, path, _ in hub.requests if "/resolve/" in path and not path.endswith(CONFIG)]
 
 
@@ -193,7 +193,7 @@ def test_names_that_lead_elsewhere(hub: LoopbackHub, vse: Vse, work: Path) -> No
         ),
         (
             lambda files: files.update({f"f{n}": {"size": 1, "sha256": ""} for n in range(200)}),
-            "lists 203 files; no",
+            "lists 203 files; at most",
         ),
         (lambda files: files.update({"x.json": {"size": 1, "sha256": ""}}), r"it has no x\.json"),
     ],
@@ -212,7 +212,7 @@ def test_sizes_are_bounded_before_anything_is_fetched(hub: LoopbackHub, vse: Vse
     commit = repository.branches["main"]
     huge = Blob(b"{}", False, "0" * 64, 2**30)
     repository.commits[commit] = {**repository.commits[commit], CONFIG: huge}
-    processes.assert_one_message(vse("eval", "hub:org/name"), 1, r"config\.json has 1,073,741,824 bytes; no more than")
+    processes.assert_one_message(vse("eval", "hub:org/name"), 1, r"config\.json has 1,073,741,824 bytes; at most")
     assert hub.bodies("GET") == 0
 
 

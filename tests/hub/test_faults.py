@@ -33,16 +33,19 @@ PULL = {
         Fault(WEIGHTS, spoil=flip),
         r"was altered: .*\nThe damaged copy was removed",
     ),
-    "wrong bytes of the configuration": (Fault(r"GET .*/config\.json", spoil=flip), r"another digest|removed|JSON"),
+    "wrong bytes of the configuration": (
+        Fault(r"GET .*/config\.json", spoil=flip),
+        r"differs from the digest|removed|JSON",
+    ),
     "wrong bytes of the vocabulary": (Fault(r"GET .*/vocab\.json", spoil=flip), r"vocab\.json: was altered: "),
-    "a file cut short": (Fault(WEIGHTS, spoil=halve), r"a file came cut short: .*\nNothing of it was kept: repeat"),
-    "changed between HEAD and GET": (Fault(WEIGHTS, spoil=lambda _: b"another file"), "a file came cut short"),
+    "a file cut short": (Fault(WEIGHTS, spoil=halve), r"a file was truncated: .*\nIt was not kept: repeat"),
+    "changed between HEAD and GET": (Fault(WEIGHTS, spoil=lambda _: b"another file"), "a file was truncated"),
     "401": (Fault(r"GET /api/models/org/name$", 401), r"does not accept your token\.\nLog in"),
     "403": (Fault(WEIGHTS, 403), r"your token does not allow this\.\n"),
     "404 of a file": (Fault(WEIGHTS, 404, {"X-Error-Code": "EntryNotFound"}), "lacks a file that it should have"),
     "404 of the revision": (Fault(r"GET .*/tree/", 404, {"X-Error-Code": "RevisionNotFound"}), "no such revision"),
-    "404 of the repository": (Fault(r"GET .*/tree/", 404, {"X-Error-Code": "RepoNotFound"}), "is not at http"),
-    "429": (Fault(r"GET /api/models/org/name$", 429), r"has had too many requests from you\.\nWait some minutes"),
+    "404 of the repository": (Fault(r"GET .*/tree/", 404, {"X-Error-Code": "RepoNotFound"}), "does not exist at http"),
+    "429": (Fault(r"GET /api/models/org/name$", 429), r"received too many requests from you\.\nWait a few minutes"),
 }
 
 
@@ -110,11 +113,11 @@ def edit_card(hub: LoopbackHub) -> Callable[[], object]:
 
 
 PUSH: dict[str, tuple[str, dict[str, Any], str]] = {
-    "500 of the commit": ("POST .*/commit/", {"status": 500}, r"failed with status 500\.\nNothing was left half-done"),
+    "500 of the commit": ("POST .*/commit/", {"status": 500}, r"failed with status 500\.\nNo partial result was left"),
     "403 of the upload": (
         "POST .*/batch",
         {"status": 403},
-        r"your token does not allow this\.\nTake one that may",
+        r"your token does not allow this\.\nUse one with",
     ),
     "a stale parent": (
         "POST .*/commit/",
@@ -123,7 +126,7 @@ PUSH: dict[str, tuple[str, dict[str, Any], str]] = {
     ),
     "wrong bytes on the way": ("PUT ", {"status": 400}, r"refused with status 400\.\n"),
     "429": ("POST .*/commit/", {"status": 429}, "too many requests"),
-    "401": ("GET /api/models/org/name$", {"status": 401}, "wants to know|your token"),
+    "401": ("GET /api/models/org/name$", {"status": 401}, "requires a login|your token"),
 }
 
 
@@ -163,8 +166,8 @@ def test_a_push_that_the_client_gets_through(hub: LoopbackHub, vse: Vse, work: P
 @pytest.mark.parametrize(
     ("token", "message"),
     [
-        (None, r"wants to know who you are.*\nLog in with `hf auth login`, or set HF_TOKEN\."),
-        ("hf_reader", r"your token does not allow this.*\nTake one that may write"),
+        (None, r"requires a login.*\nLog in with `hf auth login`, or set HF_TOKEN\."),
+        ("hf_reader", r"your token does not allow this.*\nUse one with write"),
         ("hf_wrong", r"does not accept your token.*\nLog in"),
     ],
 )

@@ -40,7 +40,7 @@ NO_REPOSITORIES = ["", "name", "a/b/c", "/a/b", "../x", "a/..", "a/b/", "a b/c",
 @pytest.mark.parametrize("name", [*NO_REPOSITORIES, "ä/b", "a/" + "b" * 100])
 def test_what_names_no_repository(name: str) -> None:
     assert not is_repository(name)
-    with pytest.raises(UsageError, match=r"names no repository: .* is not org/name\.\nExamples: hub:org/name,"):
+    with pytest.raises(UsageError, match=r"is not a valid reference: .* is not org/name\.\nExamples: hub:org/name,"):
         parse_reference(f"hub:{name}")
 
 
@@ -65,7 +65,7 @@ NO_REVISIONS = [
 @pytest.mark.parametrize("revision", NO_REVISIONS)
 def test_what_names_no_revision(revision: str) -> None:
     """The client makes a path of it, below its cache."""
-    with pytest.raises(UsageError, match="names no revision"):
+    with pytest.raises(UsageError, match="is not a revision"):
         parse_reference(f"hub:org/name@{revision}")
 
 

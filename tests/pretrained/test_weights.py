@@ -204,7 +204,9 @@ def test_repositories_that_cannot_be_converted(hub: LoopbackHub, vse: Vse, work:
     save_file({"a": torch.ones(1)}, tmp_path / "pickled" / "model.safetensors")
     publish(hub, tmp_path / "pickled", "org/unknown")
     processes.assert_one_message(
-        vse("convert", "hub:org/unknown"), 1, r"^hub:org/unknown@\w+: is of no known format: it is a folder with config"
+        vse("convert", "hub:org/unknown"),
+        1,
+        r"^hub:org/unknown@\w+: is not of a known format: it is a folder with config",
     )
 
 
@@ -214,5 +216,5 @@ def test_a_file_that_came_damaged(hub: LoopbackHub, environment: dict[str, str],
     commit = repository.branches["main"]
     damaged = Blob(blob.content[:-1] + b"x", True, blob.sha256, blob.size)  # type: ignore[index]
     repository.commits[commit] = {**repository.commits[commit], "model.safetensors": damaged}
-    with client_of(environment), pytest.raises(CheckpointError, match="is not the file that the Hub announced"):
+    with client_of(environment), pytest.raises(CheckpointError, match="differs from the digest that the Hub announced"):
         open_weights("hub:org/clip")

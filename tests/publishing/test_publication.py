@@ -38,7 +38,7 @@ def test_what_it_writes(work: Path) -> None:
     written = [best / "README.md", best / ".eval_results" / "vsezoo.yaml"]
     assert done.stdout.splitlines() == [str(path) for path in written]
     assert "Missing in the card: The licence" in done.stderr
-    absent = "The picture of the training curves needs matplotlib, which is not installed. Install it: "
+    absent = "The plot of the training curves needs matplotlib, which is not installed. Install it: "
     assert f"Missing in the card: {absent}python -m pip install 'vsezoo[plot]'" in " ".join(done.stderr.split())
     after = processes.read_files(best)
     assert {name for name in after if after[name] != before.get(name)} == {"README.md", ".eval_results/vsezoo.yaml"}
@@ -84,7 +84,7 @@ def test_a_card_that_cannot_be_read_is_left_alone(work: Path) -> None:
     card = work / "run" / "best" / "README.md"
     card.write_text("---\na: [\n---\n# Mine\n", encoding="utf-8")
     value = json.loads(write_card(work / "run", "--json").stdout)
-    assert any("left as it is" in sentence for sentence in value["missing"])
+    assert any("is not changed" in sentence for sentence in value["missing"])
     assert str(card) not in value["written"]
     assert card.read_text(encoding="utf-8") == "---\na: [\n---\n# Mine\n"
 
@@ -101,7 +101,7 @@ def test_a_checkpoint_without_its_run(work: Path) -> None:
 
 def test_mistakes(work: Path) -> None:
     invoke = CliRunner().invoke
-    processes.assert_one_message(invoke(main, ["card", "hub:org/name"]), 2, "is on the Hub already")
+    processes.assert_one_message(invoke(main, ["card", "hub:org/name"]), 2, "is already on the Hub")
     processes.assert_one_message(invoke(main, ["card", str(work / "none")]), 1, "is no folder")
     (work / "run" / "best" / ".eval_results").write_text("", encoding="utf-8")
     processes.assert_one_message(invoke(main, ["card", str(work / "run")]), 1, r"vsezoo\.yaml: cannot be written: ")

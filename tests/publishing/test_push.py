@@ -98,7 +98,7 @@ def test_words_on_both_sides(hub: LoopbackHub, vse: Vse, work: Path) -> None:
     repository = hub.repositories["org/name"]
     assert repository.read("README.md").endswith(b"\nMine.\n")
     repository.edit("README.md", repository.read("README.md").replace(b"Mine.", b"Theirs."))
-    assert "the card on the Hub has other ones, which stay" in push(vse).stderr
+    assert "the card on the Hub has different text, which is kept" in push(vse).stderr
     assert repository.read("README.md").endswith(b"\nTheirs.\n")
 
 
@@ -115,7 +115,7 @@ def test_a_dry_run_sends_nothing(hub: LoopbackHub, vse: Vse, work: Path) -> None
 def test_a_dry_run_without_a_hub_lists_all(hub: LoopbackHub, vse: Vse, work: Path) -> None:
     done = push(vse, "--dry-run", "--json", HF_HUB_OFFLINE="1")
     assert set(json.loads(done.stdout)["sent"]) == FILES
-    assert "What is on the Hub is not known" in done.stderr
+    assert "The files on the Hub are unknown" in done.stderr
     assert hub.requests == []
 
 
@@ -145,7 +145,7 @@ def test_private(hub: LoopbackHub, vse: Vse, work: Path) -> None:
     hub.repositories["org/open"] = Repository()
     done = vse("push", "run", "hub:org/open", "--private")
     processes.assert_one_message(
-        done, 2, r"^hub:org/open: is there already, and public: --private cannot change that\.\n"
+        done, 2, r"^hub:org/open: already exists and is public: --private cannot change that\.\n"
     )
     assert set(hub.repositories["org/open"].head) == {".gitattributes"}
 
@@ -159,7 +159,7 @@ def test_the_training_state_is_sent_only_when_asked_for(hub: LoopbackHub, vse: V
     alone = work / "alone"
     shutil.copytree(work / "run" / "best", alone)
     done = vse("push", "alone", "hub:org/name", "--with-state")
-    processes.assert_one_message(done, 1, r"alone: stands in no run with a last/, so there is no training state")
+    processes.assert_one_message(done, 1, r"alone: is not in a run with a last/ folder, so there is no training state")
 
 
 # The card
@@ -178,7 +178,7 @@ def test_a_card_on_the_hub_that_cannot_be_read_is_left_alone(
     if card == b"\xff\xfe":  # not text, but not wrong either: there is no head in it, and no words
         assert "rsum 512.5" in repository.read("README.md").decode()
     else:
-        assert "Missing in the card: The card: the present one cannot be read, so it is left as it is" in done.stderr
+        assert "Missing in the card: The card: the existing one cannot be read and is not changed" in done.stderr
         assert repository.read("README.md") == card
 
 
@@ -186,7 +186,7 @@ def test_a_card_that_the_hub_refuses_is_left_out(hub: LoopbackHub, vse: Vse, wor
     local = work / "run" / "best" / "README.md"
     local.write_text(local.read_text(encoding="utf-8").replace("license: unknown", "license: MINE"), encoding="utf-8")
     done = push(vse)
-    assert "Missing in the card: The card, which was not sent: Invalid metadata in README.md." in done.stderr
+    assert "Missing in the card: The card, which was not uploaded: Invalid metadata in README.md." in done.stderr
     assert set(hub.repositories["org/name"].head) == {*FILES, ".gitattributes"} - {"README.md"}
 
 
@@ -202,7 +202,7 @@ def test_a_card_of_a_model_that_is_not_known_here_is_sent(hub: LoopbackHub, vse:
 
 def test_with_xet_where_there_is_none(hub: LoopbackHub, vse: Vse, work: Path) -> None:
     done = push(vse, HF_HUB_DISABLE_XET=None)
-    assert f"{hub.endpoint} does not take files by xet: sent by LFS." in done.stderr
+    assert f"{hub.endpoint} does not accept xet: uploaded with LFS." in done.stderr
     weights = (work / "run" / "best" / "model.safetensors").read_bytes()
     assert hub.objects[loopback.Blob.of(weights, True).sha256] == weights
     assert vse("show", "hub:org/name", HF_HUB_DISABLE_XET=None).code == 0
@@ -223,11 +223,11 @@ def test_with_xet(hub: LoopbackHub, vse: Vse, work: Path) -> None:
 
 def test_mistakes(hub: LoopbackHub, vse: Vse, work: Path) -> None:
     one = processes.assert_one_message
-    one(vse("push", "run", "org/name"), 2, r"^'org/name' is no repository of the Hub\.\nExamples: hub:org/name,")
-    one(vse("push", "run", "hub:name"), 2, r"^'hub:name' names no repository")
-    one(vse("push", "run", "hub:a/b", "--revision", "../x"), 2, "names no revision")
-    one(vse("push", "run", f"hub:a/b@{'0' * 40}"), 2, "is a commit; a push goes to a branch")
-    one(vse("push", "hub:a/b", "hub:a/c"), 2, "is on the Hub already")
+    one(vse("push", "run", "org/name"), 2, r"^'org/name' is not a repository of the Hub\.\nExamples: hub:org/name,")
+    one(vse("push", "run", "hub:name"), 2, r"^'hub:name' is not a valid reference: 'name' is not org/name")
+    one(vse("push", "run", "hub:a/b", "--revision", "../x"), 2, "is not a revision")
+    one(vse("push", "run", f"hub:a/b@{'0' * 40}"), 2, "is a commit; a push needs a branch")
+    one(vse("push", "hub:a/b", "hub:a/c"), 2, "is already on the Hub")
     one(vse("push", "absent", "hub:a/b"), 1, "^absent: is no folder")
     (work / "run" / "best" / "vocab.json").write_text("{}", encoding="utf-8")
     one(vse("push", "run", "hub:a/b"), 1, r"vocab\.json: has 2 bytes instead of")
@@ -239,5 +239,7 @@ def test_a_link_out_of_the_folder_is_not_followed(hub: LoopbackHub, vse: Vse, wo
     card = work / "run" / "best" / "README.md"
     card.unlink()
     card.symlink_to(work / "secret")
-    processes.assert_one_message(vse("push", "run", "hub:org/name"), 1, r"README\.md: is a link that leads out of")
+    processes.assert_one_message(
+        vse("push", "run", "hub:org/name"), 1, r"README\.md: is a symbolic link that leads out of"
+    )
     assert hub.repositories == {}

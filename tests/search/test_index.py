@@ -105,7 +105,7 @@ def test_an_altered_checkpoint_is_refused_also_with_a_full_cache(tmp_path: Path)
     with pytest.raises(CheckpointError, match=r"model\.safetensors: was altered"):
         open_index(tmp_path / "run", images=tmp_path / "a.npy").search("snow", 1)
     file.unlink()
-    with pytest.raises(CheckpointError, match=r"model\.safetensors: is absent"):
+    with pytest.raises(CheckpointError, match=r"model\.safetensors: is missing"):
         open_index(tmp_path / "run", images=tmp_path / "a.npy").search("snow", 1)
 
 

@@ -67,7 +67,7 @@ def test_of_a_file_of_the_hub_a_part_is_asked_for(hub: Path, web: Web) -> None:
 
 @pytest.mark.parametrize(
     ("status", "problem"),
-    [(401, "the server does not permit it"), (403, "the server does not permit it"), (404, "it is not there")],
+    [(401, "access is denied"), (403, "access is denied"), (404, "it does not exist")],
 )
 def test_what_the_hub_refuses_is_asked_for_once(
     status: int, problem: str, hub: Path, web: Web, capsys: pytest.CaptureFixture[str]
@@ -84,7 +84,7 @@ def test_what_the_hub_refuses_is_asked_for_once(
 def test_errors_name_the_file(web: Web) -> None:
     with pytest.raises(AddressError) as caught:
         identify_address(f"{web.address}/gone?sig=secret")
-    assert (caught.value.strerror, caught.value.filename) == ("it is not there", f"{web.address}/gone")
+    assert (caught.value.strerror, caught.value.filename) == ("it does not exist", f"{web.address}/gone")
 
 
 class OddFileSystem(AbstractFileSystem):
@@ -107,7 +107,7 @@ def test_what_strangers_write_is_one_harmless_line(
     with pytest.raises(AddressError) as caught:
         identify_address("odd://me:a secret@host/x")
     assert str(caught.value) == "no\x1b[2J\u202e of odd://host/x or ftp://b/c"
-    told = r"odd://host/x: no\x1b[2J\u202e of odd://host/x or ftp://b/c. Trying again in 0 s." + "\n"
+    told = r"odd://host/x: no\x1b[2J\u202e of odd://host/x or ftp://b/c. Retrying in 0 s." + "\n"
     assert capsys.readouterr().err == (told if error is OSError else "")
 
 

@@ -64,7 +64,7 @@ def test_an_operating_system_error_becomes_one_clear_error(tmp_path: Path) -> No
         write_and_fail(tmp_path / "best", OSError(28, "No space left on device"))
     assert caught.value.file == str(tmp_path / "best")
     assert caught.value.remedy == (
-        "Free some space on the disk, or write to another place. What was saved before is still there."
+        "Free some space on the disk, or write to another place. The previous state is kept."
     )
     assert (tmp_path / "best" / "a.txt").read_text() == "one"
 
@@ -137,7 +137,7 @@ def test_digests_are_size_and_sha256(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(b"abd", "was altered"), (b"abcd", "has 4 bytes instead of 3"), (b"", "has 0 bytes"), (None, "is absent")],
+    [(b"abd", "was altered"), (b"abcd", "has 4 bytes instead of 3"), (b"", "has 0 bytes"), (None, "is missing")],
 )
 def test_a_file_that_differs_is_named(tmp_path: Path, content: bytes | None, message: str) -> None:
     file = tmp_path / "a"
@@ -158,7 +158,7 @@ def test_a_name_that_leaves_the_folder_is_not_followed(tmp_path: Path, name: str
     (tmp_path / "folder" / "sub").mkdir(parents=True)
     (tmp_path / "folder" / "sub" / "a").write_bytes(b"abc")
     digest: dict[str, Any] = digest_files(tmp_path)["a"]
-    with pytest.raises(CheckpointError, match="is absent"):
+    with pytest.raises(CheckpointError, match="is missing"):
         verify_files(tmp_path / "folder", {name: digest})
 
 
@@ -195,7 +195,7 @@ for limit in itertools.count(0, 150):
         save(2)
         break
     except StorageError as error:
-        assert "cannot be written" in str(error) and "still there" in error.remedy, error
+        assert "cannot be written" in str(error) and "previous state is kept" in error.remedy, error
         failures += 1
     assert [path.name for path in target.parent.iterdir()] == ["best"], list(target.parent.iterdir())
     assert read() == 1

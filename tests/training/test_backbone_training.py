@@ -114,7 +114,7 @@ def test_a_run_without_its_weights_does_not_go_on(data: Path, weights: Path, tmp
     with pytest.raises(CheckpointError, match="have the sha256"):
         train(data, tmp_path / "run", resume=True)
     weights.unlink()
-    with pytest.raises(CheckpointError, match=r"resnet\.safetensors: is no file of weights"):
+    with pytest.raises(CheckpointError, match=r"resnet\.safetensors: is not a file of weights"):
         train(data, tmp_path / "run", resume=True)
 
 
@@ -140,7 +140,7 @@ def test_a_training_begins_with_a_fine_tuned_backbone_without_its_source(
     result = train(data, tmp_path / "second", weights=weights, init=tmp_path / "first")
     for name, tensor in load(result.checkpoint).image_encoder.backbone.state_dict().items():
         assert torch.equal(tensor, begun[name])  # which stays, and is stored, as no source has it
-    with pytest.raises(CheckpointError, match=r"resnet\.safetensors: is no file of weights"):
+    with pytest.raises(CheckpointError, match=r"resnet\.safetensors: is not a file of weights"):
         train(data, tmp_path / "third", weights=weights, init=frozen.checkpoint)
 
 

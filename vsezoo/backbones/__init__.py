@@ -1,4 +1,4 @@
-"""Backbones: networks trained elsewhere that make features of pictures, from timm and torchvision by name."""
+"""Backbones: pretrained networks of timm and torchvision that extract features of pictures."""
 
 from vsezoo.backbones.backbone import Backbone as Backbone
 from vsezoo.backbones.catalogue import create_backbone as create_backbone

@@ -1,4 +1,4 @@
-"""What a backbone is: pictures to features, with weights that were learnt elsewhere."""
+"""Backbones: networks that map pictures to features, with pretrained weights."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from vsezoo.pretrained.external import PRETRAINED
 
 
 class Backbone(nn.Module, ABC):
-    """A network without its classifier, in front of whatever takes features.
+    """A network without its classifier.
 
     Args:
         name: `LIBRARY:NAME`, for example `timm:mobilenetv2_100`.
-        options: what was chosen.
-        network: with drawn weights.
-        width: F, of a feature.
-        left_out: the layers that were taken away, by the names that their tensors begin with.
-        form: what the network wants of pictures.
+        options: the chosen options.
+        network: with random weights.
+        width: F, the width of a feature.
+        left_out: name prefixes of the tensors of removed layers.
+        form: how pictures are prepared for the network.
 
     Attributes:
-        file: of the weights; None before they are read, and where they come from no file.
-        origin: where the library has its pretrained weights, or empty.
+        file: the file of the weights; None before they are read, or if they come from no file.
+        origin: the source of the library's pretrained weights, or empty.
     """
 
     origin: str
@@ -49,10 +49,10 @@ class Backbone(nn.Module, ABC):
         super().__init__()
         self.name, self.options, self.width, self.left_out = name, options, width, tuple(left_out)
         self.form = form.change(options)
-        # The layout in which convolutions are fastest, on CPUs as on GPUs.
+        # The memory layout in which convolutions are fastest, on CPUs and GPUs.
         self.network: nn.Module = network.to(memory_format=torch.channels_last)
         self.file: Path | None = None
-        self._loaded = ""  # the digest of the weights that were learnt elsewhere
+        self._loaded = ""  # digest of the pretrained weights
         self._digest = TensorDigest()
 
     @abstractmethod
@@ -64,7 +64,7 @@ class Backbone(nn.Module, ABC):
         """Return the library's pretrained weights.
 
         Raises:
-            CheckpointError: when they cannot be fetched, or there are none.
+            CheckpointError: when they cannot be downloaded or do not exist.
         """
 
     def forward(self, pictures: Tensor) -> Tensor:
@@ -84,18 +84,18 @@ class Backbone(nn.Module, ABC):
         return features.reshape(-1, crops, self.width).mean(dim=1) if crops else features
 
     def transform(self, training: bool) -> Callable[[list[Image.Image]], Tensor]:
-        """Return what makes the tensor that `forward` takes of a list of pictures; it does not hold the network."""
+        """Return the transform from a list of pictures to the input of `forward`; it does not hold the network."""
         return PictureTransform(self.form, training)
 
     def load_pretrained(self, folders: Sequence[Path] = (), sha256: str = "") -> None:
-        """Take on the weights that the options name.
+        """Load the weights that the options name.
 
         Args:
-            folders: where a file of weights may be, if it is not where the options say.
-            sha256: what `digest` must give afterwards; empty: anything.
+            folders: where to look for the file if it is not at the path in the options.
+            sha256: the expected `digest` of the weights; empty: any.
 
         Raises:
-            CheckpointError: for weights that cannot be fetched, found or read, do not fit, or are others.
+            CheckpointError: for weights that cannot be downloaded, found or read, do not fit, or have another SHA-256.
         """
         weights = self.options.weights
         if weights == NONE:
@@ -111,23 +111,23 @@ class Backbone(nn.Module, ABC):
                 file=file,
                 remedy=f"Install the version of {library} that the model was trained with."
                 if file is None
-                else "Get the file that the model was trained with.",
+                else "Use the file that the model was trained with.",
             )
         self.file, self._loaded = file, self.digest()
 
     @property
     def unchanged(self) -> bool:
-        """Whether the weights are still those that `load_pretrained` took on, so that it can take them on again."""
+        """Whether the weights are still the ones that `load_pretrained` loaded, so that it can load them again."""
         return bool(self._loaded) and self.digest() == self._loaded
 
     def digest(self) -> str:
-        """Return the sha256 of the weights; computed anew only after they have changed."""
+        """Return the SHA-256 of the weights; computed again only after they have changed."""
         return self._digest.compute(self.network.state_dict())
 
     def describe(self) -> dict[str, Any]:
-        """Return as JSON values what it is: name, where the weights come from and their digest, and the transform.
+        """Return a description as JSON values: name, source and digest of the weights, and the transform.
 
-        Of a file of weights the base name is told, not where it lies on this machine.
+        For a file of weights, only its base name is included, not its path.
         """
         weights = self.options.weights
         source = weights if weights in (PRETRAINED, NONE) else Path(weights).name

@@ -1,4 +1,4 @@
-"""From the name of a backbone, `LIBRARY:NAME`, to the backbone."""
+"""Build a backbone from its name, `LIBRARY:NAME`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LIBRARIES = ("timm", "torchvision")
 
 
 def create_backbone(name: str, **options: Any) -> Backbone:
-    """Build a backbone with drawn weights; `load_pretrained` takes on the others.
+    """Build a backbone with random weights; `load_pretrained` loads the pretrained ones.
 
     Args:
         name: `timm:NAME` or `torchvision:NAME`, such as `timm:mobilenetv2_100`.
@@ -23,8 +23,8 @@ def create_backbone(name: str, **options: Any) -> Backbone:
 
     Raises:
         UsageError: for another library.
-        RecipeError: for a name that the library does not have, or an option that cannot be.
-        CheckpointError: for a model of timm's by `local-dir:` or `hf-hub:` that cannot be had.
+        RecipeError: for an unknown name or an invalid option.
+        CheckpointError: for a `local-dir:` or `hf-hub:` model of timm that cannot be found.
     """
     library, _, model = name.partition(":")
     chosen = BackboneOptions(**options)
@@ -37,13 +37,13 @@ def create_backbone(name: str, **options: Any) -> Backbone:
 
         return TorchvisionBackbone(model, chosen)
     raise UsageError(
-        f"{name!r} is no backbone.",
+        f"{name!r} is not a backbone.",
         remedy=suggest_name(library, LIBRARIES, "Name it as timm:NAME or torchvision:NAME."),
     )
 
 
 def measure_features(name: str, **options: Any) -> tuple[int, ...]:
-    """Return the shape of the features of a picture, `(F,)`, or `(R, F)` of a grid, without computing any."""
+    """Return the shape of the features of a picture, `(F,)`, or `(R, F)` for a grid, without computing them."""
     backbone = create_backbone(name, **options).eval().to("meta")
     side = backbone.form.image_size
     return tuple(backbone(torch.empty(1, 3, side, side, device="meta")).shape[1:])

@@ -1,4 +1,4 @@
-"""What can be chosen about a backbone, whatever library it comes from."""
+"""Options of backbones, the same for all libraries."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from vsezoo.recipe.options import Above, AtLeast, Between, Each, Limit, OneOf, O
 from vsezoo.recipe.signatures import read_options
 
 NONE = "none"
-IMAGENET = "imagenet"  # what earlier versions called the pretrained weights
+IMAGENET = "imagenet"  # the name of the pretrained weights in earlier versions
 POOLED, GRID = "pooled", "grid"
-LEAST_CROP = 0.05  # of a picture's side; with less, the scaled picture takes more memory than there is
+LEAST_CROP = 0.05  # share of a picture's side; with less, the scaled picture would take too much memory
 INTERPOLATIONS = tuple(mode.value for mode in InterpolationMode)
 
 
 class WeightsName(Limit):
-    """What the weights of a backbone may be called."""
+    """Allowed values of the option `weights`."""
 
     def allows(self, value: str) -> bool:
-        """Tell whether it is one of the two words, or a file of the right kind."""
+        """Return whether it is one of the words or a safetensors file."""
         return value in (PRETRAINED, NONE, IMAGENET) or value.endswith(".safetensors")
 
     def __str__(self) -> str:
@@ -33,26 +33,26 @@ class WeightsName(Limit):
 
 @dataclass(frozen=True)
 class BackboneOptions:
-    """The options of a backbone. What is 0, empty or None is the backbone's own.
+    """The options of a backbone. 0, empty and None stand for the default of the backbone.
 
     Attributes:
-        weights: weights of a new model. "pretrained": those that its library has; "none": random initialisation; else
-            a safetensors file.
-        features: which features it gives. "pooled": one of a picture; "grid": the cells of the last feature map, row
+        weights: weights of a new model. "pretrained": the library's pretrained weights; "none": random initialisation;
+            else a safetensors file.
+        features: form of the features. "pooled": one for each picture; "grid": the cells of the last feature map, row
             by row.
-        image_size: side in pixels of what the network gets.
+        image_size: side of the network's input in pixels.
         crop_size: the same in training; 0: `image_size`.
-        crop_pct: `image_size` as a part of the side that a picture is scaled to before its middle is cut out.
-        mean: what is subtracted from the colours red, green and blue, which are from 0 to 1.
-        std: what the colours are divided by.
-        interpolation: how pictures are scaled, for example "bilinear" or "bicubic".
-        crops: what is cut out at test time, 1: the middle, or 10: the four corners, the middle, and the mirror images
-            of all five, whose features are averaged.
-        scales: several values of crop_pct, to have crops of each; their features are averaged.
-        model_args: further arguments of the library's constructor, such as `{"pad_type": "same"}` of timm.
+        crop_pct: `image_size` divided by the side that a picture is scaled to before its centre is cropped.
+        mean: mean of red, green and blue, from 0 to 1, which is subtracted.
+        std: standard deviation of the colours, which they are divided by.
+        interpolation: method of scaling, for example "bilinear" or "bicubic".
+        crops: crops at test time. 1: the centre; 10: the four corners, the centre, and the mirror images of all five,
+            whose features are averaged.
+        scales: several values of crop_pct, each with its crops; their features are averaged.
+        model_args: further arguments for the library's constructor, such as `{"pad_type": "same"}` for timm.
 
     Raises:
-        RecipeError: for a value that an option cannot have.
+        RecipeError: for an invalid value.
     """
 
     weights: Annotated[str, WeightsName()] = PRETRAINED
@@ -74,6 +74,6 @@ class BackboneOptions:
             object.__setattr__(self, "weights", PRETRAINED)
         if self.features == GRID and (self.crops > 1 or self.scales):
             raise RecipeError(
-                "features are a grid, but the cells of several crops are not of the same places.",
-                remedy="With a grid of features, leave crops at 1, and scales out.",
+                "features is grid, but the cells of several crops do not show the same places.",
+                remedy="With features=grid, keep crops=1 and do not set scales.",
             )

@@ -1,4 +1,4 @@
-"""Backbones of timm: any of its image models, ViTs among them, and `local-dir:` and `hf-hub:` ones."""
+"""Backbones of timm: all of its image models, including ViTs, and `local-dir:` and `hf-hub:` models."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from vsezoo.errors import CheckpointError, RecipeError, VsezooError, suggest_nam
 
 
 class TimmBackbone(Backbone):
-    """A model of timm without its classifier; a grid is what its `forward_features` gives, without class tokens.
+    """A model of timm without its classifier; a grid is the output of `forward_features` without class tokens.
 
     Args:
-        model: its name in timm, with a tag or without, or `local-dir:FOLDER`, or `hf-hub:ORG/NAME`.
-        options: what was chosen.
+        model: its name in timm, with or without a tag, or `local-dir:FOLDER`, or `hf-hub:ORG/NAME`.
+        options: the chosen options.
 
     Raises:
-        RecipeError: for a name that timm does not have, or a model without such features.
-        CheckpointError: for a `local-dir:` or `hf-hub:` model that cannot be had.
+        RecipeError: for an unknown name, or a model without such features.
+        CheckpointError: for a `local-dir:` or `hf-hub:` model that cannot be found.
     """
 
     network: Any
@@ -38,7 +38,7 @@ class TimmBackbone(Backbone):
         arguments = dict(options.model_args or {})
         network = _create(model, arguments)
         if options.image_size and network.pretrained_cfg.get("fixed_input_size") and "img_size" not in arguments:
-            arguments["img_size"] = options.image_size  # a transformer has an embedding of each position
+            arguments["img_size"] = options.image_size  # a transformer has an embedding for each position
             network = _create(model, arguments)
         self._arguments = arguments
         data: dict[str, Any] = resolve_model_data_config(network)  # type: ignore[no-untyped-call]
@@ -68,17 +68,17 @@ class TimmBackbone(Backbone):
             channels_last = getattr(self.network, "output_fmt", "NCHW") == "NHWC"
             return features.movedim(-1, 1) if channels_last else features
         if features.dim() != 3:
-            raise RecipeError(f"{self.name} has no grid of features.", remedy="Take its pooled features.")
+            raise RecipeError(f"{self.name} has no grid of features.", remedy="Use its pooled features.")
         tokens = features[:, getattr(self.network, "num_prefix_tokens", 0) :]
         return tokens.transpose(1, 2)[..., None]
 
     def fetch(self) -> Mapping[str, Tensor]:
-        """Return the weights that timm has of the model."""
+        """Return timm's weights of the model."""
         return _create(self.model, {**self._arguments, "pretrained": True}).state_dict()  # type: ignore[no-any-return]
 
 
 def _create(model: str, arguments: Mapping[str, Any]) -> Any:
-    """Build a model, of the Hub's too, whose files are fetched here: timm asks again and again without a network."""
+    """Build a model, also from the Hub; its files are downloaded here, because timm retries for long when offline."""
     source, _, place = model.partition(":")
     overlay: dict[str, Any] = {}
     with explain_failures(model):
@@ -95,7 +95,7 @@ def _create(model: str, arguments: Mapping[str, Any]) -> Any:
 
 
 def _fetch_folder(repository: str, patterns: Sequence[str]) -> Path:
-    """Return the folder of a repository of the Hub, with these of its files; no pickles."""
+    """Return a folder with the matching files of a repository of the Hub; never pickles."""
     name, _, revision = repository.partition("@")
     return Path(snapshot_download(name, revision=revision or None, allow_patterns=list(patterns)))
 
@@ -104,7 +104,8 @@ def _require_known(model: str) -> None:
     name, _, tag = model.partition(".")
     if not timm.is_model(name):
         raise RecipeError(
-            f"timm has no model {name!r}.", remedy=suggest_name(name, timm.list_models(), "timm.list_models() has all.")
+            f"timm has no model {name!r}.",
+            remedy=suggest_name(name, timm.list_models(), "timm.list_models() lists all."),
         )
     tags = [known.partition(".")[2] for known in timm.list_pretrained(f"{name}.*")]
     if tag and tag not in tags:
@@ -114,21 +115,21 @@ def _require_known(model: str) -> None:
 
 @contextmanager
 def explain_failures(model: str) -> Iterator[None]:
-    """Turn what timm raises into one message."""
+    """Turn exceptions of timm into one message."""
     try:
         yield
     except VsezooError:
         raise
-    except (OSError, HTTPException) as error:  # the errors of the Hub's client and of urllib are of these
+    except (OSError, HTTPException) as error:  # errors of the Hub's client and of urllib are subclasses
         raise CheckpointError(
-            f"timm:{model} cannot be fetched: {_first_line(error)}",
+            f"timm:{model} cannot be downloaded: {_first_line(error)}",
             remedy="Connect to the network, or give the weights as a file: --image-weights FILE.safetensors "
             "(image_encoder.weights).",
         ) from error
     except (AttributeError, AssertionError, KeyError, RuntimeError, TypeError, ValueError) as error:
         raise RecipeError(
             f"timm:{model} cannot be built: {_first_line(error)}",
-            remedy="Check its name and model_args, which go to the constructor of timm, or give weights as a file.",
+            remedy="Check its name and model_args, which are passed to timm's constructor, or give weights as a file.",
         ) from error
 
 

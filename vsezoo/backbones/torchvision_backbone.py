@@ -1,4 +1,4 @@
-"""Backbones of torchvision: its image classifiers, as VSE++ takes VGG19 and ResNet152."""
+"""Backbones of torchvision: its image classifiers, such as the VGG19 and ResNet152 of VSE++."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from vsezoo.backbones.transform import PictureForm
 from vsezoo.errors import CheckpointError, RecipeError, suggest_name
 
 FORKED = ("googlenet", "inception_v3")
-"""CNNs that return more than features in training."""
+"""CNNs that return more than features in training mode."""
 
 
 class TorchvisionBackbone(Backbone):
-    """A classifier of torchvision without its last linear layer; a grid is its last feature map before the pooling.
+    """A classifier of torchvision without its last linear layer; a grid is its last feature map before pooling.
 
     Args:
         model: its name in torchvision, such as vgg19 (features of 4,096, cells of 512) or resnet152 (2,048).
-        options: what was chosen.
+        options: the chosen options.
 
     Raises:
-        RecipeError: for a name that torchvision does not have, or a network without such a layer.
+        RecipeError: for an unknown name, or a network without such a layer.
     """
 
     def __init__(self, model: str, options: BackboneOptions) -> None:
@@ -41,7 +41,7 @@ class TorchvisionBackbone(Backbone):
             )
         arguments = dict(options.model_args or {})
         members: Any = torchvision.models.get_model_weights(model)
-        # The older ones of several, which the papers used.
+        # If there are several, the older ones, which the papers used.
         self._pretrained = members.__members__.get("IMAGENET1K_V1", members.DEFAULT)
         preset = self._pretrained.transforms()
         size = preset.crop_size[0]
@@ -74,20 +74,20 @@ class TorchvisionBackbone(Backbone):
         layer = self.network.get_submodule(self._grid)
         hook = layer.register_forward_hook(lambda module, given, output: caught.append(output))
         try:
-            self.network(pictures)  # what comes behind the layer has been taken away
+            self.network(pictures)  # the layers behind it have been removed
         finally:
             hook.remove()
-        return caught[-1]  # a residual block uses one activation several times
+        return caught[-1]  # a residual block uses one activation module several times
 
     def fetch(self) -> Mapping[str, Tensor]:
-        """Return the weights that torchvision has of the model."""
+        """Return torchvision's weights of the model."""
         try:
             tensors: Mapping[str, Tensor] = self._pretrained.get_state_dict(
                 progress=sys.stderr.isatty(), check_hash=True, weights_only=True
             )
         except (OSError, HTTPException, RuntimeError) as error:
             raise CheckpointError(
-                f"the ImageNet weights of {self.name} cannot be fetched from {self._pretrained.url}: {error}.",
+                f"the ImageNet weights of {self.name} cannot be downloaded from {self._pretrained.url}: {error}.",
                 remedy="Connect to the network, or give the weights as a file: --image-weights FILE.safetensors "
                 "(image_encoder.weights).",
             ) from error
@@ -95,22 +95,22 @@ class TorchvisionBackbone(Backbone):
 
 
 def _find_last(model: str, network: nn.Module) -> tuple[str, int]:
-    """Return the name of the last linear layer and the width of what it takes."""
+    """Return the name of the last linear layer and the width of its input."""
     linear = {name: module for name, module in network.named_modules() if isinstance(module, nn.Linear)}
     if not linear:
         raise RecipeError(
             f"torchvision:{model} has no linear layer whose input could be the features.",
-            remedy="Use another one, for example resnet50.",
+            remedy="Use another model, for example resnet50.",
         )
     name, layer = list(linear.items())[-1]
     return name, layer.in_features
 
 
 def _find_grid(model: str, arguments: Mapping[str, Any], size: int) -> tuple[str, int, list[str]]:
-    """Return the layer that gives the last feature map, its width, and the layers that come after it.
+    """Return the layer that outputs the last feature map, the width of the map, and the layers after it.
 
-    The order in which layers run is found by running them once, on a picture of this many pixels of a side, without
-    computing anything.
+    The order of the layers is found by running them once on a picture of this side in pixels, without computing
+    anything.
     """
     with torch.device("meta"):
         network, picture = torchvision.models.get_model(model, weights=None, **arguments), torch.zeros(1, 3, size, size)
@@ -126,9 +126,9 @@ def _find_grid(model: str, arguments: Mapping[str, Any], size: int) -> tuple[str
         for index, (_, module, shape) in enumerate(ran)
         if len(shape) == 4 and shape[2] * shape[3] > 1 and not isinstance(module, nn.AdaptiveAvgPool2d)
     ]
-    if not maps or model.startswith("vit_"):  # the one map of a transformer comes before it has done anything
+    if not maps or model.startswith("vit_"):  # the only map of a transformer is at its input
         raise RecipeError(
-            f"torchvision:{model} has no grid of features.", remedy="Use a CNN, or timm's vision transformers."
+            f"torchvision:{model} has no grid of features.", remedy="Use a CNN, or a vision transformer of timm."
         )
     name, _, shape = ran[maps[-1]]
     return name, shape[1], [later for later, _, _ in ran[maps[-1] + 1 :] if later != name]

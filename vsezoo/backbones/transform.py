@@ -1,4 +1,4 @@
-"""From pictures to the tensor that a backbone takes: scaled, cut, with the colours that it was trained with."""
+"""The transform from pictures to the input of a backbone: scaled, cropped, with normalised colours."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ from vsezoo.backbones.options import BackboneOptions
 from vsezoo.errors import DataError
 
 ORIENTATION = 0x0112
-"""The tag of Exif that says how a picture is to be turned."""
+"""The Exif tag of the orientation of a picture."""
 
 
 @dataclass(frozen=True)
 class PictureForm:
-    """What a backbone wants of pictures.
+    """How pictures are prepared for a backbone.
 
     Attributes:
-        image_size: pixels of a side of what the network gets.
+        image_size: side of the network's input in pixels.
         crop_size: the same in training.
-        crop_pct: `image_size` as a part of the side that pictures are scaled to.
-        crop_mode: "center": the short side is scaled; "squash": both sides, whatever their ratio.
-        mean: of the colours, from 0 to 1; subtracted.
-        std: likewise; divided by.
-        interpolation: the name of one of torchvision's.
-        crops: 1 or 10, of each scale.
-        scales: several values of crop_pct, each used in its place; empty: there is that one.
+        crop_pct: `image_size` divided by the side that pictures are scaled to.
+        crop_mode: "center": scale the short side; "squash": scale both sides, ignoring their ratio.
+        mean: mean of the colours, from 0 to 1; subtracted.
+        std: their standard deviation; divided by.
+        interpolation: name of an interpolation mode of torchvision.
+        crops: 1 or 10, at each scale.
+        scales: several values used in the place of crop_pct; empty: only crop_pct.
     """
 
     image_size: int
@@ -49,7 +49,7 @@ class PictureForm:
     scales: tuple[float, ...] = ()
 
     def change(self, options: BackboneOptions) -> PictureForm:
-        """Return the form with what the options say in place of the backbone's own."""
+        """Return the form with the options in the place of the backbone's defaults."""
         names = ("image_size", "crop_size", "crop_pct", "mean", "std", "interpolation", "crops", "scales")
         given: dict[str, Any] = {name: value for name in names if (value := getattr(options, name))}
         given |= {name: tuple(map(float, given[name])) for name in ("mean", "std", "scales") if name in given}
@@ -57,11 +57,11 @@ class PictureForm:
         return dataclasses.replace(self, **given)
 
     def list_sides(self) -> list[int]:
-        """Return the pixels of the sides that pictures are scaled to at test time."""
+        """Return the sides in pixels that pictures are scaled to at test time."""
         return [math.floor(self.image_size / part) for part in self.scales or (self.crop_pct,)]
 
     def count_views(self) -> int:
-        """Return how many crops are made of a picture at test time."""
+        """Return the number of crops of a picture at test time."""
         return self.crops * len(self.list_sides())
 
     def describe(self) -> dict[str, Any]:
@@ -71,15 +71,15 @@ class PictureForm:
 
 
 class PictureTransform:
-    """Makes float32 pictures `(B, 3, S, S)` of a list of pictures, or `(B, C, 3, S, S)` of C crops of each.
+    """Turns a list of pictures into float32 tensors `(B, 3, S, S)`, or `(B, C, 3, S, S)` with C crops of each.
 
-    In training a random part, perhaps mirrored, drawn from torch's generator, as ImageNet classifiers are trained: 8 to
-    100 % of the area, sides 3:4 to 4:3. Else the picture is scaled, to each of the scales in turn, and its middle, or
-    ten crops, are cut out. A picture that says how it is to be turned (Exif) is turned first.
+    In training, a random crop with a random flip, drawn from torch's generator, as ImageNet classifiers are trained: 8
+    to 100 % of the area, sides 3:4 to 4:3. At test time, the picture is scaled to each of the scales, and its centre or
+    ten crops are taken. The Exif orientation is applied first.
 
     Args:
-        form: what the backbone wants.
-        training: whether to draw the part.
+        form: how pictures are prepared.
+        training: whether to take random crops.
     """
 
     def __init__(self, form: PictureForm, training: bool) -> None:
@@ -98,11 +98,11 @@ class PictureTransform:
         """Return the tensor.
 
         Raises:
-            DataError: for what is no picture, or cannot be decoded.
+            DataError: for an object that is not a picture, or cannot be decoded.
         """
         cuts = [cut(decoded) for decoded in map(_decode, pictures) for cut in self._cuts]
         parts = [part for cut in cuts for part in (cut if isinstance(cut, tuple) else (cut,))]
-        # Rows, columns, colours: seen as (…, 3, S, S) this is the layout in which convolutions on a CPU are fastest.
+        # Stored as rows, columns, colours; viewed as (…, 3, S, S) this is the fastest layout for convolutions on a CPU.
         pixels = torch.from_numpy(np.stack([np.asarray(part) for part in parts])).movedim(-1, -3).float().div_(255)
         for numbers, change in ((self.form.mean, pixels.sub_), (self.form.std, pixels.div_)):
             change(torch.tensor(numbers)[:, None, None])
@@ -121,4 +121,6 @@ def _decode(picture: Any) -> Image.Image:
         return turned.convert("RGB")
     except (OSError, SyntaxError, ValueError) as error:
         name = getattr(picture, "filename", "") or None
-        raise DataError(f"a picture cannot be decoded: {error}.", file=name, remedy="Mend or leave it out.") from error
+        raise DataError(
+            f"a picture cannot be decoded: {error}.", file=name, remedy="Fix it or leave it out."
+        ) from error

@@ -1,4 +1,4 @@
-"""The weights of a backbone: where their file is, what is in it, whether it fits, and their digest."""
+"""The weights of a backbone: find, read and check their file, and compute their digest."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from vsezoo.pretrained.weights import VARIABLE
 
 
 def find_weights(file: str | Path, folders: Sequence[Path] = ()) -> Path:
-    """Return where a file of weights is: as given, or by its name in `$VSEZOO_WEIGHTS` or in one of the folders.
+    """Return the path of a file of weights: as given, or of this name in `$VSEZOO_WEIGHTS` or one of the folders.
 
     Raises:
-        CheckpointError: when it is in none of these places.
+        CheckpointError: when it is not found.
     """
     given = Path(file)
     shared = os.environ.get(VARIABLE)
     places = [given, *(folder / given.name for folder in [*([Path(shared)] if shared else []), *folders])]
     for place in places:
-        if os.path.isfile(place):  # noqa: PTH113 (unlike Path.is_file false for a name that no file can have)
+        if os.path.isfile(place):  # noqa: PTH113 (False for an invalid name, for which Path.is_file raises)
             return place
-    give = "Put it into the folder of the checkpoint" if folders else "Give the file by --image-weights"
+    give = "Put it in the folder of the checkpoint" if folders else "Give the file with --image-weights"
     raise CheckpointError(
-        f"is no file of weights, nor is there one of that name in {' or '.join(str(p.parent) for p in places[1:])}."
+        f"is not a file of weights, and there is none of that name in {' or '.join(str(p.parent) for p in places[1:])}."
         if places[1:]
-        else "is no file of weights.",
+        else "is not a file of weights.",
         file=given,
         remedy=f"{give}, or set {VARIABLE} to the folder that holds {given.name}.",
     )
@@ -40,7 +40,7 @@ def read_weights(file: Path) -> dict[str, Tensor]:
     """Read a file of tensors.
 
     Raises:
-        CheckpointError: for what is no safetensors file.
+        CheckpointError: for a file that is not safetensors.
     """
     try:
         return load_file(file)
@@ -55,14 +55,14 @@ def read_weights(file: Path) -> dict[str, Tensor]:
 def load_weights(
     network: nn.Module, tensors: Mapping[str, Tensor], left_out: Iterable[str], name: str, file: Path | None = None
 ) -> None:
-    """Put tensors into a network; all names and shapes must agree but for those of layers that are left out.
+    """Load tensors into a network; all names and shapes must agree, except for layers that are left out.
 
     Args:
         network: without its classifier.
-        tensors: perhaps with it. Counts of batches may be absent, which torch once did not have.
-        left_out: names of the layers that the network is without.
-        name: of the backbone, for the message.
-        file: where the tensors are from; None: from the backbone's library.
+        tensors: possibly with it. Batch counters may be absent, as in files of early versions of torch.
+        left_out: names of the removed layers.
+        name: name of the backbone, for the message.
+        file: the file of the tensors; None: they come from the backbone's library.
 
     Raises:
         CheckpointError: for tensors that do not fit.
@@ -72,7 +72,7 @@ def load_weights(
     absent = [key for key in expected.keys() - kept.keys() if not key.endswith("num_batches_tracked")]
     problems = [
         ("lacks", sorted(absent)),
-        ("has also", sorted(kept.keys() - expected.keys())),
+        ("also has", sorted(kept.keys() - expected.keys())),
         (
             "has in another shape",
             [
@@ -85,8 +85,8 @@ def load_weights(
     for words, names in problems:
         if names:
             raise CheckpointError(
-                f"does not hold the weights of {name}: it {words} {list_names(names, 3)}.",
+                f"does not contain the weights of {name}: it {words} {list_names(names, 3)}.",
                 file=file,
-                remedy="Name the backbone that the weights are of, with the model_args that it was trained with.",
+                remedy="Give the name of the backbone of these weights, with the model_args that it was trained with.",
             )
     network.load_state_dict(kept, strict=False)

@@ -1,1 +1,1 @@
-"""Captions written from the regions of an image: the decoder, the loss that trains it, and the search for words."""
+"""Caption generation from image regions: the decoder, its loss, and beam search."""

@@ -1,10 +1,10 @@
 """The caption decoder of VSRN (Li et al. 2019): S2VT with attention over the regions of an image.
 
-An encoder reads the regions one by one, a decoder writes the words one by one. Before each word the decoder looks back
-at what the encoder made of every region. The decoder is trained with the true words before each word (teacher forcing).
+An encoder reads the regions one by one, a decoder writes the words one by one. Before each word the decoder attends to
+the encoder's output for every region. The decoder is trained with teacher forcing.
 
 The original attends with `v · tanh(U [e_r; h_t])` for each region r at each step t. `U [e_r; h_t] = U_e e_r + U_h h_t`,
-of which the first product is the same at all steps: here it is computed once.
+of which the first product is the same at all steps and is computed once here.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from torch.nn.utils.rnn import PackedSequence
 
 
 class Memory(NamedTuple):
-    """What the decoder looks back at: of each image, its regions as the encoder gave them, and their part of `U`."""
+    """What the decoder attends to: the encoder's output for the regions of each image, and its product with `U_e`."""
 
     regions: Tensor  # (B, R, H)
     keys: Tensor  # (B, R, H)
-    padding: Tensor | None = None  # (B, R) bool, which are no regions; None: all are
+    padding: Tensor | None = None  # (B, R) bool, True for padding; None: no padding
 
     def select(self, images: Tensor | slice) -> Memory:
-        """Return the memory of some images."""
+        """Return the memory of the given images."""
         padding = None if self.padding is None else self.padding[images]
         return Memory(self.regions[images], self.keys[images], padding)
 
@@ -34,11 +34,11 @@ class CaptionDecoder(nn.Module):
     """Writes captions from regions.
 
     Args:
-        words: V, the number of ids.
-        region_dim: D', the width of a region.
-        hidden_size: H, the width of the states of encoder and decoder.
-        word_dim: the width of a word embedding.
-        dropout: of the encoder's and of the decoder's input, in training.
+        words: V, the size of the vocabulary.
+        region_dim: D', width of a region.
+        hidden_size: H, width of the states of encoder and decoder.
+        word_dim: width of a word embedding.
+        dropout: dropout on the inputs of encoder and decoder, in training.
     """
 
     def __init__(
@@ -57,9 +57,9 @@ class CaptionDecoder(nn.Module):
         nn.init.xavier_normal_(self.out.weight)
 
     def encode(self, regions: Tensor, lengths: Tensor | None = None) -> tuple[Memory, Tensor]:
-        """Read regions `(B, R, D')`, in their order; return what to look back at, and the first state `(B, H)`.
+        """Read regions `(B, R, D')` in their order; return the memory and the first state `(B, H)`.
 
-        Of each image the first `lengths`, `(B,)`, are read; None: all.
+        The first `lengths`, `(B,)`, regions of each image are read; None: all.
         """
         encoded, (last,) = self.encoder(self.dropout(self.project(regions)))
         keys = functional.linear(encoded, self.attend.weight[:, : last.shape[-1]], self.attend.bias)
@@ -70,7 +70,7 @@ class CaptionDecoder(nn.Module):
         return memory, encoded[torch.arange(len(lengths), device=lengths.device), lengths - 1]
 
     def step(self, words: Tensor, states: Tensor, memory: Memory) -> Tensor:
-        """Return the states `(B, H)` after one more word of each caption, as `embed` gives it: `(B, word_dim)`."""
+        """Return the states `(B, H)` after one more word of each caption, embedded as `(B, word_dim)`."""
         of_states = self.attend.weight[:, states.shape[1] :]
         ratings = self.rate(torch.tanh(memory.keys + functional.linear(states, of_states)[:, None]))
         if memory.padding is not None:
@@ -80,19 +80,19 @@ class CaptionDecoder(nn.Module):
         return following
 
     def predict(self, states: Tensor) -> Tensor:
-        """Return the logits `(..., V)` of the words that follow states `(..., H)`."""
+        """Return the logits `(..., V)` of the next words after states `(..., H)`."""
         logits: Tensor = self.out(states)
         return logits
 
     def forward(self, regions: Tensor, words: PackedSequence, lengths: Tensor | None = None) -> Tensor:
         """Return the logits `(T, V)` after each of the T words of a batch of captions, in the order of `words.data`.
 
-        Captions that have ended take no further part, and the logits of all steps are one matrix product.
+        Captions that have ended are skipped, and the logits of all steps are one matrix product.
 
         Args:
             regions: `(B, R, D')`.
             words: the captions as ids.
-            lengths: how many regions each image has, `(B,)`; None: all.
+            lengths: number of regions of each image, `(B,)`; None: all.
         """
         memory, states = self.encode(regions, lengths)
         if words.sorted_indices is not None:

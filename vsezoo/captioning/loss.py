@@ -1,4 +1,4 @@
-"""The loss of VSRN: captions are found again, and written."""
+"""The loss of VSRN: image-text matching and caption generation."""
 
 from __future__ import annotations
 
@@ -18,32 +18,32 @@ from vsezoo.text import END, SPECIAL_WORDS, Vocabulary
 
 
 class CaptionLoss(HingeLoss):
-    """The hinge triplet loss plus the loss of writing each caption from its image (VSRN, Li et al. 2019).
+    """The hinge triplet loss plus a caption generation loss (VSRN, Li et al. 2019).
 
-    The second one is the negative log-probability of the words of the caption after `<start>`, of `<end>`, and of one
-    `<pad>` after it, added up over the words and averaged over the captions, each word predicted from the true ones
-    before it and from the regions that the image encoder returns. It trains the image encoder, too.
+    The second term is the negative log-probability of the words of the caption after `<start>`, of `<end>`, and of one
+    `<pad>` after it, summed over the words and averaged over the captions. Each word is predicted from the true words
+    before it and from the regions that the image encoder returns, so the term also trains the image encoder.
 
-    The original gives the parameters of the decoder to its optimiser twice, which then moves them twice in a step and
-    counts them twice in the norm that it clips. The training loop here takes each once.
+    The original passes the parameters of the decoder to its optimiser twice, which then updates them twice in a step
+    and counts them twice in the norm that it clips. The training loop here uses each parameter once.
 
     Args:
-        embed_size: the width of the joint embedding.
-        tokenizer: of the text encoder; its vocabulary is what captions are written in.
-        caption_weight: weight of the loss of writing.
-        region_dim: width of a region, or 0: that of the joint embedding.
+        embed_size: width of the joint embedding.
+        tokenizer: tokenizer of the text encoder; captions are written with its vocabulary.
+        caption_weight: weight of the caption term.
+        region_dim: width of a region; 0: width of the joint embedding.
         hidden_size: width of the decoder's states.
         word_dim: width of the decoder's own word embedding.
-        dropout: dropout of the decoder's inputs.
-        max_len: ids in a caption at most, `<start>` and `<end>` included; longer ones are cut and ended.
+        dropout: dropout on the decoder's inputs.
+        max_len: most ids in a caption, including `<start>` and `<end>`; longer captions are truncated.
         **of_hinge: the options of `HingeLoss`.
 
     Raises:
-        RecipeError: for an impossible value, or a text encoder whose tokenizer knows no `<start>` and `<end>`.
+        RecipeError: for an invalid value, or a tokenizer without `<start>` and `<end>`.
     """
 
     needs = "image_sets"
-    additive = False  # the loss of writing is averaged over the captions
+    additive = False  # the caption term is averaged over the captions
 
     def __init__(
         self,
@@ -71,7 +71,7 @@ class CaptionLoss(HingeLoss):
         )
 
     def forward(self, scores: Tensor, images: Any, texts: Any, batch: Batch) -> LossOutput:
-        """Return the loss, and as parts that add up to it `i2t`, `t2i` and the weighted `caption`.
+        """Return the loss and its terms `i2t`, `t2i` and the weighted `caption`.
 
         Raises:
             RecipeError: when the image encoder returns no regions, or regions of another width.
@@ -84,14 +84,14 @@ class CaptionLoss(HingeLoss):
         return LossOutput(retrieval.total + caption, {**retrieval.parts, "caption": caption.detach()})
 
     def plateau(self, scores: Tensor, images: Any, texts: Any, batch: Batch, output: LossOutput) -> Tensor:
-        """Return the loss if all scores were equal; what the captions add has been computed already."""
+        """Return the loss if all scores were equal; the caption term has been computed already."""
         retrieval = super().forward(scores.new_zeros(scores.shape), images, texts, batch)
         return retrieval.total + output.parts["caption"]
 
     def take_regions(self, images: Tensor | Embeddings) -> tuple[Tensor, Tensor | None]:
-        """Return the regions `(B, R, D')` of what an image encoder returned, and how many each image has, `(B,)`.
+        """Return the regions `(B, R, D')` in the output of an image encoder, and the number of each image, `(B,)`.
 
-        None stands for R regions of every image.
+        None means R regions for every image.
 
         Raises:
             RecipeError: when there are none, or their width is not `region_dim`.
@@ -99,21 +99,21 @@ class CaptionLoss(HingeLoss):
         output = Embeddings.of(images)
         if output.items is None:
             raise RecipeError(
-                "The loss 'caption' writes captions from regions, and the image encoder returns none.",
+                "The loss 'caption' needs regions, but the image encoder returns none.",
                 remedy="Use an image encoder that returns regions, such as vsrn or regions, or the loss hinge.",
             )
         if output.items.shape[-1] != self.region_dim:
             width = output.items.shape[-1]
             raise RecipeError(
-                f"The loss 'caption' takes regions of width {self.region_dim}, and the image encoder returns regions "
+                f"The loss 'caption' expects regions of width {self.region_dim}, but the image encoder returns regions "
                 f"of shape {tuple(output.items.shape)}.",
-                remedy=f"Say how wide they are: --set loss.region_dim={width}",
+                remedy=f"Set their width: --set loss.region_dim={width}",
             )
         return output.items, output.lengths
 
 
 def find_vocabulary(tokenizer: Tokenizer) -> Vocabulary:
-    """Return the vocabulary of a tokenizer whose captions are `<start>` words `<end>`.
+    """Return the vocabulary of a tokenizer that encodes captions as `<start>` words `<end>`.
 
     Raises:
         RecipeError: for any other tokenizer.
@@ -129,20 +129,20 @@ def find_vocabulary(tokenizer: Tokenizer) -> Vocabulary:
 
 
 def make_targets(tokens: Tokens, max_len: int) -> tuple[PackedSequence, Tensor]:
-    """Return the words that the decoder reads, and the word that it is to predict after each of them.
+    """Return the words that the decoder reads, and the word to predict after each of them.
 
-    It reads `<start>` words `<end>` and predicts words `<end> <pad>`, in `max_len - 1` steps at most: a caption of
+    It reads `<start>` words `<end>` and predicts words `<end> <pad>`, in at most `max_len - 1` steps: a caption of
     `max_len` ids has no step left for `<pad>`.
 
     Args:
         tokens: ids `(B, L)`.
-        max_len: a longer caption is cut to this many ids, the last of which becomes `<end>`.
+        max_len: longer captions are truncated to this many ids, the last of which becomes `<end>`.
 
     Returns:
-        the words, packed, of T in all, and ids `(T,)` in the same order.
+        the words, packed, T in total, and ids `(T,)` in the same order.
     """
-    ids = functional.pad(tokens.ids[:, :max_len], (0, 1))  # <pad> after the longest caption, too
-    ids[:, max_len - 1 : -1][tokens.lengths > max_len] = END  # of no width where no caption is that long
+    ids = functional.pad(tokens.ids[:, :max_len], (0, 1))  # also <pad> after the longest caption
+    ids[:, max_len - 1 : -1][tokens.lengths > max_len] = END  # empty if no caption is that long
     steps = tokens.lengths.clamp(max=max_len - 1)
     words, targets = (
         pack_padded_sequence(part, steps, batch_first=True, enforce_sorted=False) for part in (ids[:, :-1], ids[:, 1:])

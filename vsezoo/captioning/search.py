@@ -1,4 +1,4 @@
-"""Captions of images: greedy and beam search for the words that a caption decoder gives the highest probability."""
+"""Greedy and beam search for the most probable captions of images."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from vsezoo.text import END, PAD, START
 
 @dataclass(frozen=True)
 class Caption:
-    """A caption that was written.
+    """A generated caption.
 
     Attributes:
-        text: its words, with spaces between them.
-        log_probability: natural logarithm, of the words and of the end after them.
+        text: its words, separated by spaces.
+        log_probability: natural logarithm of the probability of the words and of the end after them.
     """
 
     text: str
@@ -34,20 +34,20 @@ class Caption:
 def write_captions(
     model: JointEmbedding, loss: CaptionLoss, images: Any, *, beam: int = 1, max_len: int = 0, batch_size: int = 64
 ) -> list[Caption]:
-    """Write a caption of each image, the same one at each call.
+    """Write a caption for each image; the same images always give the same captions.
 
     Args:
         model: in eval mode, as `vsezoo.load` gives it.
-        loss: what it was trained with, in eval mode, as `vsezoo.checkpoints.checkpoint.load_loss` gives it.
+        loss: the loss it was trained with, in eval mode, as `vsezoo.checkpoints.checkpoint.load_loss` gives it.
         images: as `JointEmbedding.encode_images` takes them.
-        beam: how many captions are pursued at the same time; 1 takes the most probable word at each step.
-        max_len: words in a caption at most; 0: as many as in training.
-        batch_size: images at a time.
+        beam: beam size; 1 takes the most probable word at each step (greedy search).
+        max_len: longest caption in words; 0: as in training.
+        batch_size: images in a batch.
 
     Raises:
-        UsageError: for a beam of nothing, or a negative length.
-        DataError: for images that the model does not take, or with NaN in them.
-        RecipeError: when the image encoder gives no regions.
+        UsageError: for a beam below 1 or a negative length.
+        DataError: for images of the wrong form, or with NaN or infinite numbers.
+        RecipeError: when the image encoder returns no regions.
     """
     if beam < 1 or max_len < 0:
         raise UsageError(f"beam is {beam} and max_len {max_len}; they must be at least 1 and 0.")
@@ -61,7 +61,7 @@ def write_captions(
         if not finite.all():
             raise DataError(
                 f"The image at index {start + int(finite.int().argmin())} holds NaN or infinite numbers.",
-                remedy="Mend or leave out this image.",
+                remedy="Fix or leave out this image.",
             )
         found = search_words(loss.decoder, regions, beam, max_len or loss.max_len - 2, lengths)
         captions += [Caption(" ".join(loss.vocabulary.words[word] for word in words), p) for words, p in found]
@@ -71,20 +71,20 @@ def write_captions(
 def search_words(
     decoder: CaptionDecoder, regions: Tensor, beam: int, max_len: int, lengths: Tensor | None = None
 ) -> list[tuple[list[int], float]]:
-    """Search for the captions with the highest mean log-probability of a word, their end included.
+    """Search for the captions with the highest mean log-probability per word, including their end.
 
-    At each step, `beam` captions are kept of each image's, all that can be made by one more word of those that were
-    kept, and those that have ended. A caption that has not ended after `max_len` words is cut.
+    At each step, the best `beam` captions of each image are kept, among all continuations of the captions kept before
+    and those that have ended. A caption that has not ended after `max_len` words is truncated.
 
     Args:
         decoder: in eval mode.
         regions: `(N, R, D')`.
-        beam: captions kept.
-        max_len: words in a caption at most.
-        lengths: how many regions each image has, `(N,)`; None: all.
+        beam: captions kept for each image.
+        max_len: longest caption in words.
+        lengths: number of regions of each image, `(N,)`; None: all.
 
     Returns:
-        for each image the ids of its words, without `<start>` and `<end>`, and the log-probability of them all.
+        for each image the ids of its words, without `<start>` and `<end>`, and their total log-probability.
     """
     memory, states = decoder.encode(regions, lengths)
     images = torch.arange(len(regions), device=regions.device)
@@ -92,13 +92,13 @@ def search_words(
     memory, states = memory.select(rows), states[rows]
     words = torch.full((len(regions), beam, 1), START, device=regions.device)
     totals = regions.new_full((len(regions), beam), -math.inf)
-    totals[:, 0] = 0  # all captions begin as the same one, which counts once
+    totals[:, 0] = 0  # all captions of an image start as the same one, which counts once
     lengths = torch.zeros_like(totals)
     ended = torch.zeros_like(totals, dtype=torch.bool)
     for _ in range(max_len):
         states = decoder.step(decoder.embed(words[:, :, -1].flatten()), states, memory)
         steps = decoder.predict(states).log_softmax(dim=-1).view(len(regions), beam, -1)
-        # What has ended goes on with <pad> alone, at no cost; what has not, with anything else but <start>.
+        # Captions that have ended continue with <pad> at no cost; all others with any word but <pad> and <start>.
         steps = steps.masked_fill(ended[:, :, None], -math.inf)
         steps[:, :, START] = -math.inf
         steps[:, :, PAD] = torch.where(ended, 0.0, -math.inf)

@@ -1,1 +1,1 @@
-"""Model cards: the `README.md` of a checkpoint, which the Hub shows."""
+"""Model cards: the `README.md` of a checkpoint, shown on the Hub."""

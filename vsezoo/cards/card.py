@@ -1,8 +1,8 @@
-"""The model card of a checkpoint: its `README.md`, which the Hub shows.
+"""The model card of a checkpoint: its `README.md`, shown on the Hub.
 
-What vsezoo keeps up to date stands between markers, such as `<!-- vsezoo: begin results -->` and `<!-- vsezoo: end
-results -->`; all else is written once and belongs to whoever edits it. A card never fails: what cannot be said is left
-out, and named in `Card.missing`.
+Sections that vsezoo updates are between markers, such as `<!-- vsezoo: begin results -->` and `<!-- vsezoo: end
+results -->`; everything else is written once and then belongs to its editors. Rendering a card never fails: facts that
+cannot be determined are left out and listed in `Card.missing`.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ HERE = "path/to/this/folder"
 
 @dataclass(frozen=True)
 class Card:
-    """A card as Markdown with a YAML head, and what it could not say, one sentence each."""
+    """A card as Markdown with YAML front matter, and the facts that are missing, one sentence each."""
 
     text: str
     missing: tuple[str, ...] = ()
@@ -37,12 +37,12 @@ class Card:
 
 @dataclass(frozen=True)
 class Run:
-    """What the folder of a run tells of its checkpoint.
+    """Facts about a checkpoint from the folder of its run.
 
     Attributes:
-        captions_sha256: the digest of the training captions as the model read them.
-        flags: what else the call of `vsezoo train` had that decides what is trained, such as `--full-dev`.
-        curves: the name of a picture of the training, if there is one.
+        captions_sha256: digest of the training captions as the model read them.
+        flags: further flags of `vsezoo train` that affect training, such as `--full-dev`.
+        curves: file name of the plot of the training curves, if any.
     """
 
     captions_sha256: str = ""
@@ -52,14 +52,14 @@ class Run:
 
 @dataclass
 class _Facts:
-    """Collects what a card says; what fails becomes None and is named."""
+    """Collects the facts of a card; a fact that fails becomes None and is listed as missing."""
 
     missing: list[str] = field(default_factory=list)
 
     def find(self, what: str, function: Callable[..., Any], *arguments: Any) -> Any:
         try:
             return function(*arguments)
-        except Exception as error:  # a strange recipe or plugin must cost neither a training nor a push
+        except Exception as error:  # a broken recipe or plugin must not stop a training run or a push
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             self.missing.append(f"{what}: {reason}")
             return None
@@ -77,9 +77,9 @@ def render_card(
 
     Args:
         config: its `config.json`.
-        evaluation: what `Evaluation.to_json` gives; None while nothing has been measured.
-        run: what its run tells.
-        reference: how it is loaded.
+        evaluation: the result of `Evaluation.to_json`; None if it has not been evaluated.
+        run: facts from its run.
+        reference: the reference in the example that loads it.
         license: one of the Hub's identifiers.
     """
     facts = _Facts()
@@ -89,7 +89,7 @@ def render_card(
     return Card(text, tuple(facts.missing))
 
 
-@functools.cache  # reading it takes longer than all else of a checkpoint, and a training saves many
+@functools.cache  # compiling it takes longer than the rest of a checkpoint, and a training run saves many
 def _read_template(path: Path) -> jinja2.Template:
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
     return environment.from_string(path.read_text(encoding="utf-8"))
@@ -106,7 +106,7 @@ def _render(
     from vsezoo.cards.metadata import describe_model  # imports a part of the Hub's client
 
     recipe, data = Recipe.from_json(config["recipe"]), config["data"]
-    registered = facts.find("What the recipe changes and where it comes from", _load_recipe, recipe.name)
+    registered = facts.find("The overrides and the origin of the recipe", _load_recipe, recipe.name)
     changes = None
     if registered is not None:
         changes = facts.find("The settings that differ from the recipe", find_changes, recipe, registered, data)
@@ -143,7 +143,7 @@ def _load_recipe(model: str) -> Recipe:
 
 
 def _find_source(data: str) -> Any:
-    """Return what is known of a registered data set; None for a folder's name."""
+    """Return the source of a registered data set; None for the name of a folder."""
     return find_source(data) if data in registry.list_names("datasets") else None
 
 

@@ -1,4 +1,4 @@
-"""The command that trains a model, from the settings by which it differs from its recipe."""
+"""The command that trains a model, with the settings that differ from its recipe."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from vsezoo.storage.checkpoint_layout import CONFIG
 
 
 class StoredData(PairDataset):
-    """What a checkpoint tells of its training data: the form of the images, without the images."""
+    """Training data as described by a checkpoint: the form of the images, without the images."""
 
     split = "train"
     captions: Sequence[str] = ()
@@ -29,12 +29,12 @@ class StoredData(PairDataset):
         self.name, self.kind, self.image_shape = name, kind, tuple(image_shape)
 
     def images(self, indices: Sequence[int] | np.ndarray) -> Any:
-        """Raise: there are none."""
-        raise IndexError("a checkpoint holds no images")
+        """Raise, because there are no images."""
+        raise IndexError("a checkpoint contains no images")
 
 
 def flatten(recipe: Recipe) -> dict[str, Any]:
-    """Return every setting of a recipe by its dotted name."""
+    """Return all settings of a recipe by dotted name."""
     value = recipe.to_json()
     settings = {name: value[name] for name in FIELDS if name in value}
     for kind in KINDS:
@@ -47,15 +47,15 @@ KINDS = (*PART_KINDS, *TRAINING_PARTS)
 
 
 def find_changes(recipe: Recipe, registered: Recipe, data: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """Return the settings by which a resolved recipe differs from the registered one for its data set.
+    """Return the settings of a resolved recipe that differ from the registered recipe for its data set.
 
     Args:
         recipe: as trained, every option resolved.
-        registered: of the same name.
-        data: what `config.json` tells of the training data; an empty `image_shape` is not known.
+        registered: the recipe registered under its name.
+        data: the training data in `config.json`; an empty `image_shape` is unknown.
 
     Returns:
-        by dotted name, parts first: the value, and that of the recipe (None where it has no such setting).
+        by dotted name, parts first: the value, and the value in the recipe (None if it has no such setting).
     """
     base = registered.for_data(data["name"])
     own = flatten(base)
@@ -74,9 +74,9 @@ def find_changes(recipe: Recipe, registered: Recipe, data: Mapping[str, Any]) ->
 def write_command(
     recipe: Recipe, data: str, changes: Mapping[str, tuple[Any, Any]] | None, *, flags: Sequence[str] = ()
 ) -> str:
-    """Return the call of `vsezoo train` that gives these settings; all of them where the changes are not known.
+    """Return the command that trains with these settings; with all of them if the changes are unknown.
 
-    A recipe that is not registered, such as that of a file, is named by the `config.json` of the checkpoint.
+    A recipe that is not registered, such as one from a file, is referred to by the `config.json` of the checkpoint.
     """
     model = recipe.name
     if changes is None and recipe.name not in registry.list_names("models"):
@@ -90,7 +90,7 @@ def write_command(
 
 
 def _write_value(value: Any) -> str:
-    """Return a value as `--set` reads it: a string as it is, unless it would be read as something else."""
+    """Return a value in the syntax of `--set`: a string without quotes, unless it would be read as something else."""
     if isinstance(value, str):
         try:
             json.loads(value)

@@ -1,4 +1,4 @@
-"""Renew a model card that people have edited: their words stay, what vsezoo keeps up to date is replaced."""
+"""Update a model card that people have edited: their text is kept, the sections of vsezoo are replaced."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from vsezoo.cards.metadata import UNKNOWN_LICENSE
 
 SECTION = re.compile(r"<!-- vsezoo: begin (?P<name>\w+) -->.*?<!-- vsezoo: end (?P=name) -->", flags=re.DOTALL)
 RESULTS = "results"
-"""The section that no card goes without: figures of before must not stand beside the model of now."""
+"""The section that every card must have: old figures must not stay beside a new model."""
 
 
 def merge_card(card: str, renewed: str, license: str | None = None) -> str:
-    """Return a card with its metadata and its marked sections renewed.
+    """Return a card with updated metadata and marked sections.
 
-    A section that someone removed, markers included, stays out, but for the results, which are put at the end.
+    A section that was removed together with its markers stays removed, except the results, which are appended.
 
     Args:
-        card: as people left it.
-        renewed: as `render_card` gives it.
-        license: to be named whatever the card names; None: the card's own, where it names one.
+        card: the card as edited.
+        renewed: the new card from `render_card`.
+        license: replaces the licence of the card; None: keep it, if it has one.
 
     Raises:
-        ValueError: for a card whose head is not YAML, or not an object.
+        ValueError: for a card whose front matter is not YAML or not an object.
     """
     merged, fresh = ModelCard(card, ignore_metadata_errors=True), ModelCard(renewed)
     sections = {match["name"]: match[0] for match in SECTION.finditer(fresh.text)}
@@ -39,15 +39,15 @@ def merge_card(card: str, renewed: str, license: str | None = None) -> str:
 
 
 def choose_card(local: str, remote: str | None, renewed: str) -> tuple[str, bool]:
-    """Return whose words a card is to keep: the local one's, or the Hub's; both may have been edited.
+    """Return the card whose text to keep: the local one or the one on the Hub; both may have been edited.
 
     Args:
         local: the card in the checkpoint folder.
         remote: the card on the Hub; None: there is none.
-        renewed: as `render_card` gives it, in words that no one has edited.
+        renewed: the new card from `render_card`, which no one has edited.
 
     Returns:
-        the card, and whether the local words are left out for those on the Hub.
+        the card, and whether local text is dropped in favour of the text on the Hub.
     """
     mine, theirs = read_prose(local), None if remote is None else read_prose(remote)
     if remote is None or (theirs == read_prose(renewed) and mine != theirs):
@@ -56,12 +56,12 @@ def choose_card(local: str, remote: str | None, renewed: str) -> tuple[str, bool
 
 
 def read_prose(card: str) -> str:
-    """Return what stands outside the head and the marked sections, without white space at its ends."""
+    """Return the text outside the front matter and the marked sections, stripped."""
     return SECTION.sub("", ModelCard(card, ignore_metadata_errors=True).text).strip()
 
 
 def _renew_metadata(merged: ModelCard, fresh: ModelCard, license: str | None) -> None:
-    """Take the fresh metadata over; keep keys, tags, a licence and figures on other data that people have added."""
+    """Update the metadata; keep keys, tags, a licence and figures on other data added by people."""
     old: Any = merged.data
     new: Any = fresh.data
     figures = new.eval_results or []

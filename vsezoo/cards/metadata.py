@@ -1,4 +1,4 @@
-"""What the Hub reads of a model: the YAML head of the card, and `.eval_results`."""
+"""Metadata that the Hub reads: the YAML front matter of the card, and `.eval_results`."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ from typing import Any
 
 from huggingface_hub import EvalResultEntry, eval_result_entries_to_yaml
 from huggingface_hub.repocard_data import EvalResult, ModelCardData
-from huggingface_hub.utils import yaml_dump  # type: ignore[attr-defined]  # re-exported without saying so
+from huggingface_hub.utils import yaml_dump  # type: ignore[attr-defined]  # re-exported implicitly
 
 from vsezoo.storage.checkpoint_layout import UNKNOWN_DATA
 
 UNKNOWN_LICENSE = "unknown"
-"""The Hub's word for weights that no one has licensed; data sets often allow less than code."""
+"""The Hub's identifier for weights without a licence; data sets often allow less than code."""
 EVAL_RESULTS = ".eval_results/vsezoo.yaml"
 TASK = "image-text-retrieval"
 WAYS = {"i2t": "image to text", "t2i": "text to image"}
 
 
 def describe_model(model: str, data: str, evaluation: Mapping[str, Any] | None, license: str) -> str:
-    """Return the YAML head of a card, without its dashes.
+    """Return the YAML front matter of a card, without its dashes.
 
     Args:
-        model: the name of the recipe.
-        data: the name of the training data.
-        evaluation: what `Evaluation.to_json` gives; None: no `model-index`.
+        model: name of the recipe.
+        data: name of the training data.
+        evaluation: the result of `Evaluation.to_json`; None: no `model-index`.
         license: one of the Hub's identifiers.
     """
     results = None
@@ -57,7 +57,7 @@ def describe_model(model: str, data: str, evaluation: Mapping[str, Any] | None, 
 
 
 def write_eval_results(evaluation: Mapping[str, Any], source_url: str | None = None) -> bytes:
-    """Return the figures in the Hub's form for `.eval_results/*.yaml`, each labelled with what it is of."""
+    """Return the figures in the format of `.eval_results/*.yaml`, each with its data set, split and protocol."""
     notes = f"split {evaluation['split']}, protocol {evaluation['protocol']}, ties {evaluation['ties']['rule']}"
     entries = [
         EvalResultEntry(
@@ -73,7 +73,7 @@ def write_eval_results(evaluation: Mapping[str, Any], source_url: str | None = N
 
 
 def _list_figures(evaluation: Mapping[str, Any]) -> Iterator[tuple[str, str, float]]:
-    """Yield the type, the name and the value of each figure; recalls are in percent."""
+    """Yield type, name and value of each figure; recalls are in percent."""
     for way, words in WAYS.items():
         for label in ("R@1", "R@5", "R@10"):
             yield f"{way}_recall_at_{label[2:]}", f"{words} {label}", round(evaluation[way][label], 4)

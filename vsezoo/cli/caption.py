@@ -99,9 +99,7 @@ def _load_head(checkpoint: Checkpoint, device: torch.device) -> CaptionLoss:
     if not isinstance(loss, CaptionLoss):
         problem = f"has no caption head; its loss is {config['recipe']['loss']['name']!r}."
         if "converted" in config:
-            problem = (
-                f"has no caption head: the format {config['converted'].get('format')!r} stores the encoders alone."
-            )
+            problem = f"has no caption head: the format {config['converted'].get('format')!r} stores only the encoders."
         raise CheckpointError(
             problem,
             file=checkpoint.reference,

@@ -1,7 +1,7 @@
-"""Options of VSE++ and of the codebases made from it, an `argparse.Namespace`: settings of a recipe, and back.
+"""Convert options of VSE++ and derived codebases, an `argparse.Namespace`, to settings of a recipe, and back.
 
-What a recipe has and the Namespace has not, such as a warm-up of the loss, must concern the training alone. It is
-written as one more option, `vsezoo`, which the originals do not look at.
+Settings of a recipe that the Namespace cannot express, such as a warm-up of the loss, may only concern training. They
+are written as an additional option, `vsezoo`, which the originals ignore.
 """
 
 from __future__ import annotations
@@ -37,21 +37,21 @@ SETTINGS: dict[str, tuple[str, ...]] = {
     "val_step": ("training.val_step",),
     "log_step": ("training.log_step",),
 }
-"""The settings of a recipe that each option is."""
+"""Maps each option to settings of a recipe."""
 
 UNSCALED, SCALED = "no_imgnorm", "image_encoder.normalize"
-"""The option that says the opposite of its setting, and the setting."""
+"""The option with the opposite meaning of its setting, and the setting."""
 
 DEFAULTS = {"measure": "cosine", "max_violation": False, "use_abs": False, UNSCALED: False}
-"""What absent options of the loss and the model mean."""
+"""Defaults of absent options of the loss and the model."""
 
 MEASURES = ("cosine", "order")
 
 NOTED = ("data_name", "data_path", "logger_name", "resume", "use_restval", "vocab_path", "vocab_size", "workers")
-"""Options that say nothing about the model: which data it was trained on, where files are, how they are read."""
+"""Options that do not affect the model: data set, paths, reading of files."""
 
 MORE = "vsezoo"
-"""The option with the settings that the originals do not have, as JSON."""
+"""The option with settings that the originals do not have, as JSON."""
 
 TRAINING_ALONE = (
     "image_encoder.cnn_mode",
@@ -65,11 +65,11 @@ TRAINING_ALONE = (
     "loss",
     "optimizer",
     "schedule",
-    "text_encoder.backward_reads",  # of a network in both directions, which the originals do not have
+    "text_encoder.backward_reads",  # only for a bidirectional network, which the originals do not have
     "text_encoder.init",
     "text_encoder.vocab_threshold",
 )
-"""Settings that a trained model does not depend on, beside those of the loss and of the training."""
+"""Settings that do not affect a trained model, beside those of the loss and of training."""
 
 REMEDY = "Use the code that wrote it."
 
@@ -81,17 +81,17 @@ def apply_options(
     noted: Collection[str],
     file: Path,
 ) -> Recipe:
-    """Return the recipe with the options as its settings, resolved.
+    """Return the resolved recipe with the options as its settings.
 
     Args:
-        recipe: its parts are those of the codebase.
-        options: as the file has them.
-        settings: that an option is, beside `SETTINGS`.
-        noted: options that say nothing about the model, or are dealt with elsewhere, beside `NOTED`.
-        file: for the message.
+        recipe: a recipe with the parts of the codebase.
+        options: the options in the file.
+        settings: settings of further options, beside `SETTINGS`.
+        noted: options that do not affect the model or are handled elsewhere, beside `NOTED`.
+        file: the file, for the message.
 
     Raises:
-        CheckpointError: for an option that is unknown, or a value that cannot be expressed.
+        CheckpointError: for an unknown option or an unsupported value.
     """
     known = {**SETTINGS, **settings}
     for name, value in {**DEFAULTS, **options}.items():
@@ -106,18 +106,18 @@ def apply_options(
             require_choice(name, value, MEASURES, file)
         if not changes and name != MORE:
             raise CheckpointError(
-                f"has the option {show(name)}={show(repr(value))}, of which it is not known what it does to the model.",
+                f"has the option {show(name)}={show(repr(value))}, whose effect on the model is unknown.",
                 file=file,
-                remedy=f"If it does nothing to it, say so: --option ignore={show(name)}",
+                remedy=f"If it has none: --option ignore={show(name)}",
             )
         try:
             recipe = resolve_recipe(recipe.replace(changes))
-            # Of no memory: a file may ask for any width.
+            # On the meta device, without memory: a file may ask for any width.
             with torch.device("meta"):
                 build_loss(recipe, WordTokenizer())
         except VsezooError as error:
             raise CheckpointError(
-                f"has the option {show(name)}={show(repr(value))}, which cannot be expressed. {error.problem}",
+                f"has the option {show(name)}={show(repr(value))}, which is not supported. {error.problem}",
                 file=file,
                 remedy=REMEDY,
             ) from error
@@ -125,14 +125,14 @@ def apply_options(
 
 
 def require_choice(name: str, value: Any, choices: Collection[Any], file: Path) -> None:
-    """Refuse an option with a value that cannot be expressed.
+    """Check that the value of an option is supported.
 
     Raises:
         CheckpointError: unless it is one of the choices.
     """
     if value not in choices:
         raise CheckpointError(
-            f"has the option {name}={show(repr(value))}; what can be expressed is {' or '.join(map(repr, choices))}.",
+            f"has the option {name}={show(repr(value))}; supported values: {' or '.join(map(repr, choices))}.",
             file=file,
             remedy=REMEDY,
         )
@@ -144,13 +144,13 @@ def list_options(
     codebase: str,
     similarities: Collection[str] = MEASURES,
 ) -> dict[str, Any]:
-    """Return the options of a resolved recipe: those of `SETTINGS`, `settings` and `NOTED`.
+    """Return a resolved recipe as options: those of `SETTINGS`, `settings` and `NOTED`.
 
     Args:
-        recipe: of a model that is to be written.
-        settings: that an option is, beside `SETTINGS`.
-        codebase: for the message.
-        similarities: that the codebase has.
+        recipe: the recipe of the model to export.
+        settings: settings of further options, beside `SETTINGS`.
+        codebase: name of the codebase, for the message.
+        similarities: those of the codebase.
 
     Raises:
         UsageError: for a similarity that the codebase does not have.
@@ -162,7 +162,7 @@ def list_options(
         **dict.fromkeys(NOTED, ""),
         "workers": 0,
         "use_restval": False,
-        # A loss may have other options than these: the training is not the original's then, and `MORE` says so.
+        # Other options of a loss, which the original does not have, are recorded in `MORE`.
         "margin": 0.2,
         "max_violation": True,
         **{name: held[own[0]] for name, own in {**SETTINGS, **settings}.items() if own[0] in held},
@@ -171,29 +171,29 @@ def list_options(
 
 
 def list_more(recipe: Recipe, written: Recipe, codebase: str) -> dict[str, str]:
-    """Return the option `MORE`, or nothing, for what the other options do not tell.
+    """Return the option `MORE` with the settings that the other options cannot express, or nothing.
 
     Args:
-        recipe: of the model, resolved.
-        written: what `apply_options` makes of the other options.
-        codebase: for the message.
+        recipe: the resolved recipe of the model.
+        written: the result of `apply_options` for the other options.
+        codebase: name of the codebase, for the message.
 
     Raises:
-        UsageError: for a setting of which the model depends.
+        UsageError: for such a setting that affects the model.
     """
     for kind in ("image_encoder", "text_encoder", "similarity"):
         if load_part(recipe, kind) is not load_part(written, kind):
             raise _refuse(codebase, f"{kind} {getattr(recipe, kind).name!r}")
-    own, told = flatten(recipe), flatten(written)
-    another_loss = own["loss"] != told["loss"]
+    own, expressed = flatten(recipe), flatten(written)
+    another_loss = own["loss"] != expressed["loss"]
     more = {}
     for name, value in own.items():
         if name in ("image_encoder", "text_encoder", "similarity"):
-            continue  # by whatever name, the class is the same
-        if told.get(name) == value and not (another_loss and name.startswith("loss")):
+            continue  # another name of the same class
+        if expressed.get(name) == value and not (another_loss and name.startswith("loss")):
             continue
         if not _concerns_training(name):
-            raise _refuse(codebase, f"{name}={value!r}, only {told.get(name)!r}")
+            raise _refuse(codebase, f"{name}={value!r}, only {expressed.get(name)!r}")
         more[name] = value
     return {MORE: json.dumps(more)} if more else {}
 
@@ -213,4 +213,6 @@ def _concerns_training(name: str) -> bool:
 
 
 def _refuse(codebase: str, what: str) -> UsageError:
-    return UsageError(f"{codebase} has no {what}.", remedy=f"Choose another format, or a model that {codebase} has.")
+    return UsageError(
+        f"{codebase} does not support {what}.", remedy=f"Choose another format, or a model that {codebase} supports."
+    )

@@ -1,4 +1,4 @@
-"""What a file is, in words: for the message that no importer recognises it."""
+"""Describe a file in words, for the message that no importer recognises it."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from vsezoo.conversion.importer import NOUN, Source
 from vsezoo.conversion.pickle_contents import Record, Vocabulary
 from vsezoo.conversion.torch_files import LIMIT, MEMBERS
 
-UNPACK = "Unpack it first, and give the file of the weights that is in it."
+UNPACK = "Unpack it first, and give the file of the weights."
 FORMS = (
-    (0, b"\x1f\x8b", "is packed with gzip.", UNPACK),
-    (0, b"BZh", "is packed with bzip2.", UNPACK),
-    (0, b"\xfd7zXZ\x00", "is packed with xz.", UNPACK),
+    (0, b"\x1f\x8b", "is compressed with gzip.", UNPACK),
+    (0, b"BZh", "is compressed with bzip2.", UNPACK),
+    (0, b"\xfd7zXZ\x00", "is compressed with xz.", UNPACK),
     (0, b"7z\xbc\xaf'\x1c", "is a 7z archive.", UNPACK),
     (0, b"Rar!", "is a RAR archive.", UNPACK),
     (257, b"ustar", "is a tar archive.", UNPACK),
-    (0, b"\x89HDF", "is an HDF5 file, of which no codebase here makes checkpoints.", ""),
+    (0, b"\x89HDF", "is an HDF5 file, which none of the supported codebases uses.", ""),
     (0, b"<", "is a web page or XML, not a checkpoint: the download has failed.", "Open it in a browser to see why."),
-    (8, b"{", "is a safetensors file, which holds weights without saying of which model.", ""),
+    (8, b"{", "is a safetensors file, which contains weights without the model.", ""),
 )
-"""What a file is that no reader takes: the place of the mark, the mark, the problem and the remedy."""
+"""File types without a reader: offset of the signature, signature, problem and remedy."""
 
 SHOWN = 8
-"""Names of keys, arrays or files that a description lists."""
+"""Most names of keys, arrays or files in a description."""
 
 
 def describe_form(source: Source) -> tuple[str, str] | None:
-    """Return the problem and the remedy of a file that is surely of another form than those that are read.
+    """Return problem and remedy of a file of a known but unsupported type.
 
     Raises:
         CheckpointError: for a file that cannot be opened.
@@ -51,7 +51,7 @@ def describe_form(source: Source) -> tuple[str, str] | None:
 
 
 def describe(source: Source) -> str:
-    """Return what a file or folder holds: its form and the first of its keys, arrays or files.
+    """Describe the contents of a file or folder: type, and the first keys, arrays or files.
 
     Raises:
         CheckpointError: for a file that cannot be read.
@@ -71,7 +71,7 @@ def describe(source: Source) -> str:
 
 
 def is_vocabulary(source: Source) -> bool:
-    """Tell whether a file is a vocabulary of the VSE++ family, which is easily taken for the checkpoint.
+    """Return whether a file is a vocabulary of the VSE++ family, which is easily mistaken for the checkpoint.
 
     Raises:
         CheckpointError: for a file that cannot be read.
@@ -96,4 +96,4 @@ def _describe_value(value: Any) -> str:
 
 def _list(names: Iterable[Any]) -> str:
     listed = [show(name) for name in names]
-    return (", ".join(listed[:SHOWN]) + (f", … ({len(listed):,} in all)" if len(listed) > SHOWN else "")) or "nothing"
+    return (", ".join(listed[:SHOWN]) + (f", … ({len(listed):,} in total)" if len(listed) > SHOWN else "")) or "nothing"

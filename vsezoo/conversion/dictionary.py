@@ -1,4 +1,4 @@
-"""Dictionaries of words, as Kiros' release and the codebases made after it pickle them, and where their files are."""
+"""Find and read dictionaries of words, as pickled by Kiros' release and codebases derived from it."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from vsezoo.errors import CheckpointError
 from vsezoo.model import JointEmbedding
 from vsezoo.text import RULES, Vocabulary, WordTokenizer
 
-VOCAB = {"vocab": "the FILE of the words, where it does not stand beside the weights under its usual name"}
-"""The option of the importers: a path."""
+VOCAB = {"vocab": "the FILE of the words, if it is not beside the weights under its usual name"}
+"""The option of importers with the path of the dictionary."""
 
 WORD_IDS = "worddict"
-"""The name of the dictionary in a file that holds options as well."""
+"""The key of the dictionary in a file that also contains options."""
 
 
 def make_tokenizer(dictionary: Any, rows: int, file: Path) -> WordTokenizer:
     """Return the tokenizer of a dictionary from words to ids.
 
-    Ids 0 and 1 are `<eos>` and `UNK`, whether the dictionary has them or not. Kiros' release counts the words without
-    these two, so that its embedding has two rows too few, and the last two words count as unknown.
+    Ids 0 and 1 are `<eos>` and `UNK`, whether or not the dictionary contains them. Kiros' release does not count these
+    two, so its embedding has two rows too few, and the last two words are treated as unknown.
 
     Args:
-        dictionary: what its file holds.
-        rows: of the word embedding.
-        file: for the message.
+        dictionary: the contents of its file.
+        rows: number of rows of the word embedding.
+        file: the file, for the message.
 
     Raises:
-        CheckpointError: for a dictionary that is damaged or of another size.
+        CheckpointError: for a dictionary that is damaged or has the wrong size.
     """
     words = list_words(dictionary, file)
     off_by_two = len(words) - 2 == rows
@@ -43,12 +43,12 @@ def make_tokenizer(dictionary: Any, rows: int, file: Path) -> WordTokenizer:
             words,
             rows,
             file,
-            f"Give the dictionary of this checkpoint: with {' and '.join(special)} it has as many words as the "
+            f"Give the dictionary of this checkpoint: with {' and '.join(special)} it must have as many words as the "
             "embedding has rows, or two more.",
         )
     if tuple(words[:2]) != special:
         raise CheckpointError(
-            f"has {show(words[:2])} for its first words; in this format they are {' and '.join(special)}.",
+            f"begins with the words {show(words[:2])}; in this format they are {' and '.join(special)}.",
             file=file,
             remedy="Give the dictionary of this checkpoint.",
         )
@@ -56,64 +56,64 @@ def make_tokenizer(dictionary: Any, rows: int, file: Path) -> WordTokenizer:
 
 
 def make_dictionary(model: JointEmbedding) -> OrderedDict[str, int]:
-    """Return the ids of a model's words, without `<eos>` and `UNK`, as the originals have them."""
+    """Return the ids of a model's words without `<eos>` and `UNK`, as in the originals."""
     tokenizer = model.tokenizer
     assert isinstance(tokenizer, WordTokenizer), "see require_settings"
     return OrderedDict((word, index) for index, word in enumerate(tokenizer.vocabulary.words) if index > 1)
 
 
 def open_companion(source: Source, *paths: str | Path, remedy: str) -> Source:
-    """Open the first of some files that is there.
+    """Open the first existing file of several.
 
     Args:
         source: the file that they belong to.
-        paths: from its folder, or absolute; the usual one first.
-        remedy: for the message.
+        paths: relative to its folder, or absolute; the usual one first.
+        remedy: the remedy of the message.
 
     Raises:
-        CheckpointError: where none is there, with the name of the first.
+        CheckpointError: if none exists, with the name of the first.
     """
     folder = source.path.parent
     for path in paths:
         if (folder / path).is_file():
             return source.open(path)
-    raise CheckpointError("is not there, and is needed.", file=folder / paths[0], remedy=remedy)
+    raise CheckpointError("does not exist, but is needed.", file=folder / paths[0], remedy=remedy)
 
 
 def find_vocab(options: Mapping[str, Any]) -> Path | None:
-    """Return the absolute path that the option `vocab` of an importer gives."""
+    """Return the absolute path in the option `vocab` of an importer."""
     return None if options.get("vocab") is None else Path(options["vocab"]).absolute()
 
 
 def open_both(source: Source, options: Mapping[str, Any], name: str) -> tuple[Source, Source]:
-    """Open the file that has options and dictionary, and the one whose dictionary counts: the same, if none is given.
+    """Open the file with options and dictionary, and the file of the dictionary to use: the same by default.
 
     Args:
-        source: of the weights.
-        options: of the importer; `vocab` may give either of the two files.
-        name: the usual one of the file that has both.
+        source: the file of the weights.
+        options: options of the importer; `vocab` may be either of the two files.
+        name: usual name of the file with both.
 
     Raises:
-        CheckpointError: where a file is absent.
+        CheckpointError: if a file is missing.
     """
     vocab = find_vocab(options)
-    given = None if vocab is None else open_companion(source, vocab, remedy="Check the path that --vocab gives.")
+    given = None if vocab is None else open_companion(source, vocab, remedy="Check the path given with --vocab.")
     if given is not None and holds_both(given):
         return given, given
     both = open_companion(
         source,
         name,
-        remedy=f"Put it beside {source.path.name}, or give the path of this file, which has options and words: "
+        remedy=f"Put it beside {source.path.name}, or give the path of this file, which contains options and words: "
         "--vocab FILE",
     )
     return both, given or both
 
 
 def holds_both(source: Source) -> bool:
-    """Tell whether a file has a dictionary beside options."""
+    """Return whether a file contains a dictionary beside options."""
     return isinstance(source.content, dict) and isinstance(source.content.get(WORD_IDS), dict)
 
 
 def read_ids(source: Source) -> Any:
-    """Return the dictionary of a file that has it alone or beside options."""
+    """Return the dictionary in a file, which may also contain options."""
     return source.content[WORD_IDS] if holds_both(source) else source.content

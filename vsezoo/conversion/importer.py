@@ -1,7 +1,7 @@
-"""What an importer is: it makes a model of the files of another codebase, and may write such files.
+"""The base class of importers, which read models from files of another codebase and may write such files.
 
-Register a subclass through an entry point of the group `vsezoo.importers`. An importer looks at what is in a file,
-never at its name alone; what it cannot express is an error, not a loss.
+Register a subclass through an entry point of the group `vsezoo.importers`. An importer looks at the contents
+of a file, not only at its name; anything unsupported is an error and never dropped.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ from vsezoo.storage.tensors import load_tensors
 
 @dataclass(frozen=True)
 class Imported:
-    """What an importer read.
+    """The result of an importer.
 
     Attributes:
-        recipe: names the parts and every option that the files decide.
+        recipe: the parts, with every option determined by the files.
         tokenizer: with the vocabulary of the files.
-        tensors: of the model, by the names that it gives them. All of them: what is missing or left over is an error.
-        data: what is known of the training data: `name`, `kind`, `image_shape`, `images`, `captions`, as far as it is.
-        notes: what else the files tell, such as the epoch, for the record; JSON values.
-        loss_tensors: those of the loss, likewise, such as a temperature that was learnt; empty: the loss is not stored.
-        transform: options of the image encoder that say how a picture becomes its input, such as `image_size`, `mean`
-            and `std`; they are set beside those of the recipe.
+        tensors: all tensors by their names in the model; missing and extra ones are errors.
+        data: known facts about the training data: `name`, `kind`, `image_shape`, `images`, `captions`.
+        notes: further facts from the files, such as the epoch, for the record; JSON values.
+        loss_tensors: all tensors of the loss, such as a learned temperature; empty: the loss is not stored.
+        transform: options of the image encoder for its preprocessing, such as `image_size`, `mean` and `std`, in
+            addition to those of the recipe.
     """
 
     recipe: Recipe
@@ -63,7 +63,7 @@ class Imported:
         return model.eval()
 
     def build_loss(self, source: Source, model: JointEmbedding) -> Loss | None:
-        """Return the loss of the model in eval mode; None: the files have nothing of it.
+        """Return the loss of the model in eval mode; None if the files do not contain it.
 
         Raises:
             CheckpointError: for tensors that do not fit the recipe.
@@ -77,13 +77,13 @@ class Imported:
 
 
 class Importer(ABC):
-    """Makes a model of the files of one codebase, and may write them. Its constructor takes nothing.
+    """Reads models from files of one codebase, and may write them. Its constructor takes no arguments.
 
     Attributes:
-        name: what the format is called on the command line.
+        name: name of the format on the command line.
         summary: one line about it.
-        options: what `read` may be told, each with a line about it; for example the path of a vocabulary.
-        file_name: what the codebase calls the file of the weights; `write` gets it where no other is wanted.
+        options: options of `read`, each with one line of help; for example the path of a vocabulary.
+        file_name: usual name of the file of the weights, the default for `write`.
     """
 
     name: ClassVar[str]
@@ -93,10 +93,10 @@ class Importer(ABC):
 
     @abstractmethod
     def recognise(self, source: Source) -> bool:
-        """Tell by its content whether a file or folder is of this codebase.
+        """Return whether the content of a file or folder is of this codebase.
 
         Raises:
-            CheckpointError: where the content cannot be read.
+            CheckpointError: if the content cannot be read.
         """
 
     @abstractmethod
@@ -104,25 +104,25 @@ class Importer(ABC):
         """Read the model.
 
         Args:
-            source: what `recognise` said yes to.
-            options: some of `options`.
+            source: a source that `recognise` accepted.
+            options: values of some of `options`.
 
         Raises:
-            CheckpointError: for what is missing, does not fit, or cannot be expressed.
+            CheckpointError: if something is missing, does not fit, or is not supported.
         """
 
     def write(self, model: JointEmbedding, path: Path, data: str = "") -> list[Path]:
-        """Write the model as the codebase reads it. By default, it cannot be written.
+        """Write the model in the format of the codebase. By default, this is not supported.
 
         Args:
-            model: to write.
-            path: of the file of the weights; what belongs to it stands beside it, in the same folder.
-            data: the name of the training data; empty where it is not known.
+            model: the model.
+            path: the file of the weights; other files are written next to it.
+            data: name of the training data; empty if unknown.
 
         Returns:
-            the files, that of the weights first.
+            the files, the weights first.
 
         Raises:
-            UsageError: for a model that the codebase does not have.
+            UsageError: for a model that the codebase does not support.
         """
         raise UsageError(f"{self.name!r} can be read but not written.", remedy="Choose a format that can be written.")

@@ -1,4 +1,4 @@
-"""Options of Kiros' release and of the codebases made after it: they become settings of a recipe, and back."""
+"""Convert options of Kiros' release and of codebases derived from it to settings of a recipe, and back."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ SETTINGS = {
     "validFreq": "training.val_step",
     "lrate": "training.learning_rate",
 }
-"""The setting of a recipe that each option is."""
+"""Maps each option to a setting of a recipe."""
 
 NOTED = ("data", "dispFreq", "n_words", "reload_", "saveto")
-"""Options that say nothing about the model, or are compared with it."""
+"""Options that do not affect the model, or are only compared with it."""
 
 WRITTEN = {
     "image_encoder.normalize": True,
@@ -47,23 +47,23 @@ WRITTEN = {
     "text_encoder.bidirectional": False,
     "text_encoder.words": "split",
 }
-"""Settings of which these codebases have no choice."""
+"""Settings that are fixed in these codebases."""
 
-FETCH = "Give the options that were written with these weights."
+FETCH = "Give the options that belong to these weights."
 
 
 def require_options(value: Any, file: Path) -> dict[str, Any]:
-    """Return the options that a file holds.
+    """Return the options in a file.
 
     Raises:
-        CheckpointError: for anything else than plain values by their names, or without the widths of the model.
+        CheckpointError: if they are not plain values by name, or lack the widths of the model.
     """
     if not isinstance(value, dict) or not all(isinstance(name, str) for name in value):
-        raise CheckpointError("holds no dictionary of options.", file=file, remedy=FETCH)
+        raise CheckpointError("is not a dictionary of options.", file=file, remedy=FETCH)
     for name, option in value.items():
         if not isinstance(option, str | int | float | None):
             raise CheckpointError(
-                f"has the option {show(repr(name))} of type {type(option).__name__}; options are numbers and strings.",
+                f"has the option {show(repr(name))} of type {type(option).__name__}; it must be a number or string.",
                 file=file,
                 remedy=FETCH,
             )
@@ -72,7 +72,7 @@ def require_options(value: Any, file: Path) -> dict[str, Any]:
             raise CheckpointError(f"has no option {name!r}.", file=file, remedy=FETCH)
         if type(value[name]) is not int or value[name] < 1:
             raise CheckpointError(
-                f"has the option {name}={show(repr(value[name]))}; it must be a whole number above 0.",
+                f"has the option {name}={show(repr(value[name]))}; it must be a positive integer.",
                 file=file,
                 remedy=FETCH,
             )
@@ -80,16 +80,16 @@ def require_options(value: Any, file: Path) -> dict[str, Any]:
 
 
 def choose_option(options: Mapping[str, Any], name: str, choices: tuple[Any, ...], file: Path) -> Any:
-    """Return an option that has few values, the first of them where it is absent.
+    """Return an option with a fixed set of values, by default the first one.
 
     Raises:
-        CheckpointError: for another value.
+        CheckpointError: for any other value.
     """
     value = options.get(name, choices[0])
     if value not in choices:
         raise CheckpointError(
-            f"has the option {name}={show(repr(value))}, which cannot be expressed here; "
-            f"what can: {', '.join(map(repr, choices))}.",
+            f"has the option {name}={show(repr(value))}, which is not supported; "
+            f"supported values: {', '.join(map(repr, choices))}.",
             file=file,
             remedy="Use the code that wrote it.",
         )
@@ -100,22 +100,22 @@ def apply_options(recipe: Recipe, options: Mapping[str, Any], noted: Collection[
     """Return the recipe with the options as its settings.
 
     Args:
-        recipe: that of the codebase.
-        options: as `require_options` returns them.
-        noted: options that say nothing about the model, or are dealt with elsewhere.
-        file: for the message.
+        recipe: the recipe of the codebase.
+        options: as returned by `require_options`.
+        noted: options that do not affect the model or are handled elsewhere.
+        file: the file, for the message.
 
     Raises:
-        CheckpointError: for an option that is unknown, or a value that the setting cannot have.
+        CheckpointError: for an unknown option or an invalid value.
     """
     for name, value in options.items():
         if name in noted:
             continue
         if name not in SETTINGS:
             raise CheckpointError(
-                f"has the option {show(repr(name))}, which this format does not have: what it means is not known.",
+                f"has the option {show(repr(name))}, which is unknown in this format.",
                 file=file,
-                remedy="If it says nothing about the model, remove it from the file.",
+                remedy="If it does not affect the model, remove it from the file.",
             )
         try:
             recipe = recipe.replace({SETTINGS[name]: value})
@@ -132,23 +132,23 @@ def apply_options(recipe: Recipe, options: Mapping[str, Any], noted: Collection[
 
 def _describe_refusal(name: str, value: Any, error: RecipeError, file: Path) -> CheckpointError:
     option = f"the option {name}={show(repr(value))}" if name else "an option"
-    return CheckpointError(f"has {option}, which cannot be expressed here. {error.problem}", file=file, remedy=FETCH)
+    return CheckpointError(f"has {option}, which is not supported. {error.problem}", file=file, remedy=FETCH)
 
 
 def require_tensors(weights: Any, shapes: Mapping[str, tuple[int, ...]], file: Path) -> dict[str, Tensor]:
-    """Return weights as float32 tensors, by the names that they have.
+    """Return weights as float32 tensors by name.
 
     Args:
         weights: a dictionary of arrays or tensors.
-        shapes: by the names of all of them.
-        file: for the message.
+        shapes: the shapes of all weights by name.
+        file: the file, for the message.
 
     Raises:
-        CheckpointError: for weights of other names or shapes than the options want.
+        CheckpointError: for weights with names or shapes that do not match the options.
     """
-    remedy = "The weights and the options do not belong together, or the file is damaged: fetch them again."
+    remedy = "The weights and the options do not belong together, or the file is damaged: download them again."
     if not isinstance(weights, dict):
-        raise CheckpointError("holds no arrays by their names.", file=file, remedy="Give the file of the weights.")
+        raise CheckpointError("does not contain arrays by name.", file=file, remedy="Give the file of the weights.")
     for words, names in (("lacks", shapes.keys() - weights.keys()), ("has the extra", weights.keys() - shapes.keys())):
         if names:
             listing = list_names(sorted(map(str, names)), 5)
@@ -165,7 +165,7 @@ def require_tensors(weights: Any, shapes: Mapping[str, tuple[int, ...]], file: P
             raise CheckpointError(f"has no array of floating-point numbers in {name}.", file=file, remedy=remedy)
         if tuple(array.shape) != shape:
             raise CheckpointError(
-                f"has the array {name} of shape {tuple(array.shape)} where the options want {shape}.",
+                f"has the array {name} of shape {tuple(array.shape)} where the options require {shape}.",
                 file=file,
                 remedy=remedy,
             )
@@ -176,14 +176,14 @@ def require_tensors(weights: Any, shapes: Mapping[str, tuple[int, ...]], file: P
 def make_imported(
     recipe: Recipe, tokenizer: WordTokenizer, tensors: Mapping[str, Tensor], options: Mapping[str, Any], data: Any
 ) -> Imported:
-    """Return what was read: the recipe with the habit of the tokenizer, the data, and all options for the record.
+    """Return the result: the recipe with the settings of the tokenizer, the data, and all options for the record.
 
     Args:
-        recipe: as `apply_options` returns it.
-        tokenizer: of the model.
-        tensors: by the names that the model gives them.
-        options: as the file has them.
-        data: the name of the training data, if it is one.
+        recipe: as returned by `apply_options`.
+        tokenizer: the tokenizer of the model.
+        tensors: the tensors by their names in the model.
+        options: the options in the file.
+        data: name of the training data, if known.
     """
     return Imported(
         recipe.replace({"text_encoder.off_by_two": tokenizer.off_by_two}),
@@ -199,16 +199,16 @@ def make_imported(
 
 
 def list_options(model: JointEmbedding) -> dict[str, Any]:
-    """Return the settings of a model as options, as far as these codebases have them."""
+    """Return the settings of a model as options of these codebases."""
     recipe = model.recipe
     settings = {"embed_size": recipe.embed_size}
     settings |= {f"training.{name}": value for name, value in vars(recipe.training).items()}
     for kind in ("image_encoder", "text_encoder", "loss"):
         settings |= {f"{kind}.{name}": value for name, value in getattr(recipe, kind).options.items()}
     options = {name: settings[setting] for name, setting in SETTINGS.items() if setting in settings}
-    if not options.get("ncon"):  # an option of the first release, which the later ones do not have
+    if not options.get("ncon"):  # an option that only the first release has
         options.pop("ncon", None)
-    # A bag of words may say 0 for the width of the joint embedding.
+    # A bag of words may have 0 for the width of the joint embedding.
     options["dim_word"] = options["dim_word"] or recipe.embed_size
     return {**options, "dispFreq": recipe.training.log_step, "n_words": len(model.tokenizer)}
 
@@ -216,24 +216,24 @@ def list_options(model: JointEmbedding) -> dict[str, Any]:
 def require_settings(
     model: JointEmbedding, codebase: str, parts: Mapping[str, tuple[type, ...]], settings: Mapping[str, Any]
 ) -> None:
-    """Refuse a model that a codebase does not have.
+    """Check that a codebase supports a model.
 
     Args:
-        model: to be written.
-        codebase: its name, for the message.
-        parts: the classes that each part may have.
-        settings: beside `WRITTEN`, and the value that each must have if the part has such an option.
+        model: the model to export.
+        codebase: name of the codebase, for the message.
+        parts: the allowed classes of each part.
+        settings: required values of options, beside `WRITTEN`, for parts that have them.
 
     Raises:
         UsageError: with the first setting that differs.
     """
-    remedy = f"Choose another format, or a model that {codebase} has."
+    remedy = f"Choose another format, or a model that {codebase} supports."
     for kind, classes in parts.items():
         if load_part(model.recipe, kind) not in classes:
             name = getattr(model.recipe, kind).name
-            raise UsageError(f"{codebase} has no {kind} {name!r}.", remedy=remedy)
+            raise UsageError(f"{codebase} does not support {kind} {name!r}.", remedy=remedy)
     for setting, wanted in {**WRITTEN, **settings}.items():
         kind, _, option = setting.partition(".")
         value = getattr(model.recipe, kind).options.get(option, wanted)
         if value != wanted:
-            raise UsageError(f"{codebase} has no {setting}={value!r}, only {wanted!r}.", remedy=remedy)
+            raise UsageError(f"{codebase} does not support {setting}={value!r}, only {wanted!r}.", remedy=remedy)

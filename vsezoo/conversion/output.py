@@ -1,4 +1,4 @@
-"""How the files of another codebase are written."""
+"""Write files of other codebases."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from typing import Any, BinaryIO
 from vsezoo.errors import StorageError, explain_system
 
 PROTOCOL = 2
-"""Of pickles: the last one that Python 2 reads."""
+"""Pickle protocol: the last one that Python 2 reads."""
 
 
 @contextmanager
 def create_file(path: Path) -> Iterator[BinaryIO]:
-    """Open a file to write it.
+    """Open a file for writing.
 
     Raises:
-        StorageError: where it cannot be written.
+        StorageError: if it cannot be written.
     """
     try:
         with path.open("wb") as stream:
@@ -30,7 +30,7 @@ def create_file(path: Path) -> Iterator[BinaryIO]:
 
 
 def write_pickle(value: Any, path: Path) -> Path:
-    """Write plain data as a pickle that Python 2 reads as well, and return its path."""
+    """Write plain data as a pickle that Python 2 can read as well, and return its path."""
     with create_file(path) as stream:
         pickle.dump(value, stream, PROTOCOL)
     return path

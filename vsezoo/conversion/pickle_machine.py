@@ -1,9 +1,9 @@
-"""A machine that builds the value of a pickle without executing anything: every opcode is carried out here.
+"""A pickle virtual machine that executes no code from the file: every opcode is interpreted here.
 
-Python's own unpickler imports what a pickle names, calls it, and sets attributes as the pickle likes. This one looks a
-name up in a list (`contents.find_global`), calls only what stands in that list, and builds only what it knows. Its
-work is bounded by the number of steps, so that a small pickle cannot become large: a step is an opcode, and 64 bytes or
-one member of what a call copies.
+Python's own unpickler imports names from a pickle, calls them, and sets arbitrary attributes. This one looks names up
+in an allow-list (`pickle_contents.find_global`), calls only functions in that list, and builds only known types. Its
+work is bounded by a number of steps, so that a small pickle cannot expand: a step is an opcode, or 64 bytes or one
+member copied by a call.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ from vsezoo.conversion.pickle_contents import (
 )
 
 STEPS = 1_000_000
-"""Steps of one pickle: a dictionary of 100,000 words, with its inverse, has about 700,000."""
+"""Most steps of one pickle: a dictionary of 100,000 words and its inverse have about 700,000."""
 
 INTEGER = 255
-"""Bytes of a whole number."""
+"""Most bytes of an integer."""
 
 _OPCODES = {opcode.code.encode("latin-1"): opcode for opcode in pickletools.opcodes}
 
@@ -43,13 +43,14 @@ class PickleMachine:
     """Builds the value of one pickle.
 
     Args:
-        stream: at the start of the pickle; left behind its end. In memory, so that no declared size is believed.
-        more: names that it may refer to beside `contents.ALLOWED`, and what is called for them.
-        load_persistent: what gives the object of a persistent id; None: there are none.
-        protocols: that the pickle may have.
+        stream: positioned at the start of the pickle, and afterwards at its end. In memory, so that declared sizes need
+            not be trusted.
+        more: names allowed beside `pickle_contents.ALLOWED`, with their functions.
+        load_persistent: returns the object of a persistent id; None: there are none.
+        protocols: the allowed protocols.
 
     Attributes:
-        found: the names that it refers to, and what stands for them.
+        found: the names in the pickle, with their replacements.
     """
 
     def __init__(
@@ -73,15 +74,15 @@ class PickleMachine:
         """Return the value.
 
         Raises:
-            Refusal: for what is not built, or a pickle that is too large.
+            Refusal: for forbidden contents, or a pickle that is too large.
             Exception: of any kind, for a damaged pickle.
         """
         while True:
             self._work(1)
             opcode = _OPCODES.get(self._stream.read(1))
             if opcode is None:
-                raise Refusal("ends, or goes on with something else, before its pickle is complete.")
-            if opcode.name == "STRING":  # pickletools reads it as ASCII; Python 2 put any bytes there
+                raise Refusal("ends before its pickle is complete, or continues with something else.")
+            if opcode.name == "STRING":  # pickletools reads it as ASCII, but Python 2 wrote arbitrary bytes
                 quoted = pickletools.read_stringnl(self._stream, decode=False)
                 self._stack.append(ByteString(codecs.escape_decode(quoted)[0]))
                 continue
@@ -89,7 +90,7 @@ class PickleMachine:
             if opcode.name == "STOP":
                 value = as_text(self._stack.pop())
                 if self._stack or self._marks:
-                    raise Refusal("has a pickle that leaves something over.")
+                    raise Refusal("has a pickle with leftover values.")
                 return value
             self._execute(opcode.name, argument)
 
@@ -98,7 +99,7 @@ class PickleMachine:
         match name:
             case "INT" | "BININT" | "BININT1" | "BININT2" | "LONG" | "LONG1" | "LONG4":
                 if argument.bit_length() > 8 * INTEGER:
-                    raise Refusal(f"has a whole number of more than {INTEGER} bytes.")
+                    raise Refusal(f"has an integer of more than {INTEGER} bytes.")
                 stack.append(argument)
             case "UNICODE" | "SHORT_BINUNICODE" | "BINUNICODE" | "BINUNICODE8" | "FLOAT" | "BINFLOAT":
                 stack.append(argument)
@@ -118,7 +119,7 @@ class PickleMachine:
                 self._memo[len(self._memo)] = stack[-1]
             case "GET" | "BINGET" | "LONG_BINGET":
                 if argument not in self._memo:
-                    raise Refusal("takes what it did not put aside: it is damaged.")
+                    raise Refusal("reads a memo entry that does not exist: it is damaged.")
                 stack.append(self._memo[argument])
             case "MARK":
                 self._marks.append(stack)
@@ -127,7 +128,7 @@ class PickleMachine:
                 self._pop_mark()
             case "POP" if stack:
                 stack.pop()
-            case "POP":  # nothing above the last mark: it takes the mark
+            case "POP":  # nothing above the last mark: the mark itself is popped
                 self._pop_mark()
             case "DUP":
                 stack.append(stack[-1])
@@ -188,24 +189,24 @@ class PickleMachine:
             case "PROTO":
                 if argument not in self._protocols:
                     raise Refusal(
-                        f"holds a pickle of protocol {argument}; what is read here has {_list(self._protocols)}.",
-                        "Load it with the code that wrote it, and save it again as that code does by default.",
+                        f"is a pickle of protocol {argument}; supported protocols: {_list(self._protocols)}.",
+                        "Load it with the code that wrote it, and save it again with the default protocol.",
                     )
             case "FRAME":
                 held = len(self._stream.getbuffer()) - self._stream.tell()
                 if argument > held:
-                    raise Refusal(f"announces {argument:,} bytes more and has {held:,}: its end is missing.")
+                    raise Refusal(f"declares {argument:,} more bytes but has {held:,}: it is truncated.")
             case _:
-                raise Refusal(f"uses the opcode {name}, for which vsezoo has no use.")
+                raise Refusal(f"uses the opcode {name}, which is not supported.")
 
     def _work(self, steps: int) -> None:
         self._steps += steps
         if self._steps > STEPS:
-            raise Refusal(f"holds a pickle of more than {STEPS:,} steps: that is no options and no vocabulary.")
+            raise Refusal(f"is a pickle of more than {STEPS:,} steps: too large for options or a vocabulary.")
 
     def _require(self, length: int) -> list[Any]:
         if len(self._stack) < length:
-            raise IndexError("its pickle takes more than there is")
+            raise IndexError("its pickle pops from an empty stack")
         return self._stack[-length:]
 
     def _pop_mark(self) -> list[Any]:
@@ -214,13 +215,13 @@ class PickleMachine:
 
     def _top(self, kind: type) -> Any:
         if type(self._stack[-1]) is not kind:
-            raise Refusal(f"adds to what is no {kind.__name__}.")
+            raise Refusal(f"adds to an object that is not a {kind.__name__}.")
         return self._stack[-1]
 
     def _set_items(self, items: list[Any]) -> None:
         target = self._stack[-1]
         if type(target) not in (dict, OrderedDict) or len(items) % 2:
-            raise Refusal("sets pairs of what is no dictionary.")
+            raise Refusal("sets items of an object that is not a dictionary.")
         for key, value in zip(items[::2], items[1::2], strict=True):
             set_item(target, as_text(key), as_text(value))
 
@@ -231,7 +232,7 @@ class PickleMachine:
 
     def _call(self, function: Any, arguments: Any) -> Any:
         if type(function) is not Global or type(arguments) is not tuple:
-            raise Refusal("calls what is no name.")
+            raise Refusal("calls an object that is not a name.")
         self._work(sum(_measure(argument) for argument in arguments))
         try:
             return function.build(*arguments)
@@ -246,8 +247,10 @@ class PickleMachine:
             set_array(target, state)
         elif isinstance(target, np.dtype):
             set_dtype(target, state)
-        elif type(target) is not OrderedDict:  # torch notes versions on the dictionaries of its tensors; nobody asks
-            raise Refusal(f"sets attributes of what is no record: {show(type(target).__name__)}.")
+        elif (
+            type(target) is not OrderedDict
+        ):  # torch sets version attributes on the dictionaries of its tensors, which are not needed
+            raise Refusal(f"sets attributes of an object that is not a record: {show(type(target).__name__)}.")
 
 
 def _list(protocols: tuple[int, ...]) -> str:
@@ -255,7 +258,7 @@ def _list(protocols: tuple[int, ...]) -> str:
 
 
 def _make_tuple(items: list[Any]) -> tuple[Any, ...]:
-    # Beside a numpy type, bytes of Python 2 are the numbers of an array; anywhere else they are text.
+    # Next to a numpy dtype, bytes of Python 2 are the data of an array; anywhere else they are text.
     if any(isinstance(item, np.dtype) for item in items):
         return tuple(items)
     return tuple(as_text(item) for item in items)

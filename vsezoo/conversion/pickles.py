@@ -15,27 +15,26 @@ from vsezoo.conversion.pickle_contents import Namespace, Vocabulary
 from vsezoo.conversion.pickle_machine import PickleMachine
 
 LIMIT = 32 * MIB
-"""Bytes of a pickle; as text of four bytes a letter, it would fill four times as many."""
+"""Most bytes of a pickle; decoded text may need four times as many."""
 
 DEPTH = 64
-"""Containers inside each other."""
+"""Most levels of nested containers."""
 
 SIZE = 10_000_000
-"""Values of a tree, what is in several places counted at each of them, and 64 letters as one."""
+"""Most values of a tree, counting shared values at each place and 64 characters as one."""
 
 _LEAVES = (type(None), bool, int, float, complex, str, bytes, bytearray, np.ndarray)
 _CONTAINERS = (dict, OrderedDict, list, tuple, set, frozenset, Namespace, Vocabulary)
 
 
 def read_pickle(path: str | Path) -> Any:
-    """Read a pickle; nothing of it is executed.
+    """Read a pickle; nothing in it is executed.
 
     A `str` of Python 2 becomes text, from UTF-8 or else Latin-1; an `argparse.Namespace` and an object of any class
-    named `Vocabulary` become a `Record`; arrays become what `arrays.settle` makes of them, numpy's numbers those of
-    Python.
+    named `Vocabulary` become a `Record`; arrays are converted by `arrays.settle`, numpy scalars to Python numbers.
 
     Returns:
-        a tree of plain containers, numbers, strings, arrays and records; no container is inside itself.
+        a tree of plain containers, numbers, strings, arrays and records, without cycles.
 
     Raises:
         CheckpointError: for a file that is damaged, too large, or refers to anything else.
@@ -45,22 +44,22 @@ def read_pickle(path: str | Path) -> Any:
         value = PickleMachine(stream).run()
         rest = len(stream.getbuffer()) - stream.tell()
         if rest:
-            raise Refusal(f"goes on for {rest:,} bytes after its pickle.")
+            raise Refusal(f"has {rest:,} bytes after its pickle.")
         require_tree(value)
         return value
 
 
 def require_tree(root: Any, leaves: tuple[type, ...] = ()) -> None:
-    """Refuse what would trouble those who walk through it: circles, depth, too many copies, and what is no plain data.
+    """Refuse trees that are unsafe to walk: cycles, deep nesting, too many copies, and objects that are not plain data.
 
     Args:
-        root: what a pickle gave.
-        leaves: types that are allowed beside plain data.
+        root: the value of a pickle.
+        leaves: types allowed beside plain data.
     """
     allowed = (*_LEAVES, *leaves)
-    measured: dict[int, tuple[int, int]] = {}  # the depth and the size of a container, by its id
+    measured: dict[int, tuple[int, int]] = {}  # depth and size of a container, by its id
     entered: set[int] = set()
-    waiting: list[Any] = [[root]]  # in a list of its own, so that what is no container is checked, too
+    waiting: list[Any] = [[root]]  # in a list, so that a root that is not a container is checked as well
     while waiting:
         node = waiting[-1]
         depth, size, nested = 1, 1, []
@@ -73,17 +72,17 @@ def require_tree(root: Any, leaves: tuple[type, ...] = ()) -> None:
             elif type(value) in allowed:
                 size += 1 + (len(value) // 64 if isinstance(value, str | bytes | bytearray) else 0)
             else:
-                raise Refusal(f"holds an object of type {show(type(value).__name__)}, which is no plain data.")
+                raise Refusal(f"holds an object of type {show(type(value).__name__)}, which is not plain data.")
         if nested:
             if id(node) in entered:
-                raise Refusal("has a container that is inside itself.")
+                raise Refusal("has a container that contains itself.")
             entered.add(id(node))
             waiting.extend(nested)
             continue
         if depth > DEPTH + 1:
-            raise Refusal(f"has more than {DEPTH} containers inside each other.")
+            raise Refusal(f"has more than {DEPTH} levels of nested containers.")
         if size > SIZE:
-            raise Refusal("repeats its parts so often that they would fill the memory.")
+            raise Refusal("repeats its parts so often that they would exhaust memory.")
         measured[id(node)] = depth, size
         waiting.pop()
 

@@ -1,4 +1,4 @@
-"""Which importer a file is for: told by its content, or by name."""
+"""Choose the importer of a file by its content or by name."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from vsezoo.registry import Entry
 
 
 def list_formats() -> dict[str, Importer | PluginError]:
-    """Return the importers by the names of their formats; for one that cannot be loaded, why."""
+    """Return the importers by format name, or the error for those that cannot be loaded."""
     formats: dict[str, Importer | PluginError] = {}
     for entry in registry.list_entries("importers"):
         try:
@@ -34,10 +34,10 @@ def find_importer(source: Source, format: str | None = None) -> tuple[Entry, Imp
         UnknownNameError: for a name that is not registered.
         PluginError: for a name whose importer cannot be loaded.
         UsageError: for a file that several recognise.
-        CheckpointError: for a file that none recognises, or that this one does not.
+        CheckpointError: for a file that no importer, or not this one, recognises.
     """
     entries = registry.list_entries("importers") if format is None else [registry.find("importers", format)]
-    found: dict[type[Importer], tuple[Entry, Importer]] = {}  # an alias is the same importer
+    found: dict[type[Importer], tuple[Entry, Importer]] = {}  # an alias of the same importer
     refusal: CheckpointError | None = None
     for entry in entries:
         try:
@@ -48,7 +48,7 @@ def find_importer(source: Source, format: str | None = None) -> tuple[Entry, Imp
         except PluginError:
             if format is not None:
                 raise
-            continue  # it is listed as FAILED, and may not stop the others
+            continue  # listed as FAILED; it must not stop the others
         except CheckpointError as error:
             refusal = refusal or error
     if len(found) > 1:
@@ -56,7 +56,7 @@ def find_importer(source: Source, format: str | None = None) -> tuple[Entry, Imp
         raise UsageError(
             f"may be of several formats: {', '.join(names)}.",
             file=source.reference,
-            remedy=f"Say which: {' or '.join(f'--from {name}' for name in names)}.",
+            remedy=f"Choose one: {' or '.join(f'--from {name}' for name in names)}.",
         )
     if not found:
         raise _describe_unknown(source, format, refusal)
@@ -70,7 +70,7 @@ def _make(entry: Entry) -> Importer:
         raise
     except Exception as error:
         raise PluginError(
-            f"The importer {entry.name!r} of {entry.distribution} {entry.version} cannot be made: "
+            f"The importer {entry.name!r} of {entry.distribution} {entry.version} cannot be created: "
             f"{type(error).__name__}: {show(error)}.",
             remedy=f"Upgrade or uninstall {entry.distribution}.",
         ) from error
@@ -78,7 +78,7 @@ def _make(entry: Entry) -> Importer:
 
 
 def _describe_unknown(source: Source, format: str | None, refusal: CheckpointError | None) -> CheckpointError:
-    wanted = "of no known format" if format is None else f"not of the format {format!r}"
+    wanted = "not of a known format" if format is None else f"not of the format {format!r}"
     try:
         form = None if source.is_folder else describe_form(source)
         if form is not None:
@@ -87,18 +87,18 @@ def _describe_unknown(source: Source, format: str | None, refusal: CheckpointErr
             raise refusal
         elif is_vocabulary(source):
             problem = "is a vocabulary, not a checkpoint."
-            remedy = f"Give the checkpoint, and this beside it: vsezoo convert CHECKPOINT --vocab {source.path}"
+            remedy = f"Give the checkpoint with this vocabulary: vsezoo convert CHECKPOINT --vocab {source.path}"
         else:
             problem, remedy = f"is {wanted}: it is {describe(source)}.", ""
-    except CheckpointError as error:  # what is wrong with it is more than what it is not, if it is what it was read as
+    except CheckpointError as error:  # if the format is right, the damage is more informative than the unknown format
         if source.is_folder or source.format != "pickle" or _is_marked(source):
             return refusal or error
-        problem, remedy = f"is {wanted}: none begins like it, and it cannot be read as a pickle.", ""
+        problem, remedy = f"is {wanted}: it matches no signature and cannot be read as a pickle.", ""
     return CheckpointError(problem, file=source.reference, remedy=remedy or _list_known())
 
 
 def _is_marked(source: Source) -> bool:
-    """Tell whether a file begins as a pickle does since protocol 2, or ends as each does.
+    """Return whether a file begins like pickles since protocol 2, or ends like any pickle.
 
     Raises:
         CheckpointError: for a file that cannot be read.
@@ -114,15 +114,15 @@ def _list_known() -> str:
         f"  {name}: {f'FAILED: {registry.explain(known)}' if isinstance(known, PluginError) else known.summary}"
         for name, known in list_formats().items()
     ]
-    return "\n".join(["The formats that are known:", *lines]) if lines else "No installed distribution has an importer."
+    return "\n".join(["Known formats:", *lines]) if lines else "No installed distribution has an importer."
 
 
 @contextmanager
 def guard(source: Source, entry: Entry) -> Iterator[None]:
-    """Turn whatever an importer raises over the files of a stranger into one message.
+    """Turn any exception of an importer into one message.
 
     Raises:
-        CheckpointError: for any exception that is not a user's mistake already.
+        CheckpointError: for any exception that is not a VsezooError.
     """
     try:
         yield
@@ -132,8 +132,8 @@ def guard(source: Source, entry: Entry) -> Iterator[None]:
         if os.environ.get("VSEZOO_RAISE_PLUGIN_ERRORS") == "1":
             raise
         raise CheckpointError(
-            f"is not as the importer {entry.label!r} of {entry.distribution} {entry.version} expects it: "
+            f"was not expected by the importer {entry.label!r} of {entry.distribution} {entry.version}: "
             f"{type(error).__name__}: {show(error)}.",
             file=source.reference,
-            remedy="Set VSEZOO_RAISE_PLUGIN_ERRORS=1 to see where, if you can mend the importer or the file.",
+            remedy="Set VSEZOO_RAISE_PLUGIN_ERRORS=1 to see the traceback, if you can fix the importer or the file.",
         ) from error

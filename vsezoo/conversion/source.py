@@ -1,4 +1,4 @@
-"""What an importer reads: a file, a folder, or a repository of the Hub, of another codebase."""
+"""The input of an importer: a file, a folder, or a repository of the Hub, of another codebase."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ FOLDER = "folder"
 
 
 def read_safetensors(path: Path) -> TensorFile:
-    """Return the tensors of a safetensors file by name; each is read when it is looked up.
+    """Return the tensors of a safetensors file by name; each is read on look-up.
 
     Raises:
         CheckpointError: for any other file.
     """
     with open_file(path, NOUN, torch_files.LIMIT) as stream:
-        return TensorFile(map_content(stream), path, "Fetch the file again from where its authors publish it.")
+        return TensorFile(map_content(stream), path, "Download the file again from its authors.")
 
 
 FORMATS = {
@@ -39,22 +39,22 @@ FORMATS = {
     "json": vocabulary.read_json,
     "pickle": pickles.read_pickle,
 }
-"""What reads a file of each format."""
+"""The reader of each file format."""
 
 
 class Source:
     """A file or folder of another codebase, read once and safely.
 
     Args:
-        path: of the file or folder.
-        vocab: of the file of the words, where the user names it: it may tell what the weights do not.
+        path: the file or folder.
+        vocab: the vocabulary file, if the user gives it; it may identify the codebase.
 
     Attributes:
         path, vocab: see above.
-        reference: what the user named: the path, or a reference to the Hub with its commit.
+        reference: the input: the path, or a reference to the Hub with its commit.
 
     Raises:
-        UsageError: for a path that is not there.
+        UsageError: for a path that does not exist.
     """
 
     def __init__(self, path: str | Path, vocab: str | Path | None = None) -> None:
@@ -62,15 +62,15 @@ class Source:
         self.vocab = None if vocab is None else Path(vocab)
         self._companions: dict[Path, Source] = {}
         if not self.path.exists():
-            raise UsageError("is not there.", file=self.path, remedy="Give a file or folder to convert.")
+            raise UsageError("does not exist.", file=self.path, remedy="Give a file or folder to convert.")
 
     @classmethod
     def from_reference(cls, reference: str | Path, vocab: str | Path | None = None) -> Source:
-        """Open a file, a folder, or `hub:org/name[@revision]`, of which no code and no pickle is fetched.
+        """Open a file, a folder, or `hub:org/name[@revision]`, from which neither code nor pickles are downloaded.
 
         Raises:
-            UsageError: for a path that is not there.
-            CheckpointError, HubError: for what the Hub does not give.
+            UsageError: for a path that does not exist.
+            CheckpointError, HubError: when the Hub fails or the repository is not suitable.
         """
         if parse_reference(reference) is None:
             return cls(reference, vocab)
@@ -81,12 +81,12 @@ class Source:
 
     @property
     def is_folder(self) -> bool:
-        """Whether it is a folder, of which `open` opens the files."""
+        """Whether it is a folder, whose files `open` opens."""
         return self.path.is_dir()
 
     @cached_property
     def format(self) -> str:
-        """Which of `FORMATS` the first bytes are those of; a pickle, where of no other. Of a folder, "folder"."""
+        """The format by the first bytes, one of `FORMATS`; a pickle if no other matches; "folder" for a folder."""
         if self.is_folder:
             return FOLDER
         with open_file(self.path, NOUN, torch_files.LIMIT) as stream:
@@ -98,16 +98,16 @@ class Source:
                 return "torch" if any(name.endswith("/data.pkl") for name in names) else "npz"
         if start.startswith(b"\x93NUMPY"):
             return "npy"
-        if start[8:9] == b"{" and start[4:8] == bytes(4):  # a header of less than 4 GiB, which is JSON
+        if start[8:9] == b"{" and start[4:8] == bytes(4):  # a header below 4 GiB, in JSON
             return "safetensors"
         return "json" if start.lstrip().startswith((b"{", b"[")) else "pickle"
 
     @cached_property
     def content(self) -> Any:
-        """What is in the file, as the reader of its format gives it.
+        """The contents of the file, from the reader of its format.
 
         Raises:
-            CheckpointError: for a folder, or what the reader refuses.
+            CheckpointError: for a folder, or if the reader refuses the file.
         """
         if self.is_folder:
             raise CheckpointError("is a folder, not a file.", file=self.path, remedy="Give the file of the weights.")
@@ -133,33 +133,35 @@ class Source:
     def _weights(self) -> OpenedWeights:
         if self.is_folder:
             return open_weights(self.path)
-        return OpenedWeights(self.path.parent, self.path.name, [self.path.name])  # whatever its name ends with
+        return OpenedWeights(self.path.parent, self.path.name, [self.path.name])  # regardless of its suffix
 
     def open(self, path: str | Path) -> Source:
         """Open a file that belongs to this one.
 
         Args:
-            path: from the folder that this file is in, or from this folder; or an absolute one.
+            path: relative to the folder of this file, or to this folder, or absolute.
 
         Raises:
-            CheckpointError: where there is none.
+            CheckpointError: if it does not exist.
         """
         wanted = (self.path if self.is_folder else self.path.parent) / path
         if not wanted.is_file():
             raise CheckpointError(
-                "is not there, and is needed.", file=wanted, remedy=f"Put it beside {self.path.name}, or give its path."
+                "does not exist, but is needed.",
+                file=wanted,
+                remedy=f"Put it beside {self.path.name}, or give its path.",
             )
         return self._companions.setdefault(wanted, Source(wanted))
 
     def find(self, *suffixes: str) -> Source | None:
-        """Open the first file that has the name of this one and such a suffix, `model.npz` and `.pkl`; None: none."""
+        """Open the first existing file with this name and a suffix, such as `model.npz.pkl`; None if none exists."""
         for suffix in suffixes:
             if Path(f"{self.path}{suffix}").is_file():
                 return self.open(f"{self.path.name}{suffix}")
         return None
 
     def digest(self) -> dict[str, dict[str, Any]]:
-        """Return the size and sha256 of the file, of every companion that was opened, and of a folder's own files."""
+        """Return size and SHA-256 of the file, of every companion that was opened, and of the files of a folder."""
         files = {} if self.is_folder else {self.path.name: digest_file(self.path)}
         if self.is_folder and "_weights" in vars(self):
             files |= self._weights.digest_files()

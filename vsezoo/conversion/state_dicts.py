@@ -1,9 +1,9 @@
-"""Checkpoints of VSE++ and of the codebases made from it, and the vocabularies beside them.
+"""Checkpoints of VSE++ and of codebases derived from it, and the vocabularies beside them.
 
     {'epoch', 'model': [image encoder, text encoder], 'best_rsum', 'opt': Namespace, 'Eiters'}
 
-Each encoder is a state dict. What `DataParallel` puts into names is left out, and batch counts, which torch did not
-have at first, are put in.
+Each encoder is a state dict. Prefixes of `DataParallel` are removed, and batch counters, which early versions of torch
+did not have, are added.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ from vsezoo.recipe import Recipe
 from vsezoo.storage.tensors import load_tensors
 from vsezoo.text import SPECIAL_WORDS, Vocabulary, WordTokenizer
 
-TOLD = {**VOCAB, "ignore": "options of the checkpoint, separated by commas, that do nothing to the model"}
-"""What the importers may be told."""
+TOLD = {**VOCAB, "ignore": "options of the checkpoint, separated by commas, that do not affect the model"}
+"""The options of the importers."""
 
 SIDES = ("img_enc", "txt_enc")
-"""The names of the encoders in the originals' model."""
+"""The names of the encoders in the original models."""
 
 RECORD = ("epoch", "best_rsum", "Eiters")
 PATHS = ("data_path", "logger_name", "resume", "vocab_path")
@@ -47,13 +47,13 @@ PATHS = ("data_path", "logger_name", "resume", "vocab_path")
 
 @dataclass(frozen=True)
 class StateDicts:
-    """What a checkpoint holds.
+    """The contents of a checkpoint.
 
     Attributes:
-        image: tensors of the image encoder, by the original's names.
-        text: those of the text encoder.
-        options: the training's.
-        notes: what else it tells.
+        image: tensors of the image encoder, by their original names.
+        text: tensors of the text encoder.
+        options: the options of training.
+        notes: further facts.
     """
 
     image: dict[str, Tensor]
@@ -62,19 +62,19 @@ class StateDicts:
     notes: dict[str, Any]
 
     def list_sizes(self) -> dict[str, int]:
-        """Return the options that the shapes of the tensors tell."""
+        """Return the options that follow from the shapes of the tensors."""
         (embed_size, img_dim), (_, word_dim) = self.image["fc.weight"].shape, self.text["embed.weight"].shape
         layers = sum(re.fullmatch(r"rnn\.weight_ih_l\d+", name) is not None for name in self.text)
         return {"embed_size": embed_size, "img_dim": img_dim, "word_dim": word_dim, "num_layers": layers}
 
     def name_data(self) -> dict[str, str]:
-        """Return the name of the training data, as `Imported.data` has it, or nothing."""
+        """Return the name of the training data for `Imported.data`, or nothing."""
         name = self.options.get("data_name")
         return {"name": name} if isinstance(name, str) and name else {}
 
 
 def split_encoders(source: Source) -> tuple[Mapping[str, Any], Mapping[str, Any]] | None:
-    """Return the names and tensors of the image and of the text encoder; None: the file is no such checkpoint."""
+    """Return the names and tensors of image and text encoder; None if the file is not such a checkpoint."""
     if source.is_folder or source.format != "torch" or not isinstance(source.content, dict):
         return None
     model = source.content.get("model")
@@ -88,21 +88,21 @@ def split_encoders(source: Source) -> tuple[Mapping[str, Any], Mapping[str, Any]
 
 
 def find_options(source: Source) -> Mapping[Any, Any]:
-    """Return the options of the training, by which codebases with equal tensors differ; empty: there are none."""
+    """Return the options of training, which distinguish codebases with the same tensors; empty if there are none."""
     opt = source.content.get("opt") if isinstance(source.content, dict) else None
     options = opt.attributes if isinstance(opt, Namespace) else opt
     return options if isinstance(options, dict) else {}
 
 
-def read_state_dicts(source: Source, told: Mapping[str, Any]) -> StateDicts:
-    """Read a checkpoint that `split_encoders` takes.
+def read_state_dicts(source: Source, chosen: Mapping[str, Any]) -> StateDicts:
+    """Read a checkpoint that `split_encoders` accepts.
 
     Args:
         source: the file.
-        told: options of the importer; `ignore` names options of the file that are left out, but noted.
+        chosen: options of the importer; `ignore` lists options of the file that are only recorded in the notes.
 
     Raises:
-        CheckpointError: for a checkpoint without its options, or with anything but tensors.
+        CheckpointError: for a checkpoint without options, or with values that are not tensors.
     """
     parts = split_encoders(source)
     assert parts is not None, "recognised before"
@@ -114,9 +114,9 @@ def read_state_dicts(source: Source, told: Mapping[str, Any]) -> StateDicts:
     options = opt.attributes if isinstance(opt, Namespace) else opt
     if not isinstance(options, dict) or not all(isinstance(name, str) for name in options):
         raise CheckpointError(
-            "has no options: 'opt' is not the Namespace of its training.",
+            "has no options: 'opt' is not a Namespace.",
             file=source.path,
-            remedy="Give the checkpoint as it was saved: the weights alone do not tell which model they are of.",
+            remedy="Give the complete checkpoint: weights without options do not identify the model.",
         )
     rows = len(text["embed.weight"])
     if options.get("vocab_size", rows) != rows:
@@ -125,7 +125,7 @@ def read_state_dicts(source: Source, told: Mapping[str, Any]) -> StateDicts:
             file=source.path,
             remedy=FETCH,
         )
-    ignored = [name.strip() for name in str(told.get("ignore", "")).split(",")]
+    ignored = [name.strip() for name in str(chosen.get("ignore", "")).split(",")]
     record = {name: _note(source.content[name]) for name in RECORD if name in source.content}
     return StateDicts(
         image,
@@ -136,27 +136,27 @@ def read_state_dicts(source: Source, told: Mapping[str, Any]) -> StateDicts:
 
 
 def make_imported(
-    source: Source, recipe: Recipe, held: StateDicts, told: Mapping[str, Any], data: Mapping[str, Any]
+    source: Source, recipe: Recipe, held: StateDicts, chosen: Mapping[str, Any], data: Mapping[str, Any]
 ) -> Imported:
-    """Return the model of a recipe, with the vocabulary, once all is known to fit.
+    """Return the model of a recipe with its vocabulary, after checking that everything fits.
 
     Args:
         source: the file.
-        recipe: as its options say.
-        held: what is in it, the tensors by our names of them.
-        told: options of the importer; `vocab` gives the vocabulary.
-        data: what is known of the training data.
+        recipe: the recipe from its options.
+        held: its contents, with tensors by our names.
+        chosen: options of the importer; `vocab` is the path of the vocabulary.
+        data: known facts about the training data.
 
     Raises:
-        CheckpointError: for a vocabulary that is absent or of the wrong size, and for tensors that do not fit.
+        CheckpointError: for a vocabulary that is missing or of the wrong size, and for tensors that do not fit.
     """
     name = data.get("name", "")
     usual = (f"{name}_vocab.pkl", f"{name}_vocab.json") if re.fullmatch(r"[\w.-]+", name) else ()
-    vocab = find_vocab(told)
+    vocab = find_vocab(chosen)
     companion = open_companion(
         source,
         *([vocab] if vocab else [*usual, "vocab.json", "vocab.pkl"]),
-        remedy=f"Put the vocabulary of its training beside {source.path.name}, or give its path: --vocab FILE",
+        remedy=f"Put its vocabulary beside {source.path.name}, or give the path: --vocab FILE",
     )
     words = list_words(companion.content, companion.path)
     require_vocabulary(words, len(held.text["embed.weight"]), companion.path)
@@ -176,18 +176,18 @@ def make_imported(
 def write_state_dicts(
     model: JointEmbedding, path: Path, image: Mapping[str, Tensor], text: Mapping[str, Tensor], options: dict[str, Any]
 ) -> list[Path]:
-    """Write a checkpoint as the originals save it, in the older form of torch's files, which every torch reads.
+    """Write a checkpoint like the originals, in the older format of torch, which every version reads.
 
     Args:
-        model: whose vocabulary is written beside it, as `data_name` of the options says: as the originals pickle it,
-            and as SCAN has it in JSON.
-        path: of the checkpoint.
-        image: the tensors of the image encoder, by the original's names.
-        text: those of the text encoder.
-        options: of the training.
+        model: the model, whose vocabulary is written beside it, named after `data_name` in the options: as a pickle
+            like the originals, and as JSON like SCAN.
+        path: the file of the checkpoint.
+        image: tensors of the image encoder, by their original names.
+        text: tensors of the text encoder.
+        options: the options of training.
 
     Raises:
-        StorageError: where a file cannot be written.
+        StorageError: if a file cannot be written.
     """
     tokenizer = model.tokenizer
     assert isinstance(tokenizer, WordTokenizer), "of the text encoder gru"
@@ -205,7 +205,7 @@ def write_state_dicts(
 
 
 def list_tensors(model: JointEmbedding) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Return the tensors of the image and of the text encoder, on the CPU, by our names of them."""
+    """Return the tensors of image and text encoder on the CPU, by our names."""
     image, text = (
         {name: tensor.detach().cpu() for name, tensor in encoder.state_dict().items()}
         for encoder in (model.image_encoder, model.text_encoder)
@@ -214,7 +214,7 @@ def list_tensors(model: JointEmbedding) -> tuple[dict[str, Tensor], dict[str, Te
 
 
 def _select(model: Mapping[Any, Any], side: str) -> Any:
-    """Return the state dict of a side, of a dictionary of two of them or of one for all."""
+    """Return the state dict of one side, from a dictionary of two state dicts or from one for both."""
     if side in model:
         return model[side]
     start = re.compile(rf"(module\.)?{side}\.")
@@ -225,7 +225,9 @@ def _name_tensors(part: Mapping[Any, Any], file: Path) -> dict[str, Tensor]:
     tensors: dict[str, Tensor] = {}
     for name, tensor in part.items():
         if not isinstance(name, str) or not isinstance(tensor, Tensor):
-            raise CheckpointError(f"has {show(repr(name))} in its model, which is no tensor.", file=file, remedy=FETCH)
+            raise CheckpointError(
+                f"has {show(repr(name))} in its model, which is not a tensor.", file=file, remedy=FETCH
+            )
         plain = ".".join(word for word in name.split(".") if word != "module")
         if plain in tensors:
             raise CheckpointError(f"has the tensor {show(plain)} twice.", file=file, remedy=FETCH)
@@ -235,9 +237,9 @@ def _name_tensors(part: Mapping[Any, Any], file: Path) -> dict[str, Tensor]:
 
 
 def _require_fit(recipe: Recipe, tokenizer: WordTokenizer, tensors: Mapping[str, Tensor], file: Path) -> None:
-    """Compare the tensors with a model that takes no memory, before one is built that does."""
+    """Compare the tensors with a model on the meta device before building the real one."""
     with torch.device("meta"), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that nothing is copied
+        warnings.simplefilter("ignore")  # avoid copies
         try:
             load_tensors(build_model(resolve_recipe(recipe), tokenizer), tensors, file)
         except CheckpointError as error:
@@ -249,7 +251,7 @@ def _require_fit(recipe: Recipe, tokenizer: WordTokenizer, tensors: Mapping[str,
 
 
 def _note(value: Any, name: str = "") -> Any:
-    """Return a value as JSON has it, or as text; of a path on its author's machine, the last part."""
+    """Return a value as JSON or text; for a path on the author's machine, only the last part."""
     if isinstance(value, Tensor) and value.numel() == 1:
         value = value.item()
     if isinstance(value, str) and name in PATHS:

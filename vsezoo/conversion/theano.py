@@ -1,13 +1,13 @@
-"""Weights of the Theano codebases, Kiros' release and order-embeddings, as those of `precomp`, `gru` and `bow`.
+"""Convert weights of the Theano codebases (Kiros' release, order-embeddings) to `precomp`, `gru` and `bow`.
 
     Wemb                      (words, dim_word)     word embeddings
     encoder_W, _U, _b         (…, 2 · dim)          reset and update gates side by side: of the input, the state, biases
     encoder_Wx, _Ux, _bx      (…, dim)              the new state
     ff_image_W, ff_image_b    (dim_image, dim)      the image
 
-Theano multiplies from the left, x W, so that each matrix is the transpose of torch's, which stacks the three gates; and
-it adds one bias where torch adds two. The formulas are otherwise the same, so the weights are taken over bit by bit.
-A bag of words has no `encoder_*`.
+Theano computes x W, so each matrix is the transpose of torch's, which stacks the three gates; and it adds one bias
+where torch adds two. Apart from that the formulas are the same, so the weights are converted exactly. A bag of words
+has no `encoder_*`.
 """
 
 from __future__ import annotations
@@ -28,20 +28,20 @@ from vsezoo.errors import UsageError
 from vsezoo.model import JointEmbedding
 
 ENCODERS = ("gru", "bow")
-"""What the option `encoder` may be; where it is absent, it is the first."""
+"""Values of the option `encoder`; the first one is the default."""
 
 
 def holds_weights(source: Source) -> bool:
-    """Tell whether a file holds arrays of these names."""
+    """Return whether a file contains arrays of these names."""
     return not source.is_folder and source.format == "npz" and not {"Wemb", "ff_image_W"}.isdisjoint(source.content)
 
 
 def count_pickles(source: Source) -> int:
-    """Return how many pickles the codebase of NAME.npz has, as far as the one that is named, or those beside it, tell.
+    """Return the number of pickles of the codebase of NAME.npz, from the given file or from the files beside it.
 
     Returns:
-        1: NAME.pkl has options and words, as order-embeddings write them. 2: one of NAME.npz.pkl and
-        NAME.npz.dictionary.pkl is there, as Kiros' release writes them. 0: neither.
+        1: NAME.pkl has options and words, as in order-embeddings. 2: NAME.npz.pkl or NAME.npz.dictionary.pkl exists, as
+        in Kiros' release. 0: neither.
     """
     path = source.path
     if any(
@@ -54,7 +54,7 @@ def count_pickles(source: Source) -> int:
 
 
 def list_shapes(options: Mapping[str, Any], encoder: str) -> dict[str, tuple[int, ...]]:
-    """Return the shape of each array that a model of these options has."""
+    """Return the shape of each array of a model with these options."""
     rows, word_dim, dim = options["n_words"], options["dim_word"], options["dim"]
     shapes: dict[str, tuple[int, ...]] = {
         "Wemb": (rows, word_dim),
@@ -84,7 +84,7 @@ def make_tensors(arrays: Mapping[str, Tensor], encoder: str) -> dict[str, Tensor
 
 
 def make_gru(arrays: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return the parameters of the `torch.nn.GRU` that does what the arrays `encoder_*` say."""
+    """Return the parameters of the `torch.nn.GRU` that is equivalent to the arrays `encoder_*`."""
 
     def stack(name: str) -> Tensor:
         return torch.cat([arrays[name].T, arrays[f"{name}x"].T])
@@ -99,7 +99,7 @@ def make_gru(arrays: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def name_encoder(model: JointEmbedding) -> str:
-    """Return which of `ENCODERS` a model has."""
+    """Return the value in `ENCODERS` for a model."""
     return "gru" if isinstance(model.text_encoder, GRUTextEncoder) else "bow"
 
 
@@ -125,16 +125,16 @@ def make_arrays(model: JointEmbedding) -> dict[str, np.ndarray[Any, Any]]:
             raise UsageError(
                 "The GRU has a bias inside its reset gate (the last third of bias_hh_l0), which the formula of the "
                 "Theano codebases does not have.",
-                remedy="Choose another format: only models whose bias_hh_l0 stayed zero there can be written.",
+                remedy="Choose another format: only models whose bias_hh_l0 is zero there can be exported.",
             )
-        # Adding zeros would turn -0 into 0, and the file would not come back bit by bit.
+        # Adding zeros would turn -0 into 0, and the round trip would not be exact.
         bias = bias + inner if inner.any() else bias
         arrays |= {"encoder_b": bias[: 2 * dim], "encoder_bx": bias[2 * dim :]}
     return {name: np.ascontiguousarray(tensor.numpy()) for name, tensor in arrays.items()}
 
 
 def write_weights(model: JointEmbedding, path: Path) -> Path:
-    """Write the arrays of a model as an `.npz`, and return its path."""
+    """Write the arrays of a model to an `.npz` file, and return its path."""
     arrays: dict[str, Any] = make_arrays(model)
     with create_file(path) as stream:
         np.savez(stream, **arrays)

@@ -1,4 +1,4 @@
-"""Vocabularies of other codebases, as the words in the order of their ids."""
+"""Read vocabularies of other codebases as lists of words in the order of their ids."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from vsezoo.errors import CheckpointError
 from vsezoo.text import RULES
 
 JSON_LIMIT = 16 * MIB
-"""Bytes of a JSON file."""
+"""Most bytes of a JSON file."""
 
 GIVE = "Give the vocabulary that the checkpoint was trained with."
 
@@ -23,10 +23,10 @@ def read_vocabulary(path: str | Path) -> list[str]:
     """Read a vocabulary: a pickle or JSON of VSE++, VSRN and SCAN, or a dictionary of Kiros.
 
     Returns:
-        the words in the order of their ids, from 0, as `list_words` gives them.
+        the words in the order of their ids from 0, as returned by `list_words`.
 
     Raises:
-        CheckpointError: for a file that is damaged, or words and ids that do not fit each other.
+        CheckpointError: for a file that is damaged, or inconsistent words and ids.
     """
     path = Path(path)
     with open_file(path, "a vocabulary", LIMIT) as stream:
@@ -35,7 +35,7 @@ def read_vocabulary(path: str | Path) -> list[str]:
 
 
 def read_json(path: str | Path) -> Any:
-    """Read a JSON file, of which no object has a name twice."""
+    """Read a JSON file whose objects have no name twice."""
     with open_file(Path(path), "a JSON file", JSON_LIMIT) as stream:
         return json.loads(stream.read(), object_pairs_hook=_make_object)
 
@@ -44,18 +44,18 @@ def list_words(value: Any, file: Path) -> list[str]:
     """Return the words of a vocabulary that was read from a file, in the order of their ids.
 
     Args:
-        value: an object of a class `Vocabulary`, or a dictionary as SCAN stores it, with `word2idx`, `idx2word` and
-            `idx`; or what `vocab.json` of a vsezoo checkpoint holds, with a list of `words`; or a dictionary from words
-            to ids, which as Kiros has it begin at 2: `<eos>` and `UNK` then come in front.
-        file: for the message.
+        value: an object of a class `Vocabulary`, or SCAN's dictionary with `word2idx`, `idx2word` and `idx`; or the
+            contents of `vocab.json` of a vsezoo checkpoint, with a list of `words`; or Kiros' dictionary from words to
+            ids, which begin at 2: `<eos>` and `UNK` are then put in front.
+        file: the file, for the message.
 
     Raises:
-        CheckpointError: unless the ids are 0 to the number of words, each given to one word.
+        CheckpointError: unless the ids are consecutive from 0, each belonging to one word.
     """
     if isinstance(value, Vocabulary):
         value = value.attributes
     if not isinstance(value, dict):
-        raise CheckpointError("holds no vocabulary.", file=file, remedy=GIVE)
+        raise CheckpointError("does not contain a vocabulary.", file=file, remedy=GIVE)
     if isinstance(value.get("words"), list):
         listed: list[str] = value["words"]
         if not listed or not all(type(word) is str for word in listed) or len(set(listed)) != len(listed):
@@ -72,14 +72,14 @@ def list_words(value: Any, file: Path) -> list[str]:
         found = inverse.get(index, inverse.get(str(index)))
         if found != word:
             raise CheckpointError(
-                f"contradicts itself: word2idx has {show(repr(word))} at {index}, idx2word {show(repr(found))}.",
+                f"is inconsistent: word2idx has {show(repr(word))} at {index}, idx2word {show(repr(found))}.",
                 file=file,
                 remedy=FETCH,
             )
     for name, number in (("idx2word", len(inverse)), ("idx", value.get("idx", len(words)))):
         if number != len(words) or type(number) is not int:
             raise CheckpointError(
-                f"contradicts itself: word2idx has {count(len(words), 'word')}, {name} says {show(number)}.",
+                f"is inconsistent: word2idx has {count(len(words), 'word')}, {name} says {show(number)}.",
                 file=file,
                 remedy=FETCH,
             )
@@ -87,13 +87,13 @@ def list_words(value: Any, file: Path) -> list[str]:
 
 
 def require_vocabulary(words: Sized, rows: int, file: str | Path, remedy: str = "") -> None:
-    """Refuse a vocabulary of another size than the word embedding of the checkpoint has.
+    """Check that the vocabulary has the size of the word embedding of the checkpoint.
 
     Args:
-        words: a list of words, or a tokenizer, whose length is that of its ids.
-        rows: of the word embedding.
-        file: of the vocabulary.
-        remedy: what to do, if more is known than that the files do not belong together.
+        words: a list of words, or a tokenizer, whose length is the number of ids.
+        rows: number of rows of the word embedding.
+        file: the file of the vocabulary.
+        remedy: a more specific remedy, if known.
 
     Raises:
         CheckpointError: with both numbers.
@@ -103,7 +103,7 @@ def require_vocabulary(words: Sized, rows: int, file: str | Path, remedy: str = 
             f"has {count(len(words), 'word')}, but the checkpoint's word embedding has {count(rows, 'row')}: the two "
             "do not belong together.",
             file=file,
-            remedy=remedy or f"{GIVE} Several projects have vocabularies of one name and of different sizes.",
+            remedy=remedy or f"{GIVE} Several projects have vocabularies of the same name with different sizes.",
         )
 
 
@@ -112,7 +112,7 @@ def _list_by_id(ids: Mapping[Any, Any], file: Path, special: tuple[str, ...] = R
     for word, index in ids.items():
         if type(word) is not str or type(index) is not int:
             raise CheckpointError(
-                f"gives {show(repr(word))} the id {show(repr(index))}: it must be a word and a whole number.",
+                f"gives {show(repr(word))} the id {show(repr(index))}: it must be a word with an integer.",
                 file=file,
                 remedy=GIVE,
             )
@@ -125,7 +125,7 @@ def _list_by_id(ids: Mapping[Any, Any], file: Path, special: tuple[str, ...] = R
         words[index] = word
     if not words:
         raise CheckpointError("has no words.", file=file, remedy=GIVE)
-    if special and 0 not in words and 1 not in words:  # captions may have a word that is spelt like a special one
+    if special and 0 not in words and 1 not in words:  # captions may contain a word that is spelled like a special one
         words.update(enumerate(special))
     for index in range(len(words)):
         if index not in words:

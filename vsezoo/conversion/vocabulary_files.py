@@ -1,4 +1,4 @@
-"""Vocabularies as VSE++ and SCAN store them: a pickle of an object, and JSON."""
+"""Write vocabularies in the formats of VSE++ and SCAN: a pickle of an object, and JSON."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ def write_vocabulary(words: Sequence[str], stem: Path) -> list[Path]:
 
     Args:
         words: in the order of their ids.
-        stem: the path without its ending.
+        stem: the path without suffix.
 
     Raises:
-        StorageError: where a file cannot be written.
+        StorageError: if a file cannot be written.
     """
     attributes = {
         "word2idx": {word: index for index, word in enumerate(words)},
@@ -36,10 +36,9 @@ def write_vocabulary(words: Sequence[str], stem: Path) -> list[Path]:
 
 
 def _pickle(attributes: Mapping[str, Any]) -> bytes:
-    """Return the pickle of an object of the class `Vocabulary` in the module `__main__`, as the originals have it.
+    """Return the pickle of an object of the class `Vocabulary` in the module `__main__`, as in the originals.
 
-    The class is not there to be pickled: its attributes are, between the operations that make an object of it and those
-    that give it the attributes.
+    The class does not exist here, so the opcodes that build the object are written around the pickled attributes.
     """
     start = pickle.PROTO + bytes([PROTOCOL])
     body = pickle.dumps(attributes, PROTOCOL).removeprefix(start).removesuffix(pickle.STOP)

@@ -1,1 +1,1 @@
-"""Pictures to feature files: the extraction, which can be stopped at any moment and shared by processes."""
+"""Feature extraction: pictures to feature files, interruptible at any time and shared by processes."""

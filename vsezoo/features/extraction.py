@@ -1,4 +1,4 @@
-"""From pictures to feature files with a backbone: exact after a kill, and shared by any number of processes."""
+"""Extract features of pictures with a backbone: exact after a kill, and shared by any number of processes."""
 
 from __future__ import annotations
 
@@ -24,29 +24,29 @@ from vsezoo.interfaces import PairDataset
 from vsezoo.storage.waiting import AdvanceNamed
 
 BLOCK_SECONDS, BLOCK_BYTES = 10.0, 64 * 2**20
-"""A block is written after so much time or so many bytes: this is what a kill costs at most."""
+"""A block is written after so many seconds or bytes: the most that a kill can cost."""
 
 OpenSplit = Callable[[str, OpenOptions], PairDataset]
 """Opens a split of pictures."""
 
-NAMED = 3  # pictures that a message names
+NAMED = 3  # most pictures that a message names
 
 DEFAULT_FORM = FeatureForm()
 
 
 @dataclass(frozen=True)
 class SplitSummary:
-    """What came out of a split.
+    """The result of a split.
 
     Attributes:
         split: its name.
-        whole: whether its features are all there; else other processes are at work on it still.
-        done: how many pictures this call went through.
-        share: how many pictures are this process's; None where the split was whole before.
-        seconds: which that took.
-        shape: of the features; empty if they are not whole.
-        captions: how many there are.
-        skipped: pictures that were left out, and why.
+        whole: whether its features are complete; if not, other processes are still working on it.
+        done: number of pictures processed by this call.
+        share: number of pictures in this process's share; None if the split was complete before.
+        seconds: duration.
+        shape: shape of the features; empty if they are not complete.
+        captions: number of captions.
+        skipped: reasons by the ids of skipped pictures.
     """
 
     split: str
@@ -73,28 +73,28 @@ def extract_features(
     resume: bool = False,
     advance: AdvanceNamed = lambda split, done, total: None,
 ) -> list[SplitSummary]:
-    """Write the features of pictures as a folder that `--data` reads.
+    """Write the features of pictures to a folder that `--data` reads.
 
     Args:
         open_split: opens a split of pictures.
-        splits: which.
-        backbone: with its weights.
-        output: the folder.
-        form: what becomes of the features.
-        options: how to open a split. The dev split is taken whole; it is cut when the features are read.
-        workers: processes that decode pictures; 0: this one does it itself.
-        device: where the backbone computes.
-        shard: which of several processes this is; None: the only one.
-        resume: go on with what is there.
-        advance: progress callback: the split, the pictures that this process has done, and those of its share.
+        splits: names of the splits.
+        backbone: with its weights loaded.
+        output: the output folder.
+        form: form of the written features.
+        options: how to open a split. The whole dev split is used; it is cut when the features are read.
+        workers: processes that decode pictures; 0: decode in this process.
+        device: device of the backbone.
+        shard: the share of this process; None: everything.
+        resume: continue the work in the output folder.
+        advance: progress callback `(split, done, total)`, counting the pictures in this process's share.
 
     Returns:
         a summary of each split.
 
     Raises:
-        UsageError: for an output that is taken, or was begun with other settings.
-        DataError: for pictures that cannot be read, or features that are no numbers.
-        StorageError: when the output cannot be written; `resume` goes on later.
+        UsageError: for an output that exists, or was started with other settings.
+        DataError: for pictures that cannot be read, or features that are not finite.
+        StorageError: when the output cannot be written; `resume` continues later.
     """
     shard, device = shard or Shard(), torch.device(device)
     options = replace(options, full_dev=True)
@@ -107,13 +107,13 @@ def extract_features(
     }
     libraries = ("vsezoo", "torch", backbone.name.partition(":")[0])
     folder = FeatureFolder(Path(output), settings, {name: version(name) for name in libraries}, shard, resume=resume)
-    # All of them before the first is gone through: what is wrong is told at once, not after hours.
+    # Open all splits before processing the first one, so that problems are reported at once, not after hours.
     opened = {split: _open(open_split, split, options) for split in splits if not folder.is_whole(split)}
     return [_summarise(split, opened.get(split), folder, extractor, shard, advance) for split in splits]
 
 
 def _open(open_split: OpenSplit, split: str, options: OpenOptions) -> PairDataset:
-    """Open a split; pictures whose names the id file cannot hold are refused, or skipped like those without a picture.
+    """Open a split; pictures whose names cannot be stored in the id file are refused, or skipped like unreadable ones.
 
     Raises:
         DataError: naming them.
@@ -139,7 +139,7 @@ def _summarise(
     shard: Shard,
     advance: AdvanceNamed,
 ) -> SplitSummary:
-    """Do this process's share of a split, if it was opened, and say what came out."""
+    """Process this process's share of a split, if it was opened, and return the result."""
     start, done, share, whole = time.perf_counter(), 0, None, folder.is_whole(split)
     if data is not None and not whole:
         done, share, whole = _extract_split(data, folder, extractor, shard, advance)
@@ -151,7 +151,7 @@ def _summarise(
 def _extract_split(
     data: PairDataset, folder: FeatureFolder, extractor: Extractor, shard: Shard, advance: AdvanceNamed
 ) -> tuple[int, int, bool]:
-    """Do this process's share of a split; return the pictures done, those of it, and whether the split is whole now."""
+    """Process the share of a split; return pictures done, pictures in the share, and whether the split is complete."""
     form, shape = extractor.form, extractor.measure()
     images = order_images(data)
     batches = [images[start : start + form.batch_size] for start in range(0, len(images), form.batch_size)]
@@ -162,14 +162,16 @@ def _extract_split(
     with folder.open_part(data.split, shape, form.dtype, names, form.batch_size) as part:
         before = part.record.rows
         advance(data.split, before, total)
-        left = share[-(-before // form.batch_size) :]  # blocks are of whole batches, but the last may be a short one
+        left = share[
+            -(-before // form.batch_size) :
+        ]  # blocks consist of whole batches; only the last one may be shorter
         for done in _fill(part, extractor.extract(data, left)):
             advance(data.split, done, total)
     return total - before, total, folder.finish(data.split, shape, form.dtype, data, shares)
 
 
 def _fill(part: Part, batches: Iterator[Array]) -> Iterator[int]:
-    """Append batches to a part, so many at a time that a kill costs little; yield how many rows there are."""
+    """Append batches to a part in blocks; yield the number of rows after each batch."""
     waiting: list[Array] = []
     since, done = time.monotonic(), part.record.rows
     try:
@@ -180,17 +182,17 @@ def _fill(part: Part, batches: Iterator[Array]) -> Iterator[int]:
                 part.append(waiting)
                 waiting, since = [], time.monotonic()
             yield done
-    except VsezooError:  # a bad picture, or a server that fails: what came before it counts
+    except VsezooError:  # a bad picture or a failing server: keep the rows before it
         part.append(waiting)
         raise
     part.append(waiting)
 
 
 def order_images(data: PairDataset) -> np.ndarray:
-    """Return the indices of the images in the order of their captions; without captions, of all.
+    """Return the indices of the images in the order of their captions; without captions, of all images.
 
-    An image without captions among others with captions has no place in the layout, and is left out, as are those that
-    are skipped for their names.
+    If other images have captions, an image without them has no place in the layout and is left out, as are images that
+    are skipped because of their names.
     """
     images = [image for image, _ in groupby(data.image_of.tolist())] if data.captions else range(len(data.image_ids))
     return np.array([image for image in images if data.image_ids[image] not in data.skipped], dtype=np.int64)

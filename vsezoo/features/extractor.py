@@ -1,4 +1,4 @@
-"""Pictures to rows of a feature file: decoded by worker processes, computed by a backbone."""
+"""Compute the rows of a feature file: pictures are decoded by worker processes and encoded by a backbone."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 @dataclass(frozen=True)
 class FeatureForm:
-    """What becomes of what a backbone gives.
+    """The form of the written features.
 
     Attributes:
-        dtype: of the file, "float32" or "float16".
-        normalize: scale each feature, of a grid that of each cell, to unit L2 norm.
-        precision: "fp32", or "bf16" for a backbone that computes in bfloat16.
-        batch_size: pictures at a time. It is part of the form because the last bits of a feature depend on it.
+        dtype: number type of the file, "float32" or "float16".
+        normalize: scale each feature (in a grid, each cell) to unit L2 norm.
+        precision: precision of the backbone, "fp32" or "bf16".
+        batch_size: pictures in a batch. Part of the form, because the last bits of a feature depend on it.
     """
 
     dtype: str = "float32"
@@ -39,12 +39,12 @@ class FeatureForm:
 
 
 class PictureBatches(Dataset[Tensor | VsezooError]):
-    """Pictures in batches, as a backbone takes them.
+    """Batches of pictures, transformed for a backbone.
 
     Args:
         data: the split.
         batches: for each batch, the indices of its images.
-        transform: what the backbone's `transform` returned.
+        transform: the transform of the backbone.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class PictureBatches(Dataset[Tensor | VsezooError]):
         return len(self.batches)
 
     def __getitem__(self, index: int) -> Tensor | VsezooError:
-        """Read one batch, or return what is wrong with it: a loader would wrap an error that a worker raises."""
+        """Read a batch or return its error, because a data loader would wrap an exception raised in a worker."""
         try:
             return self.transform(self.data.images(self.batches[index]))
         except VsezooError as error:
@@ -65,12 +65,12 @@ class PictureBatches(Dataset[Tensor | VsezooError]):
 
 
 class Extractor:
-    """Makes rows of pictures.
+    """Computes rows of pictures.
 
     Args:
         backbone: with its weights, in eval mode, on the device.
-        form: what becomes of what it gives.
-        device: where it is.
+        form: form of the features.
+        device: device of the backbone.
         workers: processes that decode pictures.
     """
 
@@ -79,10 +79,10 @@ class Extractor:
         self.transform = backbone.transform(training=False)
 
     def extract(self, data: PairDataset, batches: Sequence[np.ndarray]) -> Iterator[Array]:
-        """Yield the features of each batch, `(B, F)` or `(B, R, F)`, in the file's type of numbers.
+        """Yield the features of each batch, `(B, F)` or `(B, R, F)`, in the number type of the file.
 
         Raises:
-            DataError: for a picture that cannot be read, or whose features are no numbers of that type.
+            DataError: for a picture that cannot be read, or whose features are not finite in that type.
         """
         pictures = PictureBatches(data, batches, self.transform)
         loader = DataLoader(
@@ -95,7 +95,7 @@ class Extractor:
             is_bad = ~np.isfinite(rows).reshape(len(rows), -1).all(axis=1)
             if is_bad.any():
                 raise DataError(
-                    f"its features are no numbers of the type {self.form.dtype}.",
+                    f"its features are not finite in {self.form.dtype}.",
                     file=data.image_ids[images[is_bad.argmax()]],
                     remedy="Use --dtype float32 and --precision fp32, or --normalize.",
                 )

@@ -1,11 +1,11 @@
-"""The folder that an extraction writes: `SPLIT_ims.npy`, `SPLIT_caps.txt`, `SPLIT_ids.txt` and `features.json`.
+"""The output folder of an extraction: `SPLIT_ims.npy`, `SPLIT_caps.txt`, `SPLIT_ids.txt` and `features.json`.
 
-    features.json               what made the features, and which splits are whole
-    SPLIT_ims.npy               there only when it is whole
-    unfinished/SPLIT.I-of-N.*   the part of each process; the one that is done last joins them
+    features.json               how the features were extracted, and which splits are complete
+    SPLIT_ims.npy               exists only when it is complete
+    unfinished/SPLIT.I-of-N.*   the part of each process; the one that finishes last joins them
 
-Processes of one machine, or of several that see one folder, work on parts of their own and need not know of each other;
-a lock orders what concerns all of them.
+Processes on one machine, or on several with a shared folder, work on separate parts without knowing of each other; a
+lock protects the joint files.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ LOCK = ".lock"
 
 @dataclass(frozen=True)
 class Shard:
-    """Which of how many processes: the `index`-th, counted from 0, of `count`.
+    """The share of a process: the `index`-th, counted from 0, of `count`.
 
     Raises:
-        UsageError: for an index that is not below the count.
+        UsageError: for an index outside 0 to count - 1.
     """
 
     index: int = 0
@@ -46,26 +46,26 @@ class Shard:
         if not 0 <= self.index < self.count:
             raise UsageError(
                 f"There is no shard {self.index} of {self.count}.",
-                remedy="Shards are counted from 0: 0/4, 1/4, 2/4 and 3/4 are the four of four.",
+                remedy="Shards are counted from 0: 0/4, 1/4, 2/4 and 3/4.",
             )
 
     def take(self, batches: int) -> slice:
-        """Return which of so many batches are this process's: neighbours, as many as any other has, or one more."""
+        """Return the consecutive batches of this process; shares differ by at most one batch."""
         return slice(batches * self.index // self.count, batches * (self.index + 1) // self.count)
 
 
 class FeatureFolder:
-    """A folder of features in the making, or made.
+    """A folder of features, complete or in progress.
 
     Args:
-        folder: where; made if it is not there.
+        folder: its path; created if needed.
         settings: what the features depend on, as JSON values.
-        versions: of what made them, for the record.
-        shard: this process.
-        resume: go on with what is there.
+        versions: versions of the libraries, for the record.
+        shard: the share of this process.
+        resume: continue the work in the folder.
 
     Raises:
-        UsageError: for a folder that is taken, or that was begun with other settings.
+        UsageError: for a folder that exists, or was started with other settings.
         StorageError: when it cannot be written.
     """
 
@@ -80,7 +80,7 @@ class FeatureFolder:
         if self._find_config() is None:
             if taken:
                 raise UsageError(
-                    f"is there already, and has no {RECORD} that a call of `vsezoo features` wrote.",
+                    f"already exists, and has no {RECORD} written by `vsezoo features`.",
                     file=folder,
                     remedy="Choose another --output.",
                 )
@@ -93,15 +93,15 @@ class FeatureFolder:
         begun = config["splits"] or any(self._unfinished.glob(f"*.{shard.index}-of-{shard.count}.json"))
         if begun and not resume:
             raise UsageError(
-                "is there already.", file=folder, remedy="Go on with it by --resume, or choose another --output."
+                "already exists.", file=folder, remedy="Continue it with --resume, or choose another --output."
             )
 
     def is_whole(self, split: str) -> bool:
-        """Tell whether the features of a split are all there."""
+        """Return whether the features of a split are complete."""
         return (self.folder / f"{split}_ims.npy").exists()
 
     def describe(self, split: str) -> dict[str, Any]:
-        """Return what `features.json` tells of a whole split."""
+        """Return the entry of a complete split in `features.json`."""
         described: dict[str, Any] = self._read_config()["splits"][split]
         return described
 
@@ -109,30 +109,30 @@ class FeatureFolder:
     def open_part(
         self, split: str, shape: Sequence[int], dtype: str, names: Sequence[str], batch_size: int
     ) -> Iterator[Part]:
-        """Open this process's part of a split, and let nobody else do so.
+        """Open this process's part of a split, and lock it.
 
         Args:
             split: its name.
-            shape: of a row.
-            dtype: of the numbers.
-            names: of the pictures of this process's share.
-            batch_size: pictures at a time.
+            shape: shape of a row.
+            dtype: number type.
+            names: names of the pictures in this process's share.
+            batch_size: pictures in a batch.
 
         Raises:
-            UsageError: when another process is at work on it.
+            UsageError: when another process is working on it.
         """
         stem = self._stem(split, self._shard.index)
         with ExitStack() as held:
-            with self._lock(), explain(stem):  # so that nobody finds `unfinished` empty and removes it
+            with self._lock(), explain(stem):  # so that no other process finds `unfinished` empty and removes it
                 self._unfinished.mkdir(exist_ok=True)
                 try:
                     held.enter_context(FileLock(f"{stem}.lock", timeout=0))
                 except Timeout:
                     shard = f"{self._shard.index}/{self._shard.count}"
                     raise UsageError(
-                        f"another process is at work on the shard {shard} of {split!r}.",
+                        f"another process is working on shard {shard} of {split!r}.",
                         file=self.folder,
-                        remedy="Wait until it has ended, or give each process a --shard of its own.",
+                        remedy="Wait until it has finished, or give each process its own --shard.",
                     ) from None
                 part = held.enter_context(closing(Part(stem, shape, dtype, names, batch_size)))
             yield part
@@ -140,20 +140,20 @@ class FeatureFolder:
     def finish(
         self, split: str, shape: Sequence[int], dtype: str, data: PairDataset, shares: Sequence[Sequence[np.ndarray]]
     ) -> bool:
-        """Join the parts of a split if all are done, and write its captions and ids.
+        """Join the parts of a split if all are complete, and write its captions and ids.
 
         Args:
             split: its name.
-            shape: of a row.
-            dtype: of the numbers.
+            shape: shape of a row.
+            dtype: number type.
             data: the split.
-            shares: of each process, its batches: which images of the data its rows are.
+            shares: the batches of each process, as indices of images.
 
         Returns:
-            whether the split is whole now; if not, other processes are still at work.
+            whether the split is complete; if not, other processes are still working.
 
         Raises:
-            StorageError: when the disk is full, or for a part of other pictures.
+            StorageError: when the disk is full, or a part belongs to other pictures.
         """
         images = np.concatenate([batch for share in shares for batch in share])
         with self._lock():
@@ -167,9 +167,9 @@ class FeatureFolder:
                 wanted = digest_names([data.image_ids[image] for batch in share for image in batch])
                 if record is None or record.pictures != wanted:
                     raise StorageError(
-                        "is of other pictures than the data set has now.",
+                        "belongs to pictures other than those in the data set now.",
                         file=stem,
-                        remedy="Begin anew in another --output.",
+                        remedy="Start again with another --output.",
                     )
             joined = join_parts(stems, shape, dtype)
             names, captions = group_captions(data, images)
@@ -188,14 +188,14 @@ class FeatureFolder:
             return True
 
     def clean(self) -> None:
-        """Remove the parts of splits that are whole, and with the last of them what only the work needs."""
+        """Remove the parts of complete splits, and with the last of them the folder of unfinished work."""
         with self._lock():
             for file in self._unfinished.glob("*-of-*"):
                 if self.is_whole(file.name.rsplit(".", 2)[0]):
                     file.unlink()
             if not any(self._unfinished.glob("*.json")):
                 shutil.rmtree(self._unfinished, ignore_errors=True)
-                (self.folder / LOCK).unlink()  # those who wait for it notice
+                (self.folder / LOCK).unlink()  # processes that wait for the lock notice
 
     def _stem(self, split: str, index: int) -> Path:
         return self._unfinished / f"{split}.{index}-of-{self._shard.count}"
@@ -233,9 +233,9 @@ class FeatureFolder:
     def _require_same(self, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
         if changes := list_changes(by_dotted_names(before), by_dotted_names(now)):
             raise UsageError(
-                f"was begun with other settings: {'; '.join(changes)}.",
+                f"was started with other settings: {'; '.join(changes)}.",
                 file=self.folder,
-                remedy="Give the settings of the first call, or choose another --output.",
+                remedy="Use the settings of the first run, or choose another --output.",
             )
 
 

@@ -1,8 +1,8 @@
-"""A process's share of the features of a split, on the disk: appended block by block, and exact after any end.
+"""A process's share of the features of a split on disk: appended block by block, exact after any interruption.
 
-A part is two files. `STEM.npy` grows by one block at a time; `STEM.json` says how much of it counts, and is replaced
-after the block has reached the disk. Whatever a killed process wrote beyond that is cut off when the part is opened
-again.
+A part consists of two files. `STEM.npy` grows by one block at a time; `STEM.json` records how much of it is valid, and
+is replaced after the block has reached the disk. Anything that a killed process wrote beyond that is cut off when the
+part is opened again.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 @dataclass(frozen=True)
 class Record:
-    """How far a part is.
+    """The progress of a part.
 
     Attributes:
-        pictures: the digest of the names of those pictures, in their order.
-        rows: how many pictures of the share have their row in the file.
+        pictures: digest of the names of those pictures, in order.
+        rows: number of valid rows in the file.
     """
 
     pictures: str
@@ -45,7 +45,7 @@ class Record:
 
     @classmethod
     def read(cls, stem: Path) -> Record | None:
-        """Read the record of a part; None where there is none."""
+        """Read the record of a part; None if there is none."""
         try:
             return cls(**json.loads(name_files(stem)[1].read_bytes()))
         except FileNotFoundError:
@@ -53,18 +53,18 @@ class Record:
 
 
 class Part:
-    """The rows of a share.
+    """The rows of a share on disk.
 
     Args:
-        stem: the files without their endings.
-        shape: of a row, `(F,)` or `(R, F)`.
+        stem: path of the files without their suffixes.
+        shape: shape of a row, `(F,)` or `(R, F)`.
         dtype: float32 or float16.
-        names: of the pictures of the share, in their order. Those that have no row yet may be others than they were:
-            what could not be read may have been left out since.
-        batch_size: pictures at a time; a shorter batch is the last of a share.
+        names: names of the pictures of the share, in order. Those without a row may differ from the ones before:
+            unreadable pictures may have been left out since.
+        batch_size: pictures in a batch; only the last batch of a share may be shorter.
 
     Attributes:
-        record: how far it is.
+        record: its progress.
 
     Raises:
         StorageError: when the files cannot be written, are damaged, or belong to other pictures.
@@ -77,9 +77,9 @@ class Part:
         rows = self.record.rows
         if self.record.pictures != digest_names(names[:rows]) or (rows % batch_size and rows != len(names)):
             raise StorageError(
-                "was begun with other pictures than the data set has now.",
+                "was started with pictures other than those in the data set now.",
                 file=self._rows_file,
-                remedy="Give the same data, or begin anew in another --output.",
+                remedy="Use the same data, or start again with another --output.",
             )
         header = make_header(0, shape, dtype)
         whole = len(header) + self.record.rows * math.prod(shape) * np.dtype(dtype).itemsize
@@ -90,21 +90,21 @@ class Part:
                 raise StorageError(
                     "is shorter than its record says.",
                     file=self._rows_file,
-                    remedy="Begin anew in another --output.",
+                    remedy="Start again with another --output.",
                 )
             self._file = self._rows_file.open("r+b", buffering=0)
             self._file.write(header)
-            self._file.truncate(whole)  # what was written after the record
+            self._file.truncate(whole)  # cut off what was written after the record
             self._file.seek(whole)
 
     def append(self, rows: Sequence[Array]) -> None:
-        """Write a block, and then that it is written.
+        """Write a block, then update the record.
 
         Args:
-            rows: arrays `(n, *shape)`, the rows that follow those before.
+            rows: arrays `(n, *shape)` to append.
 
         Raises:
-            StorageError: when the disk is full; what was written before counts.
+            StorageError: when the disk is full; earlier blocks are kept.
         """
         with explain(self._rows_file):
             for array in rows:
@@ -123,19 +123,19 @@ class Part:
 
 
 def digest_names(names: Sequence[str]) -> str:
-    """Return the digest of the names of pictures, in their order."""
+    """Return the digest of names of pictures in this order."""
     return hashlib.sha256("\n".join(names).encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def name_files(stem: Path) -> tuple[Path, Path]:
-    """Return the two files of a part: its rows and its record."""
+    """Return the two files of a part: rows and record."""
     return stem.with_name(f"{stem.name}.npy"), stem.with_name(f"{stem.name}.json")
 
 
 def join_parts(stems: Sequence[Path], shape: Sequence[int], dtype: str) -> Path:
-    """Append the rows of all parts to those of the first, and return the file, which is then whole.
+    """Append the rows of all parts to the first part, and return its file, which is then complete.
 
-    The first part's record is left as it is, so that a join that was cut short can be done again.
+    The first part's record is not changed, so that an interrupted join can be repeated.
 
     Raises:
         StorageError: when the disk is full.
@@ -157,7 +157,7 @@ def join_parts(stems: Sequence[Path], shape: Sequence[int], dtype: str) -> Path:
 
 
 def make_header(rows: int, shape: Sequence[int], dtype: str) -> bytes:
-    """Return the header of a `.npy` file; NumPy leaves room in it, so that its length is the same for any `rows`."""
+    """Return the header of a `.npy` file; NumPy pads it, so that its length is the same for any `rows`."""
     stream = io.BytesIO()
     value = {"descr": np.dtype(dtype).str, "fortran_order": False, "shape": (rows, *shape)}
     np.lib.format.write_array_header_1_0(stream, value)
@@ -165,7 +165,7 @@ def make_header(rows: int, shape: Sequence[int], dtype: str) -> bytes:
 
 
 def replace_text(file: Path, text: str) -> None:
-    """Write a file of JSON whole or not at all; what UTF-8 cannot hold, as names of files may have, is escaped.
+    """Write a JSON file atomically; characters that UTF-8 cannot encode, as in some file names, are escaped.
 
     Raises:
         StorageError: when the disk is full.
@@ -179,22 +179,22 @@ def replace_text(file: Path, text: str) -> None:
 
 @contextmanager
 def explain(file: Path) -> Iterator[None]:
-    """Say of a file that cannot be written why, and what to do.
+    """Report why a file cannot be written, and what to do.
 
     Raises:
-        StorageError: in place of an error of the system's.
+        StorageError: instead of the system's error.
     """
     try:
         yield
     except OSError as error:
         reason, remedy = explain_system(error)
         if error.errno in FULL:
-            remedy += " What was made before counts: go on with --resume."
+            remedy += " Earlier work is kept: continue with --resume."
         raise StorageError(f"cannot be written: {reason}.", file=file, remedy=remedy) from error
 
 
 def _write_all(file: io.FileIO, content: bytes) -> None:
-    """Write to a file without a buffer, which may take a part of what it is given."""
+    """Write all bytes to an unbuffered file, whose `write` may accept only a part."""
     rest = memoryview(content)
     while rest:
         rest = rest[file.write(rest) :]

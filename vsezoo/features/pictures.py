@@ -1,4 +1,4 @@
-"""Where pictures come from: a data set, a folder with captions, or any folder of pictures."""
+"""Find pictures: in a data set, in a folder with captions, or in any folder of pictures."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from vsezoo.errors import DataError, UsageError
 from vsezoo.interfaces import PairDataset
 
 LOOSE = "all"
-"""The one split of pictures without captions."""
+"""The only split of pictures without captions."""
 
 RESTVAL = "restval"
-"""The split of COCO that is none of its own, but added to `train` by `--use-restval`."""
+"""A split of COCO that is not used on its own, but added to `train` by `--use-restval`."""
 
 
 class PictureSplits(NamedTuple):
-    """Pictures that can be opened.
+    """Splits of pictures.
 
     Attributes:
-        names: of the splits.
-        open: opens one of them.
+        names: names of the splits.
+        open: opens a split.
     """
 
     names: Sequence[str]
@@ -36,19 +36,19 @@ class PictureSplits(NamedTuple):
 
 
 def find_pictures(data: str, root: Path | None = None) -> PictureSplits:
-    """Return the pictures of a data set or of a folder; without captions if the folder has none.
+    """Return the splits of pictures of a data set or of a folder, which may have no captions.
 
     Args:
         data: a registered name or a folder.
         root: where registered data sets are looked for.
 
     Raises:
-        UsageError: for a data set without pictures, or a name that is neither.
-        DataError: for a folder without pictures, or a data set that is absent or damaged.
+        UsageError: for a data set without pictures, or an unknown name.
+        DataError: for a folder without pictures, or a data set that is missing or damaged.
     """
     folder, source = as_folder(data), find_source(data)
     where = OpenOptions(root)
-    absent = DataError("holds features and no pictures.", file=folder, remedy="Give the folder of the pictures.")
+    absent = DataError("contains features, not pictures.", file=folder, remedy="Give the folder of the pictures.")
     try:
         captioned = next((one for one in source.list_sources(where) if "picture" in one.kinds), None)
     except DataError as error:
@@ -59,8 +59,8 @@ def find_pictures(data: str, root: Path | None = None) -> PictureSplits:
         return PictureSplits(known, lambda split, options: captioned.open(split, ("picture",), options))
     if folder is None:
         raise UsageError(
-            f"The data set {data!r} has features, and no pictures to make them of.",
-            remedy="`vsezoo list-datasets` tells which have pictures.",
+            f"The data set {data!r} has features, not pictures.",
+            remedy="`vsezoo list-datasets` shows which data sets have pictures.",
         )
     if next(list_pictures(folder), None) is None:
         raise absent
@@ -71,12 +71,14 @@ def open_loose(folder: Path, split: str, options: OpenOptions) -> PicturePairs:
     """Open the pictures below a folder as a split without captions; their ids are their paths from the folder.
 
     Raises:
-        UsageError: for another split than `all`.
+        UsageError: for a split other than `all`.
         DataError: when none of them can be read.
     """
     if split != LOOSE:
         raise UsageError(
-            f"has no captions, and so no split {split!r}.", file=folder, remedy=f"Leave --split out: all are {LOOSE!r}."
+            f"has no captions and therefore no split {split!r}.",
+            file=folder,
+            remedy=f"Omit --split: all pictures are in {LOOSE!r}.",
         )
     found = {path.relative_to(folder).as_posix(): (Place(str(path)), reason) for path, reason in walk_pictures(folder)}
     places = {name: place for name, (place, reason) in found.items() if not reason}
@@ -86,5 +88,5 @@ def open_loose(folder: Path, split: str, options: OpenOptions) -> PicturePairs:
     kept = [CaptionedImage(name, [], place) for name, place in places.items() if name not in bad]
     if not kept:
         name, reason = next(iter(bad.items()))
-        raise DataError(f"not one picture can be read; the first: {name} {reason}.", file=folder)
+        raise DataError(f"no picture can be read; the first: {name} {reason}.", file=folder)
     return PicturePairs(folder.absolute().name, split, kept, bad)

@@ -1,4 +1,4 @@
-"""The Hub's client: what goes wrong in it, said so that the user can mend it."""
+"""Calls of the Hub's client, whose errors become messages with a remedy."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ from vsezoo.errors import HubError, StorageError, VsezooError, explain_system
 from vsezoo.hub.reference import HubReference
 
 WRAPPERS = (LocalEntryNotFoundError, RevisionResolutionError, RuntimeError)
-"""Errors of the client that tell less than their cause."""
+"""Errors of the client that are less informative than their cause."""
 
 HTTPError: type[Exception] = errors.HTTPError  # type: ignore[attr-defined]
-"""What the network raises; of httpx or of httpx2, by the version of the client."""
+"""Network errors, of httpx or httpx2, depending on the version of the client."""
 
 Answer = TypeVar("Answer")
 
@@ -39,7 +39,7 @@ LOG_IN = "Log in with `hf auth login`, or set HF_TOKEN."
 
 
 def list_files(reference: HubReference) -> dict[str, RepoFile]:
-    """Return the files of a repository at a revision by their paths, with sizes and digests."""
+    """Return the files of a repository at a revision by path, with sizes and digests."""
     with explain_errors(reference):
         tree = ask(
             lambda: list(HfApi().list_repo_tree(reference.repository, revision=reference.revision, recursive=True))
@@ -48,9 +48,9 @@ def list_files(reference: HubReference) -> dict[str, RepoFile]:
 
 
 def ask(question: Callable[[], Answer]) -> Answer:
-    """Return what a call of the client gives; where the Hub itself fails, ask once more after a moment.
+    """Return the result of a call of the client; if the Hub fails, retry once after a moment.
 
-    The client repeats some of its calls itself; which ones depends on its version.
+    The client retries some of its calls itself, depending on its version.
     """
     try:
         return question()
@@ -63,7 +63,7 @@ def ask(question: Callable[[], Answer]) -> Answer:
 
 
 def holds(entry: RepoFile, content: bytes | Path) -> bool:
-    """Tell whether a file of the Hub has this content, by its digest: of the file (LFS), or as git takes it."""
+    """Return whether a file of the Hub has this content, by its digest: of the file (LFS), or of the git blob."""
     size = content.stat().st_size if isinstance(content, Path) else len(content)
     if entry.size != size:
         return False
@@ -75,17 +75,17 @@ def holds(entry: RepoFile, content: bytes | Path) -> bool:
 
 @contextmanager
 def explain_errors(reference: HubReference) -> Iterator[None]:
-    """Turn what the client raises into one message with a remedy."""
+    """Turn exceptions of the client into one message with a remedy."""
     try:
         yield
     except VsezooError:
         raise
-    except Exception as error:  # the client raises what its parts raise: HTTP, files, xet
+    except Exception as error:  # the client raises exceptions of its parts: HTTP, files, xet
         raise explain(reference, error) from error
 
 
 def explain(reference: HubReference, error: BaseException) -> VsezooError:
-    """Return the message about an error of the client."""
+    """Return the message for an error of the client."""
     while isinstance(error, WRAPPERS) and error.__cause__ is not None:
         error = error.__cause__
     if isinstance(error, OSError) and error.errno is not None and not isinstance(error, ConnectionError | TimeoutError):
@@ -93,7 +93,7 @@ def explain(reference: HubReference, error: BaseException) -> VsezooError:
         return StorageError(
             f"cannot be written: {reason}.",
             file=error.filename or constants.HF_HUB_CACHE,
-            remedy=f"{remedy} HF_HOME names the folder for the Hub's files.",
+            remedy=f"{remedy} HF_HOME is the folder for files of the Hub.",
         )
     problem, remedy = _describe(reference, error)
     return HubError(problem, file=str(reference), remedy=remedy)
@@ -102,23 +102,23 @@ def explain(reference: HubReference, error: BaseException) -> VsezooError:
 def _describe(reference: HubReference, error: BaseException) -> tuple[str, str]:
     page = f"{constants.ENDPOINT}/{reference.repository}"
     if isinstance(error, GatedRepoError):
-        return "is gated, and you have no access to it.", f"Ask for access at {page} and repeat the command. {LOG_IN}"
+        return "is gated, and you have no access.", f"Request access at {page} and repeat the command. {LOG_IN}"
     if isinstance(error, RepositoryNotFoundError):
-        known = "your token does not open it" if get_token() else "you are not logged in"
+        known = "your token has no access to it" if get_token() else "you are not logged in"
         return (
-            f"is not at {constants.ENDPOINT}, or it is private and {known}.",
+            f"does not exist at {constants.ENDPOINT}, or is private and {known}.",
             f"Check the name. For a private repository: {LOG_IN}",
         )
     if isinstance(error, RevisionNotFoundError):
-        return "has no such revision.", f"Leave the revision out, or choose one of those at {page}/tree/main."
+        return "has no such revision.", f"Omit the revision, or choose one listed at {page}/tree/main."
     if isinstance(error, RemoteEntryNotFoundError):
         return "lacks a file that it should have.", f"Look at {page}/tree/main, or choose another revision."
     if isinstance(error, HfHubHTTPError):
         return _describe_status(error)
     if isinstance(error, OfflineModeIsEnabled):
         return (
-            f"is not wholly in the cache, {constants.HF_HUB_CACHE}, and HF_HUB_OFFLINE forbids to fetch it.",
-            "Repeat the command with the network and HF_HUB_OFFLINE=0, once; after that it works offline.",
+            f"is not complete in the cache, {constants.HF_HUB_CACHE}, and HF_HUB_OFFLINE forbids downloads.",
+            "Repeat the command once with a network connection and HF_HUB_OFFLINE=0; after that it works offline.",
         )
     if isinstance(error, HTTPError):
         return (
@@ -128,7 +128,7 @@ def _describe(reference: HubReference, error: BaseException) -> tuple[str, str]:
     if "xet" in str(error).lower():
         return f"the transfer by xet failed: {_shorten(error)}.", "Repeat the command with HF_HUB_DISABLE_XET=1."
     if "Consistency check failed" in str(error):
-        return f"a file came cut short: {_shorten(error)}.", "Nothing of it was kept: repeat the command."
+        return f"a file was truncated: {_shorten(error)}.", "It was not kept: repeat the command."
     return f"the Hub's client failed: {_shorten(error)}.", "Repeat the command; if it fails again, see `hf env`."
 
 
@@ -136,24 +136,24 @@ def _describe_status(error: HfHubHTTPError) -> tuple[str, str]:
     status = error.response.status_code
     said = f": {error.server_message}" if error.server_message else ""
     if status == 401:
-        known = "does not accept your token" if get_token() else "wants to know who you are"
+        known = "does not accept your token" if get_token() else "requires a login"
         return f"{constants.ENDPOINT} {known}{said}.", f"{LOG_IN} Tokens: {constants.ENDPOINT}/settings/tokens"
     if status == 403:
         return (
             f"your token does not allow this{said}.",
-            f"Take one that may write to this repository, from {constants.ENDPOINT}/settings/tokens.",
+            f"Use one with write access to this repository, from {constants.ENDPOINT}/settings/tokens.",
         )
     if status in (409, 412):
         return (
             f"was changed by someone else in the meantime{said}.",
-            "Nothing was changed: repeat the command, which begins from the new state.",
+            "Nothing was changed: repeat the command, which starts from the new state.",
         )
     if status == 429:
-        return "the Hub has had too many requests from you.", f"Wait some minutes and repeat the command. {LOG_IN}"
+        return "the Hub received too many requests from you.", f"Wait a few minutes and repeat the command. {LOG_IN}"
     if status >= 500:
         return (
             f"{constants.ENDPOINT} failed with status {status}{said}.",
-            "Nothing was left half-done: repeat the command later.",
+            "No partial result was left: repeat the command later.",
         )
     return f"{constants.ENDPOINT} refused with status {status}{said}.", "Check the name and your token."
 

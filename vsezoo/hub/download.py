@@ -1,8 +1,8 @@
-"""From a reference to a checkpoint folder: the files of one commit, in the cache of the Hub's client.
+"""Download a checkpoint: the files of one commit, in the cache of the Hub's client.
 
-A repository may come from a stranger. So its configuration names plain files alone, their sizes are known and bounded
-before they are fetched, nothing else is fetched, and each file is compared with its digest: over plain HTTP the client
-compares no more than the length.
+A repository is untrusted: its configuration may name only plain file names, sizes are known and bounded before the
+download, nothing else is downloaded, and each file is compared with its digest (over plain HTTP the client compares
+only the length).
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ from vsezoo.storage.checkpoint_layout import CARD, CONFIG, read_config
 from vsezoo.storage.tensor_file import INDEX, ONE_FILE
 
 PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,127}")
-"""A file's name that leads nowhere else, on any system."""
+"""A plain file name, which cannot leave its folder on any system."""
 TENSORS = ".safetensors"
 MOST_FILES = 100
 LARGEST = 16 * 2**20
-"""Bytes of the configuration and of the card; those of the others are below."""
+"""Most bytes of the configuration and of the card."""
 LARGEST_TENSORS, LARGEST_OTHER = 64 * 2**30, 512 * 2**20
-DISTRUST = "Do not use this checkpoint, or ask its authors to write it with `vsezoo push`."
-AGAIN = "The damaged copy was removed: repeat the command, which fetches it anew."
+DISTRUST = "Do not use this checkpoint, or ask its authors to upload it with `vsezoo push`."
+AGAIN = "The damaged copy was removed: repeat the command to download it again."
 
 
 def resolve(reference: HubReference) -> HubReference:
-    """Return the reference to the commit that is meant now; without the network, to the last that was fetched.
+    """Return the reference pinned to the current commit or, without a network, to the last downloaded one.
 
     Raises:
-        HubError: for a repository or a revision that is not there, not open to the user, or cannot be asked for.
+        HubError: for a repository or revision that does not exist, is not accessible, or cannot be reached.
     """
     if reference.pinned:
         return reference
@@ -47,15 +47,15 @@ def resolve(reference: HubReference) -> HubReference:
 
 
 def fetch_checkpoint(reference: HubReference, *, weights: bool = True) -> Path:
-    """Return the folder of a checkpoint of the Hub, with its files fetched. Whoever reads them verifies them.
+    """Return the folder of a checkpoint of the Hub with its files downloaded. Their reader verifies them.
 
     Args:
-        reference: which commit.
-        weights: with its tensors; else the small files alone, to look at.
+        reference: the checkpoint.
+        weights: also download the tensors; False: only the small files.
 
     Raises:
-        HubError: for what the Hub or the network does not give.
-        CheckpointError: for what is no checkpoint, or names files that it must not.
+        HubError: when the Hub or the network fails.
+        CheckpointError: for a repository that is not a checkpoint, or names forbidden files.
     """
     snapshot = _Snapshot(reference)
     snapshot.check(CONFIG, LARGEST)
@@ -63,7 +63,7 @@ def fetch_checkpoint(reference: HubReference, *, weights: bool = True) -> Path:
     try:
         files = read_config(path.parent, verify=False)["files"]
     except CheckpointError:
-        discard(path)  # what cannot be read is not kept, so that a mended one is fetched
+        discard(path)  # an unreadable file is not kept, so that a fixed one is downloaded
         raise
     snapshot.require_plain(list(files))
     wanted = {name: digest for name, digest in files.items() if weights or not name.endswith(TENSORS)}
@@ -85,10 +85,10 @@ def fetch_pretrained(reference: HubReference) -> Path:
     Fetched are its configurations, the files of its tokenizer, and its safetensors files.
 
     Args:
-        reference: which commit.
+        reference: the checkpoint.
 
     Raises:
-        HubError: for what the Hub or the network does not give.
+        HubError: when the Hub or the network fails.
         CheckpointError: for a repository without safetensors files, or with too many or too large ones.
     """
     snapshot = _Snapshot(reference)
@@ -127,7 +127,7 @@ class _Snapshot:
 
     @cached_property
     def remote(self) -> dict[str, RepoFile]:
-        """What the repository has; asked for only where a file is not in the cache."""
+        """The files of the repository; requested only if a file is not in the cache."""
         return list_files(self.reference)
 
     def list_names(self) -> list[str]:
@@ -141,47 +141,47 @@ class _Snapshot:
             return sorted(path.name for path in config.parent.iterdir())
 
     def require_plain(self, names: list[str]) -> None:
-        """Refuse a list of files with paths in it."""
+        """Raise CheckpointError for file names that contain paths."""
         for name in names:
             if not PLAIN.fullmatch(name):
                 raise CheckpointError(
-                    f"its {CONFIG} lists the file {name!r}, which is not a plain name.",
+                    f"its {CONFIG} lists the file {name!r}, which is not a plain file name.",
                     file=str(self.reference),
                     remedy=DISTRUST,
                 )
         if len(names) > MOST_FILES:
-            problem = f"its {CONFIG} lists {len(names):,} files; no more than {MOST_FILES} are fetched."
+            problem = f"its {CONFIG} lists {len(names):,} files; at most {MOST_FILES} are downloaded."
             raise CheckpointError(problem, file=str(self.reference), remedy=DISTRUST)
 
     def check(self, name: str, limit: int, size: int | None = None) -> None:
-        """Refuse a file that is not there or too large, before anything of it is fetched.
+        """Raise CheckpointError for a file that is missing or too large, before downloading it.
 
         Args:
-            name: a plain name.
-            limit: how many bytes it may have.
-            size: how many the configuration says it has.
+            name: a plain file name.
+            limit: most bytes.
+            size: bytes according to the configuration.
         """
         if self._find_cached(name):
             return
         entry, problem = self.remote.get(name), ""
         if entry is None:
             held = ", ".join(sorted(self.remote)[:8]) or "nothing"
-            problem = f"is no checkpoint of vsezoo: it has no {name} (it holds {held})."
+            problem = f"is not a checkpoint of vsezoo: it has no {name} (it contains {held})."
             remedy = f"Look at {constants.ENDPOINT}/{self.reference.repository}, or choose another revision."
             raise CheckpointError(problem, file=str(self.reference), remedy=remedy)
         if size is not None and entry.size != size:
             problem = f"{name} has {entry.size:,} bytes on the Hub; {CONFIG} says {size:,}."
         elif entry.size > limit:
-            problem = f"{name} has {entry.size:,} bytes; no more than {limit:,} are fetched."
+            problem = f"{name} has {entry.size:,} bytes; at most {limit:,} are downloaded."
         if problem:
             raise CheckpointError(problem, file=str(self.reference), remedy=DISTRUST)
 
     def fetch(self, name: str, *, verify: bool = True) -> Path:
-        """Return a file that was checked, from the cache or from the Hub.
+        """Return the path of a checked file, from the cache or from the Hub.
 
         Args:
-            name: a plain name.
-            verify: compare what is fetched with the digest that the Hub announced.
+            name: a plain file name.
+            verify: compare the download with the digest announced by the Hub.
         """
         cached = self._find_cached(name)
         if cached:
@@ -191,7 +191,7 @@ class _Snapshot:
         if verify and not holds(self.remote[name], path):
             discard(path)
             raise CheckpointError(
-                "is not the file that the Hub announced: it has another digest.",
+                "differs from the digest that the Hub announced.",
                 file=f"{self.reference}/{name}",
                 remedy=AGAIN,
             )
@@ -202,7 +202,7 @@ class _Snapshot:
         return Path(cached) if isinstance(cached, str) else None
 
     def fetch_card(self) -> None:
-        """Fetch the card beside the rest, if the Hub had to be asked anyway; a checkpoint works without."""
+        """Download the card as well, if the Hub had to be contacted anyway; a checkpoint works without it."""
         if "remote" in vars(self) and CARD in self.remote:
             try:
                 self.check(CARD, LARGEST)
@@ -212,6 +212,6 @@ class _Snapshot:
 
 
 def discard(path: Path) -> None:
-    """Remove a file from the cache, and the blob that it is a link to, so that it is fetched anew."""
+    """Remove a file from the cache, and the blob it links to, so that it is downloaded again."""
     path.resolve().unlink(missing_ok=True)
     path.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""References to checkpoints on the Hub: `hub:org/name[@revision]`. Imports nothing but the standard library."""
+"""References to checkpoints on the Hub: `hub:org/name[@revision]`. Only the standard library is imported."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from vsezoo.errors import UsageError
 
 PREFIXES = ("hub:", "hf-hub:", "hf://")
-"""What a reference begins with; all mean the same."""
+"""Prefixes of a reference; all mean the same."""
 
 EXAMPLES = "Examples: hub:org/name, hub:org/name@main, hub:org/name@COMMIT."
 COMMIT = re.compile("[0-9a-f]{40}")
@@ -17,7 +17,7 @@ COMMIT = re.compile("[0-9a-f]{40}")
 
 @dataclass(frozen=True)
 class HubReference:
-    """A repository of the Hub, and a revision of it.
+    """A repository of the Hub and a revision.
 
     Attributes:
         repository: `org/name`.
@@ -32,7 +32,7 @@ class HubReference:
 
     @property
     def pinned(self) -> bool:
-        """Whether the revision is a commit, which no one can change."""
+        """Whether the revision is a commit, which cannot change."""
         return self.revision is not None and COMMIT.fullmatch(self.revision) is not None
 
     def at(self, revision: str) -> HubReference:
@@ -41,24 +41,24 @@ class HubReference:
 
 
 def parse_reference(text: str | Path) -> HubReference | None:
-    """Return what a reference to the Hub names; None for text without one of the prefixes, such as a folder.
+    """Parse a reference to the Hub; None for a text without a prefix, such as a folder.
 
     Raises:
-        UsageError: for a reference whose repository or revision cannot be one. The client makes paths of both.
+        UsageError: for an invalid repository or revision. The client uses both in paths.
     """
     prefix = next((prefix for prefix in PREFIXES if str(text).startswith(prefix)), None)
     if prefix is None:
         return None
     repository, at, revision = str(text).removeprefix(prefix).partition("@")
     if not is_repository(repository):
-        raise UsageError(f"{str(text)!r} names no repository: {repository!r} is not org/name.", remedy=EXAMPLES)
+        raise UsageError(f"{str(text)!r} is not a valid reference: {repository!r} is not org/name.", remedy=EXAMPLES)
     if at and not _is_revision(revision):
-        raise UsageError(f"{str(text)!r} names no revision: {revision!r} cannot be one.", remedy=EXAMPLES)
+        raise UsageError(f"{str(text)!r} is not a valid reference: {revision!r} is not a revision.", remedy=EXAMPLES)
     return HubReference(repository, revision or None)
 
 
 def is_repository(text: str) -> bool:
-    """Tell whether a text has the form of a repository's name, `org/name`."""
+    """Return whether a text has the form of a repository name, `org/name`."""
     parts = text.split("/")
     return len(parts) == 2 and len(text) <= 96 and all(map(_is_name, parts))
 
@@ -69,6 +69,6 @@ def _is_name(part: str) -> bool:
 
 
 def _is_revision(text: str) -> bool:
-    """Follow git's rules for the names of references, and be narrower about the characters."""
+    """Apply git's rules for reference names, with a narrower set of characters."""
     sound = re.fullmatch(r"[A-Za-z0-9_][\w./+-]*", text, flags=re.ASCII)
     return sound is not None and not re.search(r"\.\.|//|/\.|[./]$|\.lock(/|$)", text) and len(text) <= 200

@@ -1,1 +1,1 @@
-"""Publishing: a checkpoint goes to the Hub with its card, its figures and its curves."""
+"""Publishing: upload a checkpoint to the Hub with its card, figures and training curves."""

@@ -1,4 +1,4 @@
-"""The curves of a training run as a picture for its card, drawn by matplotlib, which the extra `plot` installs."""
+"""Plot the curves of a training run for its card with matplotlib, which the extra `plot` installs."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ CURVES = "curves.png"
 
 
 def draw_curves(run: Path) -> bytes | None:
-    """Return a picture of the loss and of the rsum on the dev split, by the steps of a run.
+    """Return a plot of the loss and of the rsum on the dev split over the steps of a run.
 
     Args:
-        run: the run's folder.
+        run: folder of the run.
 
     Returns:
-        a PNG, the same bytes for the same log; None for a run without a log.
+        a PNG file, the same bytes for the same log; None for a run without a log.
 
     Raises:
         MissingPackageError: without matplotlib.
@@ -30,7 +30,7 @@ def draw_curves(run: Path) -> bytes | None:
     validations = [event for event in events if event["event"] == "validation"]
     if not steps or not validations:
         return None
-    figure = require_package("matplotlib.figure", "The picture of the training curves").Figure(
+    figure = require_package("matplotlib.figure", "The plot of the training curves").Figure(
         figsize=(8, 3), layout="constrained"
     )
     losses, scores = figure.subplots(1, 2)

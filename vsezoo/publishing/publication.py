@@ -1,4 +1,4 @@
-"""What of a checkpoint is put on the Hub: its files, its card, and the picture and figures that belong to the card."""
+"""What is published of a checkpoint: its files, its card, and the plot and figures of the card."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ from vsezoo.storage.checkpoint_layout import BEST, CARD, CONFIG, read_json
 from vsezoo.storage.folders import find_folder
 from vsezoo.training.state import LAST, STATE, has_state, read_state
 
-NO_LICENSE = "The licence: name one of the Hub's identifiers by `vsezoo card RUN --license ID`, before the push."
+NO_LICENSE = "The licence: set it with `vsezoo card RUN --license ID` (an identifier of the Hub) before the push."
 
 
 @dataclass(frozen=True)
 class Publication:
-    """A checkpoint on this disk that has been verified, and the run that it stands in.
+    """A verified local checkpoint, and its run.
 
     Attributes:
-        checkpoint: what is to be published.
-        run: the folder of its run; None where there is no more than the checkpoint.
+        checkpoint: the checkpoint to publish.
+        run: folder of its run; None for a checkpoint alone.
     """
 
     checkpoint: Checkpoint
@@ -40,18 +40,18 @@ class Publication:
 
     @property
     def files(self) -> list[str]:
-        """The names of its files but for the card."""
+        """The names of its files, without the card."""
         return [CONFIG, *self.checkpoint.config["files"]]
 
 
 @dataclass(frozen=True)
 class CardFiles:
-    """A card and what belongs to it.
+    """A card and its files.
 
     Attributes:
-        text: the card; None where the one there cannot be renewed and is to stay.
-        others: the contents of files beside it, by their paths.
-        missing: what could not be said, one sentence each.
+        text: the card; None if the existing one cannot be updated and must stay.
+        others: contents of the files beside it, by path.
+        missing: missing facts, one sentence each.
     """
 
     text: str | None
@@ -60,43 +60,43 @@ class CardFiles:
 
     @property
     def files(self) -> dict[str, bytes]:
-        """All contents by their paths."""
+        """All contents by path."""
         return {**({} if self.text is None else {CARD: self.text.encode()}), **self.others}
 
 
 def open_publication(run: str | Path) -> Publication:
-    """Find and verify a checkpoint on this disk.
+    """Find and verify a local checkpoint.
 
     Args:
-        run: a checkpoint folder, or the folder of a run, whose best checkpoint it means.
+        run: a checkpoint folder, or the folder of a run, for its best checkpoint.
 
     Raises:
         UsageError: for a reference to the Hub.
-        CheckpointError: for what is no checkpoint, or is damaged.
+        CheckpointError: for a folder that is not a checkpoint, or is damaged.
     """
     if parse_reference(run):
-        raise UsageError(f"{str(run)!r} is on the Hub already.", remedy="Give the folder of a run or of a checkpoint.")
+        raise UsageError(f"{str(run)!r} is already on the Hub.", remedy="Give the folder of a run or of a checkpoint.")
     checkpoint = Checkpoint.open(run)
     checkpoint.verify()
     path = checkpoint.folder
     for name in (CARD, *checkpoint.config["files"], CONFIG):
         if (path / name).resolve().parent != path.resolve():
-            remedy = "Replace the link by a copy of the file, if it is one that the checkpoint is to hold."
-            raise CheckpointError("is a link that leads out of the folder.", file=path / name, remedy=remedy)
+            remedy = "Replace the link with a copy of the file, if it belongs to the checkpoint."
+            raise CheckpointError("is a symbolic link that leads out of the folder.", file=path / name, remedy=remedy)
     folder = path.absolute().parent
     whole = path.absolute() == find_folder(folder / BEST) and has_state(folder)
     return Publication(checkpoint, folder if whole else None)
 
 
 def list_state(publication: Publication) -> dict[str, Path]:
-    """Return the files that a run resumes from, verified, by the paths that they have in the run's folder.
+    """Return the verified files of the training state, by path relative to the folder of the run.
 
     Raises:
         CheckpointError: for a checkpoint without them, or when they are damaged.
     """
     if publication.run is None:
-        problem = f"stands in no run with a {LAST}/, so there is no training state."
-        remedy = "Leave --with-state out, or give the run's folder."
+        problem = f"is not in a run with a {LAST}/ folder, so there is no training state."
+        remedy = "Omit --with-state, or give the folder of the run."
         raise CheckpointError(problem, file=publication.checkpoint.folder, remedy=remedy)
     read_state(publication.run)
     folder = find_folder(publication.run / LAST)
@@ -106,13 +106,13 @@ def list_state(publication: Publication) -> dict[str, Path]:
 def build_card(
     publication: Publication, *, remote: str | None = None, reference: str = HERE, license: str | None = None
 ) -> CardFiles:
-    """Renew the card of a checkpoint; whatever fails is left out, and named.
+    """Update the card of a checkpoint; facts that fail are left out and listed as missing.
 
     Args:
-        publication: whose.
+        publication: the checkpoint.
         remote: the card on the Hub; None: there is none.
-        reference: how the checkpoint is loaded.
-        license: one of the Hub's identifiers; None: the one that the card names already, if it names one.
+        reference: the reference in the example that loads it.
+        license: an identifier of the Hub; None: keep the licence of the card, if it has one.
     """
     missing: list[str] = []
     others: dict[str, bytes] = {}
@@ -127,8 +127,8 @@ def build_card(
                 run = Run(run.captions_sha256, run.flags, CURVES)
         except MissingPackageError as error:
             missing.append(" ".join(str(error).splitlines()))
-        except Exception as error:  # a card must never cost a push
-            missing.append(f"What the run tells: {_explain(error)}")
+        except Exception as error:  # a card must never stop a push
+            missing.append(f"Facts about the run: {_explain(error)}")
     missing += _list_weights_to_give(config)
     local_file = publication.checkpoint.folder / CARD
     local = local_file.read_text(encoding="utf-8-sig", errors="replace") if local_file.is_file() else None
@@ -145,21 +145,21 @@ def build_card(
         chosen, left_out = choose_card(local or card.text, remote, card.text)
         text = merge_card(chosen, card.text, license)
         if left_out:
-            missing.append(f"Your words in {local_file}: the card on the Hub has other ones, which stay.")
+            missing.append(f"Your text in {local_file}: the card on the Hub has different text, which is kept.")
         if _read_license(text) in (None, UNKNOWN_LICENSE):
             missing.append(NO_LICENSE)
     except Exception as error:
         kept = local if remote is None else remote
-        missing.append(f"The card: the present one cannot be read, so it is left as it is: {_explain(error)}")
+        missing.append(f"The card: the existing one cannot be read and is not changed: {_explain(error)}")
         text = None if kept is not None else text
     return CardFiles(text, others, tuple(missing))
 
 
 def write_card(folder: Path, card: CardFiles) -> list[Path]:
-    """Write a card and what belongs to it into the checkpoint folder, each file whole or not at all.
+    """Write a card and its files to the checkpoint folder, each file atomically.
 
     Raises:
-        StorageError: when a file cannot be written; the one before is then still there.
+        StorageError: when a file cannot be written; the previous one is kept.
     """
     written = []
     for name, content in card.files.items():
@@ -173,7 +173,7 @@ def write_card(folder: Path, card: CardFiles) -> list[Path]:
             reason, remedy = explain_system(error)
             raise StorageError(f"cannot be written: {reason}.", file=path, remedy=remedy) from error
         finally:
-            with suppress(OSError):  # what is wrong is told already
+            with suppress(OSError):  # the problem is already reported
                 temporary.unlink()
         written.append(path)
     return written
@@ -186,7 +186,7 @@ def _describe_run(run: Path) -> Run:
     if state.get("on_bad_image") == "skip":
         words += ["--on-bad-image", "skip"]
     if state.get("init"):
-        # Of a folder the name alone: where it lies is nobody else's business.
+        # Only the name of a folder: its path is private.
         folder = Path(state["init"])
         named = folder.parent if folder.name == BEST else folder
         words += ["--init", state["init"] if parse_reference(state["init"]) else named.name]
@@ -194,12 +194,12 @@ def _describe_run(run: Path) -> Run:
 
 
 def _list_weights_to_give(config: Mapping[str, Any]) -> list[str]:
-    """Name the files of weights that the checkpoint does not hold and that no library has."""
+    """List the weight files that neither the checkpoint nor a library provides."""
     left_out = config.get("left_out", [])
     described = [(name, weights) for name in left_out for weights in config["encoders"].get(name, {}).values()]
     return [
-        f"The weights of {weights['name']}: whoever loads the model must have {weights['source']} "
-        f"(`{encoder}.store_weights=true` in training puts them into the checkpoint)."
+        f"The weights of {weights['name']}: loading the model requires {weights['source']} "
+        f"(training with `{encoder}.store_weights=true` stores them in the checkpoint)."
         for encoder, weights in described
         if isinstance(weights, Mapping) and weights.get("source", PRETRAINED) != PRETRAINED
     ]
@@ -208,7 +208,7 @@ def _list_weights_to_give(config: Mapping[str, Any]) -> list[str]:
 def _read_license(card: str | None) -> str | None:
     try:
         return None if card is None else getattr(ModelCard(card, ignore_metadata_errors=True).data, "license", None)
-    except Exception:  # whoever merges it says what is wrong
+    except Exception:  # merging the card reports the problem
         return None
 
 

@@ -1,4 +1,4 @@
-"""Put a checkpoint on the Hub: one commit with what has changed, made on the state that was compared, or none."""
+"""Upload a checkpoint to the Hub: one commit with the changed files, on top of the state that was compared."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ Content = bytes | Path
 
 @dataclass(frozen=True)
 class Push:
-    """What a push did, or would do.
+    """The result of a push or of a dry run.
 
     Attributes:
-        reference: where it went: the repository at the new commit, or at the present one if nothing has changed.
-        url: the address of that commit, or of the pull request; empty where there is no repository yet.
-        sent: the sizes in bytes of the files that have changed, by their paths.
-        unchanged: the paths of those that the Hub has already.
-        missing: what the card could not say, one sentence each.
+        reference: the repository at the new commit, or at the current one if nothing has changed.
+        url: address of that commit or of the pull request; empty if there is no repository yet.
+        sent: sizes in bytes of the changed files, by path.
+        unchanged: paths of the files that are already on the Hub.
+        missing: missing facts of the card, one sentence each.
     """
 
     reference: str
@@ -47,14 +47,14 @@ class Push:
     missing: tuple[str, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """Return what `vsezoo push --json` prints."""
+        """Return the JSON value printed by `vsezoo push --json`."""
         values = {"reference": self.reference, "url": self.url or None, "sent": dict(self.sent)}
         return {**values, "unchanged": list(self.unchanged), "missing": list(self.missing)}
 
 
 @dataclass(frozen=True)
 class _Target:
-    """The branch to write to as it is now: its commit and files; None and none where there is no repository yet."""
+    """The current state of the target branch: commit and files; None and no files if there is no repository yet."""
 
     reference: HubReference
     commit: str | None
@@ -72,33 +72,33 @@ def push(
     with_state: bool = False,
     dry_run: bool = False,
 ) -> Push:
-    """Put a checkpoint on the Hub.
+    """Upload a checkpoint to the Hub.
 
-    Its files and its card are compared with those that are there, and what differs is sent in one commit. The card on
-    the Hub keeps what people have written, see `vsezoo.cards.merge`. The folder itself is not changed.
+    Files and card are compared with the Hub, and those that differ are uploaded in one commit. The card on the Hub
+    keeps text written by people, see `vsezoo.cards.merge`. The local folder is not changed.
 
     Args:
-        run: a checkpoint folder, or the folder of a run, whose best checkpoint it means.
-        repository: `hub:org/name`; created if it is absent.
-        private: create it as one that others do not see.
-        create_pr: open a pull request instead of writing to the branch.
-        revision: the branch; created if it is absent. None: that of `repository`, else the default one.
-        message: of the commit.
-        with_state: with the training state, to resume from.
-        dry_run: only find out what would be sent.
+        run: a checkpoint folder, or the folder of a run, for its best checkpoint.
+        repository: `hub:org/name`; created if needed.
+        private: create a private repository.
+        create_pr: open a pull request instead of committing to the branch.
+        revision: the branch, created if needed. None: the revision of `repository`, or the default branch.
+        message: commit message.
+        with_state: also upload the training state, for `resume`.
+        dry_run: only report what would be uploaded.
 
     Raises:
-        UsageError: for a reference that is none, or for `private` with a repository that is public.
-        CheckpointError: for what is no checkpoint, or is damaged.
-        HubError: for what the Hub refuses or does not answer. A commit that someone else made in between is an error.
+        UsageError: for an invalid reference, or for `private` with a public repository.
+        CheckpointError: for a folder that is not a checkpoint, or is damaged.
+        HubError: when the Hub refuses or does not answer, or someone else commits at the same time.
     """
     reference = parse_reference(repository)
     if reference is None:
-        raise UsageError(f"{repository!r} is no repository of the Hub.", remedy=EXAMPLES)
+        raise UsageError(f"{repository!r} is not a repository of the Hub.", remedy=EXAMPLES)
     if revision is not None:
         reference = parse_reference(f"hub:{reference.repository}@{revision}") or reference
     if reference.pinned:
-        raise UsageError(f"{reference} is a commit; a push goes to a branch.", remedy="Give the name of a branch.")
+        raise UsageError(f"{reference} is a commit; a push needs a branch.", remedy="Give the name of a branch.")
     publication = open_publication(run)
     checkpoint = publication.checkpoint
     state = list_state(publication) if with_state else {}
@@ -131,9 +131,9 @@ def push(
 
 
 def _look(reference: HubReference, private: bool = False) -> _Target:
-    """Return the branch as it is; one that is not there, or cannot be seen, has nothing."""
+    """Return the current state of the branch; one that does not exist or is not visible has no files."""
     if constants.HF_HUB_OFFLINE:
-        problem = "cannot be asked what it has: HF_HUB_OFFLINE forbids it, and a push needs the network."
+        problem = "cannot be reached: HF_HUB_OFFLINE forbids it, and a push needs the network."
         raise HubError(problem, file=str(reference), remedy="Repeat the command with HF_HUB_OFFLINE=0.")
     with explain_errors(reference):
         try:
@@ -143,23 +143,23 @@ def _look(reference: HubReference, private: bool = False) -> _Target:
         except (RepositoryNotFoundError, RevisionNotFoundError):
             return _Target(reference, None, {})
     if private and info.private is False:
-        problem = "is there already, and public: --private cannot change that."
-        remedy = f"Make it private at {constants.ENDPOINT}/{reference.repository}/settings, or name another one."
+        problem = "already exists and is public: --private cannot change that."
+        remedy = f"Make it private at {constants.ENDPOINT}/{reference.repository}/settings, or choose another name."
         raise UsageError(problem, file=str(reference), remedy=remedy)
     return _Target(reference, info.sha, list_files(reference.at(info.sha)) if info.sha else {})
 
 
 def _peek(reference: HubReference, private: bool) -> _Target:
-    """Return the branch as it is, or one with nothing where the Hub does not answer."""
+    """Return the current state of the branch, or one without files if the Hub does not answer."""
     try:
         return _look(reference, private)
     except HubError as error:
-        print(f"What is on the Hub is not known: {error}", file=sys.stderr)
+        print(f"The files on the Hub are unknown: {error}", file=sys.stderr)
         return _Target(reference, None, {})
 
 
 def _open_target(reference: HubReference, private: bool) -> _Target:
-    """Return the branch to write to; create the repository and the branch where they are absent."""
+    """Return the target branch; create repository and branch if needed."""
     target = _look(reference, private)
     if target.commit is not None:
         return target
@@ -187,7 +187,7 @@ def _commit(
     missing: list[str],
     checkpoint: Checkpoint,
 ) -> CommitInfo | None:
-    """Make the commit; a card that the Hub does not accept is left out of it and of `contents`, and named."""
+    """Commit; a card that the Hub rejects is removed from the commit and from `contents`, and listed as missing."""
     disabled = constants.HF_HUB_DISABLE_XET
     try:
         while contents:
@@ -197,9 +197,9 @@ def _commit(
                 except Exception as error:
                     if CARD in contents and _concerns_card(error):
                         del contents[CARD]
-                        missing.append(f"The card, which was not sent: {' '.join(str(error).split())}")
+                        missing.append(f"The card, which was not uploaded: {' '.join(str(error).split())}")
                     elif _lacks_xet(error):
-                        print(f"{constants.ENDPOINT} does not take files by xet: sent by LFS.", file=sys.stderr)
+                        print(f"{constants.ENDPOINT} does not accept xet: uploaded with LFS.", file=sys.stderr)
                         constants.HF_HUB_DISABLE_XET = True
                     else:
                         raise
@@ -209,14 +209,14 @@ def _commit(
 
 
 def _concerns_card(error: Exception) -> bool:
-    """Tell whether the check of the card failed, which the client makes before it sends anything."""
+    """Return whether the check of the card failed, which the client makes before any upload."""
     if isinstance(error, HfHubHTTPError):
         return error.response.status_code == 404 and "validate-yaml" in str(error.request.url)
     return isinstance(error, json.JSONDecodeError) or (isinstance(error, ValueError) and CARD in str(error))
 
 
 def _lacks_xet(error: Exception) -> bool:
-    """Tell whether a Hub of someone's own has no xet storage; the client does not fall back on LFS by itself."""
+    """Return whether a self-hosted Hub has no xet storage; the client does not fall back to LFS by itself."""
     return constants.ENDPOINT != HUB and not constants.HF_HUB_DISABLE_XET and "xet" in str(error).lower()
 
 
@@ -225,8 +225,8 @@ def _send(
 ) -> CommitInfo:
     operations = [CommitOperationAdd(name, content) for name, content in contents.items()]  # which hashes files
     if not checkpoint.is_current():
-        problem = "was replaced while it was read, perhaps by its training."
-        raise UsageError(problem, file=checkpoint.folder, remedy="Nothing was sent: repeat the command.")
+        problem = "was replaced while it was read, perhaps by its training run."
+        raise UsageError(problem, file=checkpoint.folder, remedy="Nothing was uploaded: repeat the command.")
     return HfApi().create_commit(
         target.reference.repository,
         operations,
@@ -250,7 +250,7 @@ def _measure(content: Content) -> int:
 
 @contextmanager
 def _show_warnings() -> Iterator[None]:
-    """Write what the client warns of, such as of a card's metadata, as plain lines to standard error."""
+    """Print warnings of the client, for example about metadata of the card, as plain lines on standard error."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("ignore")
         warnings.simplefilter("always", UserWarning)

@@ -1,1 +1,1 @@
-"""What `vsezoo new-plugin` writes: a package of a plugin, complete from its entry points to its tests."""
+"""The package that `vsezoo new-plugin` writes: a complete plugin, from entry points to tests."""

@@ -1,4 +1,4 @@
-"""What a package of `vsezoo new-plugin` has of each kind. Imports nothing but the standard library."""
+"""The worked examples of `vsezoo new-plugin`, one for each kind. Only the standard library is imported."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Example:
-    """What a package has of one kind.
+    """A worked example of one kind.
 
     Attributes:
-        group: the kind, as the registry calls it.
-        value: what the entry point names, from the package on.
-        files: the modules, and what each has.
-        noun: in the summary of the package.
+        group: the kind, by its name in the registry.
+        value: the value of the entry point, relative to the package.
+        files: the modules with their contents.
+        noun: used in the summary of the package.
     """
 
     group: str
@@ -38,18 +38,18 @@ EXAMPLES = {
     "similarity": Example(
         "similarities",
         "similarity:BilinearSimilarity",
-        {"similarity.py": "the similarity: an inner product under a matrix that is learnt"},
+        {"similarity.py": "the similarity: an inner product with a learned matrix"},
         "a similarity",
     ),
     "loss": Example(
-        "losses", "loss:SigmoidLoss", {"loss.py": "the loss: each pair by itself, match or no match"}, "a loss"
+        "losses", "loss:SigmoidLoss", {"loss.py": "the loss: classifies each pair as match or mismatch"}, "a loss"
     ),
     "dataset": Example(
         "datasets",
         "dataset:source",
         {
-            "dataset.py": "the data set, as it is listed",
-            "pairs.py": "its images and captions, which are generated",
+            "dataset.py": "the data set, as listed by `vsezoo list-datasets`",
+            "pairs.py": "its generated images and captions",
         },
         "a data set",
     ),
@@ -61,10 +61,10 @@ EXAMPLES = {
         "an importer",
     ),
     "command": Example(
-        "commands", "command:command", {"command.py": "the command: how near sentences are to each other"}, "a command"
+        "commands", "command:command", {"command.py": "the command: how similar sentences are"}, "a command"
     ),
 }
-"""The kinds, by the values of `--kind`. Every package has a model."""
+"""The examples by the values of `--kind`. Every package also has a model."""
 
 DEFAULT_KINDS = ("image-encoder",)
 
@@ -74,4 +74,4 @@ PARTS = {
     "similarity": ("similarity", "cosine", "a bilinear form", "cosine"),
     "loss": ("loss", "hinge", "the sigmoid loss", "the hardest negatives"),
 }
-"""Of each part of the model: its kind, what it is where the package has none of its own, and both in words."""
+"""For each part of the model: the kind, the built-in part used without an own one, and both in words."""

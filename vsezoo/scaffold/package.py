@@ -1,7 +1,7 @@
-"""Write the package of a plugin: the templates of what it registers, filled in with its name.
+"""Write the package of a plugin: templates of everything it registers, filled in with its name.
 
-`templates/common` is in every package, the other folders are for a kind each. In a path, `PACKAGE` stands for the name
-by which Python imports it, and every file has the ending `.jinja` more.
+`templates/common` is part of every package, each other folder belongs to a kind. In paths, `PACKAGE` stands for the
+import name, and every file has the additional suffix `.jinja`.
 """
 
 from __future__ import annotations
@@ -26,23 +26,23 @@ COMMON = "common"
 ENDING = ".jinja"
 PLACEHOLDER = "PACKAGE"
 LONGEST = 40
-"""Letters of a name: the lines of the templates leave room for so many."""
+"""Longest name: the lines of the templates leave room for so many characters."""
 
 
 def write_package(name: str, kinds: Sequence[str] = DEFAULT_KINDS, output: Path | None = None) -> Path:
-    """Write the package of a plugin, which can be installed, trained and tested as it is.
+    """Write the package of a plugin, which can be installed, trained and tested without changes.
 
     Args:
-        name: of the distribution, of the model, and of everything else that it registers.
-        kinds: what it has an example of, of `EXAMPLES`; a model in any case.
-        output: the folder; None: one of this name in the present folder.
+        name: name of the distribution, the model, and everything else that it registers.
+        kinds: worked examples to include, keys of `EXAMPLES`; a model is always included.
+        output: the output folder; None: a folder of this name in the current folder.
 
     Returns:
         the folder.
 
     Raises:
-        UsageError: for a name that is impossible or taken, or a folder that is not empty.
-        StorageError: when a file cannot be written; then nothing is.
+        UsageError: for a name that is invalid or already used, or a folder that is not empty.
+        StorageError: when a file cannot be written; no file is left then.
     """
     package = name.replace("-", "_")
     chosen = {kind: example for kind, example in EXAMPLES.items() if kind in kinds or kind == "recipe"}
@@ -50,7 +50,7 @@ def write_package(name: str, kinds: Sequence[str] = DEFAULT_KINDS, output: Path 
     folder = Path(name) if output is None else output
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
         problem = "is not empty." if folder.is_dir() else "is a file."
-        raise UsageError(problem, file=folder, remedy="Name a folder that is not there yet with --output.")
+        raise UsageError(problem, file=folder, remedy="Choose a folder that does not exist yet with --output.")
     values = _collect(name, package, chosen)
     environment = jinja2.Environment(
         undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
@@ -68,7 +68,7 @@ def write_package(name: str, kinds: Sequence[str] = DEFAULT_KINDS, output: Path 
 
 
 def _list_templates(folders: Sequence[str], package: str) -> Iterator[tuple[Path, PurePosixPath]]:
-    """Yield each template, and the path in the package of the file that it becomes."""
+    """Yield each template with the path of its file in the package."""
     for folder in folders:
         for template in sorted((TEMPLATES / folder).rglob(f"*{ENDING}")):
             parts = template.relative_to(TEMPLATES / folder).with_suffix("").parts
@@ -76,7 +76,7 @@ def _list_templates(folders: Sequence[str], package: str) -> Iterator[tuple[Path
 
 
 def _collect(name: str, package: str, chosen: dict[str, Example]) -> dict[str, Any]:
-    """Return what the templates name."""
+    """Return the variables of the templates."""
     nouns = [example.noun for kind, example in chosen.items() if kind != "recipe"]
     own = {part: kind in chosen for part, (kind, *_) in PARTS.items()}
     words = [its if own[part] else other for part, (_, _, its, other) in PARTS.items()]
@@ -96,15 +96,15 @@ def _collect(name: str, package: str, chosen: dict[str, Example]) -> dict[str, A
 
 
 def _require_name(name: str, package: str, groups: Sequence[str]) -> None:
-    """Refuse a name that is none, or that something else has."""
+    """Raise UsageError for a name that is invalid or already used."""
     remedy = "Choose another name."
     if not re.fullmatch("[a-z][a-z0-9]*(-[a-z0-9]+)*", name) or len(name) > LONGEST:
         raise UsageError(
             f"{name!r} cannot be the name of a plugin.",
-            remedy=f"Take up to {LONGEST} lower-case letters, digits and single hyphens, a letter first: my-model",
+            remedy=f"Use up to {LONGEST} lower-case letters, digits and single hyphens, letter first: my-model",
         )
     if keyword.iskeyword(package):
-        raise UsageError(f"{name!r} is a word of the language Python, and no name of a package.", remedy=remedy)
+        raise UsageError(f"{name!r} is a keyword of Python and cannot be the name of a package.", remedy=remedy)
     for group in groups:
         rivals = [entry for entry in registry.list_entries(group) if entry.name == name]
         if rivals:
@@ -116,7 +116,7 @@ def _require_name(name: str, package: str, groups: Sequence[str]) -> None:
     except metadata.PackageNotFoundError:
         pass
     else:
-        raise UsageError(f"{name} {version} is installed already.", remedy=remedy)
+        raise UsageError(f"{name} {version} is already installed.", remedy=remedy)
     found = util.find_spec(package)
     if found is not None and found.origin is not None:  # None: any folder of this name
-        raise UsageError(f"There is a Python module {package!r} already, which it would hide.", remedy=remedy)
+        raise UsageError(f"There is already a Python module {package!r}, which would be hidden.", remedy=remedy)

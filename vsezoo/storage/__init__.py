@@ -1,1 +1,1 @@
-"""Storage: directories, files and caches on disk, and files that are read over the network. Knows no model."""
+"""Storage: folders, files and caches on disk, and files read over the network. Independent of models."""

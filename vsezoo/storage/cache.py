@@ -1,4 +1,4 @@
-"""The cache folder: what was found out about the user's files and can be found out again at any time.
+"""The cache folder: facts about the user's files that can be computed again at any time.
 
 Environment:
     VSEZOO_CACHE: the folder; by default `$XDG_CACHE_HOME/vsezoo`, that is `~/.cache/vsezoo`.
@@ -21,18 +21,18 @@ CACHE_VARIABLE = "VSEZOO_CACHE"
 
 
 def find_cache() -> Path:
-    """Return the cache folder, which need not be there."""
+    """Return the cache folder, which may not exist yet."""
     named = os.environ.get(CACHE_VARIABLE)
     return Path(named) if named else Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "vsezoo"
 
 
 def identify(file: str | Path) -> tuple[str, int, int | str]:
-    """Return what changes when a file does: its absolute path, its size in bytes, and when it was written, in ns.
+    """Return an identity that changes with a file: absolute path, size in bytes, modification time in ns.
 
-    Of a file that is read by its address, it is the address, the size, and what the server calls its version.
+    For a remote file: address, size, and the version reported by the server.
 
     Raises:
-        OSError: for a file that is not there.
+        OSError: for a file that does not exist.
     """
     if is_address(str(file)):
         return identify_address(str(file))
@@ -41,12 +41,12 @@ def identify(file: str | Path) -> tuple[str, int, int | str]:
 
 
 def remember(topic: str, key: Any, find_out: Callable[[], Any]) -> Any:
-    """Return what the cache holds for a key, or find it out and keep it, if the cache can be written.
+    """Return the cached value of a key, or compute it and store it if the cache is writable.
 
     Args:
         topic: the folder in the cache.
-        key: all that the answer depends on, as JSON can write it.
-        find_out: returns the answer, as JSON can write it.
+        key: everything that the value depends on, as JSON values.
+        find_out: computes the value, as JSON values.
     """
     digest = hashlib.sha256(json.dumps(key).encode()).hexdigest()
     file = find_cache() / topic / f"{digest}.json"
@@ -55,7 +55,7 @@ def remember(topic: str, key: Any, find_out: Callable[[], Any]) -> Any:
     answer = find_out()
     with suppress(OSError):
         file.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=file.parent) as temporary:  # removed if the disk is full
+        with tempfile.TemporaryDirectory(dir=file.parent) as temporary:  # remove it if the disk is full
             whole = Path(temporary, file.name)
             whole.write_text(json.dumps(answer), encoding="utf-8")
             whole.replace(file)

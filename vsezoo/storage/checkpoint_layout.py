@@ -1,4 +1,4 @@
-"""Where a checkpoint folder is, and whether its configuration is sound: what can be told of it without the model."""
+"""The layout of a checkpoint folder and the validation of its configuration, without loading the model."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ FORMAT_VERSION = 1
 CONFIG, MODEL, LOSS = "config.json", "model.safetensors", "loss.safetensors"
 METRICS, CARD, LOCAL = "metrics.json", "README.md", "local.json"
 UNKNOWN_DATA = "unknown"
-"""The name of the training data where a converted checkpoint does not tell it."""
+"""Name of the training data if a converted checkpoint does not record it."""
 BEST = "best"
-"""The folder of a run that holds its best checkpoint."""
+"""The folder of the best checkpoint in the folder of a run."""
 
 
 def read_config(folder: Path, *, verify: bool = True) -> dict[str, Any]:
-    """Return what `config.json` says.
+    """Read `config.json`.
 
     Args:
-        folder: of the checkpoint.
-        verify: compare the files that it lists with their digests, too.
+        folder: the checkpoint folder.
+        verify: also compare the listed files with their digests.
 
     Raises:
         CheckpointError: if it is not a checkpoint, is damaged, or was altered.
@@ -39,20 +39,20 @@ def read_config(folder: Path, *, verify: bool = True) -> dict[str, Any]:
 
 
 def describe_absence(folder: Path) -> CheckpointError:
-    """Return the error about a folder without a `config.json`."""
+    """Return the error for a folder without a `config.json`."""
     held = list_names(sorted(item.name for item in folder.iterdir()), 8) or "nothing"
     return CheckpointError(
-        f"is no checkpoint folder: it has no {CONFIG} (it holds {held}).",
+        f"is not a checkpoint folder: it has no {CONFIG} (it contains {held}).",
         file=folder,
         remedy="Give the folder that `vsezoo train` wrote.",
     )
 
 
 def require_config(config: dict[str, Any], path: Path) -> dict[str, Any]:
-    """Return a configuration that has all that every checkpoint has.
+    """Return a configuration after checking the entries that every checkpoint has.
 
     Raises:
-        CheckpointError: for any other.
+        CheckpointError: for an invalid configuration.
     """
     format_version = config.get("format_version")
     if config.get("format") != "vsezoo" or type(format_version) is not int or format_version < 1:
@@ -85,7 +85,7 @@ def _require_origin(converted: Any, path: Path) -> None:
     wanted = {"format": str, "distribution": str, "version": str, "files": dict, "options": dict, "notes": dict}
     for name, kind in wanted.items():
         if not isinstance(converted, dict) or not isinstance(converted.get(name), kind):
-            raise CheckpointError(f"does not say of a conversion what {name!r} is.", file=path, remedy=RESTORE)
+            raise CheckpointError(f"has an invalid entry {name!r} about its conversion.", file=path, remedy=RESTORE)
     _require_digests(converted["files"], path)
 
 
@@ -93,12 +93,12 @@ def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON object.
 
     Raises:
-        CheckpointError: for a file that cannot be read, or holds something else.
+        CheckpointError: for a file that cannot be read or is not a JSON object.
     """
     try:
         content = path.read_bytes()
     except FileNotFoundError as error:
-        raise CheckpointError("is absent.", file=path, remedy=RESTORE) from error
+        raise CheckpointError("is missing.", file=path, remedy=RESTORE) from error
     except OSError as error:
         reason, remedy = explain_system(error)
         raise CheckpointError(f"cannot be read: {reason}.", file=path, remedy=remedy) from error
@@ -106,7 +106,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def parse_json(content: bytes, path: Path) -> dict[str, Any]:
-    """Return the JSON object that a file holds.
+    """Parse a JSON object.
 
     Raises:
         CheckpointError: for anything else.
@@ -116,11 +116,11 @@ def parse_json(content: bytes, path: Path) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise CheckpointError(f"cannot be read as JSON: {error}.", file=path, remedy=RESTORE) from error
     if not isinstance(value, dict):
-        raise CheckpointError("does not hold a JSON object.", file=path, remedy=RESTORE)
+        raise CheckpointError("does not contain a JSON object.", file=path, remedy=RESTORE)
     return value
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
-    """Write a JSON object for people to read; what UTF-8 cannot hold, as names of files may have, is escaped."""
+    """Write a JSON object, indented; characters that UTF-8 cannot encode, as in some file names, are escaped."""
     text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
     path.write_text(text, encoding="utf-8", errors="backslashreplace")

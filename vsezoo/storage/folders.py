@@ -1,8 +1,8 @@
-"""Folders that are written whole or not at all, and the digests of their files.
+"""Folders that are written atomically, and the digests of their files.
 
-A folder is written beside its place under a unique name, flushed to the disk, and renamed. A rename cannot replace a
-folder that has files in it, so the one before is first renamed to `NAME.previous`; a process killed between the two
-renames leaves that one, and `find_folder` falls back to it.
+A folder is written next to its target under a unique name, flushed to disk, and renamed. A rename cannot replace a
+folder that has files in it, so the previous one is first renamed to `NAME.previous`; if a process is killed between the
+two renames, `find_folder` falls back to it.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from safetensors import SafetensorError
 
 from vsezoo.errors import CheckpointError, StorageError, explain_system
 
-RESTORE = "Fetch or copy the checkpoint folder again."
+RESTORE = "Download or copy the checkpoint folder again."
 """What to do about a folder with a damaged file."""
 LOOKS = 5
 
 
 @contextmanager
 def replace_folder(target: Path) -> Iterator[Path]:
-    """Give an empty folder to write into, which becomes `target` when the block ends without an error.
+    """Yield an empty folder, which becomes `target` when the block ends without an error.
 
     Raises:
-        StorageError: when a file cannot be written (full disk, no permission); what was there before is untouched.
+        StorageError: when a file cannot be written (full disk, no permission); the previous target is untouched.
     """
     with make_temporary(target) as temporary:
         yield temporary
@@ -48,7 +48,7 @@ def replace_folder(target: Path) -> Iterator[Path]:
 
 @contextmanager
 def make_temporary(target: Path) -> Iterator[Path]:
-    """Give an empty folder beside `target`, which is removed when the block ends, if it is there still.
+    """Yield an empty folder next to `target`, which is removed when the block ends, if it still exists.
 
     Raises:
         StorageError: when a file cannot be written.
@@ -57,7 +57,7 @@ def make_temporary(target: Path) -> Iterator[Path]:
     kept = ""
     try:
         if find_folder(target).exists():
-            kept = " What was saved before is still there."
+            kept = " The previous state is kept."
         target.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent))
         temporary.chmod(0o777 & ~_umask())
@@ -71,8 +71,8 @@ def make_temporary(target: Path) -> Iterator[Path]:
 
 
 def find_folder(target: Path) -> Path:
-    """Return `target`, or what it replaces if the process that wrote it was killed between the two renames."""
-    for _ in range(LOOKS):  # a process may replace it between two looks, so that each of them comes too late
+    """Return `target`, or its previous version if the writing process was killed between the two renames."""
+    for _ in range(LOOKS):  # another process may replace it between the two checks, so try again
         if target.exists():
             return target
         if _previous(target).exists():
@@ -81,18 +81,18 @@ def find_folder(target: Path) -> Path:
 
 
 def remove_leftovers(target: Path) -> None:
-    """Remove the half-written folders that killed processes left beside `target`."""
+    """Remove half-written folders that killed processes left next to `target`."""
     for folder in target.parent.glob(f".{target.name}.*.tmp"):
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def digest_files(folder: Path) -> dict[str, dict[str, Any]]:
-    """Return the size in bytes and the sha256 of each file of a folder."""
+    """Return size in bytes and SHA-256 of each file of a folder."""
     return {file.name: digest_file(file) for file in sorted(folder.iterdir()) if file.is_file()}
 
 
 def digest_file(file: Path) -> dict[str, Any]:
-    """Return the size in bytes and the sha256 of a file."""
+    """Return size in bytes and SHA-256 of a file."""
     with file.open("rb") as stream:
         return {"size": file.stat().st_size, "sha256": hashlib.file_digest(stream, "sha256").hexdigest()}
 
@@ -101,26 +101,26 @@ def verify_files(folder: Path, digests: Mapping[str, Mapping[str, Any]]) -> None
     """Compare the files of a folder with their digests.
 
     Raises:
-        CheckpointError: for a file that is absent or differs.
+        CheckpointError: for a file that is missing or differs.
     """
     held = {file.name for file in folder.iterdir() if file.is_file()}
     for name, expected in digests.items():
         file = folder / name
-        if name not in held:  # so that no name leads out of the folder
-            raise CheckpointError("is absent, though the folder's list of files names it.", file=file, remedy=RESTORE)
+        if name not in held:  # a name must not lead out of the folder
+            raise CheckpointError("is missing, although config.json lists it.", file=file, remedy=RESTORE)
         size = file.stat().st_size
         if size != expected["size"]:
             raise CheckpointError(f"has {size:,} bytes instead of {expected['size']:,}.", file=file, remedy=RESTORE)
         if digest_file(file)["sha256"] != expected["sha256"]:
-            raise CheckpointError("was altered: it has not the recorded sha256.", file=file, remedy=RESTORE)
+            raise CheckpointError("was altered: its SHA-256 differs from the recorded one.", file=file, remedy=RESTORE)
 
 
 def _previous(target: Path) -> Path:
-    return target.parent / f"{target.name}.previous"  # with_name would refuse ".", which has no name
+    return target.parent / f"{target.name}.previous"  # with_name fails for ".", which has no name
 
 
 def flush(path: Path) -> None:
-    """Have a file or folder written to the disk."""
+    """Flush a file or folder to disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

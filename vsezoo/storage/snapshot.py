@@ -1,7 +1,7 @@
-"""The files of a checkpoint folder as they are at one moment, however often a training replaces it afterwards.
+"""A snapshot of the files of a checkpoint folder, unaffected by a training run that replaces it afterwards.
 
-All files are opened together. Small ones are read and those of tensors mapped, so that what is used later are the bytes
-that were hashed, also if the folder has been replaced or removed by then.
+All files are opened together. Small ones are read, tensor files are mapped into memory: the bytes used later are
+the bytes that were hashed, even if the folder has been replaced or removed in the meantime.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ from vsezoo.storage.tensor_file import Content, TensorFile, map_content
 TENSORS = ".safetensors"
 ATTEMPTS = 100
 GONE = (errno.ENOENT, errno.ENOTDIR, errno.ESTALE)
-"""Errors of a folder that was replaced while it was opened; the last one on a network disk."""
+"""Errors that occur if a folder is replaced while it is opened; the last one on network disks."""
 
 
 class FolderSnapshot:
-    """The files that a `config.json` lists.
+    """The files listed in a `config.json`.
 
     Args:
-        folder: where they were read.
-        config: what `config.json` says.
-        files: `config.json`, the files that it lists, and `local.json` if there is one.
+        folder: the folder they were read from.
+        config: the contents of `config.json`.
+        files: `config.json`, the files it lists, and `local.json` if it exists.
 
     Attributes:
         folder, config: see above.
-        digest: the sha256 of `config.json`, and so of all that it lists.
+        digest: SHA-256 of `config.json`, which covers all files that it lists.
     """
 
     def __init__(self, folder: Path, config: dict[str, Any], files: Mapping[str, _File]) -> None:
@@ -45,13 +45,13 @@ class FolderSnapshot:
         self._verified: set[str] = set()
 
     def verify(self, names: Iterable[str] | None = None) -> None:
-        """Compare files with their digests, each once however often it is asked for.
+        """Compare files with their digests, each only once.
 
         Args:
-            names: of listed files; None: all of them.
+            names: listed files; None: all of them.
 
         Raises:
-            CheckpointError: for a file that is absent or differs.
+            CheckpointError: for a file that is missing or differs.
         """
         for name in self.config["files"] if names is None else names:
             if name not in self._verified:
@@ -61,7 +61,7 @@ class FolderSnapshot:
     def _verify(self, name: str) -> None:
         path, expected, file = self.folder / name, self.config["files"][name], self._files.get(name)
         if file is None:
-            raise CheckpointError("is absent, though the folder's list of files names it.", file=path, remedy=RESTORE)
+            raise CheckpointError("is missing, although config.json lists it.", file=path, remedy=RESTORE)
         if file.error is not None:
             reason, remedy = explain_system(file.error)
             raise CheckpointError(f"cannot be read: {reason}.", file=path, remedy=remedy)
@@ -69,13 +69,13 @@ class FolderSnapshot:
             problem = f"has {file.status.st_size:,} bytes instead of {expected['size']:,}."
             raise CheckpointError(problem, file=path, remedy=RESTORE)
         if hashlib.sha256(file.content).hexdigest() != expected["sha256"]:
-            raise CheckpointError("was altered: it has not the recorded sha256.", file=path, remedy=RESTORE)
+            raise CheckpointError("was altered: its SHA-256 differs from the recorded one.", file=path, remedy=RESTORE)
 
     def identify(self, name: str) -> tuple[str, int, int]:
-        """Return what changes when a file does: its absolute path, its size in bytes, and when it was written, in ns.
+        """Return an identity that changes with a file: absolute path, size in bytes, modification time in ns.
 
         Raises:
-            CheckpointError: for a listed file that is absent.
+            CheckpointError: for a listed file that is missing.
         """
         if name not in self._files:
             self._verify(name)
@@ -83,18 +83,18 @@ class FolderSnapshot:
         return str((self.folder / name).absolute()), status.st_size, status.st_mtime_ns
 
     def trust(self, name: str) -> None:
-        """Take a file for verified, as it was at an earlier time."""
+        """Mark a file as verified, because an earlier snapshot verified it."""
         self._verified.add(name)
 
     def read_bytes(self, name: str) -> bytes:
-        """Return the content of a file, which nobody has verified."""
+        """Return the content of a file without verifying it."""
         return bytes(self._files[name].content)
 
     def read_json(self, name: str) -> dict[str, Any]:
-        """Return the JSON object that a listed file or `local.json` holds; that of a `local.json` may be absent.
+        """Return the JSON object in a listed file or in `local.json`, which may be missing.
 
         Raises:
-            CheckpointError: for a listed file that is absent, differs from its digest, or holds something else.
+            CheckpointError: for a listed file that is missing, differs from its digest, or has other contents.
         """
         if name == LOCAL and name not in self._files:
             return {}
@@ -105,17 +105,17 @@ class FolderSnapshot:
         """Return the tensors of a listed file.
 
         Raises:
-            CheckpointError: for a file that is not listed, differs from its digest, or holds something else.
+            CheckpointError: for a file that is not listed, differs from its digest, or has other contents.
         """
         if name not in self.config["files"]:
-            raise CheckpointError("is absent.", file=self.folder / name, remedy=RESTORE)
+            raise CheckpointError("is missing.", file=self.folder / name, remedy=RESTORE)
         self.verify([name])
         return TensorFile(self._files[name].content, self.folder / name, RESTORE)
 
     def is_current(self) -> bool:
-        """Tell whether the files are still in the folder.
+        """Return whether the files are still in the folder.
 
-        A file that is mapped is there as long as this object, so that no other one can look like it.
+        A mapped file exists as long as this object, so no other file can have its identity.
         """
         try:
             return all(
@@ -125,7 +125,7 @@ class FolderSnapshot:
             return False
 
     def write_small(self, folder: Path) -> None:
-        """Write all but the tensors into another folder."""
+        """Write all files except the tensors to another folder."""
         for name, file in self._files.items():
             if not name.endswith(TENSORS):
                 (folder / name).write_bytes(file.content)
@@ -133,11 +133,11 @@ class FolderSnapshot:
 
 @dataclass(frozen=True)
 class _File:
-    """A file that was opened.
+    """An opened file.
 
     Attributes:
-        status: of the file.
-        content: empty where it was not read, since its size is not the listed one.
+        status: the file status.
+        content: empty if it was not read because its size differs from the listed one.
         error: why it cannot be read.
     """
 
@@ -147,10 +147,10 @@ class _File:
 
 
 def open_snapshot(find: Callable[[], Path]) -> FolderSnapshot:
-    """Open the files of a checkpoint folder; again, if the folder is replaced meanwhile.
+    """Open the files of a checkpoint folder; retry if the folder is replaced meanwhile.
 
     Args:
-        find: returns the folder as it is now.
+        find: returns the current folder.
 
     Raises:
         CheckpointError: if it is not a checkpoint, or its configuration is damaged.
@@ -169,7 +169,7 @@ def open_snapshot(find: Callable[[], Path]) -> FolderSnapshot:
     if not (folder / CONFIG).is_file():
         raise describe_absence(folder)
     raise CheckpointError(
-        "is replaced each time that it is read.", file=folder, remedy="Repeat the command when the training has ended."
+        "is replaced every time it is read.", file=folder, remedy="Repeat the command when the training run has ended."
     )
 
 
@@ -180,10 +180,10 @@ def _open(folder: Path) -> FolderSnapshot:
         OSError: if there is no `config.json`, or it cannot be read.
         CheckpointError: see `require_config`.
     """
-    with (folder / CONFIG).open("rb") as stream:  # held open: its number in the file system stays its own
+    with (folder / CONFIG).open("rb") as stream:  # keep it open, so that its inode number is not reused
         files = {CONFIG: _File(os.fstat(stream.fileno()), stream.read())}
         config = require_config(parse_json(bytes(files[CONFIG].content), folder / CONFIG), folder / CONFIG)
-        held = {item.name for item in folder.iterdir()}  # so that no name leads out of the folder
+        held = {item.name for item in folder.iterdir()}  # a name must not lead out of the folder
         for name in ({*config["files"], LOCAL} - {CONFIG}) & held:
             file = _open_file(folder / name, config["files"].get(name, {}).get("size"))
             if file is not None:
@@ -192,11 +192,11 @@ def _open(folder: Path) -> FolderSnapshot:
 
 
 def _open_file(path: Path, size: int | None) -> _File | None:
-    """Open a file, and read it if it has the listed size; None if it is not there, or not a plain file."""
+    """Open a file, and read it if it has the listed size; None if it does not exist or is not a plain file."""
     status = None
     try:
         status = path.stat()
-        if not stat.S_ISREG(status.st_mode):  # to open a pipe would wait for its writer
+        if not stat.S_ISREG(status.st_mode):  # opening a pipe would wait for its writer
             return None
         with path.open("rb") as stream:
             status = os.fstat(stream.fileno())
@@ -208,5 +208,5 @@ def _open_file(path: Path, size: int | None) -> _File | None:
 
 
 def _number(status: os.stat_result) -> tuple[int, int, int, int]:
-    """Return what no other file has at the same time, and what changes when the file is written to."""
+    """Return an identity that no other file has at the same time and that changes when the file is written."""
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns

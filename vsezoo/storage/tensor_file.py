@@ -1,4 +1,4 @@
-"""Safetensors files: mapped into memory, and read from the very bytes that were hashed."""
+"""Safetensors files: mapped into memory and read from the same bytes that were hashed."""
 
 from __future__ import annotations
 
@@ -39,22 +39,22 @@ LENGTH_BYTES = 8
 LARGEST_HEADER = 100_000_000
 """Bytes, as in the library safetensors."""
 MOST_DIMENSIONS = 32
-SHOWN = 80  # characters of a name, in a message
+SHOWN = 80  # most characters of a name in a message
 
 
 def map_content(stream: BinaryIO) -> Content:
-    """Return the content of a file, which stays as it is when another file takes its name.
+    """Return the content of a file, which does not change when another file takes its name.
 
-    Where a file system maps nothing, the content is read.
+    If the file system cannot map files, the content is read.
     """
     try:
         return mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_COPY)
-    except (OSError, ValueError):  # the second: of an empty file
-        return bytearray(stream.read())  # torch wants memory that may be written to
+    except (OSError, ValueError):  # ValueError: an empty file
+        return bytearray(stream.read())  # torch requires writable memory
 
 
 class Place(NamedTuple):
-    """Where a tensor is in a file."""
+    """The position of a tensor in a file."""
 
     dtype: torch.dtype
     shape: tuple[int, ...]
@@ -63,15 +63,15 @@ class Place(NamedTuple):
 
 
 class TensorFile(Mapping[str, Tensor]):
-    """The tensors of a safetensors file by name. Each look-up makes a tensor that shares the memory of the file.
+    """The tensors of a safetensors file by name. Each look-up creates a tensor that shares the memory of the file.
 
     Args:
-        content: of the file.
-        file: where it is from, for the message.
-        remedy: what to do about a damaged one.
+        content: content of the file.
+        file: its path, for the message.
+        remedy: what to do about a damaged file.
 
     Raises:
-        CheckpointError: for what is not a safetensors file.
+        CheckpointError: for a file that is not safetensors.
     """
 
     def __init__(self, content: Content, file: str | Path, remedy: str) -> None:
@@ -87,12 +87,12 @@ class TensorFile(Mapping[str, Tensor]):
         if start == end:
             return torch.empty(shape, dtype=dtype)
         data = self._content
-        if start % dtype.itemsize:  # some programs align nothing
+        if start % dtype.itemsize:  # some programs do not align tensors
             data, start, end = bytearray(memoryview(data)[start:end]), 0, end - start
         return torch.frombuffer(data, dtype=dtype, count=math.prod(shape), offset=start).reshape(shape)
 
     def __iter__(self) -> Iterator[str]:
-        """Go through the names."""
+        """Iterate over the names."""
         return iter(self.places)
 
     def __len__(self) -> int:
@@ -101,7 +101,7 @@ class TensorFile(Mapping[str, Tensor]):
 
 
 def _read_header(content: memoryview) -> dict[str, Place]:
-    """Return where the tensors are; together they must fill the file, without gaps and without overlaps.
+    """Return the positions of the tensors, which must fill the file without gaps or overlaps.
 
     Raises:
         ValueError, RecursionError: for anything else.
@@ -118,7 +118,7 @@ def _read_header(content: memoryview) -> dict[str, Place]:
     reached = begin
     for name, place in sorted(places.items(), key=lambda item: item[1][2:]):
         if place.start != reached:
-            raise ValueError(f"its tensor {name[:SHOWN]!r} does not begin where the one before ends")
+            raise ValueError(f"its tensor {name[:SHOWN]!r} does not start where the previous one ends")
         reached = place.end
     if reached != len(content):
         raise ValueError(f"its tensors end at byte {reached:,} of {len(content):,}")
@@ -133,9 +133,9 @@ def _read_place(name: str, value: Any, begin: int) -> Place:
         raise ValueError(f"its tensor {name[:SHOWN]!r} has an unknown dtype")
     shape, offsets = value["shape"], value["data_offsets"]
     if not all(isinstance(v, list) and len(v) <= MOST_DIMENSIONS and all(map(_is_size, v)) for v in (shape, offsets)):
-        raise ValueError(f"its tensor {name[:SHOWN]!r} has an impossible shape or place")
+        raise ValueError(f"its tensor {name[:SHOWN]!r} has an invalid shape or position")
     if len(offsets) != 2 or offsets[1] - offsets[0] != math.prod(shape) * dtype.itemsize:
-        raise ValueError(f"its tensor {name[:SHOWN]!r} has another size than its shape")
+        raise ValueError(f"its tensor {name[:SHOWN]!r} has a size that does not match its shape")
     return Place(dtype, tuple(shape), begin + offsets[0], begin + offsets[1])
 
 
@@ -146,5 +146,5 @@ def _is_size(value: Any) -> bool:
 def _refuse_repeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        raise ValueError("its header has a name twice")
+        raise ValueError("its header contains a name twice")
     return found

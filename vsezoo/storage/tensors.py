@@ -1,4 +1,4 @@
-"""Tensors of modules as safetensors files have them, put back only where they fit."""
+"""Tensors of modules for safetensors files, loaded only if they fit."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from vsezoo.errors import CheckpointError, list_names
 
 
 def list_tensors(module: nn.Module, external: tuple[str, ...] = ()) -> dict[str, torch.Tensor]:
-    """Return the tensors of a module as they are stored, without those whose names begin with `external`."""
+    """Return the tensors of a module to store, without those whose names begin with `external`."""
     return {
         name: tensor.contiguous()
         for name, tensor in module.state_dict().items()
@@ -23,13 +23,13 @@ def list_tensors(module: nn.Module, external: tuple[str, ...] = ()) -> dict[str,
 def load_tensors(
     module: nn.Module, tensors: Mapping[str, torch.Tensor], file: Path, external: tuple[str, ...] = ()
 ) -> None:
-    """Put tensors into a module; every name, every shape and the kind of number must agree.
+    """Load tensors into a module; all names, shapes and dtypes must agree.
 
     Args:
-        module: what is to have them.
-        tensors: by name.
-        file: where they are from, for the message.
-        external: prefixes of the names of tensors that are none of them, and stay as they are.
+        module: the module.
+        tensors: the tensors by name.
+        file: their file, for the message.
+        external: name prefixes of tensors that are not in the file and are not changed.
 
     Raises:
         CheckpointError: for tensors that do not agree.
@@ -39,12 +39,12 @@ def load_tensors(
 
 
 def require_same(tensors: Mapping[str, torch.Tensor], expected: Mapping[str, torch.Tensor], file: Path) -> None:
-    """Compare names, shapes and kinds of number; `expected` may be on the meta device.
+    """Compare names, shapes and dtypes; `expected` may be on the meta device.
 
     Raises:
         CheckpointError: for tensors that do not agree.
     """
-    remedy = "The file does not belong to this recipe; fetch or copy the checkpoint folder again."
+    remedy = "The file does not belong to this recipe; download or copy the checkpoint folder again."
     for words, names in (("lacks", expected.keys() - tensors.keys()), ("has the extra", tensors.keys() - expected)):
         if names:
             listing = list_names(sorted(names), 5)
@@ -52,7 +52,7 @@ def require_same(tensors: Mapping[str, torch.Tensor], expected: Mapping[str, tor
     for name, tensor in tensors.items():
         if tensor.shape != expected[name].shape:
             raise CheckpointError(
-                f"has the tensor {name} of shape {tuple(tensor.shape)} where the recipe and the vocabulary want "
+                f"has the tensor {name} of shape {tuple(tensor.shape)} where the recipe and the vocabulary require "
                 f"{tuple(expected[name].shape)}.",
                 file=file,
                 remedy=remedy,

@@ -1,4 +1,4 @@
-"""Progress of long work: the callbacks that functions take, and lines on standard error where there is no bar yet."""
+"""Progress of long work: types of callbacks, and lines on standard error before there is a progress bar."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ Item = TypeVar("Item")
 
 
 def report_done(items: Iterable[Item], count: int, what: str) -> Iterator[Item]:
-    """Yield the items; now and then say `3 of the 17 shards are looked through`.
+    """Yield the items and print lines such as `3 of 17 shards are indexed` from time to time.
 
     Args:
-        items: in the order in which they are done.
-        count: of the items.
-        what: what they are, and what is done to them, such as "shards are looked through".
+        items: in processing order.
+        count: number of items.
+        what: noun and verb of the line, such as "shards are indexed".
     """
     reported = time.monotonic()
     for done, item in enumerate(items):
         if time.monotonic() - reported > INTERVAL:
             reported = time.monotonic()
-            tell(f"{done:,} of the {count:,} {what}")
+            tell(f"{done:,} of {count:,} {what}")
         yield item
 
 
 def tell(line: str) -> None:
-    """Write a line to standard error; what a terminal would obey is shown, not sent, since strangers name things."""
+    """Write a line to standard error with control characters escaped, because names are untrusted."""
     shown = "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in line)
-    sys.stderr.write(f"{shown}\n")  # at once: several threads may wait
+    sys.stderr.write(f"{shown}\n")  # in one call, because several threads may print

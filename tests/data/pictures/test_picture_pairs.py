@@ -154,7 +154,7 @@ def test_long_check_says_how_far_it_is(
     monkeypatch.setattr(waiting, "INTERVAL", -1.0)
     open_split(write_bad(tmp_path / "own\x1b[2J"), on_bad_image="skip")
     captured = capsys.readouterr()
-    assert captured.err.splitlines()[3] == r"3 of the 5 pictures of own\x1b[2J train are checked"
+    assert captured.err.splitlines()[3] == r"3 of 5 pictures of own\x1b[2J train are checked"
     assert captured.out == ""
 
 

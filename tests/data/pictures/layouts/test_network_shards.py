@@ -96,14 +96,14 @@ def test_an_answer_that_fails_is_asked_for_again(web: Web, tmp_path: Path, capsy
     web.failures += [503, 429]
     assert list_shades(pairs)[0] == 1
     assert capsys.readouterr().err.splitlines() == [
-        f"{web.address}/big-train-00.tar: the server answers with the status {status}. Trying again in 0 s."
+        f"{web.address}/big-train-00.tar: the server answers with status {status}. Retrying in 0 s."
         for status in (503, 429)
     ]
     web.failures += [503] * 3
-    assert "cannot be read: the server answers with the status 503." in _image_error(pairs)
+    assert "cannot be read: the server answers with status 503." in _image_error(pairs)
     web.failures += [403]
     web.asked.clear()
-    assert "big-train-00.tar (a): cannot be read: the server does not permit it" in _image_error(pairs)
+    assert "big-train-00.tar (a): cannot be read: access is denied" in _image_error(pairs)
     assert len(web.asked) == 1
 
 
@@ -154,7 +154,7 @@ def test_a_server_without_ranges_does_not_fill_the_memory(web: Web, tmp_path: Pa
     write_shard(web.folder / "train.tar", {"a.bin": bytes(40_000_000)} | make_sample("a", 1, "a dog"))
     web.ranges = False
     message = open_error(write_list(tmp_path / "own", f"{web.address}/train.tar"))
-    assert "train.tar: cannot be read: the server sends the whole file where a range of" in message
+    assert "train.tar: cannot be read: the server sends the whole file although a range of" in message
     assert web.sent < 20_000_000
 
 
@@ -183,7 +183,7 @@ def _image_error(pairs: object) -> str:
 
 def test_what_is_wrong_with_a_shard_of_a_server(web: Web, tmp_path: Path) -> None:
     folder = write_list(tmp_path / "own", f"{web.address}/train/gone.tar?signature=secret")
-    assert f"{web.address}/train/gone.tar: cannot be read: it is not there." in open_error(folder)
+    assert f"{web.address}/train/gone.tar: cannot be read: it does not exist." in open_error(folder)
     assert "secret" not in open_error(folder)
     write_list(folder, f"{web.address}/train.tar")
     (web.folder / "train.tar").write_bytes((web.folder / "big-train-00.tar").read_bytes()[:700])
@@ -192,7 +192,7 @@ def test_what_is_wrong_with_a_shard_of_a_server(web: Web, tmp_path: Path) -> Non
     web.ranges = False
     pairs = open_split(folder)  # it is so small that the first answer holds it all
     place = pairs.places[0]
-    asked = f"where a range of {place.size} bytes was asked for"
+    asked = f"although a range of {place.size} bytes was requested"
     assert f"big-train-00.tar (a): cannot be read: the server sends the whole file {asked}" in _image_error(pairs)
     web.redirects = f"{web.address}/big-train-00.tar"
     write_list(folder, f"{web.address}/big-train-00.tar?signature=secret")
