@@ -281,7 +281,7 @@ def test_a_frozen_transformer_is_not_stored(bert: Path, tmp_path: Path) -> None:
     assert not hasattr(side.image_encoder, "fc")
     tiny.save_model(tmp_path / "second", again)
     assert read_config(tmp_path / "second")["encoders"] == config["encoders"]
-    assert "must have bert" in " ".join(build_card(open_publication(tmp_path / "checkpoint")).missing)
+    assert "requires bert" in " ".join(build_card(open_publication(tmp_path / "checkpoint")).missing)
 
 
 @pytest.mark.parametrize("options", [{"store_weights": True}, {"finetune": True}])
