@@ -183,5 +183,11 @@ def test_a_folder_that_cannot_be_written_stays_as_it_was(tmp_path: Path, monkeyp
 
 
 def test_every_kind_of_the_registry_has_an_example() -> None:
-    written_by_hand = {"indexes", "layouts", "optimizers", "schedules"}  # a few lines, in docs/plugins.md
+    written_by_hand = {
+        "checkpoints",
+        "indexes",
+        "layouts",
+        "optimizers",
+        "schedules",
+    }  # a few lines, in docs/plugins.md
     assert {example.group for example in EXAMPLES.values()} == set(registry.KINDS) - written_by_hand

@@ -112,8 +112,8 @@ def load(reference: str | Path | Checkpoint, device: str | torch.device = "cpu")
     """Read the model of a checkpoint.
 
     Args:
-        reference: a checkpoint folder, the folder of a run, whose best checkpoint it means, or a repository of the Hub,
-            `hub:org/name[@revision]`.
+        reference: a checkpoint folder, the folder of a run, whose best checkpoint it means, a repository of the Hub,
+            `hub:org/name[@revision]`, or a name that `list_models(pretrained=True)` lists.
         device: where to put it.
 
     Returns:

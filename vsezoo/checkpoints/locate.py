@@ -1,15 +1,18 @@
-"""From what a user names, a directory or a reference to the Hub, to a checkpoint folder on this machine.
+"""From what a user names, a directory, a reference to the Hub or a registered name, to a folder on this machine.
 
 The only module that knows both disks and the Hub.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import glob
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from vsezoo.errors import CheckpointError
+from vsezoo import registry
+from vsezoo.errors import CheckpointError, UnknownNameError, UsageError, list_names, suggest_name
 from vsezoo.hub.reference import HubReference, is_repository, parse_reference
+from vsezoo.recipe import Pretrained
 from vsezoo.storage.checkpoint_layout import BEST, CONFIG
 from vsezoo.storage.folders import LOOKS, find_folder
 
@@ -22,11 +25,13 @@ class Location:
         reference: as the user gave it; one to the Hub at a commit.
         on_hub: the same reference; None for a directory.
         cached: where the files of the Hub were fetched to.
+        sha256: what the digest of its model must be; empty: anything.
     """
 
     reference: str
     on_hub: HubReference | None = None
     cached: Path | None = None
+    sha256: str = ""
 
     def find(self) -> Path:
         """Return the checkpoint folder as it is now: a directory may be replaced, and have another name meanwhile.
@@ -51,14 +56,24 @@ def locate(reference: str | Path, *, weights: bool = True) -> Location:
     """Return where the checkpoint is that a reference names; the files of one on the Hub are fetched into the cache.
 
     Args:
-        reference: a directory, the directory of a run, whose best checkpoint it means, or `hub:org/name[@revision]`.
+        reference: a directory, the directory of a run, whose best checkpoint it means, `hub:org/name[@revision]`, or
+            the name of a registered checkpoint.
         weights: fetch the tensors, too.
 
     Raises:
         CheckpointError: if there is no sound one on the Hub.
         HubError: for what the Hub or the network does not give.
         UsageError: for a reference to the Hub that cannot be one.
+        PluginError, ConflictError: for a registered name that cannot be loaded, or that several distributions register.
     """
+    named = None if parse_reference(reference) else find_named(reference)
+    if named is None:
+        return _locate_place(reference, weights)
+    place = named.reference if parse_reference(named.reference) else Path(named.reference).expanduser()
+    return replace(_locate_place(place, weights), sha256=named.sha256)
+
+
+def _locate_place(reference: str | Path, weights: bool) -> Location:
     found = parse_reference(reference)
     if found is None:
         return Location(str(reference))
@@ -66,6 +81,18 @@ def locate(reference: str | Path, *, weights: bool = True) -> Location:
 
     pinned = resolve(found)
     return Location(str(pinned), pinned, fetch_checkpoint(pinned, weights=weights))
+
+
+def find_named(reference: str | Path) -> Pretrained | None:
+    """Return the registered checkpoint of a name; None: there is none, or a directory of that name goes before it."""
+    if isinstance(reference, Path) or find_folder(Path(reference)).exists():
+        return None
+    try:
+        entry = registry.find("checkpoints", reference)
+    except UnknownNameError:
+        return None
+    record: Pretrained = entry.load()
+    return record
 
 
 def find_checkpoint(reference: str | Path) -> Path:
@@ -88,10 +115,34 @@ def _find_directory(named: Path) -> Path:
                 return best
         if folder.is_dir():
             return folder
-    remedy = "Give the folder that `vsezoo train` wrote, for example runs/NAME"
-    if is_repository(str(named)):
-        remedy += f", or hub:{named} for the repository of that name on the Hub"
-    raise CheckpointError("is no folder.", file=named, remedy=f"{remedy}.")
+    raise _describe_absence(named)
+
+
+def _describe_absence(named: Path) -> CheckpointError:
+    """Return the error about a name that is not that of a directory."""
+    name = str(named)
+    known = registry.list_names("checkpoints")
+    try:
+        model = registry.find("models", name)
+    except UsageError:  # not registered, or by several
+        remedy = "Give the folder that `vsezoo train` wrote, for example runs/NAME"
+        if is_repository(name):
+            remedy += f", or hub:{name} for the repository of that name on the Hub"
+        near = suggest_name(name, known)
+        return CheckpointError("is no folder.", file=named, remedy=f"{remedy}.{f' {near}' if near else ''}")
+    names = {model.label, *registry.list_aliases(model)}
+    trained = [str(run) for name in sorted(names) for run in _list_runs(name)]
+    trained += [label for label in known if label.rpartition(":")[2].partition(".")[0] in names]
+    remedy = f"Give a checkpoint of it: {list_names(trained, 5)}." if trained else "There is no checkpoint of it here."
+    return CheckpointError(
+        "is a model without weights: a recipe.", file=named, remedy=f"{remedy} To train one: vsezoo train {name}"
+    )
+
+
+def _list_runs(model: str) -> list[Path]:
+    """Return the runs of a model that hold a checkpoint, where `vsezoo train` writes them."""
+    runs = sorted(Path("runs").glob(f"{glob.escape(model)}-*"))
+    return [run for run in runs if any((place / CONFIG).is_file() for place in (run / BEST, run))]
 
 
 def pin_reference(reference: str | Path) -> str:

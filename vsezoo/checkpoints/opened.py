@@ -47,8 +47,9 @@ class Checkpoint:
         """Open a checkpoint.
 
         Args:
-            reference: a checkpoint folder, the folder of a run, whose best checkpoint it means, or a repository of the
-                Hub, `hub:org/name[@revision]`. A checkpoint that is open already is returned as it is.
+            reference: a checkpoint folder, the folder of a run, whose best checkpoint it means, a repository of the
+                Hub, `hub:org/name[@revision]`, or a registered name such as `vsepp.f8k_mobilenet`. A checkpoint that
+                is open already is returned as it is.
             weights: False: fetch no more of the Hub than the small files.
 
         Raises:
@@ -58,7 +59,15 @@ class Checkpoint:
         if isinstance(reference, Checkpoint):
             return reference
         location = locate(reference, weights=weights)
-        return cls(location, open_snapshot(location.find))
+        checkpoint = cls(location, open_snapshot(location.find))
+        digest = checkpoint.config["files"][MODEL]["sha256"]
+        if location.sha256 not in ("", digest):
+            raise CheckpointError(
+                f"is not the checkpoint {str(reference)!r}: its {MODEL} has the sha256 {digest}.",
+                file=location.reference,
+                remedy="Upgrade the distribution that registers this name, or name the checkpoint by its place.",
+            )
+        return checkpoint
 
     @property
     def digest(self) -> str:

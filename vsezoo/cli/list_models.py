@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -12,7 +13,7 @@ from vsezoo import registry
 from vsezoo.cli import console, shared_options
 from vsezoo.cli.command import Command
 from vsezoo.errors import PluginError, VsezooError, suggest_name
-from vsezoo.recipe import Paper
+from vsezoo.recipe import Paper, Pretrained
 
 
 @click.command(
@@ -21,19 +22,27 @@ from vsezoo.recipe import Paper
     examples=[
         ("vsezoo list-models", "List all models."),
         ("vsezoo list-models 'vse*'", "List those whose name or alias begins with vse."),
+        ("vsezoo list-models --pretrained", "List the trained checkpoints that have a name."),
         ("vsezoo list-models --json", "Write the list as JSON."),
     ],
 )
 @click.argument("pattern", default="*")
+@click.option("--pretrained", is_flag=True, help="List trained checkpoints by name instead.")
 @shared_options.as_json
-def list_models(pattern: str, as_json: bool) -> None:
+def list_models(pattern: str, pretrained: bool, as_json: bool) -> None:
     """List the models, or those that match PATTERN.
 
     PATTERN is compared with names and aliases: 'vse*', '*vse*'. Case is ignored.
 
     Models that cannot be loaded are listed as FAILED with the reason, names registered by several distributions as
     CONFLICT in their qualified form. The exit code is 1 if nothing matches.
+
+    A trained checkpoint that has a name, such as vsepp.f8k_mobilenet, is used by that name wherever a checkpoint is:
+    vsezoo eval NAME, vsezoo search NAME, vsezoo.load(NAME).
     """
+    if pretrained:
+        _list_pretrained(pattern, as_json)
+        return
     known = describe_models()
     models = [model for model in known if _matches(model, pattern)]
     if not models:
@@ -96,3 +105,57 @@ def _row(model: dict[str, Any]) -> list[str | Text]:
     name = f"{model['name']} ({', '.join(model['aliases'])})" if model["aliases"] else model["name"]
     origin = f"{model['distribution']} {model['version']}".strip()
     return [name, console.mark_problems(model, model["summary"]), model["paper"], origin]
+
+
+def _list_pretrained(pattern: str, as_json: bool) -> None:
+    known = [describe_pretrained(entry) for entry in registry.list_entries("checkpoints")]
+    found = [checkpoint for checkpoint in known if fnmatchcase(checkpoint["name"].lower(), pattern.lower())]
+    if not found and pattern != "*":
+        names = [checkpoint["name"] for checkpoint in known]
+        hint = "`vsezoo list-models --pretrained` lists what there is."
+        raise VsezooError(f"No pretrained checkpoint matches {pattern!r}.", remedy=suggest_name(pattern, names, hint))
+    if as_json:
+        console.print_json(found)
+        return
+    if not found:
+        console.messages().print("No installed distribution registers a pretrained checkpoint.")
+        return
+    columns = ["checkpoint", "trained on", "figures", "license", "size", "where it is", "from"]
+    console.print_table(columns, [_pretrained_row(checkpoint) for checkpoint in found])
+
+
+def describe_pretrained(entry: registry.Entry) -> dict[str, Any]:
+    """Return what is known of a registered checkpoint: the fields of `Pretrained`, and where it comes from."""
+    record, failed = None, None
+    try:
+        record = entry.load()
+    except PluginError as error:
+        failed = registry.explain(error)
+    fields = [field.name for field in dataclasses.fields(Pretrained)]
+    return {
+        **(dict.fromkeys(fields) if record is None else dataclasses.asdict(record)),
+        "name": entry.label,
+        "distribution": entry.distribution,
+        "version": entry.version,
+        "conflict": entry.conflict,
+        "failed": failed,
+    }
+
+
+def _pretrained_row(checkpoint: dict[str, Any]) -> list[str | Text]:
+    figures = [
+        f"{result['data']} R@1 {' '.join('-' if recall is None else str(recall) for recall in recalls)}"
+        for result in checkpoint["figures"] or ()
+        for recalls in [(result["i2t"][0], result["t2i"][0])]
+    ]
+    size = f"{checkpoint['size_mb']:.0f} MB" if checkpoint["size_mb"] else ""
+    origin = f"{checkpoint['distribution']} {checkpoint['version']}".strip()
+    return [
+        checkpoint["name"],
+        console.mark_problems(checkpoint, checkpoint["data"] or ""),
+        "; ".join(figures),
+        checkpoint["license"] or "",
+        size,
+        checkpoint["reference"] or "",
+        origin,
+    ]

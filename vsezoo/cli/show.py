@@ -78,12 +78,13 @@ def _find(model: str) -> tuple[registry.Entry | None, Recipe]:
 
 
 def _is_checkpoint(model: str) -> bool:
-    """Is this a checkpoint (a reference, a path, or a folder whose name is not registered), not the name of a model?"""
+    """Is this a checkpoint, by a reference, a path, a folder or a registered name, and not the name of a model?"""
     if is_recipe_file(model):
         return False
     if parse_reference(model) is not None or "/" in model or os.sep in model:
         return True
-    return Path(model).is_dir() and model not in registry.list_names("models")
+    known = registry.list_names("models")
+    return model not in known and (Path(model).is_dir() or model in registry.list_names("checkpoints"))
 
 
 def _describe(model: str, entry: registry.Entry | None, recipe: Recipe, data: str | None) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from huggingface_hub import ModelCard
 from vsezoo.cards.card import HERE, Run, render_card
 from vsezoo.cards.merge import choose_card, merge_card
 from vsezoo.cards.metadata import EVAL_RESULTS, UNKNOWN_LICENSE, write_eval_results
+from vsezoo.checkpoints.locate import find_named
 from vsezoo.checkpoints.opened import Checkpoint
 from vsezoo.errors import CheckpointError, MissingPackageError, StorageError, UsageError, explain_system
 from vsezoo.hub.reference import parse_reference
@@ -74,7 +75,7 @@ def open_publication(run: str | Path) -> Publication:
         UsageError: for a reference to the Hub.
         CheckpointError: for a folder that is not a checkpoint, or is damaged.
     """
-    if parse_reference(run):
+    if parse_reference(run) or find_named(run):
         raise UsageError(f"{str(run)!r} is already on the Hub.", remedy="Give the folder of a run or of a checkpoint.")
     checkpoint = Checkpoint.open(run)
     checkpoint.verify()

@@ -7,6 +7,7 @@ importing a model and stored in a checkpoint without trusting it. Imports nothin
 from vsezoo.recipe.part import PART_KINDS as PART_KINDS
 from vsezoo.recipe.part import TRAINING_PARTS as TRAINING_PARTS
 from vsezoo.recipe.part import Part as Part
+from vsezoo.recipe.pretrained import Pretrained as Pretrained
 from vsezoo.recipe.published import Paper as Paper
 from vsezoo.recipe.published import PublishedResult as PublishedResult
 from vsezoo.recipe.recipe import Override as Override

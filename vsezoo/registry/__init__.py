@@ -116,9 +116,15 @@ def load(kind: str, name: str) -> Any:
     return find(kind, name).load()
 
 
-def list_models(pattern: str = "*") -> list[str]:
-    """Return the names of all models, or of those that match a pattern, including aliases."""
-    return [name for name in list_names("models") if fnmatchcase(name.lower(), pattern.lower())]
+def list_models(pattern: str = "*", *, pretrained: bool = False) -> list[str]:
+    """Return the names of all models, or of those that match a pattern, including aliases.
+
+    Args:
+        pattern: such as `vse*`; case is ignored.
+        pretrained: list the checkpoints that have a name instead, which `load` takes, such as `vsepp.f8k_mobilenet`.
+    """
+    names = list_names("checkpoints" if pretrained else "models")
+    return [name for name in names if fnmatchcase(name.lower(), pattern.lower())]
 
 
 def list_datasets(pattern: str = "*") -> list[str]:

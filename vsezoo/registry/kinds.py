@@ -24,6 +24,7 @@ class Kind(NamedTuple):
 
 KINDS = {
     "models": Kind("model", "vsezoo.recipe:Recipe", False, "list-models"),
+    "checkpoints": Kind("checkpoint", "vsezoo.recipe:Pretrained", False, "list-models --pretrained"),
     "image_encoders": Kind("image encoder", "vsezoo.interfaces:ImageEncoder", True, "list-plugins"),
     "text_encoders": Kind("text encoder", "vsezoo.interfaces:TextEncoder", True, "list-plugins"),
     "similarities": Kind("similarity", "vsezoo.interfaces:Similarity", True, "list-plugins"),

@@ -1,0 +1,52 @@
+"""Checkpoints that are published under a name, such as `vsepp.f8k_mobilenet`."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from vsezoo.errors import RecipeError
+from vsezoo.recipe.published import PublishedResult
+
+NAME = re.compile(r"[A-Za-z0-9_+.-]+")
+COMMIT = re.compile(r"(hub:|hf-hub:|hf://)[^@]+@[0-9a-f]{40}")
+SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """A trained checkpoint that has a name, registered in the group `vsezoo.checkpoints`.
+
+    Attributes:
+        name: the model's, a dot, and what it was trained on: `vsepp.f8k_mobilenet`.
+        recipe: the name of the model.
+        reference: where the checkpoint is: `hub:org/name@COMMIT`, or a folder.
+        sha256: of its `model.safetensors`; another one is refused.
+        data: what it was trained on, by the name of the data set.
+        license: one of the Hub's identifiers; empty: not known.
+        size_mb: size of the checkpoint in MB; 0: not known.
+        notes: what a user should know, in a sentence.
+        figures: what was measured of it, with the command as the source.
+
+    Raises:
+        RecipeError: for a name that does not begin with that of the model, a reference to the Hub that is not to a
+            commit, or an impossible digest.
+    """
+
+    name: str
+    recipe: str
+    reference: str
+    sha256: str
+    data: str
+    license: str = ""
+    size_mb: float = 0.0
+    notes: str = ""
+    figures: tuple[PublishedResult, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.name.startswith(f"{self.recipe}.") or not NAME.fullmatch(self.name):
+            raise RecipeError(f"the checkpoint {self.name!r} must be named {self.recipe}. and what it was trained on.")
+        if self.reference.startswith(("hub:", "hf-hub:", "hf://")) and not COMMIT.fullmatch(self.reference):
+            raise RecipeError(f"the checkpoint {self.name!r} is at {self.reference}, which is not a commit.")
+        if not SHA256.fullmatch(self.sha256):
+            raise RecipeError(f"the checkpoint {self.name!r} has the sha256 {self.sha256!r}, which cannot be one.")
