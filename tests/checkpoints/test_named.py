@@ -53,7 +53,7 @@ def test_a_name_is_used_as_a_folder_is(folder: Path, tmp_path: Path, monkeypatch
     assert torch.equal(by_name.encode_texts(tiny.CAPTIONS), by_place.encode_texts(tiny.CAPTIONS))
     assert Checkpoint.open(NAME).folder == folder
     assert vsezoo.open_index(NAME, texts=["a dog"]).search(tiny.TinyPairs().features[0], 1)
-    with pytest.raises(UsageError, match=r"'vsepp\.tiny' is on the Hub already"):
+    with pytest.raises(UsageError, match=r"'vsepp\.tiny' is already on the Hub"):
         open_publication(NAME)
 
 

@@ -261,4 +261,6 @@ def test_training_on_shards_of_a_server(web: Web, tmp_path: Path) -> None:
     assert done.code == 0, done.stderr
     assert (tmp_path / "run" / "best" / "model.safetensors").exists()
     (web.folder / "test.tar").unlink()
-    assert_one_message(run_command(tmp_path, "eval", "run", "--data", "own/"), 1, "test.tar: cannot be read: it does not exist")
+    assert_one_message(
+        run_command(tmp_path, "eval", "run", "--data", "own/"), 1, "test.tar: cannot be read: it does not exist"
+    )
