@@ -10,6 +10,7 @@ from typing import Any
 import museum_encoders
 import museum_indexes  # noqa: F401
 import museum_layouts
+import museum_optimization  # noqa: F401
 import museum_others
 import museum_scores
 import pytest
