@@ -149,7 +149,7 @@ def test_another_optimizer_and_schedule_go_on_alike(data: Path, tmp_path: Path) 
     train(data, tmp_path / "run", resume=True)
     assert_same(tmp_path / "run", tmp_path / "whole")
     state = read_state(tmp_path / "run")
-    assert state.run.recipe["schedule"]["options"] == {"warmup": 6, "warmup_epochs": 0.0, "final": 0.0}
+    assert state.run.recipe.schedule.options == {"warmup": 6, "warmup_epochs": 0.0, "final": 0.0}
 
 
 @pytest.mark.process
