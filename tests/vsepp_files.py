@@ -58,6 +58,24 @@ VSEPP: dict[str, Any] = {
     "reset_train": False,
     "vocab_size": len(WORDS),
 }
+SCAN: dict[str, Any] = {
+    **{
+        name: value
+        for name, value in VSEPP.items()
+        if name not in ("crop_size", "finetune", "cnn_type", "use_restval", "measure", "use_abs", "reset_train")
+    },
+    "data_name": "f30k_precomp",
+    "model_name": "runs/scan",
+    "cross_attn": "i2t",
+    "agg_func": "LogSumExp",
+    "raw_feature_norm": "clipped_l2norm",
+    "lambda_softmax": 4.0,
+    "lambda_lse": 5.0,
+    "bi_gru": False,
+    "no_txtnorm": False,
+    "precomp_enc_type": "basic",
+}
+
 VSRN: dict[str, Any] = {
     **VSEPP,
     "data_name": "coco_precomp",

@@ -335,7 +335,7 @@ def name_a_missing_part(folder: Path) -> None:
 
 
 DAMAGES = [
-    (flip_a_byte, r"model\.safetensors: .*sha256"),
+    (flip_a_byte, r"model\.safetensors: .*SHA-256"),
     (cut_the_weights, r"model\.safetensors: has [\d,]+ bytes instead of [\d,]+"),
     (remove_the_vocabulary, r"vocab\.json: is missing"),
     (lambda folder: edit(folder, format_version=99), r"config\.json: has the format version 99; .*\nUpgrade"),

@@ -104,6 +104,12 @@ def write_vsrn(folder: Path) -> Path:
     return vsepp_files.write_checkpoint(folder, vsepp_files.VSRN, vsepp_files.make_vsrn(vsepp_files.VSRN))
 
 
+def write_scan(folder: Path) -> Path:
+    """SCAN has the tensors of VSE++, and options of its own."""
+    vsepp_files.write_words(folder / f"{vsepp_files.SCAN['data_name']}_vocab.pkl")
+    return vsepp_files.write_checkpoint(folder, vsepp_files.SCAN, vsepp_files.make_vsepp(vsepp_files.SCAN))
+
+
 def write_kiros(folder: Path) -> Path:
     return theano_files.write_kiros(theano_files.make_original(theano_files.KIROS), folder / "vse.npz")
 
@@ -122,6 +128,7 @@ WRITERS: dict[str, Callable[[Path], Path]] = {
     "kiros": write_kiros,
     "linxd5": write_linxd5,
     "order-embedding": write_order,
+    "scan": write_scan,
     "vsepp": write_vsepp,
     "vsrn": write_vsrn,
 }

@@ -18,7 +18,6 @@ from vsezoo.errors import DataError
 from vsezoo.interfaces import PairDataset
 from vsezoo.training.splits import open_splits
 
-pytestmark = pytest.mark.usefixtures("quiet_process")
 KINDS = ("vector",)
 
 

@@ -144,7 +144,7 @@ def test_a_flipped_byte(saved: Path) -> None:
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
     path.write_bytes(content)
-    with pytest.raises(CheckpointError, match=r"state\.safetensors: .*sha256"):
+    with pytest.raises(CheckpointError, match=r"state\.safetensors: .*SHA-256"):
         read_state(saved.parent)
 
 

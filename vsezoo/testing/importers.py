@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 
 from vsezoo.conversion.importer import Importer, Source
 from vsezoo.errors import CheckpointError
-from vsezoo.interfaces import Tokens
+from vsezoo.interfaces import Embeddings, Tokens
 from vsezoo.model import JointEmbedding
 from vsezoo.recipe import Recipe
 from vsezoo.testing.kit import Kit, promise, require, require_equal
@@ -114,8 +114,7 @@ class ImporterKit(Kit):
 def _embed(model: JointEmbedding) -> torch.Tensor:
     ids = np.arange(min(6, len(model.tokenizer)), dtype=np.int32)
     with torch.inference_mode():
-        embeddings: torch.Tensor = model.text_encoder(Tokens.pad([ids, ids[:2]]))
-    return embeddings
+        return Embeddings.of(model.text_encoder(Tokens.pad([ids, ids[:2]]))).embeddings
 
 
 def _write_strangers(folder: Path) -> list[Path]:
