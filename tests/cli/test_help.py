@@ -88,7 +88,7 @@ def test_train_shows_what_people_need_first() -> None:
     needed = (
         "--data --data-root --output --resume --init --num-epochs --batch-size --learning-rate --seed --device --set"
     )
-    # A command keeps its help option as it first got it: from `vsezoo`, which has -h, or from a test that calls it alone.
+    # A command keeps the help option that it got first: from `vsezoo`, which has -h, or called alone by a test.
     assert " ".join(flags) in (f"{needed} -h,", f"{needed} --help")
     assert "--margin" in sections["Loss settings"]
 
