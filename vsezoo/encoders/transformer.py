@@ -199,7 +199,7 @@ class TransformerTextEncoder(ExternalWeights, TextEncoder):
     def forward(self, tokens: Tokens) -> Tensor | Embeddings:
         """Return joint embeddings `(B, D)`, with `keep_items` also those of the tokens, `(B, L, D)`."""
         lengths = tokens.lengths.to(tokens.ids.device)
-        # The padding is told by the lengths, not by its id, which in some vocabularies is that of a piece.
+        # Padding is recognised by the lengths, not by its id, which in some vocabularies is that of a piece.
         mask = torch.arange(tokens.ids.shape[1], device=tokens.ids.device) < lengths[:, None]
         with torch.set_grad_enabled(self.finetune and torch.is_grad_enabled()):
             output = self.transformer(input_ids=tokens.ids, attention_mask=mask.long(), return_dict=True)

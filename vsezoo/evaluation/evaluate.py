@@ -133,7 +133,7 @@ def embed_pairs(
         data: the split.
         captions: its captions as ids, where they are known already.
         batch_size: images or captions encoded at a time.
-        advance: is told of the progress.
+        advance: progress callback `(done, total)`.
     """
     if captions is None:
         captions = model.tokenizer.encode(data.captions)

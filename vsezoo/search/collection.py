@@ -77,11 +77,11 @@ class Collection(ABC):
 
     @property
     def title(self) -> str:
-        """What others are told of it: its name without the folders that it lies in."""
+        """The name that is shown to others: without the folders that it lies in."""
         return Path(os.path.normpath(self.place)).name if self.place else self.name
 
     def label(self, item: int) -> str:
-        """Return what others are told of an item."""
+        """Return the name of an item that is shown to others."""
         return self.ids[item]
 
     @abstractmethod
@@ -240,6 +240,6 @@ def _stamp(file: str) -> tuple[int | str, ...]:
         return found.st_size, found.st_mtime_ns
     except OSError as error:
         if not is_address(file):
-            return ()  # such as a link to nothing: why it cannot be read, is told by what reads it
+            return ()  # such as a link to nothing: what reads it reports why it cannot be read
         remedy = "See that the server can be reached, and repeat the command."
         raise ServerError(f"cannot be read: {error}.", file=show_address(file), remedy=remedy) from None

@@ -72,8 +72,8 @@ def embed(
         texts: a file of sentences, sentences, or an open split, of which the captions are meant.
         device: where to encode.
         on_bad_image: "skip": leave out pictures that cannot be read. "error": stop at one.
-        advance: if there is anything to embed, is told how many images and sentences are embedded by now, of how many.
-        warn: is told if the cache cannot be written; None: it is printed to standard error.
+        advance: progress callback `(done, total)`, of images and sentences; not called if everything is cached.
+        warn: called with a message if the cache cannot be written; None: printed to standard error.
 
     Raises:
         CheckpointError: for a checkpoint that cannot be read.

@@ -187,8 +187,8 @@ def open_index(
         device: where to encode and compare.
         on_bad_image: "skip": leave out pictures that cannot be read, see `Index.skipped`. "error": stop at one.
         index: the registered search backend; "exact" scores every item.
-        advance: if there is anything to embed, is told how many items are embedded by now, of how many.
-        warn: is told if the cache cannot be written; None: it is printed to standard error.
+        advance: progress callback `(done, total)`, of items; not called if everything is cached.
+        warn: called with a message if the cache cannot be written; None: printed to standard error.
 
     Raises:
         CheckpointError: for a checkpoint that cannot be read.

@@ -90,9 +90,9 @@ def open_embeddings(
         collection: of images or sentences.
         checkpoint: its digest. With another one, or another version of vsezoo, everything is embedded again.
         load_model: called if there is anything to embed.
-        advance: if there is anything to embed, is told how many items are embedded by now, of how many.
-        warn: is told that the cache cannot be written; the embeddings are then computed for this call alone. None: it
-            is printed to standard error.
+        advance: progress callback `(done, total)`, of items; not called if everything is cached.
+        warn: called with a message if the cache cannot be written; the embeddings then serve this call alone. None:
+            printed to standard error.
 
     Raises:
         DataError: see `embed_items`; or when no item can be read.

@@ -90,7 +90,7 @@ class Subject:
 
 
 def find_subject(thing: Any, name: Any = None) -> Subject:
-    """Return what `vsezoo.testing.check` is told to check.
+    """Return what `vsezoo.testing.check` is asked to check.
 
     Args:
         thing: a class of parts, a recipe, a data set, a command; or the kind of what follows.

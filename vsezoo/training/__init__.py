@@ -1,1 +1,1 @@
-"""Training: the plan, the loop, its exact state, and what is told of it."""
+"""Training: the plan, the loop, its exact state, and its callbacks."""
