@@ -6,10 +6,10 @@ import os
 import re
 import subprocess
 import sys
-import unicodedata
 from pathlib import Path
 
 import pytest
+import regex
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from nltk.tokenize import NLTKWordTokenizer
@@ -84,7 +84,7 @@ def test_any_text_has_the_words_of_the_rules_of_nltk(text: str) -> None:
 
 def is_ordinary(character: str) -> bool:
     """Tell whether `re` and the package `regex` see the same kind of character."""
-    return character not in "\x1c\x1d\x1e\x1f" and not unicodedata.category(character).startswith(("M", "C"))
+    return all((re.match(kind, character) is None) == (regex.match(kind, character) is None) for kind in (r"\w", r"\s"))
 
 
 @settings(deadline=None, max_examples=300)

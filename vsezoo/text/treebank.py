@@ -7,8 +7,8 @@ NLTK (Apache-2.0) added quotation marks and dashes of Unicode, runs of dots and 
 NLTK has changed its rules several times: 3.9.3 cut at Unicode dashes, 3.10.1 at the apostrophe of "n 'slide". A
 vocabulary must not depend on the version that happens to be installed, so the rules are those of NLTK 3.10.1 to 3.10.4
 for one sentence, `nltk.word_tokenize(text, preserve_line=True)`. NLTK 3.10.4 has them compiled by the package `regex`,
-to which combining marks are letters, and the separators U+001C to U+001F are not white space; here they are
-compiled by `re`, as in all versions before.
+to which combining marks are letters, superscript digits and fractions are not, and the separators U+001C to U+001F are
+not white space; here they are compiled by `re`, as in all versions before.
 """
 
 from __future__ import annotations
