@@ -126,7 +126,7 @@ def test_embeddings_are_the_pooled_states_of_the_pretrained_model(bert: Path, po
     assert len({tuple(row.tolist()) for row in found}) == len(CAPTIONS)
 
 
-@pytest.mark.parametrize("pool", ["cls", "mean", "last"])
+@pytest.mark.parametrize("pool", ["cls", "mean", "last", "max", "gpo"])
 def test_neither_padding_nor_the_order_of_a_batch_counts(bert: Path, pool: str) -> None:
     model = make_model(bert, pool=pool)
     ids = model.tokenizer.encode(CAPTIONS)
@@ -491,7 +491,7 @@ def test_folders_that_are_no_text_model(tmp_path: Path, fault: str, message: str
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"pool": "max"}, "text_encoder.pool is 'max'; it must be one of cls, mean, last"),
+        ({"pool": "median"}, "text_encoder.pool is 'median'; it must be one of cls, mean, last, max, gpo"),
         ({"learning_rate_scale": 0.0}, "text_encoder.learning_rate_scale is 0.0"),
         ({"max_len": 2}, "text_encoder.max_len is 2; it must be above 2"),
         ({"max_len": -1}, "text_encoder.max_len is -1"),

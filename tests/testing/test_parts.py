@@ -14,14 +14,14 @@ from vsezoo.testing import Check, check_text_encoder, list_checks
 
 OPTIONS: dict[tuple[str, str], list[dict[str, Any]]] = {
     ("image_encoders", "precomp"): [{}, {"pool": "mean", "center": True}, {"use_abs": True, "normalize": False}],
-    ("image_encoders", "regions"): [{}, {"pool": "max", "center": True}],
+    ("image_encoders", "regions"): [{}, {"pool": "max", "center": True}, {"pool": "gpo"}],
     ("image_encoders", "vsrn"): [{"num_blocks": 2}, {"norm_axis": "feature", "final_batch_norm": True}],
     ("image_encoders", "timm"): [
         {"model": "test_resnet", "weights": "none", "finetune": True},
         {"model": "test_resnet", "weights": "none", "image_size": 64, "head": "vsrn"},
     ],
     ("image_encoders", "torchvision"): [{"model": "mobilenet_v3_small", "weights": "none", "image_size": 64}],
-    ("text_encoders", "gru"): [{}, {"bidirectional": True, "words": "letters", "use_abs": True}],
+    ("text_encoders", "gru"): [{}, {"bidirectional": True, "words": "letters", "use_abs": True}, {"pool": "gpo"}],
     ("text_encoders", "lstm"): [{"num_layers": 2, "words": "split", "off_by_two": True, "init": "orthogonal"}],
     ("text_encoders", "bow"): [{}, {"words": "split", "init": "torch"}],
     ("similarities", "order"): [{}, {"squared": True}],
@@ -51,7 +51,7 @@ def test_a_built_in_part(check: Check) -> None:
     check()
 
 
-@pytest.mark.parametrize("options", [{}, {"finetune": True, "pool": "cls", "max_len": 6}], ids=["frozen", "fine-tuned"])
+@pytest.mark.parametrize("options", [{}, {"finetune": True, "pool": "gpo", "max_len": 6}], ids=["frozen", "fine-tuned"])
 def test_the_transformer(tmp_path: Path, options: dict[str, Any]) -> None:
     write_model(tmp_path)
     check_text_encoder("hf", options={"model": str(tmp_path), **options})

@@ -93,6 +93,10 @@ class FeatureImageEncoder(ImageEncoder):
                 f"({', '.join(form)}, {self.fc.in_features}).",
                 remedy="Use the features that it was trained on, or others of the same width.",
             )
+        if not images.shape[1:-1].numel():
+            raise DataError(
+                "the images have no regions.", remedy="Leave out images without any, or extract them again."
+            )
         if self.center:
             images = images - self.mean
         # Scaled in float32: eight bits of mantissa would blur the cosines.

@@ -6,9 +6,10 @@ from typing import Annotated, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from vsezoo.batch import Embeddings
+from vsezoo.encoders.pooling import POOLINGS
 from vsezoo.encoders.recurrence import run_recurrence
 from vsezoo.encoders.words import WordTextEncoder, init_block
 from vsezoo.interfaces import Tokenizer, Tokens
@@ -29,6 +30,8 @@ class RecurrentTextEncoder(WordTextEncoder):
         backward_reads: which state is the last one backwards. "caption": the last state backwards is that after the
             first word, when the whole caption has been read. "last_word": the one at the last word, of which it has
             read that word alone, as gorjanradevski/vsepp_tensorflow takes it.
+        pool: what becomes the caption. "last": the last state. "mean", "max", "gpo": the states after each word, pooled
+            as regions are, see `vsezoo.encoders.pooling`.
         init: how weights are drawn. "uniform": word embeddings from U(-0.1, 0.1), the rest as torch has it (VSE++).
             "orthogonal": square matrices orthogonal, others from U(-0.1, 0.1), biases zero (Kiros et al. 2014; each
             gate has a matrix of its own). "torch": all as torch has it, word embeddings from N(0, 1) (linxd5's
@@ -52,6 +55,7 @@ class RecurrentTextEncoder(WordTextEncoder):
         num_layers: int = 1,
         bidirectional: bool = False,
         backward_reads: Annotated[str, OneOf("caption", "last_word")] = "caption",
+        pool: Annotated[str, OneOf("last", *POOLINGS)] = "last",
         **of_words: Any,
     ) -> None:
         super().__init__(tokenizer=tokenizer, **of_words)
@@ -61,6 +65,7 @@ class RecurrentTextEncoder(WordTextEncoder):
         self.rnn = self.network(word_dim, embed_size, num_layers, batch_first=True, bidirectional=bidirectional)
         if self.init == "orthogonal":
             self._init_recurrence()
+        self.pooling = None if pool == "last" else POOLINGS[pool]()
 
     @torch.no_grad()
     def _init_recurrence(self) -> None:
@@ -76,16 +81,23 @@ class RecurrentTextEncoder(WordTextEncoder):
         words = self.embed(tokens.ids)
         packed = pack_padded_sequence(words, tokens.lengths, batch_first=True, enforce_sorted=False)
         outputs, states = run_recurrence(self.rnn, packed)
+        if self.pooling is None:
+            embeddings = self.finish(self._find_last(outputs, states))
+            if not self.keep_items:
+                return embeddings
+        padded, lengths = pad_packed_sequence(outputs, batch_first=True, total_length=tokens.ids.shape[1])
+        items = torch.stack(torch.split(padded, self.rnn.hidden_size, dim=-1)).mean(dim=0)
+        if self.pooling is not None:
+            embeddings = self.finish(self.pooling(items, lengths))
+        return Embeddings(embeddings, items, lengths) if self.keep_items else embeddings
+
+    def _find_last(self, outputs: PackedSequence, states: Tensor) -> Tensor:
+        """Return the last state `(B, D)`, the mean of both directions."""
         if self.rnn.bidirectional and self.backward_reads == "last_word":
             padded, lengths = pad_packed_sequence(outputs, batch_first=True)
             at_last_word = padded[torch.arange(len(lengths)), lengths - 1]
             states = torch.stack(at_last_word.chunk(2, dim=-1))
-        embeddings = self.finish(states.mean(dim=0))
-        if not self.keep_items:
-            return embeddings
-        padded, lengths = pad_packed_sequence(outputs, batch_first=True, total_length=tokens.ids.shape[1])
-        directions = torch.split(padded, self.rnn.hidden_size, dim=-1)
-        return Embeddings(embeddings, torch.stack(directions).mean(dim=0), lengths)
+        return states.mean(dim=0)
 
 
 class GRUTextEncoder(RecurrentTextEncoder):

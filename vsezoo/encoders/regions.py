@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar
 from torch import Tensor
 
 from vsezoo.batch import Embeddings
+from vsezoo.encoders.pooling import POOLINGS
 from vsezoo.encoders.precomputed import FeatureImageEncoder
 from vsezoo.recipe.options import OneOf
 
@@ -15,7 +16,8 @@ class RegionImageEncoder(FeatureImageEncoder):
     """`f(i) = pool_r(W φ_r + b)`, then unit L2 norm. Not from a paper: the plainest encoder that shows its regions.
 
     Args:
-        pool: "mean" or "max" of the regions, in each dimension.
+        pool: "mean" or "max" of the regions, in each dimension; "gpo": a pooling that is learnt (VSE∞), see
+            `GeneralizedPooling`.
         **of_features: the options of `FeatureImageEncoder`; its features are those of the regions.
 
     Raises:
@@ -26,12 +28,12 @@ class RegionImageEncoder(FeatureImageEncoder):
     region_order = "invariant"
     gives = "sets"
 
-    def __init__(self, *, pool: Annotated[str, OneOf("mean", "max")] = "mean", **of_features: Any) -> None:
+    def __init__(self, *, pool: Annotated[str, OneOf(*POOLINGS)] = "mean", **of_features: Any) -> None:
         super().__init__(**of_features)
         self.pool = pool
+        self.pooling = POOLINGS[pool]()
 
     def forward(self, images: Tensor) -> Embeddings:
         """Return joint embeddings `(B, D)` and regions `(B, R, D)`, not scaled, of features `(B, R, F)`."""
         regions = self.project(images, ("images", "regions"))
-        pooled = regions.mean(dim=1) if self.pool == "mean" else regions.amax(dim=1)
-        return Embeddings(self.finish(pooled), regions)
+        return Embeddings(self.finish(self.pooling(regions)), regions)

@@ -16,6 +16,7 @@ from torch.nn import functional
 from transformers import AutoModel, PreTrainedModel
 
 from vsezoo.batch import Embeddings
+from vsezoo.encoders.pooling import POOLINGS
 from vsezoo.encoders.transformer_source import (
     SUITABLE,
     explain_errors,
@@ -42,7 +43,8 @@ class TransformerTextEncoder(ExternalWeights, TextEncoder):
         tokenizer: gives the configuration of the transformer.
         model: a name of the Hub, such as bert-base-uncased, or a folder that `save_pretrained` wrote.
         pool: which hidden states become one. "cls": that of the first token; "mean" of all tokens; "last": of the last
-            one, for models that read from left to right. Padding does not count.
+            one, for models that read from left to right. "max", "gpo": `W h_l + b` of all tokens, pooled as regions
+            are, see `vsezoo.encoders.pooling`. Padding does not count.
         finetune: train the transformer too. False: it stays as it is, and without dropout.
         learning_rate_scale: learning rate of the transformer, as a multiple of `training.learning_rate`.
         max_len: ids that a caption may have, marks included; the rest is cut off. 0: as many as the model reads.
@@ -65,7 +67,7 @@ class TransformerTextEncoder(ExternalWeights, TextEncoder):
         embed_size: int,
         tokenizer: TransformerTokenizer,
         model: str = "",
-        pool: Annotated[str, OneOf("cls", "mean", "last")] = "mean",
+        pool: Annotated[str, OneOf("cls", "mean", "last", "max", "gpo")] = "mean",
         finetune: bool = False,
         learning_rate_scale: Annotated[float, Above(0)] = 1.0,
         max_len: Annotated[int, AtLeast(0)] = 0,
@@ -100,6 +102,8 @@ class TransformerTextEncoder(ExternalWeights, TextEncoder):
         self.fc = nn.Linear(self.transformer.config.hidden_size, embed_size)
         nn.init.xavier_uniform_(self.fc.weight)
         nn.init.zeros_(self.fc.bias)
+        # Mean and W commute; these do not.
+        self.pooling = POOLINGS[pool]() if pool in ("max", "gpo") else None
 
     @classmethod
     def make_tokenizer(cls, options: Mapping[str, Any]) -> TransformerTokenizer:
@@ -203,14 +207,17 @@ class TransformerTextEncoder(ExternalWeights, TextEncoder):
         mask = torch.arange(tokens.ids.shape[1], device=tokens.ids.device) < lengths[:, None]
         with torch.set_grad_enabled(self.finetune and torch.is_grad_enabled()):
             output = self.transformer(input_ids=tokens.ids, attention_mask=mask.long(), return_dict=True)
-        embeddings: Tensor = self.fc(self._pool(output.last_hidden_state, mask, lengths)).float()
+        states = output.last_hidden_state
+        if self.pooling is None:
+            embeddings: Tensor = self.fc(self._pool(states, mask, lengths)).float()
+        if self.pooling is not None or self.keep_items:
+            items = self.fc(states).float().masked_fill(~mask[:, :, None], 0)
+        if self.pooling is not None:
+            embeddings = self.pooling(items, lengths)
         if self.normalize:
             embeddings = functional.normalize(embeddings, dim=-1)
         embeddings = embeddings.abs() if self.use_abs else embeddings
-        if not self.keep_items:
-            return embeddings
-        items = self.fc(output.last_hidden_state).float().masked_fill(~mask[:, :, None], 0)
-        return Embeddings(embeddings, items, lengths)
+        return Embeddings(embeddings, items, lengths) if self.keep_items else embeddings
 
     def _pool(self, states: Tensor, mask: Tensor, lengths: Tensor) -> Tensor:
         if self.pool == "cls":

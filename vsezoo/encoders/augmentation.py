@@ -1,0 +1,88 @@
+"""Size augmentation (Chen et al. 2021, VSE∞): in training, sets lose items at random, and captions change words.
+
+What is drawn comes from torch's global generator, so that a run that is resumed draws the same.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from vsezoo.interfaces import Tokens
+
+MASKED, REPLACED = 0.5, 0.6
+"""Of the tokens that are chosen, half become the mask and a tenth any token; the others are left out."""
+
+
+def drop_items(items: Tensor, rate: float, *, vary: bool = False) -> tuple[Tensor, Tensor]:
+    """Leave out items of sets of one size; those kept stay in order, and padding of zeros follows them.
+
+    A set that would lose all items keeps all; the original code does not handle it.
+
+    Args:
+        items: `(B, K, F)`.
+        rate: probability with which each item is left out.
+        vary: take `rate · u` with a number u of (0, 1) for each set, and leave a set whole if u is `rate` or less, as
+            VSE∞ does with the cells of a grid and PCME++ with image tokens.
+
+    Returns:
+        items `(B, K', F)` with K' the size of the largest set, and sizes `(B,)`.
+    """
+    drawn = torch.rand(items.shape[:2], device=items.device)
+    rates = torch.full((len(items), 1), rate, device=items.device)
+    if vary:
+        rates = torch.rand(len(items), 1, device=items.device)
+        rates = torch.where(rates > rate, rate * rates, 0)
+    kept = drawn >= rates
+    kept |= ~kept.any(dim=1, keepdim=True)
+    return _compact(items, kept)
+
+
+def change_tokens(
+    tokens: Tokens,
+    rate: float,
+    *,
+    mask: int,
+    count: int,
+    fixed: Tensor | None = None,
+    continues: Tensor | None = None,
+) -> Tokens:
+    """Change words of captions: of those chosen half become the mask, a tenth any token, and 40 % are left out.
+
+    A caption that would lose all tokens keeps all; the original code fails there.
+
+    Args:
+        tokens: of captions.
+        rate: probability with which each word is chosen.
+        mask: the id of the mask.
+        count: ids that there are, of which any is drawn.
+        fixed: `(B, L)` bool, tokens that are never touched.
+        continues: `(B, L)` bool, tokens that share the fate of the one before, as pieces of one word do.
+    """
+    ids, lengths = tokens.ids, tokens.lengths.to(tokens.ids.device)
+    present = torch.arange(ids.shape[1], device=ids.device) < lengths[:, None]
+    drawn = torch.rand(ids.shape, device=ids.device)
+    if continues is not None:
+        first = torch.arange(ids.shape[1], device=ids.device).masked_fill(continues, 0).cummax(dim=1).values
+        drawn = drawn.gather(1, first)
+    chosen = (drawn < rate) & present
+    if fixed is not None:
+        chosen &= ~fixed
+    share = drawn / rate
+    others = torch.randint(count, ids.shape, device=ids.device)
+    changed = torch.where(chosen & (share < MASKED), mask, ids)
+    changed = torch.where(chosen & (share >= MASKED) & (share < REPLACED), others, changed)
+    kept = present & ~(chosen & (share >= REPLACED))
+    kept |= present & ~kept.any(dim=1, keepdim=True)
+    changed, lengths = _compact(changed[:, :, None], kept)
+    return Tokens(changed[:, :, 0], lengths.cpu())
+
+
+def _compact(items: Tensor, kept: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the items that are kept, `(B, K', F)` with zeros at the end, and how many each set has."""
+    lengths = kept.sum(dim=1)
+    size = int(lengths.max())
+    order = (~kept).to(torch.uint8).argsort(dim=1, stable=True)[:, :size]
+    items = items.gather(1, order[:, :, None].expand(-1, -1, items.shape[2]))
+    absent = torch.arange(size, device=items.device) >= lengths[:, None]
+    return items.masked_fill(absent[:, :, None], 0), lengths

@@ -1,0 +1,128 @@
+"""Pooling by name: how the regions of an image, the cells of a grid or the words of a caption become one vector.
+
+Sizes: B sets, K items in the largest of them, D the width of an item.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+from vsezoo.encoders.recurrence import run_recurrence
+
+LOWEST = -10_000.0
+"""What padding has before items are sorted, as in the original code: less than any item has."""
+
+
+class Pooling(nn.Module):
+    """`(B, K, D)` items, of which set b has the first `lengths[b]`, to `(B, D)`. A set of no items becomes zeros."""
+
+    def forward(self, items: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Return one vector for each set.
+
+        Args:
+            items: `(B, K, D)`, padded at the end with whatever numbers.
+            lengths: `(B,)`, on any device; None: all sets have K items.
+        """
+        if not items.shape[1]:
+            return items.new_zeros(len(items), items.shape[2])
+        if lengths is None:
+            return self.pool(items)
+        lengths = lengths.to(items.device)
+        present = torch.arange(items.shape[1], device=items.device) < lengths[:, None]
+        return self.pool_padded(items, lengths, present[:, :, None])
+
+    def pool(self, items: Tensor) -> Tensor:
+        """Pool sets of K items each."""
+        raise NotImplementedError
+
+    def pool_padded(self, items: Tensor, lengths: Tensor, present: Tensor) -> Tensor:
+        """Pool sets of different sizes; `present` is `(B, K, 1)` bool."""
+        raise NotImplementedError
+
+
+class MeanPooling(Pooling):
+    """The mean of the items."""
+
+    def pool(self, items: Tensor) -> Tensor:
+        """Return `(B, D)`."""
+        return items.mean(dim=1)
+
+    def pool_padded(self, items: Tensor, lengths: Tensor, present: Tensor) -> Tensor:
+        """Return `(B, D)`."""
+        return items.masked_fill(~present, 0).sum(dim=1) / lengths.clamp(min=1)[:, None]
+
+
+class MaxPooling(Pooling):
+    """The largest number of the items, in each dimension."""
+
+    def pool(self, items: Tensor) -> Tensor:
+        """Return `(B, D)`."""
+        return items.amax(dim=1)
+
+    def pool_padded(self, items: Tensor, lengths: Tensor, present: Tensor) -> Tensor:
+        """Return `(B, D)`."""
+        return items.masked_fill(~present, LOWEST).amax(dim=1).masked_fill(lengths[:, None] < 1, 0)
+
+
+class GeneralizedPooling(Pooling):
+    """GPO, a pooling whose weights are learnt (Chen et al. 2021, section 3): `v_d = Σ_k θ_k max_k(x_d)`.
+
+    `max_k(x_d)` is the k-th largest number of the items in dimension d, each dimension sorted by itself, and
+    `θ = softmax(u · h_k / 0.1)` with h the states of a bidirectional GRU over the codes of the positions 1 to K. The
+    weights depend on the size of the set alone; mean, max and their mixtures are among what they can become.
+    """
+
+    WIDTH = 32  # of the position codes, and of the states
+    TEMPERATURE = 0.1
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gru = nn.GRU(self.WIDTH, self.WIDTH, batch_first=True, bidirectional=True)
+        self.linear = nn.Linear(self.WIDTH, 1, bias=False)
+
+    def weigh(self, sizes: Tensor) -> Tensor:
+        """Return the weights `(U, K)` of sets of these sizes `(U,)`, each 1 or more; K is the largest."""
+        sizes, weight = sizes.cpu(), self.linear.weight
+        codes = encode_positions(int(sizes.max()), self.WIDTH).to(weight)
+        codes = codes.expand(len(sizes), -1, -1)
+        packed = pack_padded_sequence(codes, sizes, batch_first=True, enforce_sorted=False)
+        states, _ = pad_packed_sequence(run_recurrence(self.gru, packed)[0], batch_first=True)
+        states = torch.stack(torch.split(states, self.WIDTH, dim=-1)).mean(dim=0)
+        scores: Tensor = self.linear(states)[:, :, 0].to(weight.dtype)
+        absent = torch.arange(codes.shape[1]) >= sizes[:, None]
+        scores = (scores / self.TEMPERATURE).masked_fill(absent.to(weight.device), -torch.inf)
+        return scores.softmax(dim=1)
+
+    def pool(self, items: Tensor) -> Tensor:
+        """Return `(B, D)`."""
+        return _sort(items) @ self.weigh(torch.tensor([items.shape[1]]))[0]
+
+    def pool_padded(self, items: Tensor, lengths: Tensor, present: Tensor) -> Tensor:
+        """Return `(B, D)`."""
+        sizes, place = torch.unique(lengths.clamp(min=1), return_inverse=True)
+        weights = self.weigh(sizes)[place]  # (B, K'), K' the largest size
+        items, present = items[:, : weights.shape[1]], present[:, : weights.shape[1]]
+        # Padding is sorted to the end, so that it has the same places as before.
+        ordered = _sort(items.masked_fill(~present, LOWEST)).masked_fill(~present.transpose(1, 2), 0)
+        return (ordered @ weights[:, :, None])[:, :, 0]
+
+
+POOLINGS: dict[str, Callable[[], Pooling]] = {"mean": MeanPooling, "max": MaxPooling, "gpo": GeneralizedPooling}
+"""What the option `pool` of encoders may name."""
+
+
+def encode_positions(count: int, width: int) -> Tensor:
+    """Return the codes `(count, width)` of positions from 0: sine and cosine in turn (Vaswani et al. 2017)."""
+    rates = torch.exp(torch.arange(0, width, 2) * (-math.log(10_000) / width))
+    angles = torch.arange(count)[:, None] * rates
+    return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(1)
+
+
+def _sort(items: Tensor) -> Tensor:
+    """Return `(B, D, K)`, descending; side by side, numbers are sorted in less than half the time."""
+    return items.transpose(1, 2).contiguous().sort(dim=-1, descending=True).values
