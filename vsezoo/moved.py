@@ -9,9 +9,14 @@ import sys
 import warnings
 from collections.abc import Sequence
 from importlib import import_module
-from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from importlib.abc import Loader
+else:  # it only documents the methods, and importing it takes longer than the rest of `import vsezoo`
+    Loader = object
 
 MOVED = {
     "vsezoo.checkpoint": "vsezoo.checkpoints.checkpoint",
@@ -82,7 +87,7 @@ PACKAGES = ("vsezoo.legacy", "vsezoo.data.layouts")
 API_V1 = ("vsezoo.checkpoint", "vsezoo.legacy", "vsezoo.legacy.importer")
 
 
-class MovedFinder(MetaPathFinder, Loader):
+class MovedFinder(Loader):
     """Finds modules by their earlier names. Placed last, so that existing modules never reach it."""
 
     def __init__(self) -> None:

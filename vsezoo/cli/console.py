@@ -5,20 +5,22 @@ File names, captions and the like are untrusted: control characters are escaped 
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import zip_longest
 from typing import IO, Any
 
 import click
+from rich.cells import cell_len
 from rich.console import Console
-from rich.table import Column, Table
 from rich.text import Text
 
 PIPE_WIDTH = 10_000
 """Columns if the output is not a terminal: enough that no line is cut or wrapped."""
+GAP = 2
+"""Spaces between the columns of a table."""
 
 CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 """Control characters, line separators, and marks that change the direction of text."""
@@ -51,6 +53,8 @@ def messages() -> Console:
 
 def print_json(value: Any) -> None:
     """Write a value to standard output as JSON."""
+    import json
+
     text = json.dumps(value, indent=2, ensure_ascii=False)
     # JSON escapes only those below U+0020; the ones left below it are line feeds between the values.
     click.echo(CONTROLS.sub(lambda found: found[0] if found[0] == "\n" else f"\\u{ord(found[0]):04x}", text))
@@ -68,33 +72,41 @@ def print_note(text: str) -> None:
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str | Text]], title: str = "") -> None:
-    """Write a table to standard output; long cells are wrapped, not cut.
+    """Write a table to standard output; in a terminal, long cells are wrapped, not cut.
 
     Args:
         columns: the headings.
         rows: one cell for each column.
         title: heading printed above the table.
     """
-    table = Table(*columns, box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    if title:
+        results().print(title, style="bold")
+    if not _is_drawn(sys.stdout):
+        _write_aligned([[Text(column) for column in columns], *rows])
+        return
+    from rich.table import Table  # takes longer to import than to write a table without it
+
+    table = Table(*columns, box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="bold")
     for column in table.columns:
         column.overflow = "fold"  # the default cuts long words
     for row in rows:
         table.add_row(*map(_escape_cell, row))
-    console = results()
-    if title:
-        console.print(title, style="bold")
-    console.print(table)
+    results().print(table)
 
 
 def print_fields(title: str, fields: Iterable[Sequence[str | Text]]) -> None:
     """Write a title and, indented below it, names with values, each with a note or without."""
+    results().print(title, style="bold")
+    if not _is_drawn(sys.stdout):
+        _write_aligned(fields, indent=GAP)
+        return
+    from rich.table import Column, Table
+
     columns = (Column(style="dim", no_wrap=True), Column(overflow="fold"), Column(overflow="fold", style="dim"))
-    grid = Table.grid(*columns, padding=(0, 2), pad_edge=True)
+    grid = Table.grid(*columns, padding=(0, GAP), pad_edge=True)
     for field in fields:
         grid.add_row(*map(_escape_cell, field))
-    console = results()
-    console.print(title, style="bold")
-    console.print(grid)
+    results().print(grid)
 
 
 def mark_problems(item: Mapping[str, Any], text: str) -> Text:
@@ -122,6 +134,24 @@ class _EscapingConsole(Console):
 
 def _escape_cell(cell: str | Text) -> str | Text:
     return escape(cell) if isinstance(cell, str) else cell
+
+
+def _is_drawn(stream: IO[str]) -> bool:
+    """Whether tables are drawn for a width and with styles; a pipe or a file gets plain lines."""
+    return stream.isatty() or "COLUMNS" in os.environ or "FORCE_COLOR" in os.environ
+
+
+def _write_aligned(rows: Iterable[Sequence[str | Text]], indent: int = 0) -> None:
+    """Write rows with aligned columns, without spaces at the end of a line."""
+    lines = [line for row in rows for line in zip_longest(*map(_split_cell, row), fillvalue="")]
+    widths = [max(map(cell_len, column)) for column in zip_longest(*lines, fillvalue="")]
+    for line in lines:
+        padded = (cell + " " * (width + GAP - cell_len(cell)) for cell, width in zip(line, widths, strict=False))
+        click.echo((" " * indent + "".join(padded)).rstrip(" "))
+
+
+def _split_cell(cell: str | Text) -> list[str]:
+    return cell.plain.split("\n") if isinstance(cell, Text) else [escape(cell)]
 
 
 def _make(stream: IO[str]) -> Console:

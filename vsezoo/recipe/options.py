@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
 from typing import Any
 
 
@@ -32,11 +31,11 @@ class Limit(ABC):
     def __str__(self) -> str: ...
 
 
-@dataclass(frozen=True)
 class AtLeast(Limit):
     """A finite number, `least` or more."""
 
-    least: float
+    def __init__(self, least: float) -> None:
+        self.least = least
 
     def allows(self, value: float) -> bool:
         """Tell whether it is."""
@@ -46,11 +45,11 @@ class AtLeast(Limit):
         return f"at least {self.least}"
 
 
-@dataclass(frozen=True)
 class AtMost(Limit):
     """A finite number, `most` or less."""
 
-    most: float
+    def __init__(self, most: float) -> None:
+        self.most = most
 
     def allows(self, value: float) -> bool:
         """Tell whether it is."""
@@ -60,11 +59,11 @@ class AtMost(Limit):
         return f"at most {self.most}"
 
 
-@dataclass(frozen=True)
 class Above(Limit):
     """A finite number above `bound`."""
 
-    bound: float
+    def __init__(self, bound: float) -> None:
+        self.bound = bound
 
     def allows(self, value: float) -> bool:
         """Tell whether it is."""
@@ -74,11 +73,11 @@ class Above(Limit):
         return f"above {self.bound}"
 
 
-@dataclass(frozen=True)
 class Below(Limit):
     """A finite number below `bound`."""
 
-    bound: float
+    def __init__(self, bound: float) -> None:
+        self.bound = bound
 
     def allows(self, value: float) -> bool:
         """Tell whether it is."""
@@ -88,12 +87,11 @@ class Below(Limit):
         return f"below {self.bound}"
 
 
-@dataclass(frozen=True)
 class Between(Limit):
     """A number from `least` to `most`, both included."""
 
-    least: float
-    most: float
+    def __init__(self, least: float, most: float) -> None:
+        self.least, self.most = least, most
 
     def allows(self, value: float) -> bool:
         """Tell whether it is."""

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from vsezoo.errors import RecipeError
 from vsezoo.recipe.published import PublishedResult
 
-NAME = re.compile(r"[A-Za-z0-9_+.-]+")
-COMMIT = re.compile(r"(hub:|hf-hub:|hf://)[^@]+@[0-9a-f]{40}")
-SHA256 = re.compile(r"[0-9a-f]{64}")
+NAME = r"[A-Za-z0-9_+.-]+"
+COMMIT = r"(hub:|hf-hub:|hf://)[^@]+@[0-9a-f]{40}"
+SHA256 = r"[0-9a-f]{64}"
 
 
 @dataclass(frozen=True)
@@ -44,9 +44,9 @@ class Pretrained:
     figures: tuple[PublishedResult, ...] = ()
 
     def __post_init__(self) -> None:
-        if not self.name.startswith(f"{self.recipe}.") or not NAME.fullmatch(self.name):
+        if not self.name.startswith(f"{self.recipe}.") or not re.fullmatch(NAME, self.name):
             raise RecipeError(f"the checkpoint {self.name!r} must be named {self.recipe}. and what it was trained on.")
-        if self.reference.startswith(("hub:", "hf-hub:", "hf://")) and not COMMIT.fullmatch(self.reference):
+        if self.reference.startswith(("hub:", "hf-hub:", "hf://")) and not re.fullmatch(COMMIT, self.reference):
             raise RecipeError(f"the checkpoint {self.name!r} is at {self.reference}, which is not a commit.")
-        if not SHA256.fullmatch(self.sha256):
+        if not re.fullmatch(SHA256, self.sha256):
             raise RecipeError(f"the checkpoint {self.name!r} has the sha256 {self.sha256!r}, which cannot be one.")
