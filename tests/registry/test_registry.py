@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -12,6 +11,7 @@ import pytest
 from vsezoo import registry
 from vsezoo.errors import ConflictError, PluginError, UnknownNameError, UsageError
 from vsezoo.recipe import Recipe
+from vsezoo.registry import distributions, installed
 
 Install = Callable[..., Path]
 
@@ -38,8 +38,8 @@ def test_entry_says_where_it_comes_from(install: Install) -> None:
 
 def test_metadata_is_read_once(install: Install, monkeypatch: pytest.MonkeyPatch) -> None:
     reads = []
-    read = metadata.distributions
-    monkeypatch.setattr(metadata, "distributions", lambda: reads.append(1) or read())
+    read = installed.find_metadata
+    monkeypatch.setattr(distributions, "find_metadata", lambda prefix: reads.append(1) or read(prefix))
     for _ in range(3):
         registry.list_names("models")
         registry.list_names("losses")

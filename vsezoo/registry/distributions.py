@@ -5,13 +5,12 @@ from __future__ import annotations
 import functools
 import os
 import re
-from importlib import metadata
-from pathlib import PurePath
 from typing import NamedTuple
 
 from vsezoo.errors import suggest_name
 from vsezoo.registry.audit.api import choose_version
 from vsezoo.registry.entry import Entry, describe_error
+from vsezoo.registry.installed import Metadata, find_metadata, read_entry_points
 from vsezoo.registry.kinds import KINDS, OWN
 from vsezoo.registry.names import natural_key, normalize
 
@@ -51,65 +50,52 @@ class Distribution(NamedTuple):
 def list_distributions() -> list[Distribution]:
     """Return the distributions that register something, allowed or not, sorted by name."""
     found: dict[str, Distribution] = {}
-    for distribution in metadata.distributions():
-        try:
-            # The name of a distribution is in another file; look for our groups first.
-            ours = "[vsezoo." in (distribution.read_text("entry_points.txt") or "")
-        except (OSError, ValueError):
-            continue  # unreadable, so it may not concern us
-        if ours and not _get_folder(distribution).startswith("~"):  # pip renames a distribution before it removes it
-            read = _read_distribution(distribution)
+    for metadata in find_metadata(f"{OWN}."):
+        if not metadata.folder.startswith("~"):  # pip renames a distribution before it removes it
+            read = _read_distribution(metadata)
             found.setdefault(normalize(read.name), read)  # twice on sys.path: Python imports the first
     return sorted(found.values(), key=lambda read: natural_key(read.name))
 
 
-def _read_distribution(distribution: metadata.Distribution) -> Distribution:
-    name, version, faults = _read_name(distribution)
-    points: list[metadata.EntryPoint] = []
+def _read_distribution(metadata: Metadata) -> Distribution:
+    name, version, faults = _read_name(metadata)
+    points: list[tuple[str, str, str]] = []
     try:
-        points = [point for point in distribution.entry_points if point.group.startswith(f"{OWN}.")]
-    except Exception as error:  # damaged metadata must not stop the other distributions
+        points = list(read_entry_points(metadata.entry_points, f"{OWN}."))
+    except ValueError as error:  # damaged metadata must not stop the other distributions
         faults.append(Fault("", "", "", describe_error(error)))
 
     values: dict[tuple[str, str], str] = {}
     versions: list[int] = []
-    for point in points:
-        kind = point.group.removeprefix(f"{OWN}.")
-        reason = _find_fault(kind, point.name)
-        if not reason and values.get((kind, point.name), point.value) != point.value:
+    for group, key, value in points:
+        kind = group.removeprefix(f"{OWN}.")
+        reason = _find_fault(kind, key)
+        if not reason and values.get((kind, key), value) != value:
             reason = "the distribution registers this name twice; the first counts"
         if reason:
-            faults.append(Fault(kind, point.name, point.value, reason))
+            faults.append(Fault(kind, key, value, reason))
         elif kind == API:
-            versions.append(int(point.name))
+            versions.append(int(key))
         else:
-            values[kind, point.name] = point.value
+            values[kind, key] = value
     api = choose_version(name, versions)
     entries = tuple(Entry(kind, key, value, name, version, api) for (kind, key), value in values.items())
-    return Distribution(name, version, api, str(distribution.locate_file("")), entries, tuple(faults))
+    return Distribution(name, version, api, metadata.location, entries, tuple(faults))
 
 
-def _read_name(distribution: metadata.Distribution) -> tuple[str, str, list[Fault]]:
+def _read_name(metadata: Metadata) -> tuple[str, str, list[Fault]]:
     """Return name and version, and the problem if they cannot be read.
 
     Parsing METADATA as a mail message, which it is, would take longer than everything else together.
     """
-    text, reason = "", "METADATA has no name and version: the installation is damaged"
-    try:
-        text = distribution.read_text("METADATA") or distribution.read_text("PKG-INFO") or ""
-    except (OSError, ValueError) as error:
-        reason = f"METADATA cannot be read: {describe_error(error)}"
-    fields = dict(re.findall(r"^(Name|Version):[ \t]*(\S+)", text.partition("\n\n")[0], re.MULTILINE))
+    reason = "METADATA has no name and version: the installation is damaged"
+    if metadata.problem is not None:
+        reason = f"METADATA cannot be read: {describe_error(metadata.problem)}"
+    fields = dict(re.findall(r"^(Name|Version):[ \t]*(\S+)", metadata.fields.partition("\n\n")[0], re.MULTILINE))
     if fields.keys() == {"Name", "Version"}:
         return fields["Name"], fields["Version"], []
-    stem = PurePath(_get_folder(distribution)).stem.partition("-")
+    stem = metadata.folder.rpartition(".")[0].partition("-")
     return fields.get("Name", stem[0] or "unknown"), fields.get("Version", stem[2]), [Fault("", "", "", reason)]
-
-
-def _get_folder(distribution: metadata.Distribution) -> str:
-    """Return the name of the metadata folder, `name-version.dist-info`; empty if there is none."""
-    path = getattr(distribution, "_path", None)  # there is no public attribute
-    return "" if path is None else path.name
 
 
 def _find_fault(kind: str, name: str) -> str:

@@ -10,7 +10,6 @@ import functools
 import re
 import warnings
 from collections.abc import Iterable
-from importlib import metadata
 from typing import Literal, NamedTuple
 
 from vsezoo.errors import PluginError
@@ -66,7 +65,9 @@ def describe_version(version: int) -> str:
     if verdict == "deprecated":
         return f"{written}, which is deprecated since vsezoo {API_VERSIONS[version].deprecated}"
     known = " and ".join(str(number) for number, life in API_VERSIONS.items() if not life.removed)
-    return f"{written}; this vsezoo {metadata.version(OWN)} knows version {known}"
+    from importlib.metadata import version as find_version  # only messages need it, and it takes long to import
+
+    return f"{written}; this vsezoo {find_version(OWN)} knows version {known}"
 
 
 def require_version(distribution: str, release: str, version: int) -> None:
@@ -103,8 +104,10 @@ def _warn(text: str) -> None:
 
 def _read_requirement(distribution: str) -> str:
     """Return the requirement of a distribution on vsezoo, such as `vsezoo>=0.3`."""
+    from importlib.metadata import requires
+
     try:
-        requirements = metadata.requires(distribution) or []
+        requirements = requires(distribution) or []
     except Exception:  # damaged metadata: the message is printed without it
         requirements = []
     for requirement in requirements:
