@@ -247,7 +247,7 @@ def test_wrong_data(root: Path, runs: list[Path], tmp_path: Path) -> None:
 def test_data_that_are_not_there(runs: list[Path], tmp_path: Path) -> None:
     absent = invoke(runs[0], "--data-root", tmp_path)
     processes.assert_one_message(
-        absent, 1, r"^The features of data set 'f30k_precomp' are not there\.\nFiles wanted: train_ims\.npy"
+        absent, 1, r"^The features of data set 'f30k_precomp' were not found\.\nExpected files: train_ims\.npy"
     )
     assert str(tmp_path / "f30k_precomp") in absent.stderr
     unknown = invoke(runs[0], "--data", "f30k_precom")

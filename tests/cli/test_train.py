@@ -340,9 +340,9 @@ def test_mistakes(model: str, arguments: list[str], message: str, tmp_path: Path
 
 def test_data_that_are_not_there(tmp_path: Path) -> None:
     folder = invoke("train", "vsepp", "--data", tmp_path / "none", "--output", tmp_path / "run")
-    processes.assert_one_message(folder, 1, "The images of data set 'none' are not there")
+    processes.assert_one_message(folder, 1, "The images of data set 'none' were not found")
     result = invoke("train", "vsepp", "--data", "f8k_precomp", "--data-root", tmp_path, "--output", tmp_path / "run")
-    processes.assert_one_message(result, 1, "The features of data set 'f8k_precomp' are not there")
+    processes.assert_one_message(result, 1, "The features of data set 'f8k_precomp' were not found")
     for wanted in ("train_ims.npy", "dev_caps.txt", str(tmp_path / "f8k_precomp"), "Origin: data.tar of VSE++"):
         assert wanted in result.stderr
 

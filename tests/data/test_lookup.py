@@ -83,7 +83,7 @@ def test_root_may_be_the_folder_of_the_data_set(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("folder", "stem"), [("f8k_precomp", "train"), ("features", "f30k_train")])
 def test_features_of_another_data_set_are_not_taken(tmp_path: Path, folder: str, stem: str) -> None:
     make_data(tmp_path / folder, stem)
-    with pytest.raises(DataError, match="'coco' are not there"):
+    with pytest.raises(DataError, match="'coco' were not found"):
         open_data("coco", "train", VECTOR, OpenOptions(tmp_path / folder))
 
 
@@ -113,7 +113,7 @@ def test_folder_that_is_absent_empty_or_of_no_layout(tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "train_caps.txt").write_text("a\n")
     (tmp_path / "plain").write_text("")
-    expected = {"absent": "No such file", "empty": "(empty)", "other": "holds train_caps.txt", "plain": "Not a dir"}
+    expected = {"absent": "No such file", "empty": "(empty)", "other": "contains train_caps.txt", "plain": "Not a dir"}
     for name, words in expected.items():
         with pytest.raises(DataError) as caught:
             open_data(f"./{name}", "train", VECTOR)
@@ -158,7 +158,7 @@ def test_what_a_source_says_of_its_files(tmp_path: Path) -> None:
     assert features.locate_split("dev") == SplitFiles()
     assert find_source("shapes").list_splits() == ["train", "dev", "test"]
     assert (find_source("shapes").find_folder(), list(find_source("shapes").list_files())) == (None, [])
-    with pytest.raises(DataError, match="are not there"):
+    with pytest.raises(DataError, match="were not found"):
         find_source("f8k_precomp").list_splits()
 
 

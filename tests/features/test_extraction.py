@@ -152,7 +152,7 @@ def test_a_name_that_is_not_utf_8_is_told_before_the_work(tmp_path: Path) -> Non
     error = refuse(
         DataError, r"split dev of 'made'.*: 'caf\\udce9\.jpg'", lambda: extract(tmp_path, open_split=name_badly)
     )
-    assert error.remedy == "Rename them, or leave such pictures out with --on-bad-image skip."
+    assert error.remedy == "Rename them, or skip such pictures with --on-bad-image skip."
     assert not list(tmp_path.rglob("*.npy"))
     assert [summary.done for summary in extract(tmp_path)] == [11, 3]
 

@@ -24,7 +24,7 @@ FORM = FeatureForm(batch_size=2)
 
 
 def test_features_that_are_not_whole_say_how_to_go_on(tmp_path: Path) -> None:
-    said = r"out: is not finished.*\nGo on with the same call of `vsezoo features` and --resume"
+    said = r"out: is incomplete.*\nRun the same `vsezoo features` command with --resume"
     extract(tmp_path / "out", form=FORM, shard=Shard(0, 2))
     for read in (lambda: open_data(f"{tmp_path}/out", "train", ("vector",)), lambda: check_data(f"{tmp_path}/out")):
         with pytest.raises(DataError, match=said):
@@ -68,7 +68,7 @@ def test_features_of_the_same_kind_are_nothing_to_warn_of(trained: Path, tmp_pat
     ("image_size", "normalize", "said"),
     [
         (8, False, r"backbone\.transform\.image_size is 8 and was 16"),
-        (16, True, r": normalize is True and was False\. What"),
+        (16, True, r": normalize is True and was False\. The results"),
     ],
 )
 def test_other_features_than_those_of_the_training_are_warned_of(
@@ -79,14 +79,14 @@ def test_other_features_than_those_of_the_training_are_warned_of(
     told: list[str] = []
     vsezoo.evaluate(trained / "run", f"{tmp_path}/other", split="dev", warn=told.append)
     (text,) = told
-    assert text.startswith(f"{trained}/run: The features of the split dev of 'other' are not made like those")
+    assert text.startswith(f"{trained}/run: The features of the split dev of 'other' were extracted differently from those")
     with pytest.warns(UserWarning, match=said):
         vsezoo.evaluate(trained / "run", f"{tmp_path}/other", split="dev")
 
 
 def test_a_training_and_a_search_warn_as_well(trained: Path, tmp_path: Path) -> None:
     extract(tmp_path / "other", backbone=MadeBackbone(image_size=24))
-    said = "not made like those that the model was trained on: backbone.transform.image_size is 24 and was 16"
+    said = "extracted differently from those that the model was trained on: backbone.transform.image_size is 24 and was 16"
     arguments = ("a red ball", "--data", "./other", "--split", "dev")
     found = commands.run_command(tmp_path, "search", trained / "run", *arguments, before=processes.set_cache)
     assert found.code == 0

@@ -158,7 +158,7 @@ def test_the_data_are_not_there(hub: LoopbackHub, vse: Vse, work: Path) -> None:
     publish(hub, work / "run" / "best")
     (work / "data").rename(work / "elsewhere")
     done = vse("eval", "hub:org/name")
-    processes.assert_one_message(done, 1, r"^The features of data set 'f8k_precomp' are not there\.\n")
+    processes.assert_one_message(done, 1, r"^The features of data set 'f8k_precomp' were not found\.\n")
     for words in ("test_ims.npy", str(work / "data" / "f8k_precomp"), "Origin: data.tar of VSE++"):
         assert words in done.stderr
     assert vse("eval", "hub:org/name", "--data-root", "elsewhere").code == 0

@@ -109,7 +109,7 @@ def test_pictures_of_shards_on_a_server(tmp_path: Path) -> None:
         os.utime(tmp_path / "1.tar", (9, 9))
         assert (digest("a") == keys).all(axis=1).tolist() == [True, False] * 3
         (tmp_path / "1.tar").unlink()
-        with pytest.raises(ServerError, match=r"1\.tar: cannot be read: it does not exist\.\nSee that the server"):
+        with pytest.raises(ServerError, match=r"1\.tar: cannot be read: it does not exist\.\nCheck that the server"):
             digest("a")
 
 

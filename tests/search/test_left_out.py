@@ -62,7 +62,7 @@ def test_a_link_to_nothing_and_a_pipe(run: Path, photos: Path, tmp_path: Path) -
     (photos / "folder.png").mkdir()
     index = open_index(run, images=photos)
     assert index.skipped == {
-        "more/pipe.jpg": "cannot be read: it is no file, but a folder, a pipe, a socket or a device.",
+        "more/pipe.jpg": "cannot be read: it is not a file but a folder, a pipe, a socket or a device.",
         "link.png": "cannot be read: No such file or directory.",
     }
     assert index.collection.ids == ["a-red.png", "b-green.png", "link.png", "more/c-blue.png", "more/pipe.jpg"]

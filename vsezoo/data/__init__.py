@@ -1,1 +1,1 @@
-"""Data: sources, readers, and the batches that training draws from them."""
+"""Data sets: sources, readers, layouts, and the data doctor."""

@@ -1,4 +1,4 @@
-"""The data sets that the field trains and evaluates on: features, and pictures. Imports neither torch nor numpy."""
+"""The standard data sets of the field: features and pictures. Imports neither torch nor numpy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A folder that `--data` names: of features, of pictures, or of both. Imports neither torch nor numpy."""
+"""A folder given to `--data`: with features, pictures, or both. Imports neither torch nor numpy."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class FolderSource(DataSource):
-    """What a folder holds, called by the folder's name, so that the overrides of recipes for that name apply."""
+    """The contents of a folder, named after the folder, so that the overrides of recipes for that name apply."""
 
     folder: Path
     origin = ""
@@ -27,19 +27,19 @@ class FolderSource(DataSource):
 
     @property
     def name(self) -> str:  # type: ignore[override]
-        """The folder's own name."""
+        """The name of the folder."""
         return self.folder.absolute().name
 
     @property
     def summary(self) -> str:  # type: ignore[override]
-        """The folder as it was given."""
+        """The folder as given."""
         return f"the folder {self.folder}"
 
     def open(self, split: str, kinds: Sequence[str], options: OpenOptions = DEFAULT_OPTIONS) -> PairDataset:
         """Open one split of the features or of the pictures, whichever the encoder prefers; see `DataSource.open`.
 
         Raises:
-            DataError: when there are neither, or in none of the forms that the encoder takes.
+            DataError: when there are neither, or only kinds that the encoder does not take.
         """
 
         def rank(source: DataSource) -> int:
@@ -48,7 +48,7 @@ class FolderSource(DataSource):
         return min(self.list_sources(options), key=rank).open(split, kinds, options)
 
     def list_splits(self, options: OpenOptions = DEFAULT_OPTIONS) -> list[str]:
-        """Return the splits of the features, then those that the pictures alone have."""
+        """Return the splits of the features, then those that only the pictures have."""
         return list(
             dict.fromkeys(name for source in self.list_sources(options) for name in source.list_splits(options))
         )
@@ -63,7 +63,7 @@ class FolderSource(DataSource):
             yield from source.list_files(options)
 
     def list_sources(self, options: OpenOptions = DEFAULT_OPTIONS) -> list[PrecomputedSource | PictureSource]:
-        """Return what the folder has, features first.
+        """Return the data sets in the folder, features first.
 
         Raises:
             DataError: when it has neither features nor pictures.

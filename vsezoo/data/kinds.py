@@ -1,4 +1,4 @@
-"""The forms of image that files hold and models take, and the errors where they differ."""
+"""The kinds of images in files and for models, and the errors when they differ."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ FORMS = {
     "regions": "features of several regions for each image, (images, regions, F)",
     "picture": "pictures",
 }
-"""How a message calls the kinds of image."""
+"""Descriptions of the kinds of images in messages."""
 
 
 @contextmanager
 def name_source(source: str) -> Iterator[None]:
-    """Let a message about images say where they come from, if it does not; an empty source is not known."""
+    """Add the source to a message about images that does not name it; an empty source is unknown."""
     try:
         yield
     except DataError as error:
@@ -27,16 +27,16 @@ def name_source(source: str) -> Iterator[None]:
 
 
 def require_kind(file: str, kind: str, kinds: Sequence[str]) -> None:
-    """Refuse a file of images of another kind than a model takes.
+    """Refuse a file of images of a kind that a model does not take.
 
     Raises:
-        DataError: which says what to do.
+        DataError: for another kind, with a remedy.
     """
     if kind not in kinds:
         raise DataError(
             f"this model takes {' or '.join(FORMS[kind] for kind in kinds)}, not {FORMS[kind]}.",
             file=file,
-            remedy="Make features of the pictures with `vsezoo features`, as those were made that it was trained on."
+            remedy="Extract features with `vsezoo features`, with the same settings as for the training data."
             if kind == "picture"
-            else "Name an image of a data set, or a file of what the model takes.",
+            else "Name an image of a data set, or a file of images that the model takes.",
         )

@@ -1,4 +1,4 @@
-"""From what `--data` says, a registered name or a folder, to an open data set. Imports neither torch nor numpy."""
+"""Open a data set given to `--data`: a registered name or a folder. Imports neither torch nor numpy."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 
 def as_folder(data: str) -> Path | None:
-    """Return the folder that `--data` names: a path with a separator, or a directory whose name is not registered.
+    """Return the folder that `--data` names: a path with a separator, or a directory that is not a registered name.
 
     Returns:
-        None for anything else: a registered name, or one that means nothing.
+        None for anything else: a registered name, or an unknown one.
 
     Raises:
         ConflictError: see `vsezoo.registry.find`.
@@ -35,10 +35,10 @@ def as_folder(data: str) -> Path | None:
 
 
 def find_source(data: str) -> DataSource:
-    """Return the data set of a registered name, or of a folder of features or of pictures; see `as_folder`.
+    """Return the data set of a registered name, or of a folder of features or pictures; see `as_folder`.
 
     Raises:
-        UnknownNameError: for a name that is neither.
+        UnknownNameError: for a name that is neither registered nor a folder.
         ConflictError, PluginError: see `vsezoo.registry.load`.
     """
     if (folder := as_folder(data)) is not None:
@@ -46,13 +46,13 @@ def find_source(data: str) -> DataSource:
     try:
         source: DataSource = registry.load("datasets", data)
     except UnknownNameError as error:
-        remedy = f"{error.remedy} A folder of your own is given by its path, with a slash in it: --data ./FOLDER"
+        remedy = f"{error.remedy} To use a folder, give a path with a slash: --data ./FOLDER"
         raise UnknownNameError(error.problem, remedy=remedy) from None
     return source
 
 
 def locate(data: str) -> str:
-    """Return what names the same data in every working folder: of a folder, its absolute path."""
+    """Return a name that is valid in every working directory: for a folder, its absolute path."""
     folder = as_folder(data)
     return data if folder is None else str(folder.absolute())
 
@@ -65,11 +65,11 @@ def open_data(
     Args:
         data: a registered name or a folder.
         split: `train`, `dev`, `test`, ….
-        kinds: the forms of image that the encoder takes, the preferred one first; None: what the data set prefers.
-        options: of which `root` is where registered data sets are looked for; a folder is taken as it is.
+        kinds: kinds of images that the encoder takes, the preferred one first; None: the data set chooses.
+        options: `root` is where registered data sets are looked for; it does not affect a folder.
 
     Raises:
-        DataError: when the data are absent, damaged, or come in none of these forms.
+        DataError: when the data are absent, damaged, or available in none of these kinds.
         UnknownNameError: for a name that is neither registered nor a folder.
     """
     source = find_source(str(data))

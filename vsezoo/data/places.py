@@ -1,4 +1,4 @@
-"""Where data sets are looked for: `--data-root`, else `$VSEZOO_DATA` and `./data`. Imports neither torch nor numpy."""
+"""Locations of data sets: `--data-root`, else `$VSEZOO_DATA` and `./data`. Imports neither torch nor numpy."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Found = TypeVar("Found")
 
 
 def list_places(name: str, root: Path | None) -> Iterator[Path]:
-    """Yield the folders in which the data set of a registered name may be, the first choice first."""
+    """Yield the candidate folders of a registered data set, the preferred one first."""
     variable = os.environ.get(ROOT_VARIABLE)
     roots = [root] if root is not None else [*([Path(variable)] if variable else []), Path("data")]
     for place in roots:
@@ -35,18 +35,18 @@ def find_layout(
     wanted: str,
     origin: str = "",
 ) -> Found:
-    """Return what `inspect` finds in the first folder in which it finds anything.
+    """Return the result of `inspect` for the first folder that is recognised.
 
     Args:
-        name: the data set.
-        places: the folders.
-        inspect: gets a folder and the sorted names in it, and returns None where it knows no layout.
+        name: name of the data set.
+        places: candidate folders.
+        inspect: takes a folder and the sorted names in it, and returns None for an unknown layout.
         noun: what is looked for, such as "features".
-        wanted: the files that would be taken.
-        origin: where the data come from.
+        wanted: the accepted files.
+        origin: where to get the data.
 
     Raises:
-        DataError: when nothing is found: what is wanted, and what each of the folders holds instead.
+        DataError: when nothing is found, with the accepted files and the contents of each folder.
     """
     looked_in = []
     for folder in places:
@@ -58,6 +58,6 @@ def find_layout(
         found = inspect(folder, names)
         if found:
             return found
-        looked_in.append(f"  {folder.absolute()} ({f'holds {list_names(names, 8)}' if names else 'empty'})")
-    remedy = [f"Files wanted: {wanted}.", "Looked in:", *looked_in, *([f"Origin: {origin}"] if origin else [])]
-    raise DataError(f"The {noun} of data set {name!r} are not there.", remedy="\n".join(remedy))
+        looked_in.append(f"  {folder.absolute()} ({f'contains {list_names(names, 8)}' if names else 'empty'})")
+    remedy = [f"Expected files: {wanted}.", "Looked in:", *looked_in, *([f"Origin: {origin}"] if origin else [])]
+    raise DataError(f"The {noun} of data set {name!r} were not found.", remedy="\n".join(remedy))

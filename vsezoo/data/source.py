@@ -1,4 +1,4 @@
-"""What a registered data set is. Imports neither torch nor numpy, so that data sets can be listed quickly."""
+"""The interface of registered data sets. Imports neither torch nor numpy, so that data sets can be listed quickly."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ BAD_IMAGE_POLICIES = ("error", "skip")
 
 @dataclass(frozen=True)
 class OpenOptions:
-    """How a split is opened. A data set heeds what concerns it.
+    """Options for opening a split. A data set uses those that apply to it.
 
     Attributes:
-        root: the folder that holds the data set's folder (`--data-root`); None: `$VSEZOO_DATA`, then `./data`.
-        full_dev: the whole dev split, where the data set otherwise cuts it to its first images, as originals do.
+        root: the folder that contains the data set's folder (`--data-root`); None: `$VSEZOO_DATA`, then `./data`.
+        full_dev: use the whole dev split if the data set cuts it to its first images by default, as original codes do.
         use_restval: add the images that Karpathy's split of COCO calls restval to the training split.
-        on_bad_image: what to do about a picture that is absent or cannot be read. "error": stop, with its name. "skip":
-            leave it out together with its captions; `PairDataset.skipped` says which and why.
-        check_values: look at the values of features now. False leaves that to the caller, as the data doctor wants it.
+        on_bad_image: how to handle a picture that is absent or cannot be read. "error": stop and name it. "skip": leave
+            it out together with its captions; `PairDataset.skipped` records it with the reason.
+        check_values: check the values of features now. False leaves that to the caller, such as the data doctor.
 
     Raises:
-        UsageError: for another policy than these.
+        UsageError: for another value of `on_bad_image`.
     """
 
     root: Path | None = None
@@ -51,11 +51,11 @@ DEFAULT_OPTIONS = OpenOptions()
 
 @dataclass(frozen=True)
 class SplitFiles:
-    """The files of a split that can be read by themselves, so that a finding names lines and rows; None: no such file.
+    """The files of a split that can be read directly, so that findings name lines and rows; None: no such file.
 
     Attributes:
         captions: UTF-8 text, caption i on line i + 1.
-        features: a `.npy` file with a row for each image, or with several equal rows in succession.
+        features: a `.npy` file with one row per image, or with several equal consecutive rows.
     """
 
     captions: Path | None = None
@@ -66,11 +66,11 @@ class DataSource(ABC):
     """A data set that can be opened, registered as an object in the group `vsezoo.datasets`.
 
     Attributes:
-        name: as `--data` and the overrides of recipes name it.
+        name: name for `--data` and for the overrides of recipes.
         summary: one line.
-        origin: where the data come from and under which terms, as shown when they are absent.
-        splits: what `open` takes, in the order train, dev, test, ….
-        kinds: the forms of image that it can yield, of `vsezoo.interfaces.KINDS`.
+        origin: source and terms of the data, shown when they are absent.
+        splits: names for `open`, in the order train, dev, test, ….
+        kinds: kinds of images that it provides, of `vsezoo.interfaces.KINDS`.
     """
 
     name: str
@@ -85,18 +85,17 @@ class DataSource(ABC):
 
         Args:
             split: one of `splits`.
-            kinds: the forms of image that the encoder takes, the preferred one first; the data set yields the
-                first of them that it has.
-            options: where to look, and what to do about what.
+            kinds: the kinds of images that the encoder takes, the preferred one first; the first available one is used.
+            options: where to look for the data and how to read them.
 
         Raises:
-            DataError: when the data are absent, damaged, or come in none of these forms.
+            DataError: when the data are absent, damaged, or available in none of these kinds.
         """
 
-    # The methods below describe what is on the disk. The data doctor asks them; each has a default.
+    # The methods below describe the files, for the data doctor; each has a default.
 
     def list_sources(self, options: OpenOptions = DEFAULT_OPTIONS) -> Sequence[DataSource]:
-        """Return the data sets that this one is made of, such as the features and the pictures of one folder.
+        """Return the data sets that this one consists of, such as the features and the pictures of one folder.
 
         Raises:
             DataError: when the data are absent.
@@ -104,7 +103,7 @@ class DataSource(ABC):
         return [self]
 
     def list_splits(self, options: OpenOptions = DEFAULT_OPTIONS) -> list[str]:
-        """Return the splits that are there; by default `splits`.
+        """Return the available splits; by default `splits`.
 
         Raises:
             DataError: when the data are absent.
@@ -112,7 +111,7 @@ class DataSource(ABC):
         return list(self.splits)
 
     def find_folder(self, options: OpenOptions = DEFAULT_OPTIONS) -> Path | None:
-        """Return the folder of the data; None, as by default, if there is none.
+        """Return the folder of the data; None, the default, if there is none.
 
         Raises:
             DataError: when the data are absent.
@@ -120,7 +119,7 @@ class DataSource(ABC):
         return None
 
     def list_files(self, options: OpenOptions = DEFAULT_OPTIONS) -> Iterator[Path]:
-        """Yield every file that is read; the doctor reports the other files of the folder. By default, none.
+        """Yield every file that is read; the doctor reports other files in the folder. By default, none.
 
         Raises:
             DataError: when the data are absent.
@@ -128,7 +127,7 @@ class DataSource(ABC):
         return iter(())
 
     def locate_split(self, split: str, options: OpenOptions = DEFAULT_OPTIONS) -> SplitFiles:
-        """Return the files of a split that can be read by themselves; by default, none.
+        """Return the files of a split that can be read directly; by default, none.
 
         Raises:
             DataError: when the data are absent.

@@ -1,4 +1,4 @@
-"""A split seen through another object, which changes some of what it yields."""
+"""A wrapper around a split that changes some of its properties."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from vsezoo.interfaces import PairDataset
 
 
 class PairView(PairDataset):
-    """The same pairs as another split's. A subclass sets or overrides what differs.
+    """The pairs of another split. A subclass sets or overrides what differs.
 
     Args:
-        data: the split.
+        data: the wrapped split.
     """
 
     def __init__(self, data: PairDataset) -> None:
@@ -29,9 +29,9 @@ class PairView(PairDataset):
 
     @property
     def account(self) -> Mapping[str, Any]:
-        """What was found when the data set was opened."""
+        """The account of the data set."""
         return self.data.account
 
     def images(self, indices: Sequence[int] | np.ndarray) -> Any:
-        """Return the images of these indices."""
+        """Return the images at these indices."""
         return self.data.images(indices)

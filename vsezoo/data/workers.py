@@ -1,4 +1,4 @@
-"""What the worker processes of a data loader share: random states of their own, and interrupts left to the parent."""
+"""Shared by data loader workers: independent random states, and interrupts handled by the parent process."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import torch
 
 @contextmanager
 def draw_from(*seed: int) -> Iterator[None]:
-    """Let all generators that a transform may draw from begin with a seed; afterwards they are as before."""
+    """Seed all generators that a transform may use, and restore their states afterwards."""
     own = np.random.SeedSequence(seed)
     numpy_state, python_state = np.random.get_state(), random.getstate()
     with torch.random.fork_rng(devices=()):
@@ -29,5 +29,5 @@ def draw_from(*seed: int) -> Iterator[None]:
 
 
 def leave_interrupts_to_parent(worker: int) -> None:
-    """Let Ctrl-C reach the process that a worker reads for, alone."""
+    """Ignore Ctrl-C in a worker; the parent process handles it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -110,8 +110,8 @@ def test_odd_characters_are_shown(tmp_path: Path) -> None:
 def test_equal_captions_of_different_images_and_of_one(tmp_path: Path) -> None:
     same = {"at3": "a dog", "at11": "a dog", "at12": "a dog", "at40": "a cat", "at41": "a cat"}
     report = check(tmp_path / "mine", train=make_captions(50, **same))
-    across, within = find(report, "images share"), find(report, "more than once to the same image")
-    assert across.what.startswith("1 caption that 2 images share")
+    across, within = find(report, "shared by 2 images"), find(report, "more than once to the same image")
+    assert across.what.startswith("1 caption shared by 2 images")
     assert across.at == ("line 4, line 12, line 13: a dog",)
     assert within.what.startswith("2 captions given more than once")
     assert within.at == ("line 4, line 12, line 13: a dog", "line 41, line 42: a cat")
@@ -128,7 +128,7 @@ def test_very_long_captions(tmp_path: Path) -> None:
 
 def test_captions_of_unknown_words(tmp_path: Path) -> None:
     report = check(tmp_path / "mine", test=make_captions(20, at2="quokka"))
-    finding = find(report, "knows no word")
+    finding = find(report, "without a word in the vocabulary")
     assert (finding.level, finding.split, finding.at) == ("warning", "test", ("line 3: quokka",))
     # The vocabulary is made of train and dev.
     assert not check(tmp_path / "mine", dev=make_captions(20, at2="quokka")).findings
@@ -158,10 +158,10 @@ def test_a_threshold_that_is_the_least_is_not_to_be_lowered(tmp_path: Path) -> N
     changed = ["ein quokka ding" for _ in range(20)]
     for threshold in (1, 2):
         report = check(tmp_path / "mine", threshold=threshold, test=changed)
-        for text in ("running words", "knows no word"):
+        for text in ("running words", "without a word in the vocabulary"):
             assert ("vocab_threshold" in find(report, text).remedy) == (threshold == 2)
     report = check(tmp_path / "mine", train=[""] * 50, dev=[""] * 20)
-    assert "vocab_threshold" not in find(report, "The captions have no word.").remedy
+    assert "vocab_threshold" not in find(report, "The captions contain no words.").remedy
 
 
 def test_no_word_often_enough(tmp_path: Path) -> None:

@@ -131,7 +131,7 @@ def test_rows_of_zeros(folder: Path) -> None:
     change(folder, "dev", lambda array: array.__setitem__([3, 5], 0))
     report = check(folder)
     assert list_findings(report) == [("warning", "dev")]  # and neither as equal to each other nor as of no unit norm
-    assert find(report, "2 images of zeros alone").at == ("row 3", "row 5")
+    assert find(report, "2 images with only zeros").at == ("row 3", "row 5")
 
 
 def test_equal_features_of_different_images(folder: Path) -> None:
@@ -150,12 +150,12 @@ def test_rows_that_stand_five_times(tmp_path: Path) -> None:
     report = check(folder)
     assert report.splits["train"].rows == 320
     assert report.splits["train"].images == 64
-    assert "1/5" in next(finding for finding in report.findings if "stands in 5 rows" in finding.what).remedy
+    assert "1/5" in next(finding for finding in report.findings if "has 5 rows" in finding.what).remedy
     change(folder, "train", lambda array: array.__setitem__(12, array[12] * 2))
     report = check(folder)
     assert report.fails
     assert find(report, "1 image whose 5 rows differ").at == ("row 10",)
-    assert not [f for f in report.findings if "stands in 5 rows" in f.what and f.split == "train"]
+    assert not [f for f in report.findings if "has 5 rows" in f.what and f.split == "train"]
 
 
 def test_one_split_that_cannot_be_opened_does_not_hide_the_others(folder: Path) -> None:
@@ -189,7 +189,7 @@ def test_absent_splits(folder: Path, split: str, level: str) -> None:
     report = check(folder)
     assert (level, split) in list_findings(report)
     assert find(report, f"has no split '{split}'").level == level
-    unnamed = find(report, "1 file that belongs to no split")
+    unnamed = find(report, "1 file without a split")
     assert (unnamed.level, unnamed.at) == ("note", (f"{split}_caps.txt",))
 
 
@@ -209,7 +209,7 @@ def test_forms_that_differ_between_splits(folder: Path, split: str, shape: tuple
     report = check(folder)
     finding = find(report, "The images")
     assert (finding.level, finding.split) == (level, split)
-    assert f"those of train {(tiny.WIDTH,)}" in finding.what or "'regions', those of train 'vector'" in finding.what
+    assert f"those of train {(tiny.WIDTH,)}" in finding.what or "'regions', those of train of kind 'vector'" in finding.what
 
 
 def test_a_number_of_regions_that_differs_is_a_note(tmp_path: Path, folder: Path) -> None:
@@ -226,7 +226,7 @@ def test_norms(folder: Path) -> None:
         change(folder, split, lambda array: array * 20)
     report = check(folder)
     assert list_findings(report) == [("note", None)]
-    assert "no unit norm" in report.findings[0].what
+    assert "not have unit norm" in report.findings[0].what
     change(folder, "test", lambda array: array / 20)
     report = check(folder)
     assert list_findings(report) == [("warning", None)]
@@ -261,14 +261,14 @@ def test_leaks_by_features_and_by_ids(folder: Path) -> None:
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     report = check(folder)
     assert list_findings(report) == [("warning", "dev")]
-    finding = find(report, "2 images of dev are in train, too, by equal contents; 1 of them with a caption")
+    finding = find(report, "2 images of dev are also in train, with equal contents; 1 of them with an equal caption")
     assert finding.at == ("row 4 is row 8 of train", "row 11 is row 60 of train")
     for split, count in tiny.IMAGES.items():
         (folder / f"{split}_ids.txt").write_text("".join(f"{split}-{i}\n" for i in range(count)), encoding="utf-8")
     ids = [f"dev-{i}" for i in range(19)] + ["test-3"]
     (folder / "dev_ids.txt").write_text("\n".join(ids), encoding="utf-8")
     report = check(folder)
-    finding = find(report, "1 image of test is in dev, too, by equal ids")
+    finding = find(report, "1 image of test is also in dev, with equal ids")
     assert finding.at == ("row 3 (test-3) is row 19 (test-3) of dev",)
     assert len(report.findings) == 2
 
@@ -283,7 +283,7 @@ def test_ids_that_occur_twice(folder: Path) -> None:
     ids = [f"image{i}" for i in range(20)]
     ids[7] = ids[2]
     (folder / "test_ids.txt").write_text("\n".join(ids), encoding="utf-8")
-    finding = find(check(folder), "1 image with the id of an earlier one")
+    finding = find(check(folder), "1 image with the id of an earlier image")
     assert finding.at == ("row 2 (image2) = row 7 (image2)",)
 
 
@@ -297,7 +297,7 @@ def test_splits_that_are_chosen(folder: Path) -> None:
 
 
 def test_data_that_are_not_there_at_all(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="are not there"):
+    with pytest.raises(DataError, match="were not found"):
         check_data(str(tmp_path / "nothing"))
 
 

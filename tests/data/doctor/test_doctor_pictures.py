@@ -105,7 +105,7 @@ def test_absent_pictures_do_not_hide_what_is_wrong_with_the_others(folder: Path,
     assert report.fails == (level == "error")
     absent = find(report, "1 picture not there")
     assert (absent.level, absent.split, absent.at) == (level, split, (f"{split}0.png",))
-    assert absent.remedy.startswith("Put them into ")
+    assert absent.remedy.startswith("Copy them to ")
     unreadable = find(report, "1 picture that cannot be read")
     assert unreadable.level == level
     assert unreadable.remedy.startswith("Copy them again")
@@ -120,7 +120,7 @@ def test_equal_pictures_in_files_that_differ(folder: Path) -> None:
     assert (folder / "dev4.png").read_bytes() != (folder / "train2.png").read_bytes()
     report = check(folder)
     assert list_findings(report) == [("warning", "dev")]
-    finding = find(report, "1 image of dev is in train, too, by equal contents; 0 of them")
+    finding = find(report, "1 image of dev is also in train, with equal contents; 0 of them")
     assert finding.at == ("dev4.png is train2.png of train",)
 
 
@@ -134,7 +134,7 @@ def test_pictures_that_nothing_names(folder: Path) -> None:
     (folder / "more").mkdir()
     for name in ("extra.png", "more/other.jpg"):
         shutil.copy(folder / "dev0.png", folder / name)
-    finding = find(check(folder), "2 files that belong to no split")
+    finding = find(check(folder), "2 files without a split")
     assert (finding.level, finding.at) == ("note", ("extra.png", "more/other.jpg"))
     assert "captions.csv" in finding.remedy
 
@@ -152,8 +152,8 @@ def test_a_folder_of_features_and_pictures(folder: Path, tmp_path: Path) -> None
         shutil.copy(path, folder)
     features, pictures = check(folder), check(folder, pictures=True)
     assert [report.splits["train"].kind for report in (features, pictures)] == ["vector", "picture"]
-    assert "with --pictures" in find(features, "has pictures, too").remedy
-    assert "without --pictures" in find(pictures, "has features, too").remedy
+    assert "with --pictures" in find(features, "also has pictures").remedy
+    assert "without --pictures" in find(pictures, "also has features").remedy
 
 
 BROKEN: dict[str, tuple[Callable[[Path], object], bool]] = {

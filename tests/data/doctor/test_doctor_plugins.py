@@ -200,7 +200,7 @@ def test_files_that_the_source_does_not_read(features: Path) -> None:
         (features / name).write_bytes(b"")
     report = check()
     assert list_findings(report) == [("note", None)]
-    finding = find(report, "1 file that belongs to no split")
+    finding = find(report, "1 file without a split")
     assert (finding.file, finding.at) == (str(features), ("tset.npy",))
     assert "train.npy, train.txt" in finding.remedy
 
@@ -208,7 +208,7 @@ def test_files_that_the_source_does_not_read(features: Path) -> None:
 def test_features_that_are_in_two_splits(features: Path) -> None:
     train = np.load(features / "train.npy")
     change(features / "extra.npy", lambda array: array.__setitem__(2, train[7]))
-    finding = find(check(), "1 image of extra is in train, too, by equal contents")
+    finding = find(check(), "1 image of extra is also in train, with equal contents")
     assert finding.at == ("row 2 (extra-2) is row 7 (train-7) of train",)
 
 
@@ -219,7 +219,7 @@ def test_pictures_are_seen_as_they_are_in_their_files(pictures: Path) -> None:
     assert report.splits["train"].modes == {"RGB": 29, "L": 1}
     assert report.splits["train"].sizes == {"7 x 5": 29, "9 x 6": 1}
     assert list_findings(report) == [("note", None)]
-    assert find(report, "1 file that belongs to no split").at == ("other.png",)
+    assert find(report, "1 file without a split").at == ("other.png",)
 
 
 def test_a_picture_that_cannot_be_read(pictures: Path) -> None:

@@ -54,9 +54,9 @@ def test_photo_folder_of_a_household(tmp_path: Path) -> None:
     assert Counter(found.reason for found in walk_pictures(folder) if found.reason) == {
         "AppleDouble, not an image (._*)": 1,
         "HEIC, which cannot be decoded here: convert to JPEG or PNG": 1,
-        "in a hidden folder or one of the system (@eaDir)": 1,
-        "in a hidden folder or one of the system (__MACOSX)": 1,
-        "in a hidden folder or one of the system (.thumbnails)": 1,
+        "in a hidden or system folder (@eaDir)": 1,
+        "in a hidden or system folder (__MACOSX)": 1,
+        "in a hidden or system folder (.thumbnails)": 1,
     }
 
 

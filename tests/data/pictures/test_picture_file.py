@@ -142,7 +142,7 @@ def test_big_endian_sixteen_bits() -> None:
 
 @pytest.mark.parametrize("values", [np.ones((2, 2), np.float32), np.full((2, 2), 2**20, np.int32)])
 def test_values_of_an_unknown_range(values: np.ndarray) -> None:
-    assert "not of 8 or 16 bits" in fail(encode(Image.fromarray(values), "TIFF"))
+    assert "do not have 8 or 16 bits" in fail(encode(Image.fromarray(values), "TIFF"))
 
 
 def test_grey_and_black_and_white() -> None:
@@ -206,7 +206,7 @@ def test_absent_and_no_file(tmp_path: Path) -> None:
     for name in ("folder.jpg", "pipe.jpg"):
         for size in (-1, 5):
             place = Place(str(tmp_path / name), 0, size)
-            with pytest.raises(AccessError, match=rf"{name}: cannot be read: it is no file, but .*\nPut it there, or"):
+            with pytest.raises(AccessError, match=rf"{name}: cannot be read: it is not a file but .*\nCheck that it exists"):
                 place.open()
 
 

@@ -76,13 +76,13 @@ def test_capitals_count(tmp_path: Path) -> None:
         pytest.skip("the disk does not tell capitals")
     assert list_shades(open_split(folder)) == [2, 1]
     (folder / "images" / "A.jpg").unlink()
-    assert "are absent: A.jpg. There is images/a.jpg: capitals count." in open_error(folder)
+    assert "are absent: A.jpg. Found images/a.jpg: case matters." in open_error(folder)
 
 
 def test_folders_parted_as_windows_does(tmp_path: Path) -> None:
     folder = write_table(tmp_path / "own", "summer\\a.jpg")
     write_picture(folder / "images" / "summer" / "a.jpg")
-    assert "absent: summer\\a.jpg. There is images/summer/a.jpg: folders are parted by /." in open_error(folder)
+    assert "absent: summer\\a.jpg. Found images/summer/a.jpg: write / between folders." in open_error(folder)
 
 
 def test_what_is_no_file_is_absent(tmp_path: Path) -> None:
@@ -132,7 +132,7 @@ def test_unreadable_pictures_are_left_out_with_their_captions(tmp_path: Path) ->
     assert pairs.image_of.tolist() == [0, 0, 1, 1]
     assert list_shades(pairs) == [2, 3]
     assert list(pairs.skipped) == ["empty.jpg", "text.jpg", "cut.jpg"]
-    assert pairs.skipped["text.jpg"] == "is not a picture, or in a format that is not known"
+    assert pairs.skipped["text.jpg"] == "is not a picture, or has an unknown format"
     assert pairs.skipped["cut.jpg"].startswith("cannot be decoded: ")
 
 
@@ -154,13 +154,13 @@ def test_long_check_says_how_far_it_is(
     monkeypatch.setattr(waiting, "INTERVAL", -1.0)
     open_split(write_bad(tmp_path / "own\x1b[2J"), on_bad_image="skip")
     captured = capsys.readouterr()
-    assert captured.err.splitlines()[3] == r"3 of 5 pictures of own\x1b[2J train are checked"
+    assert captured.err.splitlines()[3] == r"3 of 5 pictures of own\x1b[2J train checked"
     assert captured.out == ""
 
 
 def test_nothing_that_can_be_used(tmp_path: Path) -> None:
     folder = write_table(tmp_path / "own", "a.jpg")
-    assert "no picture in the split train that can be used (a.jpg: is absent)" in open_error(
+    assert "no usable picture in the split train (a.jpg: is absent)" in open_error(
         folder, on_bad_image="skip"
     )
 
@@ -207,7 +207,7 @@ def test_folder_of_both_gives_what_the_encoder_prefers(tmp_path: Path) -> None:
 def test_features_for_an_encoder_of_pictures_and_the_reverse(tmp_path: Path) -> None:
     features = write_features(tmp_path / "features")
     message = open_error(features)
-    assert "encoder takes 'picture'.\nTake an image encoder of features, or give --data the pictures" in message
+    assert "encoder takes 'picture'.\nUse an image encoder for features, or pass the pictures" in message
     pictures = write_table(tmp_path / "pictures", "a.jpg")
     with pytest.raises(DataError, match=r"(?s)images are pictures.*`vsezoo features`.*--image-encoder timm:") as caught:
         open_data(f"{pictures}/", "train", ("vector", "regions"))
@@ -216,9 +216,9 @@ def test_features_for_an_encoder_of_pictures_and_the_reverse(tmp_path: Path) -> 
 
 def test_folder_of_nothing_names_what_it_could_have(tmp_path: Path) -> None:
     write_pictures(tmp_path / "own", ["a.jpg"])
-    with pytest.raises(DataError, match="images of data set 'own' are not there") as caught:
+    with pytest.raises(DataError, match="images of data set 'own' were not found") as caught:
         open_split(tmp_path / "own")
-    for part in ("train_ims.npy", "captions.csv", "*.tar", "holds a.jpg"):
+    for part in ("train_ims.npy", "captions.csv", "*.tar", "contains a.jpg"):
         assert part in caught.value.remedy
 
 

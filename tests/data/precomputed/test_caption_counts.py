@@ -73,9 +73,9 @@ def test_ids_with_another_number_of_runs_than_rows_are_refused(tmp_path: Path) -
     source = write(tmp_path, 3, ["a", "b", "c", "d"], ["x", "x", "y", "y"])
     with pytest.raises(DataError, match=r"3 rows.*4 captions.*2 ids in succession") as caught:
         read(source)
-    assert "train_ids.txt with the id of its image for each caption" in caught.value.remedy
+    assert "train_ids.txt with the image id of each caption" in caught.value.remedy
 
 
 def test_two_captions_for_each_image_and_ids_of_images_alone_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="one line for each caption"):
+    with pytest.raises(DataError, match="one line per caption"):
         read(write(tmp_path, 2, ["a", "b", "c", "d"], ["x", "y"]))

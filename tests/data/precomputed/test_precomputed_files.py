@@ -142,7 +142,7 @@ def test_objects_are_refused_and_not_unpickled(tmp_path: Path) -> None:
 def test_other_files_are_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "a.npy"
     path.write_bytes(content)
-    assert "not a .npy file" in refuse_features(path)
+    assert "not a .npy feature file" in refuse_features(path)
 
 
 @settings(deadline=None)

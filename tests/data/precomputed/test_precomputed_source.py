@@ -191,7 +191,7 @@ def test_file_cut_off_while_in_use_gives_a_message(tmp_path: Path) -> None:
     write_split(tmp_path, "train", features(9, 4))
     pairs = source(tmp_path).open("train", VECTOR)
     os.truncate(tmp_path / "train_ims.npy", 140)
-    with pytest.raises(DataError, match="cut off"):
+    with pytest.raises(DataError, match="truncated"):
         pairs.images([8])
 
 

@@ -1,1 +1,1 @@
-"""The data doctor: what is wrong with a data set, found before a training is spent on it."""
+"""The data doctor: find problems of a data set before a training run."""

@@ -1,4 +1,4 @@
-"""What the doctor finds in the account of a data set of pictures: splits that were drawn, files that are left out."""
+"""Findings from the account of a picture data set: randomly assigned splits, skipped files."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from vsezoo.data.pictures.walk import APPLE_DOUBLE, CONVERT, HIDDEN, IN_SYSTEM
 
 
 def report_account(account: Mapping[str, Any]) -> Iterator[Finding]:
-    """Yield findings of how the splits were made, and of files that cannot be used.
+    """Yield findings about the assignment of splits and about unusable files.
 
-    Files that no list names are a finding of their own, which shows them.
+    Files that no list names are a separate finding, which shows them.
     """
     if account.get("rule") == DRAWN:
         yield Finding("note", None, f"The splits are {DRAWN}.", REMEDY_DRAWN, account["file"])
@@ -23,7 +23,7 @@ def report_account(account: Mapping[str, Any]) -> Iterator[Finding]:
             continue
         level, remedy = "warning", "Give each image a name of its own."
         if reason in (APPLE_DOUBLE, HIDDEN) or reason.startswith(IN_SYSTEM.partition("{")[0]):
-            level, remedy = "note", "Nothing, if they are meant to be left out."
+            level, remedy = "note", "Nothing, if you left them out on purpose."
         elif CONVERT in reason:
             remedy = "Convert them to JPEG, for example with `magick mogrify -format jpg FILE`."
         text = f"{count:,} image file{'s' * (count > 1)} left out: {reason}."

@@ -1,4 +1,4 @@
-"""What the doctor finds in the captions of a split, and of the words that a training learns from."""
+"""Findings about the captions of a split and about the training vocabulary."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from vsezoo.data.doctor.report import Finding, Range, show_first
 from vsezoo.data.doctor.splits import OpenSplit
 from vsezoo.text import SPECIAL_WORDS, Vocabulary, WordTokenizer
 
-CAPTIONS_AT_ONCE = 5000  # cut into words between two moves of the progress bar
+CAPTIONS_AT_ONCE = 5000  # tokenised between two updates of the progress bar
 LONG = 100  # words; the longest caption that Kiros et al. (2014) train on
-WELL_KNOWN = 0.9  # the share of the running words of dev and test below which something is odd
+WELL_KNOWN = 0.9  # share of running words of dev and test; a lower one is reported
 
 BYTES = re.compile(r"""b(['"]).*\1""")
 ODD = re.compile(
     "\ufffd|[\x00-\x08\x0e-\x1f\x7f-\x9f]|[\u00c2\u00c3][\u0080-\u00bf]|\u00e2\u20ac|&(?:amp|quot|lt|gt|#\\d+);"
 )
-"""A replacement character, a control character, UTF-8 that was read as Latin-1 or Windows-1252, an entity of HTML."""
+"""Replacement character, control character, UTF-8 decoded as Latin-1 or Windows-1252, HTML entity."""
 
 Words = Sequence[Sequence[str]]
 
 
 def cut_captions(captions: Sequence[str], advance: Callable[[int, int], None]) -> Words:
-    """Return the words of each caption, as VSE++ cuts them."""
+    """Return the words of each caption, tokenised like VSE++."""
     tokenizer = WordTokenizer()
     words: list[list[str]] = []
     for start in range(0, len(captions), CAPTIONS_AT_ONCE):
@@ -36,45 +36,45 @@ def cut_captions(captions: Sequence[str], advance: Callable[[int, int], None]) -
 
 
 def measure_words(words: Words) -> Range | None:
-    """Return the range of the numbers of words in a caption."""
+    """Return the range of caption lengths in words."""
     return Range.of([len(caption) for caption in words])
 
 
 def count_per_image(split: OpenSplit) -> Range | None:
-    """Return the range of the numbers of captions that an image has."""
+    """Return the range of the number of captions per image."""
     return Range.of(np.bincount(split.pairs.image_of)) if split.pairs is not None else None
 
 
 def measure_coverage(words: Words, vocabulary: Vocabulary) -> float | None:
-    """Return the share of the running words that are in the vocabulary; None where there are no words."""
+    """Return the share of running words that are in the vocabulary; None if there are no words."""
     counts = Counter(word for caption in words for word in caption)
     known = sum(count for word, count in counts.items() if word in vocabulary)
     return known / counts.total() if counts else None
 
 
 def report_captions(split: OpenSplit) -> Iterator[Finding]:
-    """Yield what is odd about the captions as text, and about which image has which."""
+    """Yield findings about the text of captions and their assignment to images."""
     captions = split.captions
 
     def find(is_found: Callable[[str], object]) -> list[int]:
         return [index for index, caption in enumerate(captions) if is_found(caption)]
 
     if empty := find(lambda caption: not caption.strip()):
-        yield _report(split, "warning", empty, "empty", "Write the captions, or leave their images out.")
+        yield _report(split, "warning", empty, "empty", "Write the captions, or remove their images.")
     if literals := find(BYTES.fullmatch):
         yield _report(
             split,
             "warning",
             literals,
-            "written as Python bytes, b'…': their first and last words are no words of a language",
-            "Write text: `file.write(caption.decode())`, or of such a line `ast.literal_eval(line).decode()`.",
+            "written as Python bytes, b'…': their first and last words are not real words",
+            "Write text, `file.write(caption.decode())`. To convert a line: `ast.literal_eval(line).decode()`.",
         )
     if odd := find(ODD.search):
         yield _report(
             split,
             "warning",
             odd,
-            "with characters that come from a wrong decoding, such as \ufffd, Ã© for é, &amp;",
+            "with characters from a wrong decoding, such as \ufffd, Ã© for é, &amp;",
             "Write the file again from its source, as UTF-8.",
             show=lambda index: f"{split.caption_place(index)}: {captions[index]}",
         )
@@ -86,7 +86,7 @@ def report_captions(split: OpenSplit) -> Iterator[Finding]:
                 "note",
                 split.name,
                 f"Images have {per_image.min()} to {per_image.max()} captions each.",
-                "That is allowed, ranks are counted for any number; the figures of papers are for five.",
+                "Ranks are correct for any number, but published figures use five.",
                 split.caption_path,
             )
 
@@ -108,9 +108,9 @@ def _report_equal(split: OpenSplit, image_of: np.ndarray) -> Iterator[Finding]:
         yield Finding(
             "note",
             split.name,
-            f"{len(across):,} caption{'s' * (len(across) > 1)} that {images:,} images share: "
-            "each is counted as wrong for all of them but one.",
-            "Harmless if they are few; otherwise write captions that tell the images apart.",
+            f"{len(across):,} caption{'s' * (len(across) > 1)} shared by {images:,} images: "
+            "each counts as correct for only one of them.",
+            "Harmless if there are few; if not, write captions that distinguish the images.",
             split.caption_path,
             show_first(across, show),
             len(across),
@@ -120,7 +120,7 @@ def _report_equal(split: OpenSplit, image_of: np.ndarray) -> Iterator[Finding]:
             "note",
             split.name,
             f"{len(within):,} caption{'s' * (len(within) > 1)} given more than once to the same image.",
-            "Harmless if they are few; otherwise see whether captions were copied by mistake.",
+            "Harmless if there are few; if not, check whether captions were copied by mistake.",
             split.caption_path,
             show_first(within, show),
             len(within),
@@ -128,13 +128,13 @@ def _report_equal(split: OpenSplit, image_of: np.ndarray) -> Iterator[Finding]:
 
 
 def report_words(split: OpenSplit, words: Words, vocabulary: Vocabulary | None, threshold: int) -> Iterator[Finding]:
-    """Yield what is odd about the words of the captions.
+    """Yield findings about the words of the captions.
 
     Args:
-        split: that the captions belong to.
-        words: of each caption.
-        vocabulary: the words that a training would know; None: there is no training split.
-        threshold: how often each of them occurs at least.
+        split: the split.
+        words: words of each caption.
+        vocabulary: the training vocabulary; None if there is no training split.
+        threshold: minimum number of occurrences of a word in the vocabulary.
     """
     long = [index for index, caption in enumerate(words) if len(caption) > LONG]
     if long:
@@ -142,8 +142,8 @@ def report_words(split: OpenSplit, words: Words, vocabulary: Vocabulary | None, 
             split,
             "note",
             long,
-            f"of more than {LONG} words",
-            f"`--max-words {LONG}` leaves such training captions out; they make batches large.",
+            f"with more than {LONG} words",
+            f"They make batches large; `--max-words {LONG}` skips them in training.",
         )
     if vocabulary is None:
         return
@@ -153,10 +153,10 @@ def report_words(split: OpenSplit, words: Words, vocabulary: Vocabulary | None, 
             split,
             "warning",
             unknown,
-            "of which the training knows no word: all of one length are the same to the model",
-            "Lower `--set text_encoder.vocab_threshold` if there are many, or leave the captions out."
+            "without a word in the vocabulary: the model cannot distinguish those of equal length",
+            "Lower `--set text_encoder.vocab_threshold` if there are many, or remove the captions."
             if threshold > 1
-            else "See whether they are in the language of the training captions, or leave them out.",
+            else "Check that they are in the language of the training captions, or remove them.",
             show=lambda index: f"{split.caption_place(index)}: {split.captions[index]}",
         )
 
@@ -164,12 +164,12 @@ def report_words(split: OpenSplit, words: Words, vocabulary: Vocabulary | None, 
 def report_coverage(
     splits: Mapping[str, OpenSplit], coverages: Mapping[str, float | None], threshold: int
 ) -> Iterator[Finding]:
-    """Yield one finding if the training captions hold too few of the words of some splits.
+    """Yield one finding if too few of the words of some splits occur in the training captions.
 
     Args:
-        splits: by their names.
-        coverages: of each, what `measure_coverage` gave.
-        threshold: how often a word must occur in the training captions.
+        splits: splits by name.
+        coverages: results of `measure_coverage` by split.
+        threshold: minimum number of occurrences of a word in the training captions.
     """
     low = {name: share for name, share in coverages.items() if share is not None and share < WELL_KNOWN}
     if not low:
@@ -184,7 +184,7 @@ def report_coverage(
         "warning",
         one,
         f"{shares} of the running words {what}.",
-        f"{remedy}; if there are many, see whether all splits are in one language, and cut into words in the same way.",
+        f"{remedy}; if there are many, check that all splits use the same language and tokenisation.",
         splits[one].caption_path if one else None,
     )
 

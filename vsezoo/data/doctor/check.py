@@ -1,4 +1,4 @@
-"""Check a data set: every split as far as it can be read, then the splits against each other."""
+"""Check a data set: each split as far as it can be read, then the splits against each other."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from vsezoo.storage.waiting import AdvanceNamed
 from vsezoo.text import SPECIAL_WORDS, Vocabulary
 
 SIZES = 10
-"""How many sizes of pictures the figures name."""
+"""Most sizes of pictures that the figures list."""
 
 
 def check_data(
@@ -41,19 +41,19 @@ def check_data(
     vocab_threshold: int = 4,
     advance: AdvanceNamed = lambda what, done, total: None,
 ) -> Report:
-    """Look for all that is wrong with a data set. Reads every image and every caption, in blocks.
+    """Check a data set. Reads every image and every caption, in blocks.
 
     Args:
         data: a registered data set or a folder.
-        root: the folder that holds the data set's folder; None: `$VSEZOO_DATA`, then `./data`.
-        splits: which to look at; empty: all that are there, and train, dev and test.
-        pictures: look at the pictures of a data set that has features, too.
-        vocab_threshold: how often a word must occur to be in the vocabulary.
-        advance: told of the progress.
+        root: the folder that contains the data set's folder; None: `$VSEZOO_DATA`, then `./data`.
+        splits: splits to check; empty: all available ones, and train, dev and test.
+        pictures: check the pictures of a data set that also has features.
+        vocab_threshold: minimum number of occurrences of a word in the vocabulary.
+        advance: progress callback.
 
     Raises:
-        DataError: when the data set is not there at all, or has no such split.
-        UnknownNameError: for a name that is not registered and no folder.
+        DataError: if the data set is absent, or has no such split.
+        UnknownNameError: for a name that is neither registered nor a folder.
     """
     whole, options = find_source(data), OpenOptions(root)
     source = choose_source(whole, options, pictures=pictures)
@@ -81,7 +81,7 @@ def check_data(
 
 
 def _require_any(opened: Mapping[str, OpenSplit]) -> None:
-    """Raise what every split says, if it is the same and there is nothing to look at: the data set is not there."""
+    """Raise the error of the splits if all have the same one and nothing can be checked: the data set is absent."""
     first = next(iter(opened.values())).refusals
     said = {str(split.refusals[0]) if split.refusals and not split.is_readable else "" for split in opened.values()}
     if first and len(opened) > 1 and said == {str(first[0])}:
@@ -108,23 +108,23 @@ def _measure(split: OpenSplit, words: Words, scan: ImageScan) -> SplitFigures:
 
 
 def _report_split(split: OpenSplit, scan: ImageScan) -> list[Finding]:
-    """Return what is wrong with a split by itself."""
+    """Return findings about a single split."""
     skipped = split.report_skipped()
-    # Where the files fit together, a refusal is about single images, of which more can be said.
+    # If the files fit together, the refusal is about single images, which the scan describes better.
     is_explained = split.pairs is not None and (skipped or any(report_values(split, scan)))
     refusals = () if is_explained else split.report_refusals()
     return [*refusals, *skipped, *report_images(split, scan), *report_captions(split)]
 
 
 def _check_words(report: Report, opened: Mapping[str, OpenSplit], words: Mapping[str, Words]) -> None:
-    """Build the vocabulary that a training would build, and hold all captions against it."""
+    """Build the vocabulary that a training run would build, and compare all captions with it."""
     vocabulary = None
     if words.get("train"):
         own = Vocabulary.build(words["train"], report.vocab_threshold)
         vocabulary = Vocabulary.build([*words["train"], *words.get("dev", ())], report.vocab_threshold)
         report.vocabulary = len(vocabulary)
         if len(vocabulary) == len(SPECIAL_WORDS):
-            what, remedy = "The captions have no word.", "Write captions of words."
+            what, remedy = "The captions contain no words.", "Write captions with words."
             if report.vocab_threshold > 1:
                 what = (
                     f"No word occurs {report.vocab_threshold} times in the captions, so that the vocabulary would have "

@@ -1,4 +1,4 @@
-"""What the doctor finds when it holds the splits against each other, and the folder against the splits."""
+"""Findings from comparing the splits with each other, and the folder with the splits."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from vsezoo.errors import DataError, list_names
 SAME_IMAGES = {"test", "testall"}
 """Splits that share images by design: COCO's test is the first 1,000 images of testall."""
 
-ALIKE = 0.3  # the mean cosine of two images from which on their common mean is worth a word
-FACTOR = 1.5  # by how much the mean norms of two splits may differ
-NAMED = 6  # files that a remedy names
+ALIKE = 0.3  # mean cosine of two different images at which a large common mean is reported
+FACTOR = 1.5  # allowed ratio of the mean norms of two splits
+NAMED = 6  # most files that a remedy lists
 
 
 def compare_forms(opened: Mapping[str, OpenSplit], scans: Mapping[str, ImageScan]) -> Iterator[Finding]:
-    """Yield how the images of the splits differ in kind, width and norm, and what their common mean does."""
+    """Yield findings about the kind, width, norm and common mean of the images of the splits."""
     known = [split for split in opened.values() if split.kind is not None]
     for split in known[1:]:
         yield from _compare_form(known[0], split)
@@ -35,7 +35,7 @@ def compare_forms(opened: Mapping[str, OpenSplit], scans: Mapping[str, ImageScan
             "note",
             "train",
             f"The mean cosine of two different images is {cosine:.2f}: all features share a large mean, which hides "
-            "what tells images apart.",
+            "the differences between images.",
             "`--set image_encoder.center=true` subtracts the mean of the training images; try it.",
             opened["train"].image_path,
         )
@@ -45,10 +45,10 @@ def _compare_form(first: OpenSplit, other: OpenSplit) -> Iterator[Finding]:
     remedy = "Extract the features of all splits in the same way."
     if first.kind != other.kind:
         level = "error" if other.name in REQUIRED else "warning"
-        what = f"The images are of the kind {other.kind!r}, those of {first.name} {first.kind!r}."
+        what = f"The images are of kind {other.kind!r}, those of {first.name} of kind {first.kind!r}."
         yield Finding(level, other.name, what, remedy, other.image_path)
     elif first.image_shape and other.image_shape and first.image_shape != other.image_shape:
-        # Where regions differ in number alone, a training runs. A test split that does not open is left out of it.
+        # Training works if only the number of regions differs. A test split that cannot be opened is not evaluated.
         fails = other.name in REQUIRED or (other.name in MEASURED and not other.refusals)
         level = "error" if fails else "warning"
         if first.image_shape[-1] == other.image_shape[-1]:
@@ -73,18 +73,18 @@ def _compare_norms(scans: Mapping[str, ImageScan], are_vectors: bool) -> Iterato
         yield Finding(
             "note",
             None,
-            f"The features have no unit norm (mean {listing}); those of VSE++ and Kiros have.",
-            "Scale each row when it is extracted: features /= numpy.linalg.norm(features, axis=1, keepdims=True).",
+            f"The features do not have unit norm (mean {listing}); those of VSE++ and Kiros have.",
+            "Normalise each row after extraction: features /= numpy.linalg.norm(features, axis=1, keepdims=True).",
         )
 
 
 def compare_images(opened: Mapping[str, OpenSplit], scans: Mapping[str, ImageScan]) -> Iterator[Finding]:
-    """Yield the images that are in more than one split, by their ids and by their contents."""
+    """Yield images that are in more than one split, compared by id and by content."""
     ids: dict[str, Sequence[object]] = {
         name: split.pairs.image_ids if split.pairs and split.has_ids else () for name, split in opened.items()
     }
     digests: dict[str, Sequence[object]] = {name: scan.digests for name, scan in scans.items()}
-    remedy = "Leave them out of one of the splits: figures on images that were trained on say nothing."
+    remedy = "Remove them from one of the splits: results on training images are meaningless."
     for names in combinations(opened, 2):
         if set(names) == SAME_IMAGES:
             continue
@@ -95,10 +95,10 @@ def compare_images(opened: Mapping[str, OpenSplit], scans: Mapping[str, ImageSca
                 continue
             count = len(shared)
             images = f"{count:,} image{'s' * (count > 1)}"
-            text = f"{images} of {other.name} {'is' if count == 1 else 'are'} in {first.name}, too, by equal {what}"
+            text = f"{images} of {other.name} {'is' if count == 1 else 'are'} also in {first.name}, with equal {what}"
             if values is digests:
                 equal = sum(not _captions_of(first, a).isdisjoint(_captions_of(other, b)) for a, b in shared)
-                text += f"; {equal:,} of them with a caption that is equal as well"
+                text += f"; {equal:,} of them with an equal caption"
             yield Finding(
                 "warning",
                 other.name,
@@ -111,7 +111,7 @@ def compare_images(opened: Mapping[str, OpenSplit], scans: Mapping[str, ImageSca
 
 
 def _match(first: Sequence[object], other: Sequence[object]) -> list[tuple[int, int]]:
-    """Return the pairs of indices at which equal values stand, the first of each in both; None is equal to nothing."""
+    """Return the index pairs of equal values, using the first occurrence in each; None equals nothing."""
     places = {value: index for index, value in reversed(list(enumerate(first))) if value is not None}
     found = {value: index for index, value in reversed(list(enumerate(other))) if value in places}
     return sorted(((places[value], index) for value, index in found.items()), key=lambda pair: pair[1])
@@ -129,11 +129,11 @@ def _show_pair(first: OpenSplit, other: OpenSplit, pair: tuple[int, int]) -> str
 
 
 def report_unnamed(whole: DataSource, source: DataSource, options: OpenOptions) -> Iterator[Finding]:
-    """Yield findings of what is in the folder and was not looked at.
+    """Yield findings about files in the folder that were not checked.
 
     Args:
-        whole: the data set that was named.
-        source: the part of it that was looked at, if it has features and pictures apart.
+        whole: the data set as named.
+        source: its features or its pictures, whichever was checked.
         options: where to look.
     """
     folder, others, remedy = _find_others(source, options)
@@ -141,7 +141,7 @@ def report_unnamed(whole: DataSource, source: DataSource, options: OpenOptions) 
         yield Finding(
             "note",
             None,
-            f"{len(others):,} file{'s' * (len(others) > 1)} that belong{'s' * (len(others) == 1)} to no split.",
+            f"{len(others):,} file{'s' * (len(others) > 1)} without a split.",
             remedy,
             str(folder),
             show_first(others, str),
@@ -150,25 +150,25 @@ def report_unnamed(whole: DataSource, source: DataSource, options: OpenOptions) 
     if len(whole.list_sources(options)) > 1:
         forms = ("features", "pictures") if "picture" in source.kinds else ("pictures", "features")
         option = "without" if forms[0] == "features" else "with"
-        text = f"The folder has {forms[0]}, too; those that were looked at are the {forms[1]}."
+        text = f"The folder also has {forms[0]}; only the {forms[1]} were checked."
         yield Finding("note", None, text, f"Run `vsezoo data check` {option} --pictures as well.", str(folder))
 
 
 def _find_others(source: DataSource, options: OpenOptions) -> tuple[Path | None, list[str], str]:
-    """Return the folder of a data set, the files in it that the data set does not read, and what to do about them."""
+    """Return the folder of a data set, its unused files, and the remedy for them."""
     folder, read = None, list[Path]()
-    with suppress(DataError):  # such as a name that several files have: the finding of the split that names it says so
+    with suppress(DataError):  # for example an ambiguous file name, which is a finding of its split
         folder = source.find_folder(options)
         read = list(source.list_files(options))
     if folder is None or not read:
         return folder, [], ""
-    used = {path.absolute() for path in read}  # a table may name files by their whole path
+    used = {path.absolute() for path in read}  # a table may contain absolute paths
     if "picture" in source.kinds:
         lists = [path.name for path in read if not path.name.lower().endswith(ENDINGS)]
         where = f" to {list_names(lists, NAMED)}" if lists else ""
-        remedy = f"Add their captions{where}, or leave them."
+        remedy = f"Add their captions{where}, or ignore this."
         found: Iterable[Path] = list_pictures(folder)
     else:
-        remedy = f"Is a name misspelt? Files that are read: {list_names([path.name for path in read], NAMED)}."
+        remedy = f"Check for misspelt names. Files that are read: {list_names([path.name for path in read], NAMED)}."
         found = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
     return folder, [str(path.relative_to(folder)) for path in found if path.absolute() not in used], remedy

@@ -1,4 +1,4 @@
-"""What the doctor says of the images of a split."""
+"""Findings about the images of a split."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from vsezoo.data.doctor.splits import OpenSplit
 
 
 def report_images(split: OpenSplit, scan: ImageScan) -> Iterator[Finding]:
-    """Yield what is wrong with the images of a split, and what is good to know of them."""
+    """Yield findings about the images of a split."""
     yield from report_values(split, scan)
     path = split.image_path
     is_picture = split.pairs is not None and split.pairs.kind == "picture"
@@ -20,8 +20,8 @@ def report_images(split: OpenSplit, scan: ImageScan) -> Iterator[Finding]:
         yield Finding(
             "warning",
             split.name,
-            f"{_count(scan.zero, 'image')} of zeros alone: nothing tells them apart.",
-            "Extract the features of these images again, or leave the images out.",
+            f"{_count(scan.zero, 'image')} with only zeros: the model cannot distinguish them.",
+            "Extract the features of these images again, or remove the images.",
             path,
             show_first(scan.zero, split.image_place),
             len(scan.zero),
@@ -32,8 +32,8 @@ def report_images(split: OpenSplit, scan: ImageScan) -> Iterator[Finding]:
             "warning",
             split.name,
             f"{count:,} {'picture' if is_picture else 'feature'}{'s' * (count > 1)} equal to that of an earlier image: "
-            "the captions of one are counted as wrong for the other.",
-            "Leave the repeated images out, or give all their captions to one of them.",
+            "the captions of one count as wrong for the other.",
+            "Remove the repeated images, or give all their captions to one of them.",
             path,
             show_first(equal, lambda images: " = ".join(map(split.image_place, images[:3]))),
             len(equal),
@@ -43,8 +43,8 @@ def report_images(split: OpenSplit, scan: ImageScan) -> Iterator[Finding]:
         yield Finding(
             "warning",
             split.name,
-            f"{count:,} image{'s' * (count > 1)} with the id of an earlier one.",
-            "Give each image an id of its own; results are reported by it.",
+            f"{count:,} image{'s' * (count > 1)} with the id of an earlier image.",
+            "Give each image a unique id; results are reported by id.",
             path,
             show_first(named, lambda images: " = ".join(map(split.image_place, images[:3]))),
             len(named),
@@ -53,14 +53,14 @@ def report_images(split: OpenSplit, scan: ImageScan) -> Iterator[Finding]:
         yield Finding(
             "note",
             split.name,
-            f"Each image stands in {split.copies} rows, one for each caption; image i is row {split.copies}i.",
-            f"One row for each image would take 1/{split.copies} of the space.",
+            f"Each image has {split.copies} rows, one per caption; image i is row {split.copies}i.",
+            f"One row per image would take 1/{split.copies} of the space.",
             path,
         )
 
 
 def report_values(split: OpenSplit, scan: ImageScan) -> Iterator[Finding]:
-    """Yield what keeps images from being read."""
+    """Yield findings about images that cannot be read."""
     path = split.image_path
     if scan.not_finite:
         yield Finding(
@@ -76,8 +76,8 @@ def report_values(split: OpenSplit, scan: ImageScan) -> Iterator[Finding]:
         yield Finding(
             split.level(scan.unequal),
             split.name,
-            f"{_count(scan.unequal, 'image')} whose {split.copies} rows differ; there are as many rows as captions.",
-            f"Save one row for each image, or each row {split.copies} times in succession.",
+            f"{_count(scan.unequal, 'image')} whose {split.copies} rows differ; the file has one row per caption.",
+            f"Save one row per image, or repeat each row {split.copies} times in succession.",
             path,
             show_first(scan.unequal, split.image_place),
             len(scan.unequal),
@@ -96,7 +96,7 @@ def report_values(split: OpenSplit, scan: ImageScan) -> Iterator[Finding]:
 
 
 def _group(values: Sequence[Any]) -> list[list[int]]:
-    """Return the indices of each value that occurs more than once, None left out."""
+    """Return the indices of each value that occurs more than once, except None."""
     indices = defaultdict(list)
     for index, value in enumerate(values):
         if value is not None:

@@ -1,4 +1,4 @@
-"""What the data doctor says: figures of each split, and findings."""
+"""The report of the data doctor: figures of each split, and findings."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ import numpy as np
 LEVELS = ("error", "warning", "note")
 
 SHOWN = 5
-"""How many rows, lines or images a finding names."""
+"""Most rows, lines or images that a finding lists."""
 
 Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that a user should know.
+    """A problem of a data set, or something worth knowing about it.
 
     Attributes:
-        level: "error": a training on these data fails. "warning": it runs, and what comes of it is likely to be worse
-            than it could be, or to be measured wrongly. "note": good to know.
-        split: that it is about; None: several, or the data set.
-        what: one sentence.
-        file: that it is about.
-        at: the first places, such as rows or lines; what they are counted from is said in each.
-        count: how many such places there are.
-        remedy: what to do about it.
+        level: "error": training on these data fails. "warning": training runs, but the model or its evaluation is
+            likely to suffer. "note": good to know.
+        split: name of the split; None: several splits, or the whole data set.
+        what: description in one sentence.
+        file: the file, if there is one.
+        at: the first places, such as rows or lines; each says where counting starts.
+        count: number of such places.
+        remedy: what to do.
     """
 
     level: str
@@ -42,7 +42,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Range:
-    """The least, the mean and the greatest of some numbers."""
+    """Minimum, mean and maximum of some numbers."""
 
     min: float
     mean: float
@@ -50,7 +50,7 @@ class Range:
 
     @classmethod
     def of(cls, values: Sequence[int] | np.ndarray) -> Range | None:
-        """Return the range of these numbers; None where there are none."""
+        """Return the range of these numbers; None if there are none."""
         numbers = np.asarray(values)
         if not numbers.size:
             return None
@@ -59,22 +59,22 @@ class Range:
 
 @dataclass
 class SplitFigures:
-    """The figures of a split; None: not known, or not of this kind of image.
+    """The figures of a split; None: unknown, or not applicable to this kind of image.
 
     Attributes:
-        images: how many there are, however many of them a training uses.
-        captions: likewise.
-        captions_per_image: their range.
-        kind: of `vsezoo.interfaces.KINDS`.
-        image_shape: of one image. Pictures have a shape each, see `sizes`.
-        rows: of the features file.
-        dtype: of the numbers in it.
-        norms: L2, of each feature `(F,)`; of each region, where images are regions.
-        mean_cosine: of two different images; of their mean regions, where images are regions.
-        sizes: how many pictures there are of the ten most frequent sizes, by "width x height".
-        modes: how many pictures there are of each mode that Pillow finds in the files, such as "RGB", "L", "CMYK".
-        words: in a caption, cut as VSE++ does.
-        known_words: the share of the running words that occur often enough in the training captions.
+        images: number of images, including those that training does not use.
+        captions: number of captions, likewise.
+        captions_per_image: range of the number per image.
+        kind: one of `vsezoo.interfaces.KINDS`.
+        image_shape: shape of one image. Pictures differ in shape, see `sizes`.
+        rows: rows of the feature file.
+        dtype: number type of the feature file.
+        norms: L2 norms of the features `(F,)`, or of the regions.
+        mean_cosine: mean cosine of two different images; for regions, of their mean regions.
+        sizes: number of pictures of each of the ten most frequent sizes, by "width x height".
+        modes: number of pictures of each Pillow mode in the files, such as "RGB", "L", "CMYK".
+        words: caption lengths in words, tokenised like VSE++.
+        known_words: share of the running words that occur often enough in the training captions.
     """
 
     images: int | None = None
@@ -94,15 +94,15 @@ class SplitFigures:
 
 @dataclass
 class Report:
-    """What was found.
+    """The result of a check.
 
     Attributes:
         data: the data set's name.
-        vocab_threshold: how often a word must occur to be in the vocabulary.
-        vocabulary: how many words a training would know, of train and dev; None: there are no training captions.
-        splits: the figures of each split.
-        account: what was found in the folder of a data set of pictures, see `vsezoo.interfaces.PairDataset.account`.
-        findings: the worst first.
+        vocab_threshold: minimum number of occurrences of a word in the vocabulary.
+        vocabulary: number of words in the vocabulary of train and dev; None if there are no training captions.
+        splits: figures of each split.
+        account: account of a picture data set, see `vsezoo.interfaces.PairDataset.account`.
+        findings: most severe first.
     """
 
     data: str
@@ -114,7 +114,7 @@ class Report:
 
     @property
     def fails(self) -> bool:
-        """Whether a training on these data fails."""
+        """Whether training on these data fails."""
         return any(finding.level == "error" for finding in self.findings)
 
     def to_json(self) -> dict[str, Any]:

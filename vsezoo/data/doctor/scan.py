@@ -1,4 +1,4 @@
-"""The images of a split as the doctor sees them: each is read once, in blocks, and of each a digest is kept."""
+"""Scan the images of a split: each is read once, in blocks, and reduced to a digest."""
 
 from __future__ import annotations
 
@@ -20,27 +20,27 @@ from vsezoo.data.doctor.splits import OpenSplit
 from vsezoo.errors import DataError
 from vsezoo.interfaces import PairDataset
 
-BLOCK = 16 * 2**20  # bytes of a features file that are read at once
-PICTURES_AT_ONCE = 64  # decoded, one of them may take some megabytes
-UNIT = 1e-2  # how far from 1 the norm of a feature of unit length may be: float16 has eleven bits
+BLOCK = 16 * 2**20  # bytes of a feature file that are read at once
+PICTURES_AT_ONCE = 64  # a decoded picture can take several megabytes
+UNIT = 1e-2  # tolerance for unit norms: float16 has eleven bits of precision
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
 @dataclass
 class ImageScan:
-    """What was seen of the images of a split, each named by its index.
+    """The result of a scan; images are given by index.
 
     Attributes:
-        digests: of each image, None where it was not read or is all zeros: equal images have equal digests.
-        unreadable: the images that cannot be read, and why.
-        not_finite: those with NaN or an infinite value.
-        zero: those that are all zeros.
-        unequal: those whose rows in the features file differ.
-        norms: L2, of each feature.
-        mean_cosine: of two different images.
-        sizes: how many pictures have each width and height.
-        modes: how many pictures have each of Pillow's modes in their files.
+        digests: digest of each image, None if it was not read or is all zeros; equal images have equal digests.
+        unreadable: reasons by the indices of unreadable images.
+        not_finite: images with NaN or an infinite value.
+        zero: images that are all zeros.
+        unequal: images whose rows in the feature file differ.
+        norms: L2 norm of each feature.
+        mean_cosine: mean cosine of two different images.
+        sizes: number of pictures by width and height.
+        modes: number of pictures by the Pillow mode of their files.
     """
 
     digests: list[bytes | None] = field(default_factory=list)
@@ -55,7 +55,7 @@ class ImageScan:
 
     @property
     def is_unit(self) -> bool:
-        """Whether all features have unit norm, but for those that are all zeros."""
+        """Whether all features except zeros have unit norm."""
         smallest = self.norms is not None and (self.norms.min if not self.zero else 1)
         return self.norms is not None and max(abs(smallest - 1), abs(self.norms.max - 1)) < UNIT
 
@@ -64,8 +64,8 @@ def scan_images(split: OpenSplit, advance: Callable[[int, int], None]) -> ImageS
     """Read all images of a split.
 
     Args:
-        split: what to read.
-        advance: told how many images are done, and how many there are.
+        split: the split.
+        advance: progress callback `(done, total)`.
     """
     if split.features is not None:
         rows, copies = split.features, split.copies
@@ -91,18 +91,18 @@ def scan_images(split: OpenSplit, advance: Callable[[int, int], None]) -> ImageS
 
 
 def _read_rows(split: OpenSplit, start: int, stop: int) -> Array:
-    """Return rows of images `(images, copies, …, F)` as they are in the file, NaN and all."""
+    """Return the rows of images `(images, copies, …, F)` as stored in the file, including NaN."""
     file = split.features
     assert file is not None
-    # Mapped anew for each block: pages of a mapping count as memory of the process for as long as it lasts.
+    # Mapped again for each block: pages of a mapping count as memory of the process until it is closed.
     mapped = np.memmap(file.path, file.dtype, "r", file.offset, file.shape)
     rows = np.asarray(mapped[start * split.copies : stop * split.copies])
-    with np.errstate(over="ignore"):  # a float64 beyond float32 becomes infinite, as it does in a training
+    with np.errstate(over="ignore"):  # a float64 beyond float32 becomes infinite, as it does in training
         return rows.astype(np.float32).reshape(stop - start, split.copies, *file.shape[1:])
 
 
 def _read_features(pairs: PairDataset, images: range, unreadable: dict[int, DataError]) -> Array:
-    """Return features `(images, 1, …, F)`; those that cannot be read are NaN, and the reason is kept."""
+    """Return features `(images, 1, …, F)`; unreadable ones are NaN, with the reason recorded."""
     try:
         return np.asarray(pairs.images(images), dtype=np.float32)[:, None]
     except DataError:
@@ -143,7 +143,7 @@ def _scan_features(blocks: Iterator[tuple[int, Array]], count: int, advance: Cal
     if features:
         scan.norms = Range(float(least), float(total / features), float(greatest))
     if directed > 1:
-        # |Σ u|² holds each pair of unit vectors twice, and each vector with itself once.
+        # |Σ u|² contains each pair of unit vectors twice, and each vector with itself once.
         scan.mean_cosine = float((direction @ direction - directed) / (directed * (directed - 1)))
     return scan
 
@@ -151,7 +151,7 @@ def _scan_features(blocks: Iterator[tuple[int, Array]], count: int, advance: Cal
 def _scan_pictures(pairs: PairDataset, advance: Callable[[int, int], None]) -> ImageScan:
     scan = ImageScan()
     count = len(pairs.image_ids)
-    # Pillow decodes outside of Python's lock. What it warns of is an error here, or does no harm.
+    # Pillow decodes without Python's lock. Its warnings are either errors here or harmless.
     with ThreadPool(os.cpu_count()) as threads, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for start in range(0, count, PICTURES_AT_ONCE):
@@ -170,7 +170,7 @@ def _scan_pictures(pairs: PairDataset, advance: Callable[[int, int], None]) -> I
 
 
 def _look_at(pairs: PairDataset, image: int) -> tuple[tuple[int, int], str, bytes] | DataError:
-    """Return the size of a picture, its mode where there is a file, and its digest; or why it cannot be read."""
+    """Return the size of a picture, its mode if it is a file, and its digest; or the reason why it cannot be read."""
     try:
         if pairs.places:
             picture, size, mode = pairs.places[image].inspect()
@@ -179,5 +179,5 @@ def _look_at(pairs: PairDataset, image: int) -> tuple[tuple[int, int], str, byte
             size, mode = picture.size, ""
     except DataError as error:
         return error
-    salt = np.array(picture.size, dtype="<u8").tobytes()  # rows of other lengths may hold the same bytes
+    salt = np.array(picture.size, dtype="<u8").tobytes()  # pictures of different shapes may have the same bytes
     return size, mode, blake2b(picture.tobytes(), digest_size=16, salt=salt).digest()

@@ -1,4 +1,4 @@
-"""The splits of a data set as the doctor opens them: as far as they can be read, whatever is wrong."""
+"""Open the splits of a data set for the doctor: as far as they can be read, whatever is wrong."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from vsezoo.errors import DataError, suggest_name
 from vsezoo.interfaces import KINDS, PairDataset
 
 REQUIRED = ("train", "dev")
-"""The splits without which there is no training."""
+"""The splits that training requires."""
 
 MEASURED = ("test",)
-"""The split that a training opens before it begins, reads at its end, and does without if it cannot be opened."""
+"""The split that a training run opens first, evaluates at the end, and omits if it cannot be opened."""
 
 Read = TypeVar("Read")
 
@@ -32,12 +32,12 @@ class OpenSplit:
 
     Attributes:
         name: `train`, `dev`, `test`, ….
-        refusals: why a training cannot open it; the first is what it would say. None: it opens.
-        pairs: all of it; None where the files do not fit together. Of features, nobody has looked at the values yet.
-        used: how many of its images, from the first, a training or an evaluation reads.
-        captions: those of `pairs`, or else of the file alone.
-        caption_file: of which line i + 1 is caption i; None where captions come from elsewhere.
-        features: the file that the images are rows of; None where they come from elsewhere.
+        refusals: why a training run cannot open it, the reported reason first. None: it can be opened.
+        pairs: the whole split; None if the files do not fit together. Feature values are not checked yet.
+        used: number of images, from the first, used in training or evaluation.
+        captions: the captions of `pairs`, or those of the caption file if `pairs` is None.
+        caption_file: line i + 1 is caption i; None if captions come from elsewhere.
+        features: the file whose rows are the images; None if they come from elsewhere.
     """
 
     name: str
@@ -50,30 +50,30 @@ class OpenSplit:
 
     @property
     def is_readable(self) -> bool:
-        """Whether there is anything to look at."""
+        """Whether there is anything to check."""
         return self.pairs is not None or self.features is not None or bool(self.captions)
 
     @property
     def kind(self) -> str | None:
-        """The form of its images."""
+        """The kind of its images."""
         if self.pairs is not None:
             return self.pairs.kind
         return None if self.features is None else "vector" if len(self.features.shape) == 2 else "regions"
 
     @property
     def image_shape(self) -> tuple[int, ...] | None:
-        """The shape of an image; None of pictures, each of which has its own."""
+        """The shape of an image; None for pictures, which differ in shape."""
         if self.features is not None:
             return self.features.shape[1:]
         return self.pairs.image_shape if self.pairs is not None and self.pairs.kind != "picture" else None
 
     @property
     def refused_level(self) -> str:
-        """How bad it is that the split does not open."""
+        """The level of the finding that the split cannot be opened."""
         return "error" if self.name in REQUIRED else "warning"
 
     def level(self, images: Iterable[int]) -> str:
-        """Return how bad it is that these images cannot be read."""
+        """Return the level of the finding that these images cannot be read."""
         if self.refusals:
             return self.refused_level
         is_read = any(image < self.used for image in images)
@@ -81,40 +81,40 @@ class OpenSplit:
 
     @property
     def copies(self) -> int:
-        """How many rows of the features file an image has."""
+        """Number of rows per image in the feature file."""
         return self.features.shape[0] // len(self.pairs.image_ids) if self.features and self.pairs else 1
 
     @property
     def has_ids(self) -> bool:
-        """Whether the images have names of their own, not their indices alone."""
+        """Whether the images have ids other than their indices."""
         return self.pairs is not None and any(name != str(index) for index, name in enumerate(self.pairs.image_ids))
 
     def image_place(self, image: int) -> str:
-        """Return where an image is: its row, counted from 0, and its id."""
+        """Return the position of an image: its row, counted from 0, and its id."""
         row = f"row {image * self.copies}" if self.features else ""
         name = self.pairs.image_ids[image] if self.pairs and (self.has_ids or not row) else ""
         return f"{row} ({name})" if row and name else row or name
 
     def caption_place(self, caption: int) -> str:
-        """Return where a caption is: its line, counted from 1, or the image that it describes."""
+        """Return the position of a caption: its line, counted from 1, or the image that it describes."""
         if self.caption_file is not None or self.pairs is None:
             return f"line {caption + 1}"
         return self.image_place(int(self.pairs.image_of[caption]))
 
     @property
     def caption_path(self) -> str | None:
-        """The file of the captions, for a finding."""
+        """The caption file, for a finding."""
         return None if self.caption_file is None else str(self.caption_file)
 
     @property
     def image_path(self) -> str | None:
-        """The file of the features, for a finding."""
+        """The feature file, for a finding."""
         return None if self.features is None else str(self.features.path)
 
     def report_skipped(self) -> list[Finding]:
-        """Return a finding for each kind of reason why pictures had to be left out to open the split at all."""
+        """Return a finding for each kind of reason why pictures were skipped to open the split."""
         named: dict[tuple[str, str], list[str]] = {}
-        # Files that are not there are what a split is refused for first, so that its remedy is theirs.
+        # Absent files come first among the refusals, so that the remedy is about them.
         known = {
             ABSENT: ("not there", self.refusals[0].remedy if self.refusals else ""),
             WITHOUT_CAPTION: ("without a caption", f"Write one for each, {SKIP}."),
@@ -143,20 +143,20 @@ class OpenSplit:
 
 
 def choose_source(whole: DataSource, options: OpenOptions, *, pictures: bool) -> DataSource:
-    """Return the data set, or of one that has features and pictures apart, one of the two.
+    """Return the data set, or either its features or its pictures if it has both.
 
     Raises:
-        DataError: for a folder that has neither.
+        DataError: for a folder with neither.
     """
     sources = whole.list_sources(options)
     return next((one for one in sources if ("picture" in one.kinds) == pictures), sources[0])
 
 
 def list_splits(source: DataSource, options: OpenOptions, chosen: Sequence[str]) -> list[str]:
-    """Return the splits to look at: the chosen ones, or else those that are there and those that should be.
+    """Return the splits to check: the chosen ones, or the available and the required ones.
 
     Raises:
-        DataError: when the data set is not there, or has none of that name.
+        DataError: if the data set is absent, or has no split of that name.
     """
     there = source.list_splits(options)
     expected = list(dict.fromkeys([*REQUIRED, *MEASURED, *there]))
@@ -168,13 +168,13 @@ def list_splits(source: DataSource, options: OpenOptions, chosen: Sequence[str])
 
 
 def open_split(source: DataSource, name: str, options: OpenOptions, kinds: Sequence[str]) -> OpenSplit:
-    """Open a split as far as that is possible.
+    """Open a split as far as possible.
 
     Args:
         source: the data set.
         name: the split.
         options: where to look.
-        kinds: the forms of image to look at.
+        kinds: the kinds of images to check.
     """
     refusals: list[DataError] = []
 
@@ -192,17 +192,17 @@ def open_split(source: DataSource, name: str, options: OpenOptions, kinds: Seque
     if pairs is not None and name == "dev":
         pairs = attempt(source.open, name, kinds, whole)
     files = SplitFiles()
-    with suppress(DataError):  # the data are absent, which the refusal says
+    with suppress(DataError):  # the data are absent, as the refusal reports
         files = source.locate_split(name, options)
     features = attempt(FeatureFile.open, files.features) if files.features else None
     if pairs is not None and not refusals:
         return OpenSplit(name, (), pairs, used, pairs.captions, files.captions, features)
     captions = attempt(read_captions, files.captions) if files.captions else None
     lenient = replace(whole, check_values=False, on_bad_image="skip")
-    if files.features:  # they are looked at whatever form was asked for
+    if files.features:  # features are checked regardless of the requested kind
         pairs = attempt(source.open, name, KINDS, lenient)
     else:
-        with suppress(DataError):  # what is wrong is known
+        with suppress(DataError):  # already reported
             pairs = source.open(name, kinds, lenient)
     known = pairs.captions if pairs else captions or ()
     return OpenSplit(name, tuple(refusals), pairs, 0, known, files.captions, features)

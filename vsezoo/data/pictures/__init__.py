@@ -1,1 +1,1 @@
-"""Data sets of image files with captions: where the files are listed (layouts), and how they are read."""
+"""Data sets of image files with captions: layouts that list the files, and readers."""

@@ -1,4 +1,4 @@
-"""What was found when a data set of pictures was opened: the pictures used and left out, and the splits."""
+"""The account of a picture data set: pictures used and left out, and the splits."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ def take_account(listing: Listing) -> dict[str, Any]:
     """Count the pictures of a data set.
 
     Returns:
-        as JSON values: `folder`, `layout`, `file` (the list), `rule` (how the splits were made), `splits` (for each its
-        `images` and `captions`), `images` (the picture files there are, with those in archives), `used` (those that
-        are in a split), `left_out` (the others by the reasons: used and left out make up all), `absent` (pictures that
-        the list has, and no file), `empty_captions`, and `summary`, all of it in one line.
+        JSON values: `folder`, `layout`, `file` (the list), `rule` (how the splits were assigned), `splits` (`images`
+        and `captions` of each), `images` (number of picture files, including those in archives), `used` (in a split),
+        `left_out` (numbers of the others by reason; `used` and `left_out` add up to all), `absent` (listed pictures
+        without a file), `empty_captions`, and `summary`, all of this in one line.
     """
     images = [image for split in listing.splits.values() for image in split]
     wanted = [image.name for image in images if image.place is None]
@@ -35,7 +35,7 @@ def take_account(listing: Listing) -> dict[str, Any]:
     }
     there = {os.path.abspath(path): reason for path, reason in walk_pictures(listing.folder)}  # noqa: PTH100
     others = {file: reason or UNLISTED for file, reason in there.items() if file not in used}
-    if others and (elsewhere := used - there.keys()):  # a list may name a file by a path that leads over a link
+    if others and (elsewhere := used - there.keys()):  # a listed path may follow a link
         targets = {os.path.realpath(file) for file in elsewhere}
         others = {file: reason for file, reason in others.items() if os.path.realpath(file) not in targets}
     left_out = Counter(listing.left_out) + Counter(others.values())
@@ -71,7 +71,7 @@ def _summarise(account: Mapping[str, Any]) -> str:
     parts = [f"{account['folder']}{layout}: {account['used']:,} images, {captions:,} captions: {splits}{rule}."]
     if account["left_out"]:
         reasons = "; ".join(f"{count:,} {reason}" for reason, count in account["left_out"].items())
-        parts.append(f"{account['images'] - account['used']:,} more image files are left out: {reasons}.")
+        parts.append(f"{account['images'] - account['used']:,} more image files left out: {reasons}.")
     if account["absent"]:
         parts.append(f"{account['absent']:,} images of the list are absent.")
     if account["empty_captions"]:

@@ -1,4 +1,4 @@
-"""What stands in the caption cells of tables and in the caption fields of JSON: a text, or a list of texts."""
+"""Caption cells of tables and caption fields of JSON: a text, or a list of texts."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from typing import Any
 from vsezoo.data.pictures.listing import clean_caption
 
 LIST = re.compile(r"""[\[(]\s*(?:[\]),]|[bruBRU]{0,2}['"])""")
-"""How a list of texts begins; a caption may begin with a bracket, too: `[a sign] on a wall`."""
+"""Starts of a list of texts; a caption may also start with a bracket: `[a sign] on a wall`."""
 
 LAYOUT_TOKENS = {tokenize.NEWLINE, tokenize.NL, tokenize.ENDMARKER}
 
 
 def read_captions(value: Any) -> list[str]:
-    """Return the captions of a cell with single spaces; an empty one is an empty text.
+    """Return the captions of a cell with single spaces; an empty cell is one empty caption.
 
-    A text that is a list of texts, written as JSON, as Python or as numpy writes them, is a list of captions.
+    A list of texts, as written by JSON, Python or numpy, is a list of captions.
 
     Raises:
-        ValueError: for what is neither a text nor a list of texts, with the reason.
+        ValueError: for anything but a text or a list of texts, with the reason.
     """
     if value is None:
         return [""]
@@ -45,10 +45,10 @@ def clean_captions(value: Any) -> list[str]:
 
 
 def _read_list(text: str) -> Any:
-    """Return the list that a text is, or the text."""
+    """Return the list that a text represents, or the text."""
     if not text.startswith(("[", "(")) or text[-1] not in "])":
         if LIST.match(text) and text.count(text[0]) > text.count("]" if text[0] == "[" else ")"):
-            raise ValueError(f"the beginning of a list, without its end: {text[:40]!r}")
+            raise ValueError(f"a list without an end: {text[:40]!r}")
         return text
     try:
         found = json.loads(text)
@@ -56,13 +56,13 @@ def _read_list(text: str) -> Any:
         return _read_literals(text) if LIST.match(text) else text
     if all(isinstance(item, str | None) for item in found):
         return found
-    raise ValueError(f"a list that is not one of texts: {text[:40]!r}")
+    raise ValueError(f"a list that contains something other than texts: {text[:40]!r}")
 
 
 def _read_literals(text: str) -> Any:
     """Return the texts of a list as Python prints it; nothing is executed.
 
-    numpy prints no commas, which Python would take for one text: so tokens are read, not an expression.
+    numpy prints no commas, so that Python would join the texts into one: read tokens, not an expression.
     """
     texts = []
     try:

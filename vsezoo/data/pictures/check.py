@@ -1,4 +1,4 @@
-"""Which pictures of a split cannot be read, found out before a training instead of in the middle of it."""
+"""Find the unreadable pictures of a split before training."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from vsezoo.storage.waiting import report_done
 
 
 def find_unreadable(places: Mapping[str, Place], split: str) -> dict[str, str]:
-    """Decode all pictures, those of JPEG at an eighth of their size, and say what is wrong with those that fail.
+    """Decode all pictures (JPEG files at an eighth of their size), and return the errors of those that fail.
 
-    The answer is kept in the cache folder for as long as no file has another size or time. What cannot be opened or
-    read is tried each time anew: the right to read it changes neither.
+    The result is cached as long as no file changes in size or time. A picture that cannot be opened or read is tried
+    again each time, because permissions affect neither.
 
     Args:
-        places: the pictures by their names.
-        split: what they are called on standard error, where a long check says how far it is.
+        places: pictures by id.
+        split: name for progress messages on standard error.
 
     Returns:
-        the reasons by the names.
+        the reasons by id.
     """
     try:
         identities = {file: identify(file) for file in {place.file for place in places.values()}}
-    except OSError:  # a file is gone since it was found, which the check itself tells
+    except OSError:  # a file has disappeared, which the check reports
         return _explain(_check(places, split))
     key = [(name, *identities[place.file], place.offset, place.size) for name, place in places.items()]
     bad, refused = remember("pictures", [PIL.__version__, key], lambda: _sort(_check(places, split)))
@@ -39,10 +39,10 @@ def find_unreadable(places: Mapping[str, Place], split: str) -> dict[str, str]:
 
 
 def _check(places: Mapping[str, Place], split: str) -> dict[str, DataError]:
-    # Threads are enough: decoders leave Python's lock. What Pillow warns of is an error here, or does no harm.
+    # Threads are enough: decoders release Python's lock. Pillow's warnings are either errors here or harmless.
     with ThreadPool(cpu_count()) as pool, warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        errors = report_done(pool.imap(_try, places.values()), len(places), f"pictures of {split} are checked")
+        errors = report_done(pool.imap(_try, places.values()), len(places), f"pictures of {split} checked")
         return {name: error for name, error in zip(places, errors, strict=True) if error}
 
 
@@ -55,7 +55,7 @@ def _try(place: Place) -> DataError | None:
 
 
 def _sort(errors: Mapping[str, DataError]) -> tuple[dict[str, str], list[str]]:
-    """Return why pictures are bad, and the names of those of which nobody knows."""
+    """Return the errors of bad pictures, and the ids of those that could not be accessed."""
     bad = {name: error for name, error in errors.items() if not isinstance(error, AccessError)}
     return _explain(bad), [name for name in errors if name not in bad]
 

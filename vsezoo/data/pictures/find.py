@@ -1,4 +1,4 @@
-"""From the names that a list has to the files of the pictures."""
+"""Find the picture files that belong to the names in a list."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from vsezoo.data.pictures.walk import is_system
 from vsezoo.errors import DataError
 
 COCO_2014 = re.compile(r"(?:.*/)?COCO_(?:train|val)2014_(\d{12}\.jpg)")
-"""The names of COCO's pictures in 2014, as Karpathy's list has them. In 2017 the number alone was left."""
+"""File names of COCO 2014, as in Karpathy's list. COCO 2017 kept only the number."""
 
 
 def find_files(folder: Path, names: Sequence[str]) -> list[str | None]:
-    """Return the file of each name; None where there is none.
+    """Return the file of each name; None if it does not exist.
 
-    A name is a path as it is seen from the folder, or from a folder in it or in one of these: `a.jpg` may be
-    `images/a.jpg` or `images/train/a.jpg`. Capitals count, as they do on most disks. How accents are written does not
-    (as one character, or as a letter and a mark, as macOS does), unless there are files of both spellings. The
-    names of COCO 2014 are also found as those of 2017, which are the number alone.
+    A name is a path relative to the folder, to a subfolder, or to a subfolder of one: `a.jpg` may be `images/a.jpg` or
+    `images/train/a.jpg`. Case matters, as on most disks. The encoding of accents (one character, or a letter and a
+    combining mark, as on macOS) does not, unless files of both spellings exist. Names of COCO 2014 also match the files
+    of 2017, which are the number only.
 
     Raises:
-        DataError: for a name that is not in the folder itself, and is in several of the others.
+        DataError: for a name that is not in the folder itself, but in several subfolders.
     """
     places = [folder, *_list_folders(folder)]
 
-    @functools.cache  # a folder is listed once: asking for each of 100,000 files is slow
+    @functools.cache  # list a folder once: testing each of 100,000 files is slow
     def list_places(parent: str) -> list[tuple[str, frozenset[str]]]:
         listed = [(str(place / parent), _list_folder(place / parent)) for place in places]
         if any(files for _, files in listed) or parent.isascii():
@@ -54,12 +54,12 @@ def find_files(folder: Path, names: Sequence[str]) -> list[str | None]:
 
 
 def compose(name: str) -> str:
-    """Return a name with its accents as Unicode composes them (NFC)."""
+    """Return a name with composed accents (Unicode NFC)."""
     return unicodedata.normalize("NFC", name)
 
 
 def find_similar(folder: Path, name: str) -> Path | None:
-    """Return a file that has this name but for its capitals, or for the strokes between folders that Windows writes."""
+    """Return a file whose name differs only in case or in the path separator of Windows."""
     name = name.replace("\\", "/")
     for place in (folder, *_list_folders(folder)):
         parent, wanted = (place / name).parent, Path(name).name.lower()
@@ -76,13 +76,13 @@ def _find_file(
     found = [f"{place}/{files[file] if isinstance(files, dict) else file}" for place, files in places if file in files]
     if len(found) > 1 and file not in places[0][1]:
         shown = " and ".join(str(Path(path).relative_to(folder)) for path in found)
-        remedy = "Move the others away, or write into the list in which folder it is."
+        remedy = "Move the others elsewhere, or add the folder to the name in the list."
         raise DataError(f"has {len(found)} files {name!r}: {shown}.", file=folder, remedy=remedy)
     return found[0] if found else None
 
 
 def _compose(files: frozenset[str]) -> dict[str, str]:
-    """Return the files by their composed names, without those of which there are several."""
+    """Return the files by their composed names, without ambiguous ones."""
     composed: dict[str, list[str]] = {}
     for name in files:
         if not name.isascii():
@@ -91,7 +91,7 @@ def _compose(files: frozenset[str]) -> dict[str, str]:
 
 
 def _respell(place: Path, parent: str) -> Path | None:
-    """Return the folder that is meant by a path whose accents are written in another way; None if there is none."""
+    """Return the folder of a path whose accents are encoded differently; None if it does not exist."""
     for part in filter(None, parent.split("/")):
         if not (place / part).is_dir():
             try:
@@ -114,7 +114,7 @@ def _list_folder(folder: Path) -> frozenset[str]:
 
 
 def _list_folders(folder: Path, depth: int = 2) -> Iterator[Path]:
-    """Yield the folders in a folder, and those in them; not hidden ones and those of systems."""
+    """Yield the subfolders, and their subfolders, except hidden and system folders."""
     try:
         with os.scandir(folder) as entries:
             found = sorted(entry.name for entry in entries if entry.is_dir() and not is_system(entry.name))

@@ -1,4 +1,4 @@
-"""What every layout of pictures is read into: which pictures a data set has in each split, and their captions.
+"""The common form of all picture layouts: the pictures of each split and their captions.
 
 Imports neither torch nor numpy.
 """
@@ -22,20 +22,20 @@ SYNONYMS = {
     "dev": ("dev", "devel", "development", "val", "valid", "validate", "validation", "eval", "evaluation"),
     "test": ("test", "testing", "tst"),
 }
-"""What others call the splits. A year may follow: `train2014`, `val2017`."""
+"""Other names of the splits. A year may follow: `train2014`, `val2017`."""
 
 SPLITS = ("train", "dev", "test", "testall", "restval")
-"""The names by which a folder or a shard is known to be a split."""
+"""Names that mark a folder or a shard as a split."""
 
 
 @dataclass(slots=True)
 class CaptionedImage:
-    """A picture that a list names.
+    """A picture in a list.
 
     Attributes:
-        name: its id, and the path of its file as the list has it.
-        captions: all of them, in their order.
-        place: where it is, if the list says that; None: it is looked for by its name.
+        name: its id, and the path of its file as listed.
+        captions: its captions, in order.
+        place: its location, if the list gives one; None: it is looked for by name.
     """
 
     name: str
@@ -48,14 +48,14 @@ class Listing:
     """The pictures and captions of a data set.
 
     Attributes:
-        folder: where the pictures are looked for.
-        file: what says all this, to be named in messages.
-        splits: the pictures of each split, in their order.
-        remedy: what to do where a split is wanted that is not there.
-        rule: how the pictures came into their splits, such as `vsezoo.data.pictures.splits.DRAWN`; empty: a list says.
-        layout: by which it was read; set by what recognises it.
-        empty: where empty captions stand, such as "line 3", by the ids of their pictures.
-        left_out: how many pictures or captions the layout has left out, by the reasons.
+        folder: the folder of the pictures.
+        file: the file named in messages, from which the listing was read.
+        splits: the pictures of each split, in order.
+        remedy: what to do if a requested split is missing.
+        rule: how splits were assigned, such as `vsezoo.data.pictures.splits.DRAWN`; empty: by a list.
+        layout: name of the layout; set when it is recognised.
+        empty: positions of empty captions, such as "line 3", by picture id.
+        left_out: number of pictures or captions skipped by the layout, by reason.
     """
 
     folder: Path
@@ -69,18 +69,18 @@ class Listing:
 
 
 Find = Callable[[Path, Sequence[str]], Callable[[], Listing] | None]
-"""Looks whether a folder, with files and folders of these names in it, has a layout, and returns what reads it then."""
+"""Returns a reader if a folder containing these names has the layout, otherwise None."""
 
 
 def name_split(text: str) -> str:
-    """Return how vsezoo calls a split, such as `dev` for validation or val2014; see `SYNONYMS`."""
+    """Return vsezoo's name of a split, such as `dev` for validation or val2014; see `SYNONYMS`."""
     name = text.strip().lower()
     stem = re.sub(r"(?<=[a-z])[-_]?20\d\d$", "", name)
     return next((split for split, names in SYNONYMS.items() if stem in names), name)
 
 
 def clean_caption(text: str) -> str:
-    """Return a caption with single spaces, without the line feeds that some captions of COCO have at the end."""
+    """Return a caption with single spaces, without the trailing line feeds of some COCO captions."""
     return " ".join(text.split())
 
 
@@ -88,7 +88,7 @@ def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON object.
 
     Raises:
-        DataError: for a file that cannot be read or holds something else.
+        DataError: for a file that cannot be read or contains something else.
     """
     remedy = "Download or copy the file again."
     try:
@@ -98,5 +98,5 @@ def read_json(path: Path) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise DataError(f"is not JSON: {error}.", file=path, remedy=remedy) from None
     if not isinstance(value, dict):
-        raise DataError("does not hold a JSON object.", file=path, remedy=remedy)
+        raise DataError("does not contain a JSON object.", file=path, remedy=remedy)
     return value

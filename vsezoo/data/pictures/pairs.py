@@ -1,4 +1,4 @@
-"""Pictures and their captions as pairs: what `vsezoo.data.pictures.source` opens."""
+"""Pairs of pictures and captions, as opened by `vsezoo.data.pictures.source`."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ from vsezoo.data.source import OpenOptions
 from vsezoo.errors import DataError, list_names
 from vsezoo.interfaces import PairDataset
 
-NAMED = 3  # pictures that a message names
+NAMED = 3  # most pictures that a message lists
 ABSENT, WITHOUT_CAPTION = "is absent", "has no caption"
 
 
 class PicturePairs(PairDataset):
-    """One split of pictures, each with one caption or more. `image_shape` is empty: pictures may have any size.
+    """One split of pictures, each with one or more captions. `image_shape` is empty: pictures may have any size.
 
     Args:
-        name: the data set.
-        split: the split.
-        images: the pictures, each with its place.
-        skipped: what was left out, and why.
-        read_all: reads the captions of the whole split, where this is the first part of it.
-        listing: of the whole data set, for its account.
+        name: name of the data set.
+        split: name of the split.
+        images: the pictures, with their places.
+        skipped: reasons by the ids of skipped pictures.
+        read_all: reads the captions of the whole split, if this is its first part.
+        listing: listing of the whole data set, for the account.
     """
 
     kind = "picture"
@@ -57,20 +57,20 @@ class PicturePairs(PairDataset):
 
     @functools.cached_property
     def account(self) -> Mapping[str, Any]:
-        """What was found when the data set was opened, see `vsezoo.data.pictures.account.take_account`."""
+        """The account of the data set, see `vsezoo.data.pictures.account.take_account`."""
         return take_account(self._listing) if self._listing else {}
 
     @property
     def all_captions(self) -> Sequence[str]:
-        """The captions of the whole split, those of the images that the dev split is cut by included.
+        """The captions of the whole split, including those cut from the dev split.
 
         Raises:
-            DataError: as `open_pictures` does for the whole split.
+            DataError: see `open_pictures`.
         """
         return self.captions if self._read_all is None else self._read_all()
 
     def images(self, indices: Sequence[int] | np.ndarray[Any, Any]) -> list[Image.Image]:
-        """Return RGB pictures, decoded now; see `vsezoo.data.pictures.picture_file.read_picture`.
+        """Decode and return RGB pictures; see `vsezoo.data.pictures.picture_file.read_picture`.
 
         Raises:
             IndexError: for an index outside the split.
@@ -86,16 +86,16 @@ def open_pictures(name: str, split: str, listing: Listing, options: OpenOptions)
     """Open one split.
 
     Args:
-        name: the data set.
-        split: the split.
-        listing: what all its splits hold.
-        options: `dev` is cut to its first 1,000 images unless `full_dev`, `use_restval` adds those images to `train`.
-            `on_bad_image="error"` wants every file to be there; what cannot be decoded is told when it is read. "skip"
-            decodes all pictures now and leaves out what cannot be used, and empty captions, so that the split is the
-            same at each opening.
+        name: name of the data set.
+        split: name of the split.
+        listing: listing of all splits.
+        options: `dev` is cut to its first 1,000 images unless `full_dev` is set; `use_restval` adds those images to
+            `train`. With `on_bad_image="error"`, all files must exist, and pictures that cannot be decoded are
+            reported when they are read. "skip" decodes all pictures now, and skips unusable pictures and empty
+            captions, so that the split is the same each time it is opened.
 
     Raises:
-        DataError: for a split that is not there or has no usable picture, and for pictures that are not there.
+        DataError: for a split that is missing or has no usable picture, and for missing pictures.
     """
     images = list(_pick(listing, split))
     if split == "train" and options.use_restval:
@@ -116,8 +116,8 @@ def open_pictures(name: str, split: str, listing: Listing, options: OpenOptions)
     good = [image for image in images if image.name not in bad]
     if not good:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in list(bad.items())[:NAMED])
-        problem = f"has no picture in the split {split} that can be used ({reasons})."
-        raise DataError(problem, file=listing.file, remedy="Put the pictures there.")
+        problem = f"has no usable picture in the split {split} ({reasons})."
+        raise DataError(problem, file=listing.file, remedy="Copy the pictures to this folder.")
     skipped = {image.name: bad[image.name] for image in images if image.name in bad}
     return PicturePairs(name, split, good, skipped, read_all, listing)
 
@@ -135,7 +135,7 @@ def _pick(listing: Listing, split: str) -> Sequence[CaptionedImage]:
 
 
 def _find_places(listing: Listing, images: Sequence[CaptionedImage]) -> None:
-    """Note for each picture where its file is, if there is one."""
+    """Set the place of each picture whose file exists."""
     wanted = [image for image in images if image.place is None]
     for image, file in zip(wanted, find_files(listing.folder, [image.name for image in wanted]), strict=True):
         image.place = Place(file) if file else None
@@ -143,7 +143,7 @@ def _find_places(listing: Listing, images: Sequence[CaptionedImage]) -> None:
 
 def _require_none(bad: Mapping[str, str], images: Sequence[CaptionedImage], split: str, listing: Listing) -> None:
     for reason, remedy in (
-        (ABSENT, f"Put them into {listing.folder} or a folder in it, take them off the list, {SKIP}."),
+        (ABSENT, f"Copy them to {listing.folder} or a subfolder, remove them from the list, {SKIP}."),
         (WITHOUT_CAPTION, f"Write one for each, {SKIP}."),
     ):
         names = [name for name, its_reason in bad.items() if its_reason == reason]
@@ -151,8 +151,8 @@ def _require_none(bad: Mapping[str, str], images: Sequence[CaptionedImage], spli
             lines = {name: f"{name} ({listing.empty[name]})" for name in names if name in listing.empty}
             shown = list_names(names if reason == ABSENT else [lines.get(name, name) for name in names], NAMED)
             similar = find_similar(listing.folder, names[0]) if reason == ABSENT else None
-            cause = "folders are parted by /" if "\\" in names[0] else "capitals count"
-            hint = f" There is {similar.relative_to(listing.folder)}: {cause}." if similar else ""
+            cause = "write / between folders" if "\\" in names[0] else "case matters"
+            hint = f" Found {similar.relative_to(listing.folder)}: {cause}." if similar else ""
             raise DataError(
                 f"{len(names):,} of the {len(images):,} pictures of the split {split} "
                 f"{'are absent' if reason == ABSENT else 'have no caption, or an empty one'}: {shown}.{hint}",

@@ -1,4 +1,4 @@
-"""Picture files: of whatever form they are, one RGB picture of 8 bits, or one message that says what is wrong."""
+"""Picture files: decode any format to an 8-bit RGB picture, or report what is wrong in one message."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ from vsezoo.errors import DataError, ServerError
 from vsezoo.storage.addresses import AddressError, is_address, read_part, show_address
 
 SHORT_SIDE = 1024
-"""Pixels. A JPEG of at least twice that is decoded at 1/2, 1/4 or 1/8 of its size, as long as so many are left: what a
-model cuts out of it has some hundred, and a photo of 48 million pixels takes 150 MB otherwise."""
+"""Pixels. A JPEG of at least twice this size is decoded at 1/2, 1/4 or 1/8 as long as this many pixels remain: models
+use a few hundred, and a photo of 48 megapixels would take 150 MB."""
 
-SKIP = "or leave such pictures out with --on-bad-image skip"
+SKIP = "or skip such pictures with --on-bad-image skip"
 
 
 class AccessError(DataError):
-    """A picture that this machine cannot open or read now, for want of a right, of a disk, of memory.
+    """A picture that cannot be opened or read at the moment, for lack of permission, disk or memory.
 
-    What is in it may be sound: nobody may remember it as a bad one.
+    Its contents may be valid, so it must not be remembered as bad.
     """
 
 
 class Place(NamedTuple):
-    """Where the bytes of a picture are: a file, or a part of one, such as a member of a shard.
+    """The location of a picture: a file, or a part of one, such as a member of a shard.
 
     Attributes:
-        file: the path, or the address of a file that is read over the network.
-        offset: where in the file the picture begins, in bytes.
-        size: how many bytes it has; -1: all up to the end of the file.
-        member: what the part is called in messages.
+        file: path, or URL of a file read over the network.
+        offset: start of the picture in the file, in bytes.
+        size: length in bytes; -1: up to the end of the file.
+        member: name of the part in messages.
     """
 
     file: str
@@ -46,30 +46,30 @@ class Place(NamedTuple):
 
     @property
     def name(self) -> str:
-        """What messages call it."""
+        """The name in messages."""
         file = show_address(self.file)
         return f"{file} ({self.member})" if self.member else file
 
     def open(self) -> BinaryIO:
-        """Return a stream of the bytes of the picture.
+        """Return a stream of the bytes.
 
         Raises:
-            ServerError: when they do not come from an address.
-            AccessError: when a file cannot be read, or is none.
+            ServerError: when they cannot be read from a URL.
+            AccessError: when the file cannot be read, or is not a regular file.
         """
         try:
             if is_address(self.file):
                 return BytesIO(read_part(self.file, self.offset, self.size))
             file = Path(self.file)
-            if not stat.S_ISREG(file.stat().st_mode):  # to open a pipe would take for ever
-                raise OSError("it is no file, but a folder, a pipe, a socket or a device")
+            if not stat.S_ISREG(file.stat().st_mode):  # opening a pipe would block
+                raise OSError("it is not a file but a folder, a pipe, a socket or a device")
             if self.size < 0:
                 return file.open("rb")
             with file.open("rb") as stream:
                 stream.seek(self.offset)
                 return BytesIO(stream.read(self.size))
         except AddressError as error:
-            remedy = "See that the server can be reached, and repeat the command; a training goes on with --resume."
+            remedy = "Check that the server can be reached, and run the command again; resume training with --resume."
             raise ServerError(f"cannot be read: {error}.", file=self.name, remedy=remedy) from None
         except OSError as error:
             raise _explain_access(error, self.name) from None
@@ -79,18 +79,18 @@ class Place(NamedTuple):
         return self.inspect(short_side).picture
 
     def inspect(self, short_side: int = SHORT_SIDE) -> Inspected:
-        """Decode the picture, and see what form it has in its file, which is read once; see `read`."""
+        """Decode the picture and return its original form, reading the file once; see `read`."""
         with self.open() as stream:
             return _decode(stream, self.name, short_side)
 
 
 class Inspected(NamedTuple):
-    """A picture as it is given to a model, and as it was in its file.
+    """A picture as passed to a model, with its form in the file.
 
     Attributes:
         picture: RGB, in main memory.
         size: width and height in the file.
-        mode: Pillow's name for the form of the pixels in the file.
+        mode: Pillow's mode of the pixels in the file.
     """
 
     picture: Image.Image
@@ -101,21 +101,21 @@ class Inspected(NamedTuple):
 def read_picture(file: str | Path | BinaryIO, *, name: str = "", short_side: int = SHORT_SIDE) -> Image.Image:
     """Decode a picture.
 
-    It is turned as its EXIF note says, which the original codes of the field do not heed; what is transparent becomes
-    white; 16 bits are scaled to 8; of an animation the first frame is taken.
+    It is rotated according to its EXIF data, which the original codes of the field ignore. Transparent pixels become
+    white, 16 bits are scaled to 8, and only the first frame of an animation is used.
 
     Args:
-        file: a path, or a stream that can be read anywhere, such as `io.BytesIO`.
-        name: what messages call a stream.
-        short_side: pixels that a JPEG keeps at least if it has more: it may be decoded at 1/2, 1/4 or 1/8 of its size,
-            which is quick and takes little memory.
+        file: a path, or a seekable stream such as `io.BytesIO`.
+        name: name of a stream in messages.
+        short_side: minimum size in pixels kept of a larger JPEG, which may be decoded at 1/2, 1/4 or 1/8 of its
+            size. This is fast and takes little memory.
 
     Returns:
-        an RGB picture in main memory, with no file open.
+        an RGB picture in main memory; no file stays open.
 
     Raises:
-        AccessError: for what is absent or cannot be read now.
-        DataError: for what is empty, no picture, cut off, damaged, or has more than
+        AccessError: for a file that is absent or cannot be read at the moment.
+        DataError: for a file that is empty, not a picture, truncated, damaged, or has more than
             `PIL.Image.MAX_IMAGE_PIXELS` pixels.
     """
     if isinstance(file, str | Path):
@@ -128,22 +128,22 @@ def _decode(stream: BinaryIO, name: str, short_side: int) -> Inspected:
         stream.seek(0)
         is_empty = not stream.read(1)
         with warnings.catch_warnings():
-            # Pillow's, of large pictures, which are errors here, and in each epoch again of notes that do no harm.
+            # Pillow warns of large pictures, which are errors here, and in each epoch of harmless metadata.
             warnings.filterwarnings("ignore", module="PIL")
             return _decode_quietly(stream, short_side)
     except UnidentifiedImageError:
         if is_empty:
             raise DataError("is empty (0 bytes).", file=name, remedy=f"Copy it again, {SKIP}.") from None
         remedy = f"Convert it to JPEG or PNG, {SKIP}."
-        raise DataError("is not a picture, or in a format that is not known.", file=name, remedy=remedy) from None
+        raise DataError("is not a picture, or has an unknown format.", file=name, remedy=remedy) from None
     except Image.DecompressionBombError:
         raise DataError(
-            f"says that it has more than {Image.MAX_IMAGE_PIXELS:,} pixels, which is too much to decode safely.",
+            f"declares more than {Image.MAX_IMAGE_PIXELS:,} pixels, too many to decode safely.",
             file=name,
-            remedy=f"Scale it down: models look at some hundred pixels. Or raise PIL.Image.MAX_IMAGE_PIXELS, {SKIP}.",
+            remedy=f"Scale it down: models use a few hundred pixels. Or raise PIL.Image.MAX_IMAGE_PIXELS, {SKIP}.",
         ) from None
-    except Exception as error:  # what decoders raise for damaged data is of any type
-        if isinstance(error, MemoryError) or getattr(error, "errno", None):  # OSError is raised for damaged data, too
+    except Exception as error:  # decoders raise errors of any type for damaged data
+        if isinstance(error, MemoryError) or getattr(error, "errno", None):  # OSError is also raised for damaged data
             raise _explain_access(error, name) from None
         reason = str(error).rstrip(".") or type(error).__name__
         remedy = f"Copy or save it again, {SKIP}."
@@ -151,8 +151,8 @@ def _decode(stream: BinaryIO, name: str, short_side: int) -> Inspected:
 
 
 def _explain_access(error: Exception, name: str) -> AccessError:
-    reason = getattr(error, "strerror", None) or str(error) or "there is not enough memory"
-    remedy = f"Put it there, or see that you may read it, {SKIP}."
+    reason = getattr(error, "strerror", None) or str(error) or "not enough memory"
+    remedy = f"Check that it exists and that you may read it, {SKIP}."
     return AccessError(f"cannot be read: {reason}.", file=name, remedy=remedy)
 
 
@@ -161,9 +161,9 @@ def _decode_quietly(stream: BinaryIO, short_side: int) -> Inspected:
         size, mode = picture.size, picture.mode
         if Image.MAX_IMAGE_PIXELS and picture.width * picture.height > Image.MAX_IMAGE_PIXELS:
             raise Image.DecompressionBombError
-        picture.draft(None, (short_side, short_side))  # does nothing unless it is a JPEG of more than that
+        picture.draft(None, (short_side, short_side))  # only affects larger JPEG files
         picture.load()
-        with contextlib.suppress(Exception):  # a damaged note does not make the picture a bad one
+        with contextlib.suppress(Exception):  # damaged metadata do not make the picture unusable
             ImageOps.exif_transpose(picture, in_place=True)
         return Inspected(_convert(picture), size, mode)
 
@@ -179,8 +179,8 @@ def _convert(picture: Image.Image) -> Image.Image:
 
 
 def _scale_to_8_bits(picture: Image.Image) -> Image.Image:
-    """Return a grey picture of 16 bits with 8; Pillow would cut all values above 255."""
+    """Return a 16-bit grey picture with 8 bits; Pillow would clip all values above 255."""
     values = np.asarray(picture)
     if values.dtype.kind == "f" or values.min() < 0 or values.max() > 65535:
-        raise ValueError("its values are not of 8 or 16 bits")
+        raise ValueError("its values do not have 8 or 16 bits")
     return Image.fromarray(((values.astype(np.int32) + 128) // 257).astype(np.uint8))

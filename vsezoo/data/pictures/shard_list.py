@@ -1,4 +1,4 @@
-"""`shards.txt`: shards by their addresses or paths, many of them by one line."""
+"""`shards.txt`: a list of shards by URL or path, with number ranges."""
 
 from __future__ import annotations
 
@@ -13,45 +13,45 @@ from urllib.parse import urlsplit
 from vsezoo.errors import DataError
 from vsezoo.storage.addresses import is_address, show_address
 
-MOST = 1_000_000  # shards of a list: more are a slip of the pen
-DIGITS = 18  # of a number in it
-SLIP = "See what stands in its {…}."
+MOST = 1_000_000  # shards in a list: more are a typing error
+DIGITS = 18  # of a number in a range
+SLIP = "Check the ranges {…}."
 
 
 def read_list(file: Path) -> list[str]:
-    """Return the shards that a list names: in each line an address, or a path as seen from the list's folder.
+    """Return the shards in a list: each line is a URL, or a path relative to the folder of the list.
 
-    `{00..17}` in a line stands for all numbers from 00 to 17; lines that are empty or begin with `#` are left out.
+    `{00..17}` in a line stands for all numbers from 00 to 17; empty lines and lines that start with `#` are ignored.
 
     Raises:
-        DataError: for a list that cannot be read, names nothing, too much, or a shard twice, or for a line that is
-            neither an address nor a path.
+        DataError: for a list that cannot be read, is empty, too long, or contains a shard twice, or for a line that
+            is neither a URL nor a path.
     """
     try:
         lines = file.read_text("utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"cannot be read: {error}.", file=file, remedy="It must be UTF-8 text.") from None
+        raise DataError(f"cannot be read: {error}.", file=file, remedy="Save it as UTF-8 text.") from None
     named = [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
     names = list(islice((name for line in named for name in _expand(line, file)), MOST + 1))
     shards = [name if is_address(name) else str(file.parent / name) for name in names]
     if not shards:
-        remedy = "Write the address of a shard into each line, such as https://example.org/mine-train-{000..017}.tar"
+        remedy = "Write the URL of a shard on each line, such as https://example.org/mine-train-{000..017}.tar"
         raise DataError("names no shard.", file=file, remedy=remedy)
     _require_few(len(shards), file)
     if twice := next((shard for shard, count in Counter(shards).items() if count > 1), None):
-        raise DataError(f"names {show_address(twice)} twice.", file=file, remedy="Leave one of the two.")
+        raise DataError(f"names {show_address(twice)} twice.", file=file, remedy="Remove one of the two.")
     return shards
 
 
 def _expand(line: str, file: Path) -> Iterator[str]:
-    """Yield the names that a line stands for, the last of its numbers counting up first."""
+    """Yield the names that a line expands to; the last number counts up first."""
     words = re.split(r"\{(\d+)\.\.(\d+)\}", line)
     parts = []
     for text, first, last in zip(words[::3], words[1::3], words[2::3], strict=False):
         if max(len(first), len(last)) > DIGITS:
             raise DataError(f"has a number of more than {DIGITS} digits.", file=file, remedy=SLIP)
         if int(first) > int(last):
-            problem = f"has '{{{first}..{last}}}', in which the first number is the larger one."
+            problem = f"has '{{{first}..{last}}}', in which the first number is larger."
             raise DataError(problem, file=file, remedy="Swap them.")
         parts.append((text, range(int(first), int(last) + 1), len(first)))
     count = math.prod(len(numbers) for _, numbers, _ in parts)
@@ -76,5 +76,5 @@ def _require_name(name: str, file: Path) -> None:
             raise ValueError("it has control characters")
         urlsplit(show_address(name))
     except ValueError as error:
-        problem = f"names {show_address(name)!r}, which is neither an address nor a path: {error}."
-        raise DataError(problem, file=file, remedy="Write it again.") from None
+        problem = f"names {show_address(name)!r}, which is neither a URL nor a path: {error}."
+        raise DataError(problem, file=file, remedy="Correct the line.") from None

@@ -1,4 +1,4 @@
-"""Data sets of pictures: where their folder is, and which layout it has. Imports neither torch nor numpy."""
+"""Data sets of pictures: their folder and layout. Imports neither torch nor numpy."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ if TYPE_CHECKING:
 WANTED = (
     "pictures with dataset_NAME.json (Karpathy), the files of Flickr8K, Flickr30K or COCO, captions.csv, captions.tsv, "
     "captions.jsonl, metadata.jsonl or metadata.csv, or another table with columns of images and captions, each with a "
-    "text beside it (a.jpg, a.txt), or shards *.tar"
+    "text file (a.jpg, a.txt), or shards *.tar"
 )
 """The files of vsezoo's own layouts."""
 
 
 @dataclass(frozen=True)
 class PictureSource(DataSource):
-    """Pictures and captions in one of several layouts, told apart by the files there are.
+    """Pictures and captions in one of several layouts, recognised by the files.
 
     Attributes:
-        layouts: those that are looked for; the first that a folder has counts. None: all that are registered.
-        wanted: the files that they need, as shown when they are absent.
-        folder: the data set's own folder; None: it is looked for by its name.
+        layouts: layouts to look for, in order of precedence. None: all registered layouts.
+        wanted: the required files, as listed when they are absent.
+        folder: the folder of the data set; None: it is looked for by name.
     """
 
     name: str
@@ -48,14 +48,14 @@ class PictureSource(DataSource):
         """Open one split; see `DataSource.open`, and `vsezoo.data.pictures.pairs.open_pictures` for the options.
 
         Raises:
-            DataError: when the data are absent or damaged, or the encoder takes no pictures.
+            DataError: when the data are absent or damaged, or the encoder does not take pictures.
         """
         listing = self.read(options.root)
         if "picture" not in kinds:
             raise DataError(
                 f"the images are pictures; the image encoder takes {' or '.join(map(repr, kinds))}.",
                 file=listing.folder,
-                remedy="Make features of them with `vsezoo features`, or take an encoder of pictures, such as "
+                remedy="Extract features with `vsezoo features`, or use an image encoder for pictures, such as "
                 "--image-encoder timm:mobilenetv2_100.",
             )
 
@@ -68,14 +68,14 @@ class PictureSource(DataSource):
         return [name for name, images in self.read(options.root).splits.items() if images]
 
     def find_folder(self, options: OpenOptions = DEFAULT_OPTIONS) -> Path:
-        """Return the folder in which the pictures are looked for."""
+        """Return the folder of the pictures."""
         return self.read(options.root).folder
 
     def list_files(self, options: OpenOptions = DEFAULT_OPTIONS) -> Iterator[Path]:
-        """Yield what lists the pictures, and the files that hold them on this machine.
+        """Yield the list of the pictures and their local files.
 
         Raises:
-            DataError: for a name that several files have.
+            DataError: for an ambiguous file name.
         """
         from vsezoo.data.pictures.find import find_files  # imports numpy
 
@@ -87,24 +87,24 @@ class PictureSource(DataSource):
         yield from map(Path, dict.fromkeys(file for file in (*found, *placed) if file and not is_address(file)))
 
     def read(self, root: Path | None = None) -> Listing:
-        """Read which pictures there are, from the first place that has a known layout.
+        """Read the listing from the first place with a known layout.
 
         Args:
             root: as `OpenOptions.root`.
 
         Raises:
-            DataError: when there is none, or what says it is damaged.
+            DataError: when there is none, or it is damaged.
         """
         places = list_places(self.name, root) if self.folder is None else [self.folder]
         return find_layout(self.name, places, self.inspect, "pictures", self.describe_wanted(), self.origin)()
 
     def describe_wanted(self) -> str:
-        """Return which files would be taken, those of plugins' layouts included if they are looked for."""
+        """Return a description of the accepted files, including layouts of plugins if they are looked for."""
         more = list_plugin_layouts() if self.layouts is None else []
         return self.wanted + (f", or a layout of a plugin ({', '.join(more)})" if more else "")
 
     def inspect(self, folder: Path, names: Sequence[str]) -> Callable[[], Listing] | None:
-        """Return what reads the layout of a folder that has files and folders of these names; None if it has none."""
+        """Return the reader for the layout of a folder with these names; None if it has none."""
         if self.layouts is None:
             return recognise(folder, names)
         found: Iterable[Callable[[], Listing] | None] = (find(folder, names) for find in self.layouts)

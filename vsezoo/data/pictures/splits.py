@@ -1,4 +1,4 @@
-"""Which split a picture is in: what a list says, else the folder that it is in, else a draw by its path.
+"""Assign pictures to splits: by a list, else by folder, else by a hash of the path.
 
 Imports neither torch nor numpy.
 """
@@ -20,13 +20,13 @@ BY_FOLDER = "given by the folders that the images are in"
 BY_TABLE = "given by the folder or the name of each table"
 BY_LISTS = "given by the names of the lists"
 DRAWN = "drawn by the SHA-256 of each image's path"
-"""The rules, as they are reported."""
+"""The rules, as reported."""
 
 REMEDY_DRAWN = (
-    "No column `split` and no folder says which split a picture is in, so its path does: about 80 of 100 pictures are "
-    "in train, 10 in dev and 10 in test. Write the column `split` to choose yourself."
+    "There is neither a column `split` nor a folder for each split, so a hash of the path decides: about 80% of "
+    "pictures are in train, 10% in dev and 10% in test. Add a column `split` to choose yourself."
 )
-REMEDY_WORDS = "Call them train, dev and test; training, val, validation, eval, train2014 and the like are known, too."
+REMEDY_WORDS = "Name them train, dev and test; training, val, validation, eval, train2014 and the like are also known."
 NAMED = 3
 
 
@@ -34,8 +34,8 @@ class Assignment(NamedTuple):
     """The splits of pictures.
 
     Attributes:
-        splits: of each picture, by its id.
-        rule: by which they were assigned, such as `DRAWN`.
+        splits: split by picture id.
+        rule: the rule of the assignment, such as `DRAWN`.
     """
 
     splits: Mapping[str, str]
@@ -43,7 +43,7 @@ class Assignment(NamedTuple):
 
 
 def normalise_path(name: str, folder: Path) -> str:
-    """Return a path as it is seen from the data folder, without `./`, `//` and `x/../`; whole if it leads elsewhere."""
+    """Return a path relative to the data folder, without `./`, `//` and `x/../`; absolute if it is outside."""
     path = posixpath.normpath(name)
     for root in (folder.absolute(), folder.resolve()) if path.startswith("/") else ():
         if PurePosixPath(path).is_relative_to(root.as_posix()):
@@ -52,36 +52,36 @@ def normalise_path(name: str, folder: Path) -> str:
 
 
 def find_split(path: str, file: Path) -> str:
-    """Return the split that a folder in a path is named for, at any depth; empty if there is none.
+    """Return the split that a folder in a path is named after, at any depth; empty if there is none.
 
     Args:
-        path: below the data folder.
+        path: relative to the data folder.
         file: the list, for the message.
 
     Raises:
-        DataError: where two folders in it are named for different splits.
+        DataError: when two folders in it are named after different splits.
     """
     found = {split for folder in path.split("/")[:-1] if (split := name_split(folder)) in SPLITS}
     if len(found) > 1:
         raise DataError(
-            f"has {path}, which is in folders named for several splits: {' and '.join(sorted(found))}.",
+            f"has {path}, which is in folders of several splits: {' and '.join(sorted(found))}.",
             file=file,
-            remedy="Write the split of each picture into a column `split`, or rename a folder.",
+            remedy="Write the split of each picture to a column `split`, or rename a folder.",
         )
     return next(iter(found), "")
 
 
 def find_word(stem: str) -> str:
-    """Return the split that a word in the name of a list says, such as `flickr-val_01`; empty if none does."""
+    """Return the split in the name of a list, such as `flickr-val_01`; empty if there is none."""
     words = re.split(r"[^a-z0-9]+", stem.lower())
     return next((split for word in words if (split := name_split(word)) in SPLITS), "")
 
 
 def draw_split(path: str) -> str:
-    """Return a split for a picture by the SHA-256 of its path: it stays there whatever pictures come and go.
+    """Return a split for a picture by the SHA-256 of its path: adding or removing other pictures does not change it.
 
     Args:
-        path: below the data folder, as `normalise_path` returns it.
+        path: relative to the data folder, as returned by `normalise_path`.
     """
     known = path.encode(errors="surrogatepass")  # names in archives and on disks need not be UTF-8
     tenth = int.from_bytes(hashlib.sha256(known).digest()[:8]) % 10
@@ -89,20 +89,20 @@ def draw_split(path: str) -> str:
 
 
 def assign_splits(paths: Mapping[str, str], file: Path, absent: Collection[str] = ()) -> Assignment:
-    """Assign pictures of which no list names the split.
+    """Assign pictures whose list does not name splits.
 
-    If they are in folders named for splits, these decide; it does not matter how deep they are, and whether a list
-    writes them. If none is, the splits are drawn by the ids.
+    If the pictures are in folders named after splits, at any depth, the folders decide, whether the list contains them
+    or not. Otherwise the hash of the id decides.
 
     Args:
-        paths: of the files below the data folder, by the ids of the pictures.
+        paths: paths relative to the data folder, by picture id.
         file: the list, for messages.
-        absent: ids of pictures whose files are not there. Where folders decide and theirs is not known, they count as
-            train: the split is then refused for them, or they are left out.
+        absent: ids of pictures without a file. If folders decide and theirs is unknown, they count as train, which
+            is then refused because of them, or skips them.
 
     Raises:
-        DataError: where some pictures are in folders of splits and others are not: to draw for those would put
-            pictures of a test folder beside a training that was drawn.
+        DataError: when only some pictures are in folders named after splits: random assignment of the others could
+            mix training and test pictures.
     """
     named = {name: find_split(path, file) for name, path in paths.items()}
     if not any(named.values()):
@@ -110,10 +110,10 @@ def assign_splits(paths: Mapping[str, str], file: Path, absent: Collection[str] 
     unnamed = [name for name, split in named.items() if not split and name not in absent]
     if unnamed:
         raise DataError(
-            f"has {len(named) - len(unnamed):,} pictures in folders named for splits, and {len(unnamed):,} that are in "
+            f"has {len(named) - len(unnamed):,} pictures in folders named after splits, and {len(unnamed):,} in "
             f"none: {list_names(unnamed, NAMED)}.",
             file=file,
-            remedy="Write the split of each picture into a column `split`, or put all pictures into such folders.",
+            remedy="Write the split of each picture to a column `split`, or move all pictures into such folders.",
         )
     return Assignment({name: split or "train" for name, split in named.items()}, BY_FOLDER)
 
@@ -121,16 +121,16 @@ def assign_splits(paths: Mapping[str, str], file: Path, absent: Collection[str] 
 def gather(
     folder: Path, file: Path, images: dict[str, CaptionedImage], empty: Mapping[str, str] | None = None
 ) -> Listing:
-    """Assign pictures by their files, see `assign_splits`; of two names for one file the first is its id.
+    """Assign pictures by their files, see `assign_splits`; if two names refer to one file, the first is its id.
 
     Args:
-        folder: of the data.
+        folder: the data folder.
         file: the list, for messages.
-        images: by their ids; their places are filled in.
-        empty: as `Listing.empty`.
+        images: pictures by id; their places are filled in.
+        empty: see `Listing.empty`.
 
     Raises:
-        DataError: as `assign_splits`, or for a name that several files have.
+        DataError: see `assign_splits`; also for an ambiguous file name.
     """
     from vsezoo.data.pictures.find import find_files
     from vsezoo.data.pictures.picture_file import Place  # imports numpy

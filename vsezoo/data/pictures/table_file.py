@@ -1,4 +1,4 @@
-"""Tables of captions: CSV with any separator, tab-separated values, or JSON Lines, as rows by their columns."""
+"""Caption tables: CSV with any separator, tab-separated values, or JSON Lines, read as rows by column."""
 
 from __future__ import annotations
 
@@ -40,32 +40,32 @@ CAPTION_COLUMNS = (
 )
 SPLIT_COLUMN = "split"
 SPLIT_SYNONYMS = ("splits", "set", "subset", "partition", "phase", "fold")
-"""Columns that are taken for `split` if they hold nothing but names of splits."""
+"""Columns used as `split` if they contain only names of splits."""
 
 NO_CAPTION = f"captions ({', '.join(CAPTION_COLUMNS[:5])}, …, or caption_0, caption_1, …)"
 SEPARATORS = ",;\t|"
-HEADER_BYTES = 1 << 20  # a first line is no longer than that
+HEADER_BYTES = 1 << 20  # maximum length of the first line
 
 
 def read_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield the rows of a table, each with its place: "line 3", the one that it ends in, counted from 1.
+    """Yield the rows of a table, each with its place: "line 3", the line on which it ends, counted from 1.
 
-    Empty lines are none, and those whose cells are all empty. Names of columns lose white space around them and
-    capitals. A cell of CSV in quotes may have line feeds in it. Which character separates the cells is told by the
-    first line: the one by which it has a column of pictures and one of captions, or what Excel writes there (`sep=;`).
+    Empty rows are skipped. Column names are stripped and lowercased. A quoted CSV cell may contain line feeds. The
+    separator is found from the first line: the one that gives a column of pictures and one of captions, or the one that
+    Excel writes there (`sep=;`).
 
     Raises:
-        DataError: for a file that cannot be read, is not UTF-8 or UTF-16, or has a line that is no row of the table.
+        DataError: for a file that cannot be read, is not UTF-8 or UTF-16, or has a malformed line.
     """
     read = {".jsonl": _read_objects, ".json": _read_list}.get(path.suffix.lower(), _read_cells)
     return read(path)
 
 
 def find_columns(path: Path, place: str, columns: Sequence[str]) -> tuple[str, list[str]]:
-    """Return the column of the pictures and those of the captions: `caption`, or `caption_0`, `caption_1` and so on.
+    """Return the picture column and the caption columns: `caption`, or `caption_0`, `caption_1` and so on.
 
     Raises:
-        DataError: naming the columns that there are.
+        DataError: for missing columns, listing the existing ones.
     """
     image = next((name for name in IMAGE_COLUMNS if name in columns), None)
     captions = _find_captions(columns)
@@ -79,10 +79,10 @@ def find_columns(path: Path, place: str, columns: Sequence[str]) -> tuple[str, l
 
 
 def find_captions(path: Path, place: str, columns: Sequence[str]) -> list[str]:
-    """Return the columns of the captions alone, see `find_columns`.
+    """Return only the caption columns, see `find_columns`.
 
     Raises:
-        DataError: naming the columns that there are.
+        DataError: for missing columns, listing the existing ones.
     """
     if captions := _find_captions(columns):
         return captions
@@ -91,9 +91,9 @@ def find_captions(path: Path, place: str, columns: Sequence[str]) -> list[str]:
 
 def _describe_absent(path: Path, place: str, columns: Sequence[str], absent: dict[str, str]) -> DataError:
     wanted = {name: text for name, text in absent.items() if text}
-    is_json = path.suffix.lower() in (".jsonl", ".json")  # elsewhere the first line names the columns of all
+    is_json = path.suffix.lower() in (".jsonl", ".json")  # in other tables, the first line names the columns
     return DataError(
-        f"{f'{place} ' if is_json else ''}has no column of {' and none of '.join(wanted.values())}; its columns are "
+        f"{f'{place} ' if is_json else ''}has no column for {' and none for '.join(wanted.values())}; its columns are "
         f"{', '.join(map(repr, columns))}.",
         file=path,
         remedy=f"Call {'them' if len(wanted) > 1 else 'it'} {' and '.join(map(repr, wanted))} "
@@ -102,11 +102,11 @@ def _describe_absent(path: Path, place: str, columns: Sequence[str], absent: dic
 
 
 def is_table(path: Path) -> bool:
-    """Return whether a file, whatever its name, begins like a table of pictures and captions."""
+    """Return whether a file, whatever its name, starts like a table of pictures and captions."""
     try:
         with path.open("rb") as stream:
             if path.suffix.lower() == ".json":
-                text = stream.read(1 << 16).decode("utf-8-sig", errors="ignore")  # cut off anywhere
+                text = stream.read(1 << 16).decode("utf-8-sig", errors="ignore")  # may end in mid-character
                 keys = [key.lower() for key in re.findall(r'"(\w+)"\s*:', text)]
                 return text.lstrip().startswith("[") and _has_columns(keys)
             start = stream.readline(HEADER_BYTES) + stream.readline(HEADER_BYTES)
@@ -141,7 +141,7 @@ def _cut(header: str, separator: str) -> list[str]:
 
 
 def _find_separator_line(line: str) -> str:
-    """Return the separator that a first line `sep=;` names, as Excel writes it; empty if it is another line."""
+    """Return the separator in a first line `sep=;`, as written by Excel; empty for any other line."""
     found = re.fullmatch(r'"?sep=(.)"?', line.strip("\ufeff\r\n ") or " ")
     return found[1] if found else ""
 
@@ -182,7 +182,7 @@ def _read_cells(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         (mark for mark in (default, *SEPARATORS) if _has_columns(_cut(header, mark))),
         next((mark for mark in (default, *SEPARATORS) if mark in header), default),
     )
-    # The line feed is given back, because a cell in quotes may have one in it. In a table of tabs, quotes are letters.
+    # Line feeds are kept, because a quoted cell may contain one. In tab-separated values, quotes are ordinary.
     lines = (f"{line}\n" for line in texts[skipped:])
     quotes = None if separator == "\t" else '"'
     reader = csv.reader(
@@ -204,19 +204,19 @@ def _read_cells(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
                     file=path,
                     remedy=f'Put a caption with a {separator!r} in it in quotes: a.jpg,"a dog, running".'
                     if quotes
-                    else "Write no tab into a caption.",
+                    else "Remove tabs from captions.",
                 )
             cells += [""] * (len(columns) - len(cells))
             if quotes is None:
                 cells = [_unquote(cell) for cell in cells]
             yield f"line {line}", dict(zip(columns, cells, strict=True))
     except csv.Error as error:
-        remedy = "Write a quote inside of quotes twice, and end each cell that begins with one."
-        problem = f"line {reader.line_num + skipped} is no row of a table: {error}."
+        remedy = "Double each quote inside a quoted cell, and close each quoted cell."
+        problem = f"line {reader.line_num + skipped} is not a table row: {error}."
         raise DataError(problem, file=path, remedy=remedy) from None
 
 
 def _unquote(cell: str) -> str:
-    """Return a cell as it was before pandas or Excel wrote it, which they put in quotes if it has quotes in it."""
+    """Return a cell as it was before pandas or Excel quoted it, which they do if it contains quotes."""
     is_quoted = '""' in cell[1:-1] and re.fullmatch(r'"(?:[^"]|"")*"', cell)
     return cell[1:-1].replace('""', '"') if is_quoted else cell

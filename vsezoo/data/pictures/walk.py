@@ -1,4 +1,4 @@
-"""The picture files below a folder: those that can be used, and the others with the reasons.
+"""Find the picture files in a folder: usable ones, and others with the reason.
 
 Imports neither torch nor numpy.
 """
@@ -14,7 +14,7 @@ ENDINGS = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".png", ".apng", ".webp", ".gif", ".bmp", ".tif", ".tiff"),
     *(".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".j2k", ".avif"),
 )
-"""By which a file is taken for a picture where no list names the pictures. A list may name any file."""
+"""Suffixes of picture files if no list names the pictures. A list may name any file."""
 
 UNDECODABLE = {
     **dict.fromkeys((".heic", ".heif", ".hif"), "HEIC"),
@@ -24,23 +24,23 @@ UNDECODABLE = {
     ".psd": "Photoshop",
     ".xcf": "GIMP",
 }
-"""Endings of pictures that cannot be decoded here, with what they are."""
+"""Suffixes of pictures that cannot be decoded, with their formats."""
 
 CONVERT = "convert to JPEG or PNG"
 SYSTEM = frozenset({"@eadir", "__macosx", "#recycle", "@recycle", "#snapshot", "$recycle.bin", "lost+found", "@tmp"})
-"""Folders that systems write: thumbnails of Synology, AppleDouble files of macOS, bins."""
+"""System folders: thumbnails of Synology, AppleDouble files of macOS, recycle bins."""
 
 APPLE_DOUBLE = "AppleDouble, not an image (._*)"
 HIDDEN = "hidden"
-IN_SYSTEM = "in a hidden folder or one of the system ({})"
+IN_SYSTEM = "in a hidden or system folder ({})"
 
 
 class FoundFile(NamedTuple):
-    """A file that ends like a picture.
+    """A file with the suffix of a picture.
 
     Attributes:
-        path: from the folder that was walked through.
-        reason: why it is left out; empty if it is not.
+        path: relative to the folder.
+        reason: why it is skipped; empty if it is used.
     """
 
     path: Path
@@ -48,21 +48,21 @@ class FoundFile(NamedTuple):
 
 
 def is_system(name: str) -> bool:
-    """Return whether a folder is hidden, or written by a system for itself, such as `@eaDir`."""
+    """Return whether a folder is hidden, or a system folder such as `@eaDir`."""
     return name.startswith(".") or name.lower() in SYSTEM
 
 
 def walk_pictures(folder: Path) -> Iterator[FoundFile]:
-    """Yield all files below a folder that end like pictures: those of a folder in their order, then its folders.
+    """Yield all files below a folder with suffixes of pictures: the files of each folder in order, then its folders.
 
-    Links to folders are followed, unless they lead to what is walked through anyway. A link to nothing is among the
-    files, and a pipe: what reads them says why they cannot be read.
+    Links to folders are followed, unless their targets are visited anyway. Broken links and pipes are included: their
+    reader reports why they cannot be read.
     """
     yield from _walk(folder, "", [os.path.realpath(folder)])
 
 
 def list_pictures(folder: Path) -> Iterator[Path]:
-    """Yield the picture files below a folder that are not left out; see `walk_pictures`."""
+    """Yield the usable picture files below a folder; see `walk_pictures`."""
     return (found.path for found in walk_pictures(folder) if not found.reason)
 
 
@@ -97,7 +97,7 @@ def _explain(name: str) -> str:
         return APPLE_DOUBLE
     if name.startswith("."):
         return HIDDEN
-    form = UNDECODABLE.get(os.path.splitext(name)[1].lower())  # noqa: PTH122  # a Path for each of 100,000 is slow
+    form = UNDECODABLE.get(os.path.splitext(name)[1].lower())  # noqa: PTH122  # Path is slow for 100,000 files
     return f"{form}, which cannot be decoded here: {CONVERT}" if form else ""
 
 

@@ -1,4 +1,4 @@
-"""Feature files: `.npy` arrays of one row for each image, read batch by batch and never whole."""
+"""Feature files: `.npy` arrays with one row per image, read in batches, never as a whole."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from numpy.lib import format as npy
 
 from vsezoo.errors import DataError
 
-CHECKED_WHOLE = 256 * 2**20  # bytes: a larger file is checked in samples, so that opening stays quick
-SAMPLED_IMAGES = 100  # how many images of a larger file are checked, at equal distances
-BLOCK = 16 * 2**20  # bytes of the file that a check reads at once
+CHECKED_WHOLE = 256 * 2**20  # bytes: only a sample of a larger file is checked, so that opening it is fast
+SAMPLED_IMAGES = 100  # equidistant images of a larger file that are checked
+BLOCK = 16 * 2**20  # bytes that a check reads at once
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
 @dataclass(frozen=True)
 class FeatureFile:
-    """A `.npy` file of features of which rows can be read.
+    """A `.npy` file of features that can be read by row.
 
-    Holds no mapping and no open file, so that worker processes get it for the price of its fields. Each reading
-    maps the file anew, because pages that were once read count as memory of the process for as long as a mapping
-    lasts: a training over 31 GB of region features would seem to take 31 GB.
+    Keeps neither a mapping nor an open file, so that it is cheap to pass to worker processes. Each read maps the file
+    again, because pages count as memory of the process as long as the mapping exists: training on 31 GB of region
+    features would seem to take 31 GB.
 
     Attributes:
         path: the file.
         shape: `(rows, F)` or `(rows, R, F)`.
-        dtype: of the numbers in the file: float16, float32 or float64 of either byte order.
-        offset: where in the file the numbers begin, in bytes.
+        dtype: number type of the file: float16, float32 or float64 of either byte order.
+        offset: start of the numbers in the file, in bytes.
     """
 
     path: Path
@@ -43,10 +43,10 @@ class FeatureFile:
 
     @classmethod
     def open(cls, path: Path) -> FeatureFile:
-        """Read the header of a file and hold it against the file's size. Nothing is unpickled.
+        """Read the header of a file and compare it with the size of the file. Nothing is unpickled.
 
         Raises:
-            DataError: for a file that cannot be read, is no array of features, or has not the size that it states.
+            DataError: for a file that cannot be read, is not an array of features, or has the wrong size.
         """
         try:
             with path.open("rb") as stream:
@@ -54,50 +54,50 @@ class FeatureFile:
                 shape, is_fortran, dtype = _read_header(path, stream)
                 offset = stream.tell()
         except OSError as error:
-            remedy = "There must be a file that you may read."
+            remedy = "Check that the file exists and that you may read it."
             raise DataError(f"cannot be read: {error.strerror}.", file=path, remedy=remedy) from None
         if dtype.kind != "f" or dtype.itemsize not in (2, 4, 8):
-            problem = f"holds numbers of type {dtype}; features are float32 or float16."
+            problem = f"contains numbers of type {dtype}; expected float32 or float16."
             raise DataError(problem, file=path, remedy="Save the features again with array.astype('float32').")
         if len(shape) not in (2, 3) or 0 in shape:
-            problem = f"has the shape {shape}; features are (images, F) or (images, regions, F), and none of them 0."
-            raise DataError(problem, file=path, remedy="Save one row of features for each image.")
+            problem = f"has the shape {shape}; expected (images, F) or (images, regions, F), all above 0."
+            raise DataError(problem, file=path, remedy="Save one row of features per image.")
         if is_fortran:
             remedy = "Save it again with numpy.save(path, numpy.ascontiguousarray(array))."
-            raise DataError("is in Fortran order, in which an image is not a row.", file=path, remedy=remedy)
+            raise DataError("is in Fortran order, in which the images are not rows.", file=path, remedy=remedy)
         expected = offset + math.prod(shape) * dtype.itemsize
         if size != expected:
             problem = f"has {size:,} bytes, but its header (shape {shape}, {dtype}) says {expected:,}."
-            raise DataError(problem, file=path, remedy="It is cut off or damaged: copy or download it again.")
+            raise DataError(problem, file=path, remedy="It is truncated or damaged: copy or download it again.")
         return cls(path, shape, dtype, offset)
 
     def read(self, rows: Sequence[int] | Array) -> Array:
-        """Return these rows, in their order, as a contiguous array; float64 as float32.
+        """Return these rows, in this order, as a contiguous array; float64 is converted to float32.
 
         Raises:
-            DataError: when the file is gone or was cut off, or a row holds a value that is not a finite number.
+            DataError: when the file has been removed or truncated, or a row contains NaN or an infinite value.
         """
         try:
             mapped = np.memmap(self.path, self.dtype, "r", self.offset, self.shape)
         except (OSError, ValueError) as error:
-            problem = f"cannot be read any more ({error})."
-            raise DataError(problem, file=self.path, remedy="It was removed or cut off while it was in use.") from None
+            problem = f"can no longer be read ({error})."
+            raise DataError(problem, file=self.path, remedy="It was removed or truncated: restore it.") from None
         target = np.float16 if self.dtype.itemsize == 2 else np.float32
-        with np.errstate(over="ignore"):  # a float64 beyond float32 becomes infinite and is found below
+        with np.errstate(over="ignore"):  # float64 values beyond float32 become infinite and are found below
             block = np.asarray(mapped)[rows].astype(target, copy=False)
         if not np.isfinite(block).all():
             is_bad = ~np.isfinite(block).reshape(len(block), -1).all(axis=1)
-            problem = f"row {np.asarray(rows)[is_bad][0]} (counted from 0) holds NaN or an infinite value."
+            problem = f"row {np.asarray(rows)[is_bad][0]} (counted from 0) contains NaN or an infinite value."
             raise DataError(problem, file=self.path, remedy="Extract the features of this image again.")
         return block
 
     def check(self, copies: int) -> None:
-        """Check that values are finite and that the `copies` neighbouring rows of an image are equal.
+        """Check that values are finite and that the `copies` consecutive rows of an image are equal.
 
-        Looks at every row of a file of up to 256 MiB, and at the rows of 100 images of a larger one.
+        Checks every row of a file of up to 256 MiB, and the rows of 100 images of a larger one.
 
         Raises:
-            DataError: naming the first row that is at fault.
+            DataError: naming the first bad row.
         """
         for images in self._blocks(copies):
             rows = images[:, None] * copies + np.arange(copies)
@@ -109,7 +109,7 @@ class FeatureFile:
                     f"has one row for each caption, but rows {first} to {first + copies - 1} are not {copies} times "
                     "the same image.",
                     file=self.path,
-                    remedy=f"Save one row for each image, or each row {copies} times in succession.",
+                    remedy=f"Save one row per image, or repeat each row {copies} times in succession.",
                 )
 
     def _blocks(self, copies: int) -> Iterator[Array]:
@@ -130,8 +130,8 @@ def _read_header(path: Path, stream: BinaryIO) -> tuple[tuple[int, ...], bool, n
         if version not in readers:
             raise ValueError(f"its format version is {version[0]}.{version[1]}")
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # "created on Python 2": as the field's old files were
+            warnings.simplefilter("ignore")  # "created on Python 2", as old feature files were
             return readers[version](stream)
     except Exception as error:  # NumPy evaluates the header as Python, which fails in many ways
-        problem = f"is not a .npy file of features: {error}."
+        problem = f"is not a .npy feature file: {error}."
         raise DataError(problem, file=path, remedy="Save the features with numpy.save.") from None

@@ -1,4 +1,4 @@
-"""What `vsezoo features` tells beside its features: what made them, and whether all are there.
+"""The record that `vsezoo features` writes with features: how they were extracted, and whether they are complete.
 
 Imports neither torch nor numpy, so that data sets can be listed quickly.
 """
@@ -16,18 +16,18 @@ if TYPE_CHECKING:
     from vsezoo.interfaces import PairDataset
 
 RECORD, UNFINISHED = "features.json", "unfinished"
-"""The file that says what made the features, and the folder of those that are not whole yet."""
+"""The file that describes the extraction, and the folder of incomplete features."""
 
 MARK = {"format": "vsezoo-features", "format_version": 1}
 
 INDIFFERENT = ("backbone.source", "backbone.origin", "batch_size", "dtype", "precision", "shards", "use_restval")
-"""Settings with which features stay what they are, but for their last digits."""
+"""Settings that change only the last digits of features."""
 
-NAMED = 3  # differences that a message names
+NAMED = 3  # most differences that a message lists
 
 
 def read_record(folder: Path) -> dict[str, Any]:
-    """Return the record in a folder; an empty one where there is none that `vsezoo features` wrote."""
+    """Return the record in a folder; empty if `vsezoo features` did not write one."""
     try:
         record = json.loads((folder / RECORD).read_bytes())
     except (OSError, ValueError, RecursionError):
@@ -36,29 +36,29 @@ def read_record(folder: Path) -> dict[str, Any]:
 
 
 def require_finished(folder: Path) -> None:
-    """Look whether features are still to be made in a folder.
+    """Refuse a folder whose extraction is not finished.
 
     Raises:
-        DataError: if they are, saying how to go on.
+        DataError: if it is unfinished, with the command that continues it.
     """
     record = read_record(folder)
     if record and (not record.get("splits") or (folder / UNFINISHED).is_dir()):
         raise DataError(
-            "is not finished: `vsezoo features` has begun it.",
+            "is incomplete: `vsezoo features` has not finished.",
             file=folder,
-            remedy="Go on with the same call of `vsezoo features` and --resume; if shared, with each --shard that "
-            "is not done.",
+            remedy="Run the same `vsezoo features` command with --resume; with shards, repeat this for each that "
+            "is not finished.",
         )
 
 
 def read_extraction(stem: Path) -> dict[str, Any]:
-    """Return by dotted names what made the features of a split: backbone, weights, transform, scale.
+    """Return the extraction settings of a split by dotted name: backbone, weights, transform, scale.
 
     Args:
-        stem: the files of the split without their endings.
+        stem: path of the files of the split, without suffixes.
 
     Returns:
-        an empty dictionary where that is not known.
+        an empty dictionary if they are unknown.
     """
     match read_record(stem.parent):
         case {"settings": dict(settings), "splits": dict(splits)} if stem.name in splits:
@@ -67,26 +67,26 @@ def read_extraction(stem: Path) -> dict[str, Any]:
 
 
 def compare_extraction(trained: Mapping[str, Any], data: PairDataset) -> str:
-    """Return a warning if features are known to be others than those that a model was trained on; else an empty text.
+    """Return a warning if features are known to differ from the training features of a model; else an empty text.
 
     Args:
-        trained: what the model's `config.json` tells of the training data.
-        data: what the model is used on.
+        trained: training data in the model's `config.json`.
+        data: the data that the model is applied to.
     """
-    known = trained.get("extraction")  # it may come from a stranger
+    known = trained.get("extraction")  # untrusted
     changes = list_changes(known, data.extraction) if isinstance(known, Mapping) and known and data.extraction else []
     if not changes:
         return ""
     listing = "; ".join(changes[:NAMED]) + ("; …" if len(changes) > NAMED else "")
     return (
-        f"The features of the split {data.split} of {data.name!r} are not made like those that the model was trained "
-        f"on: {listing}. What the model says of them means little. Make them with the backbone, the weights and the "
-        "settings of the training."
+        f"The features of the split {data.split} of {data.name!r} were extracted differently from those that the model "
+        f"was trained on: {listing}. The results mean little. Extract them with the backbone, weights and settings of "
+        "the training features."
     )
 
 
 def list_changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """Return what differs between settings by dotted names, a sentence's part each."""
+    """Return the differences between settings, by dotted name, as parts of a sentence."""
     return [
         f"{name} is {now.get(name)!r} and was {before.get(name)!r}"
         for name in dict.fromkeys([*before, *now])
@@ -95,7 +95,7 @@ def list_changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]
 
 
 def by_dotted_names(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return nested values by dotted names."""
+    """Return nested values by dotted name."""
     flat: dict[str, Any] = {}
     for name, inner in value.items():
         flat |= by_dotted_names(inner, f"{prefix}{name}.") if isinstance(inner, Mapping) else {prefix + name: inner}

@@ -1,4 +1,4 @@
-"""Precomputed features and captions as pairs: what `vsezoo.data.precomputed.source` opens."""
+"""Pairs of precomputed features and captions, as opened by `vsezoo.data.precomputed.source`."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from vsezoo.errors import DataError
 from vsezoo.interfaces import PairDataset
 
 DEV_IMAGES = 1000
-"""How many images of the dev split are used, as by VSE++, SCAN and VSRN, of whatever the file holds."""
+"""Number of images used of the dev split, as in VSE++, SCAN and VSRN, whatever the file contains."""
 
 
 class PrecomputedPairs(PairDataset):
     """One split of precomputed features: vectors `(F,)` or regions `(R, F)`, and the captions of each image.
 
-    There are five captions for each image, or as many as `STEM_ids.txt` has lines with its id in succession.
+    An image has five captions, or as many as `STEM_ids.txt` has consecutive lines with its id.
 
     Args:
-        name: the data set.
-        split: the split; `dev` is cut to its first 1,000 images.
-        stem: the files without their endings: `STEM_ims.npy`, `STEM_caps.txt` and, if there, `STEM_ids.txt`.
-        full_dev: leave the dev split as it is.
-        check_values: look at the values now; False leaves that to the caller, as the data doctor wants it.
+        name: name of the data set.
+        split: name of the split; `dev` is cut to its first 1,000 images.
+        stem: path of the files without suffixes: `STEM_ims.npy`, `STEM_caps.txt` and optionally `STEM_ids.txt`.
+        full_dev: use the whole dev split.
+        check_values: check the values now; False leaves that to the caller, such as the data doctor.
 
     Raises:
         DataError: for files that are absent, damaged, or do not fit together.
@@ -62,11 +62,11 @@ class PrecomputedPairs(PairDataset):
 
     @property
     def all_captions(self) -> Sequence[str]:
-        """The captions of the file, those of the images that the dev split is cut by included."""
+        """All captions of the file, including those cut from the dev split."""
         return self._all_captions
 
     def images(self, indices: Sequence[int] | np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-        """Return features `(len(indices), *image_shape)`, float16 if the file holds float16, else float32.
+        """Return features `(len(indices), *image_shape)`, float16 if the file is float16, else float32.
 
         Raises:
             IndexError: for an index outside the split.
@@ -79,19 +79,19 @@ class PrecomputedPairs(PairDataset):
 
 
 def _count_copies(features: FeatureFile, caption_file: Path, captions: int, runs: int) -> int:
-    """Return how many rows an image of five captions has: 5 if each caption has one, else 1 (`im_div` of VSE++)."""
+    """Return the rows per image with five captions: 5 if each caption has a row, else 1 (`im_div` of VSE++)."""
     rows = features.shape[0]
     if rows * CAPTIONS_PER_IMAGE == captions:
         return 1
     if rows == captions and captions % CAPTIONS_PER_IMAGE == 0:
         return CAPTIONS_PER_IMAGE
     raise DataError(
-        f"has {rows:,} rows, and {caption_file.name} has {captions:,} captions; expected five captions for each image: "
+        f"has {rows:,} rows, and {caption_file.name} has {captions:,} captions; expected five captions per image: "
         f"{rows * CAPTIONS_PER_IMAGE:,} captions for one row per image, or as many rows as captions for rows that "
-        "stand five times each; or an id file with one line for each caption and a new id for each row"
+        "are repeated five times; or an id file with one line per caption and a new id for each row"
         + (f", while it has {runs:,} ids in succession." if runs else "."),
         file=features.path,
-        remedy=f"Mend the file that is short: {features.path.name} or {caption_file.name}. Where images have other "
-        f"numbers of captions than five, write {caption_file.name.removesuffix('caps.txt')}ids.txt with the id of its "
-        "image for each caption.",
+        remedy=f"Complete the file that is too short: {features.path.name} or {caption_file.name}. If images do not "
+        f"have five captions, write {caption_file.name.removesuffix('caps.txt')}ids.txt with the image id of each "
+        "caption.",
     )

@@ -1,4 +1,4 @@
-"""Data sets of precomputed features: where their folder is, and which of the field's layouts it has.
+"""Data sets of precomputed features: their folder and layout.
 
 Imports neither torch nor numpy, so that data sets can be listed quickly; the reader is imported when one is opened.
 """
@@ -28,11 +28,11 @@ SPLIT_ORDER = ("train", "dev", "test", "testall")
 
 @dataclass(frozen=True)
 class PrecomputedSource(DataSource):
-    """Precomputed features in the layout of VSE++, SCAN and VSRN, or of Kiros, told apart by the files there are.
+    """Precomputed features in the layout of VSE++, SCAN and VSRN, or of Kiros, recognised by the files.
 
     Attributes:
-        prefix: what the names of the files begin with in the data set's own layout, to say which are wanted.
-        folder: the data set's own folder; None: it is looked for by its name.
+        prefix: prefix of the file names in the data set's own layout, for messages.
+        folder: the folder of the data set; None: it is looked for by name.
     """
 
     name: str
@@ -48,11 +48,11 @@ class PrecomputedSource(DataSource):
 
         Args:
             split: one of the splits that have files.
-            kinds: the forms of image that the encoder takes.
-            options: `root` may be the data set's own folder, too.
+            kinds: kinds of images that the encoder takes.
+            options: `root` may also be the folder of the data set itself.
 
         Raises:
-            DataError: when the data are absent, damaged, or come in none of these forms.
+            DataError: when the data are absent, damaged, or available in none of these kinds.
         """
         stems = self.find_stems(options.root)
         if split not in stems:
@@ -83,20 +83,20 @@ class PrecomputedSource(DataSource):
         return next(iter(self.find_stems(options.root).values())).parent
 
     def list_files(self, options: OpenOptions = DEFAULT_OPTIONS) -> Iterator[Path]:
-        """Yield the features, captions and ids of each split, and the record of what made them."""
+        """Yield the features, captions and ids of each split, and the record of the extraction."""
         for stem in self.find_stems(options.root).values():
             yield from filter(Path.is_file, (stem.with_name(stem.name + ending) for ending in ENDINGS))
         yield from filter(Path.is_file, [self.find_folder(options) / RECORD])
 
     def locate_split(self, split: str, options: OpenOptions = DEFAULT_OPTIONS) -> SplitFiles:
-        """Return the captions and the features of a split; of one without features, nothing."""
+        """Return the caption file and the feature file of a split; neither if there are no features."""
         stem = self.find_stems(options.root).get(split)
         if stem is None:
             return SplitFiles()
         return SplitFiles(stem.with_name(f"{stem.name}_caps.txt"), stem.with_name(f"{stem.name}_ims.npy"))
 
     def find_stems(self, root: Path | None) -> dict[str, Path]:
-        """Return the files of each split without their endings, from the first place that has a known layout."""
+        """Return the stem of each split's files, from the first place with a known layout."""
         places = list_places(self.name, root) if self.folder is None else [self.folder]
         return find_layout(self.name, places, self.inspect, "features", self.wanted, self.origin)
 
@@ -106,13 +106,13 @@ class PrecomputedSource(DataSource):
         return ", ".join(f"{self.prefix}{split}_{file}" for split in self.splits for file in ("ims.npy", "caps.txt"))
 
     def inspect(self, folder: Path, names: Sequence[str]) -> dict[str, Path]:
-        """Return the files of each split without their endings; empty for a folder of no known layout.
+        """Return the stem of each split's files; empty for a folder without a known layout.
 
         Files are `SPLIT_ims.npy` (VSE++, SCAN, VSRN) or `NAME_SPLIT_ims.npy` (Kiros); in the data set's own folder,
-        NAME may be any one word, as in a renamed copy.
+        NAME may be any word, as in a renamed copy.
 
         Raises:
-            DataError: for a folder that `vsezoo features` has begun, and that has nothing whole yet.
+            DataError: for an unfinished extraction by `vsezoo features` without any complete split.
         """
         stems: dict[str, dict[str, Path]] = {}
         for name in names:
@@ -130,7 +130,7 @@ class PrecomputedSource(DataSource):
 
 def _advise(kind: str, kinds: Sequence[str]) -> str:
     if tuple(kinds) == ("picture",):
-        return "Take an image encoder of features, or give --data the pictures themselves."
+        return "Use an image encoder for features, or pass the pictures to --data."
     return AVERAGE if kind == "regions" else "Choose another model, or other features of the data set."
 
 

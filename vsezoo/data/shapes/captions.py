@@ -1,7 +1,7 @@
-"""Captions of the data set `shapes`: true English sentences, five of each scene.
+"""Captions of the data set `shapes`: true English sentences, five per scene.
 
-A caption is written from what it states, and keeps it: the objects that it names and at most one relation. Imports
-nothing but the standard library.
+A `Caption` contains a sentence and its facts: the objects that it names and at most one relation. Imports only the
+standard library.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ DIRECTION_PHRASES = {
     "below": ("below", "directly below", "beneath", "under"),
 }
 READING_ORDER = ("left", "above")
-"""Directions of an object that comes first when one reads the picture like a page."""
+"""Directions of an object that comes first in reading order."""
 SHARE_READING_ORDER = 0.95
 COUNT_WORDS = {2: "two", 3: "three"}
 
@@ -64,7 +64,7 @@ LIST_TEMPLATES = (
 
 @dataclass(frozen=True)
 class Caption:
-    """A sentence and what it states: that there are the objects of these numbers, and perhaps a relation."""
+    """A sentence and its facts: the numbers of the objects that it names, and possibly a relation."""
 
     text: str
     objects: tuple[int, ...]
@@ -72,10 +72,10 @@ class Caption:
 
 
 def write_captions(scene: Scene) -> list[Caption]:
-    """Write the captions of a scene, a function of the scene alone.
+    """Write the captions of a scene, as a function of the scene only.
 
-    Three of the five state a relation: two of them one of the first two objects, which is the one that tells the scene
-    from its mirrored twin; the third one of any two, and it names all objects. The other two list the objects.
+    Three of the five state a relation: two of them one of the first two objects, which distinguishes the scene from its
+    mirrored twin; the third one of any two, and it names all objects. The other two list the objects.
     """
     rng = random.Random(f"shapes/captions/{scene.id}")
     first, second, *more = shuffle(rng, RELATION_TEMPLATES)
@@ -91,10 +91,11 @@ def write_captions(scene: Scene) -> list[Caption]:
 
 
 def _choose_relation(rng: random.Random, relations: Sequence[Relation], template: str) -> Relation:
-    """Return one of the relations, of which each comes with its opposite.
+    """Return one of the relations, each of which comes with its opposite.
 
-    Most sentences name objects in reading order. Otherwise neither the order nor the word for the direction would say
-    anything of who is where, only both together: a parity, which gradient descent does not find in so few scenes.
+    Most sentences name objects in reading order. If they did not, neither the order nor the word for the direction
+    would carry information on the positions, only both together: a parity, which gradient descent does not learn from
+    so few scenes.
     """
     subject_comes_first = template.index("{a}") < template.index("{b}")
     in_order = rng.random() < SHARE_READING_ORDER
@@ -108,7 +109,7 @@ def _state_relation(rng: random.Random, scene: Scene, relations: Sequence[Relati
     named = [relation.subject, relation.object]
     if "{c}" in template:
         named += [number for number in range(len(scene.objects)) if number not in named]
-    # What a sentence introduces is indefinite; "the" fits a subject that opens it, and what places are told from.
+    # Newly introduced objects are indefinite; "the" fits a subject at the start of a sentence, and reference objects.
     definite = [template.startswith("{a}") and rng.random() < 0.5, rng.random() < 0.5, False]
     names = _name_objects(rng, scene, named, definite)
     text = template.format(
@@ -125,7 +126,7 @@ def _list_objects(rng: random.Random, scene: Scene, template: str) -> Caption:
 
 
 def _name_objects(rng: random.Random, scene: Scene, numbers: Sequence[int], definite: Sequence[bool]) -> list[str]:
-    # Sizes tell scenes apart, but three of them make a long sentence.
+    # Sizes distinguish scenes, but three of them make a long sentence.
     share_sized = 0.8 if len(numbers) == 2 else 0.3
     return [
         _name_object(rng, scene.objects[number], rng.random() < share_sized, is_definite)

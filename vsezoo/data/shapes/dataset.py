@@ -21,7 +21,7 @@ class ShapesDataset(PairDataset):
     """The images and captions of one split.
 
     Attributes:
-        scenes: what the images show, `N` of them.
+        scenes: the scenes of the images, `N` of them.
         mirrored: `(N,)` int64, the index of the image's mirrored twin, or -1.
         relational: `(M,)` bool, whether the caption is true of its image and false of the image's mirrored twin.
     """
@@ -56,5 +56,5 @@ class ShapesDataset(PairDataset):
 
 @functools.cache
 def open_split(split: str, kind: str) -> ShapesDataset:
-    """Return the split, generated once in a process and shared."""
+    """Return the split, generated once per process and shared."""
     return ShapesDataset(split, kind)

@@ -1,8 +1,8 @@
 """Features of the data set `shapes`: a region is [appearance code | location code] plus a little noise.
 
-The appearance code is a sum of random signs for the colour, the shape, the size, and the colour and shape together, so
-that a mean over regions still tells which objects there are. The location code is a smooth function of the place, in
-dimensions of its own, so that a mean over regions loses which object is where.
+The appearance code is a sum of random signs for the colour, the shape, the size, and the combination of colour and
+shape, so that a mean over regions still identifies the objects. The location code is a smooth function of the position
+in separate dimensions, so that a mean over regions loses which object is where.
 
 Codes, noise and their sums are multiples of `GRID`, hence exact in float64: the bits depend neither on the order of
 summation nor on how a machine computes a sine.
@@ -24,7 +24,7 @@ LOCATION_WIDTH = 2 * (1 + 2 * len(FREQUENCIES))
 WIDTH = APPEARANCE_WIDTH + LOCATION_WIDTH
 LOCATION_SCALE = 2.0
 NOISE = 0.2
-"""Noise is uniform between minus and plus this; a dimension of the appearance code has a variance of about 1."""
+"""Noise is uniform between minus and plus this value; dimensions of the appearance code have a variance of about 1."""
 GRID = 2.0**-12
 
 EMPTY = "empty background"
@@ -34,13 +34,13 @@ _CODES = dict(zip(_CODED, np.where(_SIGNS, 0.5, -0.5), strict=True))
 
 
 def make_regions(scenes: Sequence[Scene]) -> np.ndarray:
-    """Return float32 `(N, MAX_OBJECTS, WIDTH)`: one region for each object, the rest empty background, in any order."""
+    """Return float32 `(N, MAX_OBJECTS, WIDTH)`: a region per object, then empty background, in random order."""
     regions = np.stack([_shuffle_rows(*_describe_regions(scene)) for scene in scenes])
     return regions.astype(np.float32)
 
 
 def make_vectors(scenes: Sequence[Scene]) -> np.ndarray:
-    """Return float32 `(N, WIDTH)`: the mean of the regions that are objects, scaled to an L2 norm of 1."""
+    """Return float32 `(N, WIDTH)`: the mean of the object regions, scaled to unit L2 norm."""
     sums = np.stack([_describe_regions(scene)[0][: len(scene.objects)].sum(axis=0) for scene in scenes])
     vectors: np.ndarray = sums / np.sqrt(np.square(sums).sum(axis=1, keepdims=True))
     return vectors.astype(np.float32)
@@ -59,7 +59,7 @@ def encode_location(x: int, y: int) -> np.ndarray:
 
 
 def _describe_regions(scene: Scene) -> tuple[np.ndarray, np.random.RandomState]:
-    """Return float64 `(MAX_OBJECTS, WIDTH)` with the objects first, and the generator to draw more from."""
+    """Return float64 `(MAX_OBJECTS, WIDTH)` with the objects first, and the generator for further draws."""
     rng = np.random.RandomState(zlib.crc32(f"shapes/features/{scene.id}".encode()))
     regions = _round_to_grid(NOISE * (2 * rng.random_sample((MAX_OBJECTS, WIDTH)) - 1))
     for region, thing in zip(regions, scene.objects, strict=False):

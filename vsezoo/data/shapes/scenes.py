@@ -1,9 +1,9 @@
 """Scenes of the data set `shapes`: coloured objects on a grid, half of them in mirrored pairs.
 
-Objects stand near the centres of a grid of three by three cells. Two objects are therefore either clearly apart on
-an axis (by `SEPARATION` pixels or more) or level on it (within `2 * JITTER` pixels), and no relation is a matter of
-taste. A mirrored pair is two scenes in which the first two objects, level on one axis, have changed places. Imports
-nothing but the standard library, and draws from nothing but `random.Random.random`, whose stream is frozen.
+Objects are near the centres of a grid of three by three cells. Two objects are therefore either clearly separated on an
+axis (by `SEPARATION` pixels or more) or level on it (within `2 * JITTER` pixels), and no relation is ambiguous. A
+mirrored pair is two scenes in which the first two objects, level on one axis, have swapped places. Imports only the
+standard library, and draws only from `random.Random.random`, whose stream is frozen.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 SPLITS = {"train": 2000, "dev": 300, "test": 500}
-"""Scenes of each split. Multiples of four: of every four scenes the first two are a mirrored pair."""
+"""Scenes per split. Multiples of four: of every four scenes, the first two are a mirrored pair."""
 
 COLOURS = ("red", "green", "blue", "yellow", "orange", "purple", "pink", "black")
 SHAPES = ("circle", "square", "triangle", "star", "cross")
@@ -28,9 +28,9 @@ SIDE = 64
 """The height and width of a scene, in pixels."""
 CELL_CENTRES = (12, 32, 52)
 JITTER = 2
-"""How far an object stands from the centre of its cell on each axis, at most, in pixels."""
+"""Largest distance of an object from the centre of its cell on each axis, in pixels."""
 SEPARATION = 16
-"""How far the centres of objects in different columns (rows) are apart horizontally (vertically), at least."""
+"""Smallest horizontal (vertical) distance of the centres of objects in different columns (rows), in pixels."""
 MAX_OBJECTS = 3
 
 
@@ -79,13 +79,13 @@ def choose(rng: random.Random, items: Sequence[T]) -> T:
 
 
 def shuffle(rng: random.Random, items: Sequence[T]) -> list[T]:
-    """Return the items in a random order, as frozen as `choose`."""
+    """Return the items in a random order that, like `choose`, does not change."""
     rest = list(items)
     return [rest.pop(int(rng.random() * len(rest))) for _ in items]
 
 
 def make_scenes(split: str) -> tuple[Scene, ...]:
-    """Generate the scenes of a split; each is a function of the split and its index (that of its pair) alone."""
+    """Generate the scenes of a split; each depends only on the split and its index (that of its pair)."""
     scenes: list[Scene] = []
     for index in range(SPLITS[split]):
         scene_id = f"{split}-{index:04d}"
@@ -100,7 +100,7 @@ def find_twin(index: int) -> int:
 
 
 def mirror_scene(scene: Scene, scene_id: str) -> Scene:
-    """Return the scene in which the first two objects have changed places."""
+    """Return the scene with the first two objects swapped."""
     first, second, *others = scene.objects
     swapped = (replace(first, x=second.x, y=second.y), replace(second, x=first.x, y=first.y))
     return Scene(scene_id, (*swapped, *others))
@@ -111,7 +111,7 @@ def find_relations(scene: Scene, objects: Sequence[int] | None = None) -> list[R
 
     Args:
         scene: the scene.
-        objects: the numbers of the objects to consider; None: all.
+        objects: numbers of the objects to consider; None: all.
     """
     found = []
     for first, second in permutations(range(len(scene.objects)) if objects is None else objects, 2):
@@ -135,7 +135,7 @@ def _make_scene(scene_id: str) -> Scene:
 
 
 def _choose_cells(rng: random.Random, count: int) -> list[tuple[int, int]]:
-    """Return the (column, row) of each object; the first two share the one or the other."""
+    """Return the (column, row) of each object; the first two are in the same column or row."""
     shared = choose(rng, range(3))
     pair = [(place, shared) for place in shuffle(rng, range(3))[:2]]
     if rng.random() < 0.5:

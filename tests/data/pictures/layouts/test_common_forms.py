@@ -65,7 +65,7 @@ def test_numbered_folders_of_img2dataset(tmp_path: Path) -> None:
 def test_folder_of_pictures_without_any_text_has_no_layout(tmp_path: Path) -> None:
     write_pictures(tmp_path, ["a.jpg"])
     write_texts(tmp_path, {"notes.txt": "x"})
-    with pytest.raises(DataError, match="are not there"):
+    with pytest.raises(DataError, match="were not found"):
         open_split(tmp_path)
 
 
@@ -83,7 +83,7 @@ def test_json_lists_of_blip(tmp_path: Path) -> None:
         "test": {"images/c.jpg": FIVE},
     }
     (tmp_path / "coco_karpathy_test.json").write_text(json.dumps([entry, {"image": "images/c.jpg"}]))
-    assert "coco_karpathy_test.json: entry 1 has no column of captions" in open_error(tmp_path, "test")
+    assert "coco_karpathy_test.json: entry 1 has no column for captions" in open_error(tmp_path, "test")
     (tmp_path / "coco_karpathy_test.json").write_text(json.dumps([entry])[:-4])
     assert "coco_karpathy_test.json: is not JSON" in open_error(tmp_path)
 
@@ -120,10 +120,10 @@ def test_coco_form_of_ones_own(tmp_path: Path) -> None:
     assert show(train) == {"a.jpg": [f"a.jpg {number}" for number in range(6)]}
     assert train.account["rule"] == "given by the folders that the images are in"
     write_coco(tmp_path / "more.json", ["a.jpg"])
-    assert "has several files of captions: labels.json, more.json" in open_error(tmp_path)
+    assert "has several caption files: labels.json, more.json" in open_error(tmp_path)
     (tmp_path / "more.json").unlink()
     (tmp_path / "labels.json").write_text('{"images": [{"id": 1}], "annotations": [{"image_id": 1, "caption": "x"}]}')
-    assert "labels.json: is not a file of COCO captions: KeyError 'file_name'" in open_error(tmp_path)
+    assert "labels.json: is not a COCO caption file: KeyError 'file_name'" in open_error(tmp_path)
 
 
 def test_karpathys_list_beside_the_names_of_2017(tmp_path: Path) -> None:
@@ -153,7 +153,7 @@ def test_flickr30k_without_lists(tmp_path: Path) -> None:
     assert "drawn" in train.account["summary"]
     with pytest.raises(DataError) as caught:  # the data set of the field is that of its lists
         open_data("flickr30k", "train", None, OpenOptions(tmp_path))
-    assert "Put train.txt, val.txt, test.txt beside it (they come with Flickr30K Entities)" in str(caught.value)
+    assert "Copy train.txt, val.txt, test.txt to the same folder (they come with Flickr30K Entities)" in str(caught.value)
 
 
 def test_flickr8k_as_its_archives_unpack(tmp_path: Path) -> None:

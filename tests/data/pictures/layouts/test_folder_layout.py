@@ -128,25 +128,25 @@ def test_drawn_splits_are_80_10_10_and_those_of_every_machine() -> None:
 def test_empty_draw_says_how_it_is_drawn(tmp_path: Path) -> None:
     (tmp_path / "captions.csv").write_text("image,caption\na.jpg,a dog\n")
     message = open_error(tmp_path, "dev")
-    assert "captions.csv: has no split 'dev'.\nIts splits are train. No column `split` and no folder says" in message
+    assert "captions.csv: has no split 'dev'.\nIts splits are train. There is neither a column `split` nor" in message
 
 
 BAD_TABLES = [
     (
         "picture,caption\na.jpg,x\n",
-        "has no column of image (image, file_name, filename, file, filepath, …); its columns are 'picture', ",
+        "has no column for image (image, file_name, filename, file, filepath, …); its columns are 'picture', ",
     ),
     (
         "image,words\na.jpg,x\n",
-        "has no column of captions (caption, captions, text, texts, sentence, …, or caption_0, caption_1, …); its ",
+        "has no column for captions (caption, captions, text, texts, sentence, …, or caption_0, caption_1, …); its ",
     ),
     ("a.jpg,a dog\nb.jpg,a cat\n", "its columns are 'a.jpg', 'a dog'"),
     ("image,caption\na.jpg,a dog, running\n", "line 2 has 3 cells, the first line has 2"),
-    ('image,caption\na.jpg,"a dog\n', "line 2 is no row of a table: unexpected end of data"),
+    ('image,caption\na.jpg,"a dog\n', "line 2 is not a table row: unexpected end of data"),
     ("image,caption,split\na.jpg,a dog,train\nb.jpg,,train\n", "have no caption, or an empty one: b.jpg (line 3)"),
     ("image,split,caption\na.jpg,train,a dog\nb.jpg,train\n", "have no caption, or an empty one: b.jpg (line 3)"),
     ("image,caption\n,a dog\n", "line 2 names no picture in the column 'image'"),
-    ("image,caption,split\na.jpg,a dog,train\nb.jpg,a cat,\n", "line 3 has no split, others have one"),
+    ("image,caption,split\na.jpg,a dog,train\nb.jpg,a cat,\n", "line 3 has no split, but others do"),
     (
         "image,caption,split\na.jpg,a,train\na.jpg,b,test\n",
         "line 3 has a.jpg in the split test, another line has it in train",
@@ -158,7 +158,7 @@ BAD_OBJECTS = [
     ("\n", "names no picture."),
     ('{"image": "a.jpg", "caption": "a dog"}\n{"image": "b.jpg"\n', "line 2 is not JSON"),
     ('["a.jpg", "a dog"]\n', "line 1 is not a JSON object"),
-    ('{"image": "a.jpg", "caption": "a dog"}\n{"image": "b.jpg"}\n', "line 2 has no column of captions"),
+    ('{"image": "a.jpg", "caption": "a dog"}\n{"image": "b.jpg"}\n', "line 2 has no column for captions"),
     ('{"image": 3, "caption": "a dog"}\n', "line 1 names no picture"),
     ('{"image": "a.jpg", "caption": ["a dog", " "]}\n', "have no caption, or an empty one: a.jpg (line 1)"),
     ('{"image": "a.jpg", "caption": 3}\n', "line 1 has a caption that is not text: 3 (a.jpg)"),
@@ -190,17 +190,17 @@ def test_encoding_names_the_line(tmp_path: Path) -> None:
         in open_error(tmp_path)
     )
     (tmp_path / "captions.csv").write_bytes(table.encode("utf-16")[:-1])
-    assert "captions.csv: is not whole UTF-16 text" in open_error(tmp_path)
+    assert "captions.csv: is not valid UTF-16 text" in open_error(tmp_path)
 
 
 def test_several_tables(tmp_path: Path) -> None:
     for name in ("captions.csv", "metadata.jsonl"):
         (tmp_path / name).write_text("")
-    assert "several tables of captions: captions.csv, metadata.jsonl" in open_error(tmp_path)
+    assert "several caption tables: captions.csv, metadata.jsonl" in open_error(tmp_path)
     for split in ("val", "dev"):
         (tmp_path / "own" / split).mkdir(parents=True)
         (tmp_path / "own" / split / "metadata.csv").write_text("")
-    assert "several tables of captions: dev/metadata.csv, val/metadata.csv" in open_error(tmp_path / "own")
+    assert "several caption tables: dev/metadata.csv, val/metadata.csv" in open_error(tmp_path / "own")
 
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])

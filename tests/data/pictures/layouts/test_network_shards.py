@@ -187,7 +187,7 @@ def test_what_is_wrong_with_a_shard_of_a_server(web: Web, tmp_path: Path) -> Non
     assert "secret" not in open_error(folder)
     write_list(folder, f"{web.address}/train.tar")
     (web.folder / "train.tar").write_bytes((web.folder / "big-train-00.tar").read_bytes()[:700])
-    assert "train.tar: is not a whole, uncompressed tar archive: unexpected end" in open_error(folder)
+    assert "train.tar: is not a complete, uncompressed tar archive: unexpected end" in open_error(folder)
     write_list(folder, f"{web.address}/big-train-00.tar")
     web.ranges = False
     pairs = open_split(folder)  # it is so small that the first answer holds it all
@@ -213,15 +213,15 @@ def test_what_is_wrong_with_a_list(web: Web, tmp_path: Path) -> None:
     assert "shards.txt: cannot be read" in open_error(folder)
     write_list(folder, f"{web.address}/big-train-00.tar", f"{web.address}/00.tar")
     shutil.copy(web.folder / "big-train-00.tar", web.folder / "00.tar")
-    assert f"{web.address}/00.tar: does not say by its name which split it is" in open_error(folder)
+    assert f"{web.address}/00.tar: has no split in its name" in open_error(folder)
     for line, problem in {
-        "train-{3..1}.tar": "has '{3..1}', in which the first number is the larger one",
+        "train-{3..1}.tar": "has '{3..1}', in which the first number is larger",
         "train-{0..99999999999}.tar": "names more than 1,000,000 shards",
-        "http://[::1/train.tar": "names 'http://[::1/train.tar', which is neither an address nor a path: Invalid",
+        "http://[::1/train.tar": "names 'http://[::1/train.tar', which is neither a URL nor a path: Invalid",
         f"train-{{0..{'9' * 5000}}}.tar": "has a number of more than 18 digits",
         "train-" + "{0..1}" * 2000: "names more than 1,000,000 shards",
         "http://me:secret@[::1/train.tar": "names 'http://[::1/train.tar', which is neither",
-        "train-\0.tar": r"names 'train-\x00.tar', which is neither an address nor a path: it has control characters",
+        "train-\0.tar": r"names 'train-\x00.tar', which is neither a URL nor a path: it has control characters",
     }.items():
         write_list(folder, line)
         assert f"shards.txt: {problem}" in open_error(folder)

@@ -61,7 +61,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_a_folder_of_a_plugins_layout(folder: Path, add_layout: Callable[..., None]) -> None:
-    assert "are not there" in str(open_error_of(folder))
+    assert "were not found" in str(open_error_of(folder))
     add_layout("bars")
     pairs = open_split(folder)
     assert show(pairs) == {"a.png": ["a dog"], "b.png": ["a cat"]}
@@ -79,7 +79,7 @@ def test_the_doctor_and_the_extraction_of_features_know_it(folder: Path, add_lay
     add_layout("bars")
     write_pictures(folder / "more", ["e.png"])
     report = check_data(str(folder), vocab_threshold=1)
-    (finding,) = (finding for finding in report.findings if "belongs to no split" in finding.what)
+    (finding,) = (finding for finding in report.findings if "without a split" in finding.what)
     assert finding.at == ("more/e.png",)
     assert "bars.txt" in finding.remedy
     found = find_pictures(str(folder))

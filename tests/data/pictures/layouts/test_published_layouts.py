@@ -67,10 +67,10 @@ def test_karpathy_with_folders_and_restval(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("images", "words"),
     [
-        (None, "has no list `images`"),
+        (None, "does not have a list `images`"),
         ([image("a.jpg", "train"), {"filename": "b.jpg"}], r"images[1] lacks 'split'"),
         ([["a.jpg"]], "images[0] is not an object"),
-        ([{**image("a.jpg", "train"), "sentences": []}], "images[0] has not a text"),
+        ([{**image("a.jpg", "train"), "sentences": []}], "images[0] needs texts"),
         ([{**image("a.jpg", "train"), "sentences": ["a dog"]}], "images[0] has a sentence that is not"),
         ([{**image("a.jpg", "train"), "sentences": [{"tokens": ["a"]}]}], "images[0] lacks 'raw'"),
         ([image("a.jpg", "train"), image("a.jpg", "train")], "has 'a.jpg' twice in the split train"),
@@ -83,7 +83,7 @@ def test_json_of_another_form(tmp_path: Path, images: object, words: str) -> Non
 
 
 @pytest.mark.parametrize(
-    ("content", "words"), [(b'{"images": [', "is not JSON"), (b"[]", "not hold a JSON object"), (b"\xff\xfe", "is not")]
+    ("content", "words"), [(b'{"images": [', "is not JSON"), (b"[]", "not contain a JSON object"), (b"\xff\xfe", "is not")]
 )
 def test_file_that_is_no_json(tmp_path: Path, content: bytes, words: str) -> None:
     (tmp_path / "dataset_x.json").write_bytes(content)
@@ -98,9 +98,9 @@ def test_several_lists(tmp_path: Path) -> None:
 
 def test_registered_name_takes_its_own_list_alone(tmp_path: Path) -> None:
     write_karpathy(tmp_path / "flickr8k", [image("a.jpg", "train")], "dataset_flickr30k.json")
-    with pytest.raises(DataError, match="pictures of data set 'flickr8k' are not there") as caught:
+    with pytest.raises(DataError, match="pictures of data set 'flickr8k' were not found") as caught:
         open_data("flickr8k", "train", PICTURE, OpenOptions(tmp_path))
-    for part in ("Flickr8k.token.txt", "Hodosh", str(tmp_path / "flickr8k"), "holds dataset_flickr30k.json"):
+    for part in ("Flickr8k.token.txt", "Hodosh", str(tmp_path / "flickr8k"), "contains dataset_flickr30k.json"):
         assert part in caught.value.remedy
 
 
@@ -108,7 +108,7 @@ def test_registered_name_takes_its_own_list_alone(tmp_path: Path) -> None:
 def test_every_data_set_is_registered_and_tells_where_it_comes_from(name: str, tmp_path: Path) -> None:
     source = find_source(name)
     assert (source.name, source.kinds) == (name, PICTURE)
-    with pytest.raises(DataError, match=rf"(?s)'{name}' are not there.*Origin: "):
+    with pytest.raises(DataError, match=rf"(?s)'{name}' were not found.*Origin: "):
         source.open("train", PICTURE, OpenOptions(tmp_path))
 
 
@@ -134,7 +134,7 @@ def test_flickr8k_by_its_lists(tmp_path: Path, newline: str) -> None:
     assert open_split(folder, "dev").image_ids == ["b.jpg"]
     message = open_error(folder, "test")
     assert "no split 'test'" in message
-    assert "Its splits are train, dev. Their lists are Flickr_8k.trainImages.txt" in message
+    assert "Its splits are train, dev. The lists are Flickr_8k.trainImages.txt" in message
 
 
 def test_flickr8k_that_does_not_fit(tmp_path: Path) -> None:
@@ -147,7 +147,7 @@ def test_flickr8k_that_does_not_fit(tmp_path: Path) -> None:
     assert "Flickr8k.token.txt: line 2 is not UTF-8" in open_error(folder)
     for file in folder.glob("*Images.txt"):
         file.unlink()
-    assert "no list says which pictures are in which split" in open_error(folder)
+    assert "there are no lists of the pictures in each split" in open_error(folder)
 
 
 RESULTS = """\
@@ -212,14 +212,14 @@ def test_coco_that_does_not_fit(tmp_path: Path) -> None:
         tmp_path
     )
     np.save(notes / "coco_test_ids.npy", np.array(["a"]))
-    assert "coco_test_ids.npy: is not an array of numbers of annotations" in open_error(tmp_path)
+    assert "coco_test_ids.npy: is not an array of annotation numbers" in open_error(tmp_path)
     np.save(notes / "coco_test_ids.npy", np.array([{}]), allow_pickle=True)
-    assert "coco_test_ids.npy: is not an array of numbers of annotations" in open_error(tmp_path)
+    assert "coco_test_ids.npy: is not an array of annotation numbers" in open_error(tmp_path)
     (notes / "captions_val2014.json").write_text('{"images": [{"id": 1}], "annotations": []}')
-    assert "captions_val2014.json: is not a file of COCO captions: KeyError 'file_name'" in open_error(tmp_path)
+    assert "captions_val2014.json: is not a COCO caption file: KeyError 'file_name'" in open_error(tmp_path)
     for file in notes.glob("*.npy"):
         file.unlink()
-    assert "nothing says which are in which split" in open_error(tmp_path)
+    assert "no files that assign them to splits" in open_error(tmp_path)
 
 
 @pytest.mark.skipif("VSEZOO_SHARED" not in os.environ, reason="VSEZOO_SHARED is not set")

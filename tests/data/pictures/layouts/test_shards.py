@@ -129,11 +129,11 @@ def test_what_is_wrong_with_shards(tmp_path: Path) -> None:
     write_shard(second, {"b.txt": b"caf\xe9 au lait"})
     assert "train-1.tar (b.txt): is not UTF-8 text" in open_error(folder)
     write_shard(second, make_sample("b", 1, "a dog"), "w:gz")
-    assert f"{second}: is not a whole, uncompressed tar archive" in open_error(folder)
+    assert f"{second}: is not a complete, uncompressed tar archive" in open_error(folder)
     second.write_bytes(first.read_bytes()[:700])
-    assert f"{second}: is not a whole, uncompressed tar archive: unexpected end of data" in open_error(folder)
+    assert f"{second}: is not a complete, uncompressed tar archive: unexpected end of data" in open_error(folder)
     second.rename(folder / "1.tar")
-    assert f"{folder / '1.tar'}: does not say by its name which split it is" in open_error(folder)
+    assert f"{folder / '1.tar'}: has no split in its name" in open_error(folder)
 
 
 def test_key_that_several_shards_use_is_an_id_with_the_shard(tmp_path: Path) -> None:
@@ -172,9 +172,9 @@ def test_endings_of_two_parts(tmp_path: Path) -> None:
     assert list_shades(train) == [1, 2, 3]
     write_shard(shard, members | {"a.target.jpg": make_picture(3)})
     message = open_error(folder)
-    assert "has pictures that are called a.input.jpg, a.target.jpg: a sample's name ends at its first dot" in message
+    assert "has pictures named a.input.jpg, a.target.jpg: a sample's name ends at its first dot" in message
     write_shard(shard, {f"photo.{index}.jpg": make_picture(index) for index in range(6)} | {"photo.txt": "x"})
-    assert "of the endings 0.jpg, 1.jpg, 2.jpg, 3.jpg, … none is known to mean its pictures" in open_error(folder)
+    assert "none of the suffixes 0.jpg, 1.jpg, 2.jpg, 3.jpg, … is known to mean its pictures" in open_error(folder)
 
 
 def test_pictures_that_a_shard_has_too_many_are_counted(tmp_path: Path) -> None:
@@ -193,6 +193,6 @@ def test_pictures_that_a_shard_has_too_many_are_counted(tmp_path: Path) -> None:
     assert account["left_out"] == {
         "replaced by a later file of the same name in its shard": 1,
         "HEIC, which cannot be decoded here: convert to JPEG or PNG": 1,
-        "beside another picture of the same sample of a shard": 2,
+        "second picture of the same sample of a shard": 2,
     }
     assert (account["images"], account["used"], account["absent"]) == (5, 1, 1)

@@ -83,9 +83,9 @@ def test_folders_that_name_some_splits_only_are_refused(tmp_path: Path) -> None:
     write_pictures(tmp_path, names)
     write_table(tmp_path / "captions.csv", [("image", "caption"), *((name, "a dog") for name in names)])
     message = open_error(tmp_path)
-    assert "has 2 pictures in folders named for splits, and 1 that are in none: more/c.jpg" in message
+    assert "has 2 pictures in folders named after splits, and 1 in none: more/c.jpg" in message
     write_table(tmp_path / "captions.csv", [("image", "caption"), ("train/a.jpg", "x"), ("test/val/b.jpg", "y")])
-    assert "has test/val/b.jpg, which is in folders named for several splits: dev and test" in open_error(tmp_path)
+    assert "has test/val/b.jpg, which is in folders of several splits: dev and test" in open_error(tmp_path)
 
 
 def test_absent_picture_is_absent_where_folders_decide(tmp_path: Path) -> None:
@@ -120,7 +120,7 @@ def test_splits_of_unknown_words_are_named(tmp_path: Path) -> None:
     write_pictures(tmp_path, ["a.jpg", "b.jpg"])
     write_table(tmp_path / "captions.csv", [("image", "caption", "split"), ("a.jpg", "x", "0"), ("b.jpg", "y", "1")])
     message = open_error(tmp_path)
-    assert "Its splits are 0, 1. Call them train, dev and test" in message
+    assert "Its splits are 0, 1. Name them train, dev and test" in message
 
 
 @pytest.mark.parametrize("column", ["set", "Subset", "partition"])
@@ -185,11 +185,11 @@ def test_text_with_brackets_is_a_caption(text: str) -> None:
 @pytest.mark.parametrize(
     ("cell", "words"),
     [
-        ("[0, 1, 2]", "a list that is not one of texts"),
-        ('["a", ["b"]]', "a list that is not one of texts"),
+        ("[0, 1, 2]", "a list that contains something other than texts"),
+        ('["a", ["b"]]', "a list that contains something other than texts"),
         ("['a', 3]", "a list that cannot be read"),
         ("['a', __import__('os')]", "a list that cannot be read"),
-        ("['a', 'b", "the beginning of a list, without its end"),
+        ("['a', 'b", "a list without an end"),
     ],
 )
 def test_other_lists_are_refused(tmp_path: Path, cell: str, words: str) -> None:
@@ -216,7 +216,7 @@ def test_tables_named_for_splits(tmp_path: Path) -> None:
         write_table(tmp_path / name, [("image", "caption"), (image, "a dog")])
     assert list_splits(tmp_path, "train", "dev") == {"train": ["a.jpg"], "dev": ["b.jpg"]}
     write_table(tmp_path / "more.csv", [("image", "caption"), ("b.jpg", "a dog")])
-    assert "several tables of captions: more.csv, my-val.csv, train.csv" in open_error(tmp_path)
+    assert "several caption tables: more.csv, my-val.csv, train.csv" in open_error(tmp_path)
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])

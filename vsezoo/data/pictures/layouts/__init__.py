@@ -1,1 +1,1 @@
-"""The layouts in which pictures and captions lie in folders, one module each."""
+"""Layouts of folders with pictures and captions, one module each."""

@@ -1,4 +1,4 @@
-"""MS-COCO 2014 as VSE++ reads it: the annotations of the data set, and for each split the ids of its captions."""
+"""MS-COCO 2014 as VSE++ reads it: the annotations of the data set, and the caption ids of each split."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ def _read(folder: Path, files: Sequence[Path]) -> Listing:
     ids = {split: file for split in SPLITS if (file := _find_ids(folder, split))}
     if not ids:
         raise DataError(
-            "has captions of COCO, but nothing says which are in which split.",
+            "has COCO captions, but no files that assign them to splits.",
             file=files[0].parent,
-            remedy="Put coco_train_ids.npy, coco_dev_ids.npy, coco_test_ids.npy and coco_restval_ids.npy of VSE++ "
-            f"beside them, or Karpathy's dataset_coco.json into {folder}.",
+            remedy="Copy coco_train_ids.npy, coco_dev_ids.npy, coco_test_ids.npy and coco_restval_ids.npy of VSE++ to "
+            f"the same folder, or Karpathy's dataset_coco.json to {folder}.",
         )
     captions = {number: found for file in files for number, found in _read_annotations(file).items()}
     splits = {split: _pick(file, captions, files) for split, file in ids.items()}
@@ -43,7 +43,7 @@ def _find_ids(folder: Path, split: str) -> Path | None:
 
 
 def _read_annotations(file: Path) -> dict[int, tuple[str, str]]:
-    """Return for the number of each annotation the name of its picture and its text."""
+    """Return picture name and text by annotation number."""
     content = read_json(file)
     pictures = file.stem.removeprefix("captions_")  # the folder train2014 or val2014
     try:
@@ -54,23 +54,23 @@ def _read_annotations(file: Path) -> dict[int, tuple[str, str]]:
 
 
 def _pick(file: Path, captions: dict[int, tuple[str, str]], files: Sequence[Path]) -> list[CaptionedImage]:
-    """Return the pictures of an id file, each with the captions that the file names, five in those of VSE++."""
+    """Return the pictures of an id file, each with the captions that the file names (five in those of VSE++)."""
     import numpy as np
 
     try:
         ids = np.load(file, allow_pickle=False)
         if ids.ndim != 1 or ids.dtype.kind not in "iu":
-            raise ValueError(f"it holds {ids.dtype} of shape {ids.shape}")
+            raise ValueError(f"it contains {ids.dtype} of shape {ids.shape}")
     except (OSError, ValueError, EOFError) as error:
-        remedy = "Take it from the data.tar of VSE++ again."
-        raise DataError(f"is not an array of numbers of annotations: {error}.", file=file, remedy=remedy) from None
+        remedy = "Copy it again from the data.tar of VSE++."
+        raise DataError(f"is not an array of annotation numbers: {error}.", file=file, remedy=remedy) from None
     images: dict[str, CaptionedImage] = {}
     for number in ids.tolist():
         if number not in captions:
             raise DataError(
                 f"names the annotation {number}, which is not in {' or '.join(path.name for path in files)}.",
                 file=file,
-                remedy="The annotations of COCO 2014 are wanted, those of train and those of val.",
+                remedy="Use the annotations of COCO 2014, both train and val.",
             )
         name, caption = captions[number]
         images.setdefault(name, CaptionedImage(name, [])).captions.append(clean_caption(caption))

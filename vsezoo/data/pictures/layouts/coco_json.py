@@ -1,4 +1,4 @@
-"""JSON in the form of COCO's captions: COCO 2017, and one's own, exported by a tool for annotations."""
+"""Captions in COCO's JSON format: COCO 2017, and exports of annotation tools."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from vsezoo.data.pictures.listing import CaptionedImage, Listing, clean_caption,
 from vsezoo.data.pictures.splits import BY_LISTS, find_word, gather
 from vsezoo.errors import DataError
 
-MOST = 50  # files that are looked into
-LOOKED_AT = 1 << 16  # bytes at both ends of a file
+MOST = 50  # files that are inspected
+LOOKED_AT = 1 << 16  # bytes inspected at each end of a file
 BY_YEAR = re.compile(r"captions_([a-z]+20\d\d)")
 
 
 def find_coco_json(folder: Path, names: Sequence[str]) -> Callable[[], Listing] | None:
-    """Look for files of `images` and `annotations` with captions, in the folder or in `annotations`: COCO 2017's, too.
+    """Look for files with `images` and `annotations` of captions, in the folder or in `annotations` (also COCO 2017).
 
-    Several must be named for splits: `captions_train2017.json` and `captions_val2017.json`.
+    Several files must be named after splits: `captions_train2017.json` and `captions_val2017.json`.
 
     Raises:
-        DataError: for several that are not.
+        DataError: for several files without such names.
     """
     for place in (folder / "annotations", folder):
         files = [file for file in islice(sorted(place.glob("*.json")), MOST) if _is_coco(file)]
@@ -34,14 +34,14 @@ def find_coco_json(folder: Path, names: Sequence[str]) -> Callable[[], Listing] 
         named = {split: file for file in files if (split := find_word(file.stem))}
         if len(files) > 1 and len(named) < len(files):
             listing = ", ".join(file.name for file in files)
-            remedy = "Leave one of them there, or name each for a split: captions_train.json, captions_val.json."
-            raise DataError(f"has several files of captions: {listing}.", file=place, remedy=remedy)
+            remedy = "Keep one of them, or name each after a split: captions_train.json, captions_val.json."
+            raise DataError(f"has several caption files: {listing}.", file=place, remedy=remedy)
         return functools.partial(_read_json, folder, named if len(files) > 1 else {"": files[0]})
     return None
 
 
 def _is_coco(file: Path) -> bool:
-    """Return whether a file begins and ends like captions in COCO's form; it may have hundreds of megabytes."""
+    """Return whether the start and end of a file look like COCO captions; files can have hundreds of megabytes."""
     try:
         with file.open("rb") as stream:
             head = stream.read(LOOKED_AT)
@@ -86,9 +86,9 @@ def _read_pairs(file: Path, prefix: str) -> Iterator[tuple[str, str | None]]:
 
 
 def explain_json(file: Path, error: Exception) -> DataError:
-    """Return what is said of a file that is not in this form."""
+    """Return the error for a file that is not in this format."""
     return DataError(
-        f"is not a file of COCO captions: {type(error).__name__} {error}.",
+        f"is not a COCO caption file: {type(error).__name__} {error}.",
         file=file,
-        remedy="It wants `images` with id and file_name, and `annotations` with id, image_id and caption.",
+        remedy="Expected `images` with id and file_name, and `annotations` with id, image_id and caption.",
     )

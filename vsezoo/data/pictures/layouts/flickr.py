@@ -1,4 +1,4 @@
-"""Flickr8K and Flickr30K as their authors distribute them: a file of captions, and lists of pictures for the splits."""
+"""Flickr8K and Flickr30K as distributed by their authors: a caption file, and a list of pictures for each split."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FLICKR30K_TOKENS = "results_20130124.token"
 FLICKR30K_RESULTS = "results.csv"
 FLICKR30K_LISTS = {"train": "train.txt", "dev": "val.txt", "test": "test.txt"}
 
-OF_30K = " (they come with Flickr30K Entities), or name the folder by --data ./FOLDER: its splits are drawn then"
+OF_30K = " (they come with Flickr30K Entities), or pass the folder as --data ./FOLDER to assign the splits randomly"
 
 TOKEN = re.compile(r"([^\t]+)#(\d+)\t(.*\S)")
 # One line of the file has no bar after the number.
@@ -27,9 +27,9 @@ RESULT = re.compile(r"([^|]+?)\s*\|\s*(\d+)\s*(?:\||\s)\s*(.*\S)")
 
 
 def find_flickr8k(folder: Path, names: Sequence[str]) -> Callable[[], Listing] | None:
-    """Look for `Flickr8k.token.txt`, in the folder or in one in it, as the two archives unpack side by side.
+    """Look for `Flickr8k.token.txt`, in the folder or in a subfolder, since the two archives unpack side by side.
 
-    It has captions for 91 pictures that are in no split, and five for a name that ends in `.jpg.1`: they are not used.
+    It has captions of 91 pictures that are in no split, and five of a name that ends in `.jpg.1`; these are not used.
     """
     file = _find(folder, names, FLICKR8K_TOKENS)
     return functools.partial(_read, folder, file, TOKEN, FLICKR8K_LISTS, "") if file else None
@@ -39,10 +39,10 @@ def find_flickr30k(folder: Path, names: Sequence[str], *, may_draw: bool = True)
     """Look for `results_20130124.token` or `results.csv`; the splits are lists of ids without `.jpg`.
 
     Args:
-        folder: of the data.
-        names: of what is in it.
-        may_draw: draw the splits if there are no lists, as for any other pictures. False for the data set of the field,
-            whose figures are of its lists.
+        folder: the data folder.
+        names: names of its files and folders.
+        may_draw: assign splits randomly if there are no lists, as for other pictures. False for the standard data
+            set, whose published figures use the lists.
     """
     for name, pattern in ((FLICKR30K_TOKENS, TOKEN), (FLICKR30K_RESULTS, RESULT)):
         if file := _find(folder, names, name):
@@ -70,12 +70,12 @@ def _read(
     if not lists_there and may_draw:
         found = {name: CaptionedImage(name, texts) for name, texts in _read_captions(captions_file, pattern).items()}
         drawn = gather(folder, captions_file, found)
-        return replace(drawn, remedy=f"{drawn.remedy} The splits of the field are {', '.join(lists.values())}.".strip())
+        return replace(drawn, remedy=f"{drawn.remedy} The standard splits are {', '.join(lists.values())}.".strip())
     if not lists_there:
         raise DataError(
-            "has captions, but no list says which pictures are in which split.",
+            "has captions, but there are no lists of the pictures in each split.",
             file=captions_file,
-            remedy=f"Put {', '.join(lists.values())} beside it{OF_30K if ending else ''}.",
+            remedy=f"Copy {', '.join(lists.values())} to the same folder{OF_30K if ending else ''}.",
         )
     captions = _read_captions(captions_file, pattern)
     splits = {}
@@ -86,10 +86,10 @@ def _read(
                 name = line if line.endswith(ending) else line + ending
                 if name not in captions:
                     problem = f"line {number} names {name}, which has no captions in {captions_file.name}."
-                    raise DataError(problem, file=file, remedy="Take it off the list, or add its captions.")
+                    raise DataError(problem, file=file, remedy="Remove it from the list, or add its captions.")
                 images[name] = CaptionedImage(name, captions[name])
         splits[split] = list(images.values())
-    remedy = f"Their lists are {', '.join(lists.values())}."
+    remedy = f"The lists are {', '.join(lists.values())}."
     return Listing(folder, captions_file, splits, remedy, "given by the lists beside the captions")
 
 
@@ -103,7 +103,7 @@ def _read_captions(file: Path, pattern: re.Pattern[str]) -> dict[str, list[str]]
         if found is None:
             form = "IMAGE#NUMBER, a tab, and a caption" if pattern is TOKEN else "IMAGE| NUMBER| CAPTION"
             problem = f"line {number} is not {form}: {line[:60]!r}."
-            raise DataError(problem, file=file, remedy="Mend the line, or download the file again.")
+            raise DataError(problem, file=file, remedy="Fix the line, or download the file again.")
         numbered.setdefault(found[1], {})[int(found[2])] = clean_caption(found[3])
     return {
         name: [captions[number] for number in sorted(captions)][:CAPTIONS_PER_IMAGE]

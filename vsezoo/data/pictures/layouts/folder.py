@@ -1,4 +1,4 @@
-"""A folder of pictures with a table of captions: one's own data, or a data set of Hugging Face's `imagefolder`."""
+"""A folder of pictures with a caption table: user data, or a data set in Hugging Face's `imagefolder` format."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from vsezoo.errors import DataError
 
 TABLES = ("captions.csv", "captions.tsv", "captions.jsonl", "captions.txt", "metadata.jsonl", "metadata.csv")
 ENDINGS = (".csv", ".tsv", ".jsonl", ".json")
-"""Of tables with other names: their first line says whether they are such tables."""
+"""Suffixes of tables with other names, which are recognised by their first line."""
 MOST = 100  # files whose first line is read
 
 
 class Row(NamedTuple):
-    """What a row of a table says; `place` is its line, and `split` is empty where it says nothing of that."""
+    """The contents of a table row; `place` is its line, and `split` is empty if the row does not name one."""
 
     place: str
     image: str
@@ -30,10 +30,10 @@ class Row(NamedTuple):
 
 
 def find_folder(folder: Path, names: Sequence[str]) -> Callable[[], Listing] | None:
-    """Look for a table of captions in the folder, or for one in each of the folders `train`, `dev`, `test`.
+    """Look for a caption table in the folder, or in each of the folders `train`, `dev`, `test`.
 
-    These may be in a folder: `data/train`. Tables of any name are taken where there is none of the known names; several
-    of them must be named for splits: `train.csv`, `val.csv`.
+    These may be in a subfolder: `data/train`. If no table has one of the known names, any name will do; several tables
+    must be named after splits: `train.csv`, `val.csv`.
     """
     if known := [folder / name for name in TABLES if name in names]:
         return functools.partial(_read_table, folder, _take_one(folder, known))
@@ -57,7 +57,7 @@ def find_folder(folder: Path, names: Sequence[str]) -> Callable[[], Listing] | N
 
 
 def _find_in_splits(folder: Path, names: Sequence[str]) -> dict[str, list[Path]]:
-    """Return the tables in the folders that are named for splits."""
+    """Return the tables in folders named after splits."""
     found: dict[str, list[Path]] = {}
     for name in names:
         if name_split(name) in SPLITS:
@@ -77,13 +77,13 @@ def _list(folder: Path) -> list[str]:
 def _take_one(folder: Path, tables: Sequence[Path]) -> Path:
     if len(tables) > 1:
         listing = ", ".join(str(path.relative_to(folder)) for path in tables)
-        remedy = "Leave one of them there, with all captions."
-        raise DataError(f"has several tables of captions: {listing}.", file=folder, remedy=remedy)
+        remedy = "Keep one of them, with all captions."
+        raise DataError(f"has several caption tables: {listing}.", file=folder, remedy=remedy)
     return tables[0]
 
 
 class _Pictures:
-    """Pictures by their ids, each with all captions of its rows."""
+    """Pictures by id, each with the captions of all its rows."""
 
     def __init__(self) -> None:
         self.of: dict[str, CaptionedImage] = {}
@@ -98,13 +98,13 @@ class _Pictures:
 def _read_table(folder: Path, file: Path) -> Listing:
     rows, column = _read_rows(file)
     if not rows:
-        remedy = "Write a line for each caption; of a CSV, the first line names the columns: image,caption."
+        remedy = "Write a line for each caption; the first line of a CSV file names the columns: image,caption."
         raise DataError("names no picture.", file=file, remedy=remedy)
     with_split = [row for row in rows if row.split]
     if with_split and len(with_split) < len(rows):
         place = next(row.place for row in rows if not row.split)
         remedy = "Write train, dev or test into each row, or leave the column out."
-        raise DataError(f"{place} has no split, others have one.", file=file, remedy=remedy)
+        raise DataError(f"{place} has no split, but others do.", file=file, remedy=remedy)
     pictures, of_row = _Pictures(), dict[str, str]()
     for row in rows:
         name = normalise_path(row.image, folder)
@@ -126,7 +126,7 @@ def _gather(folder: Path, file: Path, pictures: _Pictures, of: dict[str, str], c
 
 
 def _read_splits(folder: Path, tables: dict[str, Path], *, within: bool) -> Listing:
-    """Read a table for each split, names in it being seen from its own folder."""
+    """Read a table for each split; its names are relative to its own folder."""
     splits: dict[str, list[CaptionedImage]] = {}
     empty: dict[str, str] = {}
     for split, file in tables.items():
@@ -135,7 +135,7 @@ def _read_splits(folder: Path, tables: dict[str, Path], *, within: bool) -> List
         for row in _read_rows(file)[0]:
             if row.split not in ("", split):
                 problem = f"{row.place} has the split {row.split}, and the table is that of {split}."
-                raise DataError(problem, file=file, remedy="Mend the column, or move the table.")
+                raise DataError(problem, file=file, remedy="Fix the column, or move the table.")
             pictures.add(normalise_path(f"{prefix}{row.image}", folder), row)
         splits[split] = list(pictures.of.values())
         empty |= pictures.empty
@@ -143,7 +143,7 @@ def _read_splits(folder: Path, tables: dict[str, Path], *, within: bool) -> List
 
 
 def _read_rows(file: Path) -> tuple[list[Row], str]:
-    """Return the rows, and the column that says their splits; empty if none does."""
+    """Return the rows, and the column of the splits; empty if there is none."""
     rows = list(read_rows(file))
     column = _find_split_column(rows)
     return list(_interpret(file, rows, column)), column
@@ -169,7 +169,7 @@ def _interpret(file: Path, rows: Sequence[tuple[str, dict[str, Any]]], split_col
             raise DataError(
                 f"{place} names no picture in the column {image_column!r}.",
                 file=file,
-                remedy="Write the path of its file there, as it is seen from the table.",
+                remedy="Write the path of its file there, relative to the table.",
             )
         try:
             captions = [caption for name in caption_columns for caption in read_captions(row[name])]
@@ -177,5 +177,5 @@ def _interpret(file: Path, rows: Sequence[tuple[str, dict[str, Any]]], split_col
                 raise ValueError(f"an invalid split: {split!r}")
         except ValueError as error:
             problem = f"{place} has {error} ({image.strip()})."
-            raise DataError(problem, file=file, remedy="Mend the row, or take it out.") from None
+            raise DataError(problem, file=file, remedy="Fix the row, or remove it.") from None
         yield Row(place, image.strip(), captions, name_split(split))

@@ -1,4 +1,4 @@
-"""Karpathy's JSON, `dataset_flickr8k.json` and its like: all splits of a data set in one file, as VSE++ reads them."""
+"""Karpathy's JSON (`dataset_flickr8k.json` and similar): all splits of a data set in one file, as VSE++ reads it."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from vsezoo.data.caption_file import CAPTIONS_PER_IMAGE
 from vsezoo.data.pictures.listing import CaptionedImage, Listing, clean_caption, name_split, read_json
 from vsezoo.errors import DataError
 
-REMEDY = "Each of `images` wants `filename`, `split`, and `sentences`, a list of objects with the text as `raw`."
+REMEDY = "Each entry of `images` needs `filename`, `split`, and `sentences`, a list of objects with a text `raw`."
 
 
 def find_karpathy(folder: Path, names: Sequence[str], pattern: str = "dataset_*.json") -> Callable[[], Listing] | None:
     """Look for a file of this pattern.
 
     Raises:
-        DataError: when there are several.
+        DataError: for several such files.
     """
     files = match(names, pattern)
     if len(files) > 1:
-        problem = f"holds several lists of pictures: {', '.join(sorted(files))}."
-        raise DataError(problem, file=folder, remedy="Leave one of them there.")
+        problem = f"has several lists of pictures: {', '.join(sorted(files))}."
+        raise DataError(problem, file=folder, remedy="Keep one of them.")
     return functools.partial(_read, folder, folder / files[0]) if files else None
 
 
 def _read(folder: Path, file: Path) -> Listing:
     images = read_json(file).get("images")
     if not isinstance(images, list):
-        raise DataError("has no list `images`.", file=file, remedy=REMEDY)
+        raise DataError("does not have a list `images`.", file=file, remedy=REMEDY)
     splits: dict[str, dict[str, CaptionedImage]] = {}
     for index, entry in enumerate(images):
         try:
@@ -41,7 +41,7 @@ def _read(folder: Path, file: Path) -> Listing:
             raise DataError(f"images[{index}] {reason}.", file=file, remedy=REMEDY) from None
         of_split = splits.setdefault(split, {})
         if image.name in of_split:
-            remedy = "Keep one of the two, with all captions."
+            remedy = "Keep one entry, with all captions."
             raise DataError(f"has {image.name!r} twice in the split {split}.", file=file, remedy=remedy)
         of_split[image.name] = image
     return Listing(folder, file, {split: list(found.values()) for split, found in splits.items()})
@@ -52,7 +52,7 @@ def _read_image(entry: Any) -> tuple[str, CaptionedImage]:
         raise TypeError("is not an object")
     name, split, sentences = entry["filename"], entry["split"], entry["sentences"]
     if not (isinstance(name, str) and isinstance(split, str) and isinstance(sentences, list) and sentences):
-        raise TypeError("has not a text as `filename` and as `split`, and a list as `sentences`")
+        raise TypeError("needs texts as `filename` and `split`, and a list as `sentences`")
     texts = [sentence["raw"] if isinstance(sentence, dict) else None for sentence in sentences[:CAPTIONS_PER_IMAGE]]
     captions = [clean_caption(text) for text in texts if isinstance(text, str)]
     if len(captions) < len(texts):

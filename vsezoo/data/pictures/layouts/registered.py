@@ -1,4 +1,4 @@
-"""The layouts of the registry: vsezoo's own and those of plugins. Imports neither torch nor numpy."""
+"""The registered layouts: vsezoo's own and those of plugins. Imports neither torch nor numpy."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from vsezoo.registry.audit.api import PluginWarning
 from vsezoo.registry.entry import describe_error
 
 ORDER = ("karpathy", "flickr8k", "flickr30k", "coco", "table", "coco-json", "shards", "texts")
-"""vsezoo's own layouts in the order in which they are tried; the first that a folder has counts."""
+"""vsezoo's own layouts in order of precedence."""
 
 
 def recognise(folder: Path, names: Sequence[str]) -> Callable[[], Listing] | None:
-    """Return what reads the layout of a folder; None if no layout recognises it.
+    """Return the reader for the layout of a folder; None if no layout recognises it.
 
-    vsezoo's own layouts come first, so that installing a plugin does not change what a folder means.
+    vsezoo's own layouts come first, so that installing a plugin does not change how a folder is read.
 
     Args:
-        folder: of the pictures.
-        names: of the files and folders in it, sorted.
+        folder: the folder of pictures.
+        names: names of its files and folders, sorted.
 
     Raises:
-        DataError: when layouts of several plugins recognise it, or from a layout about files that are damaged.
+        DataError: when layouts of several plugins recognise it, or for damaged files.
     """
     entries = registry.list_entries("layouts")
     own = {entry.name: entry for entry in entries if entry.own}
@@ -42,7 +42,7 @@ def recognise(folder: Path, names: Sequence[str]) -> Callable[[], Listing] | Non
         raise DataError(
             f"is recognised by several layouts: {' and '.join(claims)}.",
             file=folder,
-            remedy="Allow one of the plugins: set VSEZOO_PLUGINS to its name.",
+            remedy="Enable only one of the plugins: set VSEZOO_PLUGINS to its name.",
         )
     return next((partial(_read, name, found) for name, found in claims.items()), None)
 
@@ -57,7 +57,7 @@ def _read(name: str, read: Callable[[], Listing]) -> Listing:
 
 
 def _ask(entry: Entry, folder: Path, names: Sequence[str]) -> Callable[[], Listing] | None:
-    """Return what a plugin's layout does; one that fails is a warning, and recognises nothing."""
+    """Return the result of a plugin's layout; if it fails, warn and recognise nothing."""
     try:
         found: Callable[[], Listing] | None = entry.load()(folder, names)
         return found

@@ -1,8 +1,8 @@
-"""WebDataset: shards, that is tar archives, in which files of one name and different endings make a sample.
+"""WebDataset: tar archives ("shards") in which files with the same name and different suffixes form a sample.
 
-A shard is looked through once; after that pictures are read from where they lie in it, in any order, and nothing is
-unpacked. What was found is kept in the cache folder, for as long as the shard has the same size and time. Shards that
-`shards.txt` names by their addresses are read in the same way over the network, and need no disk at all.
+A shard is scanned once; after that, pictures are read from their offsets in any order, without unpacking. The index is
+cached as long as the shard keeps its size and time. Shards that `shards.txt` lists by URL are read in the same way over
+the network, and need no disk space.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ from vsezoo.storage.cache import identify, remember
 from vsezoo.storage.waiting import report_done
 
 LIST = "shards.txt"
-FORM = "A sample is a picture (jpg, png, webp) and its captions (txt, one on each line, or json)."
+FORM = "A sample is a picture (jpg, png, webp) and its captions (txt with one per line, or json)."
 BY_SHARD = "given by the folder or the name of each shard"
 REPLACED = "replaced by a later file of the same name in its shard"
-ANOTHER = "beside another picture of the same sample of a shard"
-READERS = 8  # of shards at one time: looking one through is waiting for its disk or its server
+ANOTHER = "second picture of the same sample of a shard"
+READERS = 8  # shards scanned at the same time: the time is spent waiting for a disk or a server
 
 
 def find_shards(folder: Path, names: Sequence[str]) -> Callable[[], Listing] | None:
-    """Look for `*.tar`, in the folder or in the folders of splits, and for `shards.txt`, which names others.
+    """Look for `*.tar`, in the folder or in folders named after splits, and for `shards.txt`, which lists others.
 
-    The split of a shard is the name of its folder, or a word of its own name: `train/00.tar`, `flickr-train-00.tar`.
+    The split of a shard is its folder, or a word of its name: `train/00.tar`, `flickr-train-00.tar`.
     """
     shards = sorted([*folder.glob("*.tar"), *folder.glob("*/*.tar")])
     return functools.partial(_read, folder, shards) if shards or LIST in names else None
@@ -53,12 +53,10 @@ def _read(folder: Path, files: Sequence[Path]) -> Listing:
     named = {shard: _find_split(shard) for shard in shards}
     unnamed = [shard for shard, split in named.items() if not split]
     if unnamed and len(unnamed) < len(named):
-        remedy = f"Put each shard into a folder, or begin its name with one, of {', '.join(SPLITS[:3])}."
-        raise DataError(
-            "does not say by its name which split it is, other shards do.", file=show_address(unnamed[0]), remedy=remedy
-        )
-    with ThreadPool(READERS) as pool:  # its threads do not keep a process alive that Ctrl-C ends
-        found = report_done(pool.imap(read_shard, named), len(named), "shards are looked through")
+        remedy = f"Put each shard into a folder, or prefix its name, with one of {', '.join(SPLITS[:3])}."
+        raise DataError("has no split in its name, but other shards do.", file=show_address(unnamed[0]), remedy=remedy)
+    with ThreadPool(READERS) as pool:  # its threads do not keep the process alive after Ctrl-C
+        found = report_done(pool.imap(read_shard, named), len(named), "shards scanned")
         contents = dict(zip(named, found, strict=True))
     rule, of_key = BY_SHARD, dict[str, str]()
     if unnamed:
@@ -70,7 +68,7 @@ def _read(folder: Path, files: Sequence[Path]) -> Listing:
         for image in content.images:
             splits.setdefault(named[shard] or of_key[image.name], []).append((shard, image))
     listing = {split: _name(folder, images) for split, images in splits.items()}
-    remedy = "" if not unnamed else f"No shard is named for a split; the names of samples say it then. {FORM}"
+    remedy = "" if not unnamed else f"No shard is named after a split, so the names of the samples decide. {FORM}"
     left_out = Counter[str]()
     for content in contents.values():
         left_out.update(content.left_out)
@@ -78,10 +76,10 @@ def _read(folder: Path, files: Sequence[Path]) -> Listing:
 
 
 def _name(folder: Path, samples: Sequence[tuple[str, CaptionedImage]]) -> list[CaptionedImage]:
-    """Return the samples of a split; where several shards use a key, the shard and the key are the id.
+    """Return the samples of a split; if a key occurs in several shards, the id consists of shard and key.
 
     Raises:
-        DataError: for samples that are still called the same.
+        DataError: for ids that are still not unique.
     """
     counts = Counter(image.name for _, image in samples)
     first: dict[str, str] = {}
@@ -90,27 +88,27 @@ def _name(folder: Path, samples: Sequence[tuple[str, CaptionedImage]]) -> list[C
             image.name = f"{_label(folder, shard)}/{image.name}"
         if image.name in first:
             raise DataError(
-                f"has a sample {image.name!r}, as {show_address(first[image.name])} has.",
+                f"has a sample {image.name!r}, and so has {show_address(first[image.name])}.",
                 file=show_address(shard),
-                remedy="Give each sample of a split a name of its own.",
+                remedy="Give each sample of a split a unique name.",
             )
         first[image.name] = shard
     return [image for _, image in samples]
 
 
 def _label(folder: Path, shard: str) -> str:
-    """Return the path of a shard without its ending: below the folder, or the whole one on its server."""
+    """Return the path of a shard without its suffix: relative to the folder, or the whole path on its server."""
     if is_address(shard):
         return unquote(urlsplit(shard).path).strip("/").removesuffix(".tar")
     return normalise_path(Path(shard).absolute().as_posix(), folder).removesuffix(".tar")
 
 
 class Shard(NamedTuple):
-    """What is in a shard.
+    """The index of a shard.
 
     Attributes:
-        images: its samples in their order; one without captions has none, one without a picture no place.
-        left_out: how many pictures are not used, by the reasons.
+        images: samples in file order; without captions the list is empty, without a picture the place is None.
+        left_out: number of unused pictures by reason.
     """
 
     images: list[CaptionedImage]
@@ -118,25 +116,25 @@ class Shard(NamedTuple):
 
 
 def read_shard(shard: str) -> Shard:
-    """Look a shard through.
+    """Scan a shard.
 
     Args:
-        shard: its path or its address.
+        shard: its path or URL.
 
     Raises:
-        DataError: for a file that cannot be read or is no tar archive, a compressed one included.
+        DataError: for a file that cannot be read or is not an uncompressed tar archive.
     """
     from vsezoo.data.pictures.picture_file import Place  # imports numpy
 
     try:
         found = remember("samples", identify(shard), functools.partial(_look_through, shard))
     except OSError as error:
-        remedy = "There must be such a file, a server that can be reached, and the right to read it."
+        remedy = "Check that the file exists, that the server can be reached, and that you may read it."
         problem = f"cannot be read: {error.strerror or error}."
         raise DataError(problem, file=show_address(shard), remedy=remedy) from None
     except tarfile.TarError as error:
-        remedy = "Copy it again, or unpack it if it is compressed: pictures are read from the middle of it."
-        problem = f"is not a whole, uncompressed tar archive: {error}."
+        remedy = "Copy it again, or decompress it: pictures are read at their offsets."
+        problem = f"is not a complete, uncompressed tar archive: {error}."
         raise DataError(problem, file=show_address(shard), remedy=remedy) from None
     images = [
         CaptionedImage(key, captions, Place(shard, part[0], part[1], key) if part else None)
@@ -146,7 +144,7 @@ def read_shard(shard: str) -> Shard:
 
 
 def _look_through(shard: str) -> dict[str, Any]:
-    """Return `samples`, each its name, its captions, and offset and size of its picture in bytes; and `left_out`."""
+    """Return `samples` (name, captions, offset and size of the picture in bytes) and `left_out`."""
     parts: dict[str, dict[str, list[int]]] = {}
     texts: dict[str, dict[str, list[str]]] = {}
     left_out = Counter[str]()
@@ -182,10 +180,10 @@ def _look_through(shard: str) -> dict[str, Any]:
 
 
 def _choose(found: Mapping[str, Mapping[str, Any]], plain: Sequence[str], what: str, shard: str) -> dict[str, str]:
-    """Return for each sample the ending of its picture or of its captions: `jpg`, or `input.jpg` if all have that one.
+    """Return the suffix of the picture or captions of each sample: `jpg`, or `input.jpg` if all samples have that one.
 
     Raises:
-        DataError: for samples that have several endings of two parts, of which none is known to be the one.
+        DataError: for samples with several two-part suffixes, none of which is known.
     """
     dotted = {ending for endings in found.values() for ending in endings if "." in ending}
     chosen = {}
@@ -193,8 +191,8 @@ def _choose(found: Mapping[str, Mapping[str, Any]], plain: Sequence[str], what: 
         of_sample = [ending for ending in plain if ending in endings]
         if not of_sample and endings and len(dotted) > 1:
             raise DataError(
-                f"has {what} that are called {list_names([f'{key}.{one}' for one in sorted(endings)], 3)}: a sample's "
-                f"name ends at its first dot, and of the endings {list_names(sorted(dotted), 4)} none is known to mean "
+                f"has {what} named {list_names([f'{key}.{one}' for one in sorted(endings)], 3)}: a sample's "
+                f"name ends at its first dot; none of the suffixes {list_names(sorted(dotted), 4)} is known to mean "
                 f"its {what}.",
                 file=shard,
                 remedy=f"Write the shard again with names such as {key}.jpg and {key}.txt.",

@@ -1,4 +1,4 @@
-"""Text beside picture: `a.jpg` and `a.txt`, as people write captions themselves, and as img2dataset writes files."""
+"""Text files next to pictures: `a.jpg` and `a.txt`, as many people write captions, and as img2dataset stores files."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from vsezoo.data.pictures.splits import gather
 from vsezoo.data.pictures.walk import list_pictures
 
 ENDINGS = (".txt", ".caption")
-"""Of the file of a picture's captions, one on each line; the first that is there counts."""
+"""Suffixes of caption files with one caption per line; the first that exists is used."""
 
 
 def find_texts(folder: Path, names: Sequence[str]) -> Callable[[], Listing] | None:
-    """Look for a picture, at any depth, beside which there is a text of the same name."""
+    """Look for a picture, at any depth, with a text file of the same name."""
     if any(_find_text(picture) for picture in list_pictures(folder)):
         return functools.partial(_read, folder)
     return None
@@ -27,7 +27,7 @@ def _find_text(picture: Path) -> Path | None:
 
 
 def _read(folder: Path) -> Listing:
-    """Read all pictures; those without a text have no caption, which is refused or skipped when they are opened."""
+    """Read all pictures; those without a text file have no caption, and are refused or skipped when opened."""
     from vsezoo.data.pictures.picture_file import Place  # imports numpy
 
     images: dict[str, CaptionedImage] = {}
