@@ -94,7 +94,7 @@ def test_the_similarity_scores_every_pair() -> None:
 def test_an_image_with_a_number_that_is_not_finite_is_named(value: float, index: int) -> None:
     features = TinyPairs().features.astype(np.float64)
     features[index, 2] = value
-    with pytest.raises(DataError, match=f"image at index {index} holds NaN or infinite"):
+    with pytest.raises(DataError, match=f"image at index {index} contains NaN or infinite"):
         make_model().encode_images(features, batch_size=2)
 
 

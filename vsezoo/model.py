@@ -151,7 +151,7 @@ class JointEmbedding(PretrainedParts, nn.Module):
             finite = batch.isfinite().reshape(len(batch), -1).all(dim=1)
             if not finite.all():
                 raise DataError(
-                    f"The image at index {start + int(finite.int().argmin())} holds NaN or infinite numbers.",
+                    f"The image at index {start + int(finite.int().argmin())} contains NaN or infinite numbers.",
                     remedy="Mend or leave out this image.",
                 )
             blocks.append(self._embed("image_encoder", batch.to(self.device), sets))

@@ -196,7 +196,7 @@ def test_no_images_have_no_captions(parts: dict[str, Any]) -> None:
 
 def test_images_that_cannot_be_described(parts: dict[str, Any]) -> None:
     parts["images"][4, 1, 0] = np.nan
-    with pytest.raises(DataError, match=r"The image at index 4 holds NaN"):
+    with pytest.raises(DataError, match=r"The image at index 4 contains NaN"):
         write_captions(**parts, batch_size=3)
     with pytest.raises(UsageError, match="beam is 0 and max_len 0; they must be at least 1 and 0"):
         write_captions(**parts, beam=0)

@@ -238,7 +238,7 @@ def test_wrong_data(root: Path, runs: list[Path], tmp_path: Path) -> None:
     features = np.load(damaged / "test_ims.npy")
     features[7, 0] = np.nan
     np.save(damaged / "test_ims.npy", features)
-    processes.assert_one_message(invoke(runs[0], "--data", damaged), 1, r"test_ims\.npy: row 7 .* holds NaN")
+    processes.assert_one_message(invoke(runs[0], "--data", damaged), 1, r"test_ims\.npy: row 7 .* contains NaN")
     processes.assert_one_message(
         invoke(runs[0], "--data", root / "f30k_precomp", "--split", "val"), 1, "has no split 'val'"
     )

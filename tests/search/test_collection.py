@@ -57,7 +57,7 @@ def test_rows_of_features(tmp_path: Path) -> None:
     assert not (FeatureRows(path).keys() == keys).all(axis=1).any()
     features[2, 1] = np.nan
     np.save(path, features)
-    with pytest.raises(DataError, match=r"a\.npy: row 2 .* holds NaN"):
+    with pytest.raises(DataError, match=r"a\.npy: row 2 .* contains NaN"):
         FeatureRows(path).read([0, 1, 2])
 
 
@@ -157,7 +157,7 @@ def test_files_of_sentences(tmp_path: Path, name: str, content: str, expected: l
         (
             "a.csv",
             b"id,words\n1,a dog\n",
-            r"column of captions \(caption, .*\); its columns are 'id', 'words'",
+            r"column for captions \(caption, .*\); its columns are 'id', 'words'",
         ),
         ("a.jsonl", b"a dog\n", r"line 1 is not JSON"),
         (

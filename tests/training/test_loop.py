@@ -361,7 +361,7 @@ def test_damaged_features_while_training(make_loop: MakeLoop, tmp_path: Path) ->
     np.save(folder / "train_ims.npy", features)
     for workers in (0, 1):
         loop.workers = workers
-        with pytest.raises(DataError, match=r"train_ims\.npy: row \d+ \(counted from 0\) holds NaN") as raised:
+        with pytest.raises(DataError, match=r"train_ims\.npy: row \d+ \(counted from 0\) contains NaN") as raised:
             loop.start()
         assert raised.value.file == str(folder / "train_ims.npy")
         assert "Traceback" not in str(raised.value)

@@ -60,7 +60,7 @@ def write_captions(
         finite = regions.isfinite().flatten(1).all(dim=1)
         if not finite.all():
             raise DataError(
-                f"The image at index {start + int(finite.int().argmin())} holds NaN or infinite numbers.",
+                f"The image at index {start + int(finite.int().argmin())} contains NaN or infinite numbers.",
                 remedy="Fix or leave out this image.",
             )
         found = search_words(loss.decoder, regions, beam, max_len or loss.max_len - 2, lengths)

@@ -241,5 +241,5 @@ def _stamp(file: str) -> tuple[int | str, ...]:
     except OSError as error:
         if not is_address(file):
             return ()  # such as a link to nothing: what reads it reports why it cannot be read
-        remedy = "See that the server can be reached, and repeat the command."
+        remedy = "Check that the server can be reached, and run the command again."
         raise ServerError(f"cannot be read: {error}.", file=show_address(file), remedy=remedy) from None

@@ -242,7 +242,7 @@ def test_images_that_are_no_numbers() -> None:
     model = make_model("vsrn", data)
     features = data.features.copy()
     features[4, 2, 1] = np.nan
-    with pytest.raises(DataError, match="image at index 4 holds NaN"):
+    with pytest.raises(DataError, match="image at index 4 contains NaN"):
         model.encode_images(features)
     assert model.encode_images(features[:0]).shape == (0, 5)
 
