@@ -209,7 +209,10 @@ def test_forms_that_differ_between_splits(folder: Path, split: str, shape: tuple
     report = check(folder)
     finding = find(report, "The images")
     assert (finding.level, finding.split) == (level, split)
-    assert f"those of train {(tiny.WIDTH,)}" in finding.what or "'regions', those of train of kind 'vector'" in finding.what
+    assert (
+        f"those of train {(tiny.WIDTH,)}" in finding.what
+        or "'regions', those of train of kind 'vector'" in finding.what
+    )
 
 
 def test_a_number_of_regions_that_differs_is_a_note(tmp_path: Path, folder: Path) -> None:

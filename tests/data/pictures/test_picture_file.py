@@ -206,7 +206,9 @@ def test_absent_and_no_file(tmp_path: Path) -> None:
     for name in ("folder.jpg", "pipe.jpg"):
         for size in (-1, 5):
             place = Place(str(tmp_path / name), 0, size)
-            with pytest.raises(AccessError, match=rf"{name}: cannot be read: it is not a file but .*\nCheck that it exists"):
+            with pytest.raises(
+                AccessError, match=rf"{name}: cannot be read: it is not a file but .*\nCheck that it exists"
+            ):
                 place.open()
 
 

@@ -160,9 +160,7 @@ def test_long_check_says_how_far_it_is(
 
 def test_nothing_that_can_be_used(tmp_path: Path) -> None:
     folder = write_table(tmp_path / "own", "a.jpg")
-    assert "no usable picture in the split train (a.jpg: is absent)" in open_error(
-        folder, on_bad_image="skip"
-    )
+    assert "no usable picture in the split train (a.jpg: is absent)" in open_error(folder, on_bad_image="skip")
 
 
 def test_dev_is_cut_before_the_check(tmp_path: Path) -> None:

@@ -153,7 +153,9 @@ def test_flickr30k_without_lists(tmp_path: Path) -> None:
     assert "drawn" in train.account["summary"]
     with pytest.raises(DataError) as caught:  # the data set of the field is that of its lists
         open_data("flickr30k", "train", None, OpenOptions(tmp_path))
-    assert "Copy train.txt, val.txt, test.txt to the same folder (they come with Flickr30K Entities)" in str(caught.value)
+    assert "Copy train.txt, val.txt, test.txt to the same folder (they come with Flickr30K Entities)" in str(
+        caught.value
+    )
 
 
 def test_flickr8k_as_its_archives_unpack(tmp_path: Path) -> None:

@@ -83,7 +83,8 @@ def test_json_of_another_form(tmp_path: Path, images: object, words: str) -> Non
 
 
 @pytest.mark.parametrize(
-    ("content", "words"), [(b'{"images": [', "is not JSON"), (b"[]", "not contain a JSON object"), (b"\xff\xfe", "is not")]
+    ("content", "words"),
+    [(b'{"images": [', "is not JSON"), (b"[]", "not contain a JSON object"), (b"\xff\xfe", "is not")],
 )
 def test_file_that_is_no_json(tmp_path: Path, content: bytes, words: str) -> None:
     (tmp_path / "dataset_x.json").write_bytes(content)
