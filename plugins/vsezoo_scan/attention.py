@@ -10,27 +10,22 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-NORMS = ("clipped_l2norm", "l2norm", "softmax", "clipped", "no_norm")
-"""What is done to the products of queries and context before the softmax over the context."""
+from vsezoo.similarities.attention import weigh_products
+
 AGGREGATIONS = ("LogSumExp", "Mean", "Sum", "Max")
 """How the relevances of the queries become the score of the pair."""
 
-SLOPE = 0.1
-"""Of the leaky ReLU that the original code has where the paper writes a ReLU."""
 EPSILON = 1e-8
-"""Added to the norms of the products, and the least product of norms in a cosine, as in the original code."""
+"""The least product of norms in a cosine, as in the original code."""
 
 
 def attend(queries: Tensor, context: Tensor, norm: str, smoothing: float) -> tuple[Tensor, Tensor]:
     """Return the products of each query with each context vector, and the attention that they give.
 
-    Equations 1 and 3 of the paper: `β = softmax over the context of λ · norm(products)`, where the norms are taken over
-    the queries.
-
     Args:
         queries: `(A, Q, D)`.
         context: `(B, S, D)`.
-        norm: one of `NORMS`.
+        norm: one of `NORMS` in `vsezoo.similarities.attention`.
         smoothing: λ, the inverse temperature of the softmax.
 
     Returns:
@@ -38,12 +33,7 @@ def attend(queries: Tensor, context: Tensor, norm: str, smoothing: float) -> tup
     """
     products = functional.linear(queries.flatten(0, 1), context.flatten(0, 1))
     products = products.view(*queries.shape[:2], *context.shape[:2])
-    logits = functional.leaky_relu(products, SLOPE) if norm.startswith("clipped") else products
-    if norm.endswith("l2norm"):
-        logits = logits * (smoothing / (torch.linalg.vector_norm(logits, dim=1, keepdim=True) + EPSILON))
-    else:
-        logits = smoothing * (logits.softmax(dim=1) if norm == "softmax" else logits)
-    return products, logits.softmax(dim=-1)
+    return products, weigh_products(products, norm, smoothing, queries=1, context=-1)
 
 
 def score_relevance(queries: Tensor, context: Tensor, products: Tensor, attention: Tensor) -> Tensor:

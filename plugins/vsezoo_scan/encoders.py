@@ -6,19 +6,15 @@ beside the sets, the mean region and the last state, are not in the paper; `vsez
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from vsezoo.batch import Embeddings
 from vsezoo.encoders.recurrent import GRUTextEncoder
 from vsezoo.encoders.regions import RegionImageEncoder
+from vsezoo.encoders.scaling import scale_items
 from vsezoo.interfaces import Tokens
-
-EPSILON = 1e-8
-"""Added to the norms that vectors are divided by, as in the original code."""
 
 
 class ScanImageEncoder(RegionImageEncoder):
@@ -38,7 +34,7 @@ class ScanImageEncoder(RegionImageEncoder):
 
     def forward(self, images: Tensor) -> Embeddings:
         """Return joint embeddings `(B, D)` and regions `(B, R, D)` of features `(B, R, F)`."""
-        return _scale_items(super().forward(images)) if self.normalize_items else super().forward(images)
+        return scale_items(super().forward(images)) if self.normalize_items else super().forward(images)
 
 
 class ScanTextEncoder(GRUTextEncoder):
@@ -56,13 +52,4 @@ class ScanTextEncoder(GRUTextEncoder):
     def forward(self, tokens: Tokens) -> Tensor | Embeddings:
         """Return joint embeddings `(B, D)`, with `keep_items` also words `(B, L, D)`."""
         output = super().forward(tokens)
-        return _scale_items(output) if self.normalize_items and isinstance(output, Embeddings) else output
-
-
-def _scale_items(output: Embeddings) -> Embeddings:
-    """Divide each item by its norm; padding and other items of zeros stay zeros."""
-    assert output.items is not None, "they are kept"
-    # The gradient of a norm of zero is not a number; zeros get a norm of one, and stay zeros.
-    norms = torch.linalg.vector_norm(output.items, dim=-1, keepdim=True)
-    norms = torch.where(output.items.any(dim=-1, keepdim=True), norms, 1.0)
-    return dataclasses.replace(output, items=output.items / (norms + EPSILON))
+        return scale_items(output) if self.normalize_items and isinstance(output, Embeddings) else output

@@ -12,8 +12,9 @@ from vsezoo.conversion.importer import Imported, Importer, Source
 from vsezoo.model import JointEmbedding
 from vsezoo.parts import resolve_recipe
 from vsezoo.recipe import Recipe
+from vsezoo.similarities.attention import NORMS
 from vsezoo_scan import recipes
-from vsezoo_scan.attention import AGGREGATIONS, NORMS
+from vsezoo_scan.attention import AGGREGATIONS
 
 SETTINGS = {
     "img_dim": ("image_encoder.img_dim",),

@@ -15,7 +15,8 @@ from torch import Tensor
 from vsezoo.batch import Embeddings
 from vsezoo.interfaces import Similarity
 from vsezoo.recipe.options import Above, OneOf
-from vsezoo_scan.attention import AGGREGATIONS, NORMS, aggregate, attend, score_relevance
+from vsezoo.similarities.attention import NORMS
+from vsezoo_scan.attention import AGGREGATIONS, aggregate, attend, score_relevance
 
 BLOCK = 2**20
 """Products of a region and a word that are held at a time in evaluation: 4 MB in float32."""

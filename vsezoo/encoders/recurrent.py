@@ -76,10 +76,16 @@ class RecurrentTextEncoder(WordTextEncoder):
                 for gate in torch.split(parameter, self.rnn.hidden_size):
                     init_block(gate)
 
+    def embed_words(self, ids: Tensor) -> Tensor:
+        """Return what the network reads of words `(B, L)`: their embeddings `(B, L, word_dim)`."""
+        embedded: Tensor = self.embed(ids)
+        return embedded
+
     def forward(self, tokens: Tokens) -> Tensor | Embeddings:
         """Return joint embeddings `(B, D)`, with `keep_items` also words `(B, L, D)`."""
-        words = self.embed(tokens.ids)
-        packed = pack_padded_sequence(words, tokens.lengths, batch_first=True, enforce_sorted=False)
+        packed = pack_padded_sequence(
+            self.embed_words(tokens.ids), tokens.lengths, batch_first=True, enforce_sorted=False
+        )
         outputs, states = run_recurrence(self.rnn, packed)
         if self.pooling is None:
             embeddings = self.finish(self._find_last(outputs, states))

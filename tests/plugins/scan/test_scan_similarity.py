@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from vsezoo.batch import Embeddings
-from vsezoo_scan.attention import AGGREGATIONS, NORMS
+from vsezoo.similarities.attention import NORMS
+from vsezoo_scan.attention import AGGREGATIONS
 from vsezoo_scan.encoders import ScanImageEncoder
 from vsezoo_scan.similarity import CrossAttentionSimilarity
 

@@ -1,4 +1,4 @@
-"""How well an image and a caption fit: `cosine` and `order`."""
+"""The similarities of vectors: `cosine` and `order`."""
 
 from __future__ import annotations
 

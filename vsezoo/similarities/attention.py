@@ -1,0 +1,35 @@
+"""The attention of cross-attention models (Lee et al. 2018, section 3.1), from products of queries and context."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+NORMS = ("clipped_l2norm", "l2norm", "softmax", "clipped", "no_norm")
+"""What is done to the products of queries and context before the softmax over the context."""
+
+SLOPE = 0.1
+"""Of the leaky ReLU that the original code has where the paper writes a ReLU."""
+EPSILON = 1e-8
+"""Added to the norms of the products, as in the original code."""
+
+
+def weigh_products(products: Tensor, norm: str, smoothing: float, *, queries: int, context: int) -> Tensor:
+    """Return the attention that products of queries and context vectors give (equations 1 and 3 of the paper).
+
+    `β = softmax over the context of λ · norm(products)`, where the norms are taken over the queries.
+
+    Args:
+        products: of each query and each context vector of a pair of sets, in any shape.
+        norm: one of `NORMS`.
+        smoothing: λ, the inverse temperature of the softmax.
+        queries: the dimension of the queries.
+        context: the dimension of the context.
+    """
+    logits = functional.leaky_relu(products, SLOPE) if norm.startswith("clipped") else products
+    if norm.endswith("l2norm"):
+        logits = logits * (smoothing / (torch.linalg.vector_norm(logits, dim=queries, keepdim=True) + EPSILON))
+    else:
+        logits = smoothing * (logits.softmax(dim=queries) if norm == "softmax" else logits)
+    return logits.softmax(dim=context)
