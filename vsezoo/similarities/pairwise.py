@@ -137,8 +137,8 @@ class _Recomputed(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         """Return the gradients of the tensors."""
         similarity, wanted = ctx.similarity, ctx.needs_input_grad[3:]
-        *sides, parameters = *ctx.saved_tensors[:4], ctx.saved_tensors[4:]
-        sides = [side.detach().requires_grad_(wants) for side, wants in zip(sides, wanted, strict=False)]
+        inputs, parameters = ctx.saved_tensors[:4], ctx.saved_tensors[4:]
+        sides = [side.detach().requires_grad_(wants) for side, wants in zip(inputs, wanted, strict=False)]
         images = Embeddings(sides[0], sides[1], ctx.lengths[0])
         texts = Embeddings(sides[2], sides[3], ctx.lengths[1])
         with torch.enable_grad():
