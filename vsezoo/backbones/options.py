@@ -43,6 +43,10 @@ class BackboneOptions:
         image_size: side of the network's input in pixels.
         crop_size: the same in training; 0: `image_size`.
         crop_pct: `image_size` divided by the side that a picture is scaled to before its centre is cropped.
+        crop_mode: how pictures are made square at test time. "center": the short side is scaled, the centre cropped;
+            "squash": both sides are scaled, whatever their ratio.
+        least_crop: in training, crop both sides to one share, drawn from this to 1, at a random place, and scale
+            that to a square (VSE∞: 0.6). 0: crops of 8 to 100 % of the area, as ImageNet classifiers are trained.
         mean: mean of red, green and blue, from 0 to 1, which is subtracted.
         std: standard deviation of the colours, which they are divided by.
         interpolation: method of scaling, for example "bilinear" or "bicubic".
@@ -60,6 +64,8 @@ class BackboneOptions:
     image_size: Annotated[int, AtLeast(0)] = 0
     crop_size: Annotated[int, AtLeast(0)] = 0
     crop_pct: Annotated[float, Or(0, Between(LEAST_CROP, 1))] = 0.0
+    crop_mode: Annotated[str, Or("", OneOf("center", "squash"))] = ""
+    least_crop: Annotated[float, Between(0, 1)] = 0.0
     mean: Annotated[Sequence[float] | None, Each(length=3)] = None
     std: Annotated[Sequence[float] | None, Each(Above(0), length=3)] = None
     interpolation: Annotated[str, Or("", OneOf(*INTERPOLATIONS))] = ""

@@ -13,7 +13,7 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 from torchvision import transforms
-from torchvision.transforms import InterpolationMode
+from torchvision.transforms import InterpolationMode, functional
 
 from vsezoo.backbones.options import BackboneOptions
 from vsezoo.errors import DataError
@@ -36,6 +36,7 @@ class PictureForm:
         interpolation: name of an interpolation mode of torchvision.
         crops: 1 or 10, at each scale.
         scales: several values used in the place of crop_pct; empty: only crop_pct.
+        least_crop: smallest share of both sides that a random crop keeps; 0: random crops as of ImageNet classifiers.
     """
 
     image_size: int
@@ -47,10 +48,11 @@ class PictureForm:
     interpolation: str
     crops: int = 1
     scales: tuple[float, ...] = ()
+    least_crop: float = 0.0
 
     def change(self, options: BackboneOptions) -> PictureForm:
         """Return the form with the options in the place of the backbone's defaults."""
-        names = ("image_size", "crop_size", "crop_pct", "mean", "std", "interpolation", "crops", "scales")
+        names = [field.name for field in dataclasses.fields(self)]
         given: dict[str, Any] = {name: value for name in names if (value := getattr(options, name))}
         given |= {name: tuple(map(float, given[name])) for name in ("mean", "std", "scales") if name in given}
         given.setdefault("crop_size", given.get("image_size", self.crop_size))
@@ -67,6 +69,8 @@ class PictureForm:
     def describe(self) -> dict[str, Any]:
         """Return it as JSON values."""
         values = dataclasses.asdict(self)
+        if not self.least_crop:  # which descriptions of earlier versions do not have
+            del values["least_crop"]
         return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
 
 
@@ -74,8 +78,8 @@ class PictureTransform:
     """Turns a list of pictures into float32 tensors `(B, 3, S, S)`, or `(B, C, 3, S, S)` with C crops of each.
 
     In training, a random crop with a random flip, drawn from torch's generator, as ImageNet classifiers are trained: 8
-    to 100 % of the area, sides 3:4 to 4:3. At test time, the picture is scaled to each of the scales, and its centre or
-    ten crops are taken. The Exif orientation is applied first.
+    to 100 % of the area, sides 3:4 to 4:3; or, with `least_crop`, of the picture's own shape. At test time, the picture
+    is scaled to each of the scales, and its centre or ten crops are taken. The Exif orientation is applied first.
 
     Args:
         form: how pictures are prepared.
@@ -86,7 +90,9 @@ class PictureTransform:
         self.form, self.training = form, training
         mode = InterpolationMode(form.interpolation)
         if training:
-            random = transforms.RandomResizedCrop(form.crop_size, interpolation=mode)
+            random: Callable[[Any], Any] = transforms.RandomResizedCrop(form.crop_size, interpolation=mode)
+            if form.least_crop:
+                random = SharedCrop(form.crop_size, form.least_crop, mode)
             steps = [[random, transforms.RandomHorizontalFlip()]]
         else:
             crop = (transforms.TenCrop if form.crops > 1 else transforms.CenterCrop)(form.image_size)
@@ -108,6 +114,28 @@ class PictureTransform:
             change(torch.tensor(numbers)[:, None, None])
         views = 1 if self.training else self.form.count_views()
         return pixels.reshape(-1, views, *pixels.shape[1:]) if views > 1 else pixels
+
+
+class SharedCrop:
+    """Crops both sides of a picture to one random share, at a random place, and scales that to a square (VSE∞).
+
+    Args:
+        size: of the square, in pixels.
+        least: the smallest share.
+        mode: of scaling.
+    """
+
+    def __init__(self, size: int, least: float, mode: InterpolationMode) -> None:
+        self.size, self.least, self.mode = size, least, mode
+
+    def __call__(self, picture: Image.Image) -> Image.Image:
+        """Return the square."""
+        share, left, top = torch.rand(3).tolist()
+        share = self.least + (1 - self.least) * share
+        width, height = (max(1, round(share * side)) for side in picture.size)
+        place = round(top * (picture.height - height)), round(left * (picture.width - width))
+        square: Image.Image = functional.resized_crop(picture, *place, height, width, [self.size] * 2, self.mode)
+        return square
 
 
 def _decode(picture: Any) -> Image.Image:

@@ -60,13 +60,19 @@ TRAINING_ALONE = (
     "image_encoder.init",
     "image_encoder.learning_rate_scale",
     "image_encoder.normalize_in_training",
+    "image_encoder.size_augmentation",
     "image_encoder.store_weights",
+    "image_encoder.vary_augmentation",
     "image_encoder.weights",
     "loss",
     "optimizer",
     "schedule",
     "text_encoder.backward_reads",  # only for a bidirectional network, which the originals do not have
+    "text_encoder.finetune",
     "text_encoder.init",
+    "text_encoder.learning_rate_scale",
+    "text_encoder.size_augmentation",
+    "text_encoder.store_weights",
     "text_encoder.vocab_threshold",
 )
 """Settings that do not affect a trained model, beside those of the loss and of training."""

@@ -29,6 +29,7 @@ from vsezoo.conversion.pickle_contents import Namespace
 from vsezoo.conversion.vocabulary import list_words, require_vocabulary
 from vsezoo.conversion.vocabulary_files import write_vocabulary
 from vsezoo.errors import CheckpointError
+from vsezoo.interfaces import Tokenizer
 from vsezoo.model import JointEmbedding
 from vsezoo.parts import resolve_recipe
 from vsezoo.recipe import Recipe
@@ -94,12 +95,13 @@ def find_options(source: Source) -> Mapping[Any, Any]:
     return options if isinstance(options, dict) else {}
 
 
-def read_state_dicts(source: Source, chosen: Mapping[str, Any]) -> StateDicts:
+def read_state_dicts(source: Source, chosen: Mapping[str, Any], words: str = "embed.weight") -> StateDicts:
     """Read a checkpoint that `split_encoders` accepts.
 
     Args:
         source: the file.
         chosen: options of the importer; `ignore` lists options of the file that are only recorded in the notes.
+        words: the matrix of the text encoder that has a row for each word.
 
     Raises:
         CheckpointError: for a checkpoint without options, or with values that are not tensors.
@@ -107,7 +109,7 @@ def read_state_dicts(source: Source, chosen: Mapping[str, Any]) -> StateDicts:
     parts = split_encoders(source)
     assert parts is not None, "recognised before"
     image, text = (_name_tensors(part, source.path) for part in parts)
-    for tensors, name in ((image, "fc.weight"), (text, "embed.weight")):
+    for tensors, name in ((image, "fc.weight"), (text, words)):
         if name not in tensors or tensors[name].dim() != 2:
             raise CheckpointError(f"has no matrix {name}.", file=source.path, remedy=FETCH)
     opt = source.content.get("opt")
@@ -118,7 +120,7 @@ def read_state_dicts(source: Source, chosen: Mapping[str, Any]) -> StateDicts:
             file=source.path,
             remedy="Give the complete checkpoint: weights without options do not identify the model.",
         )
-    rows = len(text["embed.weight"])
+    rows = len(text[words])
     if options.get("vocab_size", rows) != rows:
         raise CheckpointError(
             f"has the option vocab_size={show(repr(options['vocab_size']))}, but a word embedding of {rows:,} rows.",
@@ -150,8 +152,25 @@ def make_imported(
     Raises:
         CheckpointError: for a vocabulary that is missing or of the wrong size, and for tensors that do not fit.
     """
-    name = data.get("name", "")
-    usual = (f"{name}_vocab.pkl", f"{name}_vocab.json") if re.fullmatch(r"[\w.-]+", name) else ()
+    words, path = read_words(source, chosen, data.get("name", ""))
+    require_vocabulary(words, len(held.text["embed.weight"]), path)
+    tokenizer = WordTokenizer(recipe.text_encoder.options["vocab_threshold"], Vocabulary(words))
+    return fit_tensors(source, recipe, tokenizer, held, data)
+
+
+def read_words(source: Source, chosen: Mapping[str, Any], name: str) -> tuple[list[str], Path]:
+    """Return the words of the vocabulary beside a checkpoint, or of the one that was chosen, and its path.
+
+    Args:
+        source: the file of the checkpoint.
+        chosen: options of the importer; `vocab` is the path of the vocabulary.
+        name: of the training data, after which the file is named; empty: not known.
+
+    Raises:
+        CheckpointError: for a vocabulary that is missing or is not of this format.
+    """
+    stems = (f"{name}_vocab", f"{name}_precomp_vocab") if re.fullmatch(r"[\w.-]+", name) else ()
+    usual = [f"{stem}.{ending}" for stem in stems for ending in ("pkl", "json")]
     vocab = find_vocab(chosen)
     companion = open_companion(
         source,
@@ -159,14 +178,23 @@ def make_imported(
         remedy=f"Put its vocabulary beside {source.path.name}, or give the path: --vocab FILE",
     )
     words = list_words(companion.content, companion.path)
-    require_vocabulary(words, len(held.text["embed.weight"]), companion.path)
     if tuple(words[: len(SPECIAL_WORDS)]) != SPECIAL_WORDS:
         raise CheckpointError(
             f"begins with {show(words[: len(SPECIAL_WORDS)])}; in this format it is {', '.join(SPECIAL_WORDS)}.",
             file=companion.path,
             remedy="Give the vocabulary of this checkpoint.",
         )
-    tokenizer = WordTokenizer(recipe.text_encoder.options["vocab_threshold"], Vocabulary(words))
+    return words, companion.path
+
+
+def fit_tensors(
+    source: Source, recipe: Recipe, tokenizer: Tokenizer, held: StateDicts, data: Mapping[str, Any]
+) -> Imported:
+    """Return the model of a recipe, after checking that the tensors fit; the arguments are those of `make_imported`.
+
+    Raises:
+        CheckpointError: for tensors that do not fit.
+    """
     tensors = {f"image_encoder.{name}": tensor for name, tensor in held.image.items()}
     tensors |= {f"text_encoder.{name}": tensor for name, tensor in held.text.items()}
     _require_fit(recipe, tokenizer, tensors, source.path)
@@ -192,16 +220,27 @@ def write_state_dicts(
     tokenizer = model.tokenizer
     assert isinstance(tokenizer, WordTokenizer), "of the text encoder gru"
     words = tokenizer.vocabulary.words
+    write_encoders(path, image, text, {**options, "vocab_size": len(words)})
+    return [path, *write_vocabulary(words, path.with_name(f"{options['data_name']}_vocab"))]
+
+
+def write_encoders(
+    path: Path, image: Mapping[str, Tensor], text: Mapping[str, Tensor], options: Mapping[str, Any]
+) -> None:
+    """Write a checkpoint without its vocabulary; the arguments are those of `write_state_dicts`.
+
+    Raises:
+        StorageError: if the file cannot be written.
+    """
     value = {
         "epoch": 0,
         "model": [OrderedDict((name, tensor.contiguous()) for name, tensor in part.items()) for part in (image, text)],
         "best_rsum": 0.0,
-        "opt": argparse.Namespace(**{**options, "vocab_size": len(words)}),
+        "opt": argparse.Namespace(**options),
         "Eiters": 0,
     }
     with create_file(path) as stream:
         torch.save(value, stream, _use_new_zipfile_serialization=False)
-    return [path, *write_vocabulary(words, path.with_name(f"{options['data_name']}_vocab"))]
 
 
 def list_tensors(model: JointEmbedding) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
@@ -236,7 +275,7 @@ def _name_tensors(part: Mapping[Any, Any], file: Path) -> dict[str, Tensor]:
     return {**{f"{norm}.num_batches_tracked": torch.tensor(0) for norm in norms}, **tensors}
 
 
-def _require_fit(recipe: Recipe, tokenizer: WordTokenizer, tensors: Mapping[str, Tensor], file: Path) -> None:
+def _require_fit(recipe: Recipe, tokenizer: Tokenizer, tensors: Mapping[str, Tensor], file: Path) -> None:
     """Compare the tensors with a model on the meta device before building the real one."""
     with torch.device("meta"), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # avoid copies

@@ -70,7 +70,7 @@ class MaxPooling(Pooling):
 
 
 class GeneralizedPooling(Pooling):
-    """GPO, a pooling whose weights are learnt (Chen et al. 2021, section 3): `v_d = Σ_k θ_k max_k(x_d)`.
+    """GPO, a pooling whose weights are learnt (Chen et al. 2021): `v_d = Σ_k θ_k max_k(x_d)`.
 
     `max_k(x_d)` is the k-th largest number of the items in dimension d, each dimension sorted by itself, and
     `θ = softmax(u · h_k / 0.1)` with h the states of a bidirectional GRU over the codes of the positions 1 to K. The

@@ -32,9 +32,12 @@ class TrainingSettings:
         clip_per_tensor: apply grad_clip to the gradient of each parameter separately (order-embeddings).
         batches: how batches are made of captions; lengths: of one length each; images: one random caption of each
             image.
-        last_batch: whether an epoch keeps its last batch; drop: it is left out, full or not (order-embeddings).
+        last_batch: whether an epoch keeps its last batch; drop: it is left out, full or not (order-embeddings); full:
+            it is left out unless it is full (VSE∞).
         max_words: longest caption in words to train on, 0: no limit (Kiros' maxlen_w).
         patience: validations in a row without a better score after which to stop, 0: never (linxd5).
+        ramp_epoch: epoch, counted from 0, in which the loss has a weight that rises from 0 to 1, as VSE∞ and PCME++ do
+            when they begin to train a backbone; -1: none.
         log_step: steps between two log records of the loss.
         optimizer: the registered optimiser and its options.
         schedule: the registered schedule of the learning rate and its options.
@@ -62,9 +65,10 @@ class TrainingSettings:
     decay_biases: bool = True
     clip_per_tensor: bool = False
     batches: Annotated[str, OneOf("captions", "lengths", "images")] = "captions"
-    last_batch: Annotated[str, OneOf("keep", "drop")] = "keep"
+    last_batch: Annotated[str, OneOf("keep", "drop", "full")] = "keep"
     max_words: Annotated[int, AtLeast(0)] = 0
     patience: Annotated[int, AtLeast(0)] = 0
+    ramp_epoch: Annotated[int, AtLeast(-1)] = -1
     log_step: Annotated[int, AtLeast(1)] = 10
     optimizer: Part = ADAM
     schedule: Part = STEP

@@ -87,6 +87,7 @@ class Loop:
         self._encode, self._learning = runtime.distribute(model), self._list_learning()
         self._monitor = CollapseMonitor(progress.records_on_plateau)
         self._interruption = Interruption()
+        self._weight = 1.0  # of the loss, see `ramp_epoch`
 
     def start(self) -> None:
         """Train until the last epoch is done and its state is saved."""
@@ -147,7 +148,7 @@ class Loop:
         sides = choose_sides(self.loss, images, texts)
         output: LossOutput = self.loss(scores, *sides, batch)
         self.optimizer.zero_grad(set_to_none=True)
-        output.total.backward()  # type: ignore[no-untyped-call]
+        (output.total * self._weight).backward()  # type: ignore[no-untyped-call]
         self.runtime.average_gradients(self.loss)
         norm = prepare_gradients(self.settings, self.parameters)
         self.optimizer.step()
@@ -172,6 +173,8 @@ class Loop:
             rate = schedule(progress.step, progress.epoch)
             for group in self.optimizer.param_groups:
                 group["lr"] = rate * group["scale"]
+            if progress.epoch == settings.ramp_epoch:
+                self._weight = progress.batch / len(order)
             output, norm, plateau = self.step(batch)
             progress.batch += 1
             progress.step += 1
@@ -200,7 +203,7 @@ class Loop:
             raise self._describe_stop()
 
     def _start_epoch(self) -> None:
-        progress = self.progress
+        progress, self._weight = self.progress, 1.0
         self.model.train()
         self.model.start_epoch(progress.epoch)
         val_step = self.settings.val_step

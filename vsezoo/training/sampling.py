@@ -39,11 +39,12 @@ def order_epoch(
             f"no caption of the training split is as short as training.max_words={settings.max_words}.",
             remedy="Give a larger --max-words, or 0, which takes captions of any length.",
         )
-    if settings.last_batch == "drop":
+    partial = len(batches[-1]) < settings.batch_size
+    if settings.last_batch == "drop" or (settings.last_batch == "full" and partial):
         if len(batches) == 1:
             raise DataError(
-                f"an epoch is one batch of {len(batches[0]):,} captions, and training.last_batch=drop leaves the last "
-                "batch out.",
+                f"an epoch is one batch of {len(batches[0]):,} captions, and training.last_batch={settings.last_batch} "
+                "leaves the last batch out.",
                 remedy="Use more data, a smaller --batch-size, or --set training.last_batch=keep.",
             )
         batches = batches[:-1]
