@@ -10,6 +10,7 @@ import pictures
 import pytest
 import tiny
 import torch
+from tiny_bert import list_small_settings
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
@@ -20,17 +21,14 @@ from vsezoo.checkpoints.uninitialized import TooManyParametersError, build_unini
 from vsezoo.construction import build_loss
 from vsezoo.encoders.precomputed import PrecomputedImageEncoder
 from vsezoo.errors import CheckpointError
+from vsezoo.parts import accepted_kinds
 
 SMALL: dict[str, dict[str, Any]] = {
-    "vsrn": {"loss__hidden_size": 8, "loss__word_dim": 4},
-    "kiros-bow": {"text_encoder__word_dim": 0},
-    **{
-        name: {"image_encoder__model": "resnet18", "image_encoder__weights": "none"}
-        for name in vsezoo.list_models()
-        if name.startswith(("vsepp-vgg", "vsepp-resnet"))
-    },
+    "vsrn": {"loss.hidden_size": 8, "loss.word_dim": 4},
+    "kiros-bow": {"text_encoder.word_dim": 0},
 }
-"""What makes the recipes small beside what `tiny.make_model` makes small."""
+"""What makes the recipes small beside these, and the networks of `tiny_bert.list_small_settings`."""
+WORDS = {"text_encoder.word_dim": 4, "text_encoder.vocab_threshold": 1}
 
 
 def list_tensors(module: nn.Module) -> list[Tensor]:
@@ -46,11 +44,13 @@ def assert_equal_tensors(first: nn.Module, second: nn.Module) -> None:
 
 @pytest.mark.parametrize("name", sorted(vsezoo.list_models()))
 def test_every_recipe_is_loaded_to_the_bit(name: str, tmp_path: Path) -> None:
-    shape = (4, tiny.WIDTH) if name.startswith(("vsrn", "scan")) else (tiny.WIDTH,)
-    data = None if "model" in str(SMALL.get(name)) else tiny.TinyPairs(shape=shape)
-    sizes = {"embed_size": 5, "text_encoder__word_dim": 4, "text_encoder__vocab_threshold": 1}
+    recipe = registry.load("models", name)
+    small, (kind, *_) = list_small_settings(recipe), accepted_kinds(recipe)
+    data = None if kind == "picture" else tiny.TinyPairs(shape=(4, tiny.WIDTH) if kind == "regions" else (tiny.WIDTH,))
+    words = {} if recipe.text_encoder.name.endswith("hf") else WORDS
+    settings = {"embed_size": 5, **words, **SMALL.get(name, {}), **small}
     torch.manual_seed(3)
-    model = vsezoo.create_model(name, data, tiny.CAPTIONS, settings=tiny.dotted({**sizes, **SMALL.get(name, {})}))
+    model = vsezoo.create_model(name, data, tiny.CAPTIONS, settings=settings)
     loss = build_loss(model.recipe, model.tokenizer)
     save_checkpoint(tmp_path / "run", model, tiny.TinyPairs(), {}, loss=loss)
     before = torch.get_rng_state()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +12,8 @@ import tiny
 import torch
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from transformers import BertConfig, BertModel, PreTrainedModel, PreTrainedTokenizerFast
+
+from vsezoo.recipe import Recipe
 
 MARKS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 PIECES = [*MARKS, *tiny.WORDS, "a", "and", "is", "that", "the", "this", "thing", "one", "dog", "##s", "##ish"]
@@ -41,3 +46,21 @@ def write_model(folder: Path, model: PreTrainedModel | None = None, **tokenizer:
     model.save_pretrained(folder)
     write_tokenizer(folder, **tokenizer)
     return model.eval()
+
+
+@functools.cache
+def _keep_folder() -> tempfile.TemporaryDirectory[str]:
+    folder = tempfile.TemporaryDirectory()
+    write_model(Path(folder.name))
+    return folder
+
+
+def list_small_settings(recipe: Recipe) -> Mapping[str, Any]:
+    """Return settings that put a small backbone and a tiny BERT in the place of pretrained ones."""
+    settings: dict[str, Any] = {}
+    if recipe.image_encoder.name in ("timm", "torchvision"):
+        settings |= {"image_encoder.model": "resnet18", "image_encoder.weights": "none"}
+        settings |= {"image_encoder.image_size": 32}
+    if recipe.text_encoder.name.endswith("hf"):
+        settings |= {"text_encoder.model": _keep_folder().name}
+    return settings

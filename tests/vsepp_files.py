@@ -76,6 +76,29 @@ SCAN: dict[str, Any] = {
     "precomp_enc_type": "basic",
 }
 
+VSE_INFTY: dict[str, Any] = {
+    **{
+        name: value
+        for name, value in VSEPP.items()
+        if name not in ("crop_size", "finetune", "cnn_type", "use_restval", "measure", "use_abs", "reset_train")
+    },
+    "data_name": "f30k",
+    "optim": "adam",
+    "model_name": "runs/model",
+    "no_txtnorm": False,
+    "precomp_enc_type": "basic",
+    "backbone_path": "",
+    "backbone_source": "detector",
+    "vse_mean_warmup_epochs": 1,
+    "reset_start_epoch": False,
+    "backbone_warmup_epochs": 5,
+    "embedding_warmup_epochs": 2,
+    "backbone_lr_factor": 0.01,
+    "input_scale_factor": 1,
+    "drop": False,
+    "vocab_size": len(WORDS) + 1,
+}
+
 VSRN: dict[str, Any] = {
     **VSEPP,
     "data_name": "coco_precomp",
@@ -106,6 +129,23 @@ def draw_state(shapes: Mapping[str, Sequence[int]], seed: int) -> State:
         if name.endswith("num_batches_tracked"):
             state[name] = torch.tensor(17)
     return state
+
+
+def make_both_ways(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of a network that reads in both directions, from those of one."""
+    return {**shapes, **{f"{name}_reverse": shape for name, shape in shapes.items()}}
+
+
+def make_vse_infty(options: Mapping[str, Any]) -> list[State]:
+    """Return the encoders of VSE∞ on regions, by a bidirectional GRU; the words have a row for the mask."""
+    dim, width, word = options["embed_size"], options["img_dim"], options["word_dim"]
+    pooling = {**make_both_ways(make_gru("gpool.gru", 32, 32)), "gpool.linear.weight": (1, 32)}
+    image = {"fc.weight": (dim, width), "fc.bias": (dim,), **pooling}
+    for layer, (inner, outer) in enumerate([(width, dim // 2), (dim // 2, dim)]):
+        image |= {f"mlp.layers.{layer}.weight": (outer, inner), f"mlp.layers.{layer}.bias": (outer,)}
+        image |= make_norm(f"mlp.bns.{layer}", outer)
+    text = {"embed.weight": (len(WORDS) + 1, word), **make_both_ways(make_gru("rnn", word, dim)), **pooling}
+    return [draw_state(image, 4), draw_state(text, 5)]
 
 
 def make_gru(name: str, width: int, dim: int, layers: int = 1) -> dict[str, tuple[int, ...]]:

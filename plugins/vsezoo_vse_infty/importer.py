@@ -131,7 +131,10 @@ class VSEInftyImporter(Importer):
             "data_name": data.removesuffix("_precomp") or "vsezoo",
         }
         held = {name: value for name, value in held.items() if name not in ABSENT}
-        held |= argparse_options.list_more(recipe, _make_recipe(held, bert, path), "VSE∞")
+        written = _make_recipe(held, bert, path)
+        if bert:  # the file does not tell which one it is
+            written = written.replace({"text_encoder.model": recipe.text_encoder.options["model"]})
+        held |= argparse_options.list_more(recipe, written, "VSE∞")
         width = recipe.embed_size or 0
         norm = torch.nn.BatchNorm1d(width).state_dict()
         image = _restore(image, "image") | {f"{UNUSED_NORM}{name}": tensor for name, tensor in norm.items()}

@@ -104,6 +104,20 @@ def test_training_draws_parts_from_the_generator_of_torch() -> None:
     torch.testing.assert_close(transform(pictures), first, rtol=0, atol=0)
 
 
+def test_both_sides_are_cropped_to_one_share() -> None:
+    """Of a picture whose colours are its coordinates: what is seen has one share of both sides, 60 % or more."""
+    rows, columns = np.meshgrid(np.linspace(0, 255, 300), np.linspace(0, 255, 200), indexing="ij")
+    pixels = np.stack([rows, columns, 0 * rows], axis=-1).round().astype(np.uint8)
+    form = PictureForm(32, 32, 1.0, "squash", (0.0,) * 3, (1.0,) * 3, "bilinear", least_crop=0.6)
+    torch.manual_seed(0)
+    seen = PictureTransform(form, training=True)([Image.fromarray(pixels)] * 40)
+    assert seen.shape == (40, 3, 32, 32)
+    shares = [seen[:, colour].amax(dim=(1, 2)) - seen[:, colour].amin(dim=(1, 2)) for colour in (0, 1)]
+    torch.testing.assert_close(shares[0], shares[1], atol=0.04, rtol=0)
+    assert 0.5 < shares[0].min() < 0.7
+    assert shares[0].max() > 0.9
+
+
 def test_options_take_the_place_of_the_backbone_s_own() -> None:
     backbone = create_backbone(
         "timm:mobilenetv2_100", weights="none", image_size=192, mean=[0.5, 0.5, 0.5], std=[0.25, 0.5, 1], crop_pct=1.0

@@ -10,11 +10,12 @@ import json
 from pathlib import Path
 
 import pytest
+from tiny_bert import list_small_settings
 
 from vsezoo import list_models, registry
 from vsezoo.construction import build_loss, build_model
 from vsezoo.data.lookup import open_data
-from vsezoo.parts import accepted_kinds, load_text_encoder, resolve_recipe
+from vsezoo.parts import accepted_kinds, list_options, load_text_encoder, resolve_recipe
 from vsezoo.recipe import Recipe
 from vsezoo.text.words import RULES, WordTokenizer
 from vsezoo.training.batches import PairBatches, TokenTable
@@ -29,7 +30,6 @@ EXPECTED = Path(__file__).with_name("first_steps.json")
 STEPS = 10
 IMAGES = 64  # of `shapes`, from whose captions the vocabulary is made
 SIZES = {"embed_size": 32, "training.batch_size": 32, "training.seed": 5}
-PICTURES = {"image_encoder.model": "resnet18", "image_encoder.image_size": 32}
 NARROW = {"text_encoder.word_dim": 16, "loss.hidden_size": 16, "loss.word_dim": 16}
 
 
@@ -46,10 +46,9 @@ def shrink(recipe: Recipe) -> Recipe:
         for name, value in NARROW.items()
         if name.split(".")[1] in getattr(recipe, name.split(".")[0]).options or name == "text_encoder.word_dim"
     }
-    if recipe.text_encoder.name == "bow":  # its words are as wide as the embedding
-        narrow.pop("text_encoder.word_dim")
-    pictures = PICTURES if recipe.image_encoder.name == "torchvision" else {}
-    return recipe.replace({**SIZES, **narrow, **pictures})
+    if "word_dim" not in list_options(load_text_encoder(recipe)) or recipe.text_encoder.name == "bow":
+        narrow.pop("text_encoder.word_dim")  # words of `bow` are as wide as the embedding
+    return recipe.replace({**SIZES, **narrow, **list_small_settings(recipe)})
 
 
 @functools.cache
@@ -65,7 +64,10 @@ def take_steps(name: str) -> list[float]:
     recipe = resolve_recipe(recipe, data)
     seed_all(recipe.training.seed)
     tokenizer = load_text_encoder(recipe).make_tokenizer(recipe.text_encoder.options)
-    words = split_captions(tokenizer.rule.name)
+    if isinstance(tokenizer, WordTokenizer):
+        words = split_captions(tokenizer.rule.name)
+    else:
+        words = tokenizer.split(data.captions)
     tokenizer.fit(words[: 5 * IMAGES])
     split = Split(data, TokenTable(tokenizer.encode_split(words)))
     model, loss = build_model(recipe, tokenizer), build_loss(recipe, tokenizer)

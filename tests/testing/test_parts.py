@@ -21,6 +21,7 @@ OPTIONS: dict[tuple[str, str], list[dict[str, Any]]] = {
         {"model": "test_resnet", "weights": "none", "image_size": 64, "head": "vsrn"},
     ],
     ("image_encoders", "torchvision"): [{"model": "mobilenet_v3_small", "weights": "none", "image_size": 64}],
+    ("image_encoders", "vse-infty-regions"): [{}, {"mlp": False, "vary_augmentation": True, "center": True}],
     ("text_encoders", "gru"): [{}, {"bidirectional": True, "words": "letters", "use_abs": True}, {"pool": "gpo"}],
     ("text_encoders", "lstm"): [{"num_layers": 2, "words": "split", "off_by_two": True, "init": "orthogonal"}],
     ("text_encoders", "bow"): [{}, {"words": "split", "init": "torch"}],
@@ -31,7 +32,7 @@ OPTIONS: dict[tuple[str, str], list[dict[str, Any]]] = {
 }
 """What is checked beside the defaults, or in place of them."""
 
-NEED_FILES = ("hf",)
+NEED_FILES = ("hf", "vse-infty-hf")
 """Parts that are built from files: see below."""
 
 
@@ -55,3 +56,8 @@ def test_a_built_in_part(check: Check) -> None:
 def test_the_transformer(tmp_path: Path, options: dict[str, Any]) -> None:
     write_model(tmp_path)
     check_text_encoder("hf", options={"model": str(tmp_path), **options})
+
+
+def test_the_transformer_of_vse_infty(tmp_path: Path) -> None:
+    write_model(tmp_path)
+    check_text_encoder("vse-infty-hf", options={"model": str(tmp_path)})

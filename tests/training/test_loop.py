@@ -184,6 +184,39 @@ def test_the_schedule_is_asked_at_each_step(make_loop: MakeLoop) -> None:
     assert max(used) == used[4] == 0.01
 
 
+def test_the_weight_of_the_loss_rises_in_one_epoch(make_loop: MakeLoop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of ten steps, the first has the weight 0 and the last 0.9; before and after it is 1. What is logged has none."""
+    loop = make_loop(training__ramp_epoch=1, training__num_epochs=3, training__grad_clip=0.0)
+    norms: list[tuple[float, float]] = []
+    step = loop.step
+
+    def watch(batch: Batch) -> tuple[LossOutput, Tensor, float]:
+        rates = [group["lr"] for group in loop.optimizer.param_groups]
+        for group in loop.optimizer.param_groups:
+            group["lr"] = 0.0  # the model stays as it is
+        output, norm, plateau = step(batch)
+        for group, rate in zip(loop.optimizer.param_groups, rates, strict=True):
+            group["lr"] = rate
+        norms.append((output.total.item(), norm.item()))
+        return output, norm, plateau
+
+    monkeypatch.setattr(loop, "step", watch)
+    loop.start()
+    batches = [loop.order(epoch) for epoch in range(3)]
+    assert [len(order) for order in batches] == [tiny.STEPS] * 3
+    assert norms[tiny.STEPS][1] == 0
+    assert all(norm > 0 for _, norm in norms[: tiny.STEPS])
+    plain = make_loop(training__num_epochs=3, training__grad_clip=0.0)
+    images = PairBatches(plain.train.data, plain.train.tokens, plain.model.image_encoder.transform(True), batches[1])
+    for index, batch in enumerate(images.load(0)):
+        for group in plain.optimizer.param_groups:
+            group["lr"] = 0.0
+        output, norm, _ = plain.step(batch)
+        logged, weighted = norms[tiny.STEPS + index]
+        assert logged == pytest.approx(output.total.item(), rel=1e-6)
+        assert weighted == pytest.approx(norm.item() * index / tiny.STEPS, rel=1e-4)
+
+
 @pytest.mark.parametrize("limit", [0.0, 2.0, 1e6])
 def test_clipping(make_loop: MakeLoop, limit: float) -> None:
     loop = make_loop(training__grad_clip=limit)

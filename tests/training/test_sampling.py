@@ -108,6 +108,11 @@ def test_the_last_batch_is_dropped_full_or_not(captions: int, left: int) -> None
     assert sum(map(len, order_batches(captions, 4, 0, 0, last_batch="drop"))) == left
 
 
+@pytest.mark.parametrize(("captions", "left"), [(20, 20), (19, 16), (21, 20)])
+def test_the_last_batch_is_dropped_unless_it_is_full(captions: int, left: int) -> None:
+    assert sum(map(len, order_batches(captions, 4, 0, 0, last_batch="full"))) == left
+
+
 @pytest.mark.parametrize(("batches", "pairs"), [("captions", 15), ("images", 3)])
 def test_the_only_batch_is_dropped(batches: str, pairs: int) -> None:
     with pytest.raises(DataError, match=rf"one batch of {pairs} captions, and .*last_batch=drop") as raised:

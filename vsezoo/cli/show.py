@@ -14,7 +14,7 @@ from vsezoo import registry
 from vsezoo.cli import console, shared_options
 from vsezoo.cli.command import Command
 from vsezoo.cli.show_checkpoint import show_checkpoint
-from vsezoo.errors import UsageError
+from vsezoo.errors import HubError, UsageError
 from vsezoo.hub.reference import parse_reference
 from vsezoo.recipe import PART_KINDS, TRAINING_FIELDS, TRAINING_PARTS, PublishedResult
 from vsezoo.recipe.file import is_recipe_file
@@ -88,8 +88,6 @@ def _is_checkpoint(model: str) -> bool:
 
 
 def _describe(model: str, entry: registry.Entry | None, recipe: Recipe, data: str | None) -> dict[str, Any]:
-    from vsezoo.construction import COUNT_ASSUMPTION, count_parameters  # imports torch
-
     return {
         "name": recipe.name,
         "aliases": [name for name in (entry.label, *registry.list_aliases(entry)) if name != recipe.name]
@@ -105,12 +103,23 @@ def _describe(model: str, entry: registry.Entry | None, recipe: Recipe, data: st
         "parts": {kind: _describe_part(recipe, kind) for kind in (*PART_KINDS, *TRAINING_PARTS)},
         "training": {name: getattr(recipe.training, name) for name in TRAINING_FIELDS},
         "training_options": {name: _describe_option(option) for name, option in TRAINING_OPTIONS.items()},
-        # Pretrained weights, which may have to be fetched, decide how many there are.
-        "parameters": None if recipe.pretrained else {**count_parameters(recipe), "assumption": COUNT_ASSUMPTION},
+        "parameters": _count(recipe),
         "overrides": {name: dataclasses.asdict(override) for name, override in recipe.overrides.items()},
         "paper": None if recipe.paper is None else dataclasses.asdict(recipe.paper),
         "published": [dataclasses.asdict(result) for result in recipe.published],
     }
+
+
+def _count(recipe: Recipe) -> dict[str, Any] | None:
+    """Return the numbers of parameters; None where pretrained weights decide them that would have to be fetched."""
+    from vsezoo.construction import COUNT_ASSUMPTION, count_parameters  # imports torch
+
+    if recipe.pretrained:
+        return None
+    try:
+        return {**count_parameters(recipe), "assumption": COUNT_ASSUMPTION}
+    except HubError:
+        return None
 
 
 def _describe_part(recipe: Recipe, kind: str) -> dict[str, Any]:
