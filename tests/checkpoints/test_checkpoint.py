@@ -101,13 +101,15 @@ def test_a_place_relative_to_the_present_one(folder: Path, monkeypatch: pytest.M
 
 
 def test_no_folder(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match=r"is no folder\.\nGive the folder that `vsezoo train` wrote") as caught:
+    with pytest.raises(
+        CheckpointError, match=r"is not a folder\.\nGive the folder that `vsezoo train` wrote"
+    ) as caught:
         load(tmp_path / "absent")
     assert caught.value.file == str(tmp_path / "absent")
 
 
 def test_a_file_is_no_folder(folder: Path) -> None:
-    with pytest.raises(CheckpointError, match="is no folder"):
+    with pytest.raises(CheckpointError, match="is not a folder"):
         load(folder / "model.safetensors")
 
 

@@ -173,6 +173,6 @@ def test_images_that_are_not_there(run: Path, photos: Path, tmp_path: Path) -> N
     (fetched / "best" / "local.json").unlink()  # as on another machine
     message = r"vsrn: was trained on 'photos', which is not .*registered.*\n.* --data FOLDER"
     processes.assert_one_message(caption(tmp_path, fetched, "0"), 2, message)
-    processes.assert_one_message(caption(tmp_path, run, "0", *place, "--rows", "1"), 2, "--rows chooses among the rows")
+    processes.assert_one_message(caption(tmp_path, run, "0", *place, "--rows", "1"), 2, "--rows needs a FILE")
     processes.assert_one_message(caption(tmp_path, run), 2, r"Missing argument 'IMAGE\.\.\.'")
     processes.assert_one_message(caption(tmp_path, run, "0", "--beam", "0"), 2, "0 is not in the range x>=1")

@@ -185,9 +185,9 @@ def test_mistakes(folder: Path) -> None:
     (folder / "empty.txt").write_bytes(b"\n")
     (folder / "run" / "best" / "local.json").unlink(missing_ok=True)  # as on another machine
     for arguments, code, message in (
-        (("  ", *place), 2, r"^The sentence is empty"),
+        (("  ", *place), 2, r"^The query is empty"),
         (("", *place), 2, r"^An argument is empty"),
-        ((SENTENCE, "--images", "nothing"), 1, r"^nothing: is no folder"),
+        ((SENTENCE, "--images", "nothing"), 1, r"^nothing: is not a folder"),
         (("cat.png", *place), 1, r"^cat\.png: this model takes features .*, not pictures\.\n.*`vsezoo features`"),
         (("cat.png", "--images", "photos/test_ims.npy"), 2, r"^'cat\.png' is an image file.*\n.*--texts FILE"),
         (("photos/test_ims.npy:20", *place), 1, r"test_ims\.npy: has no row 20\.\nIts rows are 0 to 19"),
@@ -200,9 +200,9 @@ def test_mistakes(folder: Path) -> None:
         (("600", *place), 2, r"^'600' is neither .* of the test split of photos\.\n.* --split\. Or write a sentence"),
         (("photo-99.jpg", *place), 2, r"neither a file nor an image .*\nDid you mean .* --split\. Or write a sentence"),
         (("99.JPG", "--images", "photos/test_ims.npy"), 2, r"^'99\.JPG' is an image file.*\nGive a sentence"),
-        (("photos/test_ims.npy:x", "--texts", "empty.txt"), 1, r"^photos/test_ims\.npy: 'x' is no row\."),
-        (("99.jpg", "--texts", "empty.txt"), 1, r"^99\.jpg: is no file\.\nCheck the path\."),
-        (("7", *place, "--texts", "empty.txt"), 1, r"^empty\.txt: holds no sentence"),
+        (("photos/test_ims.npy:x", "--texts", "empty.txt"), 1, r"^photos/test_ims\.npy: 'x' is not a row number\."),
+        (("99.jpg", "--texts", "empty.txt"), 1, r"^99\.jpg: does not exist\.\nCheck the path\."),
+        (("7", *place, "--texts", "empty.txt"), 1, r"^empty\.txt: contains no sentences"),
         ((SENTENCE, "--images", "photos/test_ims.npy", "--texts", "empty.txt"), 2, r"^Search either --images or"),
         ((SENTENCE,), 2, r"was trained on 'photos', which is not .* registered .*\n.*--data FOLDER"),
         ((SENTENCE, *place, "-k", "0"), 2, r"0 is not in the range x>=1"),

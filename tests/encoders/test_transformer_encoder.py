@@ -510,7 +510,7 @@ def test_a_model_must_be_named(name: str) -> None:
 
 
 def test_a_name_that_is_neither_folder_nor_repository() -> None:
-    with pytest.raises(VsezooError, match="a/b/c: is no folder, and cannot be a name of the Hub"):
+    with pytest.raises(VsezooError, match="a/b/c: is not a folder, and cannot be a name of the Hub"):
         vsezoo.create_model("vsepp", tiny.TinyPairs(), settings={"text_encoder": "hf:a/b/c"})
 
 
@@ -523,7 +523,7 @@ def test_a_model_of_the_hub_without_the_network(tmp_path: Path) -> None:
     flags = ("--text-encoder", "hf:nobody/nothing")
     done = run_command(tmp_path, "train", "vsepp", *flags, before=go_offline)
     assert_one_message(
-        done, HubError.exit_code, "nobody/nothing: is no folder here, and the Hub does not give it: .*offline"
+        done, HubError.exit_code, "nobody/nothing: is not a folder here, and the Hub does not give it: .*offline"
     )
     assert "HF_HUB_OFFLINE=1" in done.stderr
 

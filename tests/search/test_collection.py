@@ -151,8 +151,8 @@ def test_files_of_sentences(tmp_path: Path, name: str, content: str, expected: l
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("a.txt", b"", r"a\.txt: holds no sentence\.\nWrite one sentence on each line"),
-        ("a.txt", b"\n  \n", r"holds no sentence"),
+        ("a.txt", b"", r"a\.txt: contains no sentences\.\nWrite one sentence per line"),
+        ("a.txt", b"\n  \n", r"contains no sentences"),
         ("a.txt", b"a dog\nl'\xe9t\xe9\n", r"a\.txt: line 2 is not UTF-8 text\.\n.*iconv"),
         (
             "a.csv",
@@ -163,7 +163,7 @@ def test_files_of_sentences(tmp_path: Path, name: str, content: str, expected: l
         (
             "a.jsonl",
             b'{"text": ["a dog"]}\n{"text": ["a", ["b"]]}\n',
-            r"line 2: 'text' is a caption that is not text: \['b'\]\.\nGive",
+            r"line 2: 'text' is a caption that is not text: \['b'\]\.\nWrite one",
         ),
     ],
 )
@@ -179,15 +179,18 @@ def test_what_is_no_collection(tmp_path: Path) -> None:
     np.save(tmp_path / "features" / "test_ims.npy", np.ones((2, 3), np.float32))
     picture = paint(tmp_path / "one" / "a.png", COLOURS["red"])
     for path, message in (
-        (tmp_path / "none", r"none: is no folder"),
+        (tmp_path / "none", r"none: is not a folder"),
         (tmp_path / "none.npy", r"none\.npy: cannot be read"),
-        (tmp_path / "empty", r"empty: is empty: there are no pictures in it\.\nName a folder of pictures; .*\.jpg"),
-        (tmp_path / "features", r"holds no pictures, but test_ims\.npy\.\nIt holds features: .* --data .*features"),
+        (tmp_path / "empty", r"empty: is empty: it contains no pictures\.\nName a folder of pictures, .*\.jpg"),
+        (
+            tmp_path / "features",
+            r"contains no pictures, only test_ims\.npy\.\nIt contains features: .* --data .*features",
+        ),
         (picture, r"a\.png: is neither a folder of pictures nor .*\nName the folder that it is in: .*one"),
     ):
         with pytest.raises(DataError, match=message):
             collect_images(path)
-    with pytest.raises(UsageError, match=r"texts is no list of sentences"):
+    with pytest.raises(UsageError, match=r"texts is not a list of sentences"):
         collect_texts([])
     with pytest.raises(UsageError, match=r"on_bad_image is 'warn'"):
         collect_images(tmp_path / "one", "warn")

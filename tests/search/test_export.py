@@ -71,7 +71,7 @@ def test_what_is_embedded_is_not_replaced(tmp_path: Path) -> None:
     np.save(tmp_path / "b.npy", TinyPairs().features)
     for kind, source, output in (("texts", "a.json", "a.npy"), ("images", "b.npy", "b.npy")):
         before = (tmp_path / source).read_bytes()
-        with pytest.raises(UsageError, match=rf"{source}' is what is to be embedded"):
+        with pytest.raises(UsageError, match=rf"{source}' is the input file"):
             embed(tmp_path / "run", **{kind: tmp_path / source}, output=tmp_path / output)  # type: ignore[arg-type]
         assert (tmp_path / source).read_bytes() == before
 
@@ -85,11 +85,11 @@ def test_a_checkpoint_and_lists_of_others_are_not_replaced(tmp_path: Path) -> No
     for output, message in (
         (
             run / "model.safetensors",
-            r"run/model\.safetensors' is a file of the checkpoint, and would be replaced\.\nName",
+            r"run/model\.safetensors' is a file of the checkpoint; refusing to overwrite it\.\nChoose",
         ),
         (run / "config.npy", r"run/config\.json' is a file of the checkpoint"),
         (tmp_path / "link.safetensors", r"link\.safetensors' is a file of the checkpoint"),
-        (tmp_path / "dataset_own.npy", r"dataset_own\.json' is there and is no list of ids .*\nName another file"),
+        (tmp_path / "dataset_own.npy", r"dataset_own\.json' exists and is not a list of ids .*\nChoose another file"),
     ):
         with pytest.raises(UsageError, match=message):
             embed(run, texts=TinyPairs(), output=output)
@@ -125,7 +125,7 @@ def test_names_of_files_need_not_be_utf8(tmp_path: Path) -> None:
     [
         ({}, "out.npy", r"^There is nothing to embed\.\nGive images, texts, or both"),
         ({"texts": ["a"]}, "out.pt", r"out\.pt' must end in \.safetensors or \.npy"),
-        ({"texts": ["a"], "images": TinyPairs()}, "out.npy", r"can hold one array, .*\n.*\.safetensors"),
+        ({"texts": ["a"], "images": TinyPairs()}, "out.npy", r"can contain only one array, .*\n.*\.safetensors"),
     ],
 )
 def test_mistakes(tmp_path: Path, what: dict[str, Any], output: str, message: str) -> None:

@@ -155,7 +155,7 @@ def test_images_by_their_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         captions.search("image9")
     sentences = open_index("run", texts=["a dog", "snow"])
     assert len(sentences.search("a.npy:4", 5)) == 2
-    with pytest.raises(UsageError, match=r"^'image4' is no file"):
+    with pytest.raises(UsageError, match=r"^'image4' is not a file"):
         sentences.search("image4")
     with pytest.raises(UsageError, match=r"^'a\.npy:4' is an image file, but images are searched with a sentence"):
         open_index("run", images=data).search("a.npy:4")
@@ -170,7 +170,7 @@ def test_mistakes(tmp_path: Path) -> None:
         with pytest.raises(UsageError, match=r"^Give either images or texts to search"):
             open_index(run, **what)  # type: ignore[arg-type]
     index = open_index(run, images=tmp_path / "a.npy")
-    with pytest.raises(UsageError, match=r"^The sentence is empty"):
+    with pytest.raises(UsageError, match=r"^The query is empty"):
         index.search("  ")
     with pytest.raises(UsageError, match=r"^k is 0; it must be at least 1"):
         index.search("a dog", 0)
@@ -181,7 +181,7 @@ def test_mistakes(tmp_path: Path) -> None:
         open_index(run, images=tmp_path / "wide.npy")
     with pytest.raises(DataError, match=r"photos: this model takes features of one vector .*not pictures"):
         open_index(run, images=paint_folder(tmp_path / "photos"))
-    with pytest.raises(CheckpointError, match=r"none: is no folder"):
+    with pytest.raises(CheckpointError, match=r"none: is not a folder"):
         open_index(tmp_path / "none", images=tmp_path / "a.npy")
 
 
@@ -191,5 +191,5 @@ def test_a_model_that_gives_no_numbers(tmp_path: Path) -> None:
         next(made.image_encoder.parameters()).fill_(torch.nan)
     save_checkpoint(tmp_path / "nan", made, TinyPairs(), {"epoch": 1, "step": 1, "criterion": "rsum", "score": 0.0})
     np.save(tmp_path / "a.npy", make_features(4))
-    with pytest.raises(VsezooError, match=r"a\.npy: the model gives embeddings that are not finite numbers"):
+    with pytest.raises(VsezooError, match=r"a\.npy: the embeddings of the model are not finite"):
         open_index(tmp_path / "nan", images=tmp_path / "a.npy")

@@ -145,7 +145,7 @@ def test_a_cache_that_can_be_written_no_more(
             cache.write_bytes(b"")
 
     assert count_encoded(run, images=photos, advance=destroy) == (COUNT, FOUND)
-    assert capsys.readouterr().err.count("Warning: The embeddings are not kept for the next time: ") == 1
+    assert capsys.readouterr().err.count("Warning: The embeddings could not be cached: ") == 1
 
 
 def note_encoded(run: Path, photos: Path, cache: Path, note: Path) -> None:

@@ -69,7 +69,9 @@ def test_an_index_of_inner_products_goes_with_similarities_that_are_one(
     exact = open_index(run, images=images).search("a dog", 9)
     assert open_index(run, images=images, index="products").search("a dog", 9) == exact
     tiny.save_model(run.parent / "order", tiny.make_model("orderpp"))
-    with pytest.raises(UsageError, match=r"index 'products' finds inner products, .* 'order' does not say") as caught:
+    with pytest.raises(
+        UsageError, match=r"index 'products' finds inner products, .* 'order' does not declare"
+    ) as caught:
         open_index(run.parent / "order", images=images, index="products")
     assert "'exact'" in caught.value.remedy
 
@@ -80,7 +82,7 @@ def test_a_similarity_of_a_plugin_that_says_nothing_is_no_inner_product(run: Pat
 
     registry.register("similarities", "plain")(Plain)
     tiny.save_model(run.parent / "plain", tiny.make_model(similarity="plain"))
-    with pytest.raises(UsageError, match="'plain' does not say"):
+    with pytest.raises(UsageError, match="'plain' does not declare"):
         open_index(run.parent / "plain", images=run.parent / "a.npy", index="products")
 
 

@@ -90,9 +90,13 @@ def test_a_mistyped_name_is_named_where_there_are_no_data() -> None:
         raise UsageError("was trained on 'mine'.", file="run", remedy="Name the data.")
 
     problem = r"run: was trained on 'mine'\.\nName the data\.$"
-    with pytest.raises(UsageError, match=r"^'dgo' is no file, and no data can be opened to look for it\.\n" + problem):
+    with pytest.raises(
+        UsageError, match=r"^'dgo' is not a file, and no data set could be opened to look for it\.\n" + problem
+    ):
         find_images(["dgo"], ("picture",), open_split)
-    with pytest.raises(DataError, match=r"^dgo\.jpg: is no file\.\nCheck the path\. .*: run: was trained on 'mine'\.$"):
+    with pytest.raises(
+        DataError, match=r"^dgo\.jpg: does not exist\.\nCheck the path\. .*: run: was trained on 'mine'\.$"
+    ):
         find_images(["dgo.jpg"], ("picture",), open_split)
     with pytest.raises(UsageError, match=f"^{problem}"):
         find_images(["7"], ("picture",), open_split)
@@ -109,7 +113,7 @@ def test_references_that_mean_nothing(regions: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=rf"^{regions}: has no row 5\.\nIts rows are 0 to 4\."):
         find_images([f"{regions}:5"], ("regions",), refuse)
     for row in ("x", "-1", "0-1", ""):
-        with pytest.raises(DataError, match=rf"^{regions}: '{row}' is no row\.\nIts rows are 0 to 4\.$"):
+        with pytest.raises(DataError, match=rf"^{regions}: '{row}' is not a row number\.\nIts rows are 0 to 4\.$"):
             find_images([f"{regions}:{row}"], ("regions",), refuse)
     with pytest.raises(DataError, match=r"none\.npy: cannot be read"):
         find_images([str(tmp_path / "none.npy")], ("regions",), refuse)
@@ -121,13 +125,13 @@ def test_references_that_mean_nothing(regions: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("rows", ["a", "3-1", "1,,2", "-1", "1-"])
 def test_rows_that_are_no_rows(regions: Path, rows: str) -> None:
-    with pytest.raises(UsageError, match=rf"--rows '{rows}' is no list of rows\.\nExample: --rows 0-4,7"):
+    with pytest.raises(UsageError, match=rf"--rows '{rows}' is not a list of rows\.\nExample: --rows 0-4,7"):
         find_images([str(regions)], ("regions",), refuse, rows)
 
 
 def test_rows_want_a_file(regions: Path) -> None:
     for references in ([f"{regions}:1"], ["0"]):
-        with pytest.raises(UsageError, match=r"^--rows chooses among .* named as a whole\.\n.* without :ROW"):
+        with pytest.raises(UsageError, match=r"^--rows needs a FILE\.npy without :ROW\.\n.* without :ROW"):
             find_images(references, ("regions",), lambda: TinyPairs(shape=(2, 3)), "1")
 
 

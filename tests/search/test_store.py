@@ -103,7 +103,7 @@ def test_a_cache_that_cannot_be_written(
     monkeypatch.setenv("VSEZOO_CACHE", str(tmp_path / "file"))
     assert count_encoded(run, images=photos) == (3, ALL)
     warning = capsys.readouterr().err
-    assert warning.startswith("Warning: The embeddings are not kept for the next time: ")
+    assert warning.startswith("Warning: The embeddings could not be cached: ")
     assert "cannot be written: " in warning
 
 
@@ -126,7 +126,7 @@ def test_no_picture_can_be_read(run: Path, tmp_path: Path) -> None:
     folder = tmp_path / "bad"
     folder.mkdir()
     (folder / "a.jpg").write_bytes(b"")
-    with pytest.raises(DataError, match=r"bad: none of its 1 pictures can be read; the first is empty"):
+    with pytest.raises(DataError, match=r"bad: none of its 1 pictures can be read; the first one is empty"):
         open_index(run, images=folder)
 
 

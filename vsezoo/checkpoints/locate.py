@@ -129,7 +129,7 @@ def _describe_absence(named: Path) -> CheckpointError:
         if is_repository(name):
             remedy += f", or hub:{name} for the repository of that name on the Hub"
         near = suggest_name(name, known)
-        return CheckpointError("is no folder.", file=named, remedy=f"{remedy}.{f' {near}' if near else ''}")
+        return CheckpointError("is not a folder.", file=named, remedy=f"{remedy}.{f' {near}' if near else ''}")
     names = {model.label, *registry.list_aliases(model)}
     trained = [str(run) for name in sorted(names) for run in _list_runs(name)]
     trained += [label for label in known if label.rpartition(":")[2].partition(".")[0] in names]

@@ -43,7 +43,7 @@ def find_model(model: str, revision: str | None = None) -> Path:
         return Path(snapshot_download(model, revision=revision, allow_patterns=[*FILES], ignore_patterns=["*/*"]))
     except HFValidationError as error:
         raise RecipeError(
-            "is no folder, and cannot be a name of the Hub.",
+            "is not a folder, and cannot be a name of the Hub.",
             file=model,
             remedy="Give a folder of a pretrained model, or a name such as bert-base-uncased.",
         ) from error
@@ -54,7 +54,7 @@ def find_model(model: str, revision: str | None = None) -> Path:
         elif isinstance(error, LocalEntryNotFoundError) and error.__cause__ is not None:
             reason = shorten(error.__cause__)  # the network's own words
         raise HubError(
-            f"is no folder here, and the Hub does not give it: {reason}.",
+            f"is not a folder here, and the Hub does not give it: {reason}.",
             file=model,
             remedy="Give the folder of a pretrained model, or check the name and connect to the network; log in with "
             "`hf auth login` where it is wanted. Under HF_HUB_OFFLINE=1 only what was fetched before is found.",

@@ -1,1 +1,1 @@
-"""Images and sentences of one's own: embed a collection, keep what was computed, find what is nearest to a query."""
+"""Search: embed a collection of images or sentences, cache the embeddings, find the nearest items to a query."""

@@ -1,6 +1,6 @@
-"""What can be searched: rows of a feature file, a data set's images, sentences; see `PictureFolder` too.
+"""Collections that can be searched: rows of a feature file, images of a split, sentences; see also `PictureFolder`.
 
-A collection knows its items by ids, and by keys that change when an item does. It reads them block by block.
+Items have ids, and keys that change when an item changes. They are read block by block.
 """
 
 from __future__ import annotations
@@ -28,23 +28,23 @@ from vsezoo.storage.addresses import is_address, show_address
 from vsezoo.storage.cache import identify
 
 FEATURES, IDS = "_ims.npy", "_ids.txt"
-"""How files of features and those of their ids end in the layouts of the field."""
+"""Suffixes of feature files and of their id files in the layouts of the field."""
 KEY_BYTES = 16
 ANY = "surrogatepass"
-"""Names of files need not be UTF-8, and JSON can hold halves of characters."""
+"""File names need not be valid UTF-8, and JSON can contain unpaired surrogates."""
 KEYED = 64
-"""Images of a data set without files that are read at a time to tell whether they have changed."""
+"""Number of images of a data set without files that are read at a time to detect changes."""
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
 @dataclass(frozen=True)
 class Block:
-    """Items that were read.
+    """The result of reading some items.
 
     Attributes:
-        content: the items that could be read, as `encode_images` or `encode_texts` takes them.
-        bad: why the others could not be, by their index in the collection.
+        content: the readable items, as `encode_images` or `encode_texts` takes them.
+        bad: errors by the collection indices of the others.
     """
 
     content: Any
@@ -52,15 +52,15 @@ class Block:
 
 
 class Collection(ABC):
-    """Images or sentences in an order.
+    """An ordered collection of images or sentences.
 
     Attributes:
-        kind: a form of image, of `vsezoo.interfaces.KINDS`, or "text".
-        name: what messages call the collection.
-        place: where it is, the same at every call; empty: it is known by its content alone.
-        skips: whether items that cannot be read are left out; else they are an error.
-        skipped: what was left out before anything is read, and why, by the ids.
-        ids: one for each item.
+        kind: a kind of image, of `vsezoo.interfaces.KINDS`, or "text".
+        name: name in messages.
+        place: location, the same at every call; empty: the collection is identified by its content only.
+        skips: whether unreadable items are skipped; if not, they are an error.
+        skipped: reasons by the ids of items that were skipped before reading.
+        ids: id of each item.
     """
 
     kind: str
@@ -77,32 +77,32 @@ class Collection(ABC):
 
     @property
     def title(self) -> str:
-        """The name that is shown to others: without the folders that it lies in."""
+        """The name for output to others: without the folders that contain it."""
         return Path(os.path.normpath(self.place)).name if self.place else self.name
 
     def label(self, item: int) -> str:
-        """Return the name of an item that is shown to others."""
+        """Return the name of an item for output to others."""
         return self.ids[item]
 
     @abstractmethod
     def keys(self) -> Array:
-        """Return for each item what changes when it does, `(N, 16)` uint8."""
+        """Return a key for each item that changes when the item does, `(N, 16)` uint8."""
 
     @abstractmethod
     def read(self, items: Sequence[int]) -> Block:
         """Read the items of these indices.
 
         Raises:
-            DataError: for an item that cannot be read, unless such items are left out.
+            DataError: for an item that cannot be read, unless such items are skipped.
         """
 
     def find_picture(self, item: int) -> Any:
-        """Return the picture of an item, a file or a `PIL.Image.Image`; None where it has none."""
+        """Return the picture of an item, a file or a `PIL.Image.Image`; None if it has none."""
         return None
 
 
 class FeatureRows(Collection):
-    """The rows of a feature file, each an image; `SPLIT_ids.txt` beside `SPLIT_ims.npy` names them, if it fits.
+    """The rows of a feature file, one image each, named by `SPLIT_ids.txt` if it belongs to `SPLIT_ims.npy` and fits.
 
     Args:
         path: a `.npy` file, `(N, F)` or `(N, R, F)`.
@@ -116,11 +116,11 @@ class FeatureRows(Collection):
         self.ids = self._names or [f"{path}:{row}" for row in range(self._file.shape[0])]
 
     def label(self, item: int) -> str:
-        """Return the name of the image, or that of the file, and the row."""
+        """Return the name of the image or of the file, and the row."""
         return self._names[item] if self._names else f"{self.title}:{item}"
 
     def keys(self) -> Array:
-        """Return the digests of the file's size and time of change, and the row."""
+        """Return digests of the size and modification time of the file, and the row."""
         stamp = str(identify(self._file.path))
         return _digest(f"{stamp} {row}".encode() for row in range(len(self.ids)))
 
@@ -130,17 +130,17 @@ class FeatureRows(Collection):
 
 
 def _read_names(path: Path, rows: int) -> list[str]:
-    """Return the ids of the images, which may stand once for each caption; none if there are others than rows."""
+    """Return the ids of the images, which may be repeated for each caption; none unless each row has one."""
     if not path.name.endswith(FEATURES):
         return []
-    with suppress(DataError):  # the rows can be searched without
+    with suppress(DataError):  # rows can be searched without ids
         names, _ = find_runs(read_lines(path.with_name(f"{path.name.removesuffix(FEATURES)}{IDS}")))
         return names if len(names) == rows else []
     return []
 
 
 class SplitImages(Collection):
-    """The images of a data set's split."""
+    """The images of a split."""
 
     def __init__(self, data: PairDataset) -> None:
         self._data = data
@@ -148,7 +148,7 @@ class SplitImages(Collection):
         self.skipped = data.skipped
 
     def keys(self) -> Array:
-        """Return the digests of the files' names, sizes and times of change; of features, those of the numbers."""
+        """Return digests of names, sizes and modification times of the files; for features, digests of the numbers."""
         if self._data.places:
             return digest_files((place.file, f"{place.name} {place.offset}") for place in self._data.places)
         blocks = (range(start, min(start + KEYED, len(self.ids))) for start in range(0, len(self.ids), KEYED))
@@ -159,7 +159,7 @@ class SplitImages(Collection):
         return Block(self._data.images(items))
 
     def find_picture(self, item: int) -> Any:
-        """Return the picture, of a data set of pictures."""
+        """Return the picture, if the data set has pictures."""
         if self._data.kind != "picture":
             return None
         return self._data.images([item])[0]
@@ -169,11 +169,11 @@ class Sentences(Collection):
     """Sentences, such as the captions of a data set.
 
     Args:
-        sentences: with their ids.
-        name: what messages call them.
+        sentences: sentences with ids.
+        name: name in messages.
         place: the file that they come from, if any.
-        skipped: what was left out, and why.
-        data: the split whose captions they are, if any.
+        skipped: reasons by the ids of skipped sentences.
+        data: the split that they are captions of, if any.
     """
 
     kind = "text"
@@ -200,12 +200,12 @@ class Sentences(Collection):
 
 
 def name_split(data: PairDataset) -> str:
-    """Return what messages call a split."""
+    """Return the name of a split in messages."""
     return f"{data.name}, {data.split} split"
 
 
 def list_captions(data: PairDataset) -> list[Sentence]:
-    """Return the captions of a split, each named by its image and its number among the captions of that image."""
+    """Return the captions of a split, named by the image and the number of the caption."""
     counts: Counter[int] = Counter()
     captions = []
     for image, text in zip(data.image_of.tolist(), data.captions, strict=True):
@@ -220,15 +220,15 @@ def _digest(contents: Iterable[bytes]) -> Array:
 
 
 def digest_files(files: Iterable[tuple[str, str]]) -> Array:
-    """Return the digests of names, and of the sizes and times of change of the files that they belong to, `(N, 16)`.
+    """Return digests of names, and of the sizes and modification times of their files, `(N, 16)`.
 
     Args:
-        files: a path or an address, and a name, of each item; the same file may have several.
+        files: path or URL, and name, of each item; several items may share a file.
 
     Raises:
-        ServerError: when a server does not tell of a file.
+        ServerError: when a server does not identify a file.
     """
-    stamp = cache(_stamp)  # many pictures may be of one shard
+    stamp = cache(_stamp)  # many pictures may be in one shard
     return _digest(f"{name} {stamp(file)}".encode(errors=ANY) for file, name in files)
 
 
@@ -236,10 +236,10 @@ def _stamp(file: str) -> tuple[int | str, ...]:
     try:
         if is_address(file):
             return identify(file)[1:]
-        found = os.stat(file)  # noqa: PTH116  # a Path takes longer than all else
+        found = os.stat(file)  # noqa: PTH116  # Path would take most of the time
         return found.st_size, found.st_mtime_ns
     except OSError as error:
         if not is_address(file):
-            return ()  # such as a link to nothing: what reads it reports why it cannot be read
+            return ()  # for example a broken link: the reader reports the reason
         remedy = "Check that the server can be reached, and run the command again."
         raise ServerError(f"cannot be read: {error}.", file=show_address(file), remedy=remedy) from None

@@ -1,4 +1,4 @@
-"""From the items of a collection to their joint embeddings, block by block."""
+"""Compute the joint embeddings of the items of a collection, block by block."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ from vsezoo.parts import accepted_kinds
 from vsezoo.search.collection import Collection
 
 BLOCKS = {"picture": 64, "regions": 256, "vector": 1024, "text": 1024}
-"""Items whose embeddings are given at a time, by their kind."""
+"""Number of items whose embeddings are returned at a time, by kind."""
 
 BATCHES = {"picture": 16}
-"""Items that are read and encoded at a time, where that is less than a block. Two batches are in memory at once, and a
-picture may have 36 MB."""
+"""Number of items that are read and encoded at a time, if less than a block. Two batches are in memory at once, and a
+picture can take 36 MB."""
 
 NO_ROWS = np.empty((0, 0), np.float32)
 
 
 @dataclass(frozen=True)
 class EmbeddedBlock:
-    """Some items of a collection.
+    """The embeddings of some items of a collection.
 
     Attributes:
-        items: those that could be read, by their indices in the collection.
-        rows: their joint embeddings, `(len(items), D)` float32; of no items, `(0, 0)`.
-        bad: why the others could not be read, by their indices.
+        items: collection indices of the readable items.
+        rows: their joint embeddings, `(len(items), D)` float32; `(0, 0)` if there are none.
+        bad: errors by the collection indices of the others.
     """
 
     items: Sequence[int]
@@ -45,10 +45,10 @@ class EmbeddedBlock:
 def embed_items(
     load_model: Callable[[], JointEmbedding], collection: Collection, items: Sequence[int]
 ) -> Iterator[EmbeddedBlock]:
-    """Embed these items of a collection, in their order.
+    """Embed these items of a collection, in this order.
 
-    The next batch is read while one is encoded. The model is loaded when there is something to encode: what cannot be
-    read, and is tried at each call, wants none.
+    The next batch is read while one is encoded. The model is loaded only when there is something to encode: unreadable
+    items, which are retried at each call, do not need it.
 
     Raises:
         DataError: for a collection of another kind than the model takes, or an item that cannot be read.
@@ -76,7 +76,7 @@ def _embed_batches(
         return model
 
     batches = [items[start : start + size] for start in range(0, len(items), size)]
-    with ThreadPool(1) as reader:  # its thread does not keep a process alive that Ctrl-C ends
+    with ThreadPool(1) as reader:  # its thread does not keep the process alive after Ctrl-C
         coming = [reader.apply_async(collection.read, (batch,)) for batch in batches[:1]]
         for number, batch in enumerate(batches):
             read = coming.pop().get()
@@ -92,8 +92,8 @@ def _encode(model: JointEmbedding, collection: Collection, content: Any) -> np.n
         rows = encode(content)
     if not rows.isfinite().all():
         raise DataError(
-            "the model gives embeddings that are not finite numbers.",
+            "the embeddings of the model are not finite.",
             file=collection.name,
-            remedy="Look at the model's figures with `vsezoo eval`: its training may have diverged.",
+            remedy="Evaluate the model with `vsezoo eval`: its training may have diverged.",
         )
     return rows.cpu().numpy()

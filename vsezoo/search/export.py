@@ -1,4 +1,4 @@
-"""The embeddings of images and sentences as files for other programs."""
+"""Write the embeddings of images and sentences to files for other programs."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ WRITERS: Mapping[str, Callable[[Path], AbstractContextManager[TensorWriter | Arr
     ".safetensors": write_tensors,
     ".npy": write_array,
 }
-"""By the ending of the file."""
+"""Writers by file suffix."""
 LISTED = {"checkpoint", "model", "sha256", "similarity", "skipped"}
-"""What the list of ids tells besides."""
-ELSEWHERE = "Name another file for the embeddings; the ids go into a .json file of the same name."
+"""Additional entries of the list of ids."""
+ELSEWHERE = "Choose another file for the embeddings; the ids are written to a .json file of the same name."
 
 
 @dataclass(frozen=True)
 class Export:
-    """What was written.
+    """The result of an export.
 
     Attributes:
         file: the embeddings.
-        list_file: the ids, beside it.
-        counts: how many embeddings there are of each, by `images` and `texts`.
-        skipped: why images were left out, by their ids.
+        list_file: the list of ids.
+        counts: number of embeddings of `images` and `texts`.
+        skipped: reasons by the ids of skipped images.
     """
 
     file: Path
@@ -60,27 +60,27 @@ def embed(
 ) -> Export:
     """Write the joint embeddings of images, of sentences, or of both.
 
-    A `.safetensors` file has the tensors `images` and `texts`, `(N, D)` and `(M, D)` float32; a `.npy` file is one of
-    them. Their ids stand in a JSON file of the same name beside it. What was embedded before, for this or for a search,
-    is taken from the cache; see `open_index`.
+    A `.safetensors` file contains the tensors `images` and `texts`, `(N, D)` and `(M, D)` float32; a `.npy` file
+    contains one of them. The ids are written to a JSON file of the same name. Embeddings that were computed before, for
+    an export or a search, are read from the cache; see `open_index`.
 
     Args:
         reference: a checkpoint, as `load` takes it.
-        output: the file, which ends in `.safetensors` or `.npy`; replaced if it exists. The `.json` file beside it is
-            replaced if it holds such a list.
-        images: a folder of pictures, a `.npy` file of features with a row for each image, or an open split.
-        texts: a file of sentences, sentences, or an open split, of which the captions are meant.
-        device: where to encode.
-        on_bad_image: "skip": leave out pictures that cannot be read. "error": stop at one.
-        advance: progress callback `(done, total)`, of images and sentences; not called if everything is cached.
-        warn: called with a message if the cache cannot be written; None: printed to standard error.
+        output: the file, `.safetensors` or `.npy`; replaced if it exists. The `.json` file of the same name is replaced
+            if it is such a list of ids.
+        images: a folder of pictures, a `.npy` file with one row of features per image, or an open split.
+        texts: a file of sentences, sentences, or an open split, for its captions.
+        device: device of the model.
+        on_bad_image: "skip": skip pictures that cannot be read. "error": stop at the first one.
+        advance: progress callback `(done, total)`, for images and sentences; not called if everything is cached.
+        warn: called with a message if the cache cannot be written; None: print it to standard error.
 
     Raises:
         CheckpointError: for a checkpoint that cannot be read.
-        DataError: for what is absent, empty or damaged, or of another kind than the model takes.
-        StorageError: when the file cannot be written; what was there before is untouched.
-        UsageError: for nothing to embed, a file of another ending, one of the files that are embedded or of the
-            checkpoint, or a `.json` file that holds something else.
+        DataError: for input that is absent, empty or damaged, or of a kind that the model does not take.
+        StorageError: when the file cannot be written; an existing file is left unchanged.
+        UsageError: if there is nothing to embed, or for an output with another suffix, one that is an input file or a
+            file of the checkpoint, or an existing `.json` file with other contents.
     """
     output = Path(output)
     collections: dict[str, Collection] = {}
@@ -92,7 +92,7 @@ def embed(
     _require_form(output, len(collections))
     checkpoint = Checkpoint.open(reference)
     for target in (output, list_file):
-        with explain_unwritten(target):  # a folder that may not be looked into
+        with explain_unwritten(target):  # a folder without permission
             _require_free(target, collections.values(), checkpoint)
     _require_list(list_file)
     load = {"images": lambda: checkpoint.model(device), "texts": lambda: checkpoint.text_side(device)}
@@ -134,24 +134,24 @@ def _require_form(output: Path, count: int) -> None:
         raise UsageError(f"{str(output)!r} must end in {' or '.join(WRITERS)}.")
     if output.suffix == ".npy" and count > 1:
         raise UsageError(
-            f"{str(output)!r} can hold one array, not images and texts.",
-            remedy="Name a file that ends in .safetensors, or embed one of them at a time.",
+            f"{str(output)!r} can contain only one array, not images and texts.",
+            remedy="Use a .safetensors file, or embed images and texts separately.",
         )
 
 
 def _require_free(file: Path, collections: Iterable[Collection], checkpoint: Checkpoint) -> None:
-    """Refuse a file that is read now."""
+    """Refuse to overwrite an input file."""
     if not file.exists():
         return
     if any(collection.place and file.samefile(collection.place) for collection in collections):
-        raise UsageError(f"{str(file)!r} is what is to be embedded, and would be replaced.", remedy=ELSEWHERE)
+        raise UsageError(f"{str(file)!r} is the input file; refusing to overwrite it.", remedy=ELSEWHERE)
     of_model = [checkpoint.folder / name for name in (CONFIG, LOCAL, *checkpoint.config["files"])]
     if any(own.exists() and file.samefile(own) for own in of_model):
-        raise UsageError(f"{str(file)!r} is a file of the checkpoint, and would be replaced.", remedy=ELSEWHERE)
+        raise UsageError(f"{str(file)!r} is a file of the checkpoint; refusing to overwrite it.", remedy=ELSEWHERE)
 
 
 def _require_list(file: Path) -> None:
-    """Refuse a file that is there and is no list of ids, such as the captions of a data set."""
+    """Refuse to overwrite a file that is not a list of ids, such as the captions of a data set."""
     if not file.exists():
         return
     with suppress(OSError, ValueError, RecursionError):
@@ -159,6 +159,6 @@ def _require_list(file: Path) -> None:
         if isinstance(told, dict) and told.keys() >= LISTED:
             return
     raise UsageError(
-        f"{str(file)!r} is there and is no list of ids that was written with embeddings: it would be replaced.",
+        f"{str(file)!r} exists and is not a list of ids of embeddings; refusing to overwrite it.",
         remedy=ELSEWHERE,
     )

@@ -1,4 +1,4 @@
-"""The answer to a search as one HTML page, with all pictures in it and nothing that it would load."""
+"""Write the result of a search as a self-contained HTML page."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ from vsezoo.search.tensor_file import explain_unwritten, replace_file
 
 TEMPLATE = "gallery.html"
 SIDE = 320
-"""Pixels of the longer side of a thumbnail."""
+"""Longer side of a thumbnail, in pixels."""
 QUALITY = 82
 
 
 def write_gallery(path: Path, query: str, asked: Any, hits: Sequence[Hit], collection: Collection, model: str) -> None:
-    """Write the page, which may be passed on: it names no folder that the files lie in.
+    """Write the page. It contains no paths of folders, so that it can be shared.
 
     Args:
-        path: replaced if it exists.
-        query: the sentence, or what the image is called.
-        asked: the image in a batch of its own, or None for a sentence. It is shown if it is a picture.
-        hits: what was found.
-        collection: what was searched.
-        model: the name of the model.
+        path: the output file; replaced if it exists.
+        query: the sentence, or the name of the image.
+        asked: the image as a batch of one, or None for a sentence. It is shown if it is a picture.
+        hits: the results.
+        collection: the collection that was searched.
+        model: name of the model.
 
     Raises:
-        StorageError: when the page cannot be written; what was there before is untouched.
+        StorageError: when the page cannot be written; an existing file is left unchanged.
     """
     template = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
@@ -59,11 +59,11 @@ def write_gallery(path: Path, query: str, asked: Any, hits: Sequence[Hit], colle
         model=model,
     )
     with replace_file(path) as stream, explain_unwritten(path):
-        stream.write(page.encode(errors="backslashreplace"))  # a name need not be UTF-8
+        stream.write(page.encode(errors="backslashreplace"))  # file names need not be valid UTF-8
 
 
 def _embed(picture: Path | Image.Image | None) -> str:
-    """Return a thumbnail as a data URI; empty for no picture."""
+    """Return a thumbnail as a data URI; empty if it is not a picture."""
     if picture is None:
         return ""
     small = read_picture(picture, short_side=SIDE) if isinstance(picture, Path) else picture.copy()

@@ -1,4 +1,4 @@
-"""A collection that can be asked: the nearest images of a sentence, the nearest sentences of an image."""
+"""A searchable collection: find the nearest images of a sentence, or the nearest sentences of an image."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ from vsezoo.storage.waiting import Advance
 
 @dataclass(frozen=True)
 class Hit:
-    """An item that was found.
+    """A search result.
 
     Attributes:
-        rank: its place, from 1.
-        score: what the model's similarity gives; the higher, the better it fits.
-        id: what the collection calls it.
-        item: its index in the collection.
+        rank: position, from 1.
+        score: score of the model's similarity; higher is better.
+        id: id in the collection.
+        item: index in the collection.
         text: the sentence; empty for an image.
     """
 
@@ -49,11 +49,11 @@ class Hit:
 
 
 class Index:
-    """The joint embeddings of a collection, and the model that made them; see `open_index`.
+    """A collection with its joint embeddings and the model that computed them; see `open_index`.
 
     Attributes:
-        collection: what is searched.
-        skipped: why items were left out, by their ids.
+        collection: the collection that is searched.
+        skipped: reasons by the ids of skipped items.
     """
 
     def __init__(
@@ -72,27 +72,27 @@ class Index:
         self._nearest: NearestRows | None = None
 
     def __len__(self) -> int:
-        """Return the number of items that can be found."""
+        """Return the number of searchable items."""
         return len(self._items)
 
     def knows_words(self, sentence: str) -> bool:
-        """Tell whether the model knows a word of a sentence; one that cuts words into pieces always does."""
+        """Return whether the model knows a word of a sentence; always true for subword tokenizers."""
         return self._checkpoint.text_side(self._device).tokenizer.knows(sentence)
 
     def search(self, query: Any, k: int = 5) -> list[Hit]:
-        """Return the `k` items that fit a query best, the best first; of equals, the one that comes first.
+        """Return the `k` items with the highest scores, best first; ties are in collection order.
 
-        If the similarity compares sets, these are the best of `20 * k` items, those whose vectors are nearest.
+        If the similarity compares sets, they are the best of the `20 * k` items with the nearest vectors.
 
         Args:
-            query: a sentence, to search images; an image, to search sentences: as `encode_images` takes one, or by its
-                name, as `vsezoo search` takes it: an image file, `FILE.npy:ROW`, or, where captions of a split are
-                searched, one of its images by index or id.
-            k: how many; fewer if there are not so many.
+            query: a sentence, to search images; or an image, to search sentences, as `encode_images` takes it or by
+                name, as in `vsezoo search`: an image file, `FILE.npy:ROW`, or, if captions of a split are searched, one
+                of its images by index or id.
+            k: number of results; fewer if the collection is smaller.
 
         Raises:
-            UsageError: for an empty sentence, or a query that is not what is needed.
-            DataError: for an image that cannot be read, or that the model does not take.
+            UsageError: for an empty sentence, or a query of the wrong kind.
+            DataError: for an image that cannot be read, or of a kind that the model does not take.
         """
         if isinstance(query, str | Path):
             searched: Literal["images", "texts"] = "texts" if self.collection.is_text else "images"
@@ -103,7 +103,7 @@ class Index:
         return self.search_many(one, k)[0]
 
     def search_many(self, queries: Any, k: int = 5) -> list[list[Hit]]:
-        """Return what `search` does for each of several queries: sentences, features `(Q, ...)`, pictures, or names."""
+        """Return the results of `search` for several queries: sentences, features `(Q, ...)`, pictures, or names."""
         if k < 1:
             raise UsageError(f"k is {k}; it must be at least 1.")
         if isinstance(queries, str):
@@ -115,7 +115,7 @@ class Index:
             embedded = model.embed_images(queries)
         else:
             if any(isinstance(query, str) and not query.strip() for query in queries):
-                raise UsageError("The sentence is empty.", remedy="Say what is to be found.")
+                raise UsageError("The query is empty.", remedy="Describe what to look for.")
             model = self._checkpoint.text_side(self._device)
             embedded = model.embed_texts(queries)
         if model.compares_sets:
@@ -128,7 +128,7 @@ class Index:
         ]
 
     def _open_split(self) -> PairDataset:
-        """Return the split whose captions are searched."""
+        """Return the split that the captions belong to."""
         data = self.collection.data if isinstance(self.collection, Sentences) else None
         if data is None:
             raise UsageError("The sentences are not the captions of a split.", remedy="Name an image file.")
@@ -136,14 +136,14 @@ class Index:
 
     @torch.inference_mode()
     def _find(self, similarity: Similarity, queries: Tensor, k: int) -> list[list[tuple[float, int]]]:
-        """Return the scores of the nearest rows of each query, and their numbers."""
+        """Return the scores of the nearest rows of each query, and their row numbers."""
         scores, rows = self._open_rows(similarity).find(queries, min(k, len(self)))
         return [list(zip(*pair, strict=True)) for pair in zip(scores.tolist(), rows.tolist(), strict=True)]
 
     def _find_by_sets(self, queries: Embeddings, k: int) -> list[list[tuple[float, int]]]:
-        """Return the same by a similarity over sets, of the rows whose vectors are nearest."""
+        """Return the same for a similarity over sets, comparing the rows with the nearest vectors."""
         nearest = self._find(CosineSimilarity(), queries.embeddings, k * CANDIDATES)
-        candidates = [sorted(row for _, row in hits) for hits in nearest]  # of equals, the first comes first
+        candidates = [sorted(row for _, row in hits) for hits in nearest]  # ties are in row order
         items = [[int(self._items[row]) for row in rows] for rows in candidates]
         scores = score_candidates(self._checkpoint.model(self._device), self.collection, queries, items)
         scored = [zip(*pair, strict=True) for pair in zip(scores, candidates, strict=True)]
@@ -173,27 +173,27 @@ def open_index(
     advance: Advance | None = None,
     warn: Callable[[str], None] | None = None,
 ) -> Index:
-    """Embed a collection, or take from the cache what was embedded before.
+    """Embed a collection, reusing cached embeddings.
 
-    The cache is `$VSEZOO_CACHE`, by default `~/.cache/vsezoo`. What it holds belongs to one checkpoint, and to files of
-    one size and time of change: what has changed is embedded again.
+    The cache is `$VSEZOO_CACHE`, by default `~/.cache/vsezoo`. Its entries belong to one checkpoint, and to files with
+    a given size and modification time: changed files are embedded again.
 
     Args:
         reference: a checkpoint, as `load` takes it.
-        images: what to search with sentences: a folder of pictures, a `.npy` file of features with a row for each
-            image, or an open split of a data set.
-        texts: what to search with images: a file of sentences, sentences, or an open split, of which the captions are
-            meant. One of the two is to be given.
-        device: where to encode and compare.
-        on_bad_image: "skip": leave out pictures that cannot be read, see `Index.skipped`. "error": stop at one.
+        images: images to search with sentences: a folder of pictures, a `.npy` file with one row of features per image,
+            or an open split of a data set.
+        texts: sentences to search with images: a file of sentences, sentences, or an open split, for its captions. Give
+            either images or texts.
+        device: device of the model.
+        on_bad_image: "skip": skip pictures that cannot be read, see `Index.skipped`. "error": stop at the first one.
         index: the registered search backend; "exact" scores every item.
-        advance: progress callback `(done, total)`, of items; not called if everything is cached.
-        warn: called with a message if the cache cannot be written; None: printed to standard error.
+        advance: progress callback `(done, total)`; not called if everything is cached.
+        warn: called with a message if the cache cannot be written; None: print it to standard error.
 
     Raises:
         CheckpointError: for a checkpoint that cannot be read.
-        DataError: for a collection that is absent, empty or damaged, or of another kind than the model takes.
-        UsageError: for both or neither of images and texts, or an index that does not go with the model's similarity.
+        DataError: for a collection that is absent, empty or damaged, or of a kind that the model does not take.
+        UsageError: for both or neither of images and texts, or an index that does not support the similarity.
         UnknownNameError: for an index that is not registered.
     """
     if images is not None and texts is None:

@@ -1,4 +1,4 @@
-"""The pictures of a folder as a collection."""
+"""A folder of pictures as a collection."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from vsezoo.errors import DataError, list_names
 from vsezoo.search.collection import Array, Block, Collection, digest_files
 
 DECODERS = 4
-"""Pictures decoded at a time. Pillow lets other threads run meanwhile."""
+"""Number of pictures decoded at a time. Pillow releases Python's lock."""
 
 
 class PictureFolder(Collection):
-    """The pictures below a folder, in the order of their names.
+    """The pictures below a folder, sorted by name.
 
     Args:
-        folder: looked through with the folders in it; names that begin with a dot are left out.
-        skips: leave out what cannot be read as a picture, else it is an error.
+        folder: searched with its subfolders; names that start with a dot are ignored.
+        skips: skip files that cannot be read as a picture; if not, they are an error.
 
     Raises:
-        DataError: for what is no folder, or has no pictures.
+        DataError: if it is not a folder, or has no pictures.
     """
 
     def __init__(self, folder: Path, *, skips: bool) -> None:
         self.kind, self.name, self.place = "picture", str(folder), str(folder.absolute())
         self.skips = skips
         if not folder.is_dir():
-            raise DataError("is no folder.", file=folder, remedy="Name a folder of pictures.")
+            raise DataError("is not a folder.", file=folder, remedy="Name a folder of pictures.")
         found = [(str(path), reason) for path, reason in walk_pictures(folder)]
         self._files = [file for file, reason in found if not reason]
         if not self._files:
@@ -43,18 +43,18 @@ class PictureFolder(Collection):
         self.skipped = {file[start:].replace(os.sep, "/"): reason for file, reason in found if reason}
 
     def keys(self) -> Array:
-        """Return the digests of the files' names, sizes and times of change."""
+        """Return digests of the names, sizes and modification times of the files."""
         return digest_files(zip(self._files, self.ids, strict=True))
 
     def read(self, items: Sequence[int]) -> Block:
-        """Decode pictures, several at a time."""
+        """Decode pictures, several in parallel."""
         with ThreadPoolExecutor(DECODERS) as pool:
             read = list(pool.map(self._decode, items))
         bad = {item: found for item, found in zip(items, read, strict=True) if isinstance(found, DataError)}
         return Block([found for found in read if not isinstance(found, DataError)], bad)
 
     def find_picture(self, item: int) -> Path:
-        """Return the file."""
+        """Return the path of the file."""
         return Path(self._files[item])
 
     def _decode(self, item: int) -> Image.Image | DataError:
@@ -69,11 +69,11 @@ class PictureFolder(Collection):
 def _describe_contents(folder: Path) -> str:
     names = sorted(path.name for path in folder.iterdir())
     if not names:
-        return "is empty: there are no pictures in it."
-    return f"holds no pictures, but {list_names(names, 5)}."
+        return "is empty: it contains no pictures."
+    return f"contains no pictures, only {list_names(names, 5)}."
 
 
 def _advise(folder: Path) -> str:
     if any(folder.glob("*_ims.npy")):
-        return f"It holds features: name the folder by --data {folder}, and a --split; or one file of it by --images."
-    return f"Name a folder of pictures; their names end with {', '.join(ENDINGS)}."
+        return f"It contains features: use --data {folder} and --split, or --images with one of its files."
+    return f"Name a folder of pictures, with the suffixes {', '.join(ENDINGS)}."

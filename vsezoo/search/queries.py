@@ -1,4 +1,4 @@
-"""What a query means: a sentence, or an image by its name, in a data set's split, in a feature file, or a picture."""
+"""Resolve queries: a sentence, or an image named by split and index or id, by row of a feature file, or by file."""
 
 from __future__ import annotations
 
@@ -20,32 +20,32 @@ if TYPE_CHECKING:
 
 
 FEATURES = re.compile(r"(.+\.npy)(?::(\S*))?")
-"""`FILE.npy`, or `FILE.npy:ROW`, whatever stands there for a row."""
+"""`FILE.npy`, or `FILE.npy:ROW` with any text for the row."""
 
 
 class NamedImage(NamedTuple):
-    """An image that was named, not read yet."""
+    """An image that was named but is not read yet."""
 
     name: str
-    source: str  # what a mistake is about: a file, or a split
-    read: Callable[[list[int]], Any]  # of rows, what `PairDataset.images` returns
+    source: str  # for messages: a file, or a split
+    read: Callable[[list[int]], Any]  # returns the images of rows, like `PairDataset.images`
     row: int
 
 
 @dataclass(frozen=True)
 class Query:
-    """What a query means.
+    """The meaning of a query.
 
     Attributes:
-        name: the sentence, or what the image is called.
-        image: the image; None: it is a sentence.
+        name: the sentence, or the name of the image.
+        image: the image; None for a sentence.
     """
 
     name: str
     image: NamedImage | None = None
 
     def read(self) -> Any:
-        """Return what `Index.search_many` takes: a list of the sentence, or the image in a batch of its own.
+        """Return the input for `Index.search_many`: a list with the sentence, or the image as a batch of one.
 
         Raises:
             DataError: for an image that cannot be read.
@@ -62,27 +62,27 @@ def resolve_query(
     """Decide whether a query is a sentence or an image.
 
     Args:
-        query: a sentence, for which images are searched; or an image, for which sentences are: an image file,
-            `FILE.npy:ROW`, or an image of the split by its index or its id.
-        kinds: the forms of image that the model takes.
-        open_split: opens the split; called if what the query means depends on it.
-        searched: what is searched: "images" need a sentence, "texts" an image. None: either, so the query is an image
-            if there is one of that name, and a sentence otherwise.
+        query: a sentence, to search images; or an image, to search sentences: an image file, `FILE.npy:ROW`, or an
+            image of the split by its index or id.
+        kinds: the kinds of images that the model takes.
+        open_split: opens the split; called only if needed to resolve the query.
+        searched: "images" need a sentence as the query, "texts" an image. None: the query is an image if there is one
+            of that name, otherwise a sentence.
 
     Raises:
-        UsageError: for an image where a sentence is needed, several images, or the name of an image that is not there.
-        DataError: for a file of another kind than the model takes, or without such a row.
+        UsageError: for an image where a sentence is needed, several images, or the name of a missing image.
+        DataError: for a file of a kind that the model does not take, or without such a row.
     """
     split = functools.cache(open_split)
     is_file, is_picture = is_file_reference(query), is_picture_name(query)
     if searched == "images":
-        if is_picture or (is_file and Path(query).suffix):  # a file called `dog` may exist by chance
+        if is_picture or (is_file and Path(query).suffix):  # a file named `dog` may exist by chance
             raise UsageError(
                 f"{query!r} is an image file, but images are searched with a sentence.",
-                remedy="Give a sentence, or search sentences for this image with --texts FILE.",
+                remedy="Give a sentence, or use --texts FILE to search sentences for this image.",
             )
         return Query(query)
-    is_named = is_file or is_picture or query.isdecimal()  # if there is no such image, it is mistyped
+    is_named = is_file or is_picture or query.isdecimal()  # if there is no such image, it is a typing error
     if searched is None and not is_named and not is_image_of(query, split()):
         return Query(query)
     otherwise = "Or write a sentence of several words, in quotes." if searched is None else ""
@@ -102,19 +102,20 @@ def find_images(
     rows: str = "",
     otherwise: str = "",
 ) -> list[NamedImage]:
-    """Return the images that references mean, in their order.
+    """Return the images of references, in order.
 
     Args:
-        references: each a file (`FILE.npy` or `FILE.npy:ROW`, or a picture) or an image of the split, by its index or,
-            where there are not so many, its id.
-        kinds: the forms of image that the model takes.
-        open_split: opens the split; called once, if a reference wants it.
-        rows: which rows of each `FILE.npy`, such as `0-4,7`; empty: all.
-        otherwise: what else to do about a reference that means nothing.
+        references: files (`FILE.npy`, `FILE.npy:ROW`, or a picture) or images of the split, by index or, for a number
+            that is not an index, by id.
+        kinds: the kinds of images that the model takes.
+        open_split: opens the split; called once, if a reference needs it.
+        rows: rows of each `FILE.npy`, such as `0-4,7`; empty: all.
+        otherwise: an alternative remedy for unknown references.
 
     Raises:
-        UsageError: for what is neither a file nor an image of the split, or `rows` without a file that has rows.
-        DataError: for a file of another kind than the model takes, or without such a row.
+        UsageError: for a reference that is neither a file nor an image of the split, or `rows` without a file with
+            rows.
+        DataError: for a file of a kind that the model does not take, or without such a row.
     """
     split = functools.cache(open_split)
     images: list[NamedImage] = []
@@ -133,31 +134,31 @@ def find_images(
             images.append(NamedImage(data.image_ids[row], f"{data.name}, {data.split} split", data.images, row))
     if rows and not has_rows:
         raise UsageError(
-            "--rows chooses among the rows of a FILE.npy, and no such file is named as a whole.",
-            remedy="Leave --rows out, or name FILE.npy without :ROW.",
+            "--rows needs a FILE.npy without :ROW.",
+            remedy="Remove --rows, or name a FILE.npy without :ROW.",
         )
     return images
 
 
 def is_file_reference(reference: str) -> bool:
-    """Tell whether a reference names a file, `FILE.npy:ROW` included, that is there or looks like one of features."""
+    """Return whether a reference, possibly `FILE.npy:ROW`, is an existing file or looks like a feature file."""
     return FEATURES.fullmatch(reference) is not None or _is_file(reference)
 
 
 def is_picture_name(reference: str) -> bool:
-    """Tell whether a reference ends like the name of a picture file and is one word, which a sentence seldom is."""
+    """Return whether a reference is one word with the suffix of a picture, which a sentence seldom is."""
     from vsezoo.data.pictures.walk import ENDINGS
 
     return reference.lower().endswith(ENDINGS) and len(reference.split()) == 1
 
 
 def is_image_of(reference: str, data: PairDataset) -> bool:
-    """Tell whether a reference is the index or the id of an image of a split."""
+    """Return whether a reference is the index or the id of an image of a split."""
     return _is_index(reference, data) or reference in data.image_ids
 
 
 def batch_images(images: Sequence[NamedImage], batch_size: int) -> Iterator[list[NamedImage]]:
-    """Cut images into batches of neighbours from the same source."""
+    """Group consecutive images of the same source into batches."""
     batch: list[NamedImage] = []
     for image in images:
         if batch and (len(batch) == batch_size or image.source != batch[0].source):
@@ -173,7 +174,7 @@ def _find_rows(path: str, kinds: Sequence[str], rows: str, row: str | None) -> l
     require_kind(path, "vector" if len(file.shape) == 2 else "regions", kinds)
     remedy = f"Its rows are 0 to {file.shape[0] - 1:,}."
     if row is not None and not row.isdecimal():
-        raise DataError(f"{row!r} is no row.", file=path, remedy=remedy)
+        raise DataError(f"{row!r} is not a row number.", file=path, remedy=remedy)
     chosen = _parse_rows(row or rows) if row or rows else range(file.shape[0])
     if max(chosen) >= file.shape[0]:
         raise DataError(f"has no row {max(chosen):,}.", file=path, remedy=remedy)
@@ -181,12 +182,12 @@ def _find_rows(path: str, kinds: Sequence[str], rows: str, row: str | None) -> l
 
 
 def _is_file(reference: str) -> bool:
-    """Tell whether there is such a file; a sentence may be longer than a name can be, which `Path` does not bear."""
+    """Return whether such a file exists; a sentence may be longer than a file name can be, for which `Path` raises."""
     return os.path.isfile(reference)  # noqa: PTH113
 
 
 def _open_data(reference: str, split: Callable[[], PairDataset]) -> PairDataset:
-    """Open the split for a reference that is no file; a mistyped name of one is more likely than data that fail."""
+    """Open the split for a reference that is not a file; a mistyped file name is more likely than unreadable data."""
     try:
         return split()
     except VsezooError as error:
@@ -194,15 +195,19 @@ def _open_data(reference: str, split: Callable[[], PairDataset]) -> PairDataset:
             raise
         if is_picture_name(reference):
             reason, *_ = str(error).splitlines()
-            remedy = f"Check the path. No data can be opened to look for an image of that name: {reason}"
-            raise DataError("is no file.", file=reference, remedy=remedy) from None
-        raise type(error)(f"{reference!r} is no file, and no data can be opened to look for it.\n{error}") from None
+            remedy = f"Check the path. No data set could be opened to look for an image of that name: {reason}"
+            raise DataError("does not exist.", file=reference, remedy=remedy) from None
+        raise type(error)(
+            f"{reference!r} is not a file, and no data set could be opened to look for it.\n{error}"
+        ) from None
 
 
 def _find_row(reference: str, data: PairDataset, otherwise: str) -> int:
     if not is_image_of(reference, data):
         last = len(data.image_ids) - 1
-        advice = f"Give an index from 0 to {last:,} or an id, such as {data.image_ids[0]}, or the split with --split."
+        advice = (
+            f"Give an index from 0 to {last:,} or an id, such as {data.image_ids[0]}, or choose the split with --split."
+        )
         raise UsageError(
             f"{reference!r} is neither a file nor an image of the {data.split} split of {data.name}.",
             remedy=suggest_name(reference, data.image_ids, " ".join(filter(None, [advice, otherwise]))),
@@ -219,18 +224,18 @@ def _parse_rows(rows: str) -> list[int]:
     for part in rows.split(","):
         found = re.fullmatch(r"(\d+)(?:-(\d+))?", part.strip())
         if not found or int(found[2] or found[1]) < int(found[1]):
-            raise UsageError(f"--rows {rows!r} is no list of rows.", remedy="Example: --rows 0-4,7")
+            raise UsageError(f"--rows {rows!r} is not a list of rows.", remedy="Example: --rows 0-4,7")
         chosen += range(int(found[1]), int(found[2] or found[1]) + 1)
     return chosen
 
 
 def _read_picture(path: str, rows: list[int]) -> list[Image.Image]:
-    from vsezoo.data.pictures.picture_file import (  # Pillow is wanted for pictures alone, and slow to import
+    from vsezoo.data.pictures.picture_file import (  # Pillow is slow to import and only needed for pictures
         SKIP,
         read_picture,
     )
 
     try:
         return [read_picture(path)]
-    except DataError as error:  # a picture that was asked for cannot be left out
+    except DataError as error:  # a requested picture cannot be skipped
         raise DataError(error.problem, file=error.file, remedy=error.remedy.replace(f", {SKIP}", "")) from None

@@ -1,6 +1,6 @@
-"""The second stage of a search with a similarity over sets: the candidates are encoded again, and compared by sets.
+"""The second stage of a search with a similarity over sets: encode the candidates again, and compare the sets.
 
-The rows that are kept of a collection are vectors. The candidates are the nearest of them, by the similarity `cosine`.
+The cache contains vectors only. The candidates are the nearest of them, by the similarity `cosine`.
 """
 
 from __future__ import annotations
@@ -16,28 +16,28 @@ from vsezoo.search.collection import Collection
 from vsezoo.search.embedding import BATCHES, BLOCKS
 
 CANDIDATES = 20
-"""Candidates for each item that is to be found."""
+"""Number of candidates for each requested result."""
 
 
 @torch.inference_mode()
 def score_candidates(
     model: JointEmbedding, collection: Collection, queries: Embeddings, candidates: Sequence[Sequence[int]]
 ) -> list[list[float]]:
-    """Return the scores of each query's candidates by the model's similarity.
+    """Return the scores of the candidates of each query by the similarity of the model.
 
-    Each item is encoded once, a batch at a time, whichever queries it is a candidate of.
+    Each item is encoded once, in batches, even if it is a candidate of several queries.
 
     Args:
-        model: whose similarity compares sets.
-        collection: what is searched.
-        queries: of the other kind than the collection.
-        candidates: items of the collection, for each query.
+        model: a model whose similarity compares sets.
+        collection: the collection that is searched.
+        queries: queries of the other kind than the collection.
+        candidates: item indices for each query.
 
     Returns:
-        the scores in the order of the candidates; minus infinity for what cannot be read any more.
+        scores in the order of the candidates; minus infinity for items that can no longer be read.
 
     Raises:
-        DataError: for an item that cannot be read, if the collection does not leave such items out.
+        DataError: for an item that cannot be read, unless the collection skips such items.
     """
     scores = [dict.fromkeys(chosen, -torch.inf) for chosen in candidates]
     items = sorted({item for chosen in candidates for item in chosen})

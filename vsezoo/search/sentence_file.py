@@ -1,4 +1,4 @@
-"""Files of sentences that belong to no image: one on each line, or a column of a table."""
+"""Files of sentences without images: one sentence per line, or a column of a table."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from vsezoo.data.pictures.table_file import find_captions, read_rows
 from vsezoo.errors import DataError
 
 TABLES = (".csv", ".tsv", ".jsonl")
-"""The endings of tables; a file of any other ending has one sentence on each line."""
+"""Suffixes of tables; a file with any other suffix has one sentence per line."""
 
 
 class Sentence(NamedTuple):
-    """A sentence and what it is called."""
+    """A sentence and its id."""
 
     id: str
     text: str
 
 
 def read_sentences(path: Path) -> list[Sentence]:
-    """Read the sentences of a file; empty ones are left out.
+    """Read the sentences of a file, skipping empty ones.
 
-    A table may say in a column `id` what its sentences are called; otherwise it is the number of the line that the
-    sentence is in, or ends in, counted from 1. Of several sentences in a list, which JSON may have, each is called so,
-    `#` and its number in the list, counted from 0.
+    The ids come from the column `id` of a table; without one, they are the numbers of the lines on which the sentences
+    end, counted from 1. If JSON has a list of sentences, `#` and the position in the list, counted from 0, are
+    appended.
 
     Raises:
-        DataError: for a file that cannot be read, is not UTF-8, has no such column, holds what is no text there, or
-            holds no sentence.
+        DataError: for a file that cannot be read, is not UTF-8, lacks the column, has a value that is not text, or
+            contains no sentence.
     """
     if path.suffix.lower() in TABLES:
         found = [sentence for place, row in read_rows(path) for sentence in _read_cell(path, place, row)]
@@ -39,7 +39,7 @@ def read_sentences(path: Path) -> list[Sentence]:
         found = [Sentence(str(line), text) for line, text in enumerate(read_lines(path), start=1)]
     sentences = [sentence for sentence in found if sentence.text]
     if not sentences:
-        raise DataError("holds no sentence.", file=path, remedy="Write one sentence on each line.")
+        raise DataError("contains no sentences.", file=path, remedy="Write one sentence per line.")
     return sentences
 
 
@@ -51,7 +51,7 @@ def _read_cell(path: Path, place: str, row: Mapping[str, Any]) -> list[Sentence]
         try:
             texts += read_captions(row[column])
         except ValueError as error:
-            remedy = "Give each sentence a line of its own, as text, or those of a line as a list of texts."
+            remedy = "Write one sentence per line as text, or several as a list of texts."
             raise DataError(f"{place}: {column!r} is {error!s:.60}.", file=path, remedy=remedy) from None
     is_list = len(texts) > 1 or len(columns) > 1 or isinstance(row[columns[0]], list)
     return [Sentence(f"{name}#{number}" if is_list else name, text) for number, text in enumerate(texts)]

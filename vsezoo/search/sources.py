@@ -1,4 +1,4 @@
-"""From what a user names to a collection."""
+"""Open the collection that a user names."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ Texts = str | Path | Sequence[str] | PairDataset
 
 
 def collect_images(source: Images, on_bad_image: str = "skip") -> Collection:
-    """Return the collection that is meant by images.
+    """Return the collection of images.
 
     Raises:
-        DataError: for what is not there, or holds no images.
+        DataError: for a path that does not exist or contains no images.
         UsageError: for an unknown policy about bad images.
     """
     if isinstance(source, PairDataset):
@@ -45,11 +45,11 @@ def collect_images(source: Images, on_bad_image: str = "skip") -> Collection:
 
 
 def collect_texts(source: Texts) -> Collection:
-    """Return the collection that is meant by texts.
+    """Return the collection of sentences.
 
     Raises:
-        DataError: for a file that is not there, or holds no sentences.
-        UsageError: for no sentences.
+        DataError: for a file that does not exist or contains no sentences.
+        UsageError: for an empty list, or anything but a list of sentences.
     """
     if isinstance(source, PairDataset):
         return Sentences(list_captions(source), name_split(source), skipped=source.skipped, data=source)
@@ -57,7 +57,9 @@ def collect_texts(source: Texts) -> Collection:
         path = Path(source)
         return Sentences(read_sentences(path), str(path), str(path.absolute()))
     if not source or not all(isinstance(text, str) for text in source):
-        raise UsageError("texts is no list of sentences.", remedy="Give strings, one at least, or a file of them.")
+        raise UsageError(
+            "texts is not a list of sentences.", remedy="Pass at least one string, or a file of sentences."
+        )
     return Sentences([Sentence(str(index), text) for index, text in enumerate(source)], "the sentences")
 
 
@@ -72,16 +74,16 @@ def open_split(
     """Open a split whose images a model takes.
 
     Args:
-        checkpoint: of the model; it names the data of the training.
-        data: a registered data set or a folder; None: the one of the training.
+        checkpoint: checkpoint of the model, which names the training data.
+        data: a registered data set or a folder; None: the training data.
         split: `train`, `dev`, `test`, …
         options: how to open it.
         warn: called with a message if the features were extracted differently from the training features.
-        note: called with a line on what was found in the data folder; empty if nothing is known.
+        note: called with a summary of the data folder; empty if nothing is known.
 
     Raises:
-        DataError: when the data are absent, damaged, or of another kind.
-        UsageError: when nothing is named and the data set of the training is not registered.
+        DataError: when the data are absent, damaged, or of a kind that the model does not take.
+        UsageError: when no data are named and the training data set is not registered.
     """
     opened = open_data(data or checkpoint.training_data(), split, accepted_kinds(checkpoint.recipe), options)
     note(opened.account.get("summary", ""))

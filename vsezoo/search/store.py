@@ -1,12 +1,12 @@
-"""The embeddings of a collection, kept in the cache: what was embedded once is embedded again only if it has changed.
+"""The cache of embeddings: only new and changed items of a collection are embedded.
 
     embeddings/ENTRY/all.safetensors    of one checkpoint and one collection, in the order of the collection
-    embeddings/ENTRY/*.part             blocks that were embedded since, each kept at once; joined at the end
+    embeddings/ENTRY/*.part             blocks embedded since, each kept at once; joined at the end
 
-A file holds embeddings, the keys of the items, which of them could not be read and why, and a checksum. What is
-damaged, or was not written to its end, counts for nothing. Processes that embed the same collection at once need not
-know of each other: a file that one removes, since it has joined it, stays where another has mapped it already, and is
-found joined where it has not.
+A file contains embeddings, the keys of the items, the errors of unreadable items, and a checksum. Damaged and
+incomplete files are ignored. Processes that embed the same collection at the same time need not know of each other: a
+file that one removes after joining it stays available to others that have mapped it, and the rest find its contents in
+the joined file.
 """
 
 from __future__ import annotations
@@ -40,22 +40,22 @@ TOPIC = "embeddings"
 """The folder in the cache."""
 WHOLE, PART = "all.safetensors", ".part"
 CONTENT = ("rows", "keys", "reasons")
-"""The tensors of a file, whose checksum follows them."""
+"""The tensors of a file, followed by their checksum."""
 BLOCK = 1024
-"""Items whose rows are copied at a time."""
+"""Number of items whose rows are copied at a time."""
 
 Rows = dict[bytes, Array]
-"""Embeddings `(D,)` by the keys of their items."""
+"""Embeddings `(D,)` by item key."""
 
 
 @dataclass(frozen=True)
 class StoredRows:
-    """What is known of the items of a collection.
+    """The stored results for the items of a collection.
 
     Attributes:
         rows: `(n, D)` float32, the joint embeddings of the items that could be read; mapped, not read.
-        keys: `(N, 16)` uint8, of all items.
-        reasons: why the others could not be read, by their indices.
+        keys: `(N, 16)` uint8, keys of all items.
+        reasons: errors by the indices of unreadable items.
     """
 
     rows: Tensor
@@ -64,16 +64,16 @@ class StoredRows:
 
     @property
     def items(self) -> Array:
-        """Which item each row is of, `(n,)`."""
+        """The item of each row, `(n,)`."""
         return np.delete(np.arange(len(self.keys)), list(self.reasons))
 
     def by_key(self) -> Rows:
-        """Return the rows by the keys of their items."""
+        """Return the rows by item key."""
         return dict(zip(map(bytes, self.keys[self.items]), self.rows.numpy(), strict=True))
 
 
 def list_skipped(collection: Collection, embeddings: StoredRows) -> dict[str, str]:
-    """Return why items were left out, by their ids: those that cannot be read, and what the collection leaves out."""
+    """Return the reasons by the ids of skipped items: skipped by the collection, or unreadable."""
     return {**collection.skipped, **{collection.ids[item]: reason for item, reason in embeddings.reasons.items()}}
 
 
@@ -84,15 +84,15 @@ def open_embeddings(
     advance: Advance | None = None,
     warn: Callable[[str], None] | None = None,
 ) -> StoredRows:
-    """Return the embeddings of a collection, from the cache as far as they are there.
+    """Return the embeddings of a collection, from the cache as far as possible.
 
     Args:
-        collection: of images or sentences.
-        checkpoint: its digest. With another one, or another version of vsezoo, everything is embedded again.
+        collection: images or sentences.
+        checkpoint: digest of the checkpoint. With another digest or version of vsezoo, everything is embedded again.
         load_model: called if there is anything to embed.
-        advance: progress callback `(done, total)`, of items; not called if everything is cached.
-        warn: called with a message if the cache cannot be written; the embeddings then serve this call alone. None:
-            printed to standard error.
+        advance: progress callback `(done, total)`; not called if everything is cached.
+        warn: called with a message if the cache cannot be written, in which case the embeddings are used for this call
+            only. None: print it to standard error.
 
     Raises:
         DataError: see `embed_items`; or when no item can be read.
@@ -111,8 +111,8 @@ def open_embeddings(
     try:
         return _complete(folder, collection, keys, known, load_model, advance)
     except StorageError as error:
-        (warn or _print)(f"The embeddings are not kept for the next time: {error.file} {error.problem}")
-    with tempfile.TemporaryDirectory() as temporary:  # what is mapped outlives the name
+        (warn or _print)(f"The embeddings could not be cached: {error.file} {error.problem}")
+    with tempfile.TemporaryDirectory() as temporary:  # mapped files outlive their names
         return _complete(Path(temporary), collection, keys, known, load_model, advance)
 
 
@@ -124,26 +124,26 @@ def _complete(
     load_model: Callable[[], JointEmbedding],
     advance: Advance | None,
 ) -> StoredRows:
-    """Embed what is not known, write each block, and make it known; then join all."""
+    """Embed new items, storing each block and adding it to the known embeddings; then join all files."""
     new = [item for item, key in enumerate(keys) if bytes(key) not in known]
     done, bad = len(keys) - len(new), dict[int, DataError]()
     for block in embed_items(load_model, collection, new):
         if block.items:
             part = StoredRows(torch.from_numpy(block.rows), keys[block.items], {})
-            known.update(part.by_key())  # also if they cannot be written
+            known.update(part.by_key())  # even if they cannot be written
             if (written := _read(_write(folder, [block.rows], part.keys, {}))) is not None:
-                known.update(written.by_key())  # mapped: memory holds the rows of one block
+                known.update(written.by_key())  # mapped, so that only the rows of one block are in memory
         bad.update(block.bad)
         done += len(block.items) + len(block.bad)
         if advance:
             advance(done, len(keys))
     if len(bad) == len(keys):
         raise DataError(
-            f"none of its {len(keys):,} pictures can be read; the first {next(iter(bad.values())).problem}",
+            f"none of its {len(keys):,} pictures can be read; the first one {next(iter(bad.values())).problem}",
             file=collection.name,
-            remedy="Copy the pictures again, or see that you may read them.",
+            remedy="Copy the pictures again, or check that you may read them.",
         )
-    # What this machine cannot read now is not written down: the next call tries it again.
+    # Temporary read errors are not stored: the next call tries these items again.
     kept = [item for item in range(len(keys)) if not isinstance(bad.get(item), AccessError)]
     reasons = {place: bad[item].problem for place, item in enumerate(kept) if item in bad}
     joined = _join(folder, keys[kept], known, reasons)
@@ -151,28 +151,28 @@ def _complete(
 
 
 def _join(folder: Path, keys: Array, known: Rows, reasons: Mapping[int, str]) -> StoredRows:
-    """Write one file of all, unless it is there; it takes the place of the parts and of what was joined before."""
+    """Write one file with everything, unless it exists; it replaces the parts and earlier joined files."""
     good = [known[bytes(key)] for item, key in enumerate(keys) if item not in reasons]
     if _find_joined(folder, keys, reasons) is None:
         blocks = (np.stack(good[start : start + BLOCK]) for start in range(0, len(good), BLOCK))
         file = _write(folder, blocks, keys, reasons)
-        with explain_unwritten(folder), suppress(FileNotFoundError):  # another process removed it, with the parts
+        with explain_unwritten(folder), suppress(FileNotFoundError):  # removed by another process, with the parts
             file.replace(folder / WHOLE)
     with explain_unwritten(folder):
         for part in folder.glob(f"*{PART}"):
             part.unlink(missing_ok=True)
-    # Where another process has joined other items since, these are held in memory.
+    # If another process has joined other items since, these are kept in memory.
     return _find_joined(folder, keys, reasons) or StoredRows(torch.from_numpy(np.stack(good)), keys, reasons)
 
 
 def _find_joined(folder: Path, keys: Array, reasons: Mapping[int, str]) -> StoredRows | None:
-    """Return what was joined, if it is of these items."""
+    """Return the joined file, if it contains these items."""
     held = _read(folder / WHOLE)
     return held if held is not None and np.array_equal(held.keys, keys) and held.reasons == reasons else None
 
 
 def _read_rows(folder: Path) -> Rows:
-    """Return what the files of an entry hold; the parts first, since what is removed meanwhile has been joined."""
+    """Return the contents of the files of an entry; parts first, since those that disappear have been joined."""
     known: Rows = {}
     for file in (*folder.glob(f"*{PART}"), folder / WHOLE):
         if (held := _read(file)) is not None:
@@ -181,10 +181,10 @@ def _read_rows(folder: Path) -> Rows:
 
 
 def _read(file: Path) -> StoredRows | None:
-    """Return what a file holds; None if it is not there, or damaged.
+    """Return the contents of a file; None if it is absent or damaged.
 
-    It is opened more than once. If another process removes it in between, it counts as absent, and if it puts a file in
-    its place, that one is read.
+    It is opened more than once. If another process removes it in between, it counts as absent; if another process
+    replaces it, the new file is read.
     """
     while (found := _find(file)) is not None:
         held = _read_sound(file)
@@ -194,7 +194,7 @@ def _read(file: Path) -> StoredRows | None:
 
 
 def _find(file: Path) -> int | None:
-    """Return a number that another file of this name would not have; None if there is none."""
+    """Return a number that changes when the file is replaced; None if it does not exist."""
     try:
         return file.stat().st_ino
     except OSError:
@@ -203,9 +203,9 @@ def _find(file: Path) -> int | None:
 
 def _read_sound(file: Path) -> StoredRows | None:
     try:
-        with safe_open(file, "pt") as tensor_file:  # what it maps keeps no file open, of which a process may have few
+        with safe_open(file, "pt") as tensor_file:  # mappings keep no file open, and open files are limited
             tensors = {name: tensor_file.get_tensor(name) for name in (*CONTENT, "checksum")}
-    except (OSError, RuntimeError, SafetensorError):  # torch raises the second, of a file that is there no more
+    except (OSError, RuntimeError, SafetensorError):  # torch raises RuntimeError if the file has disappeared
         return None
     checksum = 0
     for name in CONTENT:
@@ -217,7 +217,7 @@ def _read_sound(file: Path) -> StoredRows | None:
 
 
 def _write(folder: Path, blocks: Iterable[Array], keys: Array, reasons: Mapping[int, str]) -> Path:
-    """Write a part, and return its name."""
+    """Write a part, and return its path."""
     with explain_unwritten(folder):
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=folder, suffix=PART, delete=False) as stream:
@@ -231,7 +231,7 @@ def _write(folder: Path, blocks: Iterable[Array], keys: Array, reasons: Mapping[
                 file.finish()
                 stream.flush()
             except BaseException:
-                Path(stream.name).unlink(missing_ok=True)  # it may hold the last bytes of the disk
+                Path(stream.name).unlink(missing_ok=True)  # it may fill the disk
                 raise
             return Path(stream.name)
 

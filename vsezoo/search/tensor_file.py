@@ -1,4 +1,4 @@
-"""Files of arrays that are written block by block and never whole in memory: `.safetensors` and `.npy`."""
+"""Write arrays block by block, without keeping them in memory: `.safetensors` and `.npy`."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from numpy.lib import format as npy
 from vsezoo.errors import StorageError, explain_system
 
 HEADER = 4096
-"""Bytes before the numbers of a `.safetensors` file. Sizes are known last, and the format lets spaces fill it up."""
+"""Length of the header of a `.safetensors` file. Sizes are known only at the end, and the format allows padding."""
 NAMES = {"float32": "F32", "uint8": "U8"}
-"""What `.safetensors` calls the types of numbers."""
+"""Names of number types in `.safetensors`."""
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
 class TensorWriter:
-    """Writes tensors into a stream as `.safetensors`; see `write_tensors`.
+    """Writes tensors to a stream as `.safetensors`; see `write_tensors`.
 
     Attributes:
-        checksum: CRC-32 of all that was appended so far.
+        checksum: CRC-32 of everything appended so far.
     """
 
     def __init__(self, path: Path, stream: IO[bytes]) -> None:
@@ -38,7 +38,7 @@ class TensorWriter:
         self._write(bytes(HEADER))
 
     def append(self, name: str, block: Array) -> None:
-        """Add rows to a tensor, float32 or uint8. The rows of a tensor follow each other."""
+        """Append rows to a tensor, float32 or uint8. The rows of a tensor must be appended consecutively."""
         content = np.ascontiguousarray(block).data.cast("B")
         self._write(content)
         begin, rows = self._end, 0
@@ -64,7 +64,7 @@ class TensorWriter:
 
 
 class ArrayWriter:
-    """Writes one tensor, whatever its name, into a stream as `.npy`."""
+    """Writes one tensor, under any name, to a stream as `.npy`."""
 
     def __init__(self, path: Path, stream: BinaryIO) -> None:
         self._path, self._stream = path, stream
@@ -80,7 +80,7 @@ class ArrayWriter:
         self._rows += len(block)
 
     def finish(self) -> None:
-        """Write the header, which has one length whatever the number of rows: NumPy leaves room for it."""
+        """Write the header, whose length does not depend on the number of rows: NumPy reserves space."""
         shape = (self._rows, *self._block.shape[1:])
         descr = npy.dtype_to_descr(self._block.dtype)
         with explain_unwritten(self._path):
@@ -90,10 +90,10 @@ class ArrayWriter:
 
 @contextmanager
 def write_tensors(path: Path) -> Iterator[TensorWriter]:
-    """Give a writer; the file is at `path` when the block ends without an error.
+    """Context manager for a writer; the file is at `path` when the block ends without an error.
 
     Raises:
-        StorageError: when it cannot be written; what was there before is untouched.
+        StorageError: when it cannot be written; an existing file is left unchanged.
     """
     with replace_file(path) as stream:
         writer = TensorWriter(path, stream)
@@ -103,7 +103,7 @@ def write_tensors(path: Path) -> Iterator[TensorWriter]:
 
 @contextmanager
 def write_array(path: Path) -> Iterator[ArrayWriter]:
-    """Give a writer; see `write_tensors`."""
+    """Return a writer; see `write_tensors`."""
     with replace_file(path) as stream:
         writer = ArrayWriter(path, stream)
         yield writer
@@ -112,16 +112,18 @@ def write_array(path: Path) -> Iterator[ArrayWriter]:
 
 @contextmanager
 def replace_file(path: Path) -> Iterator[BinaryIO]:
-    """Give a stream whose content is at `path` when the block ends without an error.
+    """Context manager for a stream; its content is at `path` when the block ends without an error.
 
-    What is no file, such as `/dev/stdout`, is written to as it is; a link stays one.
+    Paths that are not regular files, such as `/dev/stdout`, are written directly; links are followed.
 
     Raises:
-        StorageError: when it cannot be written; what was there before is untouched.
+        StorageError: when it cannot be written; an existing file is left unchanged.
     """
     with explain_unwritten(path):
         replaces = path.is_file() or not path.exists()
-        target = Path(os.path.realpath(path)) if replaces else path  # Path.resolve raises what it likes for a circle
+        target = (
+            Path(os.path.realpath(path)) if replaces else path
+        )  # Path.resolve raises various errors for a loop of links
         target.parent.mkdir(parents=True, exist_ok=True)
         written = target.with_name(f".{path.name}.{os.getpid()}.tmp") if replaces else path
         stream = written.open("wb")
@@ -130,7 +132,7 @@ def replace_file(path: Path) -> Iterator[BinaryIO]:
             yield stream
         finally:
             with explain_unwritten(path):
-                stream.close()  # which writes what is left
+                stream.close()  # writes the rest of the buffer
         if replaces:
             with explain_unwritten(path):
                 written.replace(target)
@@ -141,7 +143,7 @@ def replace_file(path: Path) -> Iterator[BinaryIO]:
 
 @contextmanager
 def explain_unwritten(path: Path) -> Iterator[None]:
-    """Turn what goes wrong when a file is written into one message with a remedy."""
+    """Convert an error while writing a file to one message with a remedy."""
     try:
         yield
     except OSError as error:
