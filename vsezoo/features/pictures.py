@@ -80,9 +80,9 @@ def open_loose(folder: Path, split: str, options: OpenOptions) -> PicturePairs:
             file=folder,
             remedy=f"Omit --split: all pictures are in {LOOSE!r}.",
         )
-    found = {path.relative_to(folder).as_posix(): (Place(str(path)), reason) for path, reason in walk_pictures(folder)}
-    places = {name: place for name, (place, reason) in found.items() if not reason}
-    bad = {name: reason for name, (_, reason) in found.items() if reason}
+    found = list(walk_pictures(folder))
+    places = {one.name: Place(one.file) for one in found if not one.reason}
+    bad = {one.name: one.reason for one in found if one.reason}
     if options.on_bad_image == "skip":
         bad |= find_unreadable(places, folder.name)
     kept = [CaptionedImage(name, [], place) for name, place in places.items() if name not in bad]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -34,13 +33,12 @@ class PictureFolder(Collection):
         self.skips = skips
         if not folder.is_dir():
             raise DataError("is not a folder.", file=folder, remedy="Name a folder of pictures.")
-        found = [(str(path), reason) for path, reason in walk_pictures(folder)]
-        self._files = [file for file, reason in found if not reason]
+        found = list(walk_pictures(folder))
+        self._files = [one.file for one in found if not one.reason]
         if not self._files:
             raise DataError(_describe_contents(folder), file=folder, remedy=_advise(folder))
-        start = 0 if folder == Path() else len(os.path.join(folder, ""))  # noqa: PTH118  # relpath is slow
-        self.ids = [file[start:].replace(os.sep, "/") for file in self._files]
-        self.skipped = {file[start:].replace(os.sep, "/"): reason for file, reason in found if reason}
+        self.ids = [one.name for one in found if not one.reason]
+        self.skipped = {one.name: one.reason for one in found if one.reason}
 
     def keys(self) -> Array:
         """Return digests of the names, sizes and modification times of the files."""

@@ -29,13 +29,12 @@ def take_account(listing: Listing) -> dict[str, Any]:
     files = [image.place.file if image.place else next(found) for image in images]
     packed = sum(image.place is not None and bool(image.place.member) for image in images)
     used = {
-        os.path.abspath(file)  # noqa: PTH100  # Path is slow
-        for image, file in zip(images, files, strict=True)
-        if file and not (image.place and image.place.member)
+        file for image, file in zip(images, files, strict=True) if file and not (image.place and image.place.member)
     }
-    there = {os.path.abspath(path): reason for path, reason in walk_pictures(listing.folder)}  # noqa: PTH100
+    there = {one.file: one.reason for one in walk_pictures(listing.folder)}
     others = {file: reason or UNLISTED for file, reason in there.items() if file not in used}
-    if others and (elsewhere := used - there.keys()):  # a listed path may follow a link
+    # A list may write the path of a file in another way, such as one that leads over a link.
+    if others and (elsewhere := used - there.keys()):
         targets = {os.path.realpath(file) for file in elsewhere}
         others = {file: reason for file, reason in others.items() if os.path.realpath(file) not in targets}
     left_out = Counter(listing.left_out) + Counter(others.values())

@@ -5,9 +5,12 @@ Imports neither torch nor numpy.
 
 from __future__ import annotations
 
+import functools
+import gc
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -72,6 +75,7 @@ Find = Callable[[Path, Sequence[str]], Callable[[], Listing] | None]
 """Returns a reader if a folder containing these names has the layout, otherwise None."""
 
 
+@functools.cache  # asked for each of 100,000 pictures, of few names
 def name_split(text: str) -> str:
     """Return vsezoo's name of a split, such as `dev` for validation or val2014; see `SYNONYMS`."""
     name = text.strip().lower()
@@ -82,6 +86,18 @@ def name_split(text: str) -> str:
 def clean_caption(text: str) -> str:
     """Return a caption with single spaces, without the trailing line feeds of some COCO captions."""
     return " ".join(text.split())
+
+
+@contextmanager
+def pause_collection() -> Iterator[None]:
+    """Let no garbage be collected while large lists are read: their many objects are none, and are looked through."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def read_json(path: Path) -> dict[str, Any]:

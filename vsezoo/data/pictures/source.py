@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vsezoo.data.pictures.layouts.registered import list_plugin_layouts, recognise
-from vsezoo.data.pictures.listing import Find, Listing
+from vsezoo.data.pictures.listing import Find, Listing, pause_collection
 from vsezoo.data.places import find_layout, list_places
 from vsezoo.data.source import DEFAULT_OPTIONS, DataSource, OpenOptions
 from vsezoo.errors import DataError
@@ -96,7 +96,9 @@ class PictureSource(DataSource):
             DataError: when there is none, or it is damaged.
         """
         places = list_places(self.name, root) if self.folder is None else [self.folder]
-        return find_layout(self.name, places, self.inspect, "pictures", self.describe_wanted(), self.origin)()
+        read = find_layout(self.name, places, self.inspect, "pictures", self.describe_wanted(), self.origin)
+        with pause_collection():
+            return read()
 
     def describe_wanted(self) -> str:
         """Return a description of the accepted files, including layouts of plugins if they are looked for."""
