@@ -35,7 +35,15 @@ REMEDIES = {
 """What to do about an error of the operating system, by its number."""
 
 
-EXTRAS = {"aiohttp": "network", "matplotlib": "plot"}
+EXTRAS = {
+    "aiohttp": "network",
+    "h5py": "hdf5",
+    "imagehash": "duplicates",
+    "lmdb": "lmdb",
+    "matplotlib": "plot",
+    "pillow_heif": "heic",
+    "pyarrow": "parquet",
+}
 """The extras of vsezoo that install what not every installation has, by the names of packages."""
 
 

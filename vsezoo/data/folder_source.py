@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from vsezoo.data.pictures.source import PictureSource
 from vsezoo.data.places import find_layout
 from vsezoo.data.precomputed.source import PrecomputedSource
+from vsezoo.data.precomputed.split_files import PRECOMP
 from vsezoo.data.source import DEFAULT_OPTIONS, DataSource, OpenOptions
 
 if TYPE_CHECKING:
@@ -27,8 +28,11 @@ class FolderSource(DataSource):
 
     @property
     def name(self) -> str:  # type: ignore[override]
-        """The name of the folder."""
-        return self.folder.absolute().name
+        """The folder's own name; of `f30k/precomp`, and of `f30k` with such a folder in it, `f30k_precomp`."""
+        folder = self.folder.absolute()
+        if folder.name == PRECOMP and folder.parent.name:
+            return f"{folder.parent.name}_{PRECOMP}"
+        return f"{folder.name}_{PRECOMP}" if (folder / PRECOMP).is_dir() else folder.name
 
     @property
     def summary(self) -> str:  # type: ignore[override]

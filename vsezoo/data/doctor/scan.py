@@ -94,11 +94,8 @@ def _read_rows(split: OpenSplit, start: int, stop: int) -> Array:
     """Return the rows of images `(images, copies, …, F)` as stored in the file, including NaN."""
     file = split.features
     assert file is not None
-    # Mapped again for each block: pages of a mapping count as memory of the process until it is closed.
-    mapped = np.memmap(file.path, file.dtype, "r", file.offset, file.shape)
-    rows = np.asarray(mapped[start * split.copies : stop * split.copies])
-    with np.errstate(over="ignore"):  # a float64 beyond float32 becomes infinite, as it does in training
-        return rows.astype(np.float32).reshape(stop - start, split.copies, *file.shape[1:])
+    rows = file.read_raw(range(start * split.copies, stop * split.copies))
+    return rows.astype(np.float32, copy=False).reshape(stop - start, split.copies, *file.shape[1:])
 
 
 def _read_features(pairs: PairDataset, images: range, unreadable: dict[int, DataError]) -> Array:

@@ -1,18 +1,17 @@
-"""Feature files: `.npy` arrays with one row per image, read in batches, never as a whole."""
+"""Feature files: arrays with one row per image, read in batches, never as a whole."""
 
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
-from numpy.lib import format as npy
 
-from vsezoo.errors import DataError
+from vsezoo.data.precomputed.feature_header import read_header
+from vsezoo.errors import DataError, require_package
 
 CHECKED_WHOLE = 256 * 2**20  # bytes: only a sample of a larger file is checked, so that opening it is fast
 SAMPLED_IMAGES = 100  # equidistant images of a larger file that are checked
@@ -23,23 +22,27 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 @dataclass(frozen=True)
 class FeatureFile:
-    """A `.npy` file of features that can be read by row.
+    """A file of features that can be read by row; see `vsezoo.data.precomputed.feature_header` for its forms.
 
     Keeps neither a mapping nor an open file, so that it is cheap to pass to worker processes. Each read maps the file
     again, because pages count as memory of the process as long as the mapping exists: training on 31 GB of region
     features would seem to take 31 GB.
 
     Attributes:
-        path: the file.
+        path: the file, as messages call it.
         shape: `(rows, F)` or `(rows, R, F)`.
         dtype: number type of the file: float16, float32 or float64 of either byte order.
-        offset: start of the numbers in the file, in bytes.
+        offset: start of the numbers, in bytes.
+        content: the file that contains them: a compressed archive is unpacked to another.
+        dataset: name of the array in a chunked HDF5 file.
     """
 
     path: Path
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
     offset: int
+    content: Path
+    dataset: str = ""
 
     @classmethod
     def open(cls, path: Path) -> FeatureFile:
@@ -47,29 +50,31 @@ class FeatureFile:
 
         Raises:
             DataError: for a file that cannot be read, is not an array of features, or has the wrong size.
+            MissingPackageError: for HDF5 without h5py.
         """
-        try:
-            with path.open("rb") as stream:
-                size = path.stat().st_size
-                shape, is_fortran, dtype = _read_header(path, stream)
-                offset = stream.tell()
-        except OSError as error:
-            remedy = "Check that the file exists and that you may read it."
-            raise DataError(f"cannot be read: {error.strerror}.", file=path, remedy=remedy) from None
+        header = read_header(path)
+        dtype, shape = header.dtype, header.shape
         if dtype.kind != "f" or dtype.itemsize not in (2, 4, 8):
             problem = f"contains numbers of type {dtype}; expected float32 or float16."
             raise DataError(problem, file=path, remedy="Save the features again with array.astype('float32').")
+        while len(shape) > 2 and shape[-2:] == (1, 1):  # (N, C, 1, 1), as pooling layers give it
+            shape = shape[:2] if len(shape) == 4 else shape[:-1]
+        if len(shape) == 4 and 0 not in shape:
+            cells = "array.reshape(*array.shape[:2], -1).transpose(0, 2, 1)"
+            problem = f"has the shape {shape}: maps of features, channels first, or regions of several sets."
+            raise DataError(problem, file=path, remedy=f"Save the cells of each map as its regions: {cells}.")
         if len(shape) not in (2, 3) or 0 in shape:
             problem = f"has the shape {shape}; expected (images, F) or (images, regions, F), all above 0."
             raise DataError(problem, file=path, remedy="Save one row of features per image.")
-        if is_fortran:
+        if header.is_fortran:
             remedy = "Save it again with numpy.save(path, numpy.ascontiguousarray(array))."
             raise DataError("is in Fortran order, in which the images are not rows.", file=path, remedy=remedy)
-        expected = offset + math.prod(shape) * dtype.itemsize
-        if size != expected:
-            problem = f"has {size:,} bytes, but its header (shape {shape}, {dtype}) says {expected:,}."
+        expected = math.prod(shape) * dtype.itemsize
+        if header.size != expected:
+            size, whole = header.offset + header.size, header.offset + expected
+            problem = f"has {size:,} bytes, but its header (shape {header.shape}, {dtype}) says {whole:,}."
             raise DataError(problem, file=path, remedy="It is truncated or damaged: copy or download it again.")
-        return cls(path, shape, dtype, offset)
+        return cls(path, shape, dtype, header.offset, header.path, header.dataset)
 
     def read(self, rows: Sequence[int] | Array) -> Array:
         """Return these rows, in this order, as a contiguous array; float64 is converted to float32.
@@ -77,19 +82,37 @@ class FeatureFile:
         Raises:
             DataError: when the file has been removed or truncated, or a row contains NaN or an infinite value.
         """
-        try:
-            mapped = np.memmap(self.path, self.dtype, "r", self.offset, self.shape)
-        except (OSError, ValueError) as error:
-            problem = f"can no longer be read ({error})."
-            raise DataError(problem, file=self.path, remedy="It was removed or truncated: restore it.") from None
-        target = np.float16 if self.dtype.itemsize == 2 else np.float32
-        with np.errstate(over="ignore"):  # float64 values beyond float32 become infinite and are found below
-            block = np.asarray(mapped)[rows].astype(target, copy=False)
+        block = self.read_raw(rows)
         if not np.isfinite(block).all():
             is_bad = ~np.isfinite(block).reshape(len(block), -1).all(axis=1)
             problem = f"row {np.asarray(rows)[is_bad][0]} (counted from 0) contains NaN or an infinite value."
             raise DataError(problem, file=self.path, remedy="Extract the features of this image again.")
         return block
+
+    def read_raw(self, rows: Sequence[int] | Array) -> Array:
+        """Return these rows as `read` does, with values that are not finite; a float64 beyond float32 becomes infinite.
+
+        Raises:
+            DataError: when the file has been removed or truncated.
+        """
+        try:
+            block = self._read_chunks(np.asarray(rows)) if self.dataset else np.asarray(self._map())[rows]
+        except (OSError, ValueError) as error:
+            problem = f"can no longer be read ({error})."
+            raise DataError(problem, file=self.path, remedy="It was removed or truncated: restore it.") from None
+        with np.errstate(over="ignore"):
+            return block.astype(np.float16 if self.dtype.itemsize == 2 else np.float32, copy=False)
+
+    def _map(self) -> Array:
+        return np.memmap(self.content, self.dtype, "r", self.offset, self.shape)
+
+    def _read_chunks(self, rows: Array) -> Array:
+        """Read rows of an HDF5 file, which takes each once and in rising order."""
+        h5py = require_package("h5py", "a file of features in HDF5", self.path)
+        wanted, back = np.unique(rows, return_inverse=True)
+        with h5py.File(self.content, "r") as file:
+            found: Array = file[self.dataset][wanted]
+        return found[back].reshape(len(rows), *self.shape[1:])
 
     def check(self, copies: int) -> None:
         """Check that values are finite and that the `copies` consecutive rows of an image are equal.
@@ -121,17 +144,3 @@ class FeatureFile:
         step = max(1, BLOCK // (row_bytes * copies))
         for start in range(0, len(chosen), step):
             yield chosen[start : start + step]
-
-
-def _read_header(path: Path, stream: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    readers = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
-    try:
-        version = npy.read_magic(stream)
-        if version not in readers:
-            raise ValueError(f"its format version is {version[0]}.{version[1]}")
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # "created on Python 2", as old feature files were
-            return readers[version](stream)
-    except Exception as error:  # NumPy evaluates the header as Python, which fails in many ways
-        problem = f"is not a .npy feature file: {error}."
-        raise DataError(problem, file=path, remedy="Save the features with numpy.save.") from None

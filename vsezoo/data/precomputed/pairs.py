@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from vsezoo.data.caption_file import CAPTIONS_PER_IMAGE, find_runs, name_images, read_captions, read_lines
-from vsezoo.data.precomputed.feature_file import FeatureFile
+from vsezoo.data.caption_file import CAPTIONS_PER_IMAGE, find_runs, name_images
+from vsezoo.data.precomputed.feature_file import SAMPLED_IMAGES, FeatureFile
 from vsezoo.data.precomputed.feature_record import read_extraction
+from vsezoo.data.precomputed.split_files import SplitPaths
 from vsezoo.errors import DataError
 from vsezoo.interfaces import PairDataset
+
+BY_IDS = "as the ids say"
+FIVE_EACH = "five per image"
+ONE_EACH = "one per image, since there are as many rows as captions and consecutive rows differ"
+"""How captions belong to images, as reported."""
 
 DEV_IMAGES = 1000
 """Number of images used of the dev split, as in VSE++, SCAN and VSRN, whatever the file contains."""
@@ -21,12 +26,13 @@ DEV_IMAGES = 1000
 class PrecomputedPairs(PairDataset):
     """One split of precomputed features: vectors `(F,)` or regions `(R, F)`, and the captions of each image.
 
-    An image has five captions, or as many as `STEM_ids.txt` has consecutive lines with its id.
+    An image has as many captions as the ids have consecutive lines with its id. Without such ids, it has five; or one
+    if there are as many rows as captions and five consecutive rows are never equal.
 
     Args:
         name: name of the data set.
         split: name of the split; `dev` is cut to its first 1,000 images.
-        stem: path of the files without suffixes: `STEM_ims.npy`, `STEM_caps.txt` and optionally `STEM_ids.txt`.
+        files: files of the split.
         full_dev: use the whole dev split.
         check_values: check the values now; False leaves that to the caller, such as the data doctor.
 
@@ -34,18 +40,20 @@ class PrecomputedPairs(PairDataset):
         DataError: for files that are absent, damaged, or do not fit together.
     """
 
-    def __init__(self, name: str, split: str, stem: Path, *, full_dev: bool = False, check_values: bool = True) -> None:
-        self._features = FeatureFile.open(stem.with_name(f"{stem.name}_ims.npy"))
-        caption_file, id_file = (stem.with_name(f"{stem.name}_{ending}.txt") for ending in ("caps", "ids"))
-        ids = read_lines(id_file) if id_file.exists() else []
-        captions = read_captions(caption_file, len(ids))
+    def __init__(
+        self, name: str, split: str, files: SplitPaths, *, full_dev: bool = False, check_values: bool = True
+    ) -> None:
+        self._files, self._features = files, FeatureFile.open(files.features)
+        captions, ids = files.read_captions()
+        rows = self._features.shape[0]
         image_ids, sizes = find_runs(ids)
-        self._copies = 1
-        if len(ids) != len(captions) or len(image_ids) != self._features.shape[0]:
-            self._copies = _count_copies(self._features, caption_file, len(captions), len(image_ids))
-            images = self._features.shape[0] // self._copies
-            image_ids = name_images(id_file, ids, images) if id_file.exists() else list(map(str, range(images)))
-            sizes = [CAPTIONS_PER_IMAGE] * images
+        self._copies, rule = 1, BY_IDS
+        if len(ids) != len(captions) or len(image_ids) != rows:
+            self._copies = _count_copies(self._features, files, len(captions), len(image_ids))
+            images = rows // self._copies
+            rule, each = (ONE_EACH, 1) if images == len(captions) else (FIVE_EACH, CAPTIONS_PER_IMAGE)
+            image_ids = name_images(files.ids, ids, images) if ids else list(map(str, range(images)))
+            sizes = [each] * images
         if check_values:
             self._features.check(self._copies)
         if split == "dev" and not full_dev:
@@ -58,12 +66,37 @@ class PrecomputedPairs(PairDataset):
         self.image_ids = image_ids
         self.image_of = np.repeat(np.arange(len(sizes)), sizes)
         self.image_shape = self._features.shape[1:]
-        self.extraction = read_extraction(stem)
+        self.extraction = read_extraction(files.stem)
+        self._rule, self._there = rule, rows // self._copies
 
     @property
     def all_captions(self) -> Sequence[str]:
         """All captions of the file, including those cut from the dev split."""
         return self._all_captions
+
+    @property
+    def account(self) -> Mapping[str, Any]:
+        """What was found: the files of the split, its images and captions, and which captions belong to an image."""
+        count, left_out = len(self.image_ids), self._there - len(self.image_ids)
+        files = [path.name for path in self._files.list_files()]
+        summary = (
+            f"{self._files.stem.parent} (features): {self.split} {count:,} images, {len(self.captions):,} captions, "
+            f"{self._rule}; {', '.join(files)}."
+        )
+        return {
+            "folder": str(self._files.stem.parent),
+            "layout": "features",
+            "file": str(self._files.features),
+            "rule": self._rule,
+            "splits": {self.split: {"images": count, "captions": len(self.captions)}},
+            "images": self._there,
+            "used": count,
+            "left_out": {f"beyond the first {DEV_IMAGES:,} of dev": left_out} if left_out else {},
+            "absent": 0,
+            "empty_captions": sum(not caption for caption in self.captions),
+            "language": self._files.language,
+            "summary": summary,
+        }
 
     def images(self, indices: Sequence[int] | np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         """Return features `(len(indices), *image_shape)`, float16 if the file is float16, else float32.
@@ -78,20 +111,31 @@ class PrecomputedPairs(PairDataset):
         return self._features.read(chosen * self._copies)
 
 
-def _count_copies(features: FeatureFile, caption_file: Path, captions: int, runs: int) -> int:
-    """Return the rows per image with five captions: 5 if each caption has a row, else 1 (`im_div` of VSE++)."""
-    rows = features.shape[0]
+def _count_copies(features: FeatureFile, files: SplitPaths, captions: int, runs: int) -> int:
+    """Return the rows per image: 5 if each of its five captions has a row (`im_div` of VSE++), else 1."""
+    rows, caption_file = features.shape[0], files.captions
     if rows * CAPTIONS_PER_IMAGE == captions:
         return 1
-    if rows == captions and captions % CAPTIONS_PER_IMAGE == 0:
+    if rows == captions and not runs:
+        return 1 if rows % CAPTIONS_PER_IMAGE or _all_differ(features) else CAPTIONS_PER_IMAGE
+    if rows == captions and rows % CAPTIONS_PER_IMAGE == 0:
         return CAPTIONS_PER_IMAGE
     raise DataError(
         f"has {rows:,} rows, and {caption_file.name} has {captions:,} captions; expected five captions per image: "
         f"{rows * CAPTIONS_PER_IMAGE:,} captions for one row per image, or as many rows as captions for rows that "
-        "are repeated five times; or an id file with one line per caption and a new id for each row"
-        + (f", while it has {runs:,} ids in succession." if runs else "."),
+        "are repeated five times, or for one caption per image; or an id file with one line per caption and a new id "
+        "for each row" + (f", while it has {runs:,} ids in succession." if runs else "."),
         file=features.path,
         remedy=f"Complete the file that is too short: {features.path.name} or {caption_file.name}. If images do not "
-        f"have five captions, write {caption_file.name.removesuffix('caps.txt')}ids.txt with the image id of each "
-        "caption.",
+        f"have five captions, write {files.ids.name} with the image id of each caption.",
     )
+
+
+def _all_differ(features: FeatureFile) -> bool:
+    """Return whether none of 100 equidistant groups of five rows has equal rows."""
+    images = features.shape[0] // CAPTIONS_PER_IMAGE
+    for image in np.unique(np.linspace(0, images - 1, SAMPLED_IMAGES, dtype=np.int64)):
+        rows = features.read_raw(np.arange(CAPTIONS_PER_IMAGE) + image * CAPTIONS_PER_IMAGE)
+        if all(np.array_equal(row, rows[0], equal_nan=True) for row in rows):
+            return False
+    return True

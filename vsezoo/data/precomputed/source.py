@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from vsezoo.data.places import find_layout, list_places
 from vsezoo.data.precomputed.feature_record import RECORD, require_finished
+from vsezoo.data.precomputed.split_files import SplitPaths, find_splits
 from vsezoo.data.source import DEFAULT_OPTIONS, DataSource, OpenOptions, SplitFiles
 from vsezoo.errors import DataError
 
@@ -22,7 +23,6 @@ AVERAGE = (
     "With the image encoder `precomp`, `--set image_encoder.pool=mean` averages the regions. "
     "Or choose another model, or other features of the data set."
 )
-ENDINGS = ("_ims.npy", "_caps.txt", "_ids.txt")
 SPLIT_ORDER = ("train", "dev", "test", "testall")
 
 
@@ -54,49 +54,49 @@ class PrecomputedSource(DataSource):
         Raises:
             DataError: when the data are absent, damaged, or available in none of these kinds.
         """
-        stems = self.find_stems(options.root)
-        if split not in stems:
-            folder = next(iter(stems.values())).parent
+        splits = self.find_splits(options.root)
+        if split not in splits:
+            folder = next(iter(splits.values())).stem.parent
             require_finished(folder)
-            raise DataError(f"has no split {split!r}.", file=folder, remedy=f"Its splits are {', '.join(stems)}.")
+            raise DataError(f"has no split {split!r}.", file=folder, remedy=f"Its splits are {', '.join(splits)}.")
 
         from vsezoo.data.precomputed.pairs import PrecomputedPairs
 
-        stem = stems[split]
-        pairs = PrecomputedPairs(self.name, split, stem, full_dev=options.full_dev, check_values=options.check_values)
+        files = splits[split]
+        pairs = PrecomputedPairs(self.name, split, files, full_dev=options.full_dev, check_values=options.check_values)
         if pairs.kind not in kinds:
             form = "one vector" if pairs.kind == "vector" else "regions"
             raise DataError(
                 f"the features are {form} of shape {pairs.image_shape} for each image (kind {pairs.kind!r}); the image "
                 f"encoder takes {' or '.join(map(repr, kinds))}.",
-                file=stem.parent,
+                file=files.stem.parent,
                 remedy=_advise(pairs.kind, kinds),
             )
         return pairs
 
     def list_splits(self, options: OpenOptions = DEFAULT_OPTIONS) -> list[str]:
         """Return the splits that have features."""
-        return list(self.find_stems(options.root))
+        return list(self.find_splits(options.root))
 
     def find_folder(self, options: OpenOptions = DEFAULT_OPTIONS) -> Path:
         """Return the folder of the features."""
-        return next(iter(self.find_stems(options.root).values())).parent
+        return next(iter(self.find_splits(options.root).values())).stem.parent
 
     def list_files(self, options: OpenOptions = DEFAULT_OPTIONS) -> Iterator[Path]:
         """Yield the features, captions and ids of each split, and the record of the extraction."""
-        for stem in self.find_stems(options.root).values():
-            yield from filter(Path.is_file, (stem.with_name(stem.name + ending) for ending in ENDINGS))
+        for files in self.find_splits(options.root).values():
+            yield from files.list_files()
         yield from filter(Path.is_file, [self.find_folder(options) / RECORD])
 
     def locate_split(self, split: str, options: OpenOptions = DEFAULT_OPTIONS) -> SplitFiles:
         """Return the caption file and the feature file of a split; neither if there are no features."""
-        stem = self.find_stems(options.root).get(split)
-        if stem is None:
+        files = self.find_splits(options.root).get(split)
+        if files is None:
             return SplitFiles()
-        return SplitFiles(stem.with_name(f"{stem.name}_caps.txt"), stem.with_name(f"{stem.name}_ims.npy"))
+        return SplitFiles(files.captions if files.captions.suffix == ".txt" else None, files.features)
 
-    def find_stems(self, root: Path | None) -> dict[str, Path]:
-        """Return the stem of each split's files, from the first place with a known layout."""
+    def find_splits(self, root: Path | None) -> dict[str, SplitPaths]:
+        """Return the files of each split, from the first place with a known layout."""
         places = list_places(self.name, root) if self.folder is None else [self.folder]
         return find_layout(self.name, places, self.inspect, "features", self.wanted, self.origin)
 
@@ -105,24 +105,14 @@ class PrecomputedSource(DataSource):
         """The files of the data set's own layout."""
         return ", ".join(f"{self.prefix}{split}_{file}" for split in self.splits for file in ("ims.npy", "caps.txt"))
 
-    def inspect(self, folder: Path, names: Sequence[str]) -> dict[str, Path]:
-        """Return the stem of each split's files; empty for a folder without a known layout.
-
-        Files are `SPLIT_ims.npy` (VSE++, SCAN, VSRN) or `NAME_SPLIT_ims.npy` (Kiros); in the data set's own folder,
-        NAME may be any word, as in a renamed copy.
+    def inspect(self, folder: Path, names: Sequence[str]) -> dict[str, SplitPaths]:
+        """Return the files of each split, see `find_splits`; empty for a folder of no known layout.
 
         Raises:
-            DataError: for an unfinished extraction by `vsezoo features` without any complete split.
+            DataError: for a folder that `vsezoo features` has begun, and that has nothing whole yet; or captions in
+                several languages.
         """
-        stems: dict[str, dict[str, Path]] = {}
-        for name in names:
-            stem = name.removesuffix("_ims.npy")
-            if stem != name and not name.startswith("."):
-                prefix, underscore, split = stem.rpartition("_")
-                stems.setdefault(prefix + underscore, {})[split] = folder / stem
-        splits = stems.get("") or stems.get(f"{self.name}_") or {}
-        if not splits and len(stems) == 1 and folder.absolute().name == self.name:
-            (splits,) = stems.values()
+        splits = find_splits(folder, names, self.name)
         if not splits and RECORD in names:
             require_finished(folder)
         return dict(sorted(splits.items(), key=lambda item: (_rank(item[0]), item[0])))

@@ -1,0 +1,111 @@
+"""The files of the splits of precomputed features, by their names. Imports neither torch nor numpy."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from vsezoo.data.caption_file import read_captions, read_lines
+from vsezoo.data.pictures.listing import name_split
+from vsezoo.errors import DataError
+
+ENDINGS = (".npy", ".npz", ".safetensors", ".pt", ".pth", ".h5", ".hdf5")
+"""Of files of features; of several for one split the first counts."""
+
+IMAGES = re.compile(rf"(.*_)?([^_]+)_ims({'|'.join(map(re.escape, ENDINGS))})")
+"""`SPLIT_ims.npy` of VSE++, SCAN and VSRN, `NAME_SPLIT_ims.npy` of Kiros, and arrays of other forms."""
+CAPTIONS = ("{stem}_caps.txt", "{stem}_caps.tsv")
+PRECOMP = "precomp"
+"""The folder of the features in that of a data set, as VSE-infinity has it: `f30k/precomp`."""
+
+
+class SplitPaths(NamedTuple):
+    """The files of a split.
+
+    Attributes:
+        stem: the path that their names begin with.
+        features: the array; see `vsezoo.data.precomputed.feature_header`.
+        captions: UTF-8 text, a caption on each line; or `.tsv`, with the id of its image and a tab before each.
+        ids: of the images; there may be no such file.
+        language: that the name of the captions says, `en` of `train_caps.en.txt`; empty if it says none.
+    """
+
+    stem: Path
+    features: Path
+    captions: Path
+    ids: Path
+    language: str = ""
+
+    def read_captions(self) -> tuple[list[str], list[str]]:
+        """Return the captions and the ids, of which there may be none.
+
+        Raises:
+            DataError: for a file that cannot be read, is not text, or has a line without the tab.
+        """
+        if self.captions.suffix == ".tsv":
+            lines = read_lines(self.captions, keep_tabs=True)
+            for number, line in enumerate(lines, start=1):
+                if "\t" not in line:
+                    remedy = "Write the id of the image, a tab and the caption on each line."
+                    raise DataError(f"line {number} has no tab.", file=self.captions, remedy=remedy)
+            pairs = [line.split("\t", 1) for line in lines]
+            return [caption.strip() for _, caption in pairs], [name.strip() for name, _ in pairs]
+        ids = read_lines(self.ids) if self.ids.exists() else []
+        return read_captions(self.captions, len(ids)), ids
+
+    def list_files(self) -> Iterator[Path]:
+        """Yield the files that are there."""
+        yield from filter(Path.is_file, (self.features, self.captions, self.ids))
+
+
+def find_splits(folder: Path, names: Sequence[str], name: str) -> dict[str, SplitPaths]:
+    """Return the files of each split; empty for a folder of no known layout.
+
+    Files are `SPLIT_ims.npy` (VSE++, SCAN, VSRN) or `NAME_SPLIT_ims.npy` (Kiros); in the data set's own folder, NAME
+    may be any one word, as in a renamed copy. `val` and other words for the dev split are it, unless both are there.
+    They may also be in the folder `precomp`.
+
+    Args:
+        folder: of the features.
+        names: of the files and folders in it.
+        name: of the data set.
+
+    Raises:
+        DataError: for captions in several languages.
+    """
+    stems: dict[str, dict[str, Path]] = {}
+    for file in sorted(names, key=_rank_ending):
+        if (found := IMAGES.fullmatch(file)) and not file.startswith("."):
+            stems.setdefault(found[1] or "", {}).setdefault(found[2], folder / file)
+    splits = stems.get("") or stems.get(f"{name}_") or {}
+    if not splits and len(stems) == 1 and folder.absolute().name == name:
+        (splits,) = stems.values()
+    if not splits and PRECOMP in names and (folder / PRECOMP).is_dir():
+        return find_splits(folder / PRECOMP, [path.name for path in (folder / PRECOMP).iterdir()], name)
+    known = {word: name_split(word) for word in splits}
+    return {word if known[word] in splits else known[word]: _find_files(file, names) for word, file in splits.items()}
+
+
+def _rank_ending(name: str) -> tuple[int, str]:
+    ending = Path(name).suffix.lower()
+    return ENDINGS.index(ending) if ending in ENDINGS else len(ENDINGS), name
+
+
+def _find_files(features: Path, names: Iterable[str]) -> SplitPaths:
+    stem = features.with_name(features.name[: features.name.rindex("_ims")])
+    ids = stem.with_name(f"{stem.name}_ids.txt")
+    for form in CAPTIONS:
+        if (name := form.format(stem=stem.name)) in names:
+            return SplitPaths(stem, features, stem.with_name(name), ids)
+    pattern = re.compile(rf"{re.escape(stem.name)}_caps[._]([A-Za-z]{{2,3}}(?:[-_]\w+)?)\.txt")
+    of_languages = {found[1]: name for name in sorted(names) if (found := pattern.fullmatch(name))}
+    if len(of_languages) > 1:
+        raise DataError(
+            f"has captions in several languages: {', '.join(of_languages.values())}.",
+            file=features.parent,
+            remedy=f"Call those that are wanted {stem.name}_caps.txt, or put each language into a folder of its own.",
+        )
+    language, name = next(iter(of_languages.items()), ("", f"{stem.name}_caps.txt"))
+    return SplitPaths(stem, features, stem.with_name(name), ids, language)
