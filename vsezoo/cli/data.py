@@ -79,8 +79,8 @@ def _print(report: Report) -> None:
     rows = [[name, *_describe(figures)] for name, figures in report.splits.items()]
     console.print_table(["split", "images", "captions", "form", "norm", "words"], rows, title=report.data)
     out = console.results()
-    if report.account:
-        out.print(f"\n{report.account['summary']}")
+    if summary := report.account.get("summary"):
+        out.print(f"\n{summary}")
     if report.vocabulary is not None:
         known = ", ".join(f"{n} {f.known_words:.1%}" for n, f in report.splits.items() if f.known_words is not None)
         often = f"{report.vocab_threshold} times or more" if report.vocab_threshold > 1 else "at all"

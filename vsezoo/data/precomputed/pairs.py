@@ -78,10 +78,12 @@ class PrecomputedPairs(PairDataset):
     def account(self) -> Mapping[str, Any]:
         """What was found: the files of the split, its images and captions, and which captions belong to an image."""
         count, left_out = len(self.image_ids), self._there - len(self.image_ids)
-        files = [path.name for path in self._files.list_files()]
+        is_usual = self._rule != ONE_EACH and self._files.captions == self._files.stem.with_name(
+            f"{self._files.stem.name}_caps.txt"
+        )
         summary = (
-            f"{self._files.stem.parent} (features): {self.split} {count:,} images, {len(self.captions):,} captions, "
-            f"{self._rule}; {', '.join(files)}."
+            f"{self._files.stem.parent} (features): {self.split} {count:,} images, {len(self.captions):,} captions of "
+            f"{self._files.captions.name}, {self._rule}."
         )
         return {
             "folder": str(self._files.stem.parent),
@@ -95,7 +97,7 @@ class PrecomputedPairs(PairDataset):
             "absent": 0,
             "empty_captions": sum(not caption for caption in self.captions),
             "language": self._files.language,
-            "summary": summary,
+            "summary": "" if is_usual else summary,  # what is as always need not be printed
         }
 
     def images(self, indices: Sequence[int] | np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
