@@ -122,6 +122,14 @@ def test_ensemble(root: Path, runs: list[Path]) -> None:
     assert "ensemble of 2 models" in invoke(*runs, "--ensemble", "--data-root", root).stdout
 
 
+def test_scores_are_kept(root: Path, runs: list[Path], tmp_path: Path) -> None:
+    """The scores of all pairs are in the file, and rank as they did."""
+    arguments = (*runs, "--ensemble", "--data-root", root, "--scores", tmp_path / "scores.npy")
+    first, second = evaluate(*arguments), evaluate(*arguments)
+    assert first == second == evaluate(*runs, "--ensemble", "--data-root", root)
+    assert np.load(tmp_path / "scores.npy").shape == (first["images"], first["captions"])
+
+
 def test_several_checkpoints_one_by_one(root: Path, runs: list[Path], tmp_path: Path) -> None:
     output = tmp_path / "figures.json"
     found = evaluate(*runs, "--data-root", root, "--output", output)
@@ -291,6 +299,7 @@ def test_a_model_trained_on_a_folder_wants_to_be_told(root: Path, runs: list[Pat
     ("arguments", "message"),
     [
         (["--ensemble"], "--ensemble needs at least two checkpoints"),
+        (["absent", "--scores", "s.npy"], "--scores names one file, and there are several checkpoints"),
         (["--ties", "random"], "'random' is not one of 'lower.index', 'pessimistic', 'expected'"),
         (["--device", "nonsense"], r"the device 'nonsense' cannot be used: .*\nTry --device cpu"),
         (["--folds", "5"], "No such option '?--folds'?"),

@@ -18,6 +18,7 @@ from vsezoo.errors import UsageError
         ("vsezoo eval runs/vsepp-shapes", "Evaluate the best checkpoint of a run on the test split of its data set."),
         ("vsezoo eval runs/coco --fold5", "COCO: report the mean over five folds of 1,000 images."),
         ("vsezoo eval runs/seed0 runs/seed1 --ensemble", "Evaluate two models as an ensemble."),
+        ("vsezoo eval runs/scan --scores scan.npy", "Keep all scores; if interrupted, the same command continues."),
     ],
 )
 @click.argument("checkpoints", nargs=-1, required=True, metavar="CHECKPOINT...")
@@ -37,6 +38,11 @@ from vsezoo.errors import UsageError
 @shared_options.full_dev
 @shared_options.on_bad_image("error")
 @shared_options.device
+@click.option(
+    "--scores",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Keep the scores of all pairs in this .npy file; the same command continues an interrupted evaluation.",
+)
 @click.option("--output", type=click.Path(path_type=Path), help="Also write the figures to this JSON file.")
 @shared_options.as_json
 def evaluate(
@@ -50,6 +56,7 @@ def evaluate(
     full_dev: bool,
     on_bad_image: str,
     device: str,
+    scores: Path | None,
     output: Path | None,
     as_json: bool,
 ) -> None:
@@ -59,6 +66,10 @@ def evaluate(
     """
     if ensemble and len(checkpoints) < 2:
         raise UsageError("--ensemble needs at least two checkpoints.")
+    if scores is not None and len(checkpoints) > 1 and not ensemble:
+        raise UsageError(
+            "--scores names one file, and there are several checkpoints.", remedy="Evaluate one at a time."
+        )
     from vsezoo.cli.figures import render
     from vsezoo.cli.progress import show_phases
     from vsezoo.devices import choose_device
@@ -69,22 +80,29 @@ def evaluate(
     evaluations = []
     for references in [checkpoints] if ensemble else [(reference,) for reference in checkpoints]:
         names = ", ".join(references)
-        with show_phases(f"Encoding for {names}", f"Scoring for {names}") as (advance, advance_scores):
-            evaluation = measure(
-                references,
-                data,
-                split=split,
-                data_root=data_root,
-                protocol="fold5" if fold5 else "full",
-                ties=ties,
-                full_dev=full_dev,
-                on_bad_image=on_bad_image,
-                device=chosen,
-                advance=advance,
-                advance_scores=advance_scores,
-                warn=console.print_warning,
-                note=console.print_note,
-            )
+        try:
+            with show_phases(f"Encoding for {names}", f"Scoring for {names}") as (advance, advance_scores):
+                evaluation = measure(
+                    references,
+                    data,
+                    split=split,
+                    data_root=data_root,
+                    protocol="fold5" if fold5 else "full",
+                    ties=ties,
+                    full_dev=full_dev,
+                    on_bad_image=on_bad_image,
+                    device=chosen,
+                    advance=advance,
+                    advance_scores=advance_scores,
+                    keep_scores=scores,
+                    warn=console.print_warning,
+                    note=console.print_note,
+                )
+        except KeyboardInterrupt:
+            if scores is None:
+                raise
+            place = console.escape(str(scores))
+            raise KeyboardInterrupt(f"Scores are kept in {place}; the same command continues.") from None
         evaluations.append(evaluation)
     values = [evaluation.to_json() for evaluation in evaluations]
     value = values[0] if len(values) == 1 else {"evaluations": values}

@@ -39,6 +39,7 @@ def evaluate(
     device: str | torch.device = "cpu",
     advance: Advance | None = None,
     advance_scores: Advance | None = None,
+    keep_scores: Path | None = None,
     warn: Callable[[str], object] = warnings.warn,
     note: Callable[[str], object] = lambda text: None,
 ) -> Evaluation:
@@ -58,6 +59,8 @@ def evaluate(
         advance: progress callback, images and captions encoded.
         advance_scores: progress callback, pairs scored; called for similarities that are expensive, such as one over
             sets.
+        keep_scores: a `.npy` file for all scores, images by captions, in which an interrupted evaluation continues;
+            `measure` says more.
         warn: called with a message if the features were extracted differently from the training features.
         note: called with a line on what was found in the data folder; empty if nothing is known.
 
@@ -99,7 +102,7 @@ def evaluate(
         digest = checkpoint.config["files"][MODEL]["sha256"]
         labels.append({"reference": checkpoint.reference, "model": model.recipe.name, "sha256": digest})
     data_ranked = next(iter(opened.values()))
-    return label(members, data_ranked, labels, protocol=protocol, ties=ties, advance=advance_scores)
+    return label(members, data_ranked, labels, protocol=protocol, ties=ties, advance=advance_scores, keep=keep_scores)
 
 
 def _measured_on(checkpoint: Checkpoint, protocol: str) -> str | None:
@@ -163,10 +166,11 @@ def label(
     protocol: str = "full",
     ties: str = "lower_index",
     advance: Advance | None = None,
+    keep: Path | None = None,
 ) -> Evaluation:
     """Measure a split and say what the figures are of."""
     with torch.inference_mode():
-        metrics = measure(members, data.image_of, protocol=protocol, ties=ties, advance=advance)
+        metrics = measure(members, data.image_of, protocol=protocol, ties=ties, advance=advance, keep=keep)
     return Evaluation(
         metrics,
         data=data.name,

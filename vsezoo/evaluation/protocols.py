@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,7 @@ def measure(
     protocol: str = "full",
     ties: str = "lower_index",
     advance: Advance | None = None,
+    keep: Path | None = None,
 ) -> Metrics:
     """Rank a split under a protocol and measure it.
 
@@ -37,9 +39,11 @@ def measure(
         protocol: one of `PROTOCOLS`.
         ties: one of `TIE_RULES`.
         advance: progress callback, pairs scored; see `make_scorer`.
+        keep: a file for the scores, which an interrupted evaluation continues; with fold5, each fold has its own,
+            `NAME.fold1.npy` for `NAME.npy`.
 
     Raises:
-        StorageError: when there is no room for the scores of an expensive similarity.
+        StorageError: when there is no room for the scores of an expensive similarity, or `keep` has other scores.
         UsageError: for an unknown name, members of different sizes, or fold5 without 5,000 images.
         VsezooError: when an embedding or a score is not finite.
         DataError: when the captions of an image are not neighbours, or an image has none.
@@ -47,7 +51,8 @@ def measure(
     require_name("protocol", protocol, PROTOCOLS)
     require_name("tie rule", ties, TIE_RULES)
     _check_embeddings(embeddings, len(image_of))
-    return (measure_folds if protocol == "fold5" else measure_full)(embeddings, image_of, ties=ties, advance=advance)
+    chosen = measure_folds if protocol == "fold5" else measure_full
+    return chosen(embeddings, image_of, ties=ties, advance=advance, keep=keep)
 
 
 def measure_full(
@@ -56,9 +61,10 @@ def measure_full(
     *,
     ties: str = "lower_index",
     advance: Advance | None = None,
+    keep: Path | None = None,
 ) -> Metrics:
     """Rank all images against all captions."""
-    scorer = make_scorer(embeddings, advance)
+    scorer = make_scorer(embeddings, advance, keep)
     return Metrics.from_ranks(rank_pairs(scorer, image_of, len(embeddings[0].images), ties=ties), ties)
 
 
@@ -69,6 +75,7 @@ def measure_folds(
     ties: str = "lower_index",
     fold_images: int = FOLD_IMAGES,
     advance: Advance | None = None,
+    keep: Path | None = None,
 ) -> Metrics:
     """Rank each of five blocks of neighbouring images by itself and average every figure, the median rank too."""
     num_images = len(embeddings[0].images)
@@ -78,7 +85,7 @@ def measure_folds(
             remedy=f'fold5 (COCO "1K") is the mean over {FOLDS} blocks of {fold_images:,} images, as of the COCO split '
             "`testall`. Use the protocol `full` for other splits.",
         )
-    folds = []
+    folds: list[Metrics] = []
     for start in range(0, num_images, fold_images):
         images = slice(start, start + fold_images)
         captions = (image_of >= images.start) & (image_of < images.stop)
@@ -86,7 +93,8 @@ def measure_folds(
         told = advance and _count_from(
             fold_images * int((image_of < start).sum()), fold_images * len(image_of), advance
         )
-        folds.append(measure_full(parts, image_of[captions] - start, ties=ties, advance=told))
+        file = keep and keep.with_suffix(f".fold{len(folds) + 1}{keep.suffix}")
+        folds.append(measure_full(parts, image_of[captions] - start, ties=ties, advance=told, keep=file))
     return average_metrics(folds)
 
 

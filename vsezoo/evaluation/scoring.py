@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from functools import reduce
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from vsezoo.batch import cut_evenly
 from vsezoo.evaluation.encoded import EncodedSplit
+from vsezoo.evaluation.kept_scores import KeptScores
 from vsezoo.evaluation.ranks import Scorer
 from vsezoo.evaluation.scratch import ScratchArray
 from vsezoo.storage.waiting import Advance
@@ -19,7 +21,7 @@ IMAGES, TEXTS = 128, 512
 """Images and captions whose sets are on the device at a time, at most."""
 
 
-def make_scorer(members: Sequence[EncodedSplit], advance: Advance | None = None) -> Scorer:
+def make_scorer(members: Sequence[EncodedSplit], advance: Advance | None = None, keep: Path | None = None) -> Scorer:
     """Return what gives the summed scores of the members of an ensemble, or of one model.
 
     The sum ranks as the mean does, without its rounding. Where a member's similarity compares sets, or names a tile,
@@ -28,13 +30,14 @@ def make_scorer(members: Sequence[EncodedSplit], advance: Advance | None = None)
     Args:
         members: of the same split.
         advance: progress callback, in pairs, for scores that are computed here.
+        keep: a file for all scores, in which an interrupted evaluation is continued; None: they are not kept.
 
     Raises:
-        StorageError: when there is no room for the temporary file.
+        StorageError: when there is no room for the file, or `keep` has other scores.
     """
-    if not any(member.similarity.inputs == "sets" or member.similarity.tile for member in members):
+    if keep is None and not any(member.similarity.inputs == "sets" or member.similarity.tile for member in members):
         return lambda images, texts: _add(_score_vectors(member, images, texts) for member in members)
-    scores, device = _score_all(members, advance), members[0].images.vectors.device
+    scores, device = _score_all(members, advance, keep), members[0].images.vectors.device
     return lambda images, texts: scores[images, texts].to(device)
 
 
@@ -42,18 +45,18 @@ def _score_vectors(member: EncodedSplit, images: slice, texts: slice) -> Tensor:
     return member.similarity.compare(member.images.vectors[images], member.texts.vectors[texts])
 
 
-def _score_all(members: Sequence[EncodedSplit], advance: Advance | None) -> Tensor:
+def _score_all(members: Sequence[EncodedSplit], advance: Advance | None, keep: Path | None) -> Tensor:
     """Return the scores `(N, M)` in main memory, or mapped."""
-    count, done, total = len(members[0].texts), 0, len(members[0].images) * len(members[0].texts)
+    count, total = len(members[0].texts), len(members[0].images) * len(members[0].texts)
     # Neighbours of one length need hardly any padding.
     orders = [torch.arange(count) if m.texts.lengths is None else m.texts.lengths.argsort(stable=True) for m in members]
-    with closing(ScratchArray()) as scores:
+    with closing(ScratchArray() if keep is None else KeptScores(keep, members)) as scores:
         for rows in cut_evenly(len(members[0].images), IMAGES):
-            band = _add(_score_band(member, rows, order) for member, order in zip(members, orders, strict=True))
-            scores.append(band.cpu().numpy())
-            done += len(band) * count
+            if rows.stop > scores.rows:
+                bands = (_score_band(member, rows, order) for member, order in zip(members, orders, strict=True))
+                scores.append(_add(bands).cpu().numpy()[scores.rows - rows.start :])
             if advance:
-                advance(done, total)
+                advance(scores.rows * count, total)
         return torch.from_numpy(scores.finish())
 
 

@@ -27,6 +27,11 @@ class ScratchArray:
         self._file: BinaryIO | None = None
         self._shape = (0, 0)
 
+    @property
+    def rows(self) -> int:
+        """How many rows there are."""
+        return self._shape[0]
+
     def append(self, block: Rows) -> None:
         """Add rows `(n, width)`.
 
