@@ -92,7 +92,7 @@ def test_options_of_the_head_are_options_of_the_whole() -> None:
         ({"cnn_mode": "eval"}, RecipeError, "^cnn_mode is 'eval'; it must be one of frozen, train, legacy"),
         ({"finetune_epoch": -1}, RecipeError, "^finetune_epoch is -1; it must be at least 0"),
         ({"learning_rate_scale": 0.0}, RecipeError, "^learning_rate_scale is 0.0; it must be above 0"),
-        ({"model": ""}, RecipeError, "names no backbone.\nName one: --image-encoder timm:"),
+        ({"model": ""}, RecipeError, "does not name a backbone.\nName one: --image-encoder timm:"),
         ({"features": "grid"}, RecipeError, "features is 'grid', but the head 'precomp' takes pooled"),
         ({"head": "regions", "features": "pooled"}, RecipeError, "is 'pooled', but the head 'regions' takes grid"),
         ({"head": "precom"}, UnknownNameError, "no image encoder 'precom'.\nDid you mean 'precomp'"),

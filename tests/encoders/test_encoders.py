@@ -145,7 +145,7 @@ def test_images_of_another_shape_are_a_clear_error(shape: tuple[int, ...]) -> No
 
 @pytest.mark.parametrize("images", [["a.jpg", "b.jpg"], [[1.0, 2.0], [3.0]], np.array([object()])])
 def test_images_that_are_no_array_are_a_clear_error(images: Any) -> None:
-    with pytest.raises(DataError, match="no array of features"):
+    with pytest.raises(DataError, match="not an array of features"):
         make_model().encode_images(images)
 
 
@@ -153,7 +153,7 @@ def test_the_width_comes_from_the_data() -> None:
     assert make_model(data=TinyPairs(shape=(11,))).recipe.image_encoder.options["img_dim"] == 11
     with pytest.raises(RecipeError, match=r"img_dim is 9, but the features of tiny are 12 wide") as caught:
         make_model(image_encoder__img_dim=9)
-    assert "Leave img_dim out" in str(caught.value)
+    assert "Remove img_dim" in str(caught.value)
 
 
 @pytest.mark.parametrize("options", [{"img_dim": 0}, {"img_dim": -3}, {"pool": "max"}, {"init": "zeros"}])

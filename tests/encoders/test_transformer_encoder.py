@@ -328,7 +328,9 @@ def test_other_weights_are_refused(tmp_path: Path) -> None:
     tiny.save_model(tmp_path / "checkpoint", make_model(tmp_path / "source"))
     torch.manual_seed(6)
     BertModel(BertConfig(**SIZES)).save_pretrained(tmp_path / "source")
-    with pytest.raises(CheckpointError, match=r"source: the weights of source have the sha256 \w+, not \w+") as caught:
+    with pytest.raises(
+        CheckpointError, match=r"source: the weights of source have the SHA-256 \w+, but the model was trained with \w+"
+    ) as caught:
         load(tmp_path / "checkpoint")
     assert "transformers" in caught.value.remedy
 
@@ -472,7 +474,7 @@ def break_model(folder: Path, fault: str) -> None:
     ("fault", "message"),
     [
         ("empty", "cannot be read as a pretrained text model: Unrecognized model"),
-        ("encoder-decoder", "is no text encoder, but a t5 model"),
+        ("encoder-decoder", "is not a text encoder but a t5 model"),
         ("no weights", "cannot be read as a pretrained text model: .*safetensors"),
         ("other weights", "lacks the weights encoder.layer.1"),
         ("more ids", f"its tokenizer has {len(PIECES) + 1} ids, but the model only {len(PIECES)}"),
@@ -504,13 +506,13 @@ def test_impossible_options(bert: Path, options: dict[str, Any], message: str) -
 
 @pytest.mark.parametrize("name", ["hf", "hf:"])
 def test_a_model_must_be_named(name: str) -> None:
-    with pytest.raises(RecipeError, match="names no pretrained model") as caught:
+    with pytest.raises(RecipeError, match="does not name a pretrained model") as caught:
         vsezoo.create_model("vsepp", tiny.TinyPairs(), settings={"text_encoder": name})
     assert "hf:bert-base-uncased" in caught.value.remedy
 
 
 def test_a_name_that_is_neither_folder_nor_repository() -> None:
-    with pytest.raises(VsezooError, match="a/b/c: is not a folder, and cannot be a name of the Hub"):
+    with pytest.raises(VsezooError, match="a/b/c: is not a folder, and cannot be a name on the Hub"):
         vsezoo.create_model("vsepp", tiny.TinyPairs(), settings={"text_encoder": "hf:a/b/c"})
 
 
@@ -523,7 +525,7 @@ def test_a_model_of_the_hub_without_the_network(tmp_path: Path) -> None:
     flags = ("--text-encoder", "hf:nobody/nothing")
     done = run_command(tmp_path, "train", "vsepp", *flags, before=go_offline)
     assert_one_message(
-        done, HubError.exit_code, "nobody/nothing: is not a folder here, and the Hub does not give it: .*offline"
+        done, HubError.exit_code, "nobody/nothing: is not a folder, and could not be downloaded from the Hub: .*offline"
     )
     assert "HF_HUB_OFFLINE=1" in done.stderr
 

@@ -1,1 +1,1 @@
-"""General encoders that recipes compose; each is found through its entry point."""
+"""General encoders for recipes; each is found through its entry point."""

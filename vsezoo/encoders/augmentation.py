@@ -1,6 +1,6 @@
 """Size augmentation (Chen et al. 2021, VSE∞): in training, sets lose items at random, and captions change words.
 
-What is drawn comes from torch's global generator, so that a run that is resumed draws the same.
+Random numbers come from torch's global generator, so that a resumed run draws the same ones.
 """
 
 from __future__ import annotations
@@ -11,19 +11,19 @@ from torch import Tensor
 from vsezoo.interfaces import Tokens
 
 MASKED, REPLACED = 0.5, 0.6
-"""Of the tokens that are chosen, half become the mask and a tenth any token; the others are left out."""
+"""Of the chosen tokens, half become the mask and a tenth any token; the others are removed."""
 
 
 def drop_items(items: Tensor, rate: float, *, vary: bool = False) -> tuple[Tensor, Tensor]:
-    """Leave out items of sets of one size; those kept stay in order, and padding of zeros follows them.
+    """Drop items of sets of one size; the rest stay in order, followed by zero padding.
 
     A set that would lose all items keeps all; the original code does not handle it.
 
     Args:
         items: `(B, K, F)`.
-        rate: probability with which each item is left out.
-        vary: take `rate · u` with a number u of (0, 1) for each set, and leave a set whole if u is `rate` or less, as
-            VSE∞ does with the cells of a grid and PCME++ with image tokens.
+        rate: probability of dropping an item.
+        vary: use the rate `rate · u` with a number u of (0, 1) for each set, and keep a set whole if u is `rate` or
+            less, as VSE∞ does with the cells of a grid and PCME++ with image tokens.
 
     Returns:
         items `(B, K', F)` with K' the size of the largest set, and sizes `(B,)`.
@@ -47,17 +47,17 @@ def change_tokens(
     fixed: Tensor | None = None,
     continues: Tensor | None = None,
 ) -> Tokens:
-    """Change words of captions: of those chosen half become the mask, a tenth any token, and 40 % are left out.
+    """Change words of captions: of the chosen ones half become the mask, a tenth any token, and 40 % are removed.
 
     A caption that would lose all tokens keeps all; the original code fails there.
 
     Args:
-        tokens: of captions.
-        rate: probability with which each word is chosen.
-        mask: the id of the mask.
-        count: ids that there are, of which any is drawn.
-        fixed: `(B, L)` bool, tokens that are never touched.
-        continues: `(B, L)` bool, tokens that share the fate of the one before, as pieces of one word do.
+        tokens: tokens of the captions.
+        rate: probability of choosing a word.
+        mask: id of the mask.
+        count: number of ids, of which any is drawn.
+        fixed: `(B, L)` bool, tokens that never change.
+        continues: `(B, L)` bool, tokens that are treated like the one before, such as pieces of one word.
     """
     ids, lengths = tokens.ids, tokens.lengths.to(tokens.ids.device)
     present = torch.arange(ids.shape[1], device=ids.device) < lengths[:, None]
@@ -79,7 +79,7 @@ def change_tokens(
 
 
 def _compact(items: Tensor, kept: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the items that are kept, `(B, K', F)` with zeros at the end, and how many each set has."""
+    """Return the kept items, `(B, K', F)` with zeros at the end, and the size of each set."""
     lengths = kept.sum(dim=1)
     size = int(lengths.max())
     order = (~kept).to(torch.uint8).argsort(dim=1, stable=True)[:, :size]

@@ -1,4 +1,4 @@
-"""Images given as pictures: a backbone of timm or torchvision, in front of any encoder of features, its head."""
+"""Image encoders for pictures: a backbone of timm or torchvision, followed by a head that encodes features."""
 
 from __future__ import annotations
 
@@ -28,33 +28,33 @@ from vsezoo.recipe.signatures import read_options
 from vsezoo.storage.folders import RESTORE
 
 OF_BACKBONE = read_options(BackboneOptions, given=("features",))
-"""The options that the backbone has as they are given; `features` is chosen with the head."""
-AT_ONCE = 32  # pictures, where features of all of them are wanted
+"""Options that are passed to the backbone unchanged; `features` depends on the head."""
+AT_ONCE = 32  # pictures in a batch when all features are computed
 
 
 class BackboneImageEncoder(ExternalWeights, CompositeImageEncoder):
     """`f(i) = h(φ(i))`, with φ a backbone and h the head (Faghri et al. 2018, section 3.1: a linear layer).
 
-    The options of the head are options of the whole; its `img_dim` is the backbone's.
+    The options of the head are also options of this encoder; its `img_dim` is the backbone's.
 
     Args:
         embed_size: D, the width of the joint embedding.
-        model: the backbone, by its name in the library.
-        head: an image encoder of features: precomp, regions, vsrn or another registered one.
-        features: what the head gets. "pooled": one feature of a picture; "grid": the cells of its last feature map;
-            "auto": what the head takes, of both what it prefers.
+        model: name of the backbone in the library.
+        head: an image encoder for features: precomp, regions, vsrn or another registered one.
+        features: input of the head. "pooled": one feature per picture; "grid": the cells of the last feature map;
+            "auto": whichever the head takes, or prefers if it takes both.
         normalize_features: scale φ(i), or each cell of a grid, to unit L2 norm, as VSE++ does.
         finetune: train the backbone too.
         finetune_epoch: the first epoch, counted from 0, in which it is trained.
         learning_rate_scale: learning rate of the backbone, as a multiple of `training.learning_rate`.
-        cnn_mode: whether batch norm and dropout of the backbone do what they do in training. "frozen": never. "train":
-            whenever the model trains. "legacy": as the original VSE++, from the start of an epoch to the first
-            validation inside it; the published figures come from that.
-        store_weights: have the checkpoint hold the backbone also where it cannot change in training.
+        cnn_mode: training mode of batch norm and dropout in the backbone. "frozen": never. "train": whenever the model
+            trains. "legacy": as in the original VSE++, from the start of an epoch to the first validation inside it;
+            the published figures come from that.
+        store_weights: store the backbone in the checkpoint even if training cannot change it.
         **more: the other options of `BackboneOptions`, and those of the head.
 
     Raises:
-        RecipeError: for a value that an option cannot have.
+        RecipeError: for an invalid option.
     """
 
     library: ClassVar[str]
@@ -89,30 +89,31 @@ class BackboneImageEncoder(ExternalWeights, CompositeImageEncoder):
         self.normalize_features, self.cnn_mode, self.store_weights = normalize_features, cnn_mode, store_weights
         self.finetune, self.finetune_epoch, self.learning_rate_scale = finetune, finetune_epoch, learning_rate_scale
         self._learns = finetune
-        self._evaluated = False  # since the epoch began
+        self._evaluated = False  # since the start of the epoch
 
     @classmethod
     def _name(cls, model: str) -> str:
         if not model:
             raise RecipeError(
-                "image_encoder.model names no backbone.", remedy=f"Name one: --image-encoder {cls.library}:resnet50"
+                "image_encoder.model does not name a backbone.",
+                remedy=f"Name one: --image-encoder {cls.library}:resnet50",
             )
         return f"{cls.library}:{model}"
 
     @classmethod
     def more_options(cls, options: Mapping[str, Any]) -> dict[str, Option]:
-        """Return the options of the backbone, and those of the head but for the width of its features.
+        """Return the options of the backbone, and those of the head except the width of its features.
 
         Raises:
-            RecipeError: for a head that takes no features.
-            UnknownNameError: for one that is not registered.
+            RecipeError: for a head that does not take features.
+            UnknownNameError: for a head that is not registered.
         """
         of_head = list_head_options(options.get("head", "precomp"), options)
         return {**OF_BACKBONE, **{name: option for name, option in of_head.items() if name not in OF_BACKBONE}}
 
     @classmethod
     def replace_part(cls, part: Part) -> dict[str, Any]:
-        """Take an encoder of features for the head; of another backbone's encoder, the head and how it is trained."""
+        """Use an encoder for features as the head; keep the head and training options of another backbone encoder."""
         encoder = registry.load("image_encoders", part.name)
         if issubclass(encoder, BackboneImageEncoder):
             own = ("model", "features", *OF_BACKBONE)
@@ -123,9 +124,9 @@ class BackboneImageEncoder(ExternalWeights, CompositeImageEncoder):
 
     @classmethod
     def resolve_options(cls, options: Mapping[str, Any], data: PairDataset) -> dict[str, Any]:
-        """Let the head take from the data, seen as features, what it takes from them."""
+        """Let the head resolve its options from the data, seen as features."""
         if data.kind != "picture":
-            return dict(options)  # which is refused by whoever knows the kinds
+            return dict(options)  # refused later, where the kinds are known
         head = options.get("head", "precomp")
         of_head = {name: options[name] for name in list_head_options(head, options) if name in options}
         of_backbone = {name: options[name] for name in OF_BACKBONE if name in options}
@@ -137,20 +138,20 @@ class BackboneImageEncoder(ExternalWeights, CompositeImageEncoder):
 
     @classmethod
     def portable_options(cls, options: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the options with the name alone of a file of weights."""
+        """Return the options, with a file of weights reduced to its name."""
         return {**options, "weights": Path(options.get("weights", PRETRAINED)).name}
 
-    def load_pretrained(self) -> None:  # type: ignore[override] # it has a source of its own
-        """Read the weights of the backbone, and what the head reads.
+    def load_pretrained(self) -> None:  # type: ignore[override] # it has its own source
+        """Load the weights of the backbone, and those of the head.
 
         Raises:
-            CheckpointError: for weights that cannot be fetched, found or read, or are those of another backbone.
+            CheckpointError: for weights that cannot be downloaded, found or read, or belong to another backbone.
         """
         self.backbone.load_pretrained()
         self.head.load_pretrained()
 
     def fit(self, data: PairDataset) -> None:
-        """Let the head learn from the features of the training pictures, such as their mean."""
+        """Fit the head to the features of the training pictures, such as their mean."""
         training = self.training
         self.eval()
         self.head.fit(FeaturePairs(data, tuple(self._compute(data, [0]).shape[1:]), self._compute))
@@ -158,16 +159,16 @@ class BackboneImageEncoder(ExternalWeights, CompositeImageEncoder):
         self._evaluated = False
 
     def transform(self, training: bool) -> Callable[[Any], Tensor]:
-        """Return what makes pictures `(B, 3, S, S)`, or C crops of each, of a list of pictures."""
+        """Return a function that converts a list of pictures to tensors `(B, 3, S, S)`, or C crops of each."""
         return self.backbone.transform(training)
 
     def learning_rate_scales(self) -> Mapping[str, float]:
-        """Return the multiple for the backbone, and those of the head."""
+        """Return the scale of the backbone, and those of the head."""
         of_head = {f"head.{name}": scale for name, scale in self.head.learning_rate_scales().items()}
         return {"backbone.": self.learning_rate_scale, **of_head}
 
     def start_epoch(self, epoch: int) -> None:
-        """Train the backbone from `finetune_epoch` on; a new epoch of "legacy" begins with batch norm in training."""
+        """Train the backbone from `finetune_epoch` on; an epoch of "legacy" starts with batch norm in training mode."""
         self._learns = self.finetune and epoch >= self.finetune_epoch
         self.backbone.requires_grad_(self._learns)
         self._evaluated = False
@@ -175,7 +176,7 @@ class BackboneImageEncoder(ExternalWeights, CompositeImageEncoder):
         self.train(self.training)
 
     def train(self, mode: bool = True) -> BackboneImageEncoder:
-        """Set the mode, and that of the backbone as `cnn_mode` says."""
+        """Set the mode, that of the backbone according to `cnn_mode`."""
         super().train(mode)
         self._evaluated = self._evaluated or not mode
         legacy = self.cnn_mode == "legacy" and not self._evaluated
@@ -189,26 +190,26 @@ class BackboneImageEncoder(ExternalWeights, CompositeImageEncoder):
         return output
 
     def extract(self, pictures: Tensor) -> Tensor:
-        """Return what the head gets: features `(B, F)`, or of a grid `(B, R, F)`, float32."""
+        """Return the input of the head: features `(B, F)`, or a grid `(B, R, F)`, float32."""
         with torch.set_grad_enabled(self._learns and torch.is_grad_enabled()):
             features: Tensor = self.backbone(pictures)
             return functional.normalize(features, dim=-1) if self.normalize_features else features
 
     def skips_external_weights(self) -> bool:
-        """Return whether the backbone is as its source has it, and is to stay so."""
+        """Return whether the backbone equals its source and will not be changed."""
         fixed = not self.finetune and self.cnn_mode == "frozen" and not self.store_weights
         return fixed and self.backbone.unchanged
 
     def describe(self) -> dict[str, Any]:
-        """Return name, source and digest of the weights of the backbone, and its transform."""
+        """Return the name, source and digest of the backbone's weights, and its transform."""
         return {"backbone": self.backbone.describe()}
 
     def list_folders(self) -> list[Path]:
-        """Return the folder of the file of weights, if they came from one."""
+        """Return the folder of the weights file, if they came from one."""
         return [] if self.backbone.file is None else [self.backbone.file.parent]
 
     def restore_external(self, described: Mapping[str, Any], folders: Sequence[Path]) -> None:
-        """Read the weights of the backbone again, and compare their digest with the stored one."""
+        """Load the weights of the backbone again, and verify their digest."""
         told = described.get("backbone")
         digest = told.get("sha256") if isinstance(told, Mapping) else None
         if not isinstance(digest, str) or not digest:

@@ -1,4 +1,4 @@
-"""Image encoders that are made of further registered ones, such as a backbone with a head."""
+"""Image encoders that contain other registered encoders, such as a backbone with a head."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from vsezoo.recipe import Part
 
 
 class CompositeImageEncoder(ImageEncoder):
-    """Has further image encoders inside, whose options are options of its own.
+    """An image encoder with inner image encoders whose options are also its own.
 
-    vsezoo asks each image encoder that defines one of these members for it; the base class is not needed.
+    Any image encoder may define these members; the base class is not required.
     """
 
     part_options: ClassVar[tuple[str, ...]] = ()
-    """Options that name a further image encoder, such as a head; a checkpoint records the distribution of that one."""
+    """Options that name an inner image encoder, such as a head; a checkpoint records its distribution."""
 
     @classmethod
     def more_options(cls, options: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Return options, and their defaults, that there are beside the constructor's own because of the given ones.
+        """Return further options, with defaults, that depend on the given ones.
 
-        The constructor gets them as keywords. By default there are none.
+        The constructor gets them as keywords. By default, none.
         """
         return {}
 
     @classmethod
     def replace_part(cls, part: Part) -> dict[str, Any]:
-        """Return the options that it takes over where a user puts it in place of another encoder of a recipe.
+        """Return the options that it inherits when a user replaces another encoder of a recipe by it.
 
         By default, none.
         """

@@ -1,4 +1,4 @@
-"""Pairs of pictures and captions, seen as pairs of features and captions."""
+"""Picture pairs seen as feature pairs."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from vsezoo.interfaces import PairDataset
 
 
 class FeaturePairs(PairView):
-    """The features that a backbone makes of pictures, computed when they are asked for.
+    """The features of pictures, computed by a backbone on demand.
 
     Args:
         pictures: the pairs.
-        shape: of the features of a picture, `(F,)` or `(R, F)`.
-        compute: returns the features `(N, *shape)` of the pictures of some indices; None: they are never asked for.
+        shape: shape of the features of a picture, `(F,)` or `(R, F)`.
+        compute: returns the features `(N, *shape)` of pictures by index; None: they are never needed.
     """
 
     def __init__(

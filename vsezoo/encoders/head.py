@@ -1,4 +1,4 @@
-"""The head of a backbone: a registered encoder of features, which gets those that the backbone makes."""
+"""The head of a backbone: a registered image encoder for features."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from vsezoo.recipe.signatures import read_parameters
 
 AUTO = "auto"
 FORMS = {"vector": POOLED, "regions": GRID}
-"""The features that a head of each kind of image wants."""
+"""The features that a head needs for each kind of image."""
 WIDTH = "img_dim"
-"""The option of heads that is the backbone's to decide."""
+"""The option of heads that is set by the backbone."""
 
 
 def load_head(name: str) -> type[ImageEncoder]:
     """Return the registered class of a head.
 
     Raises:
-        UnknownNameError: for one that is not registered.
-        RecipeError: for one that takes no features.
+        UnknownNameError: for a head that is not registered.
+        RecipeError: for a head that does not take features.
     """
     head: type[ImageEncoder] = registry.load("image_encoders", name)
     if not takes_features(head):
@@ -39,23 +39,23 @@ def takes_features(encoder: type[ImageEncoder]) -> bool:
 
 
 def list_head_options(name: str, options: Mapping[str, Any]) -> dict[str, Option]:
-    """Return the options of a head but for the width of its features.
+    """Return the options of a head except the width of its features.
 
     Args:
-        name: of the head.
-        options: given ones, which may decide what others there are.
+        name: name of the head.
+        options: given options, which may determine which others exist.
 
     Raises:
-        UnknownNameError, RecipeError: as `load_head`.
+        UnknownNameError, RecipeError: see `load_head`.
     """
     return {option: known for option, known in list_options(load_head(name), options).items() if option != WIDTH}
 
 
 def choose_features(name: str, features: str, options: Mapping[str, Any]) -> str:
-    """Return "pooled" or "grid", as is asked for and a head of these options takes it.
+    """Return "pooled" or "grid", as requested and as a head with these options accepts.
 
     Raises:
-        RecipeError: for features that it does not take.
+        RecipeError: for features that it does not accept.
     """
     wanted = [FORMS[kind] for kind in load_head(name).accepted_kinds(options) if kind in FORMS]
     if features == AUTO and wanted:
@@ -63,7 +63,7 @@ def choose_features(name: str, features: str, options: Mapping[str, Any]) -> str
     if features not in wanted:
         raise RecipeError(
             f"image_encoder.features is {features!r}, but the head {name!r} takes {' or '.join(wanted) or 'none'}.",
-            remedy=f"Leave it at {AUTO!r}, or choose another head.",
+            remedy=f"Use {AUTO!r}, or choose another head.",
         )
     return features
 
@@ -72,13 +72,13 @@ def build_head(name: str, embed_size: int, width: int, options: Mapping[str, Any
     """Build a head.
 
     Args:
-        name: its registered name.
-        embed_size: numbers of a joint embedding.
-        width: numbers of a feature.
-        options: others of the head.
+        name: registered name.
+        embed_size: width of the joint embedding.
+        width: width of a feature.
+        options: other options of the head.
 
     Raises:
-        UnknownNameError, RecipeError: as `load_head`.
+        UnknownNameError, RecipeError: see `load_head`.
     """
     head = load_head(name)
     parameters = read_parameters(head)

@@ -1,4 +1,4 @@
-"""Pooling by name: how the regions of an image, the cells of a grid or the words of a caption become one vector.
+"""Pooling by name: reduce the regions of an image, cells of a grid or words of a caption to one vector.
 
 Sizes: B sets, K items in the largest of them, D the width of an item.
 """
@@ -15,17 +15,17 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from vsezoo.encoders.recurrence import run_recurrence
 
 LOWEST = -10_000.0
-"""What padding has before items are sorted, as in the original code: less than any item has."""
+"""Value of padding before items are sorted, as in the original code: below any item."""
 
 
 class Pooling(nn.Module):
-    """`(B, K, D)` items, of which set b has the first `lengths[b]`, to `(B, D)`. A set of no items becomes zeros."""
+    """Pools `(B, K, D)` items, of which set b has the first `lengths[b]`, to `(B, D)`. An empty set becomes zeros."""
 
     def forward(self, items: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Return one vector for each set.
 
         Args:
-            items: `(B, K, D)`, padded at the end with whatever numbers.
+            items: `(B, K, D)`, with arbitrary padding at the end.
             lengths: `(B,)`, on any device; None: all sets have K items.
         """
         if not items.shape[1]:
@@ -58,7 +58,7 @@ class MeanPooling(Pooling):
 
 
 class MaxPooling(Pooling):
-    """The largest number of the items, in each dimension."""
+    """The maximum of the items in each dimension."""
 
     def pool(self, items: Tensor) -> Tensor:
         """Return `(B, D)`."""
@@ -70,14 +70,14 @@ class MaxPooling(Pooling):
 
 
 class GeneralizedPooling(Pooling):
-    """GPO, a pooling whose weights are learnt (Chen et al. 2021): `v_d = Σ_k θ_k max_k(x_d)`.
+    """GPO, a pooling with learned weights (Chen et al. 2021): `v_d = Σ_k θ_k max_k(x_d)`.
 
     `max_k(x_d)` is the k-th largest number of the items in dimension d, each dimension sorted by itself, and
     `θ = softmax(u · h_k / 0.1)` with h the states of a bidirectional GRU over the codes of the positions 1 to K. The
-    weights depend on the size of the set alone; mean, max and their mixtures are among what they can become.
+    weights depend only on the size of the set; mean, max and their mixtures are special cases.
     """
 
-    WIDTH = 32  # of the position codes, and of the states
+    WIDTH = 32  # of the position codes and the states
     TEMPERATURE = 0.1
 
     def __init__(self) -> None:
@@ -107,22 +107,22 @@ class GeneralizedPooling(Pooling):
         sizes, place = torch.unique(lengths.clamp(min=1), return_inverse=True)
         weights = self.weigh(sizes)[place]  # (B, K'), K' the largest size
         items, present = items[:, : weights.shape[1]], present[:, : weights.shape[1]]
-        # Padding is sorted to the end, so that it has the same places as before.
+        # Padding is sorted to the end, so that it keeps its positions.
         ordered = _sort(items.masked_fill(~present, LOWEST)).masked_fill(~present.transpose(1, 2), 0)
         return (ordered @ weights[:, :, None])[:, :, 0]
 
 
 POOLINGS: dict[str, Callable[[], Pooling]] = {"mean": MeanPooling, "max": MaxPooling, "gpo": GeneralizedPooling}
-"""What the option `pool` of encoders may name."""
+"""Values of the option `pool` of encoders."""
 
 
 def encode_positions(count: int, width: int) -> Tensor:
-    """Return the codes `(count, width)` of positions from 0: sine and cosine in turn (Vaswani et al. 2017)."""
+    """Return codes `(count, width)` of positions from 0: alternating sine and cosine (Vaswani et al. 2017)."""
     rates = torch.exp(torch.arange(0, width, 2) * (-math.log(10_000) / width))
     angles = torch.arange(count)[:, None] * rates
     return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(1)
 
 
 def _sort(items: Tensor) -> Tensor:
-    """Return `(B, D, K)`, descending; side by side, numbers are sorted in less than half the time."""
+    """Return `(B, D, K)`, descending; contiguous numbers are sorted in less than half the time."""
     return items.transpose(1, 2).contiguous().sort(dim=-1, descending=True).values

@@ -1,4 +1,4 @@
-"""Images given as precomputed CNN features: one linear layer into the joint space (VSE++; Kiros et al. 2014)."""
+"""Image encoder for precomputed CNN features: one linear layer to the joint space (VSE++; Kiros et al. 2014)."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from vsezoo.recipe.options import AtLeast, OneOf
 
 
 class FeatureImageEncoder(ImageEncoder):
-    """`W φ + b` of each feature φ: what the encoders of one feature for each image, and of regions, share.
+    """`W φ + b` of each feature φ: shared by the encoders for single features and for regions.
 
     Args:
         embed_size: D, the width of the joint embedding.
         img_dim: F, the width of a feature.
         normalize: scale embeddings to unit L2 norm; False is VSE++'s `--no_imgnorm`.
-        use_abs: take absolute values at the end, as order-embeddings do.
+        use_abs: take absolute values at the end, as in order-embeddings.
         center: subtract the mean feature of the training images first. Not in the papers: features after a ReLU
-            share a large mean, which makes all embeddings alike at first and hides what tells them apart.
-        init: how W is drawn. "xavier_uniform": from U(-r, r) with r = √(6 / (F + D)); "xavier_normal": from N(0, r²),
+            share a large mean, which makes all embeddings similar at first and hides their differences.
+        init: initialisation of W. "xavier_uniform": U(-r, r) with r = √(6 / (F + D)); "xavier_normal": N(0, r²),
             √3 times as wide (linxd5's VSE_Pytorch).
 
     Raises:
-        RecipeError: for a value that an option cannot have.
+        RecipeError: for an invalid option.
     """
 
     mean: Tensor
@@ -62,12 +62,12 @@ class FeatureImageEncoder(ImageEncoder):
         if options.get("img_dim", width) != width:
             raise RecipeError(
                 f"image_encoder.img_dim is {options['img_dim']}, but the features of {data.name} are {width} wide.",
-                remedy="Leave img_dim out: it is taken from the data.",
+                remedy="Remove img_dim: it is taken from the data.",
             )
         return {**options, "img_dim": width}
 
     def fit(self, data: PairDataset) -> None:
-        """Compute the mean feature of the images, in blocks, when `center` asks for it."""
+        """Compute the mean feature of the images, in blocks, if `center` is set."""
         if not self.center:
             return
         total = np.zeros(data.image_shape[-1], dtype=np.float64)
@@ -78,7 +78,7 @@ class FeatureImageEncoder(ImageEncoder):
         self.mean.copy_(torch.from_numpy(total / count))
 
     def transform(self, training: bool) -> Callable[[Any], Tensor]:
-        """Return the function that makes a float32 tensor of rows of features."""
+        """Return a function that converts rows of features to a float32 tensor."""
         return to_tensor
 
     def project(self, images: Tensor, form: tuple[str, ...]) -> Tensor:
@@ -91,7 +91,7 @@ class FeatureImageEncoder(ImageEncoder):
             raise DataError(
                 f"the images have the shape {tuple(images.shape)}, but this model takes features of "
                 f"({', '.join(form)}, {self.fc.in_features}).",
-                remedy="Use the features that it was trained on, or others of the same width.",
+                remedy="Use the features that it was trained on, or features of the same width.",
             )
         if not images.shape[1:-1].numel():
             raise DataError(
@@ -161,9 +161,11 @@ FIT_BLOCK = 256  # images read at a time for the mean
 
 
 def to_tensor(features: Any) -> Tensor:
-    """Return an array of float16 or float32 features as a float32 tensor of its own."""
+    """Return an array of float16 or float32 features as a new float32 tensor."""
     try:
-        with np.errstate(over="ignore"):  # what is beyond float32 becomes infinite, which encode_images refuses
+        with np.errstate(over="ignore"):  # values beyond float32 become infinite, and encode_images refuses them
             return torch.from_numpy(np.array(features, dtype=np.float32))
     except (TypeError, ValueError) as error:
-        raise DataError(f"The images are no array of features: {error}.", remedy="Pass features (images, F).") from None
+        raise DataError(
+            f"The images are not an array of features: {error}.", remedy="Pass features (images, F)."
+        ) from None

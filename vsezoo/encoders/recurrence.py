@@ -1,9 +1,9 @@
 """The recurrence of a GRU or an LSTM over packed captions, for the CPU.
 
-torch's own networks leave the gradient of the recurrent weights to autograd, which on the CPU makes one matrix of the
-weights' size for each time step and adds them up: for a GRU with 1,024 units, 12 MB thirty times over, most of a
+torch's own networks leave the gradient of the recurrent weights to autograd, which on the CPU creates a matrix of the
+size of the weights for each time step and adds them up: for a GRU with 1,024 units, 12 MB thirty times over, most of a
 training step. Here that gradient is one product over all time steps. The formulas are those of `torch.nn.GRU` and
-`torch.nn.LSTM`, whose parameters are used as they are; on other devices torch's (cuDNN's) are faster and are used.
+`torch.nn.LSTM`, whose parameters are used unchanged; on other devices torch's own networks (cuDNN) are faster and used.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.rnn import PackedSequence
 
-ROWS = 128  # words in a batch are filled up to a multiple of this
-SEQUENCES = 8  # and the sequences that go through a product at a time to a multiple of this
+ROWS = 128  # the number of words in a batch is padded to a multiple of this
+SEQUENCES = 8  # the number of sequences in a product is padded to a multiple of this
 
 sigmoid_backward, tanh_backward = torch.ops.aten.sigmoid_backward, torch.ops.aten.tanh_backward
 
 
 def run_recurrence(rnn: nn.GRU | nn.LSTM, packed: PackedSequence) -> tuple[PackedSequence, Tensor]:
-    """Return what a network gives for packed sequences, in float32 also under autocast.
+    """Return the output of a network for packed sequences, in float32 also under autocast.
 
     Args:
-        rnn: with biases and without dropout.
-        packed: as `pack_padded_sequence` gives it.
+        rnn: the network, with biases and without dropout.
+        packed: output of `pack_padded_sequence`.
 
     Returns:
-        the last layer's states at all steps, `(T, directions * H)`, packed as the input is; and those after the last
-        step of each direction, `(directions, B, H)`, in the order before the packing's sorting.
+        the last layer's states at all steps, `(T, directions * H)`, packed like the input; and those after the last
+        step of each direction, `(directions, B, H)`, in the order before packing.
     """
     directions = 2 if rnn.bidirectional else 1
     if packed.data.device.type != "cpu":
@@ -41,7 +41,7 @@ def run_recurrence(rnn: nn.GRU | nn.LSTM, packed: PackedSequence) -> tuple[Packe
         return outputs._replace(data=outputs.data.float()), last[-directions:].float()
     cell = _LSTMCell if isinstance(rnn, nn.LSTM) else _GRUCell
     sizes = packed.batch_sizes.tolist()
-    # Rows of zeros at the end make the number of words in a batch one of a few; see `_round_up`.
+    # Zero rows at the end limit the number of distinct batch sizes; see `_round_up`.
     steps = functional.pad(packed.data, (0, 0, 0, -len(packed.data) % ROWS))
     backwards = _reverse(packed.batch_sizes, len(steps)) if rnn.bidirectional else None
     for layer in range(rnn.num_layers):
@@ -75,11 +75,11 @@ def _run_layer(
 
 
 class _Step(NamedTuple):
-    """What one step of a layer reads and leaves: rows of larger tensors, each `(sequences, H)` or `(…, gates * H)`."""
+    """Inputs and outputs of one step of a layer: rows of larger tensors, each `(sequences, H)` or `(…, gates * H)`."""
 
-    state: Tensor  # h, the state before
-    before: Tensor  # what the step before kept
-    pushed: Tensor  # W h + b; `advance` changes it into what `retreat` wants of it
+    state: Tensor  # h, the previous state
+    before: Tensor  # `kept` of the previous step
+    pushed: Tensor  # W h + b; `advance` replaces it by what `retreat` needs
     kept: Tensor  # filled by `advance`
 
 
@@ -94,9 +94,9 @@ class _Cell(ABC):
     @staticmethod
     @abstractmethod
     def retreat(step: _Step, gradient: Tensor, carried: Tensor, of_inputs: Tensor, of_pushed: Tensor) -> Tensor:
-        """Fill the gradients of inputs and pushed from that of the states, which may be changed.
+        """Fill the gradients of inputs and pushed from that of the states, which may be modified.
 
-        `carried` is what this returned for the step after, for the sequences that go on there.
+        `carried` is the return value for the following step, for the sequences that continue there.
         """
 
 
@@ -158,15 +158,15 @@ class _Recurrence(torch.autograd.Function):
     def forward(
         ctx: Any, cell: type[_Cell], inputs: Tensor, weight: Tensor, bias: Tensor, sizes: list[int]
     ) -> tuple[Tensor, Tensor]:
-        """Return the states of all steps `(T, H)`, packed as the inputs are, and the last ones `(B, H)`.
+        """Return the states of all steps `(T, H)`, packed like the inputs, and the last ones `(B, H)`.
 
         Args:
-            ctx: torch's.
-            cell: the network.
+            ctx: torch's context.
+            cell: the formulas of the network.
             inputs: `W x + b` of all steps, packed, `(T, gates * H)`.
-            weight: the recurrent one.
-            bias: the recurrent one.
-            sizes: how many sequences have each step.
+            weight: recurrent weight.
+            bias: recurrent bias.
+            sizes: number of sequences at each step.
         """
         ctx.set_materialize_grads(False)
         ctx.cell, ctx.dtype, ctx.sizes = cell, inputs.dtype, sizes
@@ -216,7 +216,7 @@ class _Recurrence(torch.autograd.Function):
 
 
 def _reverse(sizes: Tensor, rows: int) -> Tensor:
-    """Return which of the rows of packed sequences comes where when each is turned around; those past them stay."""
+    """Return the row order that reverses each packed sequence; rows past the sequences stay in place."""
     index = torch.arange(rows)
     step = torch.arange(len(sizes)).repeat_interleave(sizes)
     starts = sizes.cumsum(0) - sizes
@@ -227,12 +227,12 @@ def _reverse(sizes: Tensor, rows: int) -> Tensor:
 
 
 def _steps(sizes: list[int]) -> list[tuple[slice, int]]:
-    """Return the rows of each time step, and how many of its sequences go on: the first ones."""
+    """Yield the rows of each time step, and the number of sequences that continue: the first ones."""
     starts = [0, *itertools.accumulate(sizes)]
     return list(zip(map(slice, starts[:-1], starts[1:]), [*sizes[1:], 0], strict=True))
 
 
 def _round_up(tensor: Tensor, rows: slice) -> Tensor:
-    """Return the rows and some that follow: in bfloat16 oneDNN compiles a kernel for each new shape, and keeps it."""
+    """Return the rows and some that follow: in bfloat16, oneDNN compiles and caches a kernel for each new shape."""
     size = rows.stop - rows.start
     return tensor[rows.start : rows.start + size + -size % SEQUENCES]

@@ -1,4 +1,4 @@
-"""Captions by a recurrent network over word embeddings: what `gru` and `lstm` share."""
+"""Text encoders with a recurrent network over word embeddings: shared by `gru` and `lstm`."""
 
 from __future__ import annotations
 
@@ -19,27 +19,26 @@ from vsezoo.recipe.options import OneOf
 class RecurrentTextEncoder(WordTextEncoder):
     """`g(c) = ` the state after the last word, then unit L2 norm (Kiros et al. 2014; Faghri et al. 2018, section 3.1).
 
-    As a set, a caption is the states after each of its words, those of both directions averaged; they are not scaled.
+    As a set, a caption is the states after its words, averaged over both directions and not scaled.
 
     Args:
         embed_size: D, the width of the joint embedding and of the state.
-        tokenizer: gives the number of words.
+        tokenizer: determines the number of words.
         word_dim: the width of a word embedding.
         num_layers: layers of the recurrent network.
-        bidirectional: read the caption backwards as well, and take the mean of the two last states.
-        backward_reads: which state is the last one backwards. "caption": the last state backwards is that after the
-            first word, when the whole caption has been read. "last_word": the one at the last word, of which it has
-            read that word alone, as gorjanradevski/vsepp_tensorflow takes it.
-        pool: what becomes the caption. "last": the last state. "mean", "max", "gpo": the states after each word, pooled
-            as regions are, see `vsezoo.encoders.pooling`.
-        init: how weights are drawn. "uniform": word embeddings from U(-0.1, 0.1), the rest as torch has it (VSE++).
-            "orthogonal": square matrices orthogonal, others from U(-0.1, 0.1), biases zero (Kiros et al. 2014; each
-            gate has a matrix of its own). "torch": all as torch has it, word embeddings from N(0, 1) (linxd5's
-            VSE_Pytorch).
+        bidirectional: read the caption in both directions, and average the two last states.
+        backward_reads: the last state of the backward direction. "caption": the state after the first word, when the
+            whole caption has been read. "last_word": the state at the last word, when only that word has been read, as
+            in gorjanradevski/vsepp_tensorflow.
+        pool: how states become one vector. "last": the last state. "mean", "max", "gpo": the states after each word,
+            pooled like regions, see `vsezoo.encoders.pooling`.
+        init: initialisation. "uniform": word embeddings from U(-0.1, 0.1), the rest as in torch (VSE++). "orthogonal":
+            square matrices orthogonal (one for each gate), others from U(-0.1, 0.1), biases zero (Kiros et al. 2014).
+            "torch": everything as in torch, word embeddings from N(0, 1) (linxd5's VSE_Pytorch).
         **of_words: the other options of `WordTextEncoder`.
 
     Raises:
-        RecipeError: for a value that an option cannot have.
+        RecipeError: for an invalid option.
     """
 
     network: ClassVar[type[nn.GRU] | type[nn.LSTM]]
@@ -77,7 +76,7 @@ class RecurrentTextEncoder(WordTextEncoder):
                     init_block(gate)
 
     def embed_words(self, ids: Tensor) -> Tensor:
-        """Return what the network reads of words `(B, L)`: their embeddings `(B, L, word_dim)`."""
+        """Return the input of the network for words `(B, L)`: their embeddings `(B, L, word_dim)`."""
         embedded: Tensor = self.embed(ids)
         return embedded
 
@@ -98,7 +97,7 @@ class RecurrentTextEncoder(WordTextEncoder):
         return Embeddings(embeddings, items, lengths) if self.keep_items else embeddings
 
     def _find_last(self, outputs: PackedSequence, states: Tensor) -> Tensor:
-        """Return the last state `(B, D)`, the mean of both directions."""
+        """Return the last state `(B, D)`, averaged over both directions."""
         if self.rnn.bidirectional and self.backward_reads == "last_word":
             padded, lengths = pad_packed_sequence(outputs, batch_first=True)
             at_last_word = padded[torch.arange(len(lengths)), lengths - 1]
@@ -113,6 +112,6 @@ class GRUTextEncoder(RecurrentTextEncoder):
 
 
 class LSTMTextEncoder(RecurrentTextEncoder):
-    """A `torch.nn.LSTM`, without peepholes; of its two states, the hidden one is the caption."""
+    """A `torch.nn.LSTM` without peepholes; the caption is its hidden state."""
 
     network = nn.LSTM

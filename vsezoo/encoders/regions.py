@@ -1,4 +1,4 @@
-"""Images given as features of their regions: one linear layer for each region, then pooled."""
+"""Image encoder for region features: a linear layer for each region, then pooling."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from vsezoo.recipe.options import OneOf
 
 
 class RegionImageEncoder(FeatureImageEncoder):
-    """`f(i) = pool_r(W φ_r + b)`, then unit L2 norm. Not from a paper: the plainest encoder that shows its regions.
+    """`f(i) = pool_r(W φ_r + b)`, then unit L2 norm. Not from a paper: the simplest encoder that returns its regions.
 
     Args:
-        pool: "mean" or "max" of the regions, in each dimension; "gpo": a pooling that is learnt (VSE∞), see
+        pool: "mean" or "max" of the regions in each dimension; "gpo": learned pooling (VSE∞), see
             `GeneralizedPooling`.
-        **of_features: the options of `FeatureImageEncoder`; its features are those of the regions.
+        **of_features: options of `FeatureImageEncoder`, for the region features.
 
     Raises:
-        RecipeError: for a value that an option cannot have.
+        RecipeError: for an invalid option.
     """
 
     kinds: ClassVar[tuple[str, ...]] = ("regions",)

@@ -1,7 +1,7 @@
-"""Captions by a pretrained transformer: any text model of the library transformers.
+"""Text encoders with a pretrained transformer: any text model of the library transformers.
 
-A new model takes configuration, tokenizer and weights from the Hub or from a folder. Its checkpoint holds configuration
-and tokenizer, as `transformer.json` and `tokenizer.json`, and the weights, or of frozen ones the source and the digest.
+A new model loads configuration, tokenizer and weights from the Hub or a folder. Its checkpoint contains configuration
+and tokenizer, as `transformer.json` and `tokenizer.json`, and the weights, or for frozen ones their source and digest.
 """
 
 from __future__ import annotations
@@ -36,24 +36,25 @@ from vsezoo.storage.folders import RESTORE
 class TransformerTextEncoder(ExternalWeights, TextEncoder):
     """`g(c) = W pool(h_1 … h_L) + b` of the last hidden states h, then unit L2 norm. Not from one paper.
 
-    As a set, a caption is `W h_l + b` of each of its tokens, not scaled.
+    As a set, a caption is `W h_l + b` of its tokens, not scaled.
 
     Args:
         embed_size: D, the width of the joint embedding.
-        tokenizer: gives the configuration of the transformer.
-        model: a name of the Hub, such as bert-base-uncased, or a folder that `save_pretrained` wrote.
-        pool: which hidden states become one. "cls": that of the first token; "mean" of all tokens; "last": of the last
-            one, for models that read from left to right. "max", "gpo": `W h_l + b` of all tokens, pooled as regions
-            are, see `vsezoo.encoders.pooling`. Padding does not count.
-        finetune: train the transformer too. False: it stays as it is, and without dropout.
+        tokenizer: contains the configuration of the transformer.
+        model: a name on the Hub, such as bert-base-uncased, or a folder written by `save_pretrained`.
+        pool: how hidden states become one vector. "cls": the first token; "mean": all tokens; "last": the last token,
+            for models that read from left to right. "max", "gpo": `W h_l + b` of all tokens, pooled like regions, see
+            `vsezoo.encoders.pooling`. Padding is ignored.
+        finetune: train the transformer too. False: it is frozen, without dropout.
         learning_rate_scale: learning rate of the transformer, as a multiple of `training.learning_rate`.
-        max_len: ids that a caption may have, marks included; the rest is cut off. 0: as many as the model reads.
+        max_len: maximum number of ids of a caption, special tokens included; longer captions are truncated. 0: as many
+            as the model reads.
         normalize: scale embeddings to unit L2 norm.
-        use_abs: take absolute values at the end, as order-embeddings do.
-        store_weights: have the checkpoint hold the transformer also where it is frozen.
+        use_abs: take absolute values at the end, as in order-embeddings.
+        store_weights: store the transformer in the checkpoint even if it is frozen.
 
     Raises:
-        RecipeError: for a value that an option cannot have.
+        RecipeError: for an invalid option.
     """
 
     gives = "sets"
@@ -79,10 +80,10 @@ class TransformerTextEncoder(ExternalWeights, TextEncoder):
         self.tokenizer, self.model, self.pool = tokenizer, model, pool
         self.finetune, self.learning_rate_scale = finetune, learning_rate_scale
         self.normalize, self.use_abs, self.store_weights = normalize, use_abs, store_weights
-        self._folder: Path | None = None  # that the weights were read from
+        self._folder: Path | None = None  # source of the weights
         self._digest, self._loaded = TensorDigest(), ""
         with explain_errors(model):
-            # Nothing of the configuration may choose a kernel: transformers would fetch it from the Hub.
+            # The configuration must not choose a kernel: transformers would download it from the Hub.
             self.transformer = AutoModel.from_config(  # type: ignore[no-untyped-call]
                 tokenizer.make_config(),
                 dtype=torch.float32,
@@ -90,44 +91,44 @@ class TransformerTextEncoder(ExternalWeights, TextEncoder):
                 experts_implementation=None,
                 trust_remote_code=False,
             )
-        self.transformer.pooler = nn.Identity()  # BERT's has no part in the last hidden states
+        self.transformer.pooler = nn.Identity()  # BERT's does not affect the last hidden states
         self.transformer.requires_grad_(finetune)
         rows = self.transformer.config.vocab_size
         if len(tokenizer) > rows:
             raise RecipeError(
                 f"its tokenizer has {len(tokenizer):,} ids, but the model only {rows:,}.",
                 file=model,
-                remedy="Give the model as many word embeddings as the tokenizer has ids, and save both again.",
+                remedy="Resize the word embeddings to the number of ids, and save both again.",
             )
         self.fc = nn.Linear(self.transformer.config.hidden_size, embed_size)
         nn.init.xavier_uniform_(self.fc.weight)
         nn.init.zeros_(self.fc.bias)
-        # Mean and W commute; these do not.
+        # Mean and W commute; other poolings do not.
         self.pooling = POOLINGS[pool]() if pool in ("max", "gpo") else None
 
     @classmethod
     def make_tokenizer(cls, options: Mapping[str, Any]) -> TransformerTokenizer:
-        """Read the tokenizer of the option `model`, which cuts captions at `max_len`."""
+        """Load the tokenizer of the option `model`, which truncates captions at `max_len`."""
         return TransformerTokenizer.from_pretrained(options.get("model", ""), options.get("max_len", 0))
 
     @classmethod
     def read_tokenizer(cls, folder: Path) -> TransformerTokenizer:
-        """Read `tokenizer.json` and `transformer.json`."""
+        """Load `tokenizer.json` and `transformer.json`."""
         return TransformerTokenizer.from_files(folder)
 
     @classmethod
     def portable_options(cls, options: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the options with the name alone of a folder."""
+        """Return the options, with a folder reduced to its name."""
         model = options.get("model", "")
         folder = Path(model).expanduser()
         return {**options, "model": folder.absolute().name if model and folder.is_dir() else model}
 
-    def load_pretrained(self) -> None:  # type: ignore[override] # it has a source of its own
-        """Read the weights of the transformer from the Hub or the folder.
+    def load_pretrained(self) -> None:  # type: ignore[override] # it has its own source
+        """Load the weights of the transformer from the Hub or the folder.
 
         Raises:
-            RecipeError: for a model without its weights as safetensors.
-            HubError: for what the Hub does not give.
+            RecipeError: for a model without safetensors weights.
+            HubError: if they cannot be downloaded.
         """
         self._load(find_model(self.model))
 
@@ -150,15 +151,15 @@ class TransformerTextEncoder(ExternalWeights, TextEncoder):
         self._folder, self._loaded = folder, self.digest()
 
     def digest(self) -> str:
-        """Return the sha256 of the weights of the transformer."""
+        """Return the SHA-256 of the weights of the transformer."""
         return self._digest.compute(self.transformer.state_dict())
 
     def skips_external_weights(self) -> bool:
-        """Return whether the transformer is as its source has it, and is to stay so."""
+        """Return whether the transformer equals its source and will not be changed."""
         return not self.finetune and not self.store_weights and bool(self._loaded) and self.digest() == self._loaded
 
     def describe(self) -> dict[str, Any]:
-        """Return name, source and digest of the weights, if they were read from a source."""
+        """Return the name, source and digest of the weights, if they were loaded from a source."""
         if self._folder is None:
             return {}
         revision, folder = read_revision(self._folder), self._folder.absolute().name
@@ -166,11 +167,11 @@ class TransformerTextEncoder(ExternalWeights, TextEncoder):
         return {"transformer": {"name": folder if revision is None else self.model, **source, "sha256": self.digest()}}
 
     def list_folders(self) -> list[Path]:
-        """Return the folder that holds that of the pretrained model, if it is not the cache of the Hub."""
+        """Return the parent folder of the pretrained model, unless it is in the Hub cache."""
         return [] if self._folder is None or read_revision(self._folder) else [self._folder.absolute().parent]
 
     def restore_external(self, described: Mapping[str, Any], folders: Sequence[Path]) -> None:
-        """Read the weights of the transformer again, and compare their digest with the stored one."""
+        """Load the weights of the transformer again, and verify their digest."""
         stored = described.get("transformer")
         keys = ("name", "source", "sha256", "revision")
         name, source, digest, revision = (stored.get(key, "") if isinstance(stored, Mapping) else "" for key in keys)
@@ -180,18 +181,18 @@ class TransformerTextEncoder(ExternalWeights, TextEncoder):
         if source == PRETRAINED:
             self._load(find_model(name, revision or None))
         else:
-            known = Path(self.model).name == source  # then it may have the whole path, on this machine
+            known = Path(self.model).name == source  # then it may be an absolute path on this machine
             self._load(find_folder_again(self.model if known else Path(source).name, folders))
         if self._loaded != digest:
             raise CheckpointError(
-                f"the weights of {name} have the sha256 {self._loaded}, not {digest} as in the training.",
+                f"the weights of {name} have the SHA-256 {self._loaded}, but the model was trained with {digest}.",
                 file=self._folder,
-                remedy="Get the pretrained model that it was trained with, and the version of transformers that is "
-                "named in transformer.json.",
+                remedy="Use the pretrained model that it was trained with, and the version of transformers in "
+                "transformer.json.",
             )
 
     def learning_rate_scales(self) -> Mapping[str, float]:
-        """Return the multiple for the transformer; the layer behind it learns at `training.learning_rate`."""
+        """Return the scale of the transformer; the linear layer after it learns at `training.learning_rate`."""
         return {"transformer.": self.learning_rate_scale}
 
     def train(self, mode: bool = True) -> TransformerTextEncoder:
@@ -203,7 +204,7 @@ class TransformerTextEncoder(ExternalWeights, TextEncoder):
     def forward(self, tokens: Tokens) -> Tensor | Embeddings:
         """Return joint embeddings `(B, D)`, with `keep_items` also those of the tokens, `(B, L, D)`."""
         lengths = tokens.lengths.to(tokens.ids.device)
-        # Padding is recognised by the lengths, not by its id, which in some vocabularies is that of a piece.
+        # Padding is identified by the lengths, not by its id, which in some vocabularies is a regular token.
         mask = torch.arange(tokens.ids.shape[1], device=tokens.ids.device) < lengths[:, None]
         with torch.set_grad_enabled(self.finetune and torch.is_grad_enabled()):
             output = self.transformer(input_ids=tokens.ids, attention_mask=mask.long(), return_dict=True)

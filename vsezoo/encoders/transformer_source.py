@@ -1,4 +1,4 @@
-"""Where a pretrained transformer is: in a folder, or on the Hub. Nothing of it is executed."""
+"""Locate a pretrained transformer, in a folder or on the Hub. None of its code is executed."""
 
 from __future__ import annotations
 
@@ -17,24 +17,25 @@ from vsezoo.hub.reference import COMMIT
 from vsezoo.pretrained.weights import VARIABLE
 
 FILES = ("*.json", "*.txt", "*.model", "*.safetensors")
-"""What is fetched of a repository of the Hub: no code, no pickles."""
-SUITABLE = "Take a model that reads text alone, such as BERT, RoBERTa, DistilBERT or one of sentence-transformers."
+"""Files downloaded from a Hub repository: no code, no pickles."""
+SUITABLE = "Use a text-only model, such as BERT, RoBERTa, DistilBERT or one of sentence-transformers."
 
 
 def find_model(model: str, revision: str | None = None) -> Path:
-    """Return the folder of a pretrained model; one of the Hub is fetched into the cache of the Hub's client.
+    """Return the folder of a pretrained model; one on the Hub is downloaded to the Hub cache.
 
     Args:
-        model: a folder, or a name of the Hub.
-        revision: of the repository of the Hub; None: the newest.
+        model: a folder, or a name on the Hub.
+        revision: of the Hub repository; None: the newest.
 
     Raises:
         RecipeError: for an empty name.
-        HubError: for what the Hub does not give.
+        HubError: if it cannot be downloaded.
     """
     if not model:
         raise RecipeError(
-            "text_encoder.model names no pretrained model.", remedy="Name one: --text-encoder hf:bert-base-uncased"
+            "text_encoder.model does not name a pretrained model.",
+            remedy="Name one: --text-encoder hf:bert-base-uncased",
         )
     folder = Path(model).expanduser()
     if folder.is_dir():
@@ -43,62 +44,62 @@ def find_model(model: str, revision: str | None = None) -> Path:
         return Path(snapshot_download(model, revision=revision, allow_patterns=[*FILES], ignore_patterns=["*/*"]))
     except HFValidationError as error:
         raise RecipeError(
-            "is not a folder, and cannot be a name of the Hub.",
+            "is not a folder, and cannot be a name on the Hub.",
             file=model,
-            remedy="Give a folder of a pretrained model, or a name such as bert-base-uncased.",
+            remedy="Use the folder of a pretrained model, or a name such as bert-base-uncased.",
         ) from error
-    except Exception as error:  # the client raises what its parts raise
+    except Exception as error:  # the client raises errors of many types
         reason = shorten(error)
         if isinstance(error, RepositoryNotFoundError):
-            reason = "it is not there, or it is private or gated and you are not let in"
+            reason = "it does not exist, or is private or gated and you have no access"
         elif isinstance(error, LocalEntryNotFoundError) and error.__cause__ is not None:
-            reason = shorten(error.__cause__)  # the network's own words
+            reason = shorten(error.__cause__)  # the message of the network library
         raise HubError(
-            f"is not a folder here, and the Hub does not give it: {reason}.",
+            f"is not a folder, and could not be downloaded from the Hub: {reason}.",
             file=model,
-            remedy="Give the folder of a pretrained model, or check the name and connect to the network; log in with "
-            "`hf auth login` where it is wanted. Under HF_HUB_OFFLINE=1 only what was fetched before is found.",
+            remedy="Use the folder of a pretrained model, or check the name and the network connection; log in with "
+            "`hf auth login` if required. HF_HUB_OFFLINE=1 allows only cached models.",
         ) from error
 
 
 def find_folder_again(folder: str, places: Sequence[Path]) -> Path:
-    """Return a folder that was read before: as given, or by its name in `$VSEZOO_WEIGHTS` or in one of the places.
+    """Return the folder of earlier weights: as given, or by its name in `$VSEZOO_WEIGHTS` or one of the places.
 
     Raises:
-        CheckpointError: if it is not there.
+        CheckpointError: if it does not exist.
     """
     given, shared = Path(folder).expanduser(), os.environ.get(VARIABLE)
     others = [*([Path(shared)] if shared else []), *places]
     for place in (given, *(other / given.name for other in others)):
-        if os.path.isdir(place):  # noqa: PTH112 (unlike Path.is_dir false for a name that no folder can have)
+        if os.path.isdir(place):  # noqa: PTH112 (unlike Path.is_dir, false for an invalid name)
             return place
     elsewhere = f", nor is there one of that name in {' or '.join(map(str, others))}" if others else ""
     raise CheckpointError(
         f"is not a folder{elsewhere}.",
         file=folder,
-        remedy=f"Put the folder of the pretrained model there, or set {VARIABLE} to the folder that holds it.",
+        remedy=f"Copy the folder of the pretrained model there, or set {VARIABLE} to its parent folder.",
     )
 
 
 def read_revision(folder: Path) -> str | None:
-    """Return the commit that a folder in the cache of the Hub's client is of; None: it is of none."""
+    """Return the commit of a folder in the Hub cache; None for another folder."""
     return folder.name if folder.parent.name == "snapshots" and COMMIT.fullmatch(folder.name) else None
 
 
 @contextmanager
 def explain_errors(model: str) -> Iterator[None]:
-    """Turn what transformers raises into one message, and have it print nothing of unused weights and of progress."""
+    """Convert errors of transformers to one message, and suppress its progress bars and notes on unused weights."""
     verbosity, shows_progress = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity(ERROR)
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
         yield
-    except Exception as error:  # it raises what it likes
+    except Exception as error:  # errors of many types
         raise RecipeError(
             f"cannot be read as a pretrained text model: {shorten(error)}.",
             file=model,
-            remedy="Give a folder that has the config.json, the tokenizer.json and the model.safetensors of a model, "
-            "as save_pretrained writes them.",
+            remedy="Use a folder with config.json, tokenizer.json and model.safetensors, "
+            "as written by save_pretrained.",
         ) from error
     finally:
         logging.set_verbosity(verbosity)
@@ -107,5 +108,5 @@ def explain_errors(model: str) -> Iterator[None]:
 
 
 def shorten(error: BaseException) -> str:
-    """Return the first line of what an error says."""
+    """Return the first line of an error message."""
     return (str(error).strip() or type(error).__name__).splitlines()[0].strip().rstrip(".:")

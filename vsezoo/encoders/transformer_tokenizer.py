@@ -1,7 +1,7 @@
-"""The tokenizer of a pretrained transformer, and the configuration that goes with it.
+"""The tokenizer and the configuration of a pretrained transformer.
 
-They come from the Hub or from a folder when a new model is made, and from the checkpoint ever after. Code that comes
-with a pretrained model is never run, and nothing of it is unpickled.
+A new model loads them from the Hub or a folder, and later from the checkpoint. Code of a pretrained model is never
+executed, and nothing is unpickled.
 """
 
 from __future__ import annotations
@@ -21,67 +21,68 @@ from vsezoo.errors import CheckpointError, RecipeError
 from vsezoo.interfaces import Tokenizer
 from vsezoo.storage.folders import RESTORE
 
-# Said outright, so that tokenizers does not warn of every worker process that is forked after it has run.
+# Set explicitly, so that tokenizers does not warn about every worker process that is forked after its use.
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
 
 UNLIMITED = 10**9
-"""Tokenizers without a limit say 10^30."""
+"""Tokenizers without a limit report 10^30."""
 
 
 class TransformerTokenizer(Tokenizer):
-    """The tokenizer of a pretrained model, and the configuration that tells what this model is.
+    """The tokenizer of a pretrained model, and the configuration that describes the model.
 
     Args:
-        pieces: cuts captions into ids, puts the model's marks around them, and cuts off what is too long.
-        values: the configuration of the model, as JSON values.
+        pieces: splits captions into ids, adds special tokens, and truncates long captions.
+        values: configuration of the model, as JSON values.
     """
 
     FILE: ClassVar[str] = "tokenizer.json"
-    CONFIG: ClassVar[str] = "transformer.json"  # config.json is the checkpoint's own
+    CONFIG: ClassVar[str] = "transformer.json"  # config.json belongs to the checkpoint
 
     def __init__(self, pieces: tokenizers.Tokenizer, values: Mapping[str, Any]) -> None:
         self.pieces, self.values = pieces, values
 
     @classmethod
     def from_pretrained(cls, model: str, max_len: int = 0) -> TransformerTokenizer:
-        """Read the tokenizer and the configuration of a pretrained model.
+        """Load the tokenizer and the configuration of a pretrained model.
 
         Args:
-            model: a folder, or a name of the Hub.
-            max_len: ids that a caption may have, marks included; the rest is cut off. 0: as many as the model reads.
+            model: a folder, or a name on the Hub.
+            max_len: maximum number of ids of a caption, special tokens included; longer captions are truncated. 0: as
+                many as the model reads.
 
         Raises:
-            RecipeError: for what is no text model, or has no fast tokenizer.
-            HubError: for what the Hub does not give.
+            RecipeError: for a model that is not a text model, or has no fast tokenizer.
+            HubError: if it cannot be downloaded.
         """
         folder = find_model(model)
         with explain_errors(model):
             config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
             config = config.get_text_config()
         if config.is_encoder_decoder or config.sub_configs:
-            raise RecipeError(f"is no text encoder, but a {config.model_type} model.", file=model, remedy=SUITABLE)
+            raise RecipeError(f"is not a text encoder but a {config.model_type} model.", file=model, remedy=SUITABLE)
         with explain_errors(model):
             given = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
         if not given.is_fast:
             raise RecipeError(
-                "has no fast tokenizer, that is none of the library tokenizers.",
+                "has no fast tokenizer (of the library tokenizers).",
                 file=model,
-                remedy="Take a model that has a tokenizer.json.",
+                remedy="Use a model with a tokenizer.json.",
             )
         pieces: tokenizers.Tokenizer = given.backend_tokenizer
         pieces.no_padding()
         limits = (max_len, given.model_max_length, getattr(config, "max_position_embeddings", None))
         _limit(pieces, min((limit for limit in limits if limit and limit < UNLIMITED), default=0))
         values = json.loads(config.to_json_string(use_diff=False))
-        # Names with an underscore tell where it was read, such as a path on this machine.
+        # Names with an underscore describe where it was loaded, such as a path on this machine.
         return cls(pieces, {name: value for name, value in values.items() if not name.startswith("_")})
 
     def split(self, captions: Sequence[str]) -> list[np.ndarray]:
-        """Return the ids of captions; one in which the tokenizer finds nothing has the id 0 alone."""
+        """Return the ids of captions; a caption without tokens becomes the id 0."""
         return [np.array(found.ids or [0], dtype=np.int32) for found in self.pieces.encode_batch(list(captions))]
 
     def encode_split(self, split_captions: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """Return what `split` gave."""
+        """Return the results of `split`."""
         return list(split_captions)
 
     def to_files(self) -> Mapping[str, bytes]:
@@ -91,21 +92,21 @@ class TransformerTokenizer(Tokenizer):
 
     @classmethod
     def from_files(cls, folder: Path) -> TransformerTokenizer:
-        """Read `tokenizer.json` and `transformer.json`."""
+        """Load `tokenizer.json` and `transformer.json`."""
         path = folder / cls.FILE
         try:
             pieces = tokenizers.Tokenizer.from_str(path.read_text(encoding="utf-8"))
             path = folder / cls.CONFIG
             tokenizer = cls(pieces, json.loads(path.read_bytes()))
             tokenizer.make_config()
-        except Exception as error:  # both libraries raise what they like
+        except Exception as error:  # both libraries raise errors of many types
             raise CheckpointError(f"cannot be read: {shorten(error)}.", file=path, remedy=RESTORE) from error
         return tokenizer
 
     def make_config(self) -> PreTrainedConfig:
         """Return the configuration of the model."""
         config = AutoConfig.for_model(**self.values)
-        config.use_cache = False  # of what a decoder has read, for which there is no use here
+        config.use_cache = False  # the key-value cache of decoders is not needed
         return config
 
     def __len__(self) -> int:
@@ -114,10 +115,10 @@ class TransformerTokenizer(Tokenizer):
 
 
 def _limit(pieces: tokenizers.Tokenizer, limit: int) -> None:
-    """Cut captions after so many ids; 0: never."""
+    """Truncate captions at this number of ids; 0: never."""
     marks = pieces.num_special_tokens_to_add(False)
     if limit and limit <= marks:
-        raise RecipeError(f"text_encoder.max_len is {limit}; it must be above {marks}, the marks around each caption.")
+        raise RecipeError(f"text_encoder.max_len is {limit}; it must be above {marks}, the number of special tokens.")
     if limit:
         pieces.enable_truncation(limit)
     else:

@@ -1,4 +1,4 @@
-"""What the text encoders on word embeddings share: `gru`, `lstm` and `bow`."""
+"""The base of text encoders on word embeddings: `gru`, `lstm` and `bow`."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from vsezoo.text import RULES, WordTokenizer
 
 
 class WordTextEncoder(TextEncoder):
-    """A caption as word embeddings, made one vector by a subclass, then unit L2 norm.
+    """Word embeddings, reduced to one vector by a subclass, then unit L2 norm.
 
     Args:
-        tokenizer: gives the number of words.
-        normalize: scale embeddings to unit L2 norm, as all papers here do.
-        use_abs: take absolute values at the end, as order-embeddings do.
-        words: how captions are cut into words, see `vsezoo.text`.
-        off_by_two: with "split", count the two rarest words as unknown, as Kiros' release does.
-        vocab_threshold: how often a word must occur in the train and dev captions to be in the vocabulary.
-        init: what the weights are drawn from, see the subclass.
+        tokenizer: determines the number of words.
+        normalize: scale embeddings to unit L2 norm, as in all papers here.
+        use_abs: take absolute values at the end, as in order-embeddings.
+        words: how captions are tokenised, see `vsezoo.text`.
+        off_by_two: with "split", treat the two rarest words as unknown, as Kiros' release does.
+        vocab_threshold: minimum occurrences of a word in the train and dev captions to be in the vocabulary.
+        init: initialisation of the weights, see the subclass.
 
     Raises:
-        RecipeError: for a value that an option cannot have.
+        RecipeError: for an invalid option.
     """
 
     embed: nn.Embedding | nn.EmbeddingBag
@@ -58,25 +58,25 @@ class WordTextEncoder(TextEncoder):
 
     @classmethod
     def read_tokenizer(cls, folder: Path) -> WordTokenizer:
-        """Read `vocab.json`."""
+        """Load `vocab.json`."""
         return WordTokenizer.from_files(folder)
 
     def init_embedding(self) -> None:
-        """Draw the word embeddings; torch has drawn them from N(0, 1)."""
+        """Initialise the word embeddings; torch has drawn them from N(0, 1)."""
         if self.init == "uniform":
             nn.init.uniform_(self.embed.weight, -0.1, 0.1)
         elif self.init == "orthogonal":
             init_block(self.embed.weight)
 
     def finish(self, states: Tensor) -> Tensor:
-        """Return the joint embeddings `(B, D)` of captions `(B, D)`, float32; one of zeros stays so."""
+        """Return joint embeddings `(B, D)` of captions `(B, D)`, float32; zeros stay zeros."""
         embeddings = functional.normalize(states, dim=-1) if self.normalize else states
         return embeddings.abs() if self.use_abs else embeddings
 
 
 @torch.no_grad()
 def init_block(weight: Tensor) -> None:
-    """Draw a matrix as Kiros et al. (2014) do: orthogonal if it is square, else from U(-0.1, 0.1)."""
+    """Initialise a matrix like Kiros et al. (2014): orthogonal if it is square, else from U(-0.1, 0.1)."""
     if weight.shape[0] == weight.shape[1]:
         nn.init.orthogonal_(weight)
     else:
