@@ -114,7 +114,9 @@ def test_ctrl_c_and_the_command_that_goes_on(data: Path, tmp_path: Path) -> None
     assert process.returncode == 130
     assert stdout == ""
     assert "Traceback" not in stderr
-    stopped = re.search(r"\nError: a run: Stopped after step (\d+); the state is saved\.\nGo on with: (.*)\n", stderr)
+    stopped = re.search(
+        r"\nError: a run: Stopped after step (\d+); the state is saved\.\nContinue with: (.*)\n", stderr
+    )
     assert stopped, stderr
     assert read_state(tmp_path / "a run").progress.step == int(stopped[1]) < 200
     assert shlex.split(stopped[2]) == ["vsezoo", "train", "vsepp", "--output", "a run", "--resume"]
@@ -138,7 +140,7 @@ def test_a_run_that_is_at_work_is_left_alone(data: Path, tmp_path: Path) -> None
         while not (log.exists() and b'"step": 10' in log.read_bytes()) and time.monotonic() < deadline:
             time.sleep(0.005)
         refused = commands.run_command(tmp_path, "train", "vsepp", "--output", "run", "--resume")
-        processes.assert_one_message(refused, 2, r"^run: another training is at work in it\.\nWait")
+        processes.assert_one_message(refused, 2, r"^run: is in use by another training run\.\nWait")
         process.kill()
     assert log.read_bytes().count(b'"event": "begin"') == 1
     epochs = str(read_state(tmp_path / "run").progress.epoch + 2)
@@ -152,7 +154,7 @@ def test_a_collapse_is_printed_once(tmp_path: Path) -> None:
     settings = tiny.make_flags(training__num_epochs=25)
     done = commands.run_command(tmp_path, "train", "vsepp", "--data", data, "--output", "run", *settings)
     assert done.code == 0
-    assert done.stderr.count("Warning: The loss has stood for 100 steps at 12.8, where it is when all embeddings") == 1
+    assert done.stderr.count("Warning: For 100 steps, the loss has been 12.8, its value if all embeddings") == 1
     assert done.stderr.count("Warning: ") == done.stderr.count("--warmup-epochs 1") == 1
 
 
@@ -381,7 +383,7 @@ def test_an_output_that_is_taken(trained: tuple[Path, processes.Done], data: Pat
     before = processes.read_files(trained[0])
     taken = invoke("train", "vsepp", "--data", data, "--output", trained[0], *tiny.make_flags())
     processes.assert_one_message(
-        taken, 2, rf"^{re.escape(str(trained[0]))}: already holds a run \(last, best, log\.jsonl\)\.\nGo "
+        taken, 2, rf"^{re.escape(str(trained[0]))}: already contains a run \(last, best, log\.jsonl\)\.\nContinue "
     )
     assert processes.read_files(trained[0]) == before
     file = tmp_path / "file"
@@ -398,7 +400,7 @@ def test_resume_with_what_would_be_another_run(trained: tuple[Path, processes.Do
     resume = ("--output", trained[0], "--resume")
     refused = invoke("train", "vsepp", "--data", data, *resume, "--margin", "0.5", "--num-epochs", "3")
     processes.assert_one_message(refused, 2, r"the run was started with other values of loss\.margin\.\n")
-    processes.assert_one_message(invoke("train", "vse0", *resume), 2, "holds a run of 'vsepp', not of 'vse0'")
+    processes.assert_one_message(invoke("train", "vse0", *resume), 2, "contains a run of 'vsepp', not of 'vse0'")
     processes.assert_one_message(
         invoke("train", "vsepp", "--data", "shapes", *resume), 2, "was started on .*, not on 'shapes'"
     )

@@ -136,7 +136,7 @@ def test_a_full_disk_is_one_message(tmp_path: Path, capfd: pytest.CaptureFixture
     assert processes.finish(processes.start(write_until_full, str(output), board)) == 0
     message = (output / "message").read_text(encoding="utf-8")
     assert message.startswith(f"{output / 'log.jsonl'}: cannot be written: File too large.\n")
-    assert "go on with --resume" in message
+    assert "continue with --resume" in message
     assert capfd.readouterr().err == ""
     if not board:
         assert all(json.loads(line) for line in (output / "log.jsonl").read_bytes().splitlines()[:-1])

@@ -55,7 +55,7 @@ def test_a_collapsed_training_warns_once(data: Path, tmp_path: Path) -> None:
     options: dict[str, Any] = {"settings": settings, "device": "cpu", "callbacks": [witness]}
     vsezoo.train("vsepp", str(folder), output=tmp_path / "run", **options)
     assert len(witness.warnings) == 1
-    assert "stood for 100 steps at 12.8," in witness.warnings[0]  # 2 · 32 captions · 0.2
+    assert "For 100 steps, the loss has been 12.8," in witness.warnings[0]  # 2 · 32 captions · 0.2
     assert "--warmup-epochs 1" in witness.warnings[0]
     events = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_bytes().splitlines()]
     warned = [index for index, event in enumerate(events) if event["event"] == "warning"]

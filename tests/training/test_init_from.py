@@ -61,7 +61,7 @@ def test_a_resumed_run_reads_the_vocabulary_again(folders: tuple[Path, Path], tm
     vsezoo.train("vsepp", data, output=whole, init=first, settings=settings, device="cpu", overrides=False)
     for name in ("model.safetensors", "vocab.json"):
         assert (tmp_path / "run" / "best" / name).read_bytes() == (whole / "best" / name).read_bytes()
-    with pytest.raises(UsageError, match="--init is for the beginning"):
+    with pytest.raises(UsageError, match="--init is only for a new run"):
         vsezoo.train("vsepp", output=whole, resume=True, init=first, device="cpu")
 
 

@@ -290,7 +290,7 @@ def test_captions_that_are_too_long_are_left_out(make_loop: MakeLoop) -> None:
     loop.start()
     absent = sum(count > 6 for count in words)
     assert witness.warnings == [
-        f"{absent} of {len(words)} training captions have more than 6 words and are left out (training.max_words)."
+        f"{absent} of {len(words)} training captions have more than 6 words and are skipped (training.max_words)."
     ]
 
 
@@ -370,7 +370,7 @@ def test_not_a_number(
     settings = {name: value for name, value in tiny.SETTINGS.items() if not name.startswith("loss.")}
     settings |= {"loss": "faulty", "loss.at": at, "loss.in_gradient": in_gradient, "training.val_step": val_step}
     output = tmp_path / "run"
-    message = r"the (loss|norm of the gradient) is nan at step \d+; the state saved before is still there"
+    message = r"the (loss|norm of the gradient) is nan at step \d+; the state saved before is unchanged"
     with pytest.raises(TrainingError, match=message) as raised:
         vsezoo.train(
             "vsepp", str(data), output=output, settings=settings, overrides=False, device="cpu", save_step=save_step

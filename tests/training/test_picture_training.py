@@ -40,7 +40,7 @@ def train(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *more: str) -> Done:
 def test_bad_picture_is_left_out_and_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     done = train(tmp_path, monkeypatch, "--on-bad-image", "skip", "--workers", "1")
     assert done.code == 0, done.stderr
-    assert "1 of the 6 images of the split train are left out" in done.stderr
+    assert "1 of the 6 images of the split train are skipped" in done.stderr
     assert "1.jpg: is empty (0 bytes)" in done.stderr
     config = json.loads((tmp_path / "work" / "run" / "best" / "config.json").read_text())
     # pictures 0, 2, 3, 4, 5 have 1, 3, 1, 2 and 3 captions

@@ -20,12 +20,12 @@ def test_a_mistake_before_the_first_step_leaves_the_folder_free(tmp_path: Path) 
     data, run = tiny.write_data(tmp_path / "data"), tmp_path / "run"
     mistaken = {**tiny.SETTINGS, "training.last_batch": "drop", "training.batch_size": 1000}
     for _ in range(2):
-        with pytest.raises(DataError, match="leaves the last batch out"):
+        with pytest.raises(DataError, match="drops the last batch"):
             vsezoo.train("vsepp", data, output=run, settings=mistaken, device="cpu", overrides=False)
         assert not run.exists()
     run.mkdir()
     (run / "notes.txt").write_text("mine", encoding="utf-8")
-    with pytest.raises(DataError, match="leaves the last batch out"):
+    with pytest.raises(DataError, match="drops the last batch"):
         vsezoo.train("vsepp", data, output=run, settings=mistaken, device="cpu", overrides=False)
     assert [file.name for file in run.iterdir()] == ["notes.txt"]
 
@@ -34,7 +34,7 @@ def test_captions_without_a_word_that_is_frequent_enough(tmp_path: Path) -> None
     data, run = tiny.write_data(tmp_path / "data"), tmp_path / "run"
     for rule in ("nltk", "split", "letters"):
         settings = {**tiny.SETTINGS, "text_encoder.vocab_threshold": 999, "text_encoder.words": rule}
-        with pytest.raises(DataError, match=r"^no word occurs 999 times in the captions of 'data', so all") as caught:
+        with pytest.raises(DataError, match=r"^no word occurs 999 times in the captions of 'data': all") as caught:
             vsezoo.train("vsepp", data, output=run, settings=settings, device="cpu", overrides=False)
         assert caught.value.remedy.endswith("a lower threshold: --set text_encoder.vocab_threshold=1.")
         assert not run.exists()
@@ -66,14 +66,14 @@ def test_images_that_were_left_out_are_told_with_their_reasons() -> None:
     assert list(describe_skipped(whole, None)) == []
     (told,) = describe_skipped(whole, short)
     first, *rest = told.splitlines()
-    assert first == "7 of the 13 images of the split train are left out, with their captions:"
+    assert first == "7 of the 13 images of the split train are skipped, with their captions:"
     assert rest == [*(f"{index}.jpg: is truncated" for index in range(5)), "… and 2 more"]
 
 
 def test_a_run_is_held_by_one_training(tmp_path: Path) -> None:
     folder = tmp_path / "runs" / "run"
     with hold_run(folder, None):
-        with pytest.raises(UsageError, match="another training is at work in it"), hold_run(folder, None):
+        with pytest.raises(UsageError, match="in use by another training run"), hold_run(folder, None):
             pass
         assert folder.is_dir()
     assert not folder.exists()  # nothing was begun
@@ -86,5 +86,5 @@ def test_what_another_training_did_meanwhile_is_noticed(tmp_path: Path) -> None:
     with hold_run(run, state):
         pass
     for known in (None, replace(state, progress=replace(state.progress, step=1))):
-        with pytest.raises(UsageError, match="another training has been at work in it"), hold_run(run, known):
+        with pytest.raises(UsageError, match="changed by another training run"), hold_run(run, known):
             pass

@@ -214,7 +214,7 @@ def test_interrupted(data: Path, whole: Path, tmp_path: Path, number: int, stop:
     assert f"Stopped after step {stopped}; the state is saved." in str(raised.value)
     # In a callback the step is done already, so the next one is the last; after an epoch there is none.
     assert stopped == stop.get("step", {2: 9, 6: 20}.get(stop.get("validation", 0))) + (stop == {"step": 7})
-    assert f"Go on with: vsezoo train vsepp --output '{output}' --resume" in str(raised.value)
+    assert f"Continue with: vsezoo train vsepp --output '{output}' --resume" in str(raised.value)
     assert [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)] == handlers
     train(data, output, resume=True)
     assert_same(output, whole)
@@ -245,7 +245,7 @@ def test_killed_before_anything_was_saved(data: Path, whole: Path, tmp_path: Pat
     output = tmp_path / "run"
     output.mkdir()
     (output / "log.jsonl").write_text("the log of a run that came to nothing\n", encoding="utf-8")
-    with pytest.raises(UsageError, match="already holds a run"):
+    with pytest.raises(UsageError, match="already contains a run"):
         train(data, output)
     train(data, output, resume=True, settings=SETTINGS)
     assert_same(output, whole)
@@ -310,7 +310,7 @@ def test_what_would_be_another_run_is_refused(
 def test_other_data_and_another_model_are_refused(data: Path, finished: Path) -> None:
     with pytest.raises(UsageError, match=r"was started on '.*data', not on 'shapes'"):
         train(Path("shapes"), finished, resume=True)
-    with pytest.raises(UsageError, match="holds a run of 'vsepp', not of 'vse0'"):
+    with pytest.raises(UsageError, match="contains a run of 'vsepp', not of 'vse0'"):
         vsezoo.train("vse0", str(data), output=finished, resume=True)
     assert vsezoo.train("vse++", str(data), output=finished, resume=True).evaluation.data == "data"  # an alias
 
@@ -337,7 +337,7 @@ def test_other_captions_are_refused(data: Path, tmp_path: Path) -> None:
     captions = (copy / "train_caps.txt").read_text(encoding="utf-8").splitlines()
     captions[0], captions[1] = captions[1], captions[0]
     (copy / "train_caps.txt").write_text("\n".join(captions), encoding="utf-8")
-    with pytest.raises(UsageError, match=r"the captions of .* are not those that the run was started with"):
+    with pytest.raises(UsageError, match=r"the captions of .* differ from those that the run was started with"):
         train(copy, output, resume=True)
 
 
@@ -360,7 +360,7 @@ def test_moved_data(data: Path, whole: Path, tmp_path: Path) -> None:
     with pytest.raises(InterruptedTrainingError):
         train(Path("f8k_precomp"), output, stop=Stop(signal.SIGINT, 5), **options)
     first.rename(second)
-    with pytest.raises(VsezooError, match="not there"):
+    with pytest.raises(VsezooError, match="were not found"):
         vsezoo.train("vsepp", output=output, resume=True)
     vsezoo.train("vsepp", output=output, resume=True, data_root=second, device="cpu", save_step=SAVE_STEP)
     assert (output / "best/model.safetensors").read_bytes() == (whole / "best/model.safetensors").read_bytes()
@@ -378,7 +378,7 @@ def test_a_moved_folder(data: Path, whole: Path, tmp_path: Path, monkeypatch: py
     with pytest.raises(InterruptedTrainingError):
         vsezoo.train("vsepp", callbacks=[Stop(signal.SIGINT, 8)], **options)
     first.rename(second)
-    with pytest.raises(VsezooError, match="not there"):
+    with pytest.raises(VsezooError, match="were not found"):
         vsezoo.train("vsepp", **options)
     train(second / "data", output, resume=True)
     assert_same(output, whole)
@@ -387,7 +387,7 @@ def test_a_moved_folder(data: Path, whole: Path, tmp_path: Path, monkeypatch: py
 def test_a_folder_without_a_state(data: Path, finished: Path) -> None:
     shutil.rmtree(finished / "last")
     before = processes.read_files(finished)
-    with pytest.raises(CheckpointError, match="holds best/ but no last/, so there is nothing to resume from"):
+    with pytest.raises(CheckpointError, match="contains best/ but no last/, so there is nothing to resume from"):
         train(data, finished, resume=True)
     assert processes.read_files(finished) == before
 
@@ -398,7 +398,7 @@ def test_a_taken_folder_is_not_touched(data: Path, finished: Path) -> None:
     (half_written / "state.json").write_text("{", encoding="utf-8")
     before = processes.read_files(finished)
     with pytest.raises(
-        UsageError, match=r"already holds a run \(last, best, log\.jsonl\)\.\nGo on .*--resume"
+        UsageError, match=r"already contains a run \(last, best, log\.jsonl\)\.\nContinue .*--resume"
     ) as raised:
         train(data, finished)
     assert raised.value.exit_code == 2

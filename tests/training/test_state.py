@@ -135,7 +135,7 @@ def saved(tmp_path: Path) -> Path:
 
 
 def test_another_model(saved: Path) -> None:
-    with pytest.raises(CheckpointError, match=r"the state is that of another model: .*\nTrain anew"):
+    with pytest.raises(CheckpointError, match=r"the state belongs to another model: .*\nStart a new run"):
         restore_tensors(read_state(saved.parent), *make(1, width=4))
 
 

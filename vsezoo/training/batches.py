@@ -1,4 +1,4 @@
-"""The batches of a training: which pairs, in which order, as tensors."""
+"""Training batches: which pairs, in which order, as tensors."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from vsezoo.interfaces import Batch, PairDataset, Tokens
 
 
 class TokenTable:
-    """The ids of all captions of a split in one flat array, made once for a training."""
+    """The ids of all captions of a split in one flat array, built once per run."""
 
     def __init__(self, captions: Sequence[np.ndarray]) -> None:
         self.ids = np.concatenate(captions)
@@ -43,16 +43,16 @@ class TokenTable:
 
 
 class PairBatches(Dataset[Batch | VsezooError]):
-    """Batches of pairs, each a list of captions with their images.
+    """Batches of captions with their images.
 
     Args:
         data: the split.
         tokens: its captions as ids.
-        transform: what the image encoder's `transform` returned.
-        batches: for each batch, the indices of its captions.
-        seed: what the random changes of pictures are drawn from, such as seed, epoch and rank.
-        start: which batch of the epoch the first of `batches` is. Each draws from a seed of its own, so that neither
-            the number of workers nor where a training was resumed makes a difference.
+        transform: the `transform` of the image encoder.
+        batches: caption indices of each batch.
+        seed: seed for random changes of pictures, such as seed, epoch and rank.
+        start: number of the first of `batches` in the epoch. Each batch has its own seed, so that neither the number of
+            workers nor the position of a resumption makes a difference.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class PairBatches(Dataset[Batch | VsezooError]):
         return len(self.batches)
 
     def __getitem__(self, index: int) -> Batch | VsezooError:
-        """Read one batch, or return what is wrong with it: a loader would wrap an error that a worker raises."""
+        """Read a batch or return its error, because a data loader would wrap an exception raised in a worker."""
         captions = self.batches[index]
         images = self.data.image_of[captions]
         try:
@@ -89,7 +89,7 @@ class PairBatches(Dataset[Batch | VsezooError]):
         )
 
     def load(self, workers: int) -> Iterator[Batch]:
-        """Read the batches in order, ahead of time where there are worker processes.
+        """Yield the batches in order, read ahead by data loader workers if there are any.
 
         Raises:
             DataError: for images that cannot be read.
@@ -99,7 +99,7 @@ class PairBatches(Dataset[Batch | VsezooError]):
             batch_size=None,
             num_workers=workers,
             worker_init_fn=leave_interrupts_to_parent,
-            # A generator of its own: making the iterator draws a number, which must not shift the training's.
+            # Its own generator: creating the iterator draws a number, which must not affect training.
             generator=torch.Generator(),
         )
         for batch in loader:

@@ -1,10 +1,10 @@
-"""Scalars for TensorBoard, written without it: the package brings gRPC, a web server and 58 MB for these lines.
+"""Scalars for TensorBoard without the package, which brings gRPC, a web server and 58 MB.
 
-A file of events is a row of records in the framing of TFRecord: the length, its checksum, the message, its checksum. A
-message is an `Event` in the wire format of Protocol Buffers, of which a scalar needs six fields.
+An event file is a sequence of TFRecord records: the length, its checksum, the message, its checksum. A message is an
+`Event` in the wire format of Protocol Buffers, of which a scalar needs six fields.
 
-Written as they come, by the thread that has them: torch's `SummaryWriter` writes from a thread of its own, which prints
-a traceback when the disk is full, while the training goes on unaware.
+Records are written by the calling thread: torch's `SummaryWriter` writes from a separate thread, which prints a
+traceback when the disk is full, while training continues unaware.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ from pathlib import Path
 
 FILE_VERSION = b"brain.Event:2"
 SESSION_START = 1
-"""What `SessionLog.status` is at the start of a run: TensorBoard then hides the steps from that of the event on."""
+"""`SessionLog.status` of the start of a run: TensorBoard then hides later steps of earlier runs."""
 
 VARINT, DOUBLE, BYTES, FLOAT = 0, 1, 2, 5
 """Wire types of Protocol Buffers."""
 LARGEST = 3.4028234663852886e38
-"""The largest number of 32 bits; what is larger is shown as infinite."""
+"""The largest 32-bit number; larger ones are shown as infinite."""
 
 
 class Board:
-    """A file of events in TensorBoard's format.
+    """An event file in TensorBoard's format.
 
     Args:
-        folder: where TensorBoard looks for it.
-        step: the step that a run goes on from; TensorBoard hides what it has of later ones.
+        folder: the folder for TensorBoard.
+        step: the step from which a run continues; TensorBoard hides earlier records of later steps.
 
     Raises:
         OSError: when the file cannot be written, here and in the methods.
@@ -40,7 +40,7 @@ class Board:
 
     def __init__(self, folder: Path, step: int = 0) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        # The time makes the name unique, and TensorBoard reads the files of a run in the order of their names.
+        # The time makes the name unique, and TensorBoard reads the files of a run in order of name.
         name = f"events.out.tfevents.{time.time():.6f}.{socket.gethostname()}.{os.getpid()}"
         self._file = (folder / name).open("wb", buffering=0)
         self._write(_join(3, FILE_VERSION))
@@ -66,7 +66,7 @@ def _key(field: int, wire_type: int) -> bytes:
 
 
 def _count(field: int, number: int) -> bytes:
-    """Return a field that is a whole number."""
+    """Return an integer field."""
     return _key(field, VARINT) + _varint(number)
 
 
@@ -75,12 +75,12 @@ def _float(field: int, number: float) -> bytes:
 
 
 def _join(field: int, content: bytes) -> bytes:
-    """Return a field that is a text or a message."""
+    """Return a string or message field."""
     return _key(field, BYTES) + _varint(len(content)) + content
 
 
 def _varint(number: int) -> bytes:
-    """Return a whole number by groups of seven bits, the lowest first; all but the last have the eighth bit."""
+    """Return an integer as groups of seven bits, lowest first; the eighth bit marks all but the last group."""
     groups = bytearray()
     while number > 0x7F:
         groups.append(number & 0x7F | 0x80)
@@ -89,7 +89,7 @@ def _varint(number: int) -> bytes:
 
 
 def _tabulate(polynomial: int = 0x82F63B78) -> tuple[int, ...]:
-    """Return the remainder of each byte; the polynomial is that of CRC-32C (Castagnoli), its bits reversed."""
+    """Return the remainder of each byte for the reversed polynomial of CRC-32C (Castagnoli)."""
     table = []
     for byte in range(256):
         for _ in range(8):
@@ -102,7 +102,7 @@ REMAINDERS = _tabulate()
 
 
 def _checksum(content: bytes) -> bytes:
-    """Return the CRC-32C of bytes, rotated and moved as TFRecord has it so that checksums of checksums differ."""
+    """Return the CRC-32C of bytes, masked as in TFRecord so that checksums of checksums differ."""
     crc = 0xFFFFFFFF
     for byte in content:
         crc = crc >> 8 ^ REMAINDERS[(crc ^ byte) & 0xFF]

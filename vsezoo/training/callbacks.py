@@ -1,4 +1,4 @@
-"""Training callbacks: the log file, TensorBoard, and what users add."""
+"""Training callbacks: the log file, TensorBoard, and those of users."""
 
 from __future__ import annotations
 
@@ -34,31 +34,31 @@ class Callback:
     """Base class of callbacks; override what you need."""
 
     def prepare(self, what: str, done: int, total: int) -> None:
-        """Called before the first step, while captions are cut into words or images are read once."""
+        """Called before the first step, while captions are tokenised or images are read once."""
 
     def begin(self, recipe: Recipe, steps_per_epoch: int, progress: Progress) -> None:
-        """Called when a run begins, or continues from `progress`."""
+        """Called when a run starts, or continues from `progress`."""
 
     def step(self, progress: Progress) -> None:
         """Called after every step."""
 
     def record(self, record: StepRecord) -> None:
-        """Called with the figures of a step, every `training.log_step` steps."""
+        """Called with the values of a step, every `training.log_step` steps."""
 
     def validation(self, progress: Progress, evaluation: Evaluation, score: float, best: bool) -> None:
-        """Called when the dev split has been evaluated; `best`: the model has become the best checkpoint."""
+        """Called after an evaluation of the dev split; `best`: the model is the new best checkpoint."""
 
     def warning(self, text: str) -> None:
-        """Called with what the user should know."""
+        """Called with a warning."""
 
     def note(self, text: str) -> None:
-        """Called with what is worth knowing, such as what was found in the data folder."""
+        """Called with information, such as the account of the data folder."""
 
     def end(self, evaluation: Evaluation) -> None:
-        """Called when the best checkpoint has been evaluated, at the end of the run."""
+        """Called after the evaluation of the best checkpoint, at the end of the run."""
 
     def close(self) -> None:
-        """Release what it holds, such as files. Called by whoever made the callback."""
+        """Release resources such as files. Called by the owner of the callback."""
 
 
 Observer = Callback
@@ -66,12 +66,12 @@ Observer = Callback
 
 
 class RunLog(Callback):
-    """Writes `log.jsonl` and TensorBoard's files into the run's folder.
+    """Writes `log.jsonl` and TensorBoard files to the folder of the run.
 
     Args:
-        output: the run's folder.
-        size: bytes of the log to keep: what was written after the state that a run resumes from is cut off.
-        step: the step of that state; TensorBoard hides what it has of later ones.
+        output: folder of the run.
+        size: bytes of the log to keep: entries after the state from which a run resumes are removed.
+        step: step of that state; TensorBoard hides records of later steps.
 
     Raises:
         StorageError: when a file cannot be written, here and in the methods.
@@ -87,11 +87,11 @@ class RunLog(Callback):
 
     @property
     def size(self) -> int:
-        """Bytes in the log, all of them handed to the operating system."""
+        """Size of the log in bytes, all of them passed to the operating system."""
         return self._path.stat().st_size
 
     def begin(self, recipe: Recipe, steps_per_epoch: int, progress: Progress) -> None:
-        """Log the recipe at the beginning of a run."""
+        """Log the recipe at the start of a run."""
         if progress.step == 0:
             self._write("begin", {"recipe": recipe.to_json(), "steps_per_epoch": steps_per_epoch})
 
@@ -116,7 +116,7 @@ class RunLog(Callback):
         self._write("warning", {"text": text})
 
     def note(self, text: str) -> None:
-        """Log something worth knowing."""
+        """Log information."""
         self._write("note", {"text": text})
 
     def end(self, evaluation: Evaluation) -> None:
@@ -125,7 +125,7 @@ class RunLog(Callback):
 
     def close(self) -> None:
         """Close the files."""
-        with suppress(OSError):  # what could not be written has been told already
+        with suppress(OSError):  # write errors have been reported already
             self._file.close()
         self._board.close()
 
@@ -146,5 +146,5 @@ class RunLog(Callback):
             raise StorageError(
                 f"cannot be written: {error.strerror}.",
                 file=error.filename or self._path,
-                remedy="Free space on the disk and go on with --resume, or choose another --output.",
+                remedy="Free disk space and continue with --resume, or choose another --output.",
             ) from error

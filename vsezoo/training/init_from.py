@@ -1,4 +1,4 @@
-"""Weights and vocabulary that a new training run takes over from a checkpoint: `--init`, for fine-tuning."""
+"""Weights and vocabulary of a checkpoint as the initial values of a new run: `--init`, for fine-tuning."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ from vsezoo.pretrained.external import find_external
 from vsezoo.recipe import Recipe
 
 HEAD, BACKBONE = "head.", "backbone."
-"""The prefixes of the names that an image encoder with a backbone gives to its parameters."""
+"""Prefixes of the parameter names of an image encoder with a backbone."""
 
 
 class InitCheckpoint:
-    """A checkpoint that a new model begins from.
+    """The checkpoint that a new model is initialised from.
 
-    The vocabulary is the checkpoint's own. Parts of the same name take over all weights. Between an encoder of features
-    and one of pictures that has it for its head, the head's weights are taken over: so a model that was trained on
-    features goes on, on the pictures that they were made of.
+    The vocabulary is that of the checkpoint. Parts of the same name copy all weights. Between an encoder for features
+    and one for pictures that uses it as the head, the weights of the head are copied: a model trained on features can
+    be fine-tuned on the original images.
 
     Args:
         reference: a checkpoint, as `vsezoo.load` takes it; one on the Hub is resolved to a commit.
 
     Attributes:
-        reference: where it is: an absolute path, or a commit of the Hub.
-        model: the model in it.
-        recipe: of that model.
-        data: what `config.json` says of the data that it was trained on.
+        reference: an absolute path, or a commit on the Hub.
+        model: its model.
+        recipe: its recipe.
+        data: training data in its `config.json`.
 
     Raises:
         CheckpointError: for a checkpoint that cannot be read.
-        HubError: for what the Hub does not give.
+        HubError: if it cannot be downloaded.
     """
 
     def __init__(self, reference: str | Path) -> None:
@@ -46,10 +46,10 @@ class InitCheckpoint:
         self.recipe = self.model.recipe
 
     def require_same_text_encoder(self, recipe: Recipe) -> None:
-        """Refuse a new model whose text encoder could not read the checkpoint's vocabulary.
+        """Refuse a new model whose text encoder cannot use the vocabulary of the checkpoint.
 
         Raises:
-            UsageError: for another text encoder, or another width of the joint embedding.
+            UsageError: for another text encoder, or another `embed_size`.
         """
         for what, ours, theirs in (
             ("text encoder", recipe.text_encoder.name, self.recipe.text_encoder.name),
@@ -57,20 +57,20 @@ class InitCheckpoint:
         ):
             if ours != theirs:
                 raise UsageError(
-                    f"is of {self.recipe.name!r} with the {what} {theirs!r}; the new model has {ours!r}.",
+                    f"is a {self.recipe.name!r} with the {what} {theirs!r}; the new model has {ours!r}.",
                     file=self.reference,
-                    remedy="Begin from a checkpoint of the same text encoder and width, or leave --init out.",
+                    remedy="Use a checkpoint with the same text encoder and embed_size, or remove --init.",
                 )
 
     def copy_into(self, model: JointEmbedding, loss: Loss, weights: Weights | None = None) -> None:
-        """Put the checkpoint's weights into a new model, and into its loss if it is the same one.
+        """Copy the weights of the checkpoint to a new model, and to its loss if it is the same one.
 
-        An encoder loads pretrained weights only where the checkpoint does not bring them.
+        An encoder loads pretrained weights only if the checkpoint does not contain them.
 
         Args:
-            model: the new one.
-            loss: likewise.
-            weights: the pretrained weights of the recipe; None: it has none.
+            model: the new model.
+            loss: its loss.
+            weights: pretrained weights of the recipe; None if it has none.
 
         Raises:
             UsageError: for weights that do not fit.
@@ -87,7 +87,7 @@ class InitCheckpoint:
             loss.load_state_dict(self._choose("loss", self._checkpoint.loss(), loss), strict=False)
 
     def _choose(self, kind: str, source: nn.Module, target: nn.Module) -> dict[str, Tensor]:
-        """Return the tensors of a part that the new one has too, by its names; refuse what does not fit."""
+        """Return the tensors that the new part also has, by its names; refuse different shapes."""
         wanted = target.state_dict()
         taken = {name: tensor for name, tensor in rename_tensors(source.state_dict(), wanted).items() if name in wanted}
         absent = wanted.keys() - taken.keys()
@@ -99,16 +99,16 @@ class InitCheckpoint:
         ]
         if problems:
             raise UsageError(
-                f"cannot be the beginning of this model: its {kind.replace('_', ' ')} {problems[0]}.",
+                f"cannot initialise this model: its {kind.replace('_', ' ')} {problems[0]}.",
                 file=self.reference,
-                remedy=f"Give the new model the parts and sizes of {self.recipe.name!r} as the checkpoint has them "
-                f"(`vsezoo show {self.reference}`), or leave --init out.",
+                remedy=f"Use the parts and sizes of {self.recipe.name!r} in the checkpoint "
+                f"(`vsezoo show {self.reference}`), or remove --init.",
             )
         return taken
 
 
 def rename_tensors(given: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return tensors under the names of an encoder that may have another's head, or be another's head."""
+    """Return tensors renamed for an encoder with a head, or for one that is a head."""
     has, wants = (any(name.startswith(HEAD) for name in names) for names in (given, wanted))
     if wants and not has:
         return {HEAD + name: tensor for name, tensor in given.items()}

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: they end a training after the present step."""
+"""Ctrl-C and SIGTERM: stop training after the current step."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any
 
 
 class Interruption:
-    """Takes note of Ctrl-C and SIGTERM while it is entered; a second one of them does what it did before.
+    """Context manager that records Ctrl-C and SIGTERM; a second signal has its normal effect.
 
-    Outside of the main thread, which alone gets signals, it does nothing.
+    Outside the main thread, which receives all signals, it does nothing.
 
     Attributes:
-        asked: whether one has come.
+        asked: whether a signal has arrived.
     """
 
     def __init__(self) -> None:

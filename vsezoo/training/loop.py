@@ -1,4 +1,4 @@
-"""The loop: batches, steps, validations, saves."""
+"""The training loop: batches, steps, validations, saves."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ def evaluate_split(model: JointEmbedding, split: Split) -> Evaluation:
 
 
 class Loop:
-    """Trains a model from its present progress to the end.
+    """Trains a model from its current progress to the end.
 
     Args:
         prepared: the model, its loss and the splits.
-        runtime: where to run.
-        output: the run's folder.
-        progress: where to begin.
-        log: the run's own log, whose size its state keeps; None in all processes but the main one.
+        runtime: device, precision and processes.
+        output: folder of the run.
+        progress: where to start.
+        log: log of the run, whose size is stored in the state; None in all processes except the main one.
         callbacks: called in the main process, after the log.
         workers: data loader workers.
         save_step: steps between two saves of the state inside an epoch.
@@ -71,7 +71,7 @@ class Loop:
         self.workers, self.save_step = workers, save_step
         self.settings = model.recipe.training
         self.modules: dict[str, nn.Module] = {"model": model, "loss": loss}
-        # Each parameter once: the original VSRN gives its optimiser those of the caption head twice.
+        # Each parameter once: the original VSRN passes those of the caption head to its optimiser twice.
         self.parameters = {
             f"{prefix}.{name}": parameter
             for prefix, module in self.modules.items()
@@ -102,7 +102,7 @@ class Loop:
         if begins and left_out:
             self.warn(
                 f"{left_out:,} of {len(self.train.tokens):,} training captions have more than "
-                f"{self.settings.max_words} words and are left out (training.max_words)."
+                f"{self.settings.max_words} words and are skipped (training.max_words)."
             )
         with self._interruption:
             while self.progress.epoch < self.settings.num_epochs and not self._out_of_patience():
@@ -113,12 +113,12 @@ class Loop:
         self._notify(lambda callback: callback.warning(text))
 
     def note(self, text: str) -> None:
-        """Pass a note to the callbacks; an empty text is nothing."""
+        """Pass a note to the callbacks, unless it is empty."""
         if text:
             self._notify(lambda callback: callback.note(text))
 
     def order(self, epoch: int) -> list[np.ndarray]:
-        """Return the batches of an epoch, as indices of captions: the part of this process."""
+        """Return the batches of an epoch for this process, as caption indices."""
         lengths, image_of = self.train.tokens.lengths, self.train.data.image_of
         batches = order_epoch(self.settings, self._captions, lengths, image_of, epoch)
         return share_batches(batches, self.runtime.rank, self.runtime.world_size)
@@ -130,10 +130,11 @@ class Loop:
             save_state(self.output, self.progress, self.modules, self.optimizer, run)
 
     def step(self, batch: Batch) -> tuple[LossOutput, Tensor, float]:
-        """Make one optimiser step.
+        """Perform one optimiser step.
 
         Returns:
-            the loss, the gradient's norm before clipping, and the loss if all scores were equal (NaN between records).
+            the loss, the norm of the gradient before clipping, and the loss if all scores were equal (NaN between
+            records).
         """
         batch = batch.to(self.runtime.device)
         with self.runtime.autocast():
@@ -142,7 +143,7 @@ class Loop:
         # Similarity and loss are computed in float32: differences of cosines are small.
         images, texts = map(self.runtime.gather_output, outputs, self._sets)
         for side, embedded, sets in zip(self.model.encoders, (images, texts), self._sets, strict=True):
-            if sets and embedded.items is None:  # the encoder does not declare what it gives, or not rightly
+            if sets and embedded.items is None:  # the encoder does not declare its output, or wrongly
                 self.model.refuse_vectors(side, f"The loss {self.model.recipe.loss.name!r} or the similarity")
         scores = self.model.similarity.compare(images, texts)
         sides = choose_sides(self.loss, images, texts)
@@ -159,7 +160,7 @@ class Loop:
         return output, norm, plateau
 
     def _train_epoch(self) -> None:
-        """Go through what is left of an epoch: steps, records, validations, saves, in this order."""
+        """Run the rest of an epoch: steps, records, validations, saves, in this order."""
         progress, settings = self.progress, self.settings
         self._start_epoch()
         order = self.order(progress.epoch)
@@ -208,10 +209,10 @@ class Loop:
         self.model.start_epoch(progress.epoch)
         val_step = self.settings.val_step
         if val_step and progress.step // val_step > (progress.step - progress.batch) // val_step:
-            # A validation inside this epoch was before the interruption: what it does to the model is done again.
+            # A validation in this epoch before the interruption: repeat its effect on the model.
             self.model.eval().train()
         learns = self._list_learning()
-        if learns != self._learning:  # what averages gradients must know which ones there are
+        if learns != self._learning:  # averaging gradients requires the set of trained parameters
             self._encode, self._learning = self.runtime.distribute(self.model), learns
         self.loss.train()
         self.loss.start_epoch(progress.epoch)
@@ -238,7 +239,7 @@ class Loop:
         return 0 < self.settings.patience <= self.progress.without_improvement
 
     def save_best(self, model: JointEmbedding, loss: Loss, evaluation: Evaluation) -> None:
-        """Write a model and its loss as the run's best checkpoint."""
+        """Write a model and its loss as the best checkpoint of the run."""
         trained = {
             "epoch": self.progress.best_epoch,
             "step": self.progress.best_step,
@@ -251,13 +252,13 @@ class Loop:
         )
 
     def _require_finite(self, loss: Tensor, norm: Tensor) -> None:
-        """Raise a TrainingError before anything is saved of a model that is lost."""
+        """Raise a TrainingError for a diverged model, before anything is saved."""
         for name, figure in (("loss", loss.item()), ("norm of the gradient", norm.item())):
             if not math.isfinite(figure):
                 raise TrainingError(
-                    f"the {name} is {figure} at step {self.progress.step}; the state saved before is still there.",
+                    f"the {name} is {figure} at step {self.progress.step}; the state saved before is unchanged.",
                     file=self.output,
-                    remedy="Train anew with a lower learning rate and another --output, or check the data for NaN.",
+                    remedy="Train again with a lower learning rate and another --output, or check the data for NaN.",
                 )
 
     def _record(self, output: LossOutput, norm: Tensor, plateau: float, rate: float) -> None:
@@ -271,11 +272,11 @@ class Loop:
             self.warn(CURE.format(steps=self._monitor.patience * self.settings.log_step, plateau=plateau))
 
     def _choose_captions(self) -> np.ndarray:
-        """Return the indices of the captions that are not too long to be trained on."""
+        """Return the indices of the captions that are short enough for training."""
         lengths = self.train.tokens.lengths
         if not self.settings.max_words:
             return np.arange(len(lengths))
-        (marks,) = self.model.tokenizer.encode([""])  # <start>, <end> and the like, which are no words
+        (marks,) = self.model.tokenizer.encode([""])  # special tokens such as <start> and <end>
         return np.flatnonzero(lengths <= self.settings.max_words + len(marks))
 
     def _records(self, step: int) -> bool:
@@ -286,7 +287,7 @@ class Loop:
         return InterruptedTrainingError(
             f"Stopped after step {self.progress.step}; the state is saved.",
             file=self.output,
-            remedy=f"Go on with: {shlex.join(command)}",
+            remedy=f"Continue with: {shlex.join(command)}",
         )
 
     def _notify(self, call: Callable[[Callback], None]) -> None:

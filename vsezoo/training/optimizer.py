@@ -1,4 +1,4 @@
-"""The optimiser's step: its rate, weight decay, the limit of the gradient."""
+"""The optimiser step: learning rate, weight decay, gradient clipping."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from vsezoo.recipe.signatures import read_parameters
 
 
 def group_parameters(parameters: Mapping[str, nn.Parameter], scales: Mapping[str, float]) -> list[dict[str, Any]]:
-    """Return the groups of an optimiser: one for each learning rate, which is `scale` times that of the schedule.
+    """Return the groups of an optimiser: one per learning rate, which is `scale` times that of the schedule.
 
     Args:
-        parameters: by name, in the order in which the groups have them.
-        scales: by the beginnings of names, as `Encoder.learning_rate_scales` gives them.
+        parameters: parameters by name, in the order of the groups.
+        scales: scales by name prefix, see `Encoder.learning_rate_scales`.
     """
     groups: dict[float, list[nn.Parameter]] = {}
     for name, parameter in parameters.items():
@@ -30,11 +30,11 @@ def group_parameters(parameters: Mapping[str, nn.Parameter], scales: Mapping[str
 
 
 def build_optimizer(recipe: Recipe, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
-    """Return the optimiser of a resolved recipe, of groups as `group_parameters` gives them.
+    """Return the optimiser of a resolved recipe for groups from `group_parameters`.
 
     Raises:
-        UnknownNameError: for one that is not registered.
-        RecipeError: for options of which it cannot be built.
+        UnknownNameError: for an optimiser that is not registered.
+        RecipeError: for invalid options.
     """
     at_hand = {"groups": groups, "learning_rate": recipe.training.learning_rate}
     optimizer: torch.optim.Optimizer = call_part(recipe, "optimizer", at_hand)
@@ -42,10 +42,10 @@ def build_optimizer(recipe: Recipe, groups: list[dict[str, Any]]) -> torch.optim
 
 
 def build_schedule(recipe: Recipe, steps_per_epoch: int) -> Callable[[int, int], float]:
-    """Return the schedule of a resolved recipe: the learning rate by steps and epochs done.
+    """Return the schedule of a resolved recipe: the learning rate as a function of completed steps and epochs.
 
     Raises:
-        UnknownNameError: for one that is not registered.
+        UnknownNameError: for a schedule that is not registered.
     """
     function, options = load_part(recipe, "schedule"), recipe.schedule.options
     named = read_parameters(function)
@@ -64,15 +64,15 @@ def build_schedule(recipe: Recipe, steps_per_epoch: int) -> Callable[[int, int],
 
 
 def prepare_gradients(settings: TrainingSettings, parameters: Mapping[str, nn.Parameter]) -> Tensor:
-    """Add the gradient of the weight decay, then limit the gradients.
+    """Add the gradient of the weight decay, then clip the gradients.
 
     Args:
         settings: `weight_decay` w adds the gradient `2 w θ` of `w · Σ θ²`; `grad_clip` limits the L2 norm of all
             gradients together, or of each with `clip_per_tensor`.
-        parameters: by name; one-dimensional ones are the biases (and the scales of normalisations).
+        parameters: parameters by name; one-dimensional ones are biases (and scales of normalisations).
 
     Returns:
-        the L2 norm of all gradients before the limit.
+        the L2 norm of all gradients before clipping.
     """
     given = {name: parameter for name, parameter in parameters.items() if parameter.grad is not None}
     if settings.weight_decay:

@@ -1,4 +1,4 @@
-"""What a run is to do: planned anew from a recipe, or taken up where a run stopped."""
+"""The plan of a run: from a recipe, or from the state of a stopped run."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ from vsezoo.training.state import ANEW, Progress, State
 
 DEFAULT_DATA = "shapes"
 CHOICES = ("full_dev", "use_restval", "on_bad_image")
-"""The options of opening the data that a run keeps to."""
+"""Options for opening the data that a resumed run keeps."""
 
-LEAVE_OUT = f"On resume leave it out: it is known. {ANEW}"
+LEAVE_OUT = f"Remove it: a resumed run keeps the stored value. {ANEW}"
 
 
 @dataclass(frozen=True)
 class RunOptions:
-    """How a run is made, beside what is trained on what.
+    """Options of a run besides model and data.
 
     Attributes:
-        output: the run's folder; None: `runs/MODEL-DATA`.
-        resume: go on where the run in `output` stopped; a run that saved no state yet begins anew.
-        init: a checkpoint whose weights and vocabulary the model begins with; None: none.
+        output: folder of the run; None: `runs/MODEL-DATA`.
+        resume: continue the run in `output`; a run without a saved state starts again.
+        init: a checkpoint whose weights and vocabulary initialise the model; None: none.
         device: `auto`, `cpu`, `cuda`, …
         workers: data loader workers; 0 reads in the main process.
         save_step: steps between two saves of the state inside an epoch; 0: only with validations and epochs.
-        opening: how the splits are opened.
+        opening: options for opening the splits.
     """
 
     output: Path | None = None
@@ -49,15 +49,15 @@ class RunOptions:
 
 @dataclass(frozen=True)
 class RunPlan:
-    """What a run is to do.
+    """The plan of a run.
 
     Attributes:
-        recipe: with overrides and settings; the data fill in the rest.
+        recipe: recipe with overrides and settings; the data determine the rest.
         data: a registered name or a folder.
-        folder: the run's.
-        options: of the run. Where it is resumed, the data are opened as before.
-        state: of the run that is resumed; None: it begins.
-        progress: where it begins.
+        folder: folder of the run.
+        options: options of the run. A resumed run opens the data as before.
+        state: state of the run to resume; None for a new run.
+        progress: where it starts.
     """
 
     recipe: Recipe
@@ -71,10 +71,10 @@ class RunPlan:
 def plan_run(
     model: str | Path, data: str | None, settings: Mapping[str, Any], options: RunOptions, *, overrides: bool = True
 ) -> RunPlan:
-    """Find out what a run is to do, before any data are read; see `vsezoo.train` for the arguments.
+    """Plan a run, before any data are read; see `vsezoo.train` for the arguments.
 
     Raises:
-        UsageError: for a folder that holds a run already, or what contradicts the run that is resumed.
+        UsageError: for a folder that already contains a run, or arguments that contradict the run to resume.
     """
     name = _find_name(model, options.resume)
     folder = options.output if options.output is not None else choose_output(name, data or DEFAULT_DATA)
@@ -86,7 +86,7 @@ def plan_run(
         plan = RunPlan(plan_recipe(model, data, settings, overrides=overrides), data, folder, options)
     else:
         if options.init is not None:
-            raise UsageError("--init is for the beginning of a training.", file=folder, remedy=LEAVE_OUT)
+            raise UsageError("--init is only for a new run.", file=folder, remedy=LEAVE_OUT)
         recipe = resume_recipe(folder, state, name, settings)
         data, opening = resume_data(folder, state, data, opening)
         plan = RunPlan(recipe, data, folder, options, state, state.progress)
@@ -95,7 +95,7 @@ def plan_run(
 
 
 def _find_name(model: str | Path, resume: bool) -> str:
-    """Return the name of a recipe; on resume the run has the recipe, and its name is enough."""
+    """Return the name of a recipe; a resumed run has its own recipe, so that the name is enough."""
     try:
         return load_recipe(model).name
     except UnknownNameError:
@@ -114,15 +114,15 @@ def plan_recipe(model: str | Path, data: str, settings: Mapping[str, Any], *, ov
 
 
 def resume_recipe(folder: Path, state: State, model: str, settings: Mapping[str, Any]) -> Recipe:
-    """Return the recipe of a stopped run; of the settings that the user gives, only a new number of epochs counts.
+    """Return the recipe of a stopped run; of new settings, only the number of epochs may differ.
 
     Raises:
         UsageError: for a run of another model, or with other settings.
     """
     stored, settings = state.run.recipe, expand_parts(settings)
     if stored.name != model:
-        remedy = f"Go on with `vsezoo train {stored.name} …`, or choose another --output."
-        raise UsageError(f"holds a run of {stored.name!r}, not of {model!r}.", file=folder, remedy=remedy)
+        remedy = f"Continue it with `vsezoo train {stored.name} …`, or choose another --output."
+        raise UsageError(f"contains a run of {stored.name!r}, not of {model!r}.", file=folder, remedy=remedy)
     recipe = stored.replace(settings)
     changed = [
         name
@@ -133,19 +133,19 @@ def resume_recipe(folder: Path, state: State, model: str, settings: Mapping[str,
         raise UsageError(
             f"the run was started with other values of {', '.join(changed)}.",
             file=folder,
-            remedy="On resume only --num-epochs may change. Leave the others out, or train anew with another --output.",
+            remedy="With --resume only --num-epochs may change. Remove the others, or choose another --output.",
         )
     if recipe.training.num_epochs < state.progress.epoch:
         problem = f"the run has already done {state.progress.epoch} epochs."
-        raise UsageError(problem, file=folder, remedy=f"Give no fewer to --num-epochs. {ANEW}")
+        raise UsageError(problem, file=folder, remedy=f"Use at least that many for --num-epochs. {ANEW}")
     state.progress.complete = state.progress.complete and recipe == stored
     return recipe
 
 
 def resume_data(folder: Path, state: State, data: str | None, options: OpenOptions) -> tuple[str, OpenOptions]:
-    """Return the data of a run and how it opened them.
+    """Return the data of a run and the options for opening them.
 
-    A folder may have moved, and have another name: its captions are compared.
+    A folder may have been moved or renamed: its captions are compared.
     """
     stored, begun = state.run.data, state.run.opening
     moved = data is not None and all(map(as_folder, (data, stored)))

@@ -27,20 +27,20 @@ from vsezoo.training.plan import RunPlan
 from vsezoo.training.record import RunRecord
 from vsezoo.training.splits import Split, Splits
 
-CAPTIONS_AT_ONCE = 5000  # cut into words between two moves of the progress bar
+CAPTIONS_AT_ONCE = 5000  # tokenised between two updates of the progress bar
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """What a run works on.
+    """Model, loss and splits of a run.
 
     Attributes:
-        model: on the run's device, with the weights that it begins with (a resumed run then restores its own).
+        model: on the device of the run, with its initial weights (a resumed run then restores its own).
         loss: likewise.
-        train: what to train on.
-        dev: what to choose the best checkpoint by.
-        run: what the run was started with.
-        warnings: for the beginning of the run.
+        train: the training split.
+        dev: the split for choosing the best checkpoint.
+        run: record of the start of the run.
+        warnings: warnings at the start of the run.
     """
 
     model: JointEmbedding
@@ -56,7 +56,7 @@ def prepare(plan: RunPlan, splits: Splits, device: torch.device, callbacks: Sequ
 
     Raises:
         DataError: for captions without a word that the model could learn.
-        UsageError: for a checkpoint to begin with that does not fit, or captions other than those of the resumed run.
+        UsageError: for an unsuitable `init` checkpoint, or captions that differ from those of the resumed run.
         RecipeError: for settings that contradict the data.
     """
     weights = open_pretrained(plan.recipe)
@@ -65,7 +65,7 @@ def prepare(plan: RunPlan, splits: Splits, device: torch.device, callbacks: Sequ
     tokenizer = make_tokenizer(recipe, weights) if init is None else init.model.tokenizer
     train, dev = tokenize(recipe, tokenizer, splits, callbacks, fit=init is None)
     model, loss = build_model(recipe, tokenizer), build_loss(recipe, tokenizer)
-    model.to(device)  # before anything goes through a backbone
+    model.to(device)  # before a backbone is used
     loss.to(device)
     if plan.state is None:
         load_part(loss, weights)
@@ -77,9 +77,9 @@ def prepare(plan: RunPlan, splits: Splits, device: torch.device, callbacks: Sequ
     opening, digest = plan.options.opening, digest_captions(train, tokenizer)
     if plan.state is not None and digest != plan.state.run.captions_sha256:
         raise UsageError(
-            f"the captions of {plan.data!r} are not those that the run was started with.",
+            f"the captions of {plan.data!r} differ from those that the run was started with.",
             file=plan.folder,
-            remedy="Put them back as they were, or train anew with another --output.",
+            remedy="Restore them, or start a new run with another --output.",
         )
     run = RunRecord(
         recipe,
@@ -97,10 +97,10 @@ def prepare(plan: RunPlan, splits: Splits, device: torch.device, callbacks: Sequ
 
 
 def open_init(plan: RunPlan, recipe: Recipe) -> InitCheckpoint | None:
-    """Return the checkpoint that the model begins from; on resume too, which needs its vocabulary again.
+    """Return the checkpoint that initialises the model; also for a resumed run, which needs its vocabulary.
 
     Raises:
-        UsageError: for a checkpoint of another text encoder.
+        UsageError: for a checkpoint with another text encoder.
     """
     reference = plan.options.init if plan.state is None else plan.state.run.init
     if reference is None:
@@ -113,10 +113,10 @@ def open_init(plan: RunPlan, recipe: Recipe) -> InitCheckpoint | None:
 def tokenize(
     recipe: Recipe, tokenizer: Tokenizer, splits: Splits, callbacks: Sequence[Callback], *, fit: bool
 ) -> tuple[Split, Split]:
-    """Cut every caption into words once: for the vocabulary, if it is to be made of them, and for all epochs.
+    """Tokenise every caption once: for the vocabulary, if it is built from them, and for all epochs.
 
     Raises:
-        DataError: for a vocabulary that would have no word.
+        DataError: for a vocabulary without words.
     """
     captions = splits.vocabulary_captions
     words: list[Any] = []
@@ -139,19 +139,19 @@ def _describe_unknown(recipe: Recipe, data: PairDataset) -> DataError:
     found = "the tokenizer knows no word of" if threshold is None else f"no word occurs {threshold} times in"
     remedy = "" if threshold is None else ", or a lower threshold: --set text_encoder.vocab_threshold=1"
     return DataError(
-        f"{found} the captions of {data.name!r}, so all words would be unknown, and all captions of one length alike.",
+        f"{found} the captions of {data.name!r}: all words would be unknown, and all captions of one length the same.",
         remedy=f"Use more captions{remedy}.",
     )
 
 
 def list_warnings(recipe: Recipe) -> Iterator[str]:
-    """Say what is allowed and will teach the model nothing."""
+    """Yield warnings about settings from which the model cannot learn."""
     if recipe.training.batch_size == 1:
-        yield "A batch of one pair has no negatives, so there is nothing to learn from. Give a larger --batch-size."
+        yield "A batch of one pair has no negatives, so there is nothing to learn from. Use a larger --batch-size."
 
 
 class ProgressPairs(PairView):
-    """A split that reports how many of its images have been read, for what goes through all of them.
+    """A split that reports progress when all its images are read.
 
     Args:
         data: the split.
@@ -163,7 +163,7 @@ class ProgressPairs(PairView):
         self._callbacks, self._read = callbacks, 0
 
     def images(self, indices: Sequence[int] | np.ndarray) -> Any:
-        """Return the images of these indices, and report the progress."""
+        """Return the images at these indices, and report the progress."""
         self._read = min(self._read + len(indices), len(self.image_ids))
         for callback in self._callbacks:
             callback.prepare("images", self._read, len(self.image_ids))
@@ -171,7 +171,7 @@ class ProgressPairs(PairView):
 
 
 def digest_captions(split: Split, tokenizer: Tokenizer) -> str:
-    """Return the digest of what the captions have become: ids, and what the ids mean."""
+    """Return the digest of the tokenised captions: ids, and their meaning."""
     digest = hashlib.sha256(split.tokens.ids.tobytes() + split.tokens.ends.tobytes())
     for content in tokenizer.to_files().values():
         digest.update(content)

@@ -1,4 +1,4 @@
-"""What a training run was started with. Kept in its state, so that a resumed run does the same."""
+"""The record of how a run was started, stored in its state so that a resumed run does the same."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from vsezoo.recipe import Recipe
 
 @dataclass(frozen=True)
 class RunRecord:
-    """What a training run was started with.
+    """How a run was started.
 
     Attributes:
-        recipe: with all settings, those that the data decide included.
+        recipe: with all settings, including those determined by the data.
         data: a registered data set, or the absolute path of a folder.
         data_root: the folder in which a registered data set was looked for; None: the default places.
-        full_dev: see `OpenOptions`, as for the two that follow.
-        use_restval: add COCO's restval to the training split.
-        on_bad_image: what to do about images that cannot be read.
-        init: the checkpoint whose weights and vocabulary the model began with; None: none.
-        captions_sha256: the digest of the captions as ids and of the tokenizer.
-        log_size: bytes of the log when the state was saved.
+        full_dev: see `OpenOptions`, also for the next two.
+        use_restval: see `OpenOptions`.
+        on_bad_image: see `OpenOptions`.
+        init: the checkpoint whose weights and vocabulary initialised the model; None: none.
+        captions_sha256: digest of the captions as ids and of the tokenizer.
+        log_size: size of the log in bytes when the state was saved.
     """
 
     recipe: Recipe
@@ -39,17 +39,17 @@ class RunRecord:
 
     @property
     def opening(self) -> OpenOptions:
-        """How the data were opened."""
+        """The options for opening the data."""
         root = Path(self.data_root) if self.data_root else None
         return OpenOptions(root, self.full_dev, self.use_restval, self.on_bad_image)
 
     def to_json(self) -> dict[str, Any]:
-        """Return the record as `state.json` has it."""
+        """Return the record for `state.json`."""
         return {**vars(self), "recipe": self.recipe.to_json()}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> RunRecord:
-        """Return the record that `to_json` gave, or that of an earlier version, which has fewer entries.
+        """Return the record from `to_json`, or one of an earlier version with fewer entries.
 
         Raises:
             KeyError: for a record without a recipe.

@@ -1,4 +1,4 @@
-"""The folder of a training run: where it is, what is in it, and who may write to it."""
+"""The folder of a training run: its path, its contents, and its lock."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from vsezoo.training.callbacks import LOG, TENSORBOARD
 from vsezoo.training.state import ANEW, LAST, Progress, State, has_state, read_state, read_step
 
 LOCK = ".lock"
-"""Held in the folder of a run while it is in progress."""
+"""Lock file in the folder of a run in progress."""
 
 
 def choose_output(model: str, data: str) -> Path:
-    """Return the folder of a run for which none is named."""
+    """Return the default folder of a run."""
     return Path("runs") / f"{model}-{Path(data).absolute().name}"
 
 
 def find_run(folder: Path, resume: bool) -> State | None:
-    """Return the state to resume from; refuse to write over a run without being told to."""
+    """Return the state to resume from; refuse to overwrite a run."""
     if folder.exists() and not folder.is_dir():
         raise UsageError("is a file, not a folder.", file=folder, remedy="Choose another --output.")
     held = [name for name in (LAST, BEST, LOG, CONFIG) if find_folder(folder / name).exists()]
     if held and not resume:
         raise UsageError(
-            f"already holds a run ({', '.join(held)}).",
+            f"already contains a run ({', '.join(held)}).",
             file=folder,
-            remedy="Go on with it by --resume, choose another --output, or remove the folder.",
+            remedy="Continue it with --resume, choose another --output, or remove the folder.",
         )
     if resume:
         for name in (LAST, BEST):
@@ -41,21 +41,21 @@ def find_run(folder: Path, resume: bool) -> State | None:
         if has_state(folder):
             return read_state(folder)
         if BEST in held:
-            problem = f"holds {BEST}/ but no {LAST}/, so there is nothing to resume from."
+            problem = f"contains {BEST}/ but no {LAST}/, so there is nothing to resume from."
             raise CheckpointError(problem, file=folder, remedy=ANEW)
-    return None  # a new run, or one that was killed before it saved anything
+    return None  # a new run, or one that was killed before its first save
 
 
 @contextmanager
 def hold_run(folder: Path, state: State | None) -> Iterator[None]:
-    """Keep every other training out of a run's folder, which is made if need be.
+    """Lock the folder of a run, creating it if needed.
 
     Args:
-        folder: the run's.
-        state: what was read of it; None: that there was none.
+        folder: folder of the run.
+        state: the state read from it; None if there was none.
 
     Raises:
-        UsageError: when another training is at work there, or has been since the state was read.
+        UsageError: when another run uses it, or has done so since the state was read.
         StorageError: when the folder cannot be written.
     """
     lock = FileLock(folder / LOCK, timeout=0)
@@ -63,8 +63,8 @@ def hold_run(folder: Path, state: State | None) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
         lock.acquire()
     except Timeout:
-        remedy = "Wait until it has ended, or choose another --output."
-        raise UsageError("another training is at work in it.", file=folder, remedy=remedy) from None
+        remedy = "Wait until it ends, or choose another --output."
+        raise UsageError("is in use by another training run.", file=folder, remedy=remedy) from None
     except NotImplementedError:  # a file system without locks
         yield
         return
@@ -73,21 +73,21 @@ def hold_run(folder: Path, state: State | None) -> Iterator[None]:
         raise StorageError(f"cannot be written: {reason}.", file=folder, remedy=remedy) from error
     try:
         if read_step(folder) != (None if state is None else state.progress.step):
-            remedy = "Go on with it by --resume, or choose another --output."
-            raise UsageError("another training has been at work in it meanwhile.", file=folder, remedy=remedy)
+            remedy = "Continue that run with --resume, or choose another --output."
+            raise UsageError("has been changed by another training run in the meantime.", file=folder, remedy=remedy)
         yield
     finally:
-        (folder / LOCK).unlink(missing_ok=True)  # a training that waits for nothing cannot hold it
+        (folder / LOCK).unlink(missing_ok=True)  # no other run can hold it without waiting
         lock.release()
-        with suppress(OSError):  # it is empty if nothing was begun
+        with suppress(OSError):  # it is empty if nothing was started
             folder.rmdir()
 
 
 @contextmanager
 def discard_unless_begun(folder: Path, progress: Progress) -> Iterator[None]:
-    """Remove what a new run has written if a user's mistake ends it before its first step.
+    """Remove the files of a new run if a user's mistake ends it before its first step.
 
-    The mended command can then be given again, for the same folder.
+    The corrected command can then use the same folder.
     """
     try:
         yield

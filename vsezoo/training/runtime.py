@@ -1,4 +1,4 @@
-"""Where a training runs: the device, the precision, and the processes that share a batch."""
+"""The runtime of training: device, precision, and processes that share a batch."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from vsezoo.interfaces import Batch, Tokens
 
 
 def read_rank() -> int:
-    """Return which of the processes of torch's launcher this one is; 0 without a launcher."""
+    """Return the rank of this process in torch's launcher; 0 without a launcher."""
     return int(os.environ.get("RANK", 0))
 
 
 class Runtime:
-    """The device, precision and processes of a training.
+    """Device, precision and processes of a run.
 
-    Several processes are those that torch's launcher starts (`torchrun --nproc-per-node 2 -m vsezoo train …`).
+    Several processes are started by torch's launcher (`torchrun --nproc-per-node 2 -m vsezoo train …`).
 
     Args:
-        device: a name of torch's, or `auto`.
+        device: name of a torch device, or `auto`.
         precision: `fp32`, or `bf16` for encoders that compute in bfloat16 with float32 parameters.
     """
 
@@ -49,18 +49,18 @@ class Runtime:
         return self.rank == 0
 
     def autocast(self) -> AbstractContextManager[None]:
-        """Return the context in which the encoders run."""
+        """Return the autocast context of the encoders."""
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16")
 
     def distribute(self, model: nn.Module) -> nn.Module:
-        """Return the module that averages gradients over the processes; with one, the model itself."""
+        """Return the module that averages gradients over the processes; with one process, the model itself."""
         return DistributedDataParallel(model) if self.world_size > 1 else model
 
     def gather(self, rows: Tensor) -> Tensor:
-        """Return the rows of all processes, in the order of their ranks, with gradients that flow back to each.
+        """Return the rows of all processes, in order of rank; gradients flow back to each process.
 
         Every process then computes the loss of the whole batch. The gradient of a row is the sum over processes of
-        `world_size` equal losses; the average that `distribute` takes makes it that of one.
+        `world_size` equal losses; averaging by `distribute` makes it the gradient of one loss.
         """
         if self.world_size == 1:
             return rows
@@ -68,23 +68,23 @@ class Runtime:
         return gathered
 
     def gather_output(self, output: Tensor | Embeddings, sets: bool) -> Embeddings:
-        """Return what encoders made of one side of the whole batch, in float32.
+        """Return the encoder output for one side of the whole batch, in float32.
 
         Args:
-            output: what they returned in this process.
-            sets: with the items; sets are padded to the largest of all processes.
+            output: output in this process.
+            sets: include the items; sets are padded to the largest of all processes.
         """
         side = Embeddings.of(output).map(Tensor.float)
         if not sets or side.items is None:
             return Embeddings(self.gather(side.embeddings))
         size = self.maximum(side.size)
-        if self.any(side.lengths is not None or side.size < size):  # then in all processes
+        if self.any(side.lengths is not None or side.size < size):  # then in all of them
             side = replace(side, lengths=side.counts).pad(size)
         lengths = None if side.lengths is None else self.gather(side.lengths)
         return replace(side.map(self.gather), lengths=lengths)
 
     def gather_pairs(self, batch: Batch) -> Batch:
-        """Return the captions and indices of the whole batch; the images stay those of this process."""
+        """Return the captions and indices of the whole batch; the images are those of this process only."""
         if self.world_size == 1:
             return batch
         width = batch.tokens.ids.shape[1]
@@ -94,7 +94,7 @@ class Runtime:
         return Batch(batch.images, tokens, self.gather(batch.image_index), self.gather(batch.caption_index))
 
     def average_gradients(self, module: nn.Module) -> None:
-        """Average the gradients of a module that `distribute` did not see, such as a loss's own."""
+        """Average the gradients of a module that `distribute` does not wrap, such as a loss."""
         if self.world_size > 1:
             for parameter in module.parameters():
                 if parameter.grad is not None:
@@ -102,7 +102,7 @@ class Runtime:
                     parameter.grad /= self.world_size
 
     def maximum(self, number: int) -> int:
-        """Return the largest of the processes' numbers."""
+        """Return the largest value of all processes."""
         if self.world_size == 1:
             return number
         largest = torch.tensor(number, device=self.device)
@@ -110,22 +110,22 @@ class Runtime:
         return int(largest)
 
     def any(self, flag: bool) -> bool:
-        """Tell whether the flag is set in any process."""
+        """Return whether the flag is set in any process."""
         return self.maximum(int(flag)) > 0
 
     def wait(self) -> None:
-        """Wait until all processes have come here."""
+        """Wait for all processes."""
         if self.world_size > 1:
             distributed.barrier()
 
     def close(self) -> None:
-        """Part from the other processes."""
+        """Leave the process group."""
         if self.world_size > 1:
             distributed.destroy_process_group()
 
 
 class _Gather(torch.autograd.Function):
-    """All rows of all processes; torch's own form of it, in `torch.distributed.nn`, is deprecated."""
+    """Gathers the rows of all processes; torch's own version, in `torch.distributed.nn`, is deprecated."""
 
     @staticmethod
     def forward(ctx: Any, rows: Tensor) -> Tensor:
@@ -136,7 +136,7 @@ class _Gather(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
-        total = gradients[0].contiguous().clone()  # autograd may use what it was given once more
+        total = gradients[0].contiguous().clone()  # autograd may still use its input
         distributed.all_reduce(total)
         start = distributed.get_rank() * ctx.count
         return total[start : start + ctx.count]

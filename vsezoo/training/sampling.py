@@ -1,4 +1,4 @@
-"""The order of an epoch: which captions make a batch, as a function of the settings, the seed and the epoch alone."""
+"""The batches of an epoch, as a function of settings, seed and epoch only."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from vsezoo.recipe import TrainingSettings
 def order_epoch(
     settings: TrainingSettings, captions: np.ndarray, lengths: np.ndarray, image_of: np.ndarray, epoch: int
 ) -> list[np.ndarray]:
-    """Return the batches of an epoch, each an array of indices of captions.
+    """Return the batches of an epoch as arrays of caption indices.
 
     Args:
-        settings: `batches` says what makes a batch, `last_batch` whether the last one is left out.
-        captions: the indices of the captions to train on, ascending.
-        lengths: `(M,)` the number of ids of every caption of the split.
-        image_of: `(M,)` which image each of them describes.
+        settings: `batches` defines what makes a batch, `last_batch` whether the last one is dropped.
+        captions: indices of the captions to train on, ascending.
+        lengths: `(M,)` number of ids of every caption of the split.
+        image_of: `(M,)` image index of every caption.
         epoch: counted from 0.
 
     Raises:
@@ -37,14 +37,14 @@ def order_epoch(
     if not batches:
         raise DataError(
             f"no caption of the training split is as short as training.max_words={settings.max_words}.",
-            remedy="Give a larger --max-words, or 0, which takes captions of any length.",
+            remedy="Use a larger --max-words, or 0 for no limit.",
         )
     partial = len(batches[-1]) < settings.batch_size
     if settings.last_batch == "drop" or (settings.last_batch == "full" and partial):
         if len(batches) == 1:
             raise DataError(
                 f"an epoch is one batch of {len(batches[0]):,} captions, and training.last_batch={settings.last_batch} "
-                "leaves the last batch out.",
+                "drops the last batch.",
                 remedy="Use more data, a smaller --batch-size, or --set training.last_batch=keep.",
             )
         batches = batches[:-1]
@@ -52,10 +52,10 @@ def order_epoch(
 
 
 def share_batches(batches: Sequence[np.ndarray], rank: int, world_size: int) -> list[np.ndarray]:
-    """Return the part of each batch that a process trains on.
+    """Return the share of a process in each batch.
 
-    All processes get equally many pairs, so that their embeddings can be gathered: up to `world_size - 1` pairs at the
-    end of a batch are left out.
+    All processes get the same number of pairs, so that their embeddings can be gathered: up to `world_size - 1` pairs
+    at the end of a batch are dropped.
 
     Raises:
         DataError: when no batch is left, since all have fewer pairs than there are processes.
@@ -64,22 +64,22 @@ def share_batches(batches: Sequence[np.ndarray], rank: int, world_size: int) -> 
     if not any(sizes):
         raise DataError(
             f"no batch of the epoch has a pair for each of the {world_size:,} processes.",
-            remedy="Give a larger --batch-size, or train with fewer processes.",
+            remedy="Use a larger --batch-size, or train with fewer processes.",
         )
     return [batch[rank * size : (rank + 1) * size] for batch, size in zip(batches, sizes, strict=True) if size]
 
 
 def _cut(order: np.ndarray, batch_size: int) -> list[np.ndarray]:
-    """Return batches of neighbours; the last holds what is left over."""
+    """Return batches of consecutive items; the last contains the rest."""
     return [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
 
 
 def _batch_lengths(
     captions: np.ndarray, lengths: np.ndarray, batch_size: int, random: np.random.Generator
 ) -> list[np.ndarray]:
-    """Return batches of one caption length each: one of every length in turn, until each length is used up.
+    """Return batches of one caption length each, cycling through the lengths until each is exhausted.
 
-    So do the original codes of Kiros et al. (2014), which need no mask then.
+    The original codes of Kiros et al. (2014) do the same, and need no mask.
     """
     shuffled = random.permutation(np.unique(lengths))
     of_lengths = [_cut(random.permutation(captions[lengths == length]), batch_size) for length in shuffled]
@@ -88,7 +88,7 @@ def _batch_lengths(
 
 
 def _choose_captions(captions: np.ndarray, images: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """Return one random caption of each image, as the order-embedding code trains on."""
+    """Return one random caption per image, as the order-embedding code trains."""
     shuffled = random.permutation(len(captions))
     _, first = np.unique(images[shuffled], return_index=True)
     chosen: np.ndarray = captions[shuffled[first]]

@@ -1,4 +1,4 @@
-"""The splits of a training run: opened before the first step, when what is wrong can still be mended."""
+"""The splits of a training run, opened and checked before the first step."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ class Splits:
     """The splits of a training run, opened once each.
 
     Attributes:
-        train: what to train on.
-        dev: what to choose the best checkpoint by.
-        test: what to report; None: it cannot be opened, and dev is reported.
-        warnings: about the test split, and about images that were left out.
+        train: the training split.
+        dev: the split for choosing the best checkpoint.
+        test: the split to report; None if it cannot be opened, in which case dev is reported.
+        warnings: about the test split, and about skipped images.
     """
 
     train: PairDataset
@@ -47,23 +47,23 @@ class Splits:
 
     @property
     def vocabulary_captions(self) -> list[str]:
-        """The captions that make the vocabulary, those of train first.
+        """The captions for the vocabulary, those of train first.
 
-        All dev captions are among them, as in the original codes, though they validate on the first 5,000.
+        They include all dev captions, as in the original codes, which validate on the first 5,000.
         """
         return [*self.train.captions, *self.dev.all_captions]
 
 
 def open_splits(data: str, kinds: Sequence[str], options: OpenOptions) -> Splits:
-    """Open the splits before the run begins, when what is wrong with them can still be mended.
+    """Open the splits before the run starts, when problems can still be fixed.
 
     Args:
         data: a registered name or a folder.
-        kinds: the forms of image that the encoder takes, the preferred one first.
+        kinds: kinds of images that the encoder takes, the preferred one first.
         options: how to open them.
 
     Raises:
-        DataError: for a training or dev split that is absent or damaged, or splits whose images differ in form.
+        DataError: for a training or dev split that is absent or damaged, or splits with different kinds of images.
     """
     train, dev = (open_data(data, split, kinds, options) for split in ("train", "dev"))
     test, absence = None, []
@@ -76,7 +76,7 @@ def open_splits(data: str, kinds: Sequence[str], options: OpenOptions) -> Splits
 
 
 def require_one_width(train: PairDataset, *others: PairDataset) -> None:
-    """Find out before the training whether the other splits suit the model that it makes."""
+    """Check before training that the other splits have the image shape of the training split."""
     for other in others:
         if (other.kind, other.image_shape[-1:]) != (train.kind, train.image_shape[-1:]):
             raise DataError(
@@ -87,13 +87,13 @@ def require_one_width(train: PairDataset, *others: PairDataset) -> None:
 
 
 def describe_skipped(*splits: PairDataset | None) -> Iterator[str]:
-    """Say which images were left out."""
+    """Return warnings about skipped images."""
     for split in splits:
         if split is not None and split.skipped:
             named = [f"{name}: {reason}" for name, reason in list(split.skipped.items())[:SKIPPED_SHOWN]]
             more = f"\n… and {len(split.skipped) - len(named):,} more" if len(named) < len(split.skipped) else ""
             count = len(split.skipped) + len(split.image_ids)
             yield (
-                f"{len(split.skipped):,} of the {count:,} images of the split {split.split} are left out, with their "
+                f"{len(split.skipped):,} of the {count:,} images of the split {split.split} are skipped, with their "
                 "captions:\n" + "\n".join(named) + more
             )

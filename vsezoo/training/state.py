@@ -1,8 +1,8 @@
-"""The exact state of a training: everything that decides what comes next, as tensors and JSON.
+"""The exact state of a run: everything that determines its continuation, as tensors and JSON.
 
-A run that is killed at any moment and resumed ends with the same bits as one that was not (on one kind of CPU or
-GPU, with the same number of threads): parameters, the optimiser's moments, the random generators, the position in the
-epoch and the best score are stored; the order of the data is a function of seed and epoch.
+A run that is killed at any moment and resumed ends with the same bits as an uninterrupted one (on one kind of CPU or
+GPU, with the same number of threads): parameters, optimiser state, random generators, the position in the epoch and the
+best score are stored; the order of the data is a function of seed and epoch.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from vsezoo.storage.tensors import list_tensors
 from vsezoo.training.record import RunRecord
 
 LAST = "last"
-"""The folder of a run that holds its state."""
+"""The folder of a run that contains its state."""
 TENSORS, STATE = "state.safetensors", "state.json"
 STATE_VERSION = 1
 STORED = {"without_improvement": "without_gain"}
-"""What `state.json` calls fields of the progress, since its first version."""
-ANEW = "Train anew with another --output."
+"""Names of progress fields in `state.json`, unchanged since its first version."""
+ANEW = "Start a new run with another --output."
 
 
 @dataclass
@@ -40,25 +40,25 @@ class Progress:
     """Progress of a training run."""
 
     epoch: int = 0  # epochs done
-    batch: int = 0  # batches of the present epoch done
+    batch: int = 0  # batches of the current epoch done
     step: int = 0  # optimiser steps done
     best_score: float | None = None
     best_epoch: int = 0  # counted from 1; 0: none yet
     best_step: int = 0
-    without_improvement: int = 0  # validations in a row that gave no better checkpoint
-    records_on_plateau: int = 0  # records in a row whose loss was that of equal embeddings
-    complete: bool = False  # the final evaluation is done too
+    without_improvement: int = 0  # consecutive validations without a better checkpoint
+    records_on_plateau: int = 0  # consecutive records with the loss of equal embeddings
+    complete: bool = False  # including the final evaluation
 
     def to_json(self) -> dict[str, Any]:
-        """Return the values as `state.json` has them."""
+        """Return the values for `state.json`."""
         return {STORED.get(name, name): value for name, value in asdict(self).items()}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Progress:
-        """Return the progress that `to_json` gave.
+        """Return the progress from `to_json`.
 
         Raises:
-            TypeError: for other names than these.
+            TypeError: for unknown names.
         """
         names = {stored: name for name, stored in STORED.items()}
         return cls(**{names.get(key, key): item for key, item in value.items()})
@@ -66,13 +66,13 @@ class Progress:
 
 @dataclass(frozen=True)
 class State:
-    """What `read_state` gives: the progress, the tensors, and what the run was started with."""
+    """The result of `read_state`: progress, tensors, and how the run was started."""
 
     progress: Progress
     tensors: Mapping[str, Tensor]
     python_random: Any
     run: RunRecord
-    told: Mapping[str, Any]  # what `JointEmbedding.describe_encoders` told
+    told: Mapping[str, Any]  # output of `JointEmbedding.describe_encoders`
 
 
 def save_state(
@@ -82,17 +82,17 @@ def save_state(
     optimizer: torch.optim.Optimizer,
     run: RunRecord,
 ) -> None:
-    """Write the state of a run, whole or not at all.
+    """Write the state of a run atomically.
 
     Args:
-        output: the run's folder.
-        progress: of the run.
-        modules: what is trained, by name.
-        optimizer: what trains it.
-        run: what the run was started with.
+        output: folder of the run.
+        progress: progress of the run.
+        modules: trained modules by name.
+        optimizer: optimiser of the modules.
+        run: record of how the run was started.
 
     Raises:
-        StorageError: when a file cannot be written; the state saved before is then still there.
+        StorageError: when a file cannot be written; the state saved before is then unchanged.
     """
     told = _describe(modules)
     tensors = collect_tensors(modules, optimizer, told["left_out"])
@@ -110,12 +110,12 @@ def save_state(
 
 
 def has_state(output: Path) -> bool:
-    """Tell whether a run has left a state here."""
+    """Return whether a run has saved a state here."""
     return (find_folder(output / LAST) / STATE).is_file()
 
 
 def read_step(output: Path) -> int | None:
-    """Return how many steps the run had done when its state was saved; None without a state."""
+    """Return the number of steps at the time of the saved state; None without a state."""
     return read_json(find_folder(output / LAST) / STATE)["place"]["step"] if has_state(output) else None
 
 
@@ -123,7 +123,7 @@ def read_state(output: Path) -> State:
     """Read the state of a run.
 
     Raises:
-        CheckpointError: for a state that is damaged or of another version.
+        CheckpointError: for a state that is damaged or has another version.
     """
     folder = find_folder(output / LAST)
     value = read_json(folder / STATE)
@@ -131,7 +131,7 @@ def read_state(output: Path) -> State:
         raise CheckpointError(
             f"has the state version {value.get('state_version')}; this vsezoo resumes from {STATE_VERSION}.",
             file=folder / STATE,
-            remedy=f"Resume with the vsezoo that wrote it. {ANEW}",
+            remedy=f"Resume with the version of vsezoo that wrote it. {ANEW}",
         )
     try:
         verify_files(folder, {TENSORS: value["files"][TENSORS]})
@@ -147,12 +147,12 @@ def read_state(output: Path) -> State:
 def collect_tensors(
     modules: Mapping[str, torch.nn.Module], optimizer: torch.optim.Optimizer, left_out: Any = ()
 ) -> dict[str, Tensor]:
-    """Return the tensors of modules and of an optimiser under names of their own.
+    """Return the tensors of modules and of an optimiser under unique names.
 
     Args:
-        modules: by name.
-        optimizer: of their parameters.
-        left_out: the encoders of a model without whose external weights the tensors are.
+        modules: modules by name.
+        optimizer: optimiser of their parameters.
+        left_out: encoders of a model whose external weights are not included.
     """
     tensors = {
         f"{prefix}.{name}": tensor
@@ -166,10 +166,10 @@ def collect_tensors(
 
 
 def restore_tensors(state: State, modules: Mapping[str, torch.nn.Module], optimizer: torch.optim.Optimizer) -> None:
-    """Put back what `save_state` took, and the random generators; weights that it left out are read again.
+    """Restore the state from `save_state`, including random generators; external weights are loaded again.
 
     Raises:
-        CheckpointError: for tensors that are not those of these modules, or weights that are not to be had.
+        CheckpointError: for tensors that do not match the modules, or external weights that cannot be found.
     """
     slots: dict[int, dict[str, Tensor]] = {}
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
@@ -180,7 +180,7 @@ def restore_tensors(state: State, modules: Mapping[str, torch.nn.Module], optimi
     left_out = state.told["left_out"]
     for module in modules.values():
         if isinstance(module, JointEmbedding):
-            module.restore_external(left_out, state.told["encoders"])  # which may load more than what is missing
+            module.restore_external(left_out, state.told["encoders"])  # may load more than the missing weights
     try:
         optimizer.load_state_dict({"state": slots, "param_groups": optimizer.state_dict()["param_groups"]})
         for prefix, module in modules.items():
@@ -190,12 +190,12 @@ def restore_tensors(state: State, modules: Mapping[str, torch.nn.Module], optimi
             module.load_state_dict(kept | held)
     except (RuntimeError, ValueError) as error:
         reason = str(error).splitlines()[-1].strip()
-        raise CheckpointError(f"the state is that of another model: {reason}", remedy=ANEW) from error
+        raise CheckpointError(f"the state belongs to another model: {reason}", remedy=ANEW) from error
     _restore_random(state)
 
 
 def _lay_out(tensor: Tensor, parameters: Sequence[Tensor], index: int) -> Tensor:
-    """Return a moment laid out in memory as its parameter is: the fused optimisers take them for equal."""
+    """Return optimiser state in the memory layout of its parameter, as fused optimisers require."""
     if index < len(parameters) and tensor.shape == parameters[index].shape:
         return torch.empty_like(parameters[index], dtype=tensor.dtype, device=tensor.device).copy_(tensor)
     return tensor
@@ -214,7 +214,7 @@ def _list_external(module: torch.nn.Module, left_out: Any) -> tuple[str, ...]:
 
 
 def seed_all(seed: int) -> None:
-    """Seed every generator that a part may draw from."""
+    """Seed every generator that a part may use."""
     torch.manual_seed(seed)
     random.seed(seed)
     np.random.seed(seed % 2**32)

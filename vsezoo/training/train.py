@@ -1,4 +1,4 @@
-"""Train a model on a data set: plan the run, open the splits, build the model, and go through the loop."""
+"""Train a model on a data set: plan the run, open the splits, build the model, run the loop."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ from vsezoo.training.state import restore_tensors, seed_all
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """What a training run left.
+    """The result of a training run.
 
     Attributes:
         checkpoint: the folder of the best checkpoint.
-        evaluation: of that checkpoint on the test split (on dev where there is no test split).
+        evaluation: evaluation of that checkpoint on the test split (on dev if there is no test split).
     """
 
     checkpoint: Path
@@ -66,23 +66,24 @@ def train(
     Args:
         model: a registered model or a recipe file.
         data: a registered data set or a folder; None: `shapes`, or on resume that of the run.
-        data_root: the folder that holds the data set's folder; None: `$VSEZOO_DATA`, then `./data`.
-        output: the run's folder; None: `runs/MODEL-DATA`.
-        resume: go on where the run in `output` stopped; a run that saved no state yet begins anew.
-        init: a checkpoint whose weights and vocabulary the model begins with, as `load` takes it; None: none.
+        data_root: the folder that contains the data set's folder; None: `$VSEZOO_DATA`, then `./data`.
+        output: folder of the run; None: `runs/MODEL-DATA`.
+        resume: continue the run in `output`; a run without a saved state starts again.
+        init: a checkpoint, as `load` takes it, whose weights and vocabulary initialise the model; None: none.
         settings: changes to the recipe by dotted names, such as `{"loss.margin": 0.1}`.
-        overrides: apply what the recipe changes for this data set.
+        overrides: apply the overrides of the recipe for this data set.
         device: `auto`, `cpu`, `cuda`, …
-        workers: processes that read batches ahead; 0 reads in this one, which is enough for features.
+        workers: data loader workers; 0 reads in the main process, which is enough for features.
         save_step: steps between two saves of the state inside an epoch; 0: only with validations and epochs.
-        full_dev: choose by the whole dev split, not its first 1,000 images as the original codes do.
-        use_restval: train on the images that Karpathy's split of COCO calls restval, too.
-        on_bad_image: "error" stops at a picture that cannot be read, "skip" leaves it and its captions out.
-        callbacks: called in the main process as the run goes, after its own log.
+        full_dev: choose the best checkpoint by the whole dev split, not its first 1,000 images as the original codes
+            do.
+        use_restval: also train on the images that Karpathy's split of COCO calls restval.
+        on_bad_image: "error" stops at a picture that cannot be read, "skip" skips it and its captions.
+        callbacks: called in the main process during the run, after its own log.
         observers: the earlier name of `callbacks`.
 
     Raises:
-        VsezooError: for any mistake or mishap that the user can mend.
+        VsezooError: for any error that the user can fix.
     """
     options = RunOptions(
         None if output is None else Path(output),
@@ -106,7 +107,7 @@ def start_run(
     overrides: bool = True,
     callbacks: Sequence[Callback] = (),
 ) -> TrainingResult:
-    """Plan a run, open its splits, build its model, and train it; see `train`, which this is with other arguments."""
+    """Plan a run, open its splits, build its model, and train it; see `train`."""
     plan = plan_run(model, data, settings, options, overrides=overrides)
     best = plan.folder / BEST
     if plan.progress.complete:
@@ -115,7 +116,7 @@ def start_run(
         seed_all(plan.recipe.training.seed)
         splits = open_splits(plan.data, accepted_kinds(plan.recipe), plan.options.opening)
         prepared = prepare(plan, splits, runtime.device, callbacks)
-        runtime.wait()  # every process has looked at the folder before one writes into it
+        runtime.wait()  # every process has checked the folder before one writes to it
         with _open_loop(plan, prepared, runtime, callbacks) as loop:
             loop.start()
             if runtime.is_main:
@@ -125,13 +126,13 @@ def start_run(
 
 
 def read_evaluation(folder: Path) -> Evaluation:
-    """Read the evaluation that a checkpoint holds."""
+    """Read the evaluation stored in a checkpoint."""
     return Evaluation.from_json(Checkpoint.open(folder).evaluation(), folder / METRICS)
 
 
 @contextmanager
 def _open_loop(plan: RunPlan, prepared: Prepared, runtime: Runtime, callbacks: Sequence[Callback]) -> Iterator[Loop]:
-    """Hold the run's folder, and put the loop where the run begins or stopped."""
+    """Lock the folder of the run, and set the loop to its start or to the saved state."""
     state, progress = plan.state, plan.progress
     with ExitStack() as stack:
         log = None
@@ -144,14 +145,14 @@ def _open_loop(plan: RunPlan, prepared: Prepared, runtime: Runtime, callbacks: S
         options = plan.options
         loop = Loop(prepared, runtime, plan.folder, progress, log, callbacks, options.workers, options.save_step)
         if state is None:
-            loop.save()  # of a run that is killed from here on, the state is there
+            loop.save()  # a run that is killed from here on has a state
         else:
             restore_tensors(state, loop.modules, loop.optimizer)
         yield loop
 
 
 def _finish(loop: Loop, folder: Path, test: PairDataset | None) -> None:
-    """Evaluate the best checkpoint on the test split, and store the figures in it."""
+    """Evaluate the best checkpoint on the test split, and store the metrics in it."""
     checkpoint = Checkpoint.open(folder)
     best = checkpoint.model(loop.runtime.device)
     split = loop.dev if test is None else Split(test, TokenTable(best.tokenizer.encode(test.captions)))
