@@ -18,6 +18,7 @@ from vsezoo.errors import DataError, list_names
 BY_COLUMN = "given by the column `{}`"
 BY_FOLDER = "given by the folders that the images are in"
 BY_TABLE = "given by the folder or the name of each table"
+BY_FILE = "given by the folder or the name of each file"
 BY_LISTS = "given by the names of the lists"
 DRAWN = "drawn by the SHA-256 of each image's path"
 """The rules, as reported."""

@@ -16,7 +16,7 @@ from vsezoo.registry import Entry
 from vsezoo.registry.audit.api import PluginWarning
 from vsezoo.registry.entry import describe_error
 
-ORDER = ("karpathy", "flickr8k", "flickr30k", "coco", "table", "coco-json", "shards", "texts")
+ORDER = ("karpathy", "flickr8k", "flickr30k", "coco", "table", "coco-json", "shards", "parquet", "texts")
 """vsezoo's own layouts in order of precedence."""
 
 

@@ -1,0 +1,132 @@
+"""Parquet and Arrow files as the Hub and `datasets` have them."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import pytest
+from picture_folders import list_shades, make_picture, open_error, open_split, show, write_pictures
+
+from vsezoo.data.pictures import rows
+from vsezoo.errors import MissingPackageError
+
+pa = pytest.importorskip("pyarrow")
+pq = pytest.importorskip("pyarrow.parquet")
+
+STRUCT = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+
+
+def holders(shades: list[int], paths: list[str | None] | None = None) -> Any:
+    paths = paths or [f"{shade}.png" for shade in shades]
+    return pa.array(
+        [{"bytes": make_picture(shade), "path": path} for shade, path in zip(shades, paths, strict=True)], STRUCT
+    )
+
+
+def write(file: Path, columns: dict[str, Any], **settings: Any) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    table = pa.table(columns)
+    if file.suffix == ".parquet":
+        pq.write_table(table, file, **settings)
+        return
+    with pa.OSFile(str(file), "wb") as sink, pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table, max_chunksize=2)
+
+
+@pytest.mark.parametrize("ending", ["parquet", "arrow"])
+def test_the_form_of_the_hub(tmp_path: Path, ending: str) -> None:
+    """Splits by the names of files, bytes and paths in a struct, a list of captions."""
+    write(
+        tmp_path / f"data/train-00000-of-00001.{ending}",
+        {"image": holders([3, 5, 7]), "caption": [["a", "b"], ["c"], ["d", "e", "f"]]},
+    )
+    write(tmp_path / f"data/validation-00000-of-00001.{ending}", {"image": holders([9]), "caption": [["g"]]})
+    train = open_split(tmp_path)
+    assert show(train) == {"3.png": ["a", "b"], "5.png": ["c"], "7.png": ["d", "e", "f"]}
+    assert list_shades(pickle.loads(pickle.dumps(train))) == [3, 5, 7]  # as workers get it
+    assert show(open_split(tmp_path, "dev")) == {"9.png": ["g"]}
+    assert train.account["layout"] == "parquet"
+    assert (train.account["images"], train.account["used"]) == (4, 4)
+
+
+def test_row_groups_are_read_as_they_are_wanted_and_not_all_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rows, "KEPT", 1)
+    reader = rows.RowReader()
+    monkeypatch.setattr(rows, "READER", reader)
+    shades = list(range(1, 8))
+    write(tmp_path / "train.parquet", {"image": holders(shades), "text": list("abcdefg")}, row_group_size=2)
+    train = open_split(tmp_path)
+    order = [6, 0, 3, 3, 5, 1, 2]
+    assert [picture.getpixel((0, 0))[0] for picture in train.images(order)] == [shades[row] for row in order]
+    assert len(reader._groups) == 1
+
+
+def test_one_row_for_each_caption_is_one_picture(tmp_path: Path) -> None:
+    columns = {"image": holders([3, 3, 5], ["a.png", "a.png", "b.png"]), "caption": ["one", "two", "three"]}
+    write(tmp_path / "train.parquet", columns)
+    assert show(open_split(tmp_path)) == {"a.png": ["one", "two"], "b.png": ["three"]}
+
+
+def test_one_path_for_all_pictures_means_nothing(tmp_path: Path) -> None:
+    write(tmp_path / "train.parquet", {"image": holders([3, 5], ["x.png"] * 2), "caption": ["one", "two"]})
+    train = open_split(tmp_path)
+    assert list(train.captions) == ["one", "two"]
+    assert list_shades(train) == [3, 5]
+
+
+def test_bytes_without_paths_and_five_columns(tmp_path: Path) -> None:
+    columns = {"image": [make_picture(4)], **{f"caption_{number}": [f"c{number}"] for number in range(5)}}
+    write(tmp_path / "default/train/0000.parquet", columns)
+    assert show(open_split(tmp_path)) == {"default/train/0000/0": ["c0", "c1", "c2", "c3", "c4"]}
+
+
+def test_paths_to_files_and_the_column_split(tmp_path: Path) -> None:
+    write_pictures(tmp_path, ["images/a.png", "images/b.png"])
+    columns = {"file_name": ["a.png", "b.png"], "caption": ["one", "two"], "split": ["train", "val"]}
+    write(tmp_path / "captions.parquet", columns)
+    assert list_shades(open_split(tmp_path, "dev")) == [2]
+    assert open_split(tmp_path).account["rule"] == "given by the column `split`"
+
+
+def test_rows_without_a_picture_are_counted(tmp_path: Path) -> None:
+    for ending in ("parquet", "arrow"):
+        folder = tmp_path / ending
+        image = pa.array([{"bytes": make_picture(3), "path": "a"}, None, {"bytes": None, "path": "b"}], STRUCT)
+        write(folder / f"train.{ending}", {"image": image, "caption": list("xyz")})
+        train = open_split(folder, on_bad_image="skip")
+        assert list(train.image_ids) == ["a"]
+        assert train.account["images"] == len(train.skipped) + sum(train.account["left_out"].values()) + 1
+
+
+@pytest.mark.parametrize(
+    ("columns", "words"),
+    [
+        ({"image": holders([1]), "caption": [7]}, "row 0 has a caption that is not text: 7"),
+        ({"pixels": [[1, 2]], "caption": ["a"]}, "no column of pictures"),
+        ({"image": holders([1]), "label": ["a"]}, "captions"),
+    ],
+)
+def test_columns_that_do_not_suit_are_named(tmp_path: Path, columns: dict[str, Any], words: str) -> None:
+    write(tmp_path / "train.parquet", columns)
+    assert words in open_error(tmp_path)
+
+
+def test_a_truncated_file_and_one_without_a_split_are_refused(tmp_path: Path) -> None:
+    write(tmp_path / "train.parquet", {"image": holders([1]), "caption": ["a"]})
+    content = (tmp_path / "train.parquet").read_bytes()
+    (tmp_path / "more.parquet").write_bytes(content)
+    assert "does not name a split" in open_error(tmp_path)
+    (tmp_path / "more.parquet").unlink()
+    (tmp_path / "train.parquet").write_bytes(content[:-9])
+    assert "not a complete Parquet file" in open_error(tmp_path)
+
+
+def test_without_pyarrow_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path / "train.parquet", {"image": holders([1]), "caption": ["a"]})
+    monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
+    with pytest.raises(MissingPackageError, match=r"vsezoo\[parquet\]"):
+        open_split(tmp_path)
