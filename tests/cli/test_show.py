@@ -61,7 +61,7 @@ def test_json(demo: tuple[Path, ...]) -> None:
         "doc": "by how much a pair must score higher than a negative, α",
     }
     assert (options["max_violation"]["value"], options["max_violation"]["range"]) == (False, None)
-    assert shown["parts"]["text_encoder"]["options"]["words"]["choices"] == ["nltk", "split", "letters"]
+    assert shown["parts"]["text_encoder"]["options"]["words"]["choices"] == ["nltk", "split", "letters", "characters"]
     assert shown["training_options"]["precision"] == {
         "default": "fp32",
         "range": "one of fp32, bf16",

@@ -196,7 +196,7 @@ def test_impossible_options_are_refused(
 
 
 @EVERY
-@pytest.mark.parametrize("words", ["nltk", "split", "letters"])
+@pytest.mark.parametrize("words", ["nltk", "split", "letters", "characters"])
 def test_captions_without_a_known_word_are_embedded(name: str, words: str) -> None:
     model = make_model(text_encoder=name, text_encoder__words=words, text_encoder__word_dim=5)
     with torch.no_grad():

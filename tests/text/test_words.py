@@ -135,7 +135,7 @@ def test_off_by_two_goes_with_split_alone() -> None:
 
 
 def test_an_unknown_rule_is_refused() -> None:
-    with pytest.raises(RecipeError, match=r"words is 'bytes'; it must be one of nltk, split, letters"):
+    with pytest.raises(RecipeError, match=r"words is 'bytes'; it must be one of nltk, split, letters, characters"):
         WordTokenizer(words="bytes")
 
 

@@ -32,7 +32,7 @@ def test_a_mistake_before_the_first_step_leaves_the_folder_free(tmp_path: Path) 
 
 def test_captions_without_a_word_that_is_frequent_enough(tmp_path: Path) -> None:
     data, run = tiny.write_data(tmp_path / "data"), tmp_path / "run"
-    for rule in ("nltk", "split", "letters"):
+    for rule in ("nltk", "split", "letters", "characters"):
         settings = {**tiny.SETTINGS, "text_encoder.vocab_threshold": 999, "text_encoder.words": rule}
         with pytest.raises(DataError, match=r"^no word occurs 999 times in the captions of 'data': all") as caught:
             vsezoo.train("vsepp", data, output=run, settings=settings, device="cpu", overrides=False)

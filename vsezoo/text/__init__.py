@@ -9,13 +9,28 @@ A rule says how a caption is cut into words, and which ids stand for something e
              already. Ids 0 and 1 are `<eos>` and `UNK`; a caption becomes words `<eos>`.
     letters  gorjanradevski/vsepp_tensorflow: lower-cased, all but a to z, the apostrophe and the space deleted, cut
              at spaces. Ids as with nltk.
+    characters
+             as nltk, but each character of a script without spaces between words is a word: of Chinese, Japanese, Thai,
+             Lao, Burmese and Khmer.
 
 A word is in the vocabulary when it occurs at least `threshold` times in the train and dev captions (1, as Kiros has
 it: every word is). Words follow the special ones, the most frequent first and equals in the order of the alphabet. Any
 other word counts as unknown. An empty caption is what is left without words: `<start>` `<end>`, or `<eos>`.
 """
 
+from vsezoo.text.scripts import is_unspaced
 from vsezoo.text.vocabulary import END, PAD, SPECIAL_WORDS, START, UNKNOWN, Vocabulary
 from vsezoo.text.words import RULES, WordRule, WordTokenizer
 
-__all__ = ["END", "PAD", "RULES", "SPECIAL_WORDS", "START", "UNKNOWN", "Vocabulary", "WordRule", "WordTokenizer"]
+__all__ = [
+    "END",
+    "PAD",
+    "RULES",
+    "SPECIAL_WORDS",
+    "START",
+    "UNKNOWN",
+    "Vocabulary",
+    "WordRule",
+    "WordTokenizer",
+    "is_unspaced",
+]

@@ -18,6 +18,7 @@ from vsezoo.interfaces import Tokenizer
 from vsezoo.recipe.options import OneOf
 from vsezoo.recipe.signatures import ChecksOptions
 from vsezoo.storage.folders import RESTORE
+from vsezoo.text.scripts import split_characters
 from vsezoo.text.treebank import split_words
 from vsezoo.text.vocabulary import END, SPECIAL_WORDS, START, UNKNOWN, Vocabulary
 
@@ -47,6 +48,7 @@ RULES = {
     "nltk": WordRule("nltk-words-lower", lambda caption: split_words(caption.lower())),
     "split": WordRule("split-words", str.split, ("<eos>", "UNK"), start=(), end=(0,), unknown=1),
     "letters": WordRule("letter-words-lower", lambda caption: re.sub("[^a-z' ]", "", caption.lower()).split()),
+    "characters": WordRule("character-words-lower", lambda caption: split_characters(caption.lower())),
 }
 """What the option `words` of a text encoder may be."""
 

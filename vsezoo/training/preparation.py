@@ -23,6 +23,7 @@ from vsezoo.recipe import Recipe
 from vsezoo.training.batches import TokenTable
 from vsezoo.training.callbacks import Callback
 from vsezoo.training.init_from import InitCheckpoint
+from vsezoo.training.known_words import check_known_words
 from vsezoo.training.plan import RunPlan
 from vsezoo.training.record import RunRecord
 from vsezoo.training.splits import Split, Splits
@@ -92,7 +93,8 @@ def prepare(plan: RunPlan, splits: Splits, device: torch.device, callbacks: Sequ
         captions_sha256=digest,
     )
     others = "" if init is None else compare_extraction(init.data, splits.train)
-    warnings = (*splits.warnings, *list_warnings(recipe), *([others] if others else []))
+    unknown = check_known_words(tokenizer, splits.train.captions)
+    warnings = (*splits.warnings, *list_warnings(recipe), *filter(None, (unknown, others)))
     return Prepared(model, loss, train, dev, run, warnings)
 
 

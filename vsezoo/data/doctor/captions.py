@@ -10,7 +10,7 @@ import numpy as np
 
 from vsezoo.data.doctor.report import Finding, Range, show_first
 from vsezoo.data.doctor.splits import OpenSplit
-from vsezoo.text import SPECIAL_WORDS, Vocabulary, WordTokenizer
+from vsezoo.text import SPECIAL_WORDS, Vocabulary, WordTokenizer, is_unspaced
 
 CAPTIONS_AT_ONCE = 5000  # tokenised between two updates of the progress bar
 LONG = 100  # words; the longest caption that Kiros et al. (2014) train on
@@ -149,14 +149,17 @@ def report_words(split: OpenSplit, words: Words, vocabulary: Vocabulary | None, 
         return
     unknown = [i for i, caption in enumerate(words) if caption and not any(word in vocabulary for word in caption)]
     if unknown and len(vocabulary) > len(SPECIAL_WORDS):
+        remedy = "Check that they are in the language of the training captions, or remove them."
+        if is_unspaced([split.captions[index] for index in unknown]):
+            remedy = "Train with `--set text_encoder.words=characters`: their script has no spaces between words."
+        elif threshold > 1:
+            remedy = "Lower `--set text_encoder.vocab_threshold` if there are many, or remove the captions."
         yield _report(
             split,
             "warning",
             unknown,
             "without a word in the vocabulary: the model cannot distinguish those of equal length",
-            "Lower `--set text_encoder.vocab_threshold` if there are many, or remove the captions."
-            if threshold > 1
-            else "Check that they are in the language of the training captions, or remove them.",
+            remedy,
             show=lambda index: f"{split.caption_place(index)}: {split.captions[index]}",
         )
 
