@@ -10,6 +10,7 @@ from rich.padding import Padding
 
 from vsezoo.cli import console, shared_options
 from vsezoo.cli.command import Group
+from vsezoo.cli.data_split import split
 
 if TYPE_CHECKING:
     from vsezoo.data.doctor.report import Finding, Range, Report, SplitFigures
@@ -25,7 +26,10 @@ EXAMPLES = [
 
 @click.group("data", cls=Group, examples=EXAMPLES)
 def data() -> None:
-    """Inspect data sets: `vsezoo data check` finds what is wrong with one."""
+    """Check, split and convert data sets."""
+
+
+data.add_command(split)
 
 
 @data.command("check", examples=EXAMPLES)

@@ -17,7 +17,7 @@ from vsezoo.data.doctor.captions import (
     report_coverage,
     report_words,
 )
-from vsezoo.data.doctor.comparison import compare_forms, compare_images, report_unnamed
+from vsezoo.data.doctor.comparison import compare_forms, compare_images, compare_likeness, report_unnamed
 from vsezoo.data.doctor.images import report_images, report_values
 from vsezoo.data.doctor.report import LEVELS, Finding, Report, SplitFigures
 from vsezoo.data.doctor.scan import ImageScan, scan_images
@@ -74,6 +74,7 @@ def check_data(
         *report_account(report.account),
         *compare_forms(opened, scans),
         *compare_images(opened, scans),
+        *compare_likeness(opened, scans),
         *report_unnamed(whole, source, options),
     ]
     report.findings.sort(key=lambda finding: LEVELS.index(finding.level))

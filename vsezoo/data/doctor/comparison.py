@@ -10,6 +10,7 @@ from pathlib import Path
 from vsezoo.data.doctor.report import Finding, show_first
 from vsezoo.data.doctor.scan import ImageScan
 from vsezoo.data.doctor.splits import MEASURED, REQUIRED, OpenSplit
+from vsezoo.data.pictures.likeness import find_near
 from vsezoo.data.pictures.walk import ENDINGS, list_pictures
 from vsezoo.data.source import DataSource, OpenOptions
 from vsezoo.errors import DataError, list_names
@@ -107,6 +108,34 @@ def compare_images(opened: Mapping[str, OpenSplit], scans: Mapping[str, ImageSca
                 other.image_path,
                 show_first(shared, lambda pair: _show_pair(first, other, pair)),  # noqa: B023
                 count,
+            )
+
+
+def compare_likeness(opened: Mapping[str, OpenSplit], scans: Mapping[str, ImageScan]) -> Iterator[Finding]:
+    """Yield pictures that look nearly the same as one of an earlier split, without being equal."""
+    for names in combinations(opened, 2):
+        if set(names) == SAME_IMAGES:
+            continue
+        first, other = (opened[name] for name in names)
+        one, two = (scans[name] for name in names)
+        near: dict[int, int] = {}
+        for a, b in find_near(one.sketches, two.sketches):
+            if one.digests[a] != two.digests[b]:
+                near.setdefault(b, a)
+        if near:
+            pairs = [(a, b) for b, a in sorted(near.items())]
+            text = (
+                f"{len(near):,} picture{'s' * (len(near) > 1)} of {other.name} nearly the same as one of {first.name}"
+            )
+            yield Finding(
+                "warning",
+                other.name,
+                f"{text}: a copy, or a neighbouring frame.",
+                "Keep them in one split: `vsezoo data split DATA --group near-duplicates`, or `--group folder` if each "
+                "folder is a video.",
+                other.image_path,
+                show_first(pairs, lambda pair: _show_pair(first, other, pair).replace(" is ", " is like ")),  # noqa: B023
+                len(near),
             )
 
 

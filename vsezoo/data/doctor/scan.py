@@ -17,6 +17,7 @@ import numpy as np
 
 from vsezoo.data.doctor.report import Range
 from vsezoo.data.doctor.splits import OpenSplit
+from vsezoo.data.pictures.likeness import Sketch, can_compare, sketch
 from vsezoo.errors import DataError
 from vsezoo.interfaces import PairDataset
 
@@ -52,6 +53,7 @@ class ImageScan:
     mean_cosine: float | None = None
     sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
     modes: Counter[str] = field(default_factory=Counter)
+    sketches: list[Sketch | None] = field(default_factory=list)
 
     @property
     def is_unit(self) -> bool:
@@ -157,17 +159,22 @@ def _scan_pictures(pairs: PairDataset, advance: Callable[[int, int], None]) -> I
                 if isinstance(seen, DataError):
                     scan.unreadable[image] = seen
                     scan.digests.append(None)
+                    scan.sketches.append(None)
                     continue
-                size, mode, digest = seen
+                size, mode, digest, sketched = seen
                 scan.sizes[size] += 1
                 scan.modes.update([mode] if mode else [])
                 scan.digests.append(digest)
+                scan.sketches.append(sketched)
             advance(images.stop, count)
     return scan
 
 
-def _look_at(pairs: PairDataset, image: int) -> tuple[tuple[int, int], str, bytes] | DataError:
-    """Return the size of a picture, its mode if it is a file, and its digest; or the reason why it cannot be read."""
+Seen = tuple[tuple[int, int], str, bytes, Sketch | None]
+
+
+def _look_at(pairs: PairDataset, image: int) -> Seen | DataError:
+    """Return the size of a picture, its mode if it is a file, its digest and its sketch; or why it cannot be read."""
     try:
         if pairs.places:
             picture, size, mode = pairs.places[image].inspect()
@@ -177,4 +184,5 @@ def _look_at(pairs: PairDataset, image: int) -> tuple[tuple[int, int], str, byte
     except DataError as error:
         return error
     salt = np.array(picture.size, dtype="<u8").tobytes()  # pictures of different shapes may have the same bytes
-    return size, mode, blake2b(picture.tobytes(), digest_size=16, salt=salt).digest()
+    digest = blake2b(picture.tobytes(), digest_size=16, salt=salt).digest()
+    return size, mode, digest, sketch(picture) if can_compare() else None

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from vsezoo.data.pictures.layouts.registered import list_plugin_layouts, recognise
 from vsezoo.data.pictures.listing import Find, Listing, pause_collection
+from vsezoo.data.pictures.split_file import apply_split_file
 from vsezoo.data.places import find_layout, list_places
 from vsezoo.data.source import DEFAULT_OPTIONS, DataSource, OpenOptions
 from vsezoo.errors import DataError
@@ -86,11 +87,12 @@ class PictureSource(DataSource):
         placed = (image.place.file for image in images if image.place)
         yield from map(Path, dict.fromkeys(file for file in (*found, *placed) if file and not is_address(file)))
 
-    def read(self, root: Path | None = None) -> Listing:
+    def read(self, root: Path | None = None, *, own_splits: bool = True) -> Listing:
         """Read the listing from the first place with a known layout.
 
         Args:
             root: as `OpenOptions.root`.
+            own_splits: apply `splits.csv`, if the folder has one.
 
         Raises:
             DataError: when there is none, or it is damaged.
@@ -98,7 +100,7 @@ class PictureSource(DataSource):
         places = list_places(self.name, root) if self.folder is None else [self.folder]
         read = find_layout(self.name, places, self.inspect, "pictures", self.describe_wanted(), self.origin)
         with pause_collection():
-            return read()
+            return apply_split_file(read()) if own_splits else read()
 
     def describe_wanted(self) -> str:
         """Return a description of the accepted files, including layouts of plugins if they are looked for."""
