@@ -12,6 +12,7 @@ from typing import Any
 from huggingface_hub import ModelCard
 
 from vsezoo.cards.card import HERE, Run, render_card
+from vsezoo.cards.licenses import require_license
 from vsezoo.cards.merge import choose_card, merge_card
 from vsezoo.cards.metadata import EVAL_RESULTS, UNKNOWN_LICENSE, write_eval_results
 from vsezoo.checkpoints.locate import find_named
@@ -114,7 +115,12 @@ def build_card(
         remote: the card on the Hub; None: there is none.
         reference: the reference in the example that loads it.
         license: an identifier of the Hub; None: keep the licence of the card, if it has one.
+
+    Raises:
+        UsageError: for a licence that the Hub does not know.
     """
+    if license is not None:
+        require_license(license)
     missing: list[str] = []
     others: dict[str, bytes] = {}
     config, evaluation = publication.checkpoint.config, publication.checkpoint.evaluation()
