@@ -368,3 +368,32 @@ def test_a_result_that_cannot_be_written(root: Path, runs: list[Path], tmp_path:
     assert "image to text (i2t)" in result.stdout  # the figures are not lost
     assert result.stderr == f"Error: {place}: No such file or directory.\nCheck the path.\n"
     assert result.exit_code == 1
+
+
+# Predictions
+
+
+def test_predictions(root: Path, runs: list[Path], tmp_path: Path) -> None:
+    from vsezoo.evaluation.predictions import read_predictions
+
+    file = tmp_path / "one.jsonl"
+    found = evaluate(runs[0], "--data-root", root, "--predictions", file, "--top", "3")
+    predictions = read_predictions(file)
+    assert predictions.about["evaluation"] == found
+    assert predictions.about["recipes"][0]["name"] == "vsepp"
+    assert predictions.about["recipes"][0]["training"]["seed"] == 0
+    for direction, number in (("i2t", 20), ("t2i", 100)):
+        queries = [query for query in predictions.queries if query.direction == direction]
+        assert len(queries) == number
+        assert {len(query.top) for query in queries} == {3}
+        for k in (1, 5, 10):
+            assert 100 * np.mean([query.rank <= k for query in queries]) == pytest.approx(found[direction][f"R@{k}"])
+
+
+def test_predictions_are_of_one_evaluation(root: Path, runs: list[Path], tmp_path: Path) -> None:
+    done = invoke(*runs, "--data-root", root, "--predictions", tmp_path / "two.jsonl")
+    assert done.exit_code == 2
+    assert "--predictions names one file" in done.stderr
+    done = invoke(runs[0], "--data-root", root, "--predictions", tmp_path / "two.txt")
+    assert done.exit_code == 2
+    assert "two.txt: its suffix does not say" in done.stderr

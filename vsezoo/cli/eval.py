@@ -18,6 +18,7 @@ from vsezoo.errors import UsageError
         ("vsezoo eval runs/vsepp-shapes", "Evaluate the best checkpoint of a run on the test split of its data set."),
         ("vsezoo eval runs/coco --fold5", "COCO: report the mean over five folds of 1,000 images."),
         ("vsezoo eval runs/seed0 runs/seed1 --ensemble", "Evaluate two models as an ensemble."),
+        ("vsezoo eval runs/vsepp --predictions vsepp.jsonl", "Write the ranks and the first ten of each query."),
         ("vsezoo eval runs/scan --scores scan.npy", "Keep all scores; if interrupted, the same command continues."),
     ],
 )
@@ -43,6 +44,12 @@ from vsezoo.errors import UsageError
     type=click.Path(path_type=Path, dir_okay=False),
     help="Keep the scores of all pairs in this .npy file; the same command continues an interrupted evaluation.",
 )
+@click.option(
+    "--predictions",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write the result of each query to this file: .jsonl, .parquet or .trec (a TREC run with qrels).",
+)
+@click.option("--top", type=click.IntRange(0), default=10, show_default=True, help="Candidates in --predictions.")
 @click.option("--output", type=click.Path(path_type=Path), help="Also write the figures to this JSON file.")
 @shared_options.as_json
 def evaluate(
@@ -57,6 +64,8 @@ def evaluate(
     on_bad_image: str,
     device: str,
     scores: Path | None,
+    predictions: Path | None,
+    top: int,
     output: Path | None,
     as_json: bool,
 ) -> None:
@@ -66,10 +75,10 @@ def evaluate(
     """
     if ensemble and len(checkpoints) < 2:
         raise UsageError("--ensemble needs at least two checkpoints.")
-    if scores is not None and len(checkpoints) > 1 and not ensemble:
-        raise UsageError(
-            "--scores names one file, and there are several checkpoints.", remedy="Evaluate one at a time."
-        )
+    for flag, file in (("--scores", scores), ("--predictions", predictions)):
+        if file is not None and len(checkpoints) > 1 and not ensemble:
+            problem = f"{flag} names one file, and there are several checkpoints."
+            raise UsageError(problem, remedy="Evaluate one at a time.")
     from vsezoo.cli.figures import render
     from vsezoo.cli.progress import show_phases
     from vsezoo.devices import choose_device
@@ -95,6 +104,8 @@ def evaluate(
                     advance=advance,
                     advance_scores=advance_scores,
                     keep_scores=scores,
+                    predictions=predictions,
+                    top=top,
                     warn=console.print_warning,
                     note=console.print_note,
                 )

@@ -16,8 +16,10 @@ from vsezoo.data.lookup import open_data
 from vsezoo.data.precomputed.feature_record import compare_extraction
 from vsezoo.data.source import OpenOptions
 from vsezoo.errors import CheckpointError, DataError, UsageError
+from vsezoo.evaluation.collection import Collector, describe_data
 from vsezoo.evaluation.encoded import EncodedSide, EncodedSplit
-from vsezoo.evaluation.protocols import measure
+from vsezoo.evaluation.predictions import Predictions, require_suffix, write_predictions
+from vsezoo.evaluation.protocols import Collect, measure
 from vsezoo.evaluation.report import Evaluation
 from vsezoo.interfaces import PairDataset
 from vsezoo.model import JointEmbedding
@@ -40,6 +42,8 @@ def evaluate(
     advance: Advance | None = None,
     advance_scores: Advance | None = None,
     keep_scores: Path | None = None,
+    predictions: Path | None = None,
+    top: int = 10,
     warn: Callable[[str], object] = warnings.warn,
     note: Callable[[str], object] = lambda text: None,
 ) -> Evaluation:
@@ -61,6 +65,8 @@ def evaluate(
             sets.
         keep_scores: a `.npy` file for all scores, images by captions, in which an interrupted evaluation continues;
             `measure` says more.
+        predictions: a file for the result of each query: `.jsonl`, `.parquet` or `.trec`.
+        top: how many of the first candidates it has for each query.
         warn: called with a message if the features were extracted differently from the training features.
         note: called with a line on what was found in the data folder; empty if nothing is known.
 
@@ -77,7 +83,10 @@ def evaluate(
         raise UsageError("There is no checkpoint to evaluate.")
     members = []
     labels: list[Mapping[str, Any]] = []
+    recipes: list[Mapping[str, Any]] = []
     opened: dict[tuple[str, ...], PairDataset] = {}
+    if predictions is not None:
+        require_suffix(predictions)
     for checkpoint in map(Checkpoint.open, references):
         model = checkpoint.model(device)
         if data is None:
@@ -100,9 +109,24 @@ def evaluate(
             problem = f"cannot be evaluated on {str(data)!r}: {error.problem}"
             raise DataError(problem, file=checkpoint.reference, remedy=error.remedy) from None
         digest = checkpoint.config["files"][MODEL]["sha256"]
+        recipes.append(model.recipe.to_json())
         labels.append({"reference": checkpoint.reference, "model": model.recipe.name, "sha256": digest})
     data_ranked = next(iter(opened.values()))
-    return label(members, data_ranked, labels, protocol=protocol, ties=ties, advance=advance_scores, keep=keep_scores)
+    collector = None if predictions is None else Collector(data_ranked, top, ties)
+    evaluation = label(
+        members,
+        data_ranked,
+        labels,
+        protocol=protocol,
+        ties=ties,
+        advance=advance_scores,
+        keep=keep_scores,
+        collect=None if collector is None else collector.add,
+    )
+    if predictions is not None and collector is not None:
+        about = {"evaluation": evaluation.to_json(), **describe_data(data_ranked), "recipes": recipes, "top": top}
+        write_predictions(predictions, Predictions(about, collector.queries))
+    return evaluation
 
 
 def _measured_on(checkpoint: Checkpoint, protocol: str) -> str | None:
@@ -167,10 +191,13 @@ def label(
     ties: str = "lower_index",
     advance: Advance | None = None,
     keep: Path | None = None,
+    collect: Collect | None = None,
 ) -> Evaluation:
     """Measure a split and say what the figures are of."""
     with torch.inference_mode():
-        metrics = measure(members, data.image_of, protocol=protocol, ties=ties, advance=advance, keep=keep)
+        metrics = measure(
+            members, data.image_of, protocol=protocol, ties=ties, advance=advance, keep=keep, collect=collect
+        )
     return Evaluation(
         metrics,
         data=data.name,

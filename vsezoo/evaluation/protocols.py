@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,9 @@ from vsezoo.evaluation.metrics import PROTOCOLS, TIE_RULES, Metrics, average_met
 from vsezoo.evaluation.ranks import rank_pairs
 from vsezoo.evaluation.scoring import make_scorer
 from vsezoo.storage.waiting import Advance
+
+Collect = Callable[..., object]
+"""Takes a scorer, the images and captions of the split that it scores as indices, and the number of the fold."""
 
 FOLDS = 5
 FOLD_IMAGES = 1000
@@ -30,6 +33,7 @@ def measure(
     ties: str = "lower_index",
     advance: Advance | None = None,
     keep: Path | None = None,
+    collect: Collect | None = None,
 ) -> Metrics:
     """Rank a split under a protocol and measure it.
 
@@ -41,6 +45,7 @@ def measure(
         advance: progress callback, pairs scored; see `make_scorer`.
         keep: a file for the scores, which an interrupted evaluation continues; with fold5, each fold has its own,
             `NAME.fold1.npy` for `NAME.npy`.
+        collect: called with what is ranked, for per-query results: once, or once for each fold.
 
     Raises:
         StorageError: when there is no room for the scores of an expensive similarity, or `keep` has other scores.
@@ -52,7 +57,7 @@ def measure(
     require_name("tie rule", ties, TIE_RULES)
     _check_embeddings(embeddings, len(image_of))
     chosen = measure_folds if protocol == "fold5" else measure_full
-    return chosen(embeddings, image_of, ties=ties, advance=advance, keep=keep)
+    return chosen(embeddings, image_of, ties=ties, advance=advance, keep=keep, collect=collect)
 
 
 def measure_full(
@@ -62,10 +67,13 @@ def measure_full(
     ties: str = "lower_index",
     advance: Advance | None = None,
     keep: Path | None = None,
+    collect: Collect | None = None,
 ) -> Metrics:
     """Rank all images against all captions."""
-    scorer = make_scorer(embeddings, advance, keep)
-    return Metrics.from_ranks(rank_pairs(scorer, image_of, len(embeddings[0].images), ties=ties), ties)
+    scorer, num_images = make_scorer(embeddings, advance, keep), len(embeddings[0].images)
+    if collect:
+        collect(scorer, np.arange(num_images), np.arange(len(image_of)))
+    return Metrics.from_ranks(rank_pairs(scorer, image_of, num_images, ties=ties), ties)
 
 
 def measure_folds(
@@ -76,6 +84,7 @@ def measure_folds(
     fold_images: int = FOLD_IMAGES,
     advance: Advance | None = None,
     keep: Path | None = None,
+    collect: Collect | None = None,
 ) -> Metrics:
     """Rank each of five blocks of neighbouring images by itself and average every figure, the median rank too."""
     num_images = len(embeddings[0].images)
@@ -94,7 +103,10 @@ def measure_folds(
             fold_images * int((image_of < start).sum()), fold_images * len(image_of), advance
         )
         file = keep and keep.with_suffix(f".fold{len(folds) + 1}{keep.suffix}")
-        folds.append(measure_full(parts, image_of[captions] - start, ties=ties, advance=told, keep=file))
+        scorer, fold_of = make_scorer(parts, told, file), image_of[captions] - start
+        if collect:
+            collect(scorer, np.arange(images.start, images.stop), np.flatnonzero(captions), len(folds) + 1)
+        folds.append(Metrics.from_ranks(rank_pairs(scorer, fold_of, fold_images, ties=ties), ties))
     return average_metrics(folds)
 
 

@@ -77,23 +77,42 @@ def rank_pairs(
     require_name("tie rule", ties, TIE_RULES)
     image_of = np.asarray(image_of, np.int64)
     first, count = _locate_captions(image_of, num_images)
-    num_captions = len(image_of)
+    placed: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {"i2t": [], "t2i": []}
+    for direction, rows, scores in score_blocks(scorer, num_images, len(image_of), block_size=block_size):
+        if direction == "i2t":
+            match = _match_images(scores, first[rows], count[rows])
+        else:
+            match = _match_captions(scores, image_of[rows])
+        placed[direction].append(_place(scores, match, ties))
+    i2t_ranks, i2t_tied = map(np.concatenate, zip(*placed["i2t"], strict=True))
+    t2i_ranks, t2i_tied = map(np.concatenate, zip(*placed["t2i"], strict=True))
+    return Ranks(i2t_ranks, t2i_ranks, i2t_tied, t2i_tied)
+
+
+def score_blocks(
+    scorer: Scorer, num_images: int, num_captions: int, *, block_size: int = BLOCK_SIZE
+) -> Iterator[tuple[str, slice, Tensor]]:
+    """Yield the scores of all queries of both directions: direction, queries, and scores of all their candidates.
+
+    Args:
+        scorer: the scores of a block. Unless all scores fit into one block, each is asked for twice.
+        num_images: N.
+        num_captions: M.
+        block_size: scores held at once; a block has `MIN_QUERIES` queries with all their candidates at least.
+
+    Raises:
+        VsezooError: when a score is not a number, or the scores have not the shape of their block.
+    """
     every_image, every_caption = slice(0, num_images), slice(0, num_captions)
     if num_images * num_captions <= block_size:  # one product serves both directions
         whole = _score(scorer, every_image, every_caption)
-        i2t = [_place(whole, _match_images(whole, first, count), ties)]
-        t2i = [_place(whole.T, _match_captions(whole.T, image_of), ties)]
-    else:
-        i2t, t2i = [], []
-        for images in _cut(num_images, num_captions, block_size):
-            scores = _score(scorer, images, every_caption)
-            i2t.append(_place(scores, _match_images(scores, first[images], count[images]), ties))
-        for captions in _cut(num_captions, num_images, block_size):
-            scores = _score(scorer, every_image, captions).T
-            t2i.append(_place(scores, _match_captions(scores, image_of[captions]), ties))
-    i2t_ranks, i2t_tied = map(np.concatenate, zip(*i2t, strict=True))
-    t2i_ranks, t2i_tied = map(np.concatenate, zip(*t2i, strict=True))
-    return Ranks(i2t_ranks, t2i_ranks, i2t_tied, t2i_tied)
+        yield "i2t", every_image, whole
+        yield "t2i", every_caption, whole.T
+        return
+    for images in _cut(num_images, num_captions, block_size):
+        yield "i2t", images, _score(scorer, images, every_caption)
+    for captions in _cut(num_captions, num_images, block_size):
+        yield "t2i", captions, _score(scorer, every_image, captions).T
 
 
 def _locate_captions(image_of: np.ndarray, num_images: int) -> tuple[np.ndarray, np.ndarray]:

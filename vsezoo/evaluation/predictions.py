@@ -1,0 +1,205 @@
+"""Per-query results of an evaluation, in a file that other programs can read. Imports neither torch nor numpy.
+
+A `.jsonl` file has one JSON object in each line. The first says what was evaluated; each of the others is a query. A
+`.parquet` file has the same as a table. docs/evaluation.md has the keys.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vsezoo.errors import DataError, StorageError, UsageError, explain_system
+
+FORMAT, FORMAT_VERSION = "vsezoo-predictions", 1
+PARQUET = ".parquet"
+SUFFIXES = (".jsonl", PARQUET, ".trec")
+"""The forms of a file; the last one is written only."""
+EVALUATE = "Write it again: `vsezoo eval CHECKPOINT --predictions FILE`."
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """The result of one query.
+
+    Attributes:
+        direction: `i2t` or `t2i`.
+        id: of the image, or of the caption: that of its image, `#`, and its number among the captions of the image.
+        ranks: of all matches, counted from 1, ascending; fractional under the tie rule `expected`.
+        matches: the ids of the matches, in the order of their ranks.
+        tied: whether a candidate that does not match scores exactly as the best match.
+        top: the ids of the first candidates.
+        scores: their scores.
+        text: the caption; empty if the query is an image.
+        fold: the fold that it was ranked in, from 1; 0: there are no folds.
+    """
+
+    direction: str
+    id: str
+    ranks: tuple[float, ...]
+    matches: tuple[str, ...]
+    tied: bool = False
+    top: tuple[str, ...] = ()
+    scores: tuple[float, ...] = ()
+    text: str = ""
+    fold: int = 0
+
+    @property
+    def rank(self) -> float:
+        """The rank of the best match, from 1."""
+        return self.ranks[0]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the line of a `.jsonl` file."""
+        return {
+            "direction": self.direction,
+            "query": self.id,
+            **({"text": self.text} if self.text else {}),
+            **({"fold": self.fold} if self.fold else {}),
+            "rank": self.rank,
+            "ranks": self.ranks,
+            "matches": self.matches,
+            "tied": self.tied,
+            "top": list(zip(self.top, self.scores, strict=True)),
+        }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Query:
+        """Return the query of a line.
+
+        Raises:
+            KeyError, TypeError, ValueError: for a line that `to_json` did not give.
+        """
+        ranks, matches, top = tuple(value["ranks"]), tuple(value["matches"]), value["top"]
+        if value["direction"] not in ("i2t", "t2i") or not ranks or len(ranks) != len(matches) or not ranks[0] >= 1:
+            raise ValueError("impossible ranks")
+        names, scores = zip(*top, strict=True) if top else ((), ())
+        text, fold = value.get("text", ""), value.get("fold", 0)
+        return cls(value["direction"], value["query"], ranks, matches, value["tied"], names, scores, text, fold)
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Per-query results, and what they are of.
+
+    Attributes:
+        about: `evaluation` (the figures with their labels, as `vsezoo eval --json` prints them), `ground_truth` (the
+            digest of ids, captions, and which caption belongs to which image), `images` (their kind and shape, how
+            they were extracted, and a digest of a few), `recipes` (one for each checkpoint) and `top`.
+        queries: of both directions; those of a direction in the order of the data.
+    """
+
+    about: Mapping[str, Any]
+    queries: Sequence[Query]
+
+
+def read_predictions(file: str | Path) -> Predictions:
+    """Read what `vsezoo eval --predictions` wrote.
+
+    Raises:
+        DataError: for a file that cannot be read or has something else.
+        MissingPackageError: for a `.parquet` file without pyarrow.
+    """
+    file = Path(file)
+    try:
+        if file.suffix == PARQUET:
+            from vsezoo.evaluation.parquet_predictions import read_table
+
+            about, values = read_table(file)
+        else:
+            lines = file.read_text(encoding="utf-8").rstrip("\n").split("\n")  # captions may have U+2028
+            about, *values = json.loads(f"[{','.join(lines)}]")  # far faster than line by line
+        if about["format"] != FORMAT:
+            raise ValueError("another format")
+        if about["format_version"] != FORMAT_VERSION:
+            problem = f"has the format version {about['format_version']}; this vsezoo reads {FORMAT_VERSION}."
+            raise DataError(problem, file=file, remedy="Upgrade: pip install --upgrade vsezoo")
+        return Predictions(about, [Query.from_json(value) for value in values])
+    except OSError as error:
+        reason, remedy = explain_system(error)
+        raise DataError(f"cannot be read: {reason}.", file=file, remedy=remedy) from error
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        raise DataError("is not a complete file of predictions.", file=file, remedy=EVALUATE) from error
+
+
+def write_predictions(file: Path, predictions: Predictions) -> None:
+    """Write predictions, whole or not at all.
+
+    Args:
+        file: the suffix says in which form: `.jsonl`, `.parquet`, or `.trec`, which makes four files; see `write_runs`.
+        predictions: what is written.
+
+    Raises:
+        StorageError: if the file cannot be written.
+        UsageError: for another suffix.
+        MissingPackageError: for a `.parquet` file without pyarrow.
+    """
+    require_suffix(file)
+    try:
+        if file.suffix == PARQUET:
+            from vsezoo.evaluation.parquet_predictions import write_table
+
+            write_table(_beside(file), predictions)
+        elif file.suffix == ".jsonl":
+            _write_lines(_beside(file), _to_lines(predictions))
+        else:
+            for name, lines in make_runs(predictions).items():
+                _write_lines(file.with_suffix(name), lines)
+            return
+        _beside(file).replace(file)
+    except OSError as error:
+        _beside(file).unlink(missing_ok=True)
+        reason, remedy = explain_system(error)
+        raise StorageError(f"cannot be written: {reason}.", file=file, remedy=remedy) from error
+
+
+def require_suffix(file: Path) -> None:
+    """Raise UsageError unless the suffix is one of `SUFFIXES`."""
+    if file.suffix not in SUFFIXES:
+        remedy = f"Name a file with one of the suffixes {', '.join(SUFFIXES)}."
+        raise UsageError("its suffix does not say in which form to write predictions.", file=file, remedy=remedy)
+
+
+def make_runs(predictions: Predictions) -> dict[str, Iterator[str]]:
+    """Return the lines of TREC's files by suffix: for each direction a run (`.i2t.trec`) and its qrels (`.i2t.qrels`).
+
+    Blanks in ids are written as `%20`, and `%` as `%25`. trec_eval ignores the rank column and orders equal scores by
+    descending id: its figures differ from ours if there are ties.
+    """
+    tag = "+".join(item.get("model", "") for item in predictions.about["evaluation"]["checkpoints"]) or "vsezoo"
+
+    def list_runs(direction: str) -> Iterator[str]:
+        for query in (query for query in predictions.queries if query.direction == direction):
+            for rank, (item, score) in enumerate(zip(query.top, query.scores, strict=True), start=1):
+                yield f"{_escape(query.id)} Q0 {_escape(item)} {rank} {score!r} {_escape(tag)}"
+
+    def list_matches(direction: str) -> Iterator[str]:
+        for query in (query for query in predictions.queries if query.direction == direction):
+            yield from (f"{_escape(query.id)} 0 {_escape(match)} 1" for match in sorted(query.matches))
+
+    runs = {f".{direction}.trec": list_runs(direction) for direction in ("i2t", "t2i")}
+    return runs | {f".{direction}.qrels": list_matches(direction) for direction in ("i2t", "t2i")}
+
+
+def _escape(text: str) -> str:
+    return "".join(f"%{ord(letter):02x}" if letter.isspace() or letter == "%" else letter for letter in text)
+
+
+def _to_lines(predictions: Predictions) -> Iterator[str]:
+    about = {"format": FORMAT, "format_version": FORMAT_VERSION, **predictions.about}
+    for value in (about, *(query.to_json() for query in predictions.queries)):
+        yield json.dumps(value, ensure_ascii=False)
+
+
+def _write_lines(file: Path, lines: Iterable[str]) -> None:
+    # Characters that UTF-8 cannot encode, as in some file names, become the escapes of JSON.
+    with file.open("w", encoding="utf-8", errors="backslashreplace", newline="\n") as stream:
+        stream.writelines(f"{line}\n" for line in lines)
+
+
+def _beside(file: Path) -> Path:
+    return file.with_name(f".{file.name}.{os.getpid()}")
