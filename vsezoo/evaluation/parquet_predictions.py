@@ -3,34 +3,43 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from vsezoo.errors import require_package
-from vsezoo.evaluation.predictions import FORMAT, FORMAT_VERSION, Predictions
 
 PURPOSE = "Predictions in a .parquet file"
 
 
-def write_table(file: Path, predictions: Predictions) -> None:
-    """Write a table with the columns direction, query, text, fold, rank, ranks, matches, tied, top and scores."""
+def write_table(file: Path, about: Mapping[str, Any], lines: Sequence[Mapping[str, Any]]) -> None:
+    """Write a table with the columns direction, query, text, fold, rank, ranks, matches, tied, top and scores.
+
+    Args:
+        file: where to write it.
+        about: what the table is of, which goes into the metadata of its schema.
+        lines: the queries in the form of the lines of a `.jsonl` file.
+    """
     arrow, parquet = (require_package(name, PURPOSE) for name in ("pyarrow", "pyarrow.parquet"))
-    queries = predictions.queries
-    numbers = arrow.list_(arrow.float64())
+    text, number, names, numbers = (
+        arrow.string(),
+        arrow.float64(),
+        arrow.list_(arrow.string()),
+        arrow.list_(arrow.float64()),
+    )
     columns = {
-        "direction": arrow.array([query.direction for query in queries]),
-        "query": arrow.array([query.id for query in queries]),
-        "text": arrow.array([query.text for query in queries]),
-        "fold": arrow.array([query.fold for query in queries], arrow.int32()),
-        "rank": arrow.array([query.rank for query in queries], arrow.float64()),
-        "ranks": arrow.array([query.ranks for query in queries], numbers),
-        "matches": arrow.array([query.matches for query in queries], arrow.list_(arrow.string())),
-        "tied": arrow.array([query.tied for query in queries]),
-        "top": arrow.array([query.top for query in queries], arrow.list_(arrow.string())),
-        "scores": arrow.array([query.scores for query in queries], numbers),
+        "direction": arrow.array([line["direction"] for line in lines], text),
+        "query": arrow.array([line["query"] for line in lines], text),
+        "text": arrow.array([line.get("text", "") for line in lines], text),
+        "fold": arrow.array([line.get("fold", 0) for line in lines], arrow.int32()),
+        "rank": arrow.array([line["rank"] for line in lines], number),
+        "ranks": arrow.array([line["ranks"] for line in lines], numbers),
+        "matches": arrow.array([line["matches"] for line in lines], names),
+        "tied": arrow.array([line["tied"] for line in lines], arrow.bool_()),
+        "top": arrow.array([[item for item, _ in line["top"]] for line in lines], names),
+        "scores": arrow.array([[score for _, score in line["top"]] for line in lines], numbers),
     }
-    about = {"format": FORMAT, "format_version": FORMAT_VERSION, **predictions.about}
-    parquet.write_table(arrow.table(columns, metadata={"vsezoo": json.dumps(about)}), file)
+    parquet.write_table(arrow.table(columns).replace_schema_metadata({"vsezoo": json.dumps(about)}), file)
 
 
 def read_table(file: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:

@@ -143,7 +143,7 @@ def write_predictions(file: Path, predictions: Predictions) -> None:
         if file.suffix == PARQUET:
             from vsezoo.evaluation.parquet_predictions import write_table
 
-            write_table(_beside(file), predictions)
+            write_table(_beside(file), _mark(predictions), [query.to_json() for query in predictions.queries])
         elif file.suffix == ".jsonl":
             _write_lines(_beside(file), _to_lines(predictions))
         else:
@@ -189,9 +189,12 @@ def _escape(text: str) -> str:
     return "".join(f"%{ord(letter):02x}" if letter.isspace() or letter == "%" else letter for letter in text)
 
 
+def _mark(predictions: Predictions) -> dict[str, Any]:
+    return {"format": FORMAT, "format_version": FORMAT_VERSION, **predictions.about}
+
+
 def _to_lines(predictions: Predictions) -> Iterator[str]:
-    about = {"format": FORMAT, "format_version": FORMAT_VERSION, **predictions.about}
-    for value in (about, *(query.to_json() for query in predictions.queries)):
+    for value in (_mark(predictions), *(query.to_json() for query in predictions.queries)):
         yield json.dumps(value, ensure_ascii=False)
 
 
