@@ -41,8 +41,10 @@ EXTRAS = {
     "imagehash": "duplicates",
     "lmdb": "lmdb",
     "matplotlib": "plot",
+    "open_clip": "clip",
     "pillow_heif": "heic",
     "pyarrow": "parquet",
+    "sentencepiece": "clip",
 }
 """The extras of vsezoo that install what not every installation has, by the names of packages."""
 
@@ -120,6 +122,10 @@ class StorageError(VsezooError):
 
 class MissingPackageError(VsezooError):
     """A package that only some commands need is not installed."""
+
+
+class VsezooWarning(UserWarning):
+    """Something that a user should know, but that stops nothing, such as captions that were cut off."""
 
 
 def list_names(names: Sequence[str], most: int) -> str:

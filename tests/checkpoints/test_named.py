@@ -116,15 +116,14 @@ def test_records_that_cannot_be(changes: dict[str, str], message: str) -> None:
 
 
 def test_they_are_listed(folder: Path, tmp_path: Path) -> None:
-    none = commands.run_command(tmp_path, "list-models", "--pretrained")
-    assert (none.code, none.stdout) == (0, "")
-    assert "No installed distribution registers a pretrained checkpoint" in none.stderr
+    assert NAME not in commands.run_command(tmp_path, "list-models", "--pretrained").stdout
     figures = (PublishedResult("tiny", (50.0, 60.0, 70.0), (40.0, 50.0, None), "vsezoo eval"),)
     record = publish(folder, license="mit", size_mb=1.5, notes="For tests.", figures=figures)
-    assert vsezoo.list_models(pretrained=True) == [NAME]
+    assert vsezoo.list_models("*tiny", pretrained=True) == [NAME]
     assert vsezoo.list_models("order*", pretrained=True) == []
     assert NAME not in vsezoo.list_models()
-    (found,) = json.loads(commands.run_command(tmp_path, "list-models", "--pretrained", "--json").stdout)
+    flags = ["*tiny", "--pretrained", "--json"]
+    (found,) = json.loads(commands.run_command(tmp_path, "list-models", *flags).stdout)
     assert found["reference"] == record.reference
     assert (found["name"], found["license"], found["distribution"]) == (NAME, "mit", "session")
     assert found["figures"][0]["i2t"] == [50.0, 60.0, 70.0]

@@ -249,7 +249,7 @@ def test_data_of_which_nothing_is_known(source: Path, tmp_path: Path) -> None:
     processes.assert_one_message(
         commands.run_command(tmp_path, "eval", "here"),
         2,
-        r"^here: was trained on 'unknown', which is not .*\nName the data",
+        r"^here: does not say what data set it was trained on\.\nName the data",
     )
     shown = commands.run_command(tmp_path, "show", "here")
     assert (shown.code, shown.stderr) == (0, "")

@@ -286,7 +286,7 @@ def test_a_training_that_begins_with_such_a_checkpoint(source: Path, data: Path,
 
 def test_an_importer_of_a_folder(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    made = vsezoo.convert(source)
+    made = vsezoo.convert(source, format="tiny-dual")
     assert made.checkpoint == Path("runs/tiny-clip")
     assert made.config["converted"]["files"].keys() >= {"config.json", "model.safetensors", "tokenizer.json"}
     assert "left_out" not in made.config
@@ -303,7 +303,10 @@ def test_a_clip_of_transformers(tmp_path: Path) -> None:
     fixture = FIXTURES / "dual_clip"
     expected = np.load(fixture / "expected.npz")
     captions = (fixture / "captions.txt").read_text(encoding="utf-8").splitlines()
-    for model in (make(fixture), vsezoo.load(vsezoo.convert(fixture, tmp_path / "converted").checkpoint)):
+    for model in (
+        make(fixture),
+        vsezoo.load(vsezoo.convert(fixture, tmp_path / "converted", format="tiny-dual").checkpoint),
+    ):
         texts = model.encode_texts(captions).clone()
         assert np.abs(texts.numpy() - expected["text_embeds"]).max() < 1e-5
         pixels = torch.from_numpy(expected["pixel_values"])

@@ -177,7 +177,7 @@ def test_a_checkpoint_names_the_commit(
 def test_convert(hub: LoopbackHub, vse: Vse, source: Path, tmp_path: Path, environment: dict[str, str]) -> None:
     dual.register_dual()
     commit = publish(hub, source).branches["main"]
-    done = vse("convert", "hub:org/clip", "--json")
+    done = vse("convert", "hub:org/clip", "--from", "tiny-dual", "--json")
     assert done.code == 0, done.stderr
     made = json.loads(done.stdout)
     assert (made["checkpoint"], made["source"]) == ("runs/clip", f"hub:org/clip@{commit}")

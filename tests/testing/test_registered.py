@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import dual_families
 import numpy as np
 import pytest
 import theano_files
@@ -34,7 +36,10 @@ def shrink(name: str) -> dict[str, Any]:
     return {"embed_size": 16, **list_small_settings(recipe), **calm}
 
 
-RECIPES = sorted({registry.load("models", name).name for name in list_own("models")})
+RECIPES = sorted(
+    {recipe.name for recipe in map(partial(registry.load, "models"), list_own("models")) if not recipe.pretrained}
+)
+"""Without those of pretrained weights, which would be downloaded."""
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -110,6 +115,11 @@ def write_scan(folder: Path) -> Path:
     return vsepp_files.write_checkpoint(folder, vsepp_files.SCAN, vsepp_files.make_vsepp(vsepp_files.SCAN))
 
 
+def write_clip(folder: Path) -> Path:
+    dual_families.write(folder / "clip", "clip")
+    return folder / "clip"
+
+
 def write_kiros(folder: Path) -> Path:
     return theano_files.write_kiros(theano_files.make_original(theano_files.KIROS), folder / "vse.npz")
 
@@ -137,6 +147,7 @@ WRITERS: dict[str, Callable[[Path], Path]] = {
     "order-embedding": write_order,
     "scan": write_scan,
     "vse-infty": write_vse_infty,
+    "transformers": write_clip,
     "vsepp": write_vsepp,
     "vsrn": write_vsrn,
 }

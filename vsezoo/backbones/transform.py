@@ -106,7 +106,7 @@ class PictureTransform:
         Raises:
             DataError: for an object that is not a picture, or cannot be decoded.
         """
-        cuts = [cut(decoded) for decoded in map(_decode, pictures) for cut in self._cuts]
+        cuts = [cut(decoded) for decoded in map(decode_picture, pictures) for cut in self._cuts]
         parts = [part for cut in cuts for part in (cut if isinstance(cut, tuple) else (cut,))]
         # Stored as rows, columns, colours; viewed as (…, 3, S, S) this is the fastest layout for convolutions on a CPU.
         pixels = torch.from_numpy(np.stack([np.asarray(part) for part in parts])).movedim(-1, -3).float().div_(255)
@@ -138,7 +138,12 @@ class SharedCrop:
         return square
 
 
-def _decode(picture: Any) -> Image.Image:
+def decode_picture(picture: Any) -> Image.Image:
+    """Return a picture as RGB, turned as its Exif orientation says.
+
+    Raises:
+        DataError: for an object that is not a picture, or cannot be decoded.
+    """
     if not isinstance(picture, Image.Image):
         raise DataError(
             f"the images are of type {type(picture).__name__}, but this model takes pictures.",

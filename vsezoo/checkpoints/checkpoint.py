@@ -13,99 +13,15 @@ Reading unpickles nothing and imports no module that the folder names: parts are
 
 from __future__ import annotations
 
-import platform
-from collections.abc import Mapping
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import torch
-from safetensors.torch import save_file
 
 from vsezoo.checkpoints.opened import Checkpoint
-from vsezoo.checkpoints.provenance import record_parts
-from vsezoo.hub.reference import parse_reference
-from vsezoo.interfaces import Loss, PairDataset
+from vsezoo.checkpoints.writing import describe_data as describe_data
+from vsezoo.checkpoints.writing import save_checkpoint as save_checkpoint
+from vsezoo.interfaces import Loss
 from vsezoo.model import JointEmbedding
-from vsezoo.parts import load_part
-from vsezoo.pretrained.external import make_portable
-from vsezoo.recipe import Part, Recipe
-from vsezoo.storage.checkpoint_layout import CARD, CONFIG, FORMAT_VERSION, LOCAL, LOSS, METRICS, MODEL, write_json
-from vsezoo.storage.folders import digest_files, replace_folder
-from vsezoo.storage.tensors import list_tensors
-
-
-def save_checkpoint(
-    folder: Path,
-    model: JointEmbedding,
-    data: PairDataset | Mapping[str, Any],
-    trained: Mapping[str, Any],
-    evaluation: Mapping[str, Any] | None = None,
-    loss: Loss | None = None,
-    converted: Mapping[str, Any] | None = None,
-    data_folder: str = "",
-) -> None:
-    """Write a checkpoint folder, whole or not at all.
-
-    Args:
-        folder: where; replaced if it exists.
-        model: what to store.
-        data: the training split, for the record; or what is known of it, by the keys of `describe_data`.
-        trained: how far the training was: epoch, step, criterion, score.
-        evaluation: what `Evaluation.to_json` gives, stored as `metrics.json`; None: no such file. The digest of the
-            model is added to it.
-        loss: what it was trained with, stored where it has parameters of its own.
-        converted: which files of another codebase it was made of, see `vsezoo.conversion.convert`; None: of none.
-        data_folder: the absolute path of the data, where they are a folder and not a registered name.
-
-    Raises:
-        StorageError: when a file cannot be written; the folder is then as it was.
-    """
-    from vsezoo.cards.card import render_card  # imports jinja2
-
-    with replace_folder(folder) as temporary:
-        told = model.describe_encoders()
-        external = model.list_external(told["left_out"])
-        for name, module in ((MODEL, model), (LOSS, loss)):
-            if module is not None and (tensors := list_tensors(module, external)):
-                save_file(tensors, temporary / name)
-        for name, content in model.tokenizer.to_files().items():
-            (temporary / name).write_bytes(content)
-        if evaluation is not None:
-            digest = digest_files(temporary)[MODEL]["sha256"]
-            label = {"reference": ".", "model": model.recipe.name, "sha256": digest}
-            evaluation = {**evaluation, "checkpoints": [label]}
-            write_json(temporary / METRICS, evaluation)
-        config = {
-            "format": "vsezoo",
-            "format_version": FORMAT_VERSION,
-            "vsezoo_version": version("vsezoo"),
-            "environment": {"python": platform.python_version(), "torch": str(torch.__version__)},
-            "recipe": _make_portable(model.recipe).to_json(),
-            **{name: value for name, value in told.items() if value},
-            "plugins": record_parts(model.recipe),
-            "data": describe_data(data) if isinstance(data, PairDataset) else dict(data),
-            "trained": dict(trained),
-            **({} if converted is None else {"converted": dict(converted)}),
-            "files": digest_files(temporary),
-        }
-        write_json(temporary / CONFIG, config)
-        local = {"folders": [str(place.absolute()) for place in model.list_folders()], "data": data_folder}
-        if any(local.values()):
-            write_json(temporary / LOCAL, {name: value for name, value in local.items() if value})
-        (temporary / CARD).write_text(render_card(config, evaluation).text, encoding="utf-8")
-
-
-def describe_data(data: PairDataset) -> dict[str, Any]:
-    """Return what `config.json` tells of the training data."""
-    return {
-        "name": data.name,
-        "kind": data.kind,
-        "image_shape": list(data.image_shape),
-        "images": len(data.image_ids),
-        "captions": len(data.captions),
-        **({"extraction": dict(data.extraction)} if data.extraction else {}),
-    }
 
 
 def load(reference: str | Path | Checkpoint, device: str | torch.device = "cpu") -> JointEmbedding:
@@ -140,14 +56,3 @@ def load_loss(reference: str | Path | Checkpoint, device: str | torch.device = "
         CheckpointError: as `load` does, and for a checkpoint without the parameters that the loss has.
     """
     return Checkpoint.open(reference).loss(device)
-
-
-def _make_portable(recipe: Recipe) -> Recipe:
-    """Return the recipe without paths of this machine."""
-    if recipe.pretrained and parse_reference(recipe.pretrained) is None:
-        recipe = recipe.replace({"pretrained": Path(recipe.pretrained).absolute().name})
-    for kind in ("image_encoder", "text_encoder"):
-        part: Part = getattr(recipe, kind)
-        options = make_portable(load_part(recipe, kind), part.options)
-        recipe = recipe.replace({f"{kind}.{name}": value for name, value in options.items()})
-    return recipe

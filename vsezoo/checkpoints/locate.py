@@ -6,10 +6,13 @@ The only module that knows both disks and the Hub.
 from __future__ import annotations
 
 import glob
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from vsezoo import registry
+from vsezoo.checkpoints.foreign import is_foreign_folder, open_foreign
 from vsezoo.errors import CheckpointError, UnknownNameError, UsageError, list_names, suggest_name
 from vsezoo.hub.reference import HubReference, is_repository, parse_reference
 from vsezoo.recipe import Pretrained
@@ -24,7 +27,7 @@ class Location:
     Attributes:
         reference: as the user gave it; one to the Hub at a commit.
         on_hub: the same reference; None for a directory.
-        cached: where the files of the Hub were fetched to.
+        cached: where the files of the Hub were fetched to, or the checkpoint of weights of another library was written.
         sha256: what the digest of its model must be; empty: anything.
     """
 
@@ -57,7 +60,7 @@ def locate(reference: str | Path, *, weights: bool = True) -> Location:
 
     Args:
         reference: a directory, the directory of a run, whose best checkpoint it means, `hub:org/name[@revision]`, or
-            the name of a registered checkpoint.
+            the name of a registered checkpoint. Each may have weights of another library that a plugin opens.
         weights: fetch the tensors, too.
 
     Raises:
@@ -70,17 +73,26 @@ def locate(reference: str | Path, *, weights: bool = True) -> Location:
     if named is None:
         return _locate_place(reference, weights)
     place = named.reference if parse_reference(named.reference) else Path(named.reference).expanduser()
+    if named.format:
+        return _locate_foreign(pin_reference(place), named.settings, named.sha256)
     return replace(_locate_place(place, weights), sha256=named.sha256)
 
 
 def _locate_place(reference: str | Path, weights: bool) -> Location:
     found = parse_reference(reference)
     if found is None:
-        return Location(str(reference))
-    from vsezoo.hub.download import fetch_checkpoint, resolve  # imports the Hub's client
+        foreign = is_foreign_folder(find_folder(Path(reference)))
+        return _locate_foreign(str(reference)) if foreign else Location(str(reference))
+    from vsezoo.hub.download import fetch_checkpoint, is_checkpoint, resolve  # imports the Hub's client
 
     pinned = resolve(found)
+    if not is_checkpoint(pinned):
+        return _locate_foreign(str(pinned))
     return Location(str(pinned), pinned, fetch_checkpoint(pinned, weights=weights))
+
+
+def _locate_foreign(reference: str, settings: Mapping[str, Any] | None = None, sha256: str = "") -> Location:
+    return Location(reference, cached=open_foreign(reference, settings, sha256))
 
 
 def find_named(reference: str | Path) -> Pretrained | None:

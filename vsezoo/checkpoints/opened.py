@@ -24,7 +24,7 @@ from vsezoo.interfaces import Loss, Tokenizer
 from vsezoo.model import JointEmbedding
 from vsezoo.recipe import Recipe
 from vsezoo.storage.cache import remember
-from vsezoo.storage.checkpoint_layout import CONFIG, LOCAL, LOSS, METRICS, MODEL
+from vsezoo.storage.checkpoint_layout import CONFIG, LOCAL, LOSS, METRICS, MODEL, UNKNOWN_DATA
 from vsezoo.storage.folders import RESTORE
 from vsezoo.storage.snapshot import TENSORS, FolderSnapshot, open_snapshot
 
@@ -171,6 +171,12 @@ class Checkpoint:
         folder: str = self._local["data"]
         if folder and os.path.isdir(folder):  # noqa: PTH112 (unlike Path.is_dir false for a name that no folder can have)
             return folder
+        if name == UNKNOWN_DATA:
+            raise UsageError(
+                "does not say what data set it was trained on.",
+                file=self.reference,
+                remedy="Name the data: --data DATASET, or --data FOLDER.",
+            )
         if not isinstance(name, str) or name not in registry.list_names("datasets"):
             place = f", and the folder {folder} is not there" if folder else ""
             raise UsageError(

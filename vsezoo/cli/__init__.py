@@ -19,7 +19,7 @@ import click
 from vsezoo import registry
 from vsezoo.cli import console
 from vsezoo.cli.command import Group
-from vsezoo.errors import INTERRUPTED, REMEDIES, PluginError, UsageError, VsezooError
+from vsezoo.errors import INTERRUPTED, REMEDIES, PluginError, UsageError, VsezooError, VsezooWarning
 from vsezoo.registry.audit.api import PluginWarning
 
 _FORMAT = warnings.formatwarning
@@ -120,7 +120,7 @@ def _format_warning(
     message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
 ) -> str:
     """Return a warning as Python writes it, but without the place in the code if it is meant for users."""
-    if issubclass(category, PluginWarning):
+    if issubclass(category, PluginWarning | VsezooWarning):
         return f"Warning: {console.escape_lines(str(message))}\n"
     return console.escape_lines(_FORMAT(message, category, filename, lineno, line))
 

@@ -37,8 +37,9 @@ def list_models(pattern: str, pretrained: bool, as_json: bool) -> None:
     Models that cannot be loaded are listed as FAILED with the reason, names registered by several distributions as
     CONFLICT in their qualified form. The exit code is 1 if nothing matches.
 
-    A trained checkpoint that has a name, such as vsepp.f8k_mobilenet, is used by that name wherever a checkpoint is:
-    vsezoo eval NAME, vsezoo search NAME, vsezoo.load(NAME).
+    A trained checkpoint that has a name, such as clip-vit-b32.openai, is used by that name wherever a checkpoint is:
+    vsezoo eval NAME, vsezoo search NAME, vsezoo.load(NAME). Figures are R@1 image to text, then text to image; vsezoo
+    show NAME prints their sources. An empty cell is not known.
     """
     if pretrained:
         _list_pretrained(pattern, as_json)
@@ -110,17 +111,14 @@ def _row(model: dict[str, Any]) -> list[str | Text]:
 def _list_pretrained(pattern: str, as_json: bool) -> None:
     known = [describe_pretrained(entry) for entry in registry.list_entries("checkpoints")]
     found = [checkpoint for checkpoint in known if fnmatchcase(checkpoint["name"].lower(), pattern.lower())]
-    if not found and pattern != "*":
+    if not found:
         names = [checkpoint["name"] for checkpoint in known]
         hint = "`vsezoo list-models --pretrained` lists what there is."
         raise VsezooError(f"No pretrained checkpoint matches {pattern!r}.", remedy=suggest_name(pattern, names, hint))
     if as_json:
         console.print_json(found)
         return
-    if not found:
-        console.messages().print("No installed distribution registers a pretrained checkpoint.")
-        return
-    columns = ["checkpoint", "trained on", "figures", "license", "size", "where it is", "from"]
+    columns = ["checkpoint", "trained on", "figures", "pixels", "languages", "license", "size", "where it is", "from"]
     console.print_table(columns, [_pretrained_row(checkpoint) for checkpoint in found])
 
 
@@ -154,6 +152,8 @@ def _pretrained_row(checkpoint: dict[str, Any]) -> list[str | Text]:
         checkpoint["name"],
         console.mark_problems(checkpoint, checkpoint["data"] or ""),
         "; ".join(figures),
+        str(checkpoint["pixels"] or ""),
+        ", ".join(checkpoint["languages"] or ()),
         checkpoint["license"] or "",
         size,
         checkpoint["reference"] or "",

@@ -14,6 +14,7 @@ from vsezoo import registry
 from vsezoo.cli import console, shared_options
 from vsezoo.cli.command import Command
 from vsezoo.cli.show_checkpoint import show_checkpoint
+from vsezoo.cli.show_pretrained import show_pretrained
 from vsezoo.errors import HubError, UsageError
 from vsezoo.hub.reference import parse_reference
 from vsezoo.recipe import PART_KINDS, TRAINING_FIELDS, TRAINING_PARTS, PublishedResult
@@ -52,7 +53,10 @@ def show(model: str, data: str | None, as_json: bool) -> None:
             raise UsageError(
                 "--data does not apply to a checkpoint.", remedy="Its settings belong to its training data set."
             )
-        show_checkpoint(model, as_json)
+        if _is_pretrained(model):
+            show_pretrained(model, as_json)
+        else:
+            show_checkpoint(model, as_json)
         return
     entry, recipe = _find(model)
     if data is not None:
@@ -85,6 +89,13 @@ def _is_checkpoint(model: str) -> bool:
         return True
     known = registry.list_names("models")
     return model not in known and (Path(model).is_dir() or model in registry.list_names("checkpoints"))
+
+
+def _is_pretrained(model: str) -> bool:
+    """Is this the name of pretrained weights of another library, and not a folder?"""
+    if Path(model).exists() or model not in registry.list_names("checkpoints"):
+        return False
+    return bool(registry.find("checkpoints", model).load().format)
 
 
 def _describe(model: str, entry: registry.Entry | None, recipe: Recipe, data: str | None) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from typing import Any
 
 from vsezoo import registry
 from vsezoo.checkpoints.checkpoint import save_checkpoint
+from vsezoo.checkpoints.foreign import is_foreign_folder
 from vsezoo.checkpoints.opened import Checkpoint
 from vsezoo.conversion.importer import Importer, Source
 from vsezoo.conversion.recognition import find_importer, guard
@@ -166,8 +167,11 @@ def _refuse_checkpoint(path: str | Path) -> None:
     if parse_reference(path) is not None:
         return  # checked after the download
     place = Path(path)
+    folder = place if place.is_dir() else place.parent
+    if is_foreign_folder(folder):
+        return
     try:
-        checkpoint = Checkpoint.open(place if place.is_dir() else place.parent)
+        checkpoint = Checkpoint.open(folder)
     except CheckpointError:
         return
     if not place.is_dir() and place.name not in (CONFIG, *checkpoint.config["files"]):

@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from vsezoo.checkpoints.uninitialized import build_uninitialized
 from vsezoo.construction import build_loss, build_model
 from vsezoo.conversion.source import FORMATS as FORMATS
 from vsezoo.conversion.source import NOUN as NOUN
@@ -57,8 +58,7 @@ class Imported:
             CheckpointError: for tensors that do not fit the recipe.
         """
         recipe = self.recipe.replace({f"image_encoder.{name}": value for name, value in self.transform.items()})
-        with torch.random.fork_rng(devices=()):
-            model = build_model(resolve_recipe(recipe), self.tokenizer)
+        model = build_uninitialized(lambda: build_model(resolve_recipe(recipe), self.tokenizer))
         load_tensors(model, self.tensors, source.path)
         return model.eval()
 

@@ -18,7 +18,7 @@ from huggingface_hub.hf_api import RepoFile
 from vsezoo.errors import CheckpointError, HubError, list_names
 from vsezoo.hub.client import ask, explain_errors, holds, list_files
 from vsezoo.hub.reference import HubReference
-from vsezoo.storage.checkpoint_layout import CARD, CONFIG, read_config
+from vsezoo.storage.checkpoint_layout import CARD, CONFIG, OPEN_CLIP, is_foreign, read_config, read_json
 from vsezoo.storage.tensor_file import INDEX, ONE_FILE
 
 PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,127}")
@@ -73,6 +73,24 @@ def fetch_checkpoint(reference: HubReference, *, weights: bool = True) -> Path:
         snapshot.fetch(name, verify=False)
     snapshot.fetch_card()
     return path.parent
+
+
+def is_checkpoint(reference: HubReference) -> bool:
+    """Return whether a repository is to be read as a checkpoint, and not as pretrained weights of another library.
+
+    Raises:
+        HubError: when the Hub or the network fails.
+        CheckpointError: for a configuration that is too large.
+    """
+    snapshot = _Snapshot(reference)
+    if not snapshot.has(CONFIG):
+        return not snapshot.has(OPEN_CLIP)
+    snapshot.check(CONFIG, LARGEST)
+    path = snapshot.fetch(CONFIG)
+    try:
+        return not is_foreign(read_json(path))
+    except CheckpointError:
+        return True  # which says what is wrong with it
 
 
 PRETRAINED_FILES = (".json", ".txt", ".model")
@@ -135,10 +153,14 @@ class _Snapshot:
         try:
             return sorted(self.remote)
         except HubError:
-            config = self._find_cached("config.json")
+            config = self._find_cached(CONFIG) or self._find_cached(OPEN_CLIP)
             if config is None:
                 raise
             return sorted(path.name for path in config.parent.iterdir())
+
+    def has(self, name: str) -> bool:
+        """Return whether the repository has a file of this name; without the network, whether it was downloaded."""
+        return self._find_cached(name) is not None or name in self.list_names()
 
     def require_plain(self, names: list[str]) -> None:
         """Raise CheckpointError for file names that contain paths."""

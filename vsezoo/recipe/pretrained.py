@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 from vsezoo.errors import RecipeError
 from vsezoo.recipe.published import PublishedResult
@@ -26,7 +28,13 @@ class Pretrained:
         license: one of the Hub's identifiers; empty: not known.
         size_mb: size of the checkpoint in MB; 0: not known.
         notes: what a user should know, in a sentence.
-        figures: what was measured of it, with the command as the source.
+        figures: what was measured of it, with the command as the source; or what was published, with its source.
+        format: the library whose weights it has, such as transformers; empty: it is a checkpoint of vsezoo. Of the
+            weights of another library neither commit nor digest need be known; then they are those of the day.
+        model: what such weights are called before the dot; empty: as `recipe`.
+        settings: changes to the recipe of such weights, by dotted names.
+        pixels: width and height of the pictures that the model gets; 0: not known.
+        languages: of its captions, as ISO 639 codes; empty: not stated.
 
     Raises:
         RecipeError: for a name that does not begin with that of the model, a reference to the Hub that is not to a
@@ -42,11 +50,21 @@ class Pretrained:
     size_mb: float = 0.0
     notes: str = ""
     figures: tuple[PublishedResult, ...] = ()
+    format: str = ""
+    model: str = ""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    pixels: int = 0
+    languages: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if not self.name.startswith(f"{self.recipe}.") or not re.fullmatch(NAME, self.name):
-            raise RecipeError(f"the checkpoint {self.name!r} must be named {self.recipe}. and what it was trained on.")
+        model = self.model or self.recipe
+        if not self.name.startswith(f"{model}.") or not re.fullmatch(NAME, self.name):
+            raise RecipeError(f"the checkpoint {self.name!r} must be named {model}. and what it was trained on.")
+        if self.sha256 and not re.fullmatch(SHA256, self.sha256):
+            raise RecipeError(f"the checkpoint {self.name!r} has the sha256 {self.sha256!r}, which cannot be one.")
+        if self.format:
+            return
         if self.reference.startswith(("hub:", "hf-hub:", "hf://")) and not re.fullmatch(COMMIT, self.reference):
             raise RecipeError(f"the checkpoint {self.name!r} is at {self.reference}, which is not a commit.")
-        if not re.fullmatch(SHA256, self.sha256):
-            raise RecipeError(f"the checkpoint {self.name!r} has the sha256 {self.sha256!r}, which cannot be one.")
+        if not self.sha256:
+            raise RecipeError(f"the checkpoint {self.name!r} has the sha256 '', which cannot be one.")

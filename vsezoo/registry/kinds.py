@@ -35,6 +35,7 @@ KINDS = {
         "data set", "vsezoo.data.source:DataSource", False, "list-datasets", ("name", "summary", "splits", "kinds")
     ),
     "layouts": Kind("layout", "collections.abc:Callable", False, "list-plugins"),
+    "openers": Kind("opener", "collections.abc:Callable", False, "list-plugins"),
     "indexes": Kind("index", "vsezoo.search.nearest:NearestRows", True, "list-plugins"),
     "importers": Kind(
         "importer", "vsezoo.conversion.importer:Importer", True, "convert --help", ("name", "summary", "options")

@@ -19,6 +19,17 @@ BEST = "best"
 """The folder of the best checkpoint in the folder of a run."""
 
 
+OTHERS = ("model_type", "architectures", "auto_map")
+"""Entries of a `config.json` that transformers writes, and vsezoo does not."""
+OPEN_CLIP = "open_clip_config.json"
+"""The configuration of a model of open_clip, which has the place of `config.json`."""
+
+
+def is_foreign(config: Mapping[str, Any]) -> bool:
+    """Return whether a `config.json` is that of another library and not of a checkpoint."""
+    return config.get("format") != "vsezoo" and any(name in config for name in OTHERS)
+
+
 def read_config(folder: Path, *, verify: bool = True) -> dict[str, Any]:
     """Read `config.json`.
 

@@ -1,0 +1,175 @@
+"""The families of dual encoders in transformers: what each calls its towers, and what is done with their outputs.
+
+Facts from the modules of transformers 5.24, `models/*/modeling_*.py`. The encoders are built from this table; nothing
+here imports torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+
+@dataclass(frozen=True)
+class Side:
+    """One tower of a dual encoder.
+
+    Attributes:
+        module: what the dual encoder calls the tower; the prefix of its tensors.
+        network: `MODULE:CLASS` below `transformers.models`; empty: the class that `AutoModel` finds.
+        config: the entry of `config.json` with its configuration.
+        pooling: "pooler": the network's own pooled output. "first": the last hidden state of the first position.
+        projection: what the dual encoder calls the linear layer behind it; empty: there is none.
+        bias: whether that layer has a bias.
+        width: the entry of the configuration with the width of what is pooled; empty: no entry has it.
+        arguments: further arguments of the network's constructor.
+    """
+
+    module: str
+    network: str
+    config: str
+    pooling: Literal["pooler", "first"] = "pooler"
+    projection: str = ""
+    bias: bool = False
+    width: str = "hidden_size"
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Family:
+    """A family of dual encoders.
+
+    Attributes:
+        name: its `model_type` in `config.json`.
+        title: what people call it.
+        image: the tower of images.
+        text: the tower of captions.
+        width: the entry of `config.json` with the width of the joint embedding; empty: that of the image tower.
+        padding: what the text tower needs. "eos": nothing, since it reads from left to right and is pooled at the first
+            end mark. "full": every caption is padded to the longest that the model reads, without a mask, since it is
+            pooled at the last position. "mask": a mask of what is padding.
+        architecture: the class in `config.json` that must be meant, where several have this `model_type`.
+        ignored: prefixes of tensors of the dual encoder that embeddings do not depend on.
+    """
+
+    name: str
+    title: str
+    image: Side
+    text: Side
+    width: str = "projection_dim"
+    padding: Literal["eos", "full", "mask"] = "mask"
+    architecture: str = ""
+    ignored: tuple[str, ...] = ()
+
+    def side(self, name: str) -> Side:
+        """Return the side of this name, "image" or "text"."""
+        side: Side = getattr(self, name)
+        return side
+
+
+def _image(network: str, **more: Any) -> Side:
+    return Side("vision_model", network, "vision_config", **{"projection": "visual_projection", **more})
+
+
+def _text(network: str, **more: Any) -> Side:
+    return Side("text_model", network, "text_config", **{"projection": "text_projection", **more})
+
+
+FAMILIES = {
+    family.name: family
+    for family in (
+        Family(
+            "clip",
+            "CLIP",
+            _image("clip.modeling_clip:CLIPVisionModel"),
+            _text("clip.modeling_clip:CLIPTextModel"),
+            padding="eos",
+            architecture="CLIPModel",
+        ),
+        Family(
+            "metaclip_2",
+            "MetaCLIP 2",
+            _image("metaclip_2.modeling_metaclip_2:MetaClip2VisionModel"),
+            _text("metaclip_2.modeling_metaclip_2:MetaClip2TextModel"),
+            padding="eos",
+            architecture="MetaClip2Model",
+        ),
+        Family(
+            "siglip",
+            "SigLIP",
+            _image("siglip.modeling_siglip:SiglipVisionModel", projection=""),
+            _text("siglip.modeling_siglip:SiglipTextModel", projection=""),
+            width="",
+            padding="full",
+            architecture="SiglipModel",
+        ),
+        Family(
+            "align",
+            "ALIGN",
+            _image("align.modeling_align:AlignVisionModel", projection="", width=""),
+            _text("align.modeling_align:AlignTextModel", pooling="first", bias=True),
+            architecture="AlignModel",
+        ),
+        Family(
+            "altclip",
+            "AltCLIP",
+            _image("altclip.modeling_altclip:AltCLIPVisionModel"),
+            _text("altclip.modeling_altclip:AltCLIPTextModel", pooling="first", width="project_dim"),
+            architecture="AltCLIPModel",
+        ),
+        Family(
+            "chinese_clip",
+            "Chinese-CLIP",
+            _image("chinese_clip.modeling_chinese_clip:ChineseCLIPVisionModel"),
+            _text(
+                "chinese_clip.modeling_chinese_clip:ChineseCLIPTextModel",
+                pooling="first",
+                arguments={"add_pooling_layer": False},
+            ),
+            architecture="ChineseCLIPModel",
+            ignored=("text_model.pooler.",),
+        ),
+        Family(
+            "blip",
+            "BLIP, its image-text contrast",
+            _image("blip.modeling_blip:BlipVisionModel", pooling="first", projection="vision_proj", bias=True),
+            Side(
+                "text_encoder",
+                "blip.modeling_blip:BlipTextModel",
+                "text_config",
+                pooling="first",
+                projection="text_proj",
+                bias=True,
+                arguments={"add_pooling_layer": False},
+            ),
+            width="image_text_hidden_size",
+            architecture="BlipForImageTextRetrieval",
+            ignored=("itm_head.",),
+        ),
+        Family(
+            "vision-text-dual-encoder",
+            "VisionTextDualEncoder",
+            _image(""),
+            _text(""),
+            architecture="VisionTextDualEncoderModel",
+        ),
+    )
+}
+"""The families by their `model_type`."""
+
+NOT_DUAL = {
+    "bridgetower": "the embedding of a caption depends on the image (BridgeTower), so neither can be embedded alone",
+    "siglip2": "it takes pictures as any number of patches (SigLIP 2 NaFlex), which is not supported; SigLIP 2 of a "
+    "fixed resolution works",
+    "blip-2": "each image has several query vectors (BLIP-2), which are not supported yet",
+    "vilt": "the embedding of a caption depends on the image (ViLT), so neither can be embedded alone",
+    "bridge_tower": "the embedding of a caption depends on the image (BridgeTower), so neither can be embedded alone",
+}
+"""Why models that people take for dual encoders are none that can be used, by their `model_type`."""
+
+
+def find_family(config: Mapping[str, Any]) -> Family | None:
+    """Return the family of a `config.json`; None: it is of none."""
+    name = config.get("model_type")
+    return FAMILIES.get(name) if isinstance(name, str) else None

@@ -1,0 +1,115 @@
+"""Dual encoders of transformers as checkpoints that hold everything, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+import transformers
+from torch import Tensor
+from transformers import AutoConfig
+
+from vsezoo.checkpoints.uninitialized import build_uninitialized
+from vsezoo.construction import build_model
+from vsezoo.conversion.importer import Imported, Importer, Source
+from vsezoo.errors import UsageError
+from vsezoo.model import JointEmbedding
+from vsezoo.parts import make_tokenizer, resolve_recipe
+from vsezoo.pretrained.weights import CONFIG, open_weights
+from vsezoo.recipe import Recipe
+from vsezoo_clip.image_encoder import DualImageEncoder
+from vsezoo_clip.opener import open_transformers
+from vsezoo_clip.processor import ProcessorTransform
+from vsezoo_clip.similarity import ScaledCosineSimilarity
+from vsezoo_clip.text_encoder import DualTextEncoder
+from vsezoo_clip.towers import quiet
+
+LOST = {"blip": "its head that matches images and captions is not part of the model"}
+"""Families that cannot be written, since vsezoo does not have all of their tensors."""
+
+
+class TransformersImporter(Importer):
+    """Reads and writes the folder of a dual encoder of transformers."""
+
+    name: ClassVar[str] = "transformers"
+    summary: ClassVar[str] = "A dual encoder of transformers (CLIP, SigLIP, …): the folder that save_pretrained wrote."
+    options: ClassVar[Mapping[str, str]] = {}
+    file_name: ClassVar[str] = "model.safetensors"
+
+    def recognise(self, source: Source) -> bool:
+        """Return whether it is the folder of a dual encoder of transformers."""
+        folder = _find_folder(source)
+        return folder is not None and open_transformers(open_weights(folder)) is not None
+
+    def read(self, source: Source, options: Mapping[str, Any]) -> Imported:
+        """Read both towers, the scale and the bias, the tokenizer and the settings of the image processor."""
+        weights = open_weights(_find_folder(source) or source.path)
+        recipe = open_transformers(weights)
+        assert recipe is not None  # since it was recognised
+        if source.is_folder:
+            source.config()  # so that the files are part of the record
+        else:
+            source.open(CONFIG)
+        return read_model(recipe, weights)
+
+    def write(self, model: JointEmbedding, path: Path, data: str = "") -> list[Path]:
+        """Write what `from_pretrained` of transformers reads: weights, configuration, tokenizer, image processor."""
+        images, texts, similarity = self._require_dual(model)
+        family = images.family
+        if family.name in LOST:
+            raise UsageError(f"{family.title} cannot be written for transformers: {LOST[family.name]}.")
+        networks = {
+            side.config: getattr(model.recipe, kind).options["network"]
+            for kind, side in (("image_encoder", family.image), ("text_encoder", family.text))
+        }
+        width = {family.width: model.recipe.width} if family.width else {}
+        tensors: dict[str, Tensor] = {**images.tower.state_dict(), **texts.tower.state_dict()}
+        with quiet():
+            config = AutoConfig.for_model(family.name, **networks, **width)
+            dual = getattr(transformers, family.architecture)(config)
+            shapes = {name: tensor.shape for name, tensor in dual.state_dict().items()}
+            tensors["temperature" if similarity.form == "divide" else "logit_scale"] = similarity.scale.detach()
+            if similarity.bias is not None:
+                tensors["logit_bias"] = similarity.bias.detach()
+            with torch.no_grad():
+                dual.load_state_dict({name: tensor.reshape(shapes[name]) for name, tensor in tensors.items()})
+            dual.save_pretrained(path.parent)
+        ProcessorTransform(images.processor, images.backend).save(path.parent)
+        for name, content in texts.tokenizer.pieces.files.items():
+            (path.parent / name).write_bytes(content)
+        (path.parent / self.file_name).rename(path)
+        return [path, *sorted(file for file in path.parent.iterdir() if file != path)]
+
+    def _require_dual(self, model: JointEmbedding) -> tuple[DualImageEncoder, DualTextEncoder, ScaledCosineSimilarity]:
+        images, texts, similarity = model.image_encoder, model.text_encoder, model.similarity
+        if (
+            isinstance(images, DualImageEncoder)
+            and isinstance(texts, DualTextEncoder)
+            and isinstance(similarity, ScaledCosineSimilarity)
+            and images.family is texts.family
+        ):
+            return images, texts, similarity
+        raise UsageError(
+            f"{model.recipe.name!r} is not a dual encoder of transformers: {self.name!r} has only those.",
+            remedy="Choose a model with image and text encoder 'clip' of one family, and 'scaled-cosine'.",
+        )
+
+
+def _find_folder(source: Source) -> Path | None:
+    """Return the folder of the model: the source, or where the source is its only file of weights."""
+    if source.is_folder:
+        return source.path
+    beside = source.path.parent
+    is_whole = source.path.name == TransformersImporter.file_name and (beside / CONFIG).is_file()
+    return beside if is_whole else None
+
+
+def read_model(recipe: Recipe, weights: Any) -> Imported:
+    """Return what an importer returns of a recipe whose parts read pretrained weights."""
+    recipe = resolve_recipe(recipe, None, weights)
+    tokenizer = make_tokenizer(recipe, weights)
+    model = build_uninitialized(lambda: build_model(recipe, tokenizer))
+    model.load_pretrained(weights)
+    return Imported(recipe, tokenizer, model.state_dict())

@@ -1,0 +1,53 @@
+"""Recognise the folder of a dual encoder of transformers, and refuse what looks like one and cannot be used."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from vsezoo.errors import CheckpointError
+from vsezoo.recipe import Recipe
+from vsezoo_clip.families import FAMILIES, NOT_DUAL, find_family
+from vsezoo_clip.recipes import make_recipe
+
+if TYPE_CHECKING:
+    from vsezoo.interfaces import Weights
+
+KNOWN = ", ".join(family.title for family in FAMILIES.values())
+CHOOSE = f"Choose a dual encoder: {KNOWN}."
+
+
+def open_transformers(weights: Weights) -> Recipe | None:
+    """Return the recipe of a dual encoder of transformers; None: the weights are not of transformers.
+
+    Raises:
+        CheckpointError: for weights of transformers that are no dual encoder, or one that cannot be used.
+    """
+    config = weights.config()
+    if not {"model_type", "architectures", "auto_map"} & config.keys():
+        return None
+    family = find_family(config)
+    if family is None or "auto_map" in config or not _is_whole(config, family.architecture):
+        raise CheckpointError(_explain(config), file=weights.folder, remedy=CHOOSE)
+    return make_recipe(family.name, f"{family.title}, pretrained: both towers as transformers has them.")
+
+
+def _is_whole(config: Mapping[str, Any], architecture: str) -> bool:
+    """Return whether a configuration is that of the whole dual encoder and not of a model made of it."""
+    classes = config.get("architectures")
+    return not classes or architecture in classes
+
+
+def _explain(config: Mapping[str, Any]) -> str:
+    """Return why a configuration is not that of a dual encoder."""
+    kind = str(config.get("model_type", ""))
+    if "auto_map" in config:
+        return "asks for code of its own (auto_map in config.json), which is never executed."
+    if kind in NOT_DUAL:
+        return f"cannot be used: {NOT_DUAL[kind]}."
+    classes = config.get("architectures") or []
+    what = ", ".join(map(str, classes)) if isinstance(classes, list) and classes else f"model_type {kind!r}"
+    family = find_family(config)
+    if family is not None:
+        return f"is a model of another task ({what}): the dual encoder of {family.title} is {family.architecture}."
+    return f"is a model of another task ({what}): it does not embed both images and sentences."

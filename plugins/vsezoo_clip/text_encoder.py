@@ -1,0 +1,136 @@
+"""The text tower of a dual encoder of transformers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+from torch import Tensor
+
+from vsezoo.errors import RecipeError
+from vsezoo.interfaces import TextEncoder, Tokens, Weights
+from vsezoo.recipe.options import Above, AtLeast, OneOf
+from vsezoo_clip.cleaning import CLEANERS
+from vsezoo_clip.families import FAMILIES, find_family
+from vsezoo_clip.frozen import FrozenTower
+from vsezoo_clip.tokenizer import DualTokenizer
+from vsezoo_clip.towers import NEEDED, Tower, describe_networks, load_tower, measure_width
+
+
+class DualTextEncoder(FrozenTower, TextEncoder):
+    """`g(c) = W pool(h(c))`, then unit L2 norm: CLIP (Radford et al. 2021, section 2.4) and its relatives.
+
+    CLIP reads from left to right and is pooled at the end mark, so padding needs no mask. SigLIP is pooled at the last
+    of 64 positions, mostly a padding one, so captions are padded to 64 ids with its own padding, and no mask is given.
+    The others get a mask.
+
+    The options `family`, `network` and `width` are those of the pretrained weights.
+
+    Args:
+        embed_size: D, the width of the joint embedding.
+        tokenizer: that of the weights.
+        family: the family of the dual encoder, by its `model_type` in transformers.
+        network: the configuration of the network, as transformers has it.
+        width: the width of the projection.
+        max_len: ids that a caption may have, marks included; the rest is cut off. 0: as many as the model reads.
+        clean: what is done to captions before they are cut into ids. "none": nothing, as in transformers;
+            "lower": as the code of OpenAI's CLIP does, which resolves `&amp;`, curly quotes and mojibake (by ftfy), and
+            lower-cases; "whitespace" and "canonicalize": as configurations of open_clip ask for.
+        normalize: scale embeddings to unit L2 norm. False: as `get_text_features` returns them.
+        finetune: train the tower. False: it stays as it is, and without dropout.
+        learning_rate_scale: learning rate of the tower, as a multiple of `training.learning_rate`.
+        store_weights: have checkpoints hold the tower although it is frozen.
+
+    Raises:
+        RecipeError: for a configuration that is none of the family, or options without pretrained weights.
+    """
+
+    tokenizer: DualTokenizer
+    tower: Tower
+
+    def __init__(
+        self,
+        *,
+        embed_size: int,
+        tokenizer: DualTokenizer,
+        family: Annotated[str, OneOf(*FAMILIES)] = "clip",
+        network: Mapping[str, Any] | None = None,
+        width: Annotated[int, AtLeast(0)] = 0,
+        max_len: Annotated[int, AtLeast(0)] = 0,
+        clean: Annotated[str, OneOf(*CLEANERS)] = "none",
+        normalize: bool = True,
+        finetune: bool = False,
+        learning_rate_scale: Annotated[float, Above(0)] = 1.0,
+        store_weights: bool = False,
+    ) -> None:
+        super().__init__()
+        self.family, self.tokenizer = FAMILIES[family], tokenizer
+        self.normalize, self.finetune, self.store_weights = normalize, finetune, store_weights
+        self.learning_rate_scale = learning_rate_scale
+        self.tower = Tower(self.family, self.family.text, network or {}, embed_size)
+        self.freeze()
+
+    @classmethod
+    def resolve_pretrained(cls, options: Mapping[str, Any], weights: Weights) -> dict[str, Any]:
+        """Take family, network and width from a dual encoder."""
+        config = weights.config()
+        if find_family(config) is None:
+            return dict(options)
+        known = {
+            "family": config["model_type"],
+            "network": describe_networks(config)["text"],
+            "width": measure_width(config),
+        }
+        return {**known, **options}
+
+    @classmethod
+    def make_tokenizer(cls, options: Mapping[str, Any]) -> DualTokenizer:
+        """Raise: only pretrained weights have the tokenizer."""
+        raise RecipeError("the text encoder 'clip' has its tokenizer from pretrained weights.", remedy=NEEDED)
+
+    @classmethod
+    def read_pretrained_tokenizer(cls, options: Mapping[str, Any], weights: Weights) -> DualTokenizer:
+        """Read the tokenizer beside the weights.
+
+        Raises:
+            CheckpointError: for one that cannot be read, or does not belong to the weights.
+        """
+        return DualTokenizer.from_pretrained(
+            weights.folder,
+            FAMILIES[options["family"]],
+            options["network"],
+            max_len=options.get("max_len", 0),
+            clean=options.get("clean", "none"),
+        )
+
+    @classmethod
+    def read_tokenizer(cls, folder: Path) -> DualTokenizer:
+        """Read the tokenizer from a checkpoint folder."""
+        return DualTokenizer.from_files(folder)
+
+    def load_pretrained(self, weights: Weights | None = None) -> None:
+        """Take the tower from the file of the dual encoder.
+
+        Raises:
+            CheckpointError: for tensors that are missing, unknown or of another shape.
+        """
+        if weights is not None:
+            load_tower(self.tower, weights)
+
+    def forward(self, tokens: Tokens) -> Tensor:
+        """Return joint embeddings `(B, D)` of ids `(B, L)`."""
+        ids, mask = self.pad(tokens)
+        with torch.set_grad_enabled(self.finetune and torch.is_grad_enabled()):
+            return self.scale(self.tower(input_ids=ids, attention_mask=mask))
+
+    def pad(self, tokens: Tokens) -> tuple[Tensor, Tensor | None]:
+        """Return ids `(B, L)` padded as the network needs them, and the mask `(B, L)` where it needs one."""
+        ids, lengths = tokens.ids, tokens.lengths.to(tokens.ids.device)
+        size = self.tokenizer.pad_to or ids.shape[1]
+        padded = ids.new_full((len(ids), size), self.tokenizer.pad_id)
+        padded[:, : ids.shape[1]] = ids[:, :size]
+        held = torch.arange(size, device=ids.device) < lengths[:, None]
+        padded = padded.where(held, self.tokenizer.pad_id)
+        return padded, held.long() if self.family.padding == "mask" else None

@@ -1,0 +1,190 @@
+"""The tokenizer of a dual encoder: cleaning, ids, the longest caption, and how captions are padded."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from vsezoo.errors import CheckpointError, RecipeError, VsezooWarning
+from vsezoo.interfaces import Tokenizer
+from vsezoo.storage.folders import RESTORE
+from vsezoo_clip.cleaning import CLEANERS
+from vsezoo_clip.families import Family
+from vsezoo_clip.pieces import Pieces, load_tokenizer, make_pieces, read_pieces
+from vsezoo_clip.towers import shorten
+
+# Said outright, so that tokenizers does not warn of every worker process that is forked after it has run.
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+
+UNLIMITED = 10**9
+"""Tokenizers without a limit say 10^30."""
+OTHERS = "Get the tokenizer that was published with these weights."
+SAMPLE = "a photo of a dog"
+
+
+@dataclass(frozen=True)
+class CaptionForm:
+    """How captions become ids, beside the tokenizer's own files.
+
+    Attributes:
+        limit: ids that a caption may have, marks included.
+        pad_id: what fills captions up.
+        pad_to: ids that every caption is filled up to; 0: it is not.
+        pad_left: whether it is filled up before its first id.
+        clean: what is done first, one of `CLEANERS`.
+    """
+
+    limit: int
+    pad_id: int = 0
+    pad_to: int = 0
+    pad_left: bool = False
+    clean: str = "none"
+
+
+class DualTokenizer(Tokenizer):
+    """Turns captions into the ids of a pretrained text tower.
+
+    Args:
+        pieces: cuts captions into ids.
+        form: the rest.
+    """
+
+    FORM: ClassVar[str] = "captions.json"
+
+    def __init__(self, pieces: Pieces, form: CaptionForm) -> None:
+        self.pieces, self.form = pieces, form
+
+    @property
+    def pad_id(self) -> int:
+        """What fills captions up."""
+        return self.form.pad_id
+
+    @property
+    def pad_to(self) -> int:
+        """Ids that every caption is filled up to; 0: it is not."""
+        return self.form.pad_to
+
+    @classmethod
+    def from_pretrained(
+        cls, folder: Path, family: Family, network: Mapping[str, Any], *, max_len: int = 0, clean: str = "none"
+    ) -> DualTokenizer:
+        """Read the tokenizer of pretrained weights.
+
+        Args:
+            folder: that of the weights.
+            family: of the dual encoder.
+            network: the configuration of the text tower.
+            max_len: ids that a caption may have, marks included; 0: as many as the model reads.
+            clean: what is done to captions first.
+
+        Raises:
+            CheckpointError: for one that cannot be read, or does not belong to the weights.
+            MissingPackageError: for one that needs a package that is not installed.
+        """
+        given = load_tokenizer(folder)
+        longest = count_positions(network)
+        if max_len > longest:
+            raise RecipeError(f"text_encoder.max_len is {max_len}; the model reads {longest} ids.")
+        limit = min(length for length in (max_len, given.model_max_length, longest) if 0 < length < UNLIMITED)
+        pieces = make_pieces(given, limit)
+        pad_id = given.pad_token_id
+        if family.padding == "full":
+            left = given.padding_side == "left"
+            form = CaptionForm(limit, require_pad(pad_id, folder), longest, left, clean)
+        else:
+            form = CaptionForm(limit, network.get("pad_token_id") or 0, clean=clean)
+        made = cls(pieces, form)
+        made.require_fit(folder, family, network)
+        return made
+
+    def require_fit(self, folder: Path, family: Family, network: Mapping[str, Any]) -> None:
+        """Raise CheckpointError for a tokenizer that is not that of the weights."""
+        (ids,) = self.encode_split([self.clean(SAMPLE)])
+        rows = network["vocab_size"]
+        if len(self) > rows or int(ids.max()) >= rows:
+            raise CheckpointError(
+                f"has a tokenizer of {len(self):,} ids, but the model has {rows:,} word embeddings.",
+                file=folder,
+                remedy=OTHERS,
+            )
+        eos = network.get("eos_token_id")
+        argmax = family.name == "clip" and eos == 2  # as published before transformers 4.31: pooled at the largest id
+        if family.padding == "eos" and (int(ids[-1]) != int(ids.max()) if argmax else eos not in ids.tolist()):
+            raise CheckpointError(
+                f"has a tokenizer that does not belong to it: captions are pooled at the end mark, id {eos}, which its "
+                "captions do not have; all would get the same embedding.",
+                file=folder,
+                remedy=f"{OTHERS} Or correct eos_token_id of text_config in its config.json.",
+            )
+
+    def clean(self, caption: str) -> str:
+        """Return a caption as it is cut into ids."""
+        return CLEANERS[self.form.clean](caption)
+
+    def split(self, captions: Sequence[str]) -> list[str]:
+        """Return the captions, cleaned."""
+        return [self.clean(caption) for caption in captions]
+
+    def encode_split(self, split_captions: Sequence[str]) -> list[np.ndarray]:
+        """Return the ids of each caption; one in which the tokenizer finds nothing has the padding alone."""
+        found = self.pieces.encode(split_captions)
+        cut = sum(was_cut for _, was_cut in found)
+        if cut:
+            share = "A caption has" if len(found) == 1 else f"{cut:,} of {len(found):,} captions have"
+            limit = f"more than {self.form.limit} ids, marks included"
+            warnings.warn(
+                f"{share} {limit}; the model reads no more, so the rest is cut off.", VsezooWarning, stacklevel=2
+            )
+        return [np.array(self._fill(ids), dtype=np.int32) for ids, _ in found]
+
+    def _fill(self, ids: list[int]) -> list[int]:
+        ids = ids or [self.form.pad_id]
+        missing = max(0, self.form.pad_to - len(ids)) if self.form.pad_left else 0
+        return [self.form.pad_id] * missing + ids
+
+    def to_files(self) -> Mapping[str, bytes]:
+        """Return the files of the tokenizer, and `captions.json`."""
+        form = json.dumps(dataclasses.asdict(self.form), indent=2) + "\n"
+        return {**self.pieces.files, self.FORM: form.encode()}
+
+    @classmethod
+    def from_files(cls, folder: Path) -> DualTokenizer:
+        """Read what `to_files` returned."""
+        path = folder / cls.FORM
+        try:
+            form = CaptionForm(**json.loads(path.read_bytes()))
+            return cls(read_pieces(folder, form.limit), form)
+        except (OSError, ValueError, TypeError) as error:
+            raise CheckpointError(f"cannot be read: {shorten(error)}.", file=path, remedy=RESTORE) from error
+
+    def __len__(self) -> int:
+        """Return the number of ids."""
+        return len(self.pieces)
+
+
+def count_positions(network: Mapping[str, Any]) -> int:
+    """Return how many ids a text tower reads. RoBERTa and its relatives count positions from behind the padding id."""
+    positions: int = network.get("max_position_embeddings", UNLIMITED - 1)
+    relative = any(name in str(network.get("model_type")) for name in ("roberta", "altclip", "camembert"))
+    return positions - (network.get("pad_token_id") or 0) - 1 if relative else positions
+
+
+def require_pad(pad_id: int | None, folder: Path) -> int:
+    """Return the id of the padding.
+
+    Raises:
+        CheckpointError: if there is none.
+    """
+    if pad_id is None:
+        raise CheckpointError(
+            "has a tokenizer without padding, which belongs to every caption of this model.", file=folder, remedy=OTHERS
+        )
+    return pad_id

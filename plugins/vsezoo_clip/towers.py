@@ -1,0 +1,232 @@
+"""One tower of a dual encoder of transformers: the network, its pooling and its projection, without the other tower.
+
+Its tensors have the names that they have in the file of the dual encoder, so that they are read from and written to it
+as they are.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from logging import ERROR
+from typing import Any
+
+import torch
+import transformers
+from torch import Tensor, nn
+from transformers import AutoConfig, AutoModel, PreTrainedConfig
+from transformers.utils import logging
+
+from vsezoo.errors import CheckpointError, RecipeError, list_names
+from vsezoo.interfaces import Weights
+from vsezoo.storage.tensors import require_same
+from vsezoo_clip.families import FAMILIES, Family, Side
+
+UNTRUSTED = (
+    "attn_implementation",
+    "auto_map",
+    "dtype",
+    "experts_implementation",
+    "quantization_config",
+    "torch_dtype",
+    "transformers_version",
+)
+"""Entries of a configuration that are not facts about the model: some would fetch kernels or code."""
+
+BUFFERS = (".position_ids", ".token_type_ids")
+"""What earlier versions of transformers stored, and later ones compute."""
+
+WRAPPED = ("vision_model.vision_model.", "text_model.text_model.")
+"""What the towers of a VisionTextDualEncoder were called before transformers 5."""
+
+NEEDED = "Name pretrained weights: --pretrained REFERENCE, a folder or hub:org/name."
+
+
+class Tower(nn.Module):
+    """Maps the input of a network to vectors `(B, D)`, not scaled.
+
+    Args:
+        family: of the dual encoder.
+        side: the tower.
+        config: of the network, as JSON values.
+        width: D, the width of the joint embedding.
+
+    Raises:
+        RecipeError: for a network without what its family pools.
+    """
+
+    def __init__(self, family: Family, side: Side, config: Mapping[str, Any], width: int) -> None:
+        super().__init__()
+        self.family, self.side = family, side
+        parsed = read_config(config)
+        if getattr(parsed, "vision_use_head", True) is False:
+            raise RecipeError(f"{family.title} without its pooling head (vision_use_head) has no image embeddings.")
+        with quiet():
+            self.add_module(side.module, build_network(side, parsed))
+        pooled: int = getattr(parsed, "projection_size", 0) or (getattr(parsed, side.width) if side.width else width)
+        if side.projection:
+            self.add_module(side.projection, nn.Linear(pooled, width, bias=side.bias))
+        elif pooled != width:
+            raise RecipeError(
+                f"{family.title} has no projection of {side.module}, so its width, {pooled}, must be that of the joint "
+                f"embedding, {width}."
+            )
+
+    @property
+    def network(self) -> nn.Module:
+        """The network."""
+        network: nn.Module = getattr(self, self.side.module)
+        return network
+
+    def forward(self, **inputs: Tensor | None) -> Tensor:
+        """Return the vectors of a batch, as `get_image_features` and `get_text_features` of transformers do.
+
+        Args:
+            **inputs: of the network: `pixel_values`, or `input_ids` and `attention_mask`.
+        """
+        output = self.network(**inputs, return_dict=True)
+        pooled = output.pooler_output if self.side.pooling == "pooler" else output.last_hidden_state[:, 0]
+        if pooled is None:
+            raise RecipeError(f"the network of {self.side.module} has no pooled output, so it gives no embeddings.")
+        projected: Tensor = getattr(self, self.side.projection)(pooled) if self.side.projection else pooled
+        return projected
+
+
+def build_network(side: Side, config: PreTrainedConfig) -> nn.Module:
+    """Return a network with random weights in float32."""
+    if not side.network:
+        # Nothing of the configuration may choose a kernel: transformers would fetch it from the Hub.
+        network: nn.Module = AutoModel.from_config(config, dtype=torch.float32, trust_remote_code=False)  # type: ignore[no-untyped-call]
+        return network
+    module, _, name = side.network.partition(":")
+    network = getattr(importlib.import_module(f"transformers.models.{module}"), name)(config, **side.arguments)
+    return network.float()
+
+
+def read_config(config: Mapping[str, Any]) -> PreTrainedConfig:
+    """Return the configuration of a network from its JSON values.
+
+    Raises:
+        RecipeError: for values that cannot be one.
+    """
+    if not config:
+        raise RecipeError("a dual encoder cannot be built without pretrained weights.", remedy=NEEDED)
+    try:
+        return AutoConfig.for_model(**config)
+    except Exception as error:  # transformers raises what it likes
+        raise RecipeError(f"its configuration cannot be read: {shorten(error)}.") from error
+
+
+def describe_networks(config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return the configurations of both networks of a dual encoder, complete, by "image" and "text".
+
+    Args:
+        config: the `config.json` of the dual encoder.
+
+    Raises:
+        CheckpointError: for values that cannot be a configuration.
+    """
+    family = FAMILIES[config["model_type"]]
+    try:
+        dual = AutoConfig.for_model(**_clean(config))
+        networks = {side: getattr(dual, family.side(side).config) for side in ("image", "text")}
+        return {side: _clean(json.loads(network.to_json_string(use_diff=False))) for side, network in networks.items()}
+    except Exception as error:
+        raise CheckpointError(f"has a config.json that cannot be read: {shorten(error)}.") from error
+
+
+def measure_width(config: Mapping[str, Any]) -> int:
+    """Return the width of the joint embedding of a dual encoder.
+
+    Args:
+        config: its `config.json`.
+    """
+    family = FAMILIES[config["model_type"]]
+    dual = AutoConfig.for_model(**_clean(config))
+    width: int = getattr(dual, family.width) if family.width else dual.vision_config.hidden_size
+    return width
+
+
+def load_tower(tower: Tower, weights: Weights) -> None:
+    """Give a tower its tensors from the file of the dual encoder, in float32.
+
+    Raises:
+        CheckpointError: for tensors that are missing, unknown or of another shape.
+    """
+    found = {
+        f"{prefix}{rest}": tensor
+        for prefix in _list_prefixes(tower.side)
+        for rest, tensor in weights.tensors(prefix).items()
+        if not f"{prefix}{rest}".endswith(BUFFERS) and not f"{prefix}{rest}".startswith(tower.family.ignored)
+    }
+    expected = tower.state_dict()
+    for wrapped in WRAPPED:
+        if not any(name.startswith(wrapped) for name in expected):
+            found = {_unwrap(name, wrapped): tensor for name, tensor in found.items()}
+    if found.keys() != expected.keys():
+        found = _convert(tower, found, weights)
+    require_same(found, expected, weights.folder)
+    tower.load_state_dict({name: tensor.float() for name, tensor in found.items()})
+
+
+def _convert(tower: Tower, found: Mapping[str, Tensor], weights: Weights) -> dict[str, Tensor]:
+    """Have transformers give the tensors of a tower their present names, which change between its versions."""
+    names = _list_prefixes(tower.side)
+    try:
+        with quiet():
+            dual, report = getattr(transformers, tower.family.architecture).from_pretrained(
+                None,
+                config=AutoConfig.for_model(**_clean(weights.config())),
+                state_dict={name: tensor.clone() for name, tensor in found.items()},
+                dtype=torch.float32,
+                output_loading_info=True,
+            )
+    except Exception as error:  # transformers raises what it likes
+        raise CheckpointError(f"has tensors that cannot be read: {shorten(error)}.", file=weights.folder) from error
+    for words, key in (("lacks the tensors", "missing_keys"), ("has the unknown tensors", "unexpected_keys")):
+        if wrong := sorted(name for name in report[key] if name.startswith(names)):
+            raise CheckpointError(
+                f"{words} {list_names(wrong, 3)}.", file=weights.folder, remedy="Get all files of the model again."
+            )
+    return {name: tensor for name, tensor in dual.state_dict().items() if name.startswith(names)}
+
+
+def _list_prefixes(side: Side) -> tuple[str, ...]:
+    return tuple(f"{name}." for name in (side.module, side.projection) if name)
+
+
+def _unwrap(name: str, wrapped: str) -> str:
+    return wrapped.partition(".")[2] + name.removeprefix(wrapped) if name.startswith(wrapped) else name
+
+
+def _clean(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a configuration, and those in it, without what is not a fact about the model."""
+    return {
+        name: _clean(value) if isinstance(value, Mapping) else value
+        for name, value in config.items()
+        if name not in UNTRUSTED and not name.startswith("_")
+    }
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Have transformers print nothing but errors."""
+    verbosity, shows_progress = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity(ERROR)
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if shows_progress:
+            logging.enable_progress_bar()  # type: ignore[no-untyped-call]
+
+
+def shorten(error: BaseException) -> str:
+    """Return the first line of what an error says, and the one that it announces."""
+    lines = [line.strip().rstrip(".") for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    text = lines[0] if not lines[0].endswith(":") or len(lines) == 1 else f"{lines[0]} {lines[1]}"
+    return re.sub(r"\b\w+Error: ", "", text)

@@ -1,0 +1,212 @@
+"""A folder or a repository of a dual encoder is used wherever a checkpoint is; and what is refused, and how."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import commands
+import dual_families
+import numpy as np
+import pictures
+import processes
+import pytest
+import torch
+from originals import FIXTURES, needs_fixtures, read_arrays
+from safetensors.torch import load_file, save_file
+
+import vsezoo
+from vsezoo.errors import CheckpointError, RecipeError, VsezooWarning
+
+CAPTIONS = ["a dog", "the red thing"]
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("weights") / "tiny-clip"
+    dual_families.write(folder, "clip")
+    return folder
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for index in range(4):
+        pictures.draw(index).save(folder / f"{index}.png")
+    return folder
+
+
+def edit(folder: Path, **changes: Any) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    for name, value in changes.items():
+        where, _, inner = name.partition("__")
+        if inner:
+            config[where][inner] = value
+        else:
+            config[where] = value
+    (folder / "config.json").write_text(json.dumps(config))
+
+
+def test_search_embed_show_and_eval(source: Path, photos: Path, tmp_path: Path) -> None:
+    model = vsezoo.load(source)
+    done = commands.run_command(tmp_path, "search", source, "a dog", "--images", photos, "--json")
+    hits = json.loads(done.stdout)["hits"]
+    images = model.encode_images([pictures.draw(index) for index in range(4)])
+    scores = model.similarity.compare(images, model.encode_texts(["a dog"]))[:, 0].detach()
+    assert [hit["id"] for hit in hits] == [f"{index}.png" for index in scores.argsort(descending=True).tolist()]
+    assert hits[0]["score"] == pytest.approx(float(scores.max()), abs=1e-5)
+    (tmp_path / "queries.txt").write_text("\n".join(CAPTIONS))
+    flags = ["--images", photos, "--texts", "queries.txt", "--output", "both.safetensors"]
+    assert commands.run_command(tmp_path, "embed", source, *flags).code == 0
+    written = load_file(tmp_path / "both.safetensors")
+    torch.testing.assert_close(written["images"], images.clone(), rtol=0, atol=1e-6)
+    torch.testing.assert_close(written["texts"], model.encode_texts(CAPTIONS).clone(), rtol=0, atol=1e-6)
+    shown = json.loads(commands.run_command(tmp_path, "show", source, "--json").stdout)
+    assert shown["recipe"]["image_encoder"]["options"]["backend"] == "torchvision"
+    lines = "".join(f"{index}.png,a dog,test\n" for index in range(4))
+    (photos / "captions.csv").write_text(f"image,caption,split\n{lines}")
+    done = commands.run_command(tmp_path, "eval", source, "--data", photos, "--json")
+    assert done.code == 0, done.stderr
+    assert json.loads(done.stdout)["checkpoints"][0]["model"] == "clip"
+    done = commands.run_command(tmp_path, "eval", source)
+    processes.assert_one_message(done, 2, r"tiny-clip: does not say what data set it was trained on\.\nName the data")
+
+
+def test_the_checkpoint_that_is_kept_is_small_and_made_once(source: Path) -> None:
+    first, second = vsezoo.Checkpoint.open(source), vsezoo.Checkpoint.open(source)
+    assert first.folder == second.folder != source
+    assert sum(path.stat().st_size for path in first.folder.iterdir()) < (source / "model.safetensors").stat().st_size
+    assert first.config["left_out"]["tiny-clip"]["parts"] == ["image_encoder", "text_encoder"]
+    side = first.text_side()
+    assert torch.equal(side.encode_texts(CAPTIONS), second.model().encode_texts(CAPTIONS))
+
+
+def test_changed_weights_are_another_checkpoint(source: Path, tmp_path: Path) -> None:
+    shutil.copytree(source, tmp_path / "copy")
+    before = vsezoo.load(tmp_path / "copy").encode_texts(CAPTIONS).clone()
+    file = tmp_path / "copy" / "model.safetensors"
+    save_file({name: 1.5 * tensor for name, tensor in load_file(file).items()}, file, {"format": "pt"})
+    assert not torch.allclose(vsezoo.load(tmp_path / "copy").encode_texts(CAPTIONS), before)
+
+
+def test_it_can_be_trained_from(source: Path, photos: Path, tmp_path: Path) -> None:
+    lines = "".join(f"{index}.png,{colour} thing,train\n" for index, colour in enumerate(["red", "green", "blue"]))
+    (photos / "captions.csv").write_text(f"image,caption,split\n{lines}3.png,a white thing,dev\n")
+    settings = {"pretrained": str(source), "training.num_epochs": 1, "training.batch_size": 4}
+    folder = tmp_path / "run"
+    vsezoo.train("clip", photos, output=folder, settings={**settings, "text_encoder.finetune": True})
+    trained, untrained = vsezoo.load(folder), vsezoo.load(source)
+    assert not torch.equal(trained.encode_texts(CAPTIONS), untrained.encode_texts(CAPTIONS))
+    drawn = [pictures.draw(0)]
+    assert torch.equal(trained.encode_images(drawn), untrained.encode_images(drawn))
+    assert trained.similarity.scale != untrained.similarity.scale
+
+
+# What is refused
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"auto_map": {"AutoModel": "modeling.Model"}}, r"asks for code of its own \(auto_map in config\.json\)"),
+        ({"model_type": "bridgetower"}, r"cannot be used: the embedding of a caption depends on the image"),
+        ({"model_type": "siglip2"}, r"cannot be used: .*NaFlex"),
+        ({"architectures": ["CLIPForImageClassification"]}, r"another task \(CLIPForImageClassification\): the dual"),
+        (
+            {"model_type": "vit", "architectures": ["ViTForImageClassification"]},
+            r"another task \(ViTForImageClassification\): it does not embed both",
+        ),
+        (
+            {"text_config__eos_token_id": 7},
+            r"a tokenizer that does not belong to it: .* id 7, which its captions do not",
+        ),
+        ({"text_config__eos_token_id": 2}, r"a tokenizer that does not belong to it"),
+        ({"text_config__hidden_size": 18}, r"has the tensor .* of shape"),
+        ({"text_config__num_hidden_layers": 3}, r"lacks the tensors text_model\.encoder\.layers\.2"),
+        ({"text_config__vocab_size": 9}, r"has a tokenizer of 30 ids, but the model has 9 word embeddings"),
+        ({"text_config__hidden_size": "wide"}, r"has a config\.json that cannot be read: .*hidden_size"),
+        ({"model_type": 3}, r"is a model of another task"),
+    ],
+)
+def test_folders_that_are_no_dual_encoder(
+    source: Path, tmp_path: Path, photos: Path, changes: dict[str, Any], message: str
+) -> None:
+    shutil.copytree(source, tmp_path / "bad")
+    edit(tmp_path / "bad", **changes)
+    done = commands.run_command(tmp_path, "search", "bad", "a dog", "--images", photos)
+    processes.assert_one_message(done, 1, message)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("preprocessor_config.json", r"lacks the settings of its image processor"),
+        ("tokenizer.json", r"has no tokenizer that can be read"),
+    ],
+)
+def test_folders_that_lack_a_file(source: Path, tmp_path: Path, name: str, message: str) -> None:
+    shutil.copytree(source, tmp_path / "bad")
+    (tmp_path / "bad" / name).unlink()
+    with pytest.raises(CheckpointError, match=message):
+        vsezoo.load(tmp_path / "bad")
+
+
+def test_the_text_tower_alone(source: Path, tmp_path: Path) -> None:
+    shutil.copytree(source, tmp_path / "bad")
+    file = tmp_path / "bad" / "model.safetensors"
+    save_file({name: t for name, t in load_file(file).items() if not name.startswith("vis")}, file, {"format": "pt"})
+    with pytest.raises(CheckpointError, match="lacks the tensors vision_model"):
+        vsezoo.load(tmp_path / "bad")
+
+
+def test_a_siglip_without_its_pooling_head(tmp_path: Path) -> None:
+    dual_families.write(tmp_path / "bad", "siglip", dual_families.make("siglip", vision={"vision_use_head": False}))
+    with pytest.raises(CheckpointError, match="without its pooling head"):
+        vsezoo.load(tmp_path / "bad")
+
+
+def test_without_pretrained_weights() -> None:
+    with pytest.raises(RecipeError, match=r"has its tokenizer from pretrained weights"):
+        vsezoo.create_model("clip", settings={"pretrained": ""})
+
+
+# Captions
+
+
+def test_long_captions_are_cut_and_counted(source: Path, tmp_path: Path) -> None:
+    model = vsezoo.load(source)
+    long = " ".join(["dog"] * 40)
+    with pytest.warns(VsezooWarning, match=r"1 of 2 captions have more than 12 ids, marks included"):
+        texts = model.encode_texts([long, "a dog"]).clone()
+    ids = model.tokenizer.encode(["a dog"])[0]
+    assert ids[-1] == dual_families.IDS["[SEP]"]
+    with pytest.warns(VsezooWarning, match=r"A caption has more than 12 ids"):
+        (cut,) = model.tokenizer.encode([long])
+    assert (len(cut), cut[-1]) == (12, dual_families.IDS["[SEP]"])
+    assert texts.isfinite().all()
+
+
+def test_captions_are_cleaned_as_openais_code_does(source: Path) -> None:
+    pytest.importorskip("ftfy")
+    settings = {"pretrained": str(source), "text_encoder.clean": "lower"}
+    model = vsezoo.create_model("clip", settings=settings)
+    odd, plain = ["the dog &amp;amp; the&nbsp;dog\u2019s", "A  DOG"], ["the dog & the dog's", "a dog"]
+    assert [ids.tolist() for ids in model.tokenizer.encode(odd)] == [
+        ids.tolist() for ids in vsezoo.load(source).tokenizer.encode(plain)
+    ]
+
+
+@needs_fixtures
+@pytest.mark.parametrize("name", ["dual_clip", "dual_siglip"])
+def test_embed_of_the_fixtures(name: str, tmp_path: Path) -> None:
+    if name == "dual_siglip":
+        pytest.importorskip("sentencepiece")
+    fixture = FIXTURES / name
+    flags = ["--images", fixture, "--texts", fixture / "captions.txt", "--output", "both.safetensors"]
+    assert commands.run_command(tmp_path, "embed", fixture, *flags).code == 0
+    written, expected = load_file(tmp_path / "both.safetensors"), read_arrays(fixture / "expected.npz")
+    assert np.abs(written["images"].numpy() - expected["image_embeds"]).max() < 1e-5
+    assert np.abs(written["texts"].numpy() - expected["text_embeds"]).max() < 1e-5

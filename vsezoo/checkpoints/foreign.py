@@ -1,0 +1,124 @@
+"""Pretrained weights of another library, used as a checkpoint.
+
+A plugin registers a function in the group `vsezoo.openers` that recognises such weights and returns the recipe whose
+parts read them. The model is then made once, and its checkpoint is kept in the cache folder: it names the weights and
+their digest and does not hold them, so it is small, and everything that takes a checkpoint takes it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from vsezoo import registry
+from vsezoo.checkpoints.uninitialized import build_uninitialized
+from vsezoo.checkpoints.writing import save_checkpoint
+from vsezoo.construction import build_model
+from vsezoo.errors import CheckpointError, PluginError, RecipeError
+from vsezoo.hub.reference import parse_reference
+from vsezoo.parts import accepted_kinds, make_tokenizer, resolve_recipe
+from vsezoo.pretrained.weights import OpenedWeights, open_weights
+from vsezoo.recipe import Recipe
+from vsezoo.registry import Entry
+from vsezoo.storage.cache import find_cache, identify
+from vsezoo.storage.checkpoint_layout import CONFIG, OPEN_CLIP, UNKNOWN_DATA, is_foreign, read_json
+
+FORM = 1
+"""Raised when the checkpoints that are made here change."""
+
+
+def is_foreign_folder(folder: Path) -> bool:
+    """Return whether a folder has weights of another library, and is not to be read as a checkpoint."""
+    if not folder.is_dir():
+        return False
+    if (folder / OPEN_CLIP).is_file() and not (folder / CONFIG).is_file():
+        return True
+    try:
+        return is_foreign(read_json(folder / CONFIG))
+    except CheckpointError:
+        return False
+
+
+def open_foreign(reference: str, settings: Mapping[str, Any] | None = None, sha256: str = "") -> Path:
+    """Return the folder of the checkpoint of pretrained weights; it is written if it is not in the cache.
+
+    Args:
+        reference: a folder, or `hub:org/name@COMMIT`.
+        settings: changes to the recipe, by dotted names.
+        sha256: what the digest of the weights must be; empty: anything.
+
+    Raises:
+        CheckpointError: for weights that no plugin recognises, or that it refuses.
+        HubError: for what the Hub does not give.
+        StorageError: if the cache folder cannot be written.
+    """
+    weights = open_weights(reference)
+    if sha256 and weights.sha256 != sha256:
+        raise CheckpointError(
+            f"has the sha256 {weights.sha256}, not {sha256} as it is registered.",
+            file=reference,
+            remedy="Upgrade the distribution that registers this name, or name the weights by their place.",
+        )
+    try:
+        entry, recipe = recognise(weights)
+        source = reference if parse_reference(reference) else str(weights.folder.absolute())
+        recipe = resolve_recipe(recipe.replace({"pretrained": source, **(settings or {})}), None, weights)
+        target = find_cache() / "opened" / _digest(weights, recipe, entry)
+        if not (target / CONFIG).is_file():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            _write(target, weights, recipe, entry)
+    except (CheckpointError, RecipeError) as error:
+        remedy = error.remedy or "Get all files of the model again, or choose another one."
+        raise CheckpointError(error.problem, file=error.file or weights.folder, remedy=remedy) from error
+    return target
+
+
+def recognise(weights: OpenedWeights) -> tuple[Entry, Recipe]:
+    """Return what opens pretrained weights, and the recipe whose parts read them.
+
+    Raises:
+        CheckpointError: for weights that no plugin recognises, or that it refuses.
+    """
+    refusal: CheckpointError | None = None
+    for entry in registry.list_entries("openers"):
+        try:
+            recipe: Recipe | None = entry.load()(weights)
+        except PluginError:
+            continue  # listed as FAILED; it must not stop the others
+        except CheckpointError as error:
+            refusal = refusal or error
+            continue
+        if recipe is not None:
+            return entry, recipe
+    raise refusal or CheckpointError(
+        "is not a checkpoint of vsezoo, and no installed plugin knows its weights.",
+        file=weights.folder,
+        remedy="Give a model that embeds both images and sentences, such as a CLIP or a SigLIP.",
+    )
+
+
+def _digest(weights: OpenedWeights, recipe: Recipe, entry: Entry) -> str:
+    files = sorted(identify(path) for path in weights.folder.iterdir() if path.is_file())
+    known = [FORM, version("vsezoo"), entry.qualified, entry.version, recipe.to_json(), files]
+    return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def _write(target: Path, weights: OpenedWeights, recipe: Recipe, entry: Entry) -> None:
+    tokenizer = make_tokenizer(recipe, weights)
+    model = build_uninitialized(lambda: build_model(recipe, tokenizer))
+    model.load_pretrained(weights)
+    origin = {
+        "format": entry.name,
+        "distribution": entry.distribution,
+        "version": entry.version,
+        "source": weights.name,
+        "files": weights.digest_files(),
+        "options": {},
+        "notes": {},
+    }
+    data = {"name": UNKNOWN_DATA, "kind": accepted_kinds(recipe)[0], "image_shape": []}
+    save_checkpoint(target, model.eval(), data, {}, converted=origin)
