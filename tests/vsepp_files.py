@@ -99,6 +99,18 @@ VSE_INFTY: dict[str, Any] = {
     "vocab_size": len(WORDS) + 1,
 }
 
+SGRAF: dict[str, Any] = {
+    **{
+        name: value
+        for name, value in SCAN.items()
+        if not name.startswith(("lambda_", "agg_", "cross_", "raw_", "precomp_"))
+    },
+    "bi_gru": True,
+    "module_name": "SGR",
+    "sgr_step": 2,
+    "sim_dim": 3,
+}
+
 VSRN: dict[str, Any] = {
     **VSEPP,
     "data_name": "coco_precomp",
@@ -171,6 +183,30 @@ def make_vsepp(options: Mapping[str, Any], rows: int = len(WORDS)) -> list[State
     """Return the encoders of VSE++ on features."""
     dim = options["embed_size"]
     return [draw_state({"fc.weight": (dim, options["img_dim"]), "fc.bias": (dim,)}, 2), make_text(options, rows)]
+
+
+def make_sgraf(options: Mapping[str, Any], *, regions: int = 36) -> list[State]:
+    """Return the encoders of SGRAF and its similarity."""
+    dim, width, rows = options["embed_size"], options["sim_dim"], len(WORDS)
+    image = {"fc.weight": (dim, options["img_dim"]), "fc.bias": (dim,)}
+    gru = make_gru("cap_rnn", options["word_dim"], dim)
+    text = {"embed.weight": (rows, options["word_dim"]), **gru, **{f"{name}_reverse": gru[name] for name in gru}}
+    layers = {"sim_tranloc_w": (width, dim), "sim_tranglo_w": (width, dim), "sim_eval_w": (1, width)}
+    for side in "vt":
+        layers |= {f"{side}_global_w.embedding_{part}.0": (dim, dim) for part in ("local", "global")}
+        layers[f"{side}_global_w.embedding_common.0"] = (1, dim)
+    norms = {"v_global_w.embedding_local.1": regions, "v_global_w.embedding_global.1": dim}
+    if options["module_name"] == "SGR":
+        names = ("graph_query_w", "graph_key_w", "sim_graph_w")
+        layers |= {f"SGR_module.{k}.{name}": (width, width) for k in range(options["sgr_step"]) for name in names}
+    else:
+        layers["SAF_module.attn_sim_w"], norms["SAF_module.bn"] = (1, width), 1
+    shapes: dict[str, Sequence[int]] = {}
+    for name, shape in layers.items():
+        shapes |= {f"{name}.weight": shape, f"{name}.bias": shape[:1]}
+    for name, size in norms.items():
+        shapes |= make_norm(name, size)
+    return [draw_state(image, 4), draw_state(text, 5), draw_state(shapes, 6)]
 
 
 def make_vsrn(options: Mapping[str, Any], *, batch_norm: bool = False, blocks: int = 4) -> list[State]:

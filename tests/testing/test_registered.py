@@ -120,6 +120,11 @@ def write_clip(folder: Path) -> Path:
     return folder / "clip"
 
 
+def write_sgraf(folder: Path) -> Path:
+    vsepp_files.write_words(folder / f"{vsepp_files.SGRAF['data_name']}_vocab.pkl")
+    return vsepp_files.write_checkpoint(folder, vsepp_files.SGRAF, vsepp_files.make_sgraf(vsepp_files.SGRAF))
+
+
 def write_kiros(folder: Path) -> Path:
     return theano_files.write_kiros(theano_files.make_original(theano_files.KIROS), folder / "vse.npz")
 
@@ -148,6 +153,7 @@ WRITERS: dict[str, Callable[[Path], Path]] = {
     "scan": write_scan,
     "vse-infty": write_vse_infty,
     "transformers": write_clip,
+    "sgraf": write_sgraf,
     "vsepp": write_vsepp,
     "vsrn": write_vsrn,
 }

@@ -56,6 +56,7 @@ MORE = "vsezoo"
 TRAINING_ALONE = (
     "image_encoder.cnn_mode",
     "image_encoder.crop_size",
+    "image_encoder.dropout",
     "image_encoder.finetune_epoch",
     "image_encoder.init",
     "image_encoder.learning_rate_scale",
@@ -67,13 +68,17 @@ TRAINING_ALONE = (
     "loss",
     "optimizer",
     "schedule",
+    "similarity.batch_statistics",
+    "similarity.statistics_order",
     "text_encoder.backward_reads",  # only for a bidirectional network, which the originals do not have
+    "text_encoder.dropout",
     "text_encoder.finetune",
     "text_encoder.init",
     "text_encoder.learning_rate_scale",
     "text_encoder.size_augmentation",
     "text_encoder.store_weights",
     "text_encoder.vocab_threshold",
+    "text_encoder.word_dropout",
 )
 """Settings that do not affect a trained model, beside those of the loss and of training."""
 

@@ -12,8 +12,8 @@ import argparse
 import re
 import warnings
 from collections import OrderedDict
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -55,12 +55,14 @@ class StateDicts:
         text: tensors of the text encoder.
         options: the options of training.
         notes: further facts.
+        similarity: tensors of the similarity, in codebases where it has some.
     """
 
     image: dict[str, Tensor]
     text: dict[str, Tensor]
     options: dict[str, Any]
     notes: dict[str, Any]
+    similarity: dict[str, Tensor] = field(default_factory=dict)
 
     def list_sizes(self) -> dict[str, int]:
         """Return the options that follow from the shapes of the tensors."""
@@ -76,16 +78,25 @@ class StateDicts:
 
 def split_encoders(source: Source) -> tuple[Mapping[str, Any], Mapping[str, Any]] | None:
     """Return the names and tensors of image and text encoder; None if the file is not such a checkpoint."""
+    parts = split_parts(source)
+    return (parts[0], parts[1]) if len(parts) == len(SIDES) and all(parts) else None
+
+
+def split_parts(source: Source, sides: Sequence[str] = SIDES) -> list[Mapping[str, Any]]:
+    """Return the names and tensors of all parts of a model, in their order; nothing if the file is not a checkpoint.
+
+    Args:
+        source: the file.
+        sides: the names of the parts, for a file that has one dictionary for all.
+    """
     if source.is_folder or source.format != "torch" or not isinstance(source.content, dict):
-        return None
+        return []
     model = source.content.get("model")
     if isinstance(model, dict):
-        parts = [_select(model, side) for side in SIDES]
+        parts = [_select(model, side) for side in sides]
     else:
         parts = list(model) if isinstance(model, list | tuple) else []
-    if len(parts) != 2 or not all(isinstance(part, dict) and part for part in parts):
-        return None
-    return parts[0], parts[1]
+    return parts if all(isinstance(part, dict) for part in parts) else []
 
 
 def find_options(source: Source) -> Mapping[Any, Any]:
@@ -95,20 +106,21 @@ def find_options(source: Source) -> Mapping[Any, Any]:
     return options if isinstance(options, dict) else {}
 
 
-def read_state_dicts(source: Source, chosen: Mapping[str, Any], words: str = "embed.weight") -> StateDicts:
-    """Read a checkpoint that `split_encoders` accepts.
+def read_state_dicts(
+    source: Source, chosen: Mapping[str, Any], words: str = "embed.weight", sides: Sequence[str] = SIDES
+) -> StateDicts:
+    """Read a checkpoint of two encoders, and perhaps a similarity.
 
     Args:
         source: the file.
         chosen: options of the importer; `ignore` lists options of the file that are only recorded in the notes.
         words: the matrix of the text encoder that has a row for each word.
+        sides: the names of the parts; a third one is the similarity, others are left out.
 
     Raises:
         CheckpointError: for a checkpoint without options, or with values that are not tensors.
     """
-    parts = split_encoders(source)
-    assert parts is not None, "recognised before"
-    image, text = (_name_tensors(part, source.path) for part in parts)
+    image, text, *rest = (_name_tensors(part, source.path) for part in split_parts(source, sides)[: len(sides)])
     for tensors, name in ((image, "fc.weight"), (text, words)):
         if name not in tensors or tensors[name].dim() != 2:
             raise CheckpointError(f"has no matrix {name}.", file=source.path, remedy=FETCH)
@@ -134,6 +146,7 @@ def read_state_dicts(source: Source, chosen: Mapping[str, Any], words: str = "em
         text,
         {name: value for name, value in options.items() if name not in ignored},
         {**record, "options": {name: _note(value, name) for name, value in options.items()}},
+        rest[0] if rest else {},
     )
 
 
@@ -197,12 +210,18 @@ def fit_tensors(
     """
     tensors = {f"image_encoder.{name}": tensor for name, tensor in held.image.items()}
     tensors |= {f"text_encoder.{name}": tensor for name, tensor in held.text.items()}
+    tensors |= {f"similarity.{name}": tensor for name, tensor in held.similarity.items()}
     _require_fit(recipe, tokenizer, tensors, source.path)
     return Imported(recipe, tokenizer, tensors, data, held.notes)
 
 
 def write_state_dicts(
-    model: JointEmbedding, path: Path, image: Mapping[str, Tensor], text: Mapping[str, Tensor], options: dict[str, Any]
+    model: JointEmbedding,
+    path: Path,
+    image: Mapping[str, Tensor],
+    text: Mapping[str, Tensor],
+    options: dict[str, Any],
+    *more: Mapping[str, Tensor],
 ) -> list[Path]:
     """Write a checkpoint like the originals, in the older format of torch, which every version reads.
 
@@ -213,6 +232,7 @@ def write_state_dicts(
         image: tensors of the image encoder, by their original names.
         text: tensors of the text encoder.
         options: the options of training.
+        *more: tensors of further parts, which follow those of the encoders.
 
     Raises:
         StorageError: if a file cannot be written.
@@ -220,12 +240,16 @@ def write_state_dicts(
     tokenizer = model.tokenizer
     assert isinstance(tokenizer, WordTokenizer), "of the text encoder gru"
     words = tokenizer.vocabulary.words
-    write_encoders(path, image, text, {**options, "vocab_size": len(words)})
+    write_encoders(path, image, text, {**options, "vocab_size": len(words)}, *more)
     return [path, *write_vocabulary(words, path.with_name(f"{options['data_name']}_vocab"))]
 
 
 def write_encoders(
-    path: Path, image: Mapping[str, Tensor], text: Mapping[str, Tensor], options: Mapping[str, Any]
+    path: Path,
+    image: Mapping[str, Tensor],
+    text: Mapping[str, Tensor],
+    options: Mapping[str, Any],
+    *more: Mapping[str, Tensor],
 ) -> None:
     """Write a checkpoint without its vocabulary; the arguments are those of `write_state_dicts`.
 
@@ -234,7 +258,9 @@ def write_encoders(
     """
     value = {
         "epoch": 0,
-        "model": [OrderedDict((name, tensor.contiguous()) for name, tensor in part.items()) for part in (image, text)],
+        "model": [
+            OrderedDict((name, tensor.contiguous()) for name, tensor in part.items()) for part in (image, text, *more)
+        ],
         "best_rsum": 0.0,
         "opt": argparse.Namespace(**options),
         "Eiters": 0,

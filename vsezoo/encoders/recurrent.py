@@ -80,18 +80,26 @@ class RecurrentTextEncoder(WordTextEncoder):
         embedded: Tensor = self.embed(ids)
         return embedded
 
+    def run(self, tokens: Tokens) -> tuple[PackedSequence, Tensor]:
+        """Return the states at all steps, packed, and the last ones of each direction; see `run_recurrence`."""
+        words = self.embed_words(tokens.ids)
+        return run_recurrence(
+            self.rnn, pack_padded_sequence(words, tokens.lengths, batch_first=True, enforce_sorted=False)
+        )
+
+    def make_items(self, outputs: PackedSequence, tokens: Tokens) -> tuple[Tensor, Tensor]:
+        """Return the states after each word, `(B, L, D)`, both directions averaged, and how many there are."""
+        padded, lengths = pad_packed_sequence(outputs, batch_first=True, total_length=tokens.ids.shape[1])
+        return torch.stack(torch.split(padded, self.rnn.hidden_size, dim=-1)).mean(dim=0), lengths
+
     def forward(self, tokens: Tokens) -> Tensor | Embeddings:
         """Return joint embeddings `(B, D)`, with `keep_items` also words `(B, L, D)`."""
-        packed = pack_padded_sequence(
-            self.embed_words(tokens.ids), tokens.lengths, batch_first=True, enforce_sorted=False
-        )
-        outputs, states = run_recurrence(self.rnn, packed)
+        outputs, states = self.run(tokens)
         if self.pooling is None:
             embeddings = self.finish(self._find_last(outputs, states))
             if not self.keep_items:
                 return embeddings
-        padded, lengths = pad_packed_sequence(outputs, batch_first=True, total_length=tokens.ids.shape[1])
-        items = torch.stack(torch.split(padded, self.rnn.hidden_size, dim=-1)).mean(dim=0)
+        items, lengths = self.make_items(outputs, tokens)
         if self.pooling is not None:
             embeddings = self.finish(self.pooling(items, lengths))
         return Embeddings(embeddings, items, lengths) if self.keep_items else embeddings

@@ -15,7 +15,9 @@ EPSILON = 1e-8
 """Added to the norms of the products, as in the original code."""
 
 
-def weigh_products(products: Tensor, norm: str, smoothing: float, *, queries: int, context: int) -> Tensor:
+def weigh_products(
+    products: Tensor, norm: str, smoothing: float, *, queries: int, context: int, mask: Tensor | None = None
+) -> Tensor:
     """Return the attention that products of queries and context vectors give (equations 1 and 3 of the paper).
 
     `β = softmax over the context of λ · norm(products)`, where the norms are taken over the queries.
@@ -26,10 +28,13 @@ def weigh_products(products: Tensor, norm: str, smoothing: float, *, queries: in
         smoothing: λ, the inverse temperature of the softmax.
         queries: the dimension of the queries.
         context: the dimension of the context.
+        mask: bool, which context vectors are there, in a shape that fits; None: all.
     """
     logits = functional.leaky_relu(products, SLOPE) if norm.startswith("clipped") else products
     if norm.endswith("l2norm"):
         logits = logits * (smoothing / (torch.linalg.vector_norm(logits, dim=queries, keepdim=True) + EPSILON))
     else:
         logits = smoothing * (logits.softmax(dim=queries) if norm == "softmax" else logits)
+    if mask is not None:
+        logits = logits.masked_fill(~mask, -torch.inf)
     return logits.softmax(dim=context)

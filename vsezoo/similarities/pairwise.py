@@ -66,11 +66,15 @@ class PairwiseSimilarity(Similarity):
         """
         for side in (images, texts):
             _require_items(side)
-        tensors = (images.embeddings, images.regions, texts.embeddings, texts.regions, *self.parameters())
-        if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors):
+        sides = (images.embeddings, images.regions, texts.embeddings, texts.regions)
+        tensors = (*sides, *self.parameters())
+        differentiable = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
+        # What `embed_images` and `embed_texts` return can have no gradient.
+        if differentiable and not any(side.is_inference() for side in sides):
             scores: Tensor = _Recomputed.apply(self, images.lengths, texts.lengths, *tensors)
             return scores
-        return self.score_all(images, texts)
+        with torch.no_grad():
+            return self.score_all(images, texts)
 
     def score_all(self, images: Embeddings, texts: Embeddings) -> Tensor:
         """Return the scores `(N, M)` without a graph, block by block: the longest captions first."""
@@ -180,6 +184,8 @@ def _score_again(
     for chosen, length in group_by_length(texts):
         of_words = gradient[:, chosen]
         active = of_words != 0
+        if not active.any():
+            continue
         if similarity.couples_images() or active.sum() > MOST_PAIRS * active.numel():
             for rows, columns in similarity.cut_blocks(images, len(chosen), length):
                 if active[rows, columns].any():

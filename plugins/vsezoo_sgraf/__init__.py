@@ -1,0 +1,1 @@
+"""SGRAF: similarity graph reasoning and attention filtration for image-text matching (Diao et al. 2021)."""
