@@ -159,7 +159,7 @@ class SAFSimilarity(AlignmentSimilarity):
         return self.training and self.batch_statistics
 
     def score_all(self, images: Embeddings, texts: Embeddings) -> Tensor:
-        """Return the scores `(N, M)` without a graph, and in training let the running statistics follow."""
+        """Return the scores `(N, M)`, and in training let the running statistics follow."""
         seen = self._seen = [] if self.couples_images() else None
         scores = super().score_all(images, texts)
         self._seen = None
@@ -181,7 +181,7 @@ class SAFSimilarity(AlignmentSimilarity):
         if self.couples_images():
             variance, mean = torch.var_mean(logits, dim=(0, 2), correction=0, keepdim=True)
             if self._seen is not None:
-                self._seen.append((mean[0, :, 0], variance[0, :, 0]))
+                self._seen.append((mean[0, :, 0].detach(), variance[0, :, 0].detach()))
         else:
             mean, variance = self.norm.get_buffer("running_mean"), self.norm.get_buffer("running_var")
         return (logits - mean) * (variance + self.norm.eps).rsqrt() * self.norm.weight + self.norm.bias

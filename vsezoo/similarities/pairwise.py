@@ -23,6 +23,9 @@ from vsezoo.interfaces import Similarity
 MOST_PAIRS = 0.5
 """Above this share of pairs with a gradient, whole blocks are computed once more."""
 
+GRAPH = 2**28
+"""Numbers (see `count_numbers`) up to which a graph is kept where all pairs have a gradient anyway: 1 GB."""
+
 
 class PairwiseSimilarity(Similarity):
     """A similarity over sets whose subclass scores a block of images and captions of one length.
@@ -71,13 +74,18 @@ class PairwiseSimilarity(Similarity):
         differentiable = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
         # What `embed_images` and `embed_texts` return can have no gradient.
         if differentiable and not any(side.is_inference() for side in sides):
+            if self.couples_images() and self._count_all(images, texts) <= GRAPH:
+                return self.score_all(images, texts)
             scores: Tensor = _Recomputed.apply(self, images.lengths, texts.lengths, *tensors)
             return scores
         with torch.no_grad():
             return self.score_all(images, texts)
 
+    def _count_all(self, images: Embeddings, texts: Embeddings) -> int:
+        return sum(len(images) * self.count_numbers(images, length) for length in texts.counts.tolist())
+
     def score_all(self, images: Embeddings, texts: Embeddings) -> Tensor:
-        """Return the scores `(N, M)` without a graph, block by block: the longest captions first."""
+        """Return the scores `(N, M)`, block by block: the longest captions first."""
         scores = images.embeddings.new_empty(len(images), len(texts))
         prepared = self.prepare()
         for chosen, length in group_by_length(texts):

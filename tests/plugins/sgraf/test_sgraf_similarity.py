@@ -10,6 +10,7 @@ from torch import Tensor
 
 from vsezoo.batch import Embeddings, Tokens
 from vsezoo.errors import DataError, RecipeError, TrainingError
+from vsezoo.similarities import pairwise
 from vsezoo.testing import check
 from vsezoo.text import WordTokenizer
 from vsezoo_sgraf.encoders import SgrafImageEncoder, SgrafTextEncoder
@@ -83,11 +84,13 @@ def test_scores_are_those_of_the_paper_pair_by_pair(
 @pytest.mark.parametrize("training", [False, True])
 @pytest.mark.parametrize("share", ["few", "all"])
 @pytest.mark.parametrize("block", [1, 500, 2**20])
+@pytest.mark.parametrize("graph", [0, 2**28])
 def test_gradients_are_those_of_a_graph_of_everything(
-    kind: type[AlignmentSimilarity], training: bool, share: str, block: int, monkeypatch: pytest.MonkeyPatch
+    kind: type[AlignmentSimilarity], training: bool, share: str, block: int, graph: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also where few pairs have one, and where batch norm gives one to pairs whose own score has none."""
     monkeypatch.setattr(AlignmentSimilarity, "block", block)
+    monkeypatch.setattr(pairwise, "GRAPH", graph)
     similarity, (images, texts) = make(kind).train(training), make_sides()
     sides = [images.embeddings, images.regions, texts.embeddings, texts.regions]
     tensors = {**dict(enumerate(side.requires_grad_() for side in sides)), **dict(similarity.named_parameters())}
