@@ -44,6 +44,7 @@ def read_json(folder: Path, *arguments: str | Path) -> dict[str, Any]:
     done = search(folder, *arguments, "--json")
     assert (done.code, done.stderr) == (0, "")
     found = json.loads(done.stdout)
+    assert found.pop("account", {}).get("layout", "features") == "features"  # of the split, if it was opened
     assert list(found) == ["checkpoint", "model", "query", "collection", "size", "hits", "skipped"]
     return dict(found)
 

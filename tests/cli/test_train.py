@@ -76,7 +76,13 @@ def test_json_and_resume_of_a_finished_run(trained: tuple[Path, processes.Done],
     output, _ = trained
     again = invoke("train", "vse++", "--data", data, "--output", output, "--resume", "--json")
     assert again.exit_code == 0
-    assert json.loads(again.stdout) == json.loads((output / "best" / "metrics.json").read_bytes())
+    shown = json.loads(again.stdout)
+    account = shown.pop("account")
+    assert shown == json.loads((output / "best" / "metrics.json").read_bytes())
+    config = json.loads((output / "best" / "config.json").read_bytes())
+    assert account == config["data"]["account"]
+    assert account["used"] == config["data"]["images"]
+    assert str(data.parent) not in json.dumps(account)  # a checkpoint may be passed on
     assert again.stderr == f"Checkpoint: {output}/best\n"
 
 

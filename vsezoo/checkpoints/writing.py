@@ -84,8 +84,13 @@ def save_checkpoint(
         (temporary / CARD).write_text(render_card(config, evaluation).text, encoding="utf-8")
 
 
+LOCAL_FACTS = ("folder", "file", "summary")
+"""What in an account is about the folders of a machine."""
+
+
 def describe_data(data: PairDataset) -> dict[str, Any]:
-    """Return what `config.json` tells of the training data."""
+    """Return what `config.json` tells of the training data, which names no folder of this machine."""
+    account = {name: value for name, value in data.account.items() if name not in LOCAL_FACTS}
     return {
         "name": data.name,
         "kind": data.kind,
@@ -93,6 +98,7 @@ def describe_data(data: PairDataset) -> dict[str, Any]:
         "images": len(data.image_ids),
         "captions": len(data.captions),
         **({"extraction": dict(data.extraction)} if data.extraction else {}),
+        **({"account": account} if account else {}),
     }
 
 

@@ -81,7 +81,10 @@ def embed(
     print_skipped(written.skipped)
     if as_json:
         files = {"embeddings": str(written.file), "ids": str(written.list_file)}
-        console.print_json({"checkpoint": checkpoint, **files, "counts": written.counts, "skipped": written.skipped})
+        account = {"account": dict(split_data.account)} if split_data is not None else {}
+        console.print_json(
+            {"checkpoint": checkpoint, **files, "counts": written.counts, "skipped": written.skipped, **account}
+        )
     else:
         counts = " and ".join(f"{count:,} {name}" for name, count in written.counts.items())
         console.results().print(f"{written.file}: embeddings of {counts}; their ids are in {written.list_file}")

@@ -122,12 +122,12 @@ def features(
     from vsezoo.features.pictures import find_pictures
 
     pictures = find_pictures(data, data_root)
-    told = set[str]()
+    accounts: dict[str, Any] = {}
 
     def open_split(split: str, options: OpenOptions) -> PairDataset:
         opened = pictures.open(split, options)
-        if (summary := opened.account.get("summary", "")) not in told:
-            told.add(summary)
+        if opened.account and (summary := opened.account["summary"]) not in accounts:
+            accounts[summary] = dict(opened.account)
             console.print_note(summary)
         return opened
 
@@ -163,7 +163,9 @@ def features(
             ) from None
     print_skipped({name: reason for summary in summaries for name, reason in summary.skipped.items()})
     if as_json:
-        console.print_json({"output": str(output), "splits": [dataclasses.asdict(summary) for summary in summaries]})
+        account = {"account": next(iter(accounts.values()))} if accounts else {}
+        done = [dataclasses.asdict(summary) for summary in summaries]
+        console.print_json({"output": str(output), "splits": done, **account})
         return
     rows = [_describe(summary) for summary in summaries]
     console.print_table(["split", "features", "captions", "left out", "pictures/s"], rows)

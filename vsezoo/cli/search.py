@@ -122,6 +122,7 @@ def search(
                 "size": len(found),
                 "hits": [describe(hit) for hit in hits],
                 "skipped": dict(found.skipped),
+                **({"account": dict(open_data().account)} if open_data.cache_info().currsize else {}),
             }
         )
     else:

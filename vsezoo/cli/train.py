@@ -78,6 +78,7 @@ def train(
     field knows; --set changes any setting by its name.
     """
     settings = setting_flags.read_settings(flags, assignments)
+    from vsezoo.checkpoints.opened import Checkpoint
     from vsezoo.cli.figures import render
     from vsezoo.cli.progress import TrainingProgress
     from vsezoo.data.source import OpenOptions
@@ -95,7 +96,8 @@ def train(
     if read_rank() > 0:
         return  # with several processes, only the first one reports
     if as_json:
-        console.print_json(result.evaluation.to_json())
+        account = Checkpoint.open(result.checkpoint).config["data"].get("account")
+        console.print_json({**result.evaluation.to_json(), **({"account": account} if account else {})})
     else:
         console.results().print(render(result.evaluation))
     console.messages().print(f"Checkpoint: {result.checkpoint}")

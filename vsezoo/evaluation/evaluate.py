@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -126,7 +127,7 @@ def evaluate(
     if predictions is not None and collector is not None:
         about = {"evaluation": evaluation.to_json(), **describe_data(data_ranked), "recipes": recipes, "top": top}
         write_predictions(predictions, Predictions(about, collector.queries))
-    return evaluation
+    return replace(evaluation, account=data_ranked.account)
 
 
 def _measured_on(checkpoint: Checkpoint, protocol: str) -> str | None:

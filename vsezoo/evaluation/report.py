@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ class Evaluation:
         images: how many distinct images were ranked.
         captions: how many captions were ranked.
         skipped: how many images of the split were left out, as they cannot be read.
+        account: what was found in the data folder, see `PairDataset.account`; empty if that is not known.
     """
 
     metrics: Metrics
@@ -35,6 +36,7 @@ class Evaluation:
     images: int
     captions: int
     skipped: int = 0
+    account: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def ensemble(self) -> bool:
@@ -52,6 +54,7 @@ class Evaluation:
             "images": self.images,
             "captions": self.captions,
             **({"skipped": self.skipped} if self.skipped else {}),
+            **({"account": dict(self.account)} if self.account else {}),
             **self.metrics.to_json(),
         }
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from picture_folders import open_split, write_pictures
+from picture_folders import make_picture, make_sample, open_split, write_pictures, write_shard
 
 from vsezoo.data.pictures.walk import ENDINGS, UNDECODABLE, list_pictures, walk_pictures
 
@@ -66,3 +66,31 @@ def test_list_may_name_files_by_links(tmp_path: Path) -> None:
     (tmp_path / "own" / "captions.csv").write_text("image,caption,split\nalso/a.jpg,a dog,train\n")
     account = open_split(tmp_path / "own").account
     assert (account["images"], account["used"], account["left_out"]) == (2, 1, {"named by no list": 1})
+
+
+MEMBERS = st.sets(st.tuples(st.sampled_from("abcd"), st.sampled_from(("jpg", "png", "txt", "heic", "json", "cls"))))
+
+
+@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow])
+@given(MEMBERS)
+def test_the_same_for_texts_beside_pictures_and_for_shards(members: set[tuple[str, str]]) -> None:
+    """Each picture that is there is used, skipped at opening, or left out for a reason."""
+    contents = {
+        f"{key}.{form}": {"txt": "a dog", "json": '{"caption": "a dog"}'}.get(form, make_picture(7))
+        for key, form in sorted(members)
+    }
+    with tempfile.TemporaryDirectory() as name:
+        texts, shards = Path(name) / "texts", Path(name) / "shards"
+        write_shard(shards / "train-0.tar", {**make_sample("always", 3, "a cat"), **contents})
+        for file, content in {**make_sample("always", 3, "a cat"), **contents}.items():
+            path = texts / "train" / file
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content.encode() if isinstance(content, str) else content)
+        pictures = 1 + sum(form in ("jpg", "png", "heic") for _, form in members)
+        for folder in (texts, shards):
+            train = open_split(folder, on_bad_image="skip")
+            account = train.account
+            assert account["images"] == pictures, folder.name
+            assert account["used"] + sum(account["left_out"].values()) == pictures
+            without_picture = sum("picture" in why or "absent" in why for why in train.skipped.values())
+            assert len(train.image_ids) + len(train.skipped) - without_picture <= pictures
