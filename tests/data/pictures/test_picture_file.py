@@ -132,7 +132,10 @@ def test_cmyk_and_its_inverted_form() -> None:
 @pytest.mark.parametrize("form", ["PNG", "TIFF", "PPM"])
 def test_sixteen_bits_are_scaled(form: str) -> None:
     values = np.array([[0, 128, 129, 257, 32768, 65535]], np.uint16)
-    np.testing.assert_array_equal(read(Image.fromarray(values), form)[0, :, 1], [0, 0, 1, 1, 128, 255])
+    # Pillow 10.1 reads a PPM of 16 bits, but writes none.
+    ppm = io.BytesIO(b"P5 6 1 65535\n" + values.astype(">u2").tobytes())
+    got = np.asarray(read_picture(ppm)) if form == "PPM" else read(Image.fromarray(values), form)
+    np.testing.assert_array_equal(got[0, :, 1], [0, 0, 1, 1, 128, 255])
 
 
 def test_big_endian_sixteen_bits() -> None:
