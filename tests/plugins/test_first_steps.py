@@ -85,7 +85,7 @@ def draws_as_recorded() -> bool:
     """Tell whether this torch makes of a seed the dropout mask that later ones make; torch 2.6 does not."""
     with torch.random.fork_rng([]):
         torch.manual_seed(5)
-        return float(torch.nn.functional.dropout(torch.ones(64, 33), 0.5).sum()) == 2208.0
+        return float(torch.nn.functional.dropout(torch.ones(64, 33), 0.5).sum()) == 2110.0
 
 
 @pytest.mark.skipif(not draws_as_recorded(), reason="this torch draws other dropout masks")

@@ -46,6 +46,7 @@ DEFAULTS: dict[str, Any] = {
     "text_encoder.words": "nltk",
     "text_encoder.off_by_two": False,
     "text_encoder.init": "uniform",
+    "text_encoder.pool": "last",
     "text_encoder.vocab_threshold": 4,
     "similarity": "cosine",
     "loss": "hinge",
@@ -79,6 +80,7 @@ DEFAULTS: dict[str, Any] = {
     "training.max_words": 0,
     "training.patience": 0,
     "training.log_step": 10,
+    "training.ramp_epoch": -1,
 }
 
 
