@@ -228,7 +228,7 @@ class Forgetful(PrecomputedImageEncoder):
 def test_weights_that_nobody_brings_are_an_error(tmp_path: Path) -> None:
     registry.register("image_encoders", "forgetful")(Forgetful)
     tiny.save_model(tmp_path / "run", tiny.make_model(image_encoder="forgetful"))
-    message = r"does not hold image_encoder\.fc\.weight, nor does its source"
+    message = r"does not contain image_encoder\.fc\.weight, and neither does its source"
     with pytest.raises(CheckpointError, match=message) as raised:
         vsezoo.load(tmp_path / "run")
     assert raised.value.file == str(tmp_path / "run" / "model.safetensors")

@@ -73,7 +73,7 @@ def test_other_weights_than_the_registered_ones_are_refused(folder: Path) -> Non
     record = publish(folder)
     register("checkpoints", NAME)(dataclasses.replace(record, sha256="0" * 64))
     with pytest.raises(
-        CheckpointError, match=r"is not the checkpoint 'vsepp\.tiny': its model\.safetensors has the sha"
+        CheckpointError, match=r"is not the checkpoint 'vsepp\.tiny': its model\.safetensors has the SHA-256"
     ):
         vsezoo.load(NAME)
 
@@ -142,15 +142,13 @@ def test_they_are_listed(folder: Path, tmp_path: Path) -> None:
 def test_the_name_of_a_model_is_not_a_checkpoint(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     message = r"^vsepp: is a model without weights: a recipe\.\n"
-    with pytest.raises(
-        CheckpointError, match=rf"{message}There is no checkpoint of it here\. To train one: vsezoo train"
-    ):
+    with pytest.raises(CheckpointError, match=rf"{message}No checkpoint of it was found\. To train one: vsezoo train"):
         vsezoo.load("vsepp")
     publish(folder)
     shutil.copytree(folder.parent, "runs/vsepp-shapes")
     Path("runs/vsepp-empty").mkdir()
     shutil.copytree(folder, "runs/vse++-tiny")
-    trained = r"Give a checkpoint of it: runs/vse\+\+-tiny, runs/vsepp-shapes, vsepp\.tiny\."
+    trained = r"Use one of its checkpoints: runs/vse\+\+-tiny, runs/vsepp-shapes, vsepp\.tiny\."
     for command in (
         ["search", "vsepp", "a dog", "--images", "x"],
         ["eval", "vsepp"],

@@ -129,7 +129,7 @@ def test_the_data_of_the_training(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"run: was trained on 'tiny', which is not the name of a registered data set"):
         Checkpoint.open(tmp_path / "run").training_data()
     write_json(tmp_path / "run" / "local.json", {"data": str(tmp_path / "data")})
-    with pytest.raises(UsageError, match=r"and the folder .*data is not there"):
+    with pytest.raises(UsageError, match=r"and the folder .*data does not exist"):
         Checkpoint.open(tmp_path / "run").training_data()
     (tmp_path / "data").mkdir()
     assert Checkpoint.open(tmp_path / "run").training_data() == str(tmp_path / "data")

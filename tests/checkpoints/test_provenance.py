@@ -36,7 +36,7 @@ def test_a_name_that_means_a_part_of_another_distribution_here(folder: Path) -> 
     origin = {"name": "hinge", "distribution": "vsezoo-hinges", "version": "0.2"}
     change_config(folder, set_value("plugins", "loss", to=origin))
     error = expect_error(folder, "config.json", "was written with the loss 'hinge' of vsezoo-hinges")
-    assert error.problem.endswith("here that name means the one of vsezoo.")
+    assert error.problem.endswith("here this name refers to the one of vsezoo.")
     assert error.remedy == "It was written with the distribution vsezoo-hinges 0.2: pip install vsezoo-hinges"
 
 
@@ -127,7 +127,7 @@ def test_the_distribution_of_a_head_is_recorded(headed: Path) -> None:
 
 
 def test_a_head_that_is_not_installed(headed: Path) -> None:
-    error = expect_error(headed, "config.json", "needs a part that is not there. There is no image encoder 'mean'")
+    error = expect_error(headed, "config.json", "needs a missing part. There is no image encoder 'mean'")
     assert error.remedy == "It was written with the distribution vsezoo-heads 0.2: pip install vsezoo-heads"
 
 
@@ -140,7 +140,7 @@ def test_a_head_that_another_distribution_has_under_the_same_name(
     )
     change_config(headed, set_value("recipe", "image_encoder", "options", "head", to="precomp"))
     error = expect_error(headed, "config.json", "was written with the image encoder 'precomp' of vsezoo-heads")
-    assert "here that name means the one of vsezoo" in error.problem
+    assert "here this name refers to the one of vsezoo" in error.problem
     both = [own[0]._replace(name=entry.distribution, version="1", entries=(entry,)) for entry in (mine, rival)]
     monkeypatch.setattr(registry, "list_distributions", lambda: [*own, *both])
     model = load(headed)

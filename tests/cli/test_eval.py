@@ -274,7 +274,7 @@ def test_a_folder_of_ones_own_is_found_again(tmp_path: Path) -> None:
     trained = vsezoo.train("vsepp", data, output=run, settings=tiny.SETTINGS, device="cpu").evaluation
     assert evaluate(run)["rsum"] == trained.metrics.rsum
     data.rename(tmp_path / "moved")
-    message = rf"'mine', which is not the name of a registered data set, and the folder {data} is not there\.\nName"
+    message = rf"'mine', which is not the name of a registered data set, and the folder {data} does not exist\.\nName"
     processes.assert_one_message(invoke(run), 2, message)
     assert evaluate(run, "--data", tmp_path / "moved")["rsum"] == trained.metrics.rsum
 

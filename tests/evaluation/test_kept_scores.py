@@ -73,9 +73,9 @@ def test_scores_of_other_embeddings_are_refused(tmp_path: Path) -> None:
     file = tmp_path / "scores.npy"
     make_scorer([make_split(Stops())], keep=file)
     before = file.read_bytes()
-    with pytest.raises(StorageError, match=r"scores\.npy: has the scores of other embeddings"):
+    with pytest.raises(StorageError, match=r"scores\.npy: contains the scores of other embeddings"):
         make_scorer([make_split(Stops(), seed=1)], keep=file)
-    with pytest.raises(StorageError, match="has the scores of other embeddings"):
+    with pytest.raises(StorageError, match="contains the scores of other embeddings"):
         make_scorer([make_split(Stops()), make_split(Stops())], keep=file)
     assert file.read_bytes() == before
 

@@ -176,7 +176,7 @@ def test_scores_of_the_wrong_shape():
     ("image_of", "num_images", "problem"),
     [
         ([], 0, "no images"),
-        ([0, 1, 0], 2, "not neighbours"),
+        ([0, 1, 0], 2, "not consecutive"),
         ([0, 2], 3, "1 of 3 images have no caption; the first is number 1"),
         ([0, 1], 1, "not among the 1"),
         ([-1, 0], 1, "not among the 1"),

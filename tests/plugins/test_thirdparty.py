@@ -136,7 +136,7 @@ def test_without_it_the_error_says_what_to_install(environment: Environment) -> 
         assert done.stderr.count("Error: ") == 1
         assert "Traceback" not in done.stderr
         problem, remedy = done.stderr.strip().splitlines()[-2:]
-        assert problem.endswith("needs a part that is not there. There is no image encoder 'example-gated'.")
+        assert problem.endswith("needs a missing part. There is no image encoder 'example-gated'.")
         assert remedy == "It was written with the distribution vsezoo-example 1.2.0: pip install vsezoo-example"
     assert "example" not in environment.vsezoo("list-models").stdout
     (environment.work / "vsezoo_example.py").unlink()

@@ -1,1 +1,1 @@
-"""Checkpoints: where one is, what is in it, and whose parts it needs."""
+"""Checkpoints: locate, open, load and write them."""

@@ -1,4 +1,4 @@
-"""From the files of a checkpoint to its tokenizer, its model and its loss."""
+"""Build the tokenizer, model and loss of a checkpoint from its files."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from vsezoo.storage.tensors import list_tensors, load_tensors, require_same
 
 Built = TypeVar("Built", JointEmbedding, Loss)
 SPARE, SPARE_EXTERNAL = 1000, 20_000
-"""Parameters that a constructor may make beside those that a checkpoint holds: to drop them, or to read them again."""
+"""Additional parameters that a constructor may create besides the stored ones, to drop or reload them."""
 
 
 def read_tokenizer(files: FolderSnapshot, recipe: Recipe) -> Tokenizer:
-    """Read the tokenizer from the folder; from a copy of its files, if these are there no more.
+    """Load the tokenizer from the folder, or from a copy of its files if these no longer exist.
 
     Raises:
         CheckpointError: for damaged files.
@@ -51,14 +51,14 @@ def load_model(files: FolderSnapshot, recipe: Recipe, tokenizer: Tokenizer, fold
     """Build the model of a checkpoint, in eval mode.
 
     Args:
-        files: verified ones.
-        recipe: of the model, whose options need not be resolved.
-        tokenizer: of the checkpoint.
-        folders: where files of weights may be that the checkpoint does not hold.
+        files: verified files.
+        recipe: recipe of the model, whose options need not be resolved.
+        tokenizer: tokenizer of the checkpoint.
+        folders: where to look for weights that the checkpoint does not contain.
 
     Raises:
-        CheckpointError: for tensors that do not fit the recipe, or weights that cannot be found or are others.
-        RecipeError: for a recipe of which nothing can be built.
+        CheckpointError: for tensors that do not fit the recipe, or weights that cannot be found or differ.
+        RecipeError: for a recipe from which nothing can be built.
     """
     recipe = resolve_recipe(recipe, training=False)
     return _fill(files, lambda: build_model(recipe, tokenizer), folders)
@@ -67,7 +67,7 @@ def load_model(files: FolderSnapshot, recipe: Recipe, tokenizer: Tokenizer, fold
 def load_text_side(
     files: FolderSnapshot, recipe: Recipe, tokenizer: Tokenizer, folders: Sequence[Path]
 ) -> JointEmbedding:
-    """Build the text encoder and the similarity alone, as a model that has no image encoder; see `load_model`."""
+    """Build only the text encoder and the similarity, as a model without an image encoder; see `load_model`."""
 
     def build() -> JointEmbedding:
         parts = [build_part(recipe, kind, tokenizer) for kind in ("text_encoder", "similarity")]
@@ -98,11 +98,11 @@ def _build(
 
 
 def _fill(files: FolderSnapshot, build: Callable[[], JointEmbedding], folders: Sequence[Path]) -> JointEmbedding:
-    """Build a model and give it its tensors, which are compared with it before it takes any memory."""
+    """Build a model and load its tensors, which are compared with it before it uses any memory."""
     file, held = files.folder / MODEL, files.read_tensors(MODEL)
 
     def choose(model: JointEmbedding) -> tuple[dict[str, Tensor], tuple[str, ...]]:
-        """Return the tensors that a model is to have, and the prefixes of those that come from elsewhere."""
+        """Return the tensors that a model needs, and the prefixes of those that come from elsewhere."""
         tensors, external = model.rename_tensors(held), model.list_external(_read_left_out(files, model))
         if isinstance(model.image_encoder, NoImageEncoder):
             tensors = {name: tensor for name, tensor in tensors.items() if not name.startswith("image_encoder.")}
@@ -118,17 +118,19 @@ def _fill(files: FolderSnapshot, build: Callable[[], JointEmbedding], folders: S
     model.restore_external(_read_left_out(files, model), files.config.get("encoders", {}), folders)
     load_tensors(model, tensors, file, external)
     for name, tensor in model.state_dict().items():
-        if name.startswith(external) and tensor.isnan().any():  # as it was built, and brought by nobody
+        if (
+            name.startswith(external) and tensor.isnan().any()
+        ):  # still NaN from uninitialised construction: no file supplied it
             raise CheckpointError(
-                f"does not hold {name}, nor does its source.",
+                f"does not contain {name}, and neither does its source.",
                 file=file,
-                remedy="Tell the author of the encoder, whose restore_external must read all that it leaves out.",
+                remedy="Report this to the author of the encoder: restore_external must load all left-out tensors.",
             )
     return model.eval()
 
 
 def _read_left_out(files: FolderSnapshot, model: JointEmbedding) -> Any:
-    """Return the encoders of a model of whose external weights the checkpoint has no more than the digest."""
+    """Return the encoders of a model for whose external weights the checkpoint has only the digest."""
     told = files.config.get("encoders", {})
     known = [name for name, encoder in model.external.items() if encoder.external]
     try:
@@ -147,14 +149,14 @@ def _read_left_out(files: FolderSnapshot, model: JointEmbedding) -> Any:
 
 
 class NoImageEncoder(ImageEncoder):
-    """Stands for an image encoder that was not loaded."""
+    """Placeholder for an image encoder that was not loaded."""
 
     kinds = ()
 
     def transform(self, training: bool) -> Any:
-        """Raise: there is none."""
+        """Always raises."""
         raise NotImplementedError("the image encoder was not loaded")
 
     def forward(self, images: Tensor) -> Tensor:
-        """Raise: there is none."""
+        """Always raises."""
         raise NotImplementedError("the image encoder was not loaded")

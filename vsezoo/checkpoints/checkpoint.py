@@ -1,14 +1,14 @@
-"""The checkpoint folder: written whole, verified when read, and the same on disk and on the Hub.
+"""The checkpoint folder: written atomically, verified when read, and the same on disk and on the Hub.
 
-    config.json         format version, resolved recipe, data, plugins, sizes and sha256 of the files below
-    model.safetensors   every parameter and buffer, but for those of a frozen backbone, whose digest config.json has
-    loss.safetensors    those of the loss, where it has any, such as a head that writes captions
+    config.json         format version, resolved recipe, data, plugins, sizes and SHA-256 of the files below
+    model.safetensors   every parameter and buffer, except those of a frozen backbone (config.json has the digest)
+    loss.safetensors    those of the loss, if it has any, such as a caption head
     vocab.json          (or whatever files the tokenizer has)
     metrics.json        the last evaluation, labelled
     README.md           the model card, which people may edit
-    local.json          where weights that are not stored, and data, lie on the machine that wrote it; never published
+    local.json          paths of data and of weights that are not stored, on the machine that wrote it; never published
 
-Reading unpickles nothing and imports no module that the folder names: parts are looked up in the registry.
+Reading unpickles nothing and imports no module named in the folder: parts are looked up in the registry.
 """
 
 from __future__ import annotations
@@ -25,34 +25,34 @@ from vsezoo.model import JointEmbedding
 
 
 def load(reference: str | Path | Checkpoint, device: str | torch.device = "cpu") -> JointEmbedding:
-    """Read the model of a checkpoint.
+    """Load the model of a checkpoint.
 
     Args:
-        reference: a checkpoint folder, the folder of a run, whose best checkpoint it means, a repository of the Hub,
+        reference: a checkpoint folder, the folder of a run (for its best checkpoint), a Hub repository,
             `hub:org/name[@revision]`, or a name that `list_models(pretrained=True)` lists.
-        device: where to put it.
+        device: device of the model.
 
     Returns:
         the model in eval mode.
 
     Raises:
         CheckpointError: for a folder that is absent, damaged, newer than this vsezoo, or needs a missing plugin.
-        HubError: for what the Hub does not give.
+        HubError: if it cannot be downloaded.
     """
     return Checkpoint.open(reference).model(device)
 
 
 def load_loss(reference: str | Path | Checkpoint, device: str | torch.device = "cpu") -> Loss:
-    """Read the loss that a checkpoint was trained with, and its parameters, such as those of a caption head.
+    """Load the loss that a checkpoint was trained with, including parameters such as those of a caption head.
 
     Args:
         reference: as `load` takes it.
-        device: where to put it.
+        device: device of the loss.
 
     Returns:
         the loss in eval mode.
 
     Raises:
-        CheckpointError: as `load` does, and for a checkpoint without the parameters that the loss has.
+        CheckpointError: see `load`; also for a checkpoint without the parameters of the loss.
     """
     return Checkpoint.open(reference).loss(device)

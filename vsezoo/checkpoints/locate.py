@@ -1,6 +1,6 @@
-"""From what a user names, a directory, a reference to the Hub or a registered name, to a folder on this machine.
+"""Locate a checkpoint given by directory, Hub reference or registered name, as a folder on this machine.
 
-The only module that knows both disks and the Hub.
+The only module that knows both the disk and the Hub.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from vsezoo.storage.folders import LOOKS, find_folder
 
 @dataclass(frozen=True)
 class Location:
-    """Where a checkpoint is.
+    """The location of a checkpoint.
 
     Attributes:
         reference: as the user gave it; one to the Hub at a commit.
@@ -37,7 +37,7 @@ class Location:
     sha256: str = ""
 
     def find(self) -> Path:
-        """Return the checkpoint folder as it is now: a directory may be replaced, and have another name meanwhile.
+        """Return the current checkpoint folder: a directory may have been replaced under another name.
 
         Raises:
             CheckpointError: if there is none.
@@ -45,7 +45,7 @@ class Location:
         return _find_directory(Path(self.reference)) if self.cached is None else self.cached
 
     def explain_damage(self, error: CheckpointError) -> CheckpointError:
-        """Return the error about a damaged file; a damaged copy of one on the Hub is removed, to be fetched again."""
+        """Return the error about a damaged file; a damaged file in the Hub cache is removed, to be downloaded again."""
         if self.on_hub is None or self.cached is None or error.file is None:
             return error
         from vsezoo.hub.download import AGAIN, discard  # imports the Hub's client
@@ -56,7 +56,7 @@ class Location:
 
 
 def locate(reference: str | Path, *, weights: bool = True) -> Location:
-    """Return where the checkpoint is that a reference names; the files of one on the Hub are fetched into the cache.
+    """Return the location of a checkpoint; the files of one on the Hub are downloaded to the cache.
 
     Args:
         reference: a directory, the directory of a run, whose best checkpoint it means, `hub:org/name[@revision]`, or
@@ -64,10 +64,10 @@ def locate(reference: str | Path, *, weights: bool = True) -> Location:
         weights: fetch the tensors, too.
 
     Raises:
-        CheckpointError: if there is no sound one on the Hub.
-        HubError: for what the Hub or the network does not give.
-        UsageError: for a reference to the Hub that cannot be one.
-        PluginError, ConflictError: for a registered name that cannot be loaded, or that several distributions register.
+        CheckpointError: if there is no valid one on the Hub.
+        HubError: if it cannot be downloaded.
+        UsageError: for an invalid Hub reference.
+        PluginError, ConflictError: for a registered name that cannot be loaded, or is registered several times.
     """
     named = None if parse_reference(reference) else find_named(reference)
     if named is None:
@@ -96,7 +96,7 @@ def _locate_foreign(reference: str, settings: Mapping[str, Any] | None = None, s
 
 
 def find_named(reference: str | Path) -> Pretrained | None:
-    """Return the registered checkpoint of a name; None: there is none, or a directory of that name goes before it."""
+    """Return the registered checkpoint of a name; None if there is none, or a directory of that name exists."""
     if isinstance(reference, Path) or find_folder(Path(reference)).exists():
         return None
     try:
@@ -108,18 +108,18 @@ def find_named(reference: str | Path) -> Pretrained | None:
 
 
 def find_checkpoint(reference: str | Path) -> Path:
-    """Return the checkpoint folder that a reference means, whose files nobody has verified.
+    """Return the checkpoint folder of a reference, unverified.
 
     Raises:
-        CheckpointError: if it is not a directory, or there is no sound checkpoint on the Hub.
-        HubError: for what the Hub or the network does not give.
-        UsageError: for a reference to the Hub that cannot be one.
+        CheckpointError: if it is not a directory, or there is no valid checkpoint on the Hub.
+        HubError: if it cannot be downloaded.
+        UsageError: for an invalid Hub reference.
     """
     return locate(reference).find()
 
 
 def _find_directory(named: Path) -> Path:
-    for _ in range(LOOKS):  # a process may replace it between two looks
+    for _ in range(LOOKS):  # another process may replace it meanwhile
         folder = find_folder(named)
         if not (folder / CONFIG).exists():
             best = find_folder(folder / BEST)
@@ -131,13 +131,13 @@ def _find_directory(named: Path) -> Path:
 
 
 def _describe_absence(named: Path) -> CheckpointError:
-    """Return the error about a name that is not that of a directory."""
+    """Return the error for a name that is not a directory."""
     name = str(named)
     known = registry.list_names("checkpoints")
     try:
         model = registry.find("models", name)
-    except UsageError:  # not registered, or by several
-        remedy = "Give the folder that `vsezoo train` wrote, for example runs/NAME"
+    except UsageError:  # not registered, or registered several times
+        remedy = "Use a folder written by `vsezoo train`, for example runs/NAME"
         if is_repository(name):
             remedy += f", or hub:{name} for the repository of that name on the Hub"
         near = suggest_name(name, known)
@@ -145,24 +145,24 @@ def _describe_absence(named: Path) -> CheckpointError:
     names = {model.label, *registry.list_aliases(model)}
     trained = [str(run) for name in sorted(names) for run in _list_runs(name)]
     trained += [label for label in known if label.rpartition(":")[2].partition(".")[0] in names]
-    remedy = f"Give a checkpoint of it: {list_names(trained, 5)}." if trained else "There is no checkpoint of it here."
+    remedy = f"Use one of its checkpoints: {list_names(trained, 5)}." if trained else "No checkpoint of it was found."
     return CheckpointError(
         "is a model without weights: a recipe.", file=named, remedy=f"{remedy} To train one: vsezoo train {name}"
     )
 
 
 def _list_runs(model: str) -> list[Path]:
-    """Return the runs of a model that hold a checkpoint, where `vsezoo train` writes them."""
+    """Return the runs of a model with a checkpoint, in the default folder of `vsezoo train`."""
     runs = sorted(Path("runs").glob(f"{glob.escape(model)}-*"))
     return [run for run in runs if any((place / CONFIG).is_file() for place in (run / BEST, run))]
 
 
 def pin_reference(reference: str | Path) -> str:
-    """Return a reference to the commit that one to the Hub means now; any other, such as a folder, as it is.
+    """Return a Hub reference resolved to its current commit; other references unchanged.
 
     Raises:
         UsageError: see `parse_reference`.
-        HubError: for what is not on the Hub, or when it cannot be asked.
+        HubError: if the Hub cannot resolve it.
     """
     found = parse_reference(reference)
     if found is None:

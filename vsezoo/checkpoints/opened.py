@@ -1,7 +1,7 @@
-"""An opened checkpoint: its configuration, and the model, the loss and the figures in it, each read when it is wanted.
+"""An opened checkpoint: its configuration, model, loss and metrics, each read on demand.
 
-Every file is opened once, hashed once, and read from the bytes that were hashed. So the parts of a checkpoint belong
-together, also while a training replaces the folder.
+Every file is opened once, hashed once, and read from the hashed bytes. So the parts of a checkpoint are consistent,
+even while training replaces the folder.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ from vsezoo.storage.snapshot import TENSORS, FolderSnapshot, open_snapshot
 
 
 class Checkpoint:
-    """A checkpoint as it was when it was opened; see `open`.
+    """A checkpoint as it was when opened; see `open`.
 
     Attributes:
-        folder: where it is on this machine.
-        reference: as the user gave it; one to the Hub at a commit.
-        config: what its `config.json` says.
+        folder: folder on this machine.
+        reference: as given by the user; a Hub reference is resolved to a commit.
+        config: contents of `config.json`.
     """
 
     def __init__(self, location: Location, files: FolderSnapshot) -> None:
@@ -47,14 +47,14 @@ class Checkpoint:
         """Open a checkpoint.
 
         Args:
-            reference: a checkpoint folder, the folder of a run, whose best checkpoint it means, a repository of the
-                Hub, `hub:org/name[@revision]`, or a registered name such as `vsepp.f8k_mobilenet`. A checkpoint that
-                is open already is returned as it is.
-            weights: False: fetch no more of the Hub than the small files.
+            reference: a checkpoint folder, the folder of a run (for its best checkpoint), a Hub repository,
+                `hub:org/name[@revision]`, or a registered name such as `vsepp.f8k_mobilenet`. An open checkpoint is
+                returned unchanged.
+            weights: False: download only the small files from the Hub.
 
         Raises:
             CheckpointError: if it is absent, is not a checkpoint, or is newer than this vsezoo.
-            HubError: for what the Hub does not give.
+            HubError: if it cannot be downloaded.
         """
         if isinstance(reference, Checkpoint):
             return reference
@@ -63,30 +63,30 @@ class Checkpoint:
         digest = checkpoint.config["files"][MODEL]["sha256"]
         if location.sha256 not in ("", digest):
             raise CheckpointError(
-                f"is not the checkpoint {str(reference)!r}: its {MODEL} has the sha256 {digest}.",
+                f"is not the checkpoint {str(reference)!r}: its {MODEL} has the SHA-256 {digest}.",
                 file=location.reference,
-                remedy="Upgrade the distribution that registers this name, or name the checkpoint by its place.",
+                remedy="Upgrade the distribution that registers this name, or refer to the checkpoint by its path.",
             )
         return checkpoint
 
     @property
     def digest(self) -> str:
-        """The sha256 of its configuration, which lists those of all other files."""
+        """The SHA-256 of its configuration, which contains those of all other files."""
         return self._files.digest
 
     @property
     def on_hub(self) -> bool:
-        """Whether it was fetched from the Hub."""
+        """Whether it was downloaded from the Hub."""
         return self._location.on_hub is not None
 
     @property
     def has_loss(self) -> bool:
-        """Whether it holds parameters of the loss."""
+        """Whether it contains parameters of the loss."""
         return LOSS in self.config["files"]
 
     @cached_property
     def recipe(self) -> Recipe:
-        """What the model is built from, with the options that it was stored with.
+        """The recipe of the model, with the stored options.
 
         Raises:
             CheckpointError: for a recipe with an unknown field, or a part that is not registered.
@@ -96,10 +96,10 @@ class Checkpoint:
         return find_parts(recipe, self.config["plugins"], self.folder / CONFIG)
 
     def verify(self, names: Iterable[str] | None = None) -> None:
-        """Compare files with their digests, if that has not been done.
+        """Verify the digests of files that have not been verified yet.
 
         Args:
-            names: of the files; None: all that the configuration lists.
+            names: file names; None: all files in the configuration.
 
         Raises:
             CheckpointError: for a file that is absent or differs.
@@ -120,11 +120,10 @@ class Checkpoint:
     def text_side(self, device: str | torch.device = "cpu") -> JointEmbedding:
         """Return a model that embeds and compares texts; without the image encoder, unless `model` has loaded it.
 
-        An image encoder may be large, and take long to import. The file of the weights is hashed once for each time
-        that it was written.
+        An image encoder may be large and slow to import. The weights file is hashed once each time that it is written.
 
         Raises:
-            CheckpointError: as `model`.
+            CheckpointError: see `model`.
         """
         return (self._model if "_model" in vars(self) else self._text_side).to(device)
 
@@ -132,12 +131,12 @@ class Checkpoint:
         """Return the loss that the model was trained with in eval mode, such as a caption head.
 
         Raises:
-            CheckpointError: as `model`, and for a checkpoint without the parameters that the loss has.
+            CheckpointError: see `model`; also for a checkpoint without the parameters of the loss.
         """
         return self._loss.to(device)
 
     def is_current(self) -> bool:
-        """Tell whether the folder still holds these files."""
+        """Return whether the folder still contains these files."""
         return self._files.is_current()
 
     def read_bytes(self, name: str) -> bytes:
@@ -151,10 +150,10 @@ class Checkpoint:
         return self._files.read_bytes(name)
 
     def evaluation(self) -> dict[str, Any] | None:
-        """Return the figures that it holds, as `Evaluation.to_json` gives them; None: it holds none.
+        """Return the stored metrics, in the form of `Evaluation.to_json`; None if there are none.
 
         Raises:
-            CheckpointError: for damaged ones.
+            CheckpointError: for damaged metrics.
         """
         if METRICS not in self.config["files"]:
             return None
@@ -162,14 +161,14 @@ class Checkpoint:
         return self._files.read_json(METRICS)
 
     def training_data(self) -> str:
-        """Return the name of the data set that it was trained on, or the folder, where it lies on this machine.
+        """Return the name of the training data set, or the path of its folder on this machine.
 
         Raises:
-            UsageError: when no data set of that name is registered, and the folder is not here.
+            UsageError: when no data set of that name is registered, and the folder does not exist here.
         """
         name: Any = self.config["data"].get("name")
         folder: str = self._local["data"]
-        if folder and os.path.isdir(folder):  # noqa: PTH112 (unlike Path.is_dir false for a name that no folder can have)
+        if folder and os.path.isdir(folder):  # noqa: PTH112 (unlike Path.is_dir, false for an invalid name)
             return folder
         if name == UNKNOWN_DATA:
             raise UsageError(
@@ -178,7 +177,7 @@ class Checkpoint:
                 remedy="Name the data: --data DATASET, or --data FOLDER.",
             )
         if not isinstance(name, str) or name not in registry.list_names("datasets"):
-            place = f", and the folder {folder} is not there" if folder else ""
+            place = f", and the folder {folder} does not exist" if folder else ""
             raise UsageError(
                 f"was trained on {name!r}, which is not the name of a registered data set{place}.",
                 file=self.reference,
@@ -210,7 +209,7 @@ class Checkpoint:
 
     @cached_property
     def _local(self) -> dict[str, Any]:
-        """What it holds of the machine that wrote it: `folders` of weights, and `data`, a folder or empty.
+        """Paths on the machine that wrote it: `folders` of weights, and `data`, a folder or empty.
 
         Raises:
             CheckpointError: for values of other types.
@@ -221,17 +220,17 @@ class Checkpoint:
             raise CheckpointError(
                 "is malformed: expected 'folders' (list of paths) and 'data' (path).",
                 file=self.folder / LOCAL,
-                remedy="Remove this file; name the folder of weights by $VSEZOO_WEIGHTS, and the data by --data.",
+                remedy="Remove this file; set $VSEZOO_WEIGHTS to the folder of weights, and pass --data.",
             )
         return {"folders": folders, "data": data}
 
     @property
     def _folders(self) -> list[Path]:
-        """Where files of weights may be that it does not hold."""
+        """Folders of weights that the checkpoint does not contain."""
         return [*map(Path, self._local["folders"]), self.folder]
 
     def _verify_quickly(self) -> None:
-        """Verify all but the loss; of the model, once for each time that the file was written."""
+        """Verify everything except the loss; the model once each time that its file is written."""
         files: Mapping[str, Any] = self.config["files"]
         self.verify(name for name in files if not name.endswith(TENSORS))
 
@@ -244,7 +243,7 @@ class Checkpoint:
 
     @contextmanager
     def _explain(self) -> Iterator[None]:
-        """Turn what is wrong with the stored recipe into an error about the checkpoint."""
+        """Convert an error in the stored recipe to an error about the checkpoint."""
         try:
             yield
         except RecipeError as error:

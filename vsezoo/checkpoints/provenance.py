@@ -1,4 +1,4 @@
-"""Which distribution each part of a checkpoint came from: written beside the recipe, and asked for again."""
+"""The distributions of the parts of a checkpoint: recorded with the recipe, and checked when it is loaded."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from vsezoo.registry.names import normalize
 
 
 def record_parts(recipe: Recipe) -> dict[str, dict[str, str]]:
-    """Return name, distribution and version of each part of a recipe, and of parts that an option names.
+    """Return name, distribution and version of each part of a recipe, and of parts that options name.
 
     The keys are the settings that name them: `image_encoder`, `image_encoder.head`, …
     """
@@ -30,21 +30,21 @@ def record_parts(recipe: Recipe) -> dict[str, dict[str, str]]:
 
 
 def find_parts(recipe: Recipe, plugins: Mapping[str, Any], file: Path) -> Recipe:
-    """Return a stored recipe whose names mean the parts that it was written with.
+    """Return a stored recipe whose names refer to the parts that it was written with.
 
-    Where a name means another distribution's part here, the recipe gets the qualified one. Parts of a notebook's
-    session have no distribution to be held to.
+    If a name refers to a part of another distribution here, the recipe gets the qualified name. Parts registered in a
+    session have no distribution to check.
 
     Args:
-        recipe: as it is stored.
-        plugins: what `record_parts` gave; it may come from a stranger.
-        file: where they stand, for the error.
+        recipe: stored recipe.
+        plugins: output of `record_parts`; untrusted.
+        file: the file that contains them, for the error.
 
     Raises:
-        CheckpointError: for a part that is not registered, or by another distribution alone; the remedy names the
+        CheckpointError: for a part that is not registered, or only by another distribution; the remedy names the
             distribution to install.
     """
-    # No class is asked for the options that name parts: to import it may take long.
+    # Options that name parts are read without importing the class, which may take long.
     inner = [setting for setting in plugins if setting.startswith("image_encoder.") and _read_name(recipe, setting)]
     for setting in [*PART_KINDS, *inner]:
         name, group = _read_name(recipe, setting), _group_of(setting)
@@ -52,7 +52,7 @@ def find_parts(recipe: Recipe, plugins: Mapping[str, Any], file: Path) -> Recipe
         try:
             entry = registry.find(group, name)
         except UnknownNameError as error:
-            problem, remedy = f"needs a part that is not there. {error.problem}", error.remedy
+            problem, remedy = f"needs a missing part. {error.problem}", error.remedy
         else:
             if not distribution or _is_same(distribution, entry.distribution):
                 continue
@@ -62,8 +62,8 @@ def find_parts(recipe: Recipe, plugins: Mapping[str, Any], file: Path) -> Recipe
                 recipe = _write_name(recipe, setting, f"{distribution}:{bare}")
                 continue
             problem = (
-                f"was written with the {registry.KINDS[group].noun} {name!r} of {distribution}; here that name "
-                f"means the one of {entry.distribution}."
+                f"was written with the {registry.KINDS[group].noun} {name!r} of {distribution}; here this name "
+                f"refers to the one of {entry.distribution}."
             )
             remedy = ""
         if distribution and not any(_is_same(distribution, found.name) for found in registry.list_distributions()):
@@ -77,7 +77,7 @@ def _group_of(setting: str) -> str:
 
 
 def _read_name(recipe: Recipe, setting: str) -> str:
-    """Return the name of a part, or one that an option has; empty where the option is none that has one."""
+    """Return the name of a part, or one in an option; empty for other options."""
     kind, _, option = setting.partition(".")
     part: Part = getattr(recipe, kind)
     name = part.options.get(option) if option else part.name
@@ -93,9 +93,9 @@ def _write_name(recipe: Recipe, setting: str, name: str) -> Recipe:
 
 
 def _read_origin(origin: Any) -> tuple[str, str]:
-    """Return a distribution and its version, or twice nothing for a notebook's session or what is not sound.
+    """Return a distribution and its version, or two empty texts for a part of a session or invalid entries.
 
-    The folder may come from a stranger: nothing but the name of a distribution becomes part of a command.
+    The folder is untrusted: only the name of a distribution becomes part of a command.
     """
     stated = (origin.get("distribution"), origin.get("version")) if isinstance(origin, Mapping) else ()
     text = " ".join(word for word in stated if isinstance(word, str))

@@ -1,4 +1,4 @@
-"""Modules that are built to be loaded: without drawing the weights that a checkpoint brings."""
+"""Build modules without initialising the weights, when a checkpoint supplies them."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ Built = TypeVar("Built", bound=nn.Module)
 
 
 class TooManyParametersError(VsezooError):
-    """A module that asks for more parameters than it may have, whatever the reason."""
+    """A module that requests more parameters than allowed."""
 
 
 def build_uninitialized(
     build: Callable[[], Built], check: Callable[[Built], None] | None = None, most: float = math.inf
 ) -> Built:
-    """Build a module whose parameters are all to be replaced, as those of a checkpoint: drawing them can take seconds.
+    """Build a module whose parameters will all be replaced: initialising them can take seconds.
 
-    They are made on the meta device, that is without memory, and then filled with NaN. Buffers and all else are as the
-    constructor makes them. torch's generator is left as it was.
+    They are created on the meta device, without memory, and then filled with NaN. Buffers and everything else are as
+    the constructor makes them. The state of torch's generator is preserved.
 
     Args:
-        build: makes the module.
-        check: is called with the module whose parameters have no memory yet, and may refuse it.
-        most: parameters (by name, not numbers) that it may have.
+        build: builds the module.
+        check: called with the module before its parameters have memory; may raise.
+        most: maximum number of parameter tensors.
 
     Raises:
         TooManyParametersError: for a module with more parameters.
@@ -45,12 +45,12 @@ def build_uninitialized(
                 module = build()
         except TooManyParametersError:
             raise
-        except Exception:  # a constructor may look at what it draws; other errors come again here
+        except Exception:  # a constructor may use its initial weights; other errors occur again here
             return build()
         if check is not None:
             check(module)
         _give_memory(module, replaced)
-        # A constructor may have put a parameter elsewhere, too, or have made a tensor of it that is not stored.
+        # A constructor may also have stored a parameter elsewhere, or computed a tensor from it that is not stored.
         if any(parameter() is not None for parameter in replaced) or any(map(_holds_meta, module.modules())):
             return build()
         return module
@@ -58,7 +58,7 @@ def build_uninitialized(
 
 @contextmanager
 def _without_memory(replaced: list[weakref.ref[nn.Parameter]], most: float) -> Iterator[None]:
-    """Put each parameter on the meta device as it becomes one of a module."""
+    """Move each parameter to the meta device when it is registered in a module."""
     count = 0
 
     def replace(module: nn.Module, name: str, parameter: nn.Parameter | None) -> nn.Parameter | None:
@@ -68,7 +68,7 @@ def _without_memory(replaced: list[weakref.ref[nn.Parameter]], most: float) -> I
         count += 1
         if count > most:
             raise TooManyParametersError(
-                f"describes a model of more than {most:,.0f} parameter tensors, which its weights are not."
+                f"describes a model of more than {most:,.0f} parameter tensors, more than its weights contain."
             )
         replaced.append(weakref.ref(parameter))
         return _copy(parameter, parameter.detach().to("meta"))
@@ -91,7 +91,7 @@ def _give_memory(module: nn.Module, replaced: list[weakref.ref[nn.Parameter]]) -
                 replaced.append(weakref.ref(parameter))
                 mark = math.nan if parameter.is_floating_point() or parameter.is_complex() else 0
                 made[id(parameter)] = _copy(parameter, torch.full_like(parameter, mark, device="cpu"))
-            setattr(inner, name, made[id(parameter)])  # recurrent layers have a list of them, too
+            setattr(inner, name, made[id(parameter)])  # recurrent layers also have a list of them
 
 
 def _copy(parameter: nn.Parameter, data: Tensor) -> nn.Parameter:

@@ -1,1 +1,1 @@
-"""Evaluation: exact ranks, metrics, the field's protocols, and reports."""
+"""Evaluation: exact ranks, metrics, standard protocols, and reports."""

@@ -1,4 +1,4 @@
-"""What a model makes of a split: a vector of each image and caption, and their items where these are compared."""
+"""An encoded split: a vector of each image and caption, and their items if the similarity compares sets."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from vsezoo.interfaces import Similarity
 class EncodedSide:
     """The images or the captions of a split.
 
-    Padded to the longest, 25,000 captions would take several times as much memory as their words do. So items of all
-    sets stand one after the other, in main memory or in a temporary file.
+    Padded to the longest, 25,000 captions would take several times as much memory as their words. So the items of all
+    sets are concatenated, in main memory or in a temporary file.
 
     Attributes:
         vectors: `(N, D)`, on the model's device.
-        items: `(V, D')` of all sets, outside of the device; None: there are none.
-        starts: `(N,)` int64, where the set of each row begins among the items.
-        lengths: `(N,)` int64, how many items it has.
+        items: `(V, D')` of all sets, not on the device; None: there are none.
+        starts: `(N,)` int64, start of each row's set among the items.
+        lengths: `(N,)` int64, size of each row's set.
     """
 
     vectors: Tensor
@@ -36,7 +36,7 @@ class EncodedSide:
 
     @classmethod
     def of(cls, side: Tensor | Embeddings | EncodedSide) -> EncodedSide:
-        """Return vectors, or embeddings that fit into memory, as a side."""
+        """Return vectors, or embeddings that fit in memory, as a side."""
         if isinstance(side, EncodedSide):
             return side
         embeddings = Embeddings.of(side)
@@ -46,13 +46,13 @@ class EncodedSide:
 
     @classmethod
     def pack(cls, batches: Iterable[tuple[np.ndarray, Embeddings]]) -> EncodedSide:
-        """Return the side that batches, one or more, make up.
+        """Return the side that consists of one or more batches.
 
         Args:
             batches: rows of the side, and their embeddings; each row is in one of them.
 
         Raises:
-            StorageError: when there is no room for a temporary file.
+            StorageError: when there is no space for a temporary file.
         """
         rows, vectors, counts = [], [], []
         with closing(ScratchArray()) as packed:
@@ -74,7 +74,7 @@ class EncodedSide:
         return len(self.vectors)
 
     def select(self, rows: slice | Tensor) -> EncodedSide:
-        """Return the side of some rows, by a slice, indices or `(N,)` bool; items are not copied."""
+        """Return some rows of the side, by slice, indices or `(N,)` bool; items are not copied."""
         if isinstance(rows, Tensor):
             rows = rows.cpu()
         starts, lengths = (None if part is None else part[rows] for part in (self.starts, self.lengths))
@@ -82,7 +82,7 @@ class EncodedSide:
         return replace(self, vectors=vectors, starts=starts, lengths=lengths)
 
     def load(self) -> Embeddings:
-        """Return all rows as embeddings on the device, their sets padded to the largest."""
+        """Return all rows as embeddings on the device, with sets padded to the largest."""
         if self.items is None or self.starts is None or self.lengths is None:
             return Embeddings(self.vectors)
         places = torch.arange(int(self.lengths.max()))
@@ -94,12 +94,12 @@ class EncodedSide:
 
 @dataclass(frozen=True, init=False)
 class EncodedSplit:
-    """What one model made of the images and captions of a split.
+    """The images and captions of a split, encoded by one model.
 
     Attributes:
         images: of N distinct images: vectors `(N, D)`, `Embeddings`, or a side.
         texts: of M captions, on the same device.
-        similarity: what scores them.
+        similarity: similarity that scores them.
     """
 
     images: EncodedSide

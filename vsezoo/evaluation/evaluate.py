@@ -1,4 +1,4 @@
-"""Evaluate models: encode a split once, rank it, and label the figures."""
+"""Evaluate models: encode a split once, rank it, and label the metrics."""
 
 from __future__ import annotations
 
@@ -51,33 +51,32 @@ def evaluate(
     """Evaluate a checkpoint, or several as an ensemble whose similarities are averaged.
 
     Args:
-        references: one checkpoint or several, as `load` takes them. Those to the Hub are resolved to commits, once.
-        data: a registered data set or a folder; None: the one that the first checkpoint was trained on.
-        split: None: the one that the first checkpoint's own figures are of, if `data` and the protocol are those of
-            the checkpoint, else `test`, or `testall` for fold5.
-        data_root: the folder that holds the data set's folder.
+        references: one or several checkpoints, as `load` takes them. Hub references are resolved to commits once.
+        data: a registered data set or a folder; None: the training data of the first checkpoint.
+        split: None: the split of the first checkpoint's stored metrics, if `data` and the protocol are theirs;
+            otherwise `test`, or `testall` for fold5.
+        data_root: the folder that contains the data set's folder.
         protocol: `full`, or `fold5` for COCO 1K.
-        ties: how equal scores are ranked: `lower_index`, `pessimistic` or `expected`.
-        full_dev: take the whole dev split, not its first 1,000 images as the original codes do.
-        on_bad_image: "error" stops at a picture that cannot be read, "skip" leaves it and its captions out.
-        device: where to encode and rank.
-        advance: progress callback, images and captions encoded.
-        advance_scores: progress callback, pairs scored; called for similarities that are expensive, such as one over
-            sets.
-        keep_scores: a `.npy` file for all scores, images by captions, in which an interrupted evaluation continues;
-            `measure` says more.
+        ties: tie rule for equal scores: `lower_index`, `pessimistic` or `expected`.
+        full_dev: use the whole dev split, not its first 1,000 images as the original codes do.
+        on_bad_image: "error" stops at a picture that cannot be read, "skip" skips it and its captions.
+        device: device for encoding and ranking.
+        advance: progress callback for encoded images and captions.
+        advance_scores: progress callback for scored pairs; called for expensive similarities, such as those over sets.
+        keep_scores: a `.npy` file for all scores, images by captions, in which an interrupted evaluation continues; see
+            `measure`.
         predictions: a file for the result of each query: `.jsonl`, `.parquet` or `.trec`.
-        top: how many of the first candidates it has for each query.
+        top: number of best candidates in it for each query.
         warn: called with a message if the features were extracted differently from the training features.
-        note: called with a line on what was found in the data folder; empty if nothing is known.
+        note: called with a summary of the data folder; empty if nothing is known.
 
     Returns:
-        the figures, labelled.
+        the labelled metrics.
 
     Raises:
         CheckpointError: for a checkpoint that cannot be read.
-        HubError: for what the Hub does not give.
-        DataError: for data that are absent or damaged, or that the model does not take.
+        HubError: if a checkpoint cannot be downloaded.
+        DataError: for data that are absent or damaged, or of a kind that the model does not take.
     """
     references = [references] if isinstance(references, str | Path | Checkpoint) else list(references)
     if not references:
@@ -131,11 +130,11 @@ def evaluate(
 
 
 def _measured_on(checkpoint: Checkpoint, protocol: str) -> str | None:
-    """Return the split of the figures that a checkpoint holds, if they are of its training's data and this protocol."""
+    """Return the split of a checkpoint's stored metrics, if they belong to its training data and this protocol."""
     try:
         figures = checkpoint.evaluation()
         held = None if figures is None else Evaluation.from_json(figures)
-    except CheckpointError:  # they are about to be measured anew
+    except CheckpointError:  # they are about to be measured again
         return None
     known = held is not None and (held.data, held.protocol) == (checkpoint.config["data"].get("name"), protocol)
     return held.split if held is not None and known else None
@@ -154,13 +153,13 @@ def embed_pairs(
     batch_size: int = 256,
     advance: Advance | None = None,
 ) -> EncodedSplit:
-    """Encode each distinct image and each caption of a split once, with their items if the similarity compares sets.
+    """Encode each distinct image and each caption of a split once, with items if the similarity compares sets.
 
     Args:
-        model: in eval mode.
+        model: the model, in eval mode.
         data: the split.
-        captions: its captions as ids, where they are known already.
-        batch_size: images or captions encoded at a time.
+        captions: its captions as ids, if already known.
+        batch_size: images or captions in a batch.
         advance: progress callback `(done, total)`.
     """
     if captions is None:
@@ -194,7 +193,7 @@ def label(
     keep: Path | None = None,
     collect: Collect | None = None,
 ) -> Evaluation:
-    """Measure a split and say what the figures are of."""
+    """Evaluate a split and label the metrics."""
     with torch.inference_mode():
         metrics = measure(
             members, data.image_of, protocol=protocol, ties=ties, advance=advance, keep=keep, collect=collect

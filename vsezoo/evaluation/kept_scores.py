@@ -1,7 +1,7 @@
 """Scores of a split in a file that an interrupted evaluation continues: for similarities that take minutes or hours.
 
-`FILE` is a NumPy array `(N, M)` of float32, images by captions, which grows by bands of rows; `FILE.json` says what it
-is of. Both stay when all scores are there, and are used again.
+`FILE` is a NumPy array `(N, M)` of float32, images by captions, to which bands of rows are appended; `FILE.json`
+describes it. Both are kept when all scores are complete, and reused.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ from vsezoo.evaluation.scratch import Rows
 from vsezoo.storage.checkpoint_layout import write_json
 
 PROBE = 8
-"""Images and captions whose scores stand for the similarity."""
-REPLACE = "Name another file, or remove it and its .json."
+"""Number of images and captions whose scores identify the similarity."""
+REPLACE = "Use another file, or remove it and its .json."
 
 
 class KeptScores:
-    """An array of float32 in a file, which is appended to. To be closed.
+    """An array of float32 in a file, to which rows are appended. Must be closed.
 
     Args:
-        path: the file; `path` and `.json` is the other one.
-        members: what is scored, and by which similarity.
+        path: the file; the description is `path` with `.json` appended.
+        members: the embeddings that are scored, with their similarities.
 
     Raises:
-        StorageError: when the file is of something else, or cannot be written.
+        StorageError: when the file contains something else, or cannot be written.
     """
 
     def __init__(self, path: Path, members: Sequence[EncodedSplit]) -> None:
@@ -53,7 +53,7 @@ class KeptScores:
             band = 4 * self._shape[1]
             size = self._file.seek(0, os.SEEK_END)
             self.rows = max(0, size - len(self._header)) // band
-            """How many rows there are."""
+            """The number of rows."""
             if self.rows == 0:
                 self._file.seek(0)
                 self._file.write(self._header)
@@ -61,10 +61,10 @@ class KeptScores:
             self._file.seek(0, os.SEEK_END)
 
     def append(self, block: Rows) -> None:
-        """Add rows `(n, M)`.
+        """Append rows `(n, M)`.
 
         Raises:
-            StorageError: when there is no room for them.
+            StorageError: when there is no space for them.
         """
         with self._explain():
             self._file.write(np.ascontiguousarray(block).data)
@@ -81,14 +81,16 @@ class KeptScores:
         self._file.close()
 
     def _require(self, about: Path, record: dict[str, object]) -> None:
-        """Raise StorageError unless the file that is there is of this record."""
+        """Raise StorageError unless the existing file matches this record."""
         try:
             found = json.loads(about.read_text(encoding="utf-8"))
         except (FileNotFoundError, ValueError):
             found = None
         if found != record:
             known = isinstance(found, dict) and found.keys() == record.keys()
-            problem = "has the scores of other embeddings" if known else "is not a file of scores that can be continued"
+            problem = (
+                "contains the scores of other embeddings" if known else "is not a file of scores that can be continued"
+            )
             raise StorageError(f"{problem}.", file=self.path, remedy=REPLACE)
         if self.path.exists():
             with self.path.open("rb") as file:
@@ -105,7 +107,7 @@ class KeptScores:
 
 
 def _make_header(shape: tuple[int, int]) -> bytes:
-    """Return the first bytes of the file of an array, as `numpy.save` writes them."""
+    """Return the header of an array file, as written by `numpy.save`."""
     from io import BytesIO
 
     stream = BytesIO()
@@ -114,7 +116,7 @@ def _make_header(shape: tuple[int, int]) -> bytes:
 
 
 def _hash_members(members: Sequence[EncodedSplit]) -> str:
-    """Return the digest of the embeddings, and of a few scores in place of the options of what scores them."""
+    """Return the digest of the embeddings, and of a few scores that stand for the options of the similarity."""
     digest = hashlib.sha256()
     for member in members:
         probe = member.select(slice(0, PROBE), torch.arange(len(member.texts)) < PROBE)

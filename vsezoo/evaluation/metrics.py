@@ -1,6 +1,6 @@
-"""The field's metrics, from ranks counted from 0, and the criteria that choose the best checkpoint.
+"""The standard metrics, from ranks counted from 0, and the criteria for the best checkpoint.
 
-Knows ranks as arrays only; imports no torch, so that stored results can be shown quickly.
+Uses ranks as arrays only and does not import torch, so that stored results can be shown quickly.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ TIE_RULES: Mapping[str, str] = {
     "pessimistic": "of equal scores the match comes last",
     "expected": "the mean place over a random order of equal scores",
 }
-"""How equal scores are ranked, in words."""
+"""Descriptions of the tie rules."""
 
 PROTOCOLS: Mapping[str, str] = {
     "full": "all images against all captions",
     "fold5": "5 folds of 1,000 images, averaged",
 }
-"""What is ranked against what, in words."""
+"""Descriptions of the protocols."""
 
 LABELS = ("R@1", "R@5", "R@10", "MedR", "MeanR")
-"""The five figures of a direction, in the order of the fields of `DirectionMetrics`."""
+"""The five metrics of a direction, in the order of the fields of `DirectionMetrics`."""
 
 
 @dataclass(frozen=True)
@@ -35,10 +35,10 @@ class Ranks:
     """Ranks counted from 0: int64, or float64 under the tie rule `expected`.
 
     Attributes:
-        i2t: `(N,)` the place of the image's best own caption among all M captions.
-        t2i: `(M,)` the place of the caption's image among the N distinct images.
-        i2t_tied: `(N,)` bool, whether a caption of another image scores exactly as the best own caption.
-        t2i_tied: `(M,)` bool, whether another image scores exactly as the caption's own.
+        i2t: `(N,)` rank of the image's best own caption among all M captions.
+        t2i: `(M,)` rank of the caption's image among the N distinct images.
+        i2t_tied: `(N,)` bool, whether a caption of another image has exactly the score of the best own caption.
+        t2i_tied: `(M,)` bool, whether another image has exactly the score of the caption's own.
     """
 
     i2t: np.ndarray
@@ -49,7 +49,7 @@ class Ranks:
 
 @dataclass(frozen=True)
 class DirectionMetrics:
-    """The figures of one direction, not rounded: recalls in percent, median and mean rank counted from 1."""
+    """The metrics of one direction, not rounded: recalls in percent, median and mean rank counted from 1."""
 
     r1: float
     r5: float
@@ -59,10 +59,10 @@ class DirectionMetrics:
 
     @classmethod
     def from_ranks(cls, ranks: np.ndarray) -> DirectionMetrics:
-        """Measure ranks counted from 0, one for each query `(Q,)`.
+        """Compute metrics from ranks counted from 0, one per query `(Q,)`.
 
-        R@K = 100 · #(rank < K) / Q, MedR = ⌊median(rank)⌋ + 1, MeanR = mean(rank) + 1, as Kiros et al. (2014)
-        and all after them count.
+        R@K = 100 · #(rank < K) / Q, MedR = ⌊median(rank)⌋ + 1, MeanR = mean(rank) + 1, as in Kiros et al. (2014) and
+        all later papers.
         """
         r1, r5, r10 = (100.0 * float(np.mean(ranks < k)) for k in (1, 5, 10))
         return cls(r1, r5, r10, float(np.floor(np.median(ranks))) + 1, float(np.mean(ranks)) + 1)
@@ -73,13 +73,13 @@ class DirectionMetrics:
         return self.r1, self.r5, self.r10
 
     def to_json(self) -> dict[str, float]:
-        """Return the figures by their labels."""
+        """Return the metrics by label."""
         return dict(zip(LABELS, astuple(self), strict=True))
 
 
 @dataclass(frozen=True)
 class Ties:
-    """How many queries have another item that scores exactly as their best match, and how such are ranked."""
+    """Number of queries for which another item has exactly the score of the best match, and the tie rule."""
 
     rule: str
     i2t: int
@@ -93,7 +93,7 @@ class Ties:
 
 @dataclass(frozen=True)
 class Metrics:
-    """The figures of both directions."""
+    """The metrics of both directions."""
 
     i2t: DirectionMetrics
     t2i: DirectionMetrics
@@ -101,7 +101,7 @@ class Metrics:
 
     @classmethod
     def from_ranks(cls, ranks: Ranks, rule: str) -> Metrics:
-        """Measure ranks that were counted by this tie rule."""
+        """Compute metrics from ranks that follow this tie rule."""
         ties = Ties(rule, int(ranks.i2t_tied.sum()), int(ranks.t2i_tied.sum()))
         return cls(DirectionMetrics.from_ranks(ranks.i2t), DirectionMetrics.from_ranks(ranks.t2i), ties)
 
@@ -116,7 +116,7 @@ class Metrics:
         return self.rsum / 6
 
     def to_json(self) -> dict[str, Any]:
-        """Return the figures as JSON values."""
+        """Return the metrics as JSON values."""
         return {
             "i2t": self.i2t.to_json(),
             "t2i": self.t2i.to_json(),
@@ -127,7 +127,7 @@ class Metrics:
 
 
 def average_metrics(parts: Sequence[Metrics]) -> Metrics:
-    """Return the mean of each figure over parts of a split; ties are summed.
+    """Return the mean of each metric over parts of a split; ties are summed.
 
     The rsum of the result is the mean of the parts' rsum, as both are sums.
     """
@@ -144,14 +144,14 @@ CRITERIA: Mapping[str, Callable[[Metrics], float]] = {
     "r1+r5": lambda metrics: sum(metrics.i2t.recalls[:2]) + sum(metrics.t2i.recalls[:2]),  # VSRN
     "search": lambda metrics: sum(metrics.t2i.recalls),  # order-embeddings
 }
-"""What the best checkpoint of a training is chosen by; the higher, the better."""
+"""Criteria for choosing the best checkpoint of a run; higher is better."""
 
 
 def score_metrics(metrics: Metrics, name: str) -> float:
     """Return the score of a selection criterion, one of `CRITERIA`.
 
     Raises:
-        UsageError: for a criterion that is not known.
+        UsageError: for an unknown criterion.
     """
     require_name("selection criterion", name, CRITERIA)
     return CRITERIA[name](metrics)

@@ -1,4 +1,4 @@
-"""The field's protocols: which images are ranked against which captions, and what is averaged."""
+"""The standard protocols: which images are ranked against which captions, and what is averaged."""
 
 from __future__ import annotations
 
@@ -35,23 +35,23 @@ def measure(
     keep: Path | None = None,
     collect: Collect | None = None,
 ) -> Metrics:
-    """Rank a split under a protocol and measure it.
+    """Rank a split under a protocol and compute the metrics.
 
     Args:
-        embeddings: of one model, or of the members of an ensemble, whose similarities are averaged (as VSRN does).
-        image_of: `(M,)` integers, which image each caption describes. Captions of one image are neighbours.
+        embeddings: of one model, or of the members of an ensemble, whose similarities are averaged (as in VSRN).
+        image_of: `(M,)` integers, the image of each caption. Captions of one image are consecutive.
         protocol: one of `PROTOCOLS`.
         ties: one of `TIE_RULES`.
-        advance: progress callback, pairs scored; see `make_scorer`.
-        keep: a file for the scores, which an interrupted evaluation continues; with fold5, each fold has its own,
+        advance: progress callback for scored pairs; see `make_scorer`.
+        keep: a file for the scores, in which an interrupted evaluation continues; with fold5, each fold has its own,
             `NAME.fold1.npy` for `NAME.npy`.
         collect: called with what is ranked, for per-query results: once, or once for each fold.
 
     Raises:
-        StorageError: when there is no room for the scores of an expensive similarity, or `keep` has other scores.
+        StorageError: when there is no space for the scores of an expensive similarity, or `keep` has other scores.
         UsageError: for an unknown name, members of different sizes, or fold5 without 5,000 images.
         VsezooError: when an embedding or a score is not finite.
-        DataError: when the captions of an image are not neighbours, or an image has none.
+        DataError: when the captions of an image are not consecutive, or an image has none.
     """
     require_name("protocol", protocol, PROTOCOLS)
     require_name("tie rule", ties, TIE_RULES)
@@ -86,7 +86,7 @@ def measure_folds(
     keep: Path | None = None,
     collect: Collect | None = None,
 ) -> Metrics:
-    """Rank each of five blocks of neighbouring images by itself and average every figure, the median rank too."""
+    """Rank each of five blocks of consecutive images separately and average every metric, including the median rank."""
     num_images = len(embeddings[0].images)
     if num_images != FOLDS * fold_images:
         raise UsageError(
@@ -126,12 +126,12 @@ def _check_embeddings(embeddings: Sequence[EncodedSplit], num_captions: int) -> 
                 remedy="All must come from the same split of the same data.",
             )
         for name, rows in (("image", member.images.vectors), ("caption", member.texts.vectors)):
-            low, high = rows.aminmax(dim=1)  # NaN where the row has one
+            low, high = rows.aminmax(dim=1)  # NaN if the row contains one
             if bad := int((~(low.isfinite() & high.isfinite())).sum()):
                 raise VsezooError(
                     f"The {name} embeddings{owner} are not finite (NaN or infinite) in {bad:,} of {len(rows):,} rows.",
                     remedy="The model has diverged, or its input is damaged; train with a lower learning rate, or "
-                    "check the data.",
+                    "check the data with `vsezoo data check`.",
                 )
 
 

@@ -1,8 +1,8 @@
-"""Exact ranks of matching pairs, counted in blocks of scores, on any device and in bounded memory.
+"""Exact ranks of matching pairs, computed in blocks of scores, on any device and in bounded memory.
 
 Nothing is sorted: a rank is the number of candidates before the best match. The score of the match is read from the
-same block as the scores that it is compared to, since another product of the same two vectors may differ in its
-last bit.
+same block as the scores that it is compared with, because another product of the same vectors may differ in its last
+bit.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from vsezoo.errors import DataError, VsezooError, require_name
 from vsezoo.evaluation.metrics import TIE_RULES, Ranks
 
 Scorer = Callable[[slice, slice], Tensor]
-"""Gives the scores of a block of images (rows) and captions (columns)."""
+"""Returns the scores of a block of images (rows) and captions (columns)."""
 
 BLOCK_SIZE = 2**24
-"""Scores held at once: 64 MB in float32. Counting takes about as much again."""
+"""Scores in memory at once: 64 MB in float32. Ranking takes about as much again."""
 
 MIN_QUERIES = 8
 """Queries in a block, where there are so many: a product with very few vectors runs in another kernel, in which the
@@ -34,8 +34,8 @@ class _Match:
 
     Attributes:
         score: `(Q, 1)`.
-        index: `(Q, 1)` its candidate, of the lowest index among matches of this score.
-        number: `(Q,)` how many matches have this score.
+        index: `(Q, 1)` its candidate, with the lowest index among matches of this score.
+        number: `(Q,)` number of matches with this score.
     """
 
     score: Tensor
@@ -54,25 +54,25 @@ def rank_pairs(
 ) -> Ranks:
     """Rank the captions of every image and the images of every caption.
 
-    The best match of an image is its caption of the highest score and, among equals, of the lowest index; its other
-    captions are never before it. The tie rules (`TIE_RULES`), with e candidates that equal the best match and do not
-    match, and k matches that equal it, itself included:
+    The best match of an image is its caption with the highest score and, among equals, the lowest index; its other
+    captions never rank before it. The tie rules (`TIE_RULES`), with e non-matching candidates of equal score, and k
+    matches of equal score, including the best match:
 
     - `lower_index`: #(better) + #(those of the e with a lower index),
     - `pessimistic`: #(better) + e,
     - `expected`: #(better) + e / (k + 1).
 
     Args:
-        scorer: the scores of a block. Unless all scores fit into one block, each is asked for twice.
-        image_of: `(M,)` integers, which image each caption describes. Captions of one image are neighbours.
+        scorer: returns the scores of a block. Unless all scores fit in one block, it is called twice for each.
+        image_of: `(M,)` integers, the image of each caption. Captions of one image are consecutive.
         num_images: N. Every image has a caption.
         ties: the tie rule.
-        block_size: scores held at once; a block has `MIN_QUERIES` queries with all their candidates at least.
+        block_size: scores in memory at once; a block has at least `MIN_QUERIES` queries with all their candidates.
 
     Raises:
         DataError: when `image_of` is not as described.
-        UsageError: for a tie rule that is not known.
-        VsezooError: when a score is not a number, or the scores have not the shape of their block.
+        UsageError: for an unknown tie rule.
+        VsezooError: when a score is NaN, or the scores have the wrong shape.
     """
     require_name("tie rule", ties, TIE_RULES)
     image_of = np.asarray(image_of, np.int64)
@@ -104,7 +104,7 @@ def score_blocks(
         VsezooError: when a score is not a number, or the scores have not the shape of their block.
     """
     every_image, every_caption = slice(0, num_images), slice(0, num_captions)
-    if num_images * num_captions <= block_size:  # one product serves both directions
+    if num_images * num_captions <= block_size:  # one product for both directions
         whole = _score(scorer, every_image, every_caption)
         yield "i2t", every_image, whole
         yield "t2i", every_caption, whole.T
@@ -116,7 +116,7 @@ def score_blocks(
 
 
 def _locate_captions(image_of: np.ndarray, num_images: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the index of the first caption of each image and how many captions it has, both `(N,)`."""
+    """Return the index of the first caption and the number of captions of each image, both `(N,)`."""
     if num_images < 1 or len(image_of) < 1:
         raise DataError("There are no images or no captions to rank.")
     if image_of.min() < 0 or image_of.max() >= num_images:
@@ -130,7 +130,7 @@ def _locate_captions(image_of: np.ndarray, num_images: int) -> tuple[np.ndarray,
     heads = np.flatnonzero(np.diff(image_of, prepend=-1))
     if len(heads) != num_images:
         raise DataError(
-            "The captions of an image are not neighbours.", remedy="Sort the captions by the image that they describe."
+            "The captions of an image are not consecutive.", remedy="Sort the captions by the image that they describe."
         )
     first = np.empty(num_images, np.int64)
     first[image_of[heads]] = heads
@@ -138,7 +138,7 @@ def _locate_captions(image_of: np.ndarray, num_images: int) -> tuple[np.ndarray,
 
 
 def _cut(num_queries: int, num_candidates: int, block_size: int) -> Iterator[slice]:
-    """Cut the queries into slices of nearly equal length, so that none is left with very few."""
+    """Split the queries into slices of nearly equal length, so that none is very short."""
     wanted = max(2 * MIN_QUERIES, block_size // num_candidates)  # nearly equal slices have half of it at least
     bounds = np.linspace(0, num_queries, -(-num_queries // wanted) + 1).astype(int).tolist()
     return map(slice, bounds[:-1], bounds[1:])
@@ -149,10 +149,10 @@ def _score(scorer: Scorer, images: slice, captions: slice) -> Tensor:
     shape = images.stop - images.start, captions.stop - captions.start
     if scores.shape != shape:
         raise VsezooError(f"The similarity gave scores of shape {tuple(scores.shape)} instead of {shape}.")
-    # Nothing is better than NaN, so that its rank would be perfect. A finite sum (the cheap test) has none in it.
+    # No score is better than NaN, so that its rank would be perfect. A finite sum (the cheap test) excludes NaN.
     if not scores.sum().isfinite() and scores.isnan().any():
         raise VsezooError(
-            "Some scores are not a number (NaN), so that they cannot be ranked.",
+            "Some scores are not a number (NaN), and cannot be ranked.",
             remedy="The model has diverged, or its similarity divides by zero; look at its embeddings.",
         )
     return scores
@@ -194,5 +194,5 @@ def _place(scores: Tensor, match: _Match, ties: str) -> tuple[np.ndarray, np.nda
 
 
 def _count(flags: Tensor) -> Tensor:
-    """Return how many flags are set in each row. As bytes summed in 32 bits: far faster than the sum of booleans."""
+    """Return the number of set flags in each row. Summing bytes in 32 bits is far faster than summing booleans."""
     return flags.view(torch.uint8).sum(1, dtype=torch.int32).long()

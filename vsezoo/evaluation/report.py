@@ -1,4 +1,4 @@
-"""What an evaluation says: the figures with the labels that make them comparable, as JSON and as a table."""
+"""Evaluation reports: metrics with labels that make them comparable, as JSON and as a table."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from vsezoo.evaluation.metrics import LABELS, DirectionMetrics, Metrics, Ties
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Metrics, and what they are of.
+    """Metrics with their labels.
 
     Attributes:
-        metrics: the figures.
+        metrics: the metrics.
         data: name of the data set.
         split: `dev`, `test`, …
         protocol: `full` or `fold5`.
@@ -44,7 +44,7 @@ class Evaluation:
         return len(self.checkpoints) > 1
 
     def to_json(self) -> dict[str, Any]:
-        """Return what `eval --json` prints and `metrics.json` holds."""
+        """Return the content of `eval --json` and `metrics.json`."""
         return {
             "data": self.data,
             "split": self.split,
@@ -60,11 +60,11 @@ class Evaluation:
 
     @classmethod
     def from_json(cls, value: Any, file: str | Path | None = None) -> Evaluation:
-        """Read what `to_json` gave. Other keys are ignored, and what follows from the figures is computed anew.
+        """Read the output of `to_json`. Other keys are ignored, and derived values are computed again.
 
         Args:
-            value: the JSON value; it may come from a stranger's checkpoint.
-            file: where it stands, for the error.
+            value: the JSON value; untrusted.
+            file: the file that contains it, for the error.
 
         Raises:
             CheckpointError: for a key that is absent or a value of the wrong type.
@@ -88,8 +88,8 @@ class Evaluation:
 
 
 def _read(value: Any, kind: type[Any], path: Sequence[str], file: str | Path | None) -> Any:
-    """Return the value at a path of keys; figures must be finite and counts not negative."""
-    remedy = "Evaluate the checkpoint anew."
+    """Return the value at a path of keys; metrics must be finite and counts not negative."""
+    remedy = "Evaluate the checkpoint again."
     for depth, key in enumerate(path, start=1):
         if not isinstance(value, Mapping) or key not in value:
             problem = f"The stored evaluation lacks {'.'.join(path[:depth])!r}."

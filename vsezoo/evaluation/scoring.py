@@ -1,4 +1,4 @@
-"""Scores of a split: block by block as they are asked for, or all of them once where a score is expensive."""
+"""Scores of a split: block by block on demand, or all of them once if a score is expensive."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ from vsezoo.evaluation.scratch import ScratchArray
 from vsezoo.storage.waiting import Advance
 
 IMAGES, TEXTS = 128, 512
-"""Images and captions whose sets are on the device at a time, at most."""
+"""Maximum number of images and captions whose sets are on the device at a time."""
 
 
 def make_scorer(members: Sequence[EncodedSplit], advance: Advance | None = None, keep: Path | None = None) -> Scorer:
-    """Return what gives the summed scores of the members of an ensemble, or of one model.
+    """Return a scorer for the summed scores of ensemble members, or for one model.
 
-    The sum ranks as the mean does, without its rounding. Where a member's similarity compares sets, or names a tile,
-    every score is computed once, here: they are put into a temporary file where there are many.
+    The sum ranks like the mean, without its rounding. If the similarity of a member compares sets, or names a tile,
+    every score is computed once, here; many scores are stored in a temporary file.
 
     Args:
-        members: of the same split.
-        advance: progress callback, in pairs, for scores that are computed here.
-        keep: a file for all scores, in which an interrupted evaluation is continued; None: they are not kept.
+        members: encoded splits, all of the same split.
+        advance: progress callback for scored pairs that are computed here.
+        keep: a file for all scores, in which an interrupted evaluation continues; None: they are not kept.
 
     Raises:
-        StorageError: when there is no room for the file, or `keep` has other scores.
+        StorageError: when there is no space for the file, or `keep` has other scores.
     """
     if keep is None and not any(member.similarity.inputs == "sets" or member.similarity.tile for member in members):
         return lambda images, texts: _add(_score_vectors(member, images, texts) for member in members)
@@ -48,7 +48,7 @@ def _score_vectors(member: EncodedSplit, images: slice, texts: slice) -> Tensor:
 def _score_all(members: Sequence[EncodedSplit], advance: Advance | None, keep: Path | None) -> Tensor:
     """Return the scores `(N, M)` in main memory, or mapped."""
     count, total = len(members[0].texts), len(members[0].images) * len(members[0].texts)
-    # Neighbours of one length need hardly any padding.
+    # Consecutive sets of one length need hardly any padding.
     orders = [torch.arange(count) if m.texts.lengths is None else m.texts.lengths.argsort(stable=True) for m in members]
     with closing(ScratchArray() if keep is None else KeptScores(keep, members)) as scores:
         for rows in cut_evenly(len(members[0].images), IMAGES):
@@ -61,7 +61,7 @@ def _score_all(members: Sequence[EncodedSplit], advance: Advance | None, keep: P
 
 
 def _score_band(member: EncodedSplit, rows: slice, order: Tensor) -> Tensor:
-    """Return the scores of some images and all captions, which are taken in an order."""
+    """Return the scores of some images and all captions, which are processed in the given order."""
     images = member.images.select(rows).load()
     texts = (member.texts.select(order[part]).load() for part in cut_evenly(len(order), TEXTS))
     scores = torch.cat([member.similarity.compare(images, block) for block in texts], dim=1)

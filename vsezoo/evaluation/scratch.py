@@ -1,4 +1,4 @@
-"""Arrays that are written row by row and may be larger than main memory: beyond a size they are in a temporary file."""
+"""Arrays that are written row by row and may be larger than main memory: large ones are temporary files."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ import numpy as np
 from vsezoo.errors import StorageError, explain_system
 
 IN_MEMORY = 2**28
-"""Bytes of one of them that are held in main memory at most."""
+"""Maximum size in main memory, in bytes."""
 
 Rows = np.ndarray[Any, np.dtype[np.float32]]
 
 
 class ScratchArray:
-    """An array of float32 that is appended to, and read when it is whole. To be closed; `finish` does it.
+    """An array of float32 that is appended to, and read when complete. Must be closed; `finish` does so.
 
-    The temporary file has no name, or loses it when it is closed: nothing is left of it when the array is not used any
-    longer, also after an error.
+    The temporary file has no name, or loses it when it is closed: it disappears when the array is no longer used, even
+    after an error.
     """
 
     def __init__(self) -> None:
@@ -29,14 +29,14 @@ class ScratchArray:
 
     @property
     def rows(self) -> int:
-        """How many rows there are."""
+        """The number of rows."""
         return self._shape[0]
 
     def append(self, block: Rows) -> None:
-        """Add rows `(n, width)`.
+        """Append rows `(n, width)`.
 
         Raises:
-            StorageError: when there is no room for the temporary file.
+            StorageError: when there is no space for the temporary file.
         """
         self._blocks.append(np.ascontiguousarray(block))
         self._shape = self._shape[0] + len(block), block.shape[1]
@@ -44,15 +44,15 @@ class ScratchArray:
             self._write()
 
     def finish(self) -> Rows:
-        """Return all rows `(N, width)`, one or more, in memory or mapped."""
+        """Return all rows `(N, width)`, at least one, in memory or mapped."""
         if self._file is None:
             return np.concatenate(self._blocks)
-        mapped = np.memmap(self._file, np.float32, "r+", shape=self._shape)  # holds the file open by itself
+        mapped = np.memmap(self._file, np.float32, "r+", shape=self._shape)  # keeps the file open itself
         self.close()
         return mapped
 
     def close(self) -> None:
-        """Give the temporary file back."""
+        """Release the temporary file."""
         if self._file is not None:
             self._file.close()
 
@@ -66,8 +66,8 @@ class ScratchArray:
         except OSError as error:
             reason, remedy = explain_system(error)
             raise StorageError(
-                f"has no room for what an evaluation puts aside: {reason}.",
+                f"has no space for the temporary file of an evaluation: {reason}.",
                 file=tempfile.gettempdir(),
-                remedy=f"{remedy} $TMPDIR names another folder.",
+                remedy=f"{remedy} Set $TMPDIR to use another folder.",
             ) from error
         self._blocks.clear()
