@@ -14,7 +14,7 @@ from markdown_it import MarkdownIt
 from tiny import TinyPairs, make_model, save_model
 
 from vsezoo import registry
-from vsezoo.cards.card import Run, render_card
+from vsezoo.cards.card import HERE, Run, render_card
 from vsezoo.cards.metadata import write_eval_results
 from vsezoo.checkpoints.checkpoint import save_checkpoint
 from vsezoo.storage.checkpoint_layout import read_config, read_json
@@ -237,5 +237,19 @@ def test_the_distributions_that_a_model_needs_are_to_be_installed(config: dict[s
     config["plugins"]["image_encoder"] |= {"distribution": "vsezoo-example", "version": "1.2.0"}
     config["plugins"]["similarity"] |= {"distribution": "other", "version": "0.3+local"}
     use = render_card(config, None).text.partition("## Use")[2].partition("## Results")[0]
-    assert "`other` 0.3+local and `vsezoo-example` 1.2.0, which must be installed beside vsezoo:\n" in use
+    assert "`other` 0.3+local and `vsezoo-example` 1.2.0, which must be installed in addition to vsezoo:\n" in use
     assert "```sh\npip install 'other>=0.3' 'vsezoo-example>=1.2.0'\n```\n\n```python\n" in use
+
+
+# The example runs
+
+
+@pytest.mark.parametrize(("recipe", "shape"), [("vsepp", (6,)), ("scan-i2t-avg", (3, 6))])
+def test_the_example_of_the_card_runs(tmp_path: Path, recipe: str, shape: tuple[int, ...]) -> None:
+    data = TinyPairs(shape=shape)
+    save_model(tmp_path, make_model(recipe, data), data)
+    text = (tmp_path / "README.md").read_text(encoding="utf-8")
+    example = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)[0].replace(HERE, str(tmp_path))
+    names: dict[str, Any] = {"images": data.images(range(3))}
+    exec(example, names)  # users copy it
+    assert names["scores"].shape == (3, 1)
