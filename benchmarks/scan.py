@@ -3,8 +3,8 @@
     python benchmarks/scan.py [--images 128] [--captions 500] [--width 1024] [--threads 1] [--step]
 
 The loop is re-implemented from its description (kuanghuei/SCAN, `xattn_score_t2i`): one caption at a time against all
-images, the attended vectors built. All three see the same random sets, and the scores are compared. A step is the scores
-of as many images as captions, the hinge of the hardest negatives and the gradients of regions and words.
+images, the attended vectors built. All three see the same random sets, and the scores are compared. A step is the
+scores of as many images as captions, the hinge of the hardest negatives and the gradients of regions and words.
 """
 
 from __future__ import annotations
