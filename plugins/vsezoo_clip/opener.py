@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from vsezoo.errors import CheckpointError
+from vsezoo.errors import CheckpointError, require_package
 from vsezoo.recipe import Recipe
 from vsezoo_clip.families import FAMILIES, NOT_DUAL, find_family
 from vsezoo_clip.recipes import make_recipe
@@ -30,6 +30,23 @@ def open_transformers(weights: Weights) -> Recipe | None:
     if family is None or "auto_map" in config or not _is_whole(config, family.architecture):
         raise CheckpointError(_explain(config), file=weights.folder, remedy=CHOOSE)
     return make_recipe(family.name, f"{family.title}, pretrained: both towers as transformers has them.")
+
+
+def open_open_clip(weights: Weights) -> Recipe | None:
+    """Return the recipe of a dual encoder of open_clip; None: the weights are not of open_clip.
+
+    Raises:
+        CheckpointError: for one that cannot be used.
+        MissingPackageError: if open_clip is not installed.
+    """
+    from vsezoo_clip.open_clip_towers import read_settings, refuse_unsupported  # imports torch
+
+    found = read_settings(weights)
+    if found is None:
+        return None
+    refuse_unsupported(found[0], weights.folder)
+    require_package("open_clip", "a model of open_clip", weights.folder)
+    return make_recipe("open-clip", "A pretrained dual encoder of open_clip: both towers as it has them.", "open-clip")
 
 
 def _is_whole(config: Mapping[str, Any], architecture: str) -> bool:

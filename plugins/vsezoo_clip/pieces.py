@@ -90,6 +90,28 @@ class SentencePieces(Pieces):
         return len(self._tokenizer)
 
 
+class OpenClipPieces(Pieces):
+    """The tokenizer of OpenAI's CLIP, whose vocabulary comes with open_clip; it cleans captions itself.
+
+    Raises:
+        MissingPackageError: if open_clip is not installed.
+    """
+
+    def __init__(self, limit: int) -> None:
+        super().__init__({}, limit)
+        self._tokenizer = require_package("open_clip", "a model of open_clip").SimpleTokenizer()
+
+    def encode(self, captions: Sequence[str]) -> list[tuple[list[int], bool]]:
+        """Return the ids of each caption, and whether it was cut at the limit."""
+        first, last = self._tokenizer.sot_token_id, self._tokenizer.eot_token_id
+        whole = [self._tokenizer.encode(caption) for caption in captions]
+        return [([first, *ids[: self.limit - 2], last], len(ids) > self.limit - 2) for ids in whole]
+
+    def __len__(self) -> int:
+        """Return the number of ids."""
+        return int(self._tokenizer.vocab_size)
+
+
 def load_tokenizer(folder: Path) -> Any:
     """Return the tokenizer of a folder as transformers has it.
 
@@ -130,6 +152,8 @@ def read_pieces(folder: Path, limit: int) -> Pieces:
     files = {name: (folder / name).read_bytes() for name in FILES if (folder / name).is_file()}
     if FAST in files:
         return FastPieces(files, limit)
+    if not files:
+        return OpenClipPieces(limit)
     with tempfile.TemporaryDirectory() as temporary:  # without the checkpoint's own config.json
         for name, content in files.items():
             (Path(temporary) / name).write_bytes(content)

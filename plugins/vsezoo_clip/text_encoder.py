@@ -121,16 +121,7 @@ class DualTextEncoder(FrozenTower, TextEncoder):
 
     def forward(self, tokens: Tokens) -> Tensor:
         """Return joint embeddings `(B, D)` of ids `(B, L)`."""
-        ids, mask = self.pad(tokens)
+        ids, held = self.tokenizer.pad(tokens)
+        mask = held.long() if self.family.padding == "mask" else None
         with torch.set_grad_enabled(self.finetune and torch.is_grad_enabled()):
             return self.scale(self.tower(input_ids=ids, attention_mask=mask))
-
-    def pad(self, tokens: Tokens) -> tuple[Tensor, Tensor | None]:
-        """Return ids `(B, L)` padded as the network needs them, and the mask `(B, L)` where it needs one."""
-        ids, lengths = tokens.ids, tokens.lengths.to(tokens.ids.device)
-        size = self.tokenizer.pad_to or ids.shape[1]
-        padded = ids.new_full((len(ids), size), self.tokenizer.pad_id)
-        padded[:, : ids.shape[1]] = ids[:, :size]
-        held = torch.arange(size, device=ids.device) < lengths[:, None]
-        padded = padded.where(held, self.tokenizer.pad_id)
-        return padded, held.long() if self.family.padding == "mask" else None

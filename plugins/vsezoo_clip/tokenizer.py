@@ -12,13 +12,15 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from vsezoo.errors import CheckpointError, RecipeError, VsezooWarning
-from vsezoo.interfaces import Tokenizer
+from vsezoo.interfaces import Tokenizer, Tokens
 from vsezoo.storage.folders import RESTORE
 from vsezoo_clip.cleaning import CLEANERS
 from vsezoo_clip.families import Family
-from vsezoo_clip.pieces import Pieces, load_tokenizer, make_pieces, read_pieces
+from vsezoo_clip.pieces import OpenClipPieces, Pieces, load_tokenizer, make_pieces, read_pieces
 from vsezoo_clip.towers import shorten
 
 # Said outright, so that tokenizers does not warn of every worker process that is forked after it has run.
@@ -62,15 +64,14 @@ class DualTokenizer(Tokenizer):
     def __init__(self, pieces: Pieces, form: CaptionForm) -> None:
         self.pieces, self.form = pieces, form
 
-    @property
-    def pad_id(self) -> int:
-        """What fills captions up."""
-        return self.form.pad_id
-
-    @property
-    def pad_to(self) -> int:
-        """Ids that every caption is filled up to; 0: it is not."""
-        return self.form.pad_to
+    def pad(self, tokens: Tokens) -> tuple[Tensor, Tensor]:
+        """Return ids `(B, L)` filled up as the model needs them, and which are of the caption, `(B, L)` bool."""
+        ids, lengths = tokens.ids, tokens.lengths.to(tokens.ids.device)
+        size = self.form.pad_to or ids.shape[1]
+        padded = ids.new_full((len(ids), size), self.form.pad_id)
+        padded[:, : ids.shape[1]] = ids[:, :size]
+        held = torch.arange(size, device=ids.device) < lengths[:, None]
+        return padded.where(held, self.form.pad_id), held
 
     @classmethod
     def from_pretrained(
@@ -102,25 +103,61 @@ class DualTokenizer(Tokenizer):
         else:
             form = CaptionForm(limit, network.get("pad_token_id") or 0, clean=clean)
         made = cls(pieces, form)
-        made.require_fit(folder, family, network)
+        eos = network.get("eos_token_id")
+        argmax = family.name == "clip" and eos == 2  # as published before transformers 4.31: pooled at the largest id
+        pooled = "largest" if argmax else eos if family.padding == "eos" else None
+        made.require_fit(folder, network["vocab_size"], pooled)
         return made
 
-    def require_fit(self, folder: Path, family: Family, network: Mapping[str, Any]) -> None:
-        """Raise CheckpointError for a tokenizer that is not that of the weights."""
+    @classmethod
+    def of_open_clip(cls, folder: Path, network: Mapping[str, Any], context: int) -> DualTokenizer:
+        """Read the tokenizer of a model of open_clip; one without files has that of OpenAI's CLIP, which open_clip has.
+
+        Args:
+            folder: that of the weights.
+            network: `text_cfg` of its configuration.
+            context: ids that every caption has.
+
+        Raises:
+            CheckpointError: for one that cannot be read, or does not belong to the weights.
+            MissingPackageError: for one that needs a package that is not installed.
+        """
+        if "hf_tokenizer_name" in network:
+            given, settings = load_tokenizer(folder), network.get("tokenizer_kwargs", {})
+            if others := settings.keys() - {"clean"}:
+                problem = f"has a tokenizer with {min(others)!r}, which is not supported."
+                raise CheckpointError(problem, file=folder, remedy="Choose another model of open_clip.")
+            clean, left = settings.get("clean", "whitespace"), given.padding_side == "left"
+            form = CaptionForm(context, require_pad(given.pad_token_id, folder), context, left, clean)
+            made = cls(make_pieces(given, context), form)
+        else:
+            made = cls(OpenClipPieces(context), CaptionForm(context, 0, context))
+        made.require_fit(
+            folder, network["vocab_size"], "largest" if network.get("pool_type", "argmax") == "argmax" else None
+        )
+        return made
+
+    def require_fit(self, folder: Path, rows: int, pooled: int | str | None) -> None:
+        """Raise CheckpointError for a tokenizer that is not that of the weights.
+
+        Args:
+            folder: that of the weights.
+            rows: word embeddings of the model.
+            pooled: the id that captions are pooled at; "largest": at the largest id; None: at a fixed position.
+        """
         (ids,) = self.encode_split([self.clean(SAMPLE)])
-        rows = network["vocab_size"]
         if len(self) > rows or int(ids.max()) >= rows:
             raise CheckpointError(
                 f"has a tokenizer of {len(self):,} ids, but the model has {rows:,} word embeddings.",
                 file=folder,
                 remedy=OTHERS,
             )
-        eos = network.get("eos_token_id")
-        argmax = family.name == "clip" and eos == 2  # as published before transformers 4.31: pooled at the largest id
-        if family.padding == "eos" and (int(ids[-1]) != int(ids.max()) if argmax else eos not in ids.tolist()):
+        absent = int(ids[-1]) != int(ids.max()) if pooled == "largest" else pooled is not None and pooled not in ids
+        if absent:
+            mark = "the largest id" if pooled == "largest" else f"id {pooled}"
             raise CheckpointError(
-                f"has a tokenizer that does not belong to it: captions are pooled at the end mark, id {eos}, which its "
-                "captions do not have; all would get the same embedding.",
+                f"has a tokenizer that does not belong to it: captions are pooled at the end mark, {mark}, which its "
+                "captions do not end with; all would get the wrong embedding.",
                 file=folder,
                 remedy=f"{OTHERS} Or correct eos_token_id of text_config in its config.json.",
             )

@@ -154,6 +154,7 @@ WRITERS: dict[str, Callable[[Path], Path]] = {
     "vse-infty": write_vse_infty,
     "transformers": write_clip,
     "sgraf": write_sgraf,
+    "open_clip": write_open_clip,
     "vsepp": write_vsepp,
     "vsrn": write_vsrn,
 }

@@ -35,12 +35,11 @@ def is_foreign_folder(folder: Path) -> bool:
     """Return whether a folder has weights of another library, and is not to be read as a checkpoint."""
     if not folder.is_dir():
         return False
-    if (folder / OPEN_CLIP).is_file() and not (folder / CONFIG).is_file():
-        return True
     try:
-        return is_foreign(read_json(folder / CONFIG))
+        config = read_json(folder / CONFIG)
     except CheckpointError:
-        return False
+        return (folder / OPEN_CLIP).is_file()
+    return is_foreign(config) or (config.get("format") != "vsezoo" and (folder / OPEN_CLIP).is_file())
 
 
 def open_foreign(reference: str, settings: Mapping[str, Any] | None = None, sha256: str = "") -> Path:

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from huggingface_hub import constants, hf_hub_download, resolve_revision, try_to_load_from_cache
 from huggingface_hub.hf_api import RepoFile
@@ -18,7 +20,16 @@ from huggingface_hub.hf_api import RepoFile
 from vsezoo.errors import CheckpointError, HubError, list_names
 from vsezoo.hub.client import ask, explain_errors, holds, list_files
 from vsezoo.hub.reference import HubReference
-from vsezoo.storage.checkpoint_layout import CARD, CONFIG, OPEN_CLIP, is_foreign, read_config, read_json
+from vsezoo.storage.checkpoint_layout import (
+    CARD,
+    CONFIG,
+    OPEN_CLIP,
+    OPEN_CLIP_TENSORS,
+    is_foreign,
+    is_open_clip,
+    read_config,
+    read_json,
+)
 from vsezoo.storage.tensor_file import INDEX, ONE_FILE
 
 PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,127}")
@@ -88,9 +99,10 @@ def is_checkpoint(reference: HubReference) -> bool:
     snapshot.check(CONFIG, LARGEST)
     path = snapshot.fetch(CONFIG)
     try:
-        return not is_foreign(read_json(path))
+        config = read_json(path)
     except CheckpointError:
         return True  # which says what is wrong with it
+    return config.get("format") == "vsezoo" or not (is_foreign(config) or snapshot.has(OPEN_CLIP))
 
 
 PRETRAINED_FILES = (".json", ".txt", ".model")
@@ -113,7 +125,13 @@ def fetch_pretrained(reference: HubReference) -> Path:
     names = [name for name in snapshot.list_names() if PLAIN.fullmatch(name)]
     small = [name for name in names if name.endswith(PRETRAINED_FILES)]
     tensors = [name for name in names if name.endswith(TENSORS)]
-    if ONE_FILE in tensors:  # others are of other precisions
+    config: Mapping[str, Any] = {}
+    if CONFIG in small and tensors:
+        snapshot.check(CONFIG, LARGEST_OTHER)
+        config = _read_foreign(snapshot.fetch(CONFIG), reference)
+    if is_open_clip(names, config):
+        tensors = [OPEN_CLIP_TENSORS]
+    elif ONE_FILE in tensors:  # others are of other precisions
         tensors = [ONE_FILE]
     if not tensors or (len(tensors) > 1 and INDEX not in small) or len(small + tensors) > MOST_FILES:
         raise CheckpointError(
@@ -123,9 +141,16 @@ def fetch_pretrained(reference: HubReference) -> Path:
         )
     for name in (*small, *tensors):
         snapshot.check(name, LARGEST_TENSORS if name.endswith(TENSORS) else LARGEST_OTHER)
-    if CONFIG in small:
-        _refuse_checkpoint(snapshot.fetch(CONFIG), reference)
     return [snapshot.fetch(name) for name in (*small, *tensors)][-1].parent  # the tensors come last
+
+
+def _read_foreign(config: Path, reference: HubReference) -> dict[str, Any]:
+    """Return a `config.json`, which is not to be that of a checkpoint; a damaged one is found by its reader."""
+    _refuse_checkpoint(config, reference)
+    try:
+        return read_json(config)
+    except CheckpointError:
+        return {}
 
 
 def _refuse_checkpoint(config: Path, reference: HubReference) -> None:

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from vsezoo.errors import CheckpointError, explain_system, list_names
 from vsezoo.hub.reference import is_repository, parse_reference
-from vsezoo.storage.checkpoint_layout import parse_json
+from vsezoo.storage.checkpoint_layout import OPEN_CLIP_TENSORS, is_open_clip, parse_json
 from vsezoo.storage.folders import digest_file
 from vsezoo.storage.tensor_file import INDEX, ONE_FILE, Content, TensorFile, map_content
 
@@ -134,6 +134,8 @@ def _find(reference: str, folders: Sequence[Path]) -> Path:
 
 def _open_folder(folder: Path, name: str) -> OpenedWeights:
     held = {item.name for item in folder.iterdir()}
+    if is_open_clip(held, read_small_json(folder / CONFIG) if CONFIG in held else {}):
+        return OpenedWeights(folder, name, [OPEN_CLIP_TENSORS])
     if ONE_FILE in held:
         return OpenedWeights(folder, name, [ONE_FILE])
     if INDEX in held:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +23,22 @@ OTHERS = ("model_type", "architectures", "auto_map")
 """Entries of a `config.json` that transformers writes, and vsezoo does not."""
 OPEN_CLIP = "open_clip_config.json"
 """The configuration of a model of open_clip, which has the place of `config.json`."""
+OPEN_CLIP_TENSORS = "open_clip_model.safetensors"
 
 
 def is_foreign(config: Mapping[str, Any]) -> bool:
     """Return whether a `config.json` is that of another library and not of a checkpoint."""
     return config.get("format") != "vsezoo" and any(name in config for name in OTHERS)
+
+
+def is_open_clip(names: Collection[str], config: Mapping[str, Any]) -> bool:
+    """Return whether a folder is that of a model of open_clip, whose tensors are in a file of their own.
+
+    Args:
+        names: of its files. There may be a `model.safetensors` of the image tower, or of transformers.
+        config: its `config.json`; empty if there is none.
+    """
+    return {OPEN_CLIP, OPEN_CLIP_TENSORS} <= set(names) and not is_foreign(config)
 
 
 def read_config(folder: Path, *, verify: bool = True) -> dict[str, Any]:

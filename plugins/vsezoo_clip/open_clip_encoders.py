@@ -1,0 +1,193 @@
+"""The towers of a dual encoder of open_clip: CLIP of LAION and DataComp, SigLIP, MobileCLIP and others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from vsezoo.backbones.transform import decode_picture
+from vsezoo.errors import RecipeError, require_package
+from vsezoo.interfaces import ImageEncoder, TextEncoder, Tokens, Weights
+from vsezoo.recipe.options import Above, AtLeast
+from vsezoo_clip.frozen import FrozenTower
+from vsezoo_clip.open_clip_towers import CONTEXT, OpenClipTower, read_settings
+from vsezoo_clip.tokenizer import DualTokenizer
+from vsezoo_clip.towers import NEEDED
+
+
+class OpenClipTransform:
+    """Turns a list of pictures into float32 tensors `(B, 3, S, S)` as open_clip does; the Exif orientation comes first.
+
+    Args:
+        settings: of `open_clip.transform.PreprocessCfg`.
+    """
+
+    def __init__(self, settings: Mapping[str, Any]) -> None:
+        library = require_package("open_clip.transform", "a model of open_clip")
+        self._transform = library.image_transform_v2(library.PreprocessCfg(**settings), is_train=False)
+
+    def __call__(self, pictures: Any) -> Tensor:
+        """Return the tensor.
+
+        Raises:
+            DataError: for an object that is not a picture, or cannot be decoded.
+        """
+        return torch.stack([self._transform(decode_picture(picture)) for picture in pictures])
+
+
+class OpenClipImageEncoder(FrozenTower, ImageEncoder):
+    """`f(i) = v(i)`, the image tower of a model of open_clip with its projection, then unit L2 norm.
+
+    Args:
+        embed_size: D, the width of the joint embedding.
+        config: `model_cfg` of its configuration.
+        preprocess: how pictures are prepared, `preprocess_cfg` of its configuration and the size.
+        width: the width of the embedding.
+        normalize: scale embeddings to unit L2 norm. False: as `encode_image` returns them.
+        finetune: train the tower. False: it stays as it is, and without dropout.
+        learning_rate_scale: learning rate of the tower, as a multiple of `training.learning_rate`.
+        store_weights: have checkpoints hold the tower although it is frozen.
+
+    Raises:
+        RecipeError: for a configuration of which open_clip cannot make a model.
+        MissingPackageError: if open_clip is not installed.
+    """
+
+    kinds: ClassVar[tuple[str, ...]] = ("picture",)
+    gives = "vectors"
+    tower: OpenClipTower
+
+    def __init__(
+        self,
+        *,
+        embed_size: int,
+        config: Mapping[str, Any] | None = None,
+        preprocess: Mapping[str, Any] | None = None,
+        width: Annotated[int, AtLeast(0)] = 0,
+        normalize: bool = True,
+        finetune: bool = False,
+        learning_rate_scale: Annotated[float, Above(0)] = 1.0,
+        store_weights: bool = False,
+    ) -> None:
+        super().__init__()
+        self.preprocess = dict(preprocess or {})
+        self.normalize, self.finetune, self.store_weights = normalize, finetune, store_weights
+        self.learning_rate_scale = learning_rate_scale
+        self.tower = OpenClipTower(config or {}, "image")
+        self.freeze()
+
+    @classmethod
+    def resolve_pretrained(cls, options: Mapping[str, Any], weights: Weights) -> dict[str, Any]:
+        """Take configuration, width and transform from the folder of the weights."""
+        found = read_settings(weights)
+        if found is None:
+            return dict(options)
+        config, pictures = found
+        size = {"size": config["vision_cfg"].get("image_size", 224)}
+        return {"config": config, "width": config["embed_dim"], "preprocess": {**size, **pictures}, **options}
+
+    def load_pretrained(self, weights: Weights | None = None) -> None:
+        """Take the tower from the file of the dual encoder.
+
+        Raises:
+            CheckpointError: for tensors that are missing, unknown or of another shape.
+        """
+        if weights is not None:
+            self.tower.load(weights)
+
+    def transform(self, training: bool) -> Callable[[Any], Tensor]:
+        """Return the transform of open_clip for evaluation; in training, too, it draws nothing at random."""
+        return OpenClipTransform(self.preprocess)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return joint embeddings `(B, D)` of pixels `(B, 3, S, S)`."""
+        with torch.set_grad_enabled(self.finetune and torch.is_grad_enabled()):
+            return self.scale(self.tower(images))
+
+
+class OpenClipTextEncoder(FrozenTower, TextEncoder):
+    """`g(c) = t(c)`, the text tower of a model of open_clip with its projection, then unit L2 norm.
+
+    Every caption has as many ids as the model reads, the padding included; there is no mask.
+
+    Args:
+        embed_size: D, the width of the joint embedding.
+        tokenizer: that of the weights.
+        config: `model_cfg` of its configuration.
+        width: the width of the embedding.
+        normalize: scale embeddings to unit L2 norm. False: as `encode_text` returns them.
+        finetune: train the tower. False: it stays as it is, and without dropout.
+        learning_rate_scale: learning rate of the tower, as a multiple of `training.learning_rate`.
+        store_weights: have checkpoints hold the tower although it is frozen.
+
+    Raises:
+        RecipeError: for a configuration of which open_clip cannot make a model.
+        MissingPackageError: if open_clip is not installed.
+    """
+
+    tokenizer: DualTokenizer
+    tower: OpenClipTower
+
+    def __init__(
+        self,
+        *,
+        embed_size: int,
+        tokenizer: DualTokenizer,
+        config: Mapping[str, Any] | None = None,
+        width: Annotated[int, AtLeast(0)] = 0,
+        normalize: bool = True,
+        finetune: bool = False,
+        learning_rate_scale: Annotated[float, Above(0)] = 1.0,
+        store_weights: bool = False,
+    ) -> None:
+        super().__init__()
+        self.tokenizer = tokenizer
+        self.normalize, self.finetune, self.store_weights = normalize, finetune, store_weights
+        self.learning_rate_scale = learning_rate_scale
+        self.tower = OpenClipTower(config or {}, "text")
+        self.freeze()
+
+    @classmethod
+    def resolve_pretrained(cls, options: Mapping[str, Any], weights: Weights) -> dict[str, Any]:
+        """Take configuration and width from the folder of the weights."""
+        found = read_settings(weights)
+        return dict(options) if found is None else {"config": found[0], "width": found[0]["embed_dim"], **options}
+
+    @classmethod
+    def make_tokenizer(cls, options: Mapping[str, Any]) -> DualTokenizer:
+        """Raise: only pretrained weights have the tokenizer."""
+        raise RecipeError("the text encoder 'open-clip' has its tokenizer from pretrained weights.", remedy=NEEDED)
+
+    @classmethod
+    def read_pretrained_tokenizer(cls, options: Mapping[str, Any], weights: Weights) -> DualTokenizer:
+        """Read the tokenizer beside the weights, or take open_clip's own where the configuration names none.
+
+        Raises:
+            CheckpointError: for one that cannot be read, or does not belong to the weights.
+        """
+        network = options["config"]["text_cfg"]
+        return DualTokenizer.of_open_clip(weights.folder, network, network.get("context_length", CONTEXT))
+
+    @classmethod
+    def read_tokenizer(cls, folder: Path) -> DualTokenizer:
+        """Read the tokenizer from a checkpoint folder."""
+        return DualTokenizer.from_files(folder)
+
+    def load_pretrained(self, weights: Weights | None = None) -> None:
+        """Take the tower from the file of the dual encoder.
+
+        Raises:
+            CheckpointError: for tensors that are missing, unknown or of another shape.
+        """
+        if weights is not None:
+            self.tower.load(weights)
+
+    def forward(self, tokens: Tokens) -> Tensor:
+        """Return joint embeddings `(B, D)` of ids `(B, L)`."""
+        ids, _ = self.tokenizer.pad(tokens)
+        with torch.set_grad_enabled(self.finetune and torch.is_grad_enabled()):
+            return self.scale(self.tower(ids))

@@ -1,0 +1,74 @@
+"""Dual encoders of open_clip as checkpoints that hold everything, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+from safetensors.torch import save_file
+from torch import nn
+
+from vsezoo.conversion.importer import Imported, Importer, Source
+from vsezoo.errors import UsageError
+from vsezoo.model import JointEmbedding
+from vsezoo.pretrained.weights import open_weights
+from vsezoo.storage.checkpoint_layout import OPEN_CLIP, OPEN_CLIP_TENSORS, write_json
+from vsezoo_clip.importer import read_model
+from vsezoo_clip.open_clip_encoders import OpenClipImageEncoder, OpenClipTextEncoder
+from vsezoo_clip.open_clip_towers import IMAGE, SCALARS
+from vsezoo_clip.opener import open_open_clip
+
+
+class OpenClipImporter(Importer):
+    """Reads and writes the folder of a dual encoder of open_clip."""
+
+    name: ClassVar[str] = "open_clip"
+    summary: ClassVar[str] = "A dual encoder of open_clip: open_clip_config.json and open_clip_model.safetensors."
+    options: ClassVar[Mapping[str, str]] = {}
+    file_name: ClassVar[str] = OPEN_CLIP_TENSORS
+
+    def recognise(self, source: Source) -> bool:
+        """Return whether it is the folder of a dual encoder of open_clip, or its file of weights."""
+        folder = _find_folder(source)
+        return folder is not None and open_open_clip(open_weights(folder)) is not None
+
+    def read(self, source: Source, options: Mapping[str, Any]) -> Imported:
+        """Read both towers, the scale and the bias, the tokenizer and the transform."""
+        weights = open_weights(_find_folder(source) or source.path)
+        recipe = open_open_clip(weights)
+        assert recipe is not None  # since it was recognised
+        source.open(OPEN_CLIP)
+        return read_model(recipe, weights)
+
+    def write(self, model: JointEmbedding, path: Path, data: str = "") -> list[Path]:
+        """Write what `local-dir:` of open_clip reads: weights, configuration, tokenizer."""
+        images, texts = model.image_encoder, model.text_encoder
+        if not isinstance(images, OpenClipImageEncoder) or not isinstance(texts, OpenClipTextEncoder):
+            raise UsageError(
+                f"{model.recipe.name!r} is not a dual encoder of open_clip: {self.name!r} has only those.",
+                remedy="Choose a model with image and text encoder 'open-clip'.",
+            )
+        named: dict[str, nn.Module] = {IMAGE: images.tower.network, texts.tower.prefix: texts.tower.network}
+        tensors = {
+            f"{prefix}{name}": tensor.contiguous()
+            for prefix, network in named.items()
+            for name, tensor in network.state_dict().items()
+        }
+        scalars = dict(zip(SCALARS, (model.similarity.scale, model.similarity.bias), strict=True))
+        tensors |= {name: value.detach().reshape(()) for name, value in scalars.items() if value is not None}
+        save_file(tensors, path)
+        options = model.recipe.image_encoder.options
+        preprocess = {name: value for name, value in options["preprocess"].items() if name != "size"}
+        write_json(path.parent / OPEN_CLIP, {"model_cfg": options["config"], "preprocess_cfg": preprocess})
+        for name, content in texts.tokenizer.pieces.files.items():
+            (path.parent / name).write_bytes(content)
+        return [path, *sorted(file for file in path.parent.iterdir() if file != path)]
+
+
+def _find_folder(source: Source) -> Path | None:
+    """Return the folder of the model: the source, or where the source is its only file of weights."""
+    if source.is_folder:
+        return source.path
+    beside = source.path.parent
+    return beside if source.path.name == OPEN_CLIP_TENSORS and (beside / OPEN_CLIP).is_file() else None

@@ -1,0 +1,122 @@
+"""One tower of a dual encoder of open_clip: its networks, as `open_clip_config.json` describes them, from safetensors.
+
+The library is an extra, and builds the networks. Its own loading is not used: that falls back to pickles, and returns
+random weights for a folder without any.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from vsezoo.errors import CheckpointError, RecipeError, require_package
+from vsezoo.interfaces import Weights
+from vsezoo.pretrained.weights import read_small_json
+from vsezoo.storage.checkpoint_layout import OPEN_CLIP
+from vsezoo.storage.tensors import require_same
+from vsezoo_clip.towers import NEEDED, shorten
+
+IMAGE, TEXT = "visual.", "text."
+SCALARS = ("logit_scale", "logit_bias")
+EARLIER = ("input_resolution", "context_length", "vocab_size", "attn_mask")
+"""What OpenAI's files have beside the tensors of the networks."""
+CONTEXT = 77
+"""Ids of a caption where the configuration does not say."""
+
+
+def read_settings(weights: Weights) -> tuple[dict[str, Any], dict[str, Any]] | None:
+    """Return the entries `model_cfg` and `preprocess_cfg` of the configuration; None: the weights are not of open_clip.
+
+    Raises:
+        CheckpointError: for a configuration without a model.
+    """
+    path = weights.folder / OPEN_CLIP
+    if not path.is_file() or not weights.tensors(IMAGE):
+        return None
+    found = read_small_json(path)
+    model, pictures = found.get("model_cfg"), found.get("preprocess_cfg", {})
+    sides = ("vision_cfg", "text_cfg")
+    if (
+        not isinstance(model, Mapping)
+        or not isinstance(pictures, Mapping)
+        or not all(isinstance(model.get(side), Mapping) for side in sides)
+    ):
+        raise CheckpointError("does not describe a model (model_cfg).", file=path, remedy="Get the file again.")
+    return dict(model), dict(pictures)
+
+
+def refuse_unsupported(config: Mapping[str, Any], folder: Path) -> None:
+    """Raise CheckpointError for a model that needs more than its two networks of open_clip."""
+    reason = ""
+    if "multimodal_cfg" in config:
+        reason = "it writes captions (CoCa), which is not supported"
+    elif "hf_model_name" in config["text_cfg"]:
+        reason = "its text tower is a model of transformers, which open_clip would download by name"
+    if reason:
+        raise CheckpointError(f"cannot be used: {reason}.", file=folder, remedy="Choose another model of open_clip.")
+
+
+class OpenClipTower(nn.Module):
+    """Maps pictures or ids to vectors `(B, D)`, not scaled.
+
+    Args:
+        config: `model_cfg` of the configuration.
+        side: "image" or "text".
+
+    Raises:
+        RecipeError: for a configuration of which open_clip cannot make a model.
+        MissingPackageError: if open_clip is not installed.
+    """
+
+    def __init__(self, config: Mapping[str, Any], side: str) -> None:
+        super().__init__()
+        if not config:
+            raise RecipeError("a dual encoder cannot be built without pretrained weights.", remedy=NEEDED)
+        library = require_package("open_clip", "a model of open_clip")
+        self.side, self.custom = side, bool(config.get("custom_text"))
+        known = {name: value for name, value in config.items() if name not in ("custom_text", "cast_dtype")}
+        for part in ("vision_cfg", "text_cfg"):
+            known[part] = {**known[part], **dict.fromkeys(_list_downloads(known[part]), False)}
+        try:
+            model = (library.CustomTextCLIP if self.custom else library.CLIP)(**known)
+        except Exception as error:  # open_clip and timm raise what they like
+            raise RecipeError(f"open_clip cannot make the model of this configuration: {shorten(error)}.") from error
+        self.prefix = IMAGE if side == "image" else TEXT if self.custom else ""
+        self.network: nn.Module
+        if side == "image":
+            self.network = model.visual
+        elif self.custom:
+            self.network = model.text
+        else:
+            del model.visual, model.logit_scale, model.logit_bias
+            self.network = model
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Return the vectors of pixels `(B, 3, S, S)`, or of ids of the full context `(B, L)`."""
+        if self.side == "text" and not self.custom:
+            inner: Any = self.network.encode_text
+            vectors: Tensor = inner(inputs)
+        else:
+            vectors = self.network(inputs)
+        return vectors
+
+    def load(self, weights: Weights) -> None:
+        """Take the tensors of this tower from the file of the dual encoder, in float32.
+
+        Raises:
+            CheckpointError: for tensors that are missing, unknown or of another shape.
+        """
+        found: Mapping[str, Tensor] = weights.tensors(self.prefix)
+        if not self.prefix or not found:  # a text tower without a name of its own, as in OpenAI's layout
+            others = (IMAGE, *SCALARS, *EARLIER)
+            found = {name: tensor for name, tensor in weights.tensors("").items() if not name.startswith(others)}
+        require_same(found, self.network.state_dict(), weights.folder)
+        self.network.load_state_dict({name: tensor.float() for name, tensor in found.items()})
+
+
+def _list_downloads(config: Mapping[str, Any]) -> list[str]:
+    """Return the entries that would have weights downloaded."""
+    return [name for name in ("timm_model_pretrained", "hf_model_pretrained") if name in config]
