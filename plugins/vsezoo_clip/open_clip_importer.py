@@ -18,6 +18,7 @@ from vsezoo_clip.importer import read_model
 from vsezoo_clip.open_clip_encoders import OpenClipImageEncoder, OpenClipTextEncoder
 from vsezoo_clip.open_clip_towers import IMAGE, SCALARS
 from vsezoo_clip.opener import open_open_clip
+from vsezoo_clip.similarity import ScaledCosineSimilarity
 
 
 class OpenClipImporter(Importer):
@@ -43,11 +44,15 @@ class OpenClipImporter(Importer):
 
     def write(self, model: JointEmbedding, path: Path, data: str = "") -> list[Path]:
         """Write what `local-dir:` of open_clip reads: weights, configuration, tokenizer."""
-        images, texts = model.image_encoder, model.text_encoder
-        if not isinstance(images, OpenClipImageEncoder) or not isinstance(texts, OpenClipTextEncoder):
+        images, texts, similarity = model.image_encoder, model.text_encoder, model.similarity
+        if (
+            not isinstance(images, OpenClipImageEncoder)
+            or not isinstance(texts, OpenClipTextEncoder)
+            or not isinstance(similarity, ScaledCosineSimilarity)
+        ):
             raise UsageError(
                 f"{model.recipe.name!r} is not a dual encoder of open_clip: {self.name!r} has only those.",
-                remedy="Choose a model with image and text encoder 'open-clip'.",
+                remedy="Choose a model with image and text encoder 'open-clip', and 'scaled-cosine'.",
             )
         named: dict[str, nn.Module] = {IMAGE: images.tower.network, texts.tower.prefix: texts.tower.network}
         tensors = {
@@ -55,7 +60,7 @@ class OpenClipImporter(Importer):
             for prefix, network in named.items()
             for name, tensor in network.state_dict().items()
         }
-        scalars = dict(zip(SCALARS, (model.similarity.scale, model.similarity.bias), strict=True))
+        scalars = dict(zip(SCALARS, (similarity.scale, similarity.bias), strict=True))
         tensors |= {name: value.detach().reshape(()) for name, value in scalars.items() if value is not None}
         save_file(tensors, path)
         options = model.recipe.image_encoder.options

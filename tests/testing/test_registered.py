@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 import theano_files
 import tiny
 import vsepp_files
+from originals import FIXTURES
 from picture_folders import write_picture
 from tiny_bert import list_small_settings
 
@@ -123,6 +125,14 @@ def write_clip(folder: Path) -> Path:
 def write_sgraf(folder: Path) -> Path:
     vsepp_files.write_words(folder / f"{vsepp_files.SGRAF['data_name']}_vocab.pkl")
     return vsepp_files.write_checkpoint(folder, vsepp_files.SGRAF, vsepp_files.make_sgraf(vsepp_files.SGRAF))
+
+
+def write_open_clip(folder: Path) -> Path:
+    """The fixture, as open_clip is not a package of every installation."""
+    pytest.importorskip("open_clip")
+    if not FIXTURES.is_dir():
+        pytest.skip("VSEZOO_SHARED has no fixtures")
+    return Path(shutil.copytree(FIXTURES / "dual_openclip", folder / "clip"))
 
 
 def write_kiros(folder: Path) -> Path:
