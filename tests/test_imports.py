@@ -24,7 +24,7 @@ LAYERS: tuple[set[str], ...] = (
     {"encoders", "features", "cards"},
     {"checkpoints"},
     {"evaluation", "conversion"},
-    {"training", "search"},
+    {"training", "search", "comparison"},
     {"publishing"},
     {"testing"},
     {"cli"},

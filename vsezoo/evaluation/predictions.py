@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from vsezoo.errors import DataError, StorageError, UsageError, explain_system
+from vsezoo.storage.garbage import pause_collection
 
 FORMAT, FORMAT_VERSION = "vsezoo-predictions", 1
 PARQUET = ".parquet"
@@ -104,7 +105,11 @@ def read_predictions(file: str | Path) -> Predictions:
         DataError: for a file that cannot be read or has something else.
         MissingPackageError: for a `.parquet` file without pyarrow.
     """
-    file = Path(file)
+    with pause_collection():
+        return _read(Path(file))
+
+
+def _read(file: Path) -> Predictions:
     try:
         if file.suffix == PARQUET:
             from vsezoo.evaluation.parquet_predictions import read_table

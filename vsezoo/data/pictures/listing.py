@@ -6,11 +6,9 @@ Imports neither torch nor numpy.
 from __future__ import annotations
 
 import functools
-import gc
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -86,18 +84,6 @@ def name_split(text: str) -> str:
 def clean_caption(text: str) -> str:
     """Return a caption with single spaces, without the trailing line feeds of some COCO captions."""
     return " ".join(text.split())
-
-
-@contextmanager
-def pause_collection() -> Iterator[None]:
-    """Let no garbage be collected while large lists are read: their many objects are none, and are looked through."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vsezoo.data.pictures.layouts.registered import list_plugin_layouts, recognise
-from vsezoo.data.pictures.listing import Find, Listing, pause_collection
+from vsezoo.data.pictures.listing import Find, Listing
 from vsezoo.data.pictures.split_file import apply_split_file
 from vsezoo.data.places import find_layout, list_places
 from vsezoo.data.source import DEFAULT_OPTIONS, DataSource, OpenOptions
 from vsezoo.errors import DataError
 from vsezoo.storage.addresses import is_address
+from vsezoo.storage.garbage import pause_collection
 
 if TYPE_CHECKING:
     from vsezoo.data.pictures.pairs import PicturePairs
