@@ -250,5 +250,5 @@ def test_a_temperature_that_is_learnt() -> None:
 def test_impossible_temperatures_are_refused(temperature: float) -> None:
     with pytest.raises(RecipeError, match=r"temperature is .*; it must be .*above 0"):
         InfoNCELoss(temperature=temperature)
-    with pytest.raises(RecipeError, match=r"a temperature that is learnt must be 0\.01 or more"):
+    with pytest.raises(RecipeError, match=r"a learned temperature must be 0\.01 or more"):
         InfoNCELoss(temperature=0.001, learn_temperature=True)

@@ -27,7 +27,7 @@ REMEDIES = {
     errno.ENOENT: "Check the path.",
     errno.ENOTDIR: "Check the path: a file is in the place of a folder.",
     errno.EEXIST: "Check the path: a file is in the place of a folder.",
-    errno.EISDIR: "Give a file, not a folder.",
+    errno.EISDIR: "Use a file, not a folder.",
     errno.ENAMETOOLONG: "The path is too long: check whether a text was given in the place of a file or folder.",
     errno.ELOOP: "Check the path: its symbolic links form a loop.",
     errno.EMFILE: "Close other programs, or raise the limit with `ulimit -n`.",

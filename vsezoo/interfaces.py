@@ -43,11 +43,11 @@ class PairDataset(ABC):
         kind: the form of its images, one of `KINDS`.
         captions: one `str` each.
         image_ids: one for each distinct image.
-        image_of: `(len(captions),)` int64, which image each caption describes. Captions of one image are neighbours.
+        image_of: `(len(captions),)` int64, which image each caption describes. Captions of one image are consecutive.
         image_shape: the shape of one image: `(F,)`, `(R, F)`, or `(height, width, 3)`; empty if pictures differ.
-        skipped: the images that were left out when the split was opened, and why.
-        extraction: what made the features, as JSON values by dotted names, such as `backbone.sha256`; empty where that
-            is not known. Stored in the checkpoint. vsezoo warns when evaluation features were extracted differently.
+        skipped: reasons by the ids of images that were skipped when the split was opened.
+        extraction: how the features were extracted, as JSON values by dotted name, such as `backbone.sha256`; empty if
+            unknown. Stored in the checkpoint. vsezoo warns when evaluation features were extracted differently.
         places: where each image is, a `vsezoo.data.pictures.picture_file.Place`; empty if images are not picture files.
     """
 
@@ -69,7 +69,7 @@ class PairDataset(ABC):
 
     @property
     def account(self) -> Mapping[str, Any]:
-        """What was found when the data set was opened, as JSON values; commands print its `summary`."""
+        """An account of the data set's files, as JSON values; commands print its `summary`."""
         return MappingProxyType({})
 
     @abstractmethod
@@ -82,17 +82,17 @@ class PairDataset(ABC):
 
 
 class Tokenizer(ABC):
-    """Turns captions into token ids, and travels in the checkpoint as files of its own."""
+    """Converts captions to token ids; stored in the checkpoint as separate files."""
 
     def split(self, captions: Sequence[str]) -> list[Any]:
-        """Cut captions into what `fit` and `encode_split` take. Called once for each caption of a training."""
+        """Split captions into the input of `fit` and `encode_split`. Called once for each caption of a training run."""
         return list(captions)
 
     def fit(self, split_captions: Sequence[Any]) -> None:
-        """Learn what is learnt from captions, such as a vocabulary. By default, nothing."""
+        """Fit to captions, for example by building a vocabulary. By default, nothing."""
 
     def knows(self, caption: str) -> bool:
-        """Return whether a caption holds any word that the model can tell from an unknown one. By default, it does."""
+        """Return whether a caption contains a word that the tokenizer knows. By default, True."""
         return True
 
     @abstractmethod
@@ -122,8 +122,8 @@ class Weights(Protocol):
     """Pretrained weights of another codebase, opened once and shared by the parts of a model: `Recipe.pretrained`.
 
     Attributes:
-        name: the reference that opened them, to the Hub with its commit; of a folder the last part of its path.
-        folder: where the files are, such as a `tokenizer.json`.
+        name: the reference that opened them; on the Hub with its commit, of a folder the last part of its path.
+        folder: the folder of the files, such as `tokenizer.json`.
     """
 
     name: str
@@ -137,7 +137,7 @@ class Weights(Protocol):
         """Return `config.json`; empty if there is none."""
 
     def tensors(self, prefix: str = "") -> Mapping[str, Tensor]:
-        """Return the tensors whose names begin with a prefix, by the rest of their names."""
+        """Return the tensors with a name prefix, by the rest of their names."""
 
 
 class ModelPart(ChecksOptions, nn.Module, ABC):
@@ -147,7 +147,7 @@ class ModelPart(ChecksOptions, nn.Module, ABC):
     """Name prefixes of trainable parameters that may receive no gradient; `vsezoo.testing` asks for it."""
 
     renamed: ClassVar[Mapping[str, str]] = {}
-    """Prefixes of the names of tensors in checkpoints of earlier versions, and what they are now."""
+    """Prefixes of tensor names in checkpoints of earlier versions, and the present prefixes."""
 
     @classmethod
     def native_width(cls, options: Mapping[str, Any]) -> int | None:
@@ -163,21 +163,21 @@ class ModelPart(ChecksOptions, nn.Module, ABC):
         """Load pretrained weights into a new model; a checkpoint brings its own, unless it leaves them out.
 
         Args:
-            weights: those of the recipe; None: it has none. A part that has a source of its own defines this method
-                without the argument. By default, nothing is loaded.
+            weights: pretrained weights of the recipe; None if it has none. A part with its own source defines this
+                method without the argument. By default, nothing is loaded.
         """
 
     def learning_rate_scales(self) -> Mapping[str, float]:
         """Return multiples of `training.learning_rate` by prefixes of parameters' names, such as `{"cnn.": 0.1}`.
 
-        The longest prefix counts. Where none fits, as by default, the multiple is 1.
+        The longest matching prefix applies. Without a match, as by default, the multiple is 1.
         """
         return {}
 
     def start_epoch(self, epoch: int) -> None:
-        """Take note of the epoch, counted from 0, that begins or is continued. By default, nothing.
+        """Called when an epoch, counted from 0, starts or is continued. By default, nothing.
 
-        It may change which parameters want a gradient; what is to be trained at any time wants one at first.
+        It may change `requires_grad` of parameters; initially it must be True for all that are ever trained.
         """
 
 
@@ -193,7 +193,7 @@ class Encoder(ModelPart):
     `(B, K, D')` being regions or words, padded at the end, of which input b has `lengths[b]`. Empty: not declared."""
 
     keep_items: bool = False
-    """Set by vsezoo if sets are wanted; otherwise an encoder to which its items cost something leaves them out."""
+    """Set by vsezoo if sets are needed; if not set, an encoder may skip the computation of items."""
 
 
 class ImageEncoder(Encoder):
@@ -218,13 +218,13 @@ class ImageEncoder(Encoder):
         return dict(options)
 
     def fit(self, data: PairDataset) -> None:
-        """Learn what is learnt from the training images before training, such as their mean. By default, nothing."""
+        """Fit to the training images before training, for example to their mean. By default, nothing."""
 
     @abstractmethod
     def transform(self, training: bool) -> Callable[[Any], Tensor]:
-        """Return the function that makes `forward`'s input `(B, ...)` of what `PairDataset.images` gives.
+        """Return a function that converts the result of `PairDataset.images` to `forward`'s input `(B, ...)`.
 
-        It must not hold the encoder itself: worker processes get a copy of it.
+        It must not refer to the encoder: worker processes get a copy of the function.
         """
 
     @abstractmethod
@@ -258,7 +258,7 @@ class TextEncoder(Encoder):
 
 
 class Similarity(ModelPart):
-    """Scores every image against every caption; the higher, the better they fit.
+    """Scores every image against every caption; higher is better.
 
     In eval mode the score of a pair must depend on that pair only, and not on padding: ranks are computed in blocks.
     """
@@ -288,8 +288,8 @@ class Loss(ModelPart):
     """What training minimises: a sum over the batch, as in the papers.
 
     The constructor takes its options as keywords, and `embed_size` or `tokenizer` if it names them. Parameters of a
-    loss are trained like those of the model, and stored in the checkpoint beside them. With several processes it
-    gets the whole batch in each of them, but for `batch.images`.
+    loss are trained like those of the model, and also stored in the checkpoint. With several processes, each computes
+    the loss of the whole batch, except that `batch.images` has only its own images.
     """
 
     needs: ClassVar[Literal["vectors", "image_sets", "sets"]] = "vectors"
@@ -311,8 +311,8 @@ class Loss(ModelPart):
     def plateau(self, scores: Tensor, images: Any, texts: Any, batch: Batch, output: LossOutput) -> Tensor:
         """Return what the loss would be if all scores were equal, as they are when embeddings have collapsed.
 
-        By default the loss of zeros; a loss with costly parts beside the scores takes them from `output`, which is
-        what `forward` has returned for the same batch.
+        By default the loss of zero scores; a loss with other costly terms takes them from `output`, the result of
+        `forward` for the same batch.
         """
         collapsed: LossOutput = self(torch.zeros_like(scores), images, texts, batch)
         return collapsed.total
@@ -324,6 +324,6 @@ class Loss(ModelPart):
         Args:
             scores: `(B, B)`, images in rows, captions in columns, matching pairs on the diagonal.
             images: see `needs`.
-            texts: likewise.
-            batch: the pairs themselves; `batch.image_index` tells captions of the same image.
+            texts: see `needs`.
+            batch: the pairs; `batch.image_index` identifies captions of the same image.
         """

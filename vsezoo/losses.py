@@ -23,11 +23,11 @@ class HingeLoss(Loss):
     largest for each image and for each caption.
 
     Args:
-        margin: by how much a pair must score higher than a negative, α.
-        max_violation: only the hardest negative counts (VSE++); False sums over all (VSE0, Kiros et al. 2014).
+        margin: required score difference between a pair and a negative, α.
+        max_violation: use only the hardest negative (VSE++); False sums over all (VSE0, Kiros et al. 2014).
         warmup_epochs: with `max_violation`, epochs at the start that sum over all negatives. Hardest negatives from
             the first step can drive all embeddings into one point, where the loss stays at `2 · B · margin`.
-        mask_same_image: do not take other captions of the same image for negatives. Off in the papers.
+        mask_same_image: do not use other captions of the same image as negatives. Off in the papers.
         ncon: how many negatives an image and a caption have; 0: all other pairs. They are those of the pairs 1 to
             `ncon` rows further down, counted on from the first row after the last (the first release of Kiros et al.:
             100). In a batch of `ncon` pairs or fewer a pair comes round again and counts once for each time. A pair is
@@ -50,7 +50,7 @@ class HingeLoss(Loss):
         if ncon and max_violation:
             raise RecipeError(
                 f"loss.ncon is {ncon}, but max violation looks for the hardest of all negatives in the batch.",
-                remedy="Leave out one of the two: --set loss.ncon=0, or --sum-violation.",
+                remedy="Use only one of the two: --set loss.ncon=0, or --sum-violation.",
             )
         self.margin = margin
         self.max_violation = max_violation
@@ -98,9 +98,9 @@ class InfoNCELoss(Loss):
     weighs the same in a smaller last batch, and `training.grad_clip` means what it does for the hinge.
 
     Args:
-        temperature: what the scores are divided by, τ, or where it starts.
+        temperature: divisor of the scores, τ, or its initial value.
         learn_temperature: train log(1 / τ). As in CLIP, 1 / τ never exceeds 100.
-        mask_same_image: leave other captions of the same image, and that image for them, out of the softmax.
+        mask_same_image: exclude other captions of the same image, and that image for them, from the softmax.
 
     Raises:
         RecipeError: for an impossible temperature.
@@ -118,14 +118,14 @@ class InfoNCELoss(Loss):
         super().__init__()
         if learn_temperature and temperature < 1 / MAX_SCALE:
             raise RecipeError(
-                f"loss.temperature is {temperature}; a temperature that is learnt must be {1 / MAX_SCALE} or more."
+                f"loss.temperature is {temperature}; a learned temperature must be {1 / MAX_SCALE} or more."
             )
         log_scale = torch.tensor(-math.log(temperature))
         self.log_scale = nn.Parameter(log_scale) if learn_temperature else log_scale
         self.learn_temperature, self.mask_same_image = learn_temperature, mask_same_image
 
     def forward(self, scores: Tensor, images: Any, texts: Any, batch: Batch) -> LossOutput:
-        """Return the loss, its two directions as parts `i2t` and `t2i`, and `temperature` where that is learnt."""
+        """Return the loss, its two directions as parts `i2t` and `t2i`, and `temperature` if it is learned."""
         if self.learn_temperature:
             with torch.no_grad():
                 self.log_scale.clamp_(max=math.log(MAX_SCALE))
@@ -140,7 +140,7 @@ class InfoNCELoss(Loss):
         return LossOutput(i2t + t2i, {"i2t": i2t.detach(), "t2i": t2i.detach(), **learnt})
 
 
-MAX_SCALE = 100.0  # of a scale that is learnt
+MAX_SCALE = 100.0  # of a learned scale
 
 
 def _share_image(batch: Batch) -> Tensor:

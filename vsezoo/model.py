@@ -23,14 +23,14 @@ LARGEST_BATCH = 256 * 3 * 224 * 224
 
 
 class JointEmbedding(PretrainedParts, nn.Module):
-    """Two encoders into one space, and the similarity that compares what they give.
+    """An image encoder and a text encoder with a joint embedding space, and the similarity of their outputs.
 
     Args:
-        recipe: what it was built from, every option resolved.
+        recipe: the recipe, with every option resolved.
         image_encoder: images to `(B, D)`, or to sets of regions.
         text_encoder: captions to `(B, D)`, or to sets of words.
-        similarity: what encoders give of N images and M captions to `(N, M)`. Where it compares sets, the encoders
-            keep them.
+        similarity: encoder outputs of N images and M captions to scores `(N, M)`. If it compares sets, the encoders
+            return them.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class JointEmbedding(PretrainedParts, nn.Module):
                 f"The image encoder {self.recipe.image_encoder.name!r} gives embeddings of width "
                 f"{image_width}, the text encoder {self.recipe.text_encoder.name!r} of width "
                 f"{text_width}; the recipe has embed_size={self.recipe.embed_size}.",
-                remedy="Both must take their width from embed_size; tell the author of the one that does not.",
+                remedy="Both must take their width from embed_size; report this to the author of the other.",
             )
         return outputs
 
@@ -124,7 +124,7 @@ class JointEmbedding(PretrainedParts, nn.Module):
         Args:
             images: features as an array or tensor `(N, F)` or `(N, R, F)`, or a list of pictures, as the image
                 encoder takes them.
-            batch_size: images encoded at a time, at most: fewer where each is large, or is many crops.
+            batch_size: maximum number of images encoded at a time; fewer if they are large or have many crops.
             sets: return the regions of the images as well; None: if the similarity compares them.
 
         Returns:
@@ -133,7 +133,7 @@ class JointEmbedding(PretrainedParts, nn.Module):
         Raises:
             DataError: for images of another form than the encoder takes, or with NaN in them.
             RecipeError: for sets of an encoder that gives none.
-            UsageError: for a single picture where a list of them is meant.
+            UsageError: for a single picture instead of a list.
         """
         if not hasattr(images, "__len__"):
             raise UsageError(
@@ -152,7 +152,7 @@ class JointEmbedding(PretrainedParts, nn.Module):
             if not finite.all():
                 raise DataError(
                     f"The image at index {start + int(finite.int().argmin())} contains NaN or infinite numbers.",
-                    remedy="Mend or leave out this image.",
+                    remedy="Fix or remove this image.",
                 )
             blocks.append(self._embed("image_encoder", batch.to(self.device), sets))
         return Embeddings.cat(blocks) if blocks else self._embed_nothing()
@@ -171,11 +171,11 @@ class JointEmbedding(PretrainedParts, nn.Module):
 
         Raises:
             RecipeError: for sets of an encoder that gives none.
-            UsageError: for a single string where a list of them is meant, or for what is no string.
+            UsageError: for a single string instead of a list, or an item that is not a string.
         """
         if isinstance(texts, str):
             raise UsageError("encode_texts takes a list of strings, not one string.", remedy="Pass [text].")
-        texts = list(texts)  # what can be gone through once only would be used up by the check
+        texts = list(texts)  # the check would exhaust an iterator
         for index, text in enumerate(texts):
             if not isinstance(text, str):
                 raise UsageError(

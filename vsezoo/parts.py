@@ -186,7 +186,7 @@ def _resolve_width(recipe: Recipe) -> Recipe:
     if native and len(known) > 1:
         raise RecipeError(
             f"{recipe.name!r} would have several widths: {', '.join(named)}.",
-            remedy="Leave embed_size to the parts (null), or choose parts of one width.",
+            remedy="Set embed_size to null, or choose parts of one width.",
         )
     return recipe.replace({"embed_size": known.pop()}) if native else recipe
 

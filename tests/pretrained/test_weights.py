@@ -67,7 +67,7 @@ def test_one_file(tmp_path: Path) -> None:
         assert weights.config() == {}
         assert weights.tensors("a.").keys() == {"b"}
     save_file({"c": torch.ones(2)}, tmp_path / "another.safetensors")
-    with pytest.raises(CheckpointError, match=r"has no model\.safetensors \(it holds another\.safetensors, other"):
+    with pytest.raises(CheckpointError, match=r"has no model\.safetensors \(it contains another\.safetensors, other"):
         open_weights(tmp_path)
 
 
@@ -101,7 +101,7 @@ def test_folders_that_have_none(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"^org/name: is not a folder of pretrained weights\.\n.*hub:org/name f"):
         open_weights("org/name")
     (tmp_path / "pytorch_model.bin").write_bytes(b"x")
-    with pytest.raises(CheckpointError, match=r"it holds pytorch_model\.bin.*\n.*unpickled"):
+    with pytest.raises(CheckpointError, match=r"it contains pytorch_model\.bin.*\n.*unpickled"):
         open_weights(tmp_path)
     (tmp_path / "model.safetensors").write_bytes(b"x")
     with pytest.raises(CheckpointError, match=r"model\.safetensors: is not a safetensors file"):

@@ -129,9 +129,9 @@ def test_off_by_two_against_the_original_rule(captions: list[str], caption: str)
 
 
 def test_off_by_two_goes_with_split_alone() -> None:
-    with pytest.raises(RecipeError, match="off_by_two goes with words='split' alone, not with 'letters'") as caught:
+    with pytest.raises(RecipeError, match="off_by_two requires words='split', not 'letters'") as caught:
         WordTokenizer(words="letters", off_by_two=True)
-    assert "leave off_by_two out" in caught.value.remedy
+    assert "remove off_by_two" in caught.value.remedy
 
 
 def test_an_unknown_rule_is_refused() -> None:

@@ -1,1 +1,1 @@
-"""Weights that were learnt elsewhere: opened once for all parts of a model, and left out of its checkpoints."""
+"""Pretrained weights: opened once for all parts of a model, and left out of its checkpoints."""

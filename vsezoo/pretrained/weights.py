@@ -30,7 +30,7 @@ CONFIG = "config.json"
 LARGEST_JSON = 64 * 2**20
 SMALL = (".json", ".txt", ".model")
 """Endings of files beside the tensors: configurations, and the files of tokenizers."""
-AGAIN = "Fetch it again from where its authors publish it."
+AGAIN = "Download it again from its authors."
 
 
 class OpenedWeights:
@@ -122,7 +122,7 @@ def _find(reference: str, folders: Sequence[Path]) -> Path:
         if os.path.isdir(place) or (place.suffix == ".safetensors" and os.path.isfile(place)):  # noqa: PTH112, PTH113
             return place
     elsewhere = f", nor is there one of that name in {' or '.join(map(str, others))}" if others else ""
-    remedy = "Give a folder with config.json and model.safetensors, or hub:org/name"
+    remedy = "Use a folder with config.json and model.safetensors, or hub:org/name"
     if is_repository(reference):
         remedy += f" (hub:{reference} for the repository of that name)"
     raise CheckpointError(
@@ -148,9 +148,9 @@ def _open_folder(folder: Path, name: str) -> OpenedWeights:
     if len(single) == 1:
         return OpenedWeights(folder, name, single)
     raise CheckpointError(
-        f"has no {ONE_FILE} (it holds {list_names(sorted(held), 8) or 'nothing'}).",
+        f"has no {ONE_FILE} (it contains {list_names(sorted(held), 8) or 'nothing'}).",
         file=folder,
-        remedy="Give a folder that save_pretrained wrote. Weights that are not safetensors would have to be unpickled.",
+        remedy="Use a folder written by save_pretrained. Weights that are not safetensors would have to be unpickled.",
     )
 
 

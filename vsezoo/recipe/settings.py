@@ -23,7 +23,7 @@ class TrainingSettings:
         grad_clip: largest global L2 norm of the gradient, 0: no limit.
         val_step: steps between two validations within an epoch, 0: none.
         val_epoch: validate after each epoch; after the last one in any case.
-        criterion: what the best checkpoint is chosen by, on the dev split.
+        criterion: criterion for the best checkpoint, on the dev split.
         select_mid_epoch: let a validation within an epoch give the best checkpoint (VSRN).
         precision: precision of the encoders; bf16: autocast, with parameters kept in float32.
         seed: seed of weights, data order and augmentation.
@@ -35,7 +35,7 @@ class TrainingSettings:
         last_batch: whether an epoch keeps its last batch; drop: it is left out, full or not (order-embeddings); full:
             it is left out unless it is full (VSE∞).
         max_words: longest caption in words to train on, 0: no limit (Kiros' maxlen_w).
-        patience: validations in a row without a better score after which to stop, 0: never (linxd5).
+        patience: stop after this many consecutive validations without a better score, 0: never (linxd5).
         ramp_epoch: epoch, counted from 0, in which the loss has a weight that rises from 0 to 1, as VSE∞ and PCME++ do
             when they begin to train a backbone; -1: none.
         log_step: steps between two log records of the loss.
@@ -87,7 +87,7 @@ class TrainingSettings:
 
 
 TRAINING_OPTIONS = read_options(TrainingSettings, given=(*TRAINING_PARTS, "lr_update", "lr_decay"))
-"""What each training setting is by default, and may be."""
+"""Default and accepted values of each training setting."""
 TRAINING_FIELDS = tuple(TRAINING_OPTIONS)
 """The training settings that are single values."""
 CHOICES = {name: option.choices for name, option in TRAINING_OPTIONS.items() if option.choices}

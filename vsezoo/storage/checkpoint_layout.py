@@ -66,7 +66,7 @@ def describe_absence(folder: Path) -> CheckpointError:
     return CheckpointError(
         f"is not a checkpoint folder: it has no {CONFIG} (it contains {held}).",
         file=folder,
-        remedy="Give the folder that `vsezoo train` wrote.",
+        remedy="Use a folder written by `vsezoo train`.",
     )
 
 

@@ -1,6 +1,6 @@
-"""Captions as words: the vocabulary, and the word tokenizer with the rules of the field.
+"""Tokenisation by words: the vocabulary, and the word tokenizer with the rules of the original codes.
 
-A rule says how a caption is cut into words, and which ids stand for something else than a word:
+A rule defines how a caption is split into words, and the ids of special tokens:
 
     nltk     VSE++, SCAN, VSRN: lower-cased and cut by NLTK's word tokenizer, without its sentence splitter (a line of
              a caption file is one sentence). Ids 0 to 3 are `<pad>`, `<start>`, `<end>` and `<unk>`; a caption becomes

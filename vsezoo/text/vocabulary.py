@@ -24,7 +24,7 @@ class Vocabulary:
     def build(
         cls, captions: Iterable[Sequence[str]], threshold: int, special: Sequence[str] = SPECIAL_WORDS
     ) -> Vocabulary:
-        """Collect the words that occur at least `threshold` times in captions cut into words."""
+        """Collect the words that occur at least `threshold` times in tokenised captions."""
         counts = Counter(word for caption in captions for word in caption)
         kept = sorted((word for word in counts if counts[word] >= threshold), key=lambda word: (-counts[word], word))
         return cls([*special, *(word for word in kept if word not in special)])
@@ -34,7 +34,7 @@ class Vocabulary:
         return len(self.words)
 
     def __contains__(self, word: str) -> bool:
-        """Tell whether the word has an id of its own."""
+        """Return whether the word is in the vocabulary."""
         return word in self._ids
 
     def id_of(self, word: str, unknown: int = UNKNOWN) -> int:

@@ -1,4 +1,4 @@
-"""The word tokenizer with the rules of the field, and the file that holds its words."""
+"""The word tokenizer with the rules of the original codes, and its vocabulary file."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ RULES = {
     "letters": WordRule("letter-words-lower", lambda caption: re.sub("[^a-z' ]", "", caption.lower()).split()),
     "characters": WordRule("character-words-lower", lambda caption: split_characters(caption.lower())),
 }
-"""What the option `words` of a text encoder may be."""
+"""Values of the option `words` of a text encoder."""
 
 
 class WordTokenizer(ChecksOptions, Tokenizer):
@@ -79,8 +79,8 @@ class WordTokenizer(ChecksOptions, Tokenizer):
     ) -> None:
         if off_by_two and words != "split":
             raise RecipeError(
-                f"text_encoder.off_by_two goes with words='split' alone, not with {words!r}.",
-                remedy="Set text_encoder.words=split, or leave off_by_two out.",
+                f"text_encoder.off_by_two requires words='split', not {words!r}.",
+                remedy="Set text_encoder.words=split, or remove off_by_two.",
             )
         self.threshold = threshold
         self.rule = RULES[words]
@@ -140,10 +140,10 @@ class WordTokenizer(ChecksOptions, Tokenizer):
         own = words[len(special) if rule == "split" else 0 :] if strings else []
         if not strings or tuple(words[: len(special)]) != special or len(set(own)) != len(own):
             raise CheckpointError(
-                f"must list distinct words that begin with {', '.join(special)}.", file=path, remedy=RESTORE
+                f"must list distinct words that start with {', '.join(special)}.", file=path, remedy=RESTORE
             )
         if type(threshold) is not int:
-            raise CheckpointError("has a threshold that is no whole number.", file=path, remedy=RESTORE)
+            raise CheckpointError("has a threshold that is not an integer.", file=path, remedy=RESTORE)
         if type(off_by_two) is not bool or (off_by_two and rule != "split"):
             raise CheckpointError("has an off_by_two that does not fit its tokenizer.", file=path, remedy=RESTORE)
         return cls(threshold, Vocabulary(words), rule, off_by_two)
