@@ -157,8 +157,8 @@ def test_images_by_their_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert len(sentences.search("a.npy:4", 5)) == 2
     with pytest.raises(UsageError, match=r"^'image4' is not a file"):
         sentences.search("image4")
-    with pytest.raises(UsageError, match=r"^'a\.npy:4' is an image file, but images are searched with a sentence"):
-        open_index("run", images=data).search("a.npy:4")
+    like = open_index("run", images=data).search("a.npy:4", 2)  # images for an image
+    assert (like[0].id, like[0].score) == ("image4", pytest.approx(1, abs=1e-5))
 
 
 def test_mistakes(tmp_path: Path) -> None:

@@ -170,9 +170,9 @@ def test_what_a_query_means(regions: Path, monkeypatch: pytest.MonkeyPatch) -> N
 @pytest.mark.parametrize(
     ("query", "searched", "message"),
     [
-        ("a.jpg", "images", "'a.jpg' is an image file, but images are searched with a sentence"),
-        ("regions.npy:3", "images", "'regions.npy:3' is an image file"),
-        ("regions.npy", "texts", "'regions.npy' contains 5 images; sentences are searched with one image"),
+        ("gone.jpg", "images", "'gone.jpg' is neither a file nor an image"),
+        ("regions.npy", "images", "'regions.npy' contains 5 images; a query is one image"),
+        ("regions.npy", "texts", "'regions.npy' contains 5 images; a query is one image"),
         ("a dog", "texts", "'a dog' is neither a file nor an image of the train split of tiny"),
         ("9", None, "'9' is neither a file nor an image"),
     ],

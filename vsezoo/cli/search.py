@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from vsezoo.cli import console, shared_options
+from vsezoo.cli import console, search_terms, shared_options
 from vsezoo.cli.command import Command
 from vsezoo.cli.skipped import print_skipped
 from vsezoo.errors import UsageError
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
             "vsezoo search runs/pictures dog.jpg --texts sentences.txt -k 3",
             "Find the three best sentences for an image.",
         ),
+        ('vsezoo search runs/pictures "a beach" --minus people --images photos/ --unique', "Combine queries."),
+        ("vsezoo search runs/pictures dog.jpg --images photos/ --since 2024", "Find images like an image."),
         ("vsezoo search runs/vsepp-shapes 17", "Find captions of the test split for its image 17."),
     ],
 )
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
 @click.option("-k", type=click.IntRange(1), default=5, show_default=True, help="Number of results.")
 @click.option("--index", metavar="NAME", default="exact", show_default=True, help="Search backend.")
 @click.option("--html", type=click.Path(path_type=Path), metavar="FILE", help="Write a gallery, a self-contained page.")
+@search_terms.add_options
 @shared_options.on_bad_image("skip")
 @shared_options.device
 @shared_options.as_json
@@ -57,6 +60,11 @@ def search(
     k: int,
     index: str,
     html: Path | None,
+    plus: tuple[str, ...],
+    minus: tuple[str, ...],
+    since: str | None,
+    folder: str | None,
+    unique: bool,
     on_bad_image: str,
     device: str,
     as_json: bool,
@@ -65,7 +73,8 @@ def search(
 
     A sentence as QUERY finds images. An image finds sentences: an image file, FILE.npy:17 (row 17 of a feature file),
     or an image of the data set's split by its index or id. Without --images and --texts, the images or captions of the
-    split are searched. The first search embeds the collection once; later searches are immediate.
+    split are searched; with --images, an image file finds images like it. The first search embeds the collection once;
+    later searches are immediate.
     """
     if images and texts:
         raise UsageError("Search either --images or --texts.")
@@ -87,7 +96,7 @@ def search(
 
     searched: Literal["images", "texts"] | None = "images" if images else "texts" if texts else None
     asked = resolve_query(query, accepted_kinds(opened.recipe), open_data, searched)
-    if asked.image is None:
+    if asked.image is None or images:
         collection = collect_images(images or open_data(), on_bad_image)
     else:
         collection = collect_texts(texts or open_data())
@@ -105,7 +114,9 @@ def search(
         )
     print_skipped(found.skipped)
     with name_source(asked.image.source if asked.image else ""):
-        (hits,) = found.search_many(content, k)
+        terms = [*((text, False) for text in plus), *((text, True) for text in minus)]
+        conditions = (since, folder, unique)
+        hits = search_terms.find_hits(found, opened, chosen, asked, content, terms, open_data, k, conditions)
     if asked.image is None and not found.knows_words(query):
         unnamed = "" if images else f" There is no image of that name in {collection.name}."
         console.print_warning(
@@ -118,6 +129,8 @@ def search(
                 "checkpoint": checkpoint,
                 "model": opened.recipe.name,
                 "query": asked.name,
+                **({"plus": plus} if plus else {}),
+                **({"minus": minus} if minus else {}),
                 "collection": collection.name,
                 "size": len(found),
                 "hits": [describe(hit) for hit in hits],

@@ -85,9 +85,9 @@ class Index:
         If the similarity compares sets, they are the best of the `20 * k` items with the nearest vectors.
 
         Args:
-            query: a sentence, to search images; or an image, to search sentences, as `encode_images` takes it or by
-                name, as in `vsezoo search`: an image file, `FILE.npy:ROW`, or, if captions of a split are searched, one
-                of its images by index or id.
+            query: a sentence or an image file, to search images; or an image, to search sentences, as `encode_images`
+                takes it or by name, as in `vsezoo search`: an image file, `FILE.npy:ROW`, or, if captions of a split
+                are searched, one of its images by index or id.
             k: number of results; fewer if the collection is smaller.
 
         Raises:
@@ -98,7 +98,10 @@ class Index:
             searched: Literal["images", "texts"] = "texts" if self.collection.is_text else "images"
             asked = resolve_query(str(query), accepted_kinds(self._checkpoint.recipe), self._open_split, searched)
             with name_source(asked.image.source if asked.image else ""):
-                return self.search_many(asked.read(), k)[0]
+                if asked.image is None or self.collection.is_text:
+                    return self.search_many(asked.read(), k)[0]
+                embedded = self._checkpoint.model(self._device).embed_images(asked.read())
+                return self.search_vectors(embedded.embeddings, k)[0]
         one = query[None] if isinstance(query, np.ndarray | Tensor) else [query]
         return self.search_many(one, k)[0]
 
@@ -119,9 +122,26 @@ class Index:
             model = self._checkpoint.text_side(self._device)
             embedded = model.embed_texts(queries)
         if model.compares_sets:
-            found = self._find_by_sets(embedded, k)
-        else:
-            found = self._find(model.similarity, embedded.embeddings, k)
+            return self._list_hits(self._find_by_sets(embedded, k))
+        return self._list_hits(self._find(model.similarity, embedded.embeddings, k))
+
+    def search_vectors(self, queries: Tensor, k: int = 5) -> list[list[Hit]]:
+        """Return the results for vectors of the joint space `(Q, D)`, such as the embedding of a picture for pictures.
+
+        Scores are those of the similarity; the cosine, if it compares sets.
+
+        Raises:
+            UsageError: for a similarity that is not an inner product: it compares images with texts only.
+        """
+        name, similarity = self._checkpoint.recipe.similarity.name, load_part(self._checkpoint.recipe, "similarity")
+        if similarity.inputs != "sets" and similarity.metric != "inner_product":
+            raise UsageError(
+                f"The similarity {name!r} compares images with sentences only.",
+                remedy="Search with one sentence, or with a model whose similarity is `cosine`.",
+            )
+        return self._list_hits(self._find(CosineSimilarity(), queries, k))
+
+    def _list_hits(self, found: list[list[tuple[float, int]]]) -> list[list[Hit]]:
         return [
             [self._describe(rank, score, self._items[row]) for rank, (score, row) in enumerate(hits, start=1)]
             for hits in found

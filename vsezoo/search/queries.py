@@ -62,25 +62,20 @@ def resolve_query(
     """Decide whether a query is a sentence or an image.
 
     Args:
-        query: a sentence, to search images; or an image, to search sentences: an image file, `FILE.npy:ROW`, or an
-            image of the split by its index or id.
+        query: a sentence or an image file, to search images; or an image, to search sentences: an image file,
+            `FILE.npy:ROW`, or an image of the split by its index or id.
         kinds: the kinds of images that the model takes.
         open_split: opens the split; called only if needed to resolve the query.
-        searched: "images" need a sentence as the query, "texts" an image. None: the query is an image if there is one
-            of that name, otherwise a sentence.
+        searched: "images" are searched with a sentence or an image file, "texts" with an image. None: the query is an
+            image if there is one of that name, otherwise a sentence.
 
     Raises:
-        UsageError: for an image where a sentence is needed, several images, or the name of a missing image.
+        UsageError: for several images, or the name of a missing image.
         DataError: for a file of a kind that the model does not take, or without such a row.
     """
     split = functools.cache(open_split)
     is_file, is_picture = is_file_reference(query), is_picture_name(query)
-    if searched == "images":
-        if is_picture or (is_file and Path(query).suffix):  # a file named `dog` may exist by chance
-            raise UsageError(
-                f"{query!r} is an image file, but images are searched with a sentence.",
-                remedy="Give a sentence, or use --texts FILE to search sentences for this image.",
-            )
+    if searched == "images" and not (is_picture or (is_file and Path(query).suffix)):  # a file may be named `dog`
         return Query(query)
     is_named = is_file or is_picture or query.isdecimal()  # if there is no such image, it is a typing error
     if searched is None and not is_named and not is_image_of(query, split()):
@@ -89,7 +84,7 @@ def resolve_query(
     image, *more = find_images([query], kinds, split, otherwise=otherwise)
     if more:
         raise UsageError(
-            f"{query!r} contains {len(more) + 1:,} images; sentences are searched with one image.",
+            f"{query!r} contains {len(more) + 1:,} images; a query is one image.",
             remedy=f"Name one of its rows, counted from 0, such as {image.name}",
         )
     return Query(image.name, image)

@@ -6,12 +6,24 @@ import tempfile
 from collections import Counter
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from picture_folders import make_picture, make_sample, open_split, write_pictures, write_shard
+from PIL import Image
 
+from vsezoo.data.pictures import walk
+from vsezoo.data.pictures.picture_file import read_picture
 from vsezoo.data.pictures.walk import ENDINGS, UNDECODABLE, list_pictures, walk_pictures
 
+
+@pytest.fixture(autouse=True)
+def without_heic(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The answers are those of an installation without the extra `heic`."""
+    monkeypatch.setattr(walk, "can_decode_heic", lambda: False)
+
+
+UNCHECKED = (HealthCheck.too_slow, HealthCheck.function_scoped_fixture)
 FOLDERS = ("", "photos", "photos/2024", "@eaDir", "photos/.thumbnails", "__MACOSX/photos")
 NAMES = ("a.jpg", "b.JFIF", "._a.jpg", ".c.png", "d.HEIC", "e.nef", "notes.txt", "f")
 
@@ -19,7 +31,7 @@ NAMES = ("a.jpg", "b.JFIF", "._a.jpg", ".c.png", "d.HEIC", "e.nef", "notes.txt",
 LISTED = ("photos/a.jpg", "photos/b.JFIF", "./photos/2024/a.jpg", "photos/f", "photos/gone.jpg", "photos/d.HEIC")
 
 
-@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@settings(deadline=None, max_examples=60, suppress_health_check=UNCHECKED)
 @given(
     st.sets(st.tuples(st.sampled_from(FOLDERS), st.sampled_from(NAMES)), min_size=1),
     st.sets(st.sampled_from(LISTED)),
@@ -53,7 +65,7 @@ def test_photo_folder_of_a_household(tmp_path: Path) -> None:
     assert [path.relative_to(folder).as_posix() for path in list_pictures(folder)] == [*kept, "album/linked.jpg"]
     assert Counter(found.reason for found in walk_pictures(folder) if found.reason) == {
         "AppleDouble, not an image (._*)": 1,
-        "HEIC, which cannot be decoded here: convert to JPEG or PNG": 1,
+        "HEIC, which cannot be decoded here: convert to JPEG or PNG, or install vsezoo[heic]": 1,
         "in a hidden or system folder (@eaDir)": 1,
         "in a hidden or system folder (__MACOSX)": 1,
         "in a hidden or system folder (.thumbnails)": 1,
@@ -71,7 +83,7 @@ def test_list_may_name_files_by_links(tmp_path: Path) -> None:
 MEMBERS = st.sets(st.tuples(st.sampled_from("abcd"), st.sampled_from(("jpg", "png", "txt", "heic", "json", "cls"))))
 
 
-@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow])
+@settings(deadline=None, max_examples=40, suppress_health_check=UNCHECKED)
 @given(MEMBERS)
 def test_the_same_for_texts_beside_pictures_and_for_shards(members: set[tuple[str, str]]) -> None:
     """Each picture that is there is used, skipped at opening, or left out for a reason."""
@@ -94,3 +106,16 @@ def test_the_same_for_texts_beside_pictures_and_for_shards(members: set[tuple[st
             assert account["used"] + sum(account["left_out"].values()) == pictures
             without_picture = sum("picture" in why or "absent" in why for why in train.skipped.values())
             assert len(train.image_ids) + len(train.skipped) - without_picture <= pictures
+
+
+def test_heic_is_read_where_its_library_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    heif = pytest.importorskip("pillow_heif")
+    monkeypatch.undo()
+    heif.from_pillow(Image.new("RGB", (64, 48), (200, 30, 30))).save(tmp_path / "a.HEIC")
+    (tmp_path / "a.txt").write_text("a red wall\n")
+    write_pictures(tmp_path, ["b.png"])
+    (tmp_path / "b.txt").write_text("a dark wall\n")
+    assert [path.name for path in list_pictures(tmp_path)] == ["a.HEIC", "b.png"]
+    red, green, _ = read_picture(tmp_path / "a.HEIC").getpixel((5, 5))
+    assert red > 150
+    assert green < 80

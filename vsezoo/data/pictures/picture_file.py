@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import stat
 import warnings
 from io import BytesIO
@@ -12,7 +13,8 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from vsezoo.errors import DataError, ServerError
+from vsezoo.data.pictures.walk import HEIC, can_decode_heic
+from vsezoo.errors import DataError, ServerError, require_package
 from vsezoo.storage.addresses import AddressError, is_address, read_part, show_address
 
 SHORT_SIDE = 1024
@@ -124,6 +126,8 @@ def read_picture(file: str | Path | BinaryIO, *, name: str = "", short_side: int
 
 
 def _decode(stream: BinaryIO, name: str, short_side: int) -> Inspected:
+    if name.lower().endswith(HEIC):
+        _register_heic()
     try:
         stream.seek(0)
         is_empty = not stream.read(1)
@@ -154,6 +158,13 @@ def _explain_access(error: Exception, name: str) -> AccessError:
     reason = getattr(error, "strerror", None) or str(error) or "not enough memory"
     remedy = f"Check that it exists and that you may read it, {SKIP}."
     return AccessError(f"cannot be read: {reason}.", file=name, remedy=remedy)
+
+
+@functools.cache
+def _register_heic() -> None:
+    """Let Pillow decode HEIC, if pillow-heif is installed."""
+    if can_decode_heic():
+        require_package("pillow_heif", "Reading HEIC").register_heif_opener()
 
 
 def _decode_quietly(stream: BinaryIO, short_side: int) -> Inspected:

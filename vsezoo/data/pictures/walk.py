@@ -5,8 +5,10 @@ Imports neither torch nor numpy.
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,8 +18,11 @@ ENDINGS = (
 )
 """Suffixes of picture files if no list names the pictures. A list may name any file."""
 
+HEIC = (".heic", ".heif", ".hif")
+"""Suffixes of photos of telephones, which pillow-heif decodes, if it is installed."""
+
 UNDECODABLE = {
-    **dict.fromkeys((".heic", ".heif", ".hif"), "HEIC"),
+    **dict.fromkeys(HEIC, "HEIC"),
     **dict.fromkeys((".cr2", ".cr3", ".nef", ".arw", ".dng", ".orf", ".rw2", ".raf", ".pef", ".srw"), "camera raw"),
     **dict.fromkeys((".svg", ".svgz"), "SVG"),
     ".jxl": "JPEG XL",
@@ -30,6 +35,7 @@ PICTURES = frozenset({*ENDINGS, *UNDECODABLE})
 """All of them."""
 
 CONVERT = "convert to JPEG or PNG"
+INSTALL = "install vsezoo[heic]"
 SYSTEM = frozenset({"@eadir", "__macosx", "#recycle", "@recycle", "#snapshot", "$recycle.bin", "lost+found", "@tmp"})
 """System folders: thumbnails of Synology, AppleDouble files of macOS, recycle bins."""
 
@@ -50,6 +56,12 @@ class FoundFile(NamedTuple):
     file: str
     name: str
     reason: str
+
+
+@functools.cache
+def can_decode_heic() -> bool:
+    """Return whether pillow-heif is installed, which the extra `heic` brings."""
+    return find_spec("pillow_heif") is not None
 
 
 def is_system(name: str) -> bool:
@@ -108,6 +120,8 @@ def _explain(name: str, ending: str) -> str:
     if name.startswith("."):
         return HIDDEN
     form = UNDECODABLE.get(ending)
+    if ending in HEIC:
+        return "" if can_decode_heic() else f"{form}, which cannot be decoded here: {CONVERT}, or {INSTALL}"
     return f"{form}, which cannot be decoded here: {CONVERT}" if form else ""
 
 
