@@ -252,3 +252,61 @@ def test_impossible_temperatures_are_refused(temperature: float) -> None:
         InfoNCELoss(temperature=temperature)
     with pytest.raises(RecipeError, match=r"a learned temperature must be 0\.01 or more"):
         InfoNCELoss(temperature=0.001, learn_temperature=True)
+
+
+def test_selectively_hard_negatives_by_hand() -> None:
+    """Matches 0.9, 0.6, 0.5; highest negatives of images 0.8, 0.7, 0.65, of captions 0.4, 0.65, 0.8.
+
+    Within 0.12: images 0 and 1, caption 1. Image 0 has costs 0 and 0.1, image 1 has 0 and 0.3: means 0.05 and 0.15,
+    and image 2 its hardest, 0.35. Captions: 0; the mean of 0.1 and 0.25, 0.175; the hardest, 0.5.
+    """
+    output = apply(HingeLoss(max_violation=True, selective_epsilon=0.12), torch.tensor(SCORES))
+    parts = {name: part.item() for name, part in output.parts.items()}
+    assert parts == pytest.approx({"i2t": 0.05 + 0.15 + 0.35, "t2i": 0.0 + 0.175 + 0.5})
+    assert output.total.item() == pytest.approx(1.225)
+
+
+@given(st.integers(0, 2**31), st.integers(2, 6), st.sampled_from([0.0, 0.05, 0.5, 9.0]))
+@settings(max_examples=30, deadline=None)
+def test_selectively_hard_negatives_slowly(seed: int, count: int, epsilon: float) -> None:
+    """With 0 it is max violation; with more than all differences, the mean over the negatives."""
+    scores = torch.from_numpy(np.random.default_rng(seed).normal(0, 0.3, (count, count)))
+    total = 0.0
+    for matrix in (scores.numpy(), scores.numpy().T):
+        for query, row in enumerate(matrix):
+            others = np.delete(row, query)
+            costs = np.maximum(0, 0.2 + others - row[query])
+            total += costs.mean() if abs(row[query] - others.max()) < epsilon else costs.max()
+    found = apply(HingeLoss(max_violation=True, selective_epsilon=epsilon), scores)
+    assert found.total.item() == pytest.approx(total)
+
+
+def test_selectively_hard_negatives_leave_out_captions_of_the_same_image() -> None:
+    """Rows 0 and 1 are of one image: image 0 has one negative, 0.8, close to its match; caption 2 has two."""
+    loss = HingeLoss(max_violation=True, selective_epsilon=0.12, mask_same_image=True)
+    output = apply(loss, torch.tensor(SCORES), [0, 0, 1])
+    parts = {name: part.item() for name, part in output.parts.items()}
+    assert parts == pytest.approx({"i2t": 0.1 + 0.3 + 0.35, "t2i": 0.0 + 0.25 + 0.5})
+    alone = apply(loss, torch.tensor(SCORES), [0, 0, 0])
+    assert alone.total.item() == 0
+
+
+def test_selectively_hard_negatives_after_a_warmup_and_at_a_collapse() -> None:
+    """Equal scores cost the margin each, as without; in the warm-up all negatives are summed."""
+    loss = HingeLoss(max_violation=True, selective_epsilon=0.12, warmup_epochs=1)
+    loss.start_epoch(0)
+    assert apply(loss, torch.tensor(SCORES)).total.item() == pytest.approx(2.1)
+    loss.start_epoch(1)
+    assert apply(loss, torch.tensor(SCORES)).total.item() == pytest.approx(1.225)
+    equal = torch.full((4, 4), 0.3, requires_grad=True)
+    output = apply(loss, equal)
+    assert output.total.item() == pytest.approx(2 * 4 * 0.2)
+    output.total.backward()
+    # Every negative has a gradient, not one of each row and column.
+    assert equal.grad is not None
+    assert (equal.grad[~torch.eye(4, dtype=torch.bool)] > 0).all()
+
+
+def test_selectively_hard_negatives_without_hard_ones() -> None:
+    with pytest.raises(RecipeError, match=r"selective_epsilon is 0\.01, but the loss sums"):
+        HingeLoss(selective_epsilon=0.01)

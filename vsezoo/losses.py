@@ -32,9 +32,13 @@ class HingeLoss(Loss):
             `ncon` rows further down, counted on from the first row after the last (the first release of Kiros et al.:
             100). In a batch of `ncon` pairs or fewer a pair comes round again and counts once for each time. A pair is
             never its own negative: where the original meets it, it adds the margin, which has no gradient.
+        selective_epsilon: with `max_violation`, selectively hard negatives (SelHN; Li et al. 2023, arXiv 2303.00181):
+            an image or a caption whose match scores less than this above or below its highest negative has the mean
+            over all negatives for its cost, where the hardest alone has next to no gradient. 0: off. The paper's code
+            has 0.01; its loss is this one divided by 2 B.
 
     Raises:
-        RecipeError: for an impossible value, or `ncon` with `max_violation`.
+        RecipeError: for an impossible value, `ncon` with `max_violation`, or `selective_epsilon` without.
     """
 
     def __init__(
@@ -45,8 +49,14 @@ class HingeLoss(Loss):
         warmup_epochs: Annotated[int, AtLeast(0)] = 0,
         mask_same_image: bool = False,
         ncon: Annotated[int, AtLeast(0)] = 0,
+        selective_epsilon: Annotated[float, AtLeast(0)] = 0.0,
     ) -> None:
         super().__init__()
+        if selective_epsilon and not max_violation:
+            raise RecipeError(
+                f"loss.selective_epsilon is {selective_epsilon}, but the loss sums over all negatives.",
+                remedy="Add --max-violation, or leave it out: --set loss.selective_epsilon=0.",
+            )
         if ncon and max_violation:
             raise RecipeError(
                 f"loss.ncon is {ncon}, but max violation looks for the hardest of all negatives in the batch.",
@@ -57,6 +67,7 @@ class HingeLoss(Loss):
         self.warmup_epochs = warmup_epochs
         self.mask_same_image = mask_same_image
         self.ncon = ncon
+        self.selective_epsilon = selective_epsilon
         self.hardest = max_violation and warmup_epochs == 0
 
     def start_epoch(self, epoch: int) -> None:
@@ -74,7 +85,10 @@ class HingeLoss(Loss):
             excluded = torch.eye(len(scores), dtype=torch.bool, device=scores.device)
         of_images = of_images.masked_fill(excluded, 0)
         of_texts = of_texts.masked_fill(excluded, 0)
-        if self.hardest:
+        if self.hardest and self.selective_epsilon:
+            i2t = self._select(of_images, scores, excluded).sum()
+            t2i = self._select(of_texts.T, scores.T, excluded).sum()
+        elif self.hardest:
             i2t, t2i = of_images.max(dim=1).values.sum(), of_texts.max(dim=0).values.sum()
         elif self.ncon:
             times = self._count_rounds(scores)
@@ -82,6 +96,13 @@ class HingeLoss(Loss):
         else:
             i2t, t2i = of_images.sum(), of_texts.sum()
         return LossOutput(i2t + t2i, {"i2t": i2t.detach(), "t2i": t2i.detach()})
+
+    def _select(self, costs: Tensor, scores: Tensor, excluded: Tensor) -> Tensor:
+        """Return the cost `(B,)` of each row: its hardest negative's, or the mean over all where that is close."""
+        highest = scores.detach().masked_fill(excluded, -math.inf).amax(dim=1)
+        is_close = (scores.detach().diagonal() - highest).abs() < self.selective_epsilon
+        negatives = (~excluded).sum(dim=1).clamp(min=1)
+        return torch.where(is_close, costs.sum(dim=1) / negatives, costs.max(dim=1).values)
 
     def _count_rounds(self, scores: Tensor) -> Tensor:
         """Return how often each caption `(B, B)` is a negative of each image: how many of 1 to `ncon` lead to it."""

@@ -127,6 +127,33 @@ def test_the_ensemble_of_both_directions() -> None:
     np.testing.assert_allclose(np.mean(scores, axis=0), together["sims"], **TOLERANCE)
 
 
+def test_five_steps_of_adam(folder: Path, inputs: dict[str, Any], expected: dict[str, Any]) -> None:
+    """Hardest negatives, gradients clipped at an L2 norm of 2, as the original trains."""
+    options = json.loads((folder / "opt.json").read_text())
+    source = Source(folder / "init.pth.tar")
+    model = SCANImporter().read(source, {}).build(source).train()
+    captions = [str(caption) for caption in inputs["captions"]]
+    tokens = model.tokenizer.encode(captions)
+    optimizer = torch.optim.Adam(model.parameters(), options["learning_rate"])
+    loss, losses = HingeLoss(margin=options["margin"], max_violation=True), []
+    for padded in expected["step_rows"]:
+        rows = padded[padded >= 0]
+        features, chosen = torch.from_numpy(inputs["images"][rows // 5]), Tokens.pad([tokens[row] for row in rows])
+        images, texts = model(features, chosen)
+        index = torch.arange(len(rows))
+        batch = Batch(features, chosen, index, index)
+        output = loss(model.similarity.compare(images, texts), None, None, batch)
+        losses.append(output.total.item())
+        optimizer.zero_grad()
+        output.total.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 2.0)
+        optimizer.step()
+    assert losses == pytest.approx(expected["step_losses"].tolist(), abs=1e-5)
+    bias, row = model.image_encoder.fc.bias, model.text_encoder.embed.weight[4]  # type: ignore[union-attr, index]
+    np.testing.assert_allclose(bias.detach(), expected["after_img_fc_bias"], **TOLERANCE)  # type: ignore[union-attr, operator]
+    np.testing.assert_allclose(row.detach(), expected["after_embed_row4"], **TOLERANCE)
+
+
 def test_there_and_back_to_the_bit(folder: Path, model: JointEmbedding, tmp_path: Path) -> None:
     written = Source(SCANImporter().write(model, tmp_path / "x.pth.tar", "f30k_precomp")[0])
     old = Source(folder / "model_best.pth.tar").content
