@@ -33,7 +33,20 @@ from vsezoo.training.splits import Split
 from vsezoo.training.state import Progress, seed_all
 
 BATCHES = 3
-LOSSES = ("sum", "max", "order", "caption", "sets")
+LOSSES = ("sum", "max", "order", "caption", "sets", "scan", "sgr", "saf")
+PARTS: dict[str, dict[str, object]] = {
+    "scan": {"image_encoder": "scan-regions", "text_encoder": "scan-gru", "similarity": "cross-attention"},
+    **{
+        name: {
+            "image_encoder": "sgraf-regions",
+            "text_encoder": "sgraf-gru",
+            "similarity": name,
+            **dict.fromkeys(("image_encoder.dropout", "text_encoder.dropout", "text_encoder.word_dropout"), 0.0),
+        }
+        for name in ("sgr", "saf")  # with batch norm over the whole batch
+    },
+}
+"""Parts of models over sets, without what each process draws for itself."""
 
 
 @pytest.mark.parametrize("name", ["nonsense", "cuda:99", "cpu:x", ""])
@@ -72,9 +85,12 @@ def take_steps(data: Path, output: Path, kind: str) -> list[dict[str, torch.Tens
         del settings["loss.mask_same_image"]
         settings |= {"image_encoder": "regions", "similarity": "best-regions", "text_encoder.bidirectional": True}
         settings = {"loss": "draws-together", **settings}
-    if kind in ("caption", "sets"):
+    if kind in PARTS:
+        settings = {**PARTS[kind], **settings, "text_encoder.bidirectional": True}
+    of_regions = kind in ("caption", "sets", *PARTS)
+    if of_regions:
         data = data.with_name("regions")
-    train = open_data(str(data), "train", ("regions",) if kind in ("caption", "sets") else ("vector",))
+    train = open_data(str(data), "train", ("regions",) if of_regions else ("vector",))
     recipe = resolve_recipe(plan_recipe("vsepp", str(data), settings), train)
     tokenizer = load_text_encoder(recipe).make_tokenizer(recipe.text_encoder.options)
     tokenizer.fit(tokenizer.split(train.captions))
@@ -137,7 +153,7 @@ def test_two_processes_take_the_steps_of_one(tmp_path: Path) -> None:
             for step, (expected, found) in enumerate(zip(whole, shared, strict=True)):
                 assert expected["loss"] > 1
                 # Adam makes steps of one size of the least gradients, so that the last bits grow from step to step.
-                tolerance = 1e-6 if step == 0 else 1e-4
+                tolerance = 1e-6 if step == 0 else 1e-3 if kind in PARTS else 1e-4
                 for name, tensor in expected.items():
                     difference = (found[name] - tensor).abs().max()
                     assert difference <= tolerance * max(1, tensor.abs().max()), (kind, step, name)
