@@ -47,7 +47,7 @@ def test_every_recipe_is_loaded_to_the_bit(name: str, tmp_path: Path) -> None:
     recipe = registry.load("models", name)
     small, (kind, *_) = list_small_settings(recipe), accepted_kinds(recipe)
     data = None if kind == "picture" else tiny.TinyPairs(shape=(4, tiny.WIDTH) if kind == "regions" else (tiny.WIDTH,))
-    words = {} if recipe.text_encoder.name.endswith("hf") else WORDS
+    words = {} if recipe.text_encoder.name.endswith(("hf", "clip")) else WORDS
     settings = {"embed_size": 5, **words, **SMALL.get(name, {}), **small}
     torch.manual_seed(3)
     model = vsezoo.create_model(name, data, tiny.CAPTIONS, settings=settings)

@@ -61,6 +61,12 @@ def list_small_settings(recipe: Recipe) -> Mapping[str, Any]:
     if recipe.image_encoder.name in ("timm", "torchvision"):
         settings |= {"image_encoder.model": "resnet18", "image_encoder.weights": "none"}
         settings |= {"image_encoder.image_size": 32}
-    if recipe.text_encoder.name.endswith("hf"):
+    if recipe.text_encoder.name == "pcmepp-clip":
+        sizes = {"width": 16, "layers": 2, "heads": 2}
+        settings |= {
+            f"{side}.{name}": size for side in ("image_encoder", "text_encoder") for name, size in sizes.items()
+        }
+        settings |= {"pretrained": "", "image_encoder.patch_size": 16, "image_encoder.image_size": 32}
+    if recipe.text_encoder.name.endswith(("hf", "clip")):
         settings |= {"text_encoder.model": _keep_folder().name}
     return settings

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -77,17 +78,21 @@ class Embeddings:
         items: `(B, K, D')`, the regions or words of each input, padded at the end; None: not kept.
         lengths: `(B,)` int64, how many of its K items each input has, 1 or more; None: all have K. On the device of the
             embeddings, wherever they come from.
+        extras: further numbers of each input by names, `(B, …)`, such as the log variances of a probabilistic
+            embedding: they go to the loss, and nowhere else.
     """
 
     embeddings: Tensor
     items: Tensor | None
     lengths: Tensor | None
+    extras: Mapping[str, Tensor]
 
     def __init__(
         self,
         embeddings: Tensor,
         items: Tensor | None = None,
         lengths: Tensor | None = None,
+        extras: Mapping[str, Tensor] = MappingProxyType({}),
         *,
         regions: Tensor | None = None,  # what `items` was called in `ImageOutput`
     ) -> None:
@@ -95,6 +100,7 @@ class Embeddings:
             "embeddings": embeddings,
             "items": items if regions is None else regions,
             "lengths": None if lengths is None else lengths.to(embeddings.device, non_blocking=True),
+            "extras": extras,
         }
         for name, value in values.items():
             object.__setattr__(self, name, value)
@@ -108,12 +114,13 @@ class Embeddings:
     def cat(cls, parts: Sequence[Embeddings]) -> Embeddings:
         """Join one or more batches, whose largest sets may have different sizes."""
         embeddings = torch.cat([part.embeddings for part in parts])
+        extras = {name: torch.cat([part.extras[name] for part in parts]) for name in parts[0].extras}
         if any(part.items is None for part in parts):
-            return cls(embeddings)
+            return cls(embeddings, extras=extras)
         size = max(part.size for part in parts)
         parts = [part.pad(size) for part in parts]
         lengths = None if all(part.lengths is None for part in parts) else torch.cat([part.counts for part in parts])
-        return cls(embeddings, torch.cat([part.regions for part in parts]), lengths)
+        return cls(embeddings, torch.cat([part.regions for part in parts]), lengths, extras)
 
     def __len__(self) -> int:
         """Return B."""
@@ -122,7 +129,8 @@ class Embeddings:
     def __getitem__(self, rows: slice | Tensor) -> Embeddings:
         """Return those of some inputs."""
         items, lengths = (None if part is None else part[rows] for part in (self.items, self.lengths))
-        return Embeddings(self.embeddings[rows], items, lengths)
+        extras = {name: extra[rows] for name, extra in self.extras.items()}
+        return Embeddings(self.embeddings[rows], items, lengths, extras)
 
     @property
     def regions(self) -> Tensor:
@@ -148,15 +156,17 @@ class Embeddings:
         return torch.arange(self.size, device=self.embeddings.device) < self.counts[:, None]
 
     def map(self, change: Callable[[Tensor], Tensor]) -> Embeddings:
-        """Return the same with vectors and items changed."""
-        return Embeddings(change(self.embeddings), None if self.items is None else change(self.items), self.lengths)
+        """Return the same with vectors, items and extras changed."""
+        items = None if self.items is None else change(self.items)
+        extras = {name: change(extra) for name, extra in self.extras.items()}
+        return Embeddings(change(self.embeddings), items, self.lengths, extras)
 
     def pad(self, size: int) -> Embeddings:
         """Return the same with sets of this size, if they are smaller; zeros fill them up."""
         if size <= self.size:
             return self
         items = functional.pad(self.regions, (0, 0, 0, size - self.size))
-        return Embeddings(self.embeddings, items, self.counts)
+        return Embeddings(self.embeddings, items, self.counts, self.extras)
 
 
 ImageOutput = Embeddings

@@ -11,6 +11,7 @@ import torch
 
 from vsezoo.errors import RecipeError
 from vsezoo.interfaces import Loss, PairDataset, Tokenizer, Weights
+from vsezoo.losses import wants_sets
 from vsezoo.model import JointEmbedding
 from vsezoo.parts import change_recipe, load_part, load_recipe, make_tokenizer, resolve_recipe
 from vsezoo.pretrained.weights import open_weights
@@ -50,6 +51,7 @@ def create_model(
     if words:
         tokenizer.fit(words)
     model = build_model(recipe, tokenizer)
+    model.require_uncertainty()
     model.load_pretrained(weights)
     if data is not None:
         model.image_encoder.fit(data)
@@ -84,7 +86,7 @@ def build_model(recipe: Recipe, tokenizer: Tokenizer) -> JointEmbedding:
 
 def _require_sets(model: JointEmbedding, loss: type[Loss]) -> None:
     """Refuse encoders that give no sets to a similarity or a loss over sets."""
-    wanted = {"image_encoder": loss.needs != "vectors", "text_encoder": loss.needs == "sets"}
+    wanted = dict(zip(model.encoders, wants_sets(loss), strict=True))
     for side, encoder in model.encoders.items():
         if model.compares_sets and encoder.gives != "sets":
             model.refuse_vectors(side, f"The similarity {model.recipe.similarity.name!r}")

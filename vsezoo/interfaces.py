@@ -1,7 +1,6 @@
 """What every image encoder, text encoder, similarity, loss and data set is: all that a plugin author must read.
 
-Register a subclass through an entry point of the group `vsezoo.image_encoders`, `vsezoo.text_encoders`,
-`vsezoo.similarities` or `vsezoo.losses`; a data set through a `DataSource` in `vsezoo.datasets`.
+Register a subclass through an entry point, such as one of the group `vsezoo.losses`; a data set in `vsezoo.datasets`.
 
 Sizes in the docstrings: B captions in a batch, L tokens in the longest of them, D the width of the joint
 embedding, R regions of an image, F the width of a feature, N images and M captions of a collection.
@@ -146,6 +145,9 @@ class ModelPart(ChecksOptions, nn.Module, ABC):
     without_gradient: ClassVar[tuple[str, ...]] = ()
     """Name prefixes of trainable parameters that may receive no gradient; `vsezoo.testing` asks for it."""
 
+    uncertain: bool = False
+    """Encoders: a vector has one number more than embed_size, its uncertainty, at the end. Similarities: wanted."""
+
     renamed: ClassVar[Mapping[str, str]] = {}
     """Prefixes of tensor names in checkpoints of earlier versions, and the present prefixes."""
 
@@ -287,14 +289,13 @@ class Similarity(ModelPart):
 class Loss(ModelPart):
     """What training minimises: a sum over the batch, as in the papers.
 
-    The constructor takes its options as keywords, and `embed_size` or `tokenizer` if it names them. Parameters of a
-    loss are trained like those of the model, and also stored in the checkpoint. With several processes, each computes
-    the loss of the whole batch, except that `batch.images` has only its own images.
+    The constructor takes options as keywords, and `embed_size` or `tokenizer` if it names them. Parameters are trained
+    and stored like those of the model. Of several processes, each computes it for the whole batch but `batch.images`.
     """
 
-    needs: ClassVar[Literal["vectors", "image_sets", "sets"]] = "vectors"
-    """What `forward` gets beside the scores: "vectors", tensors `(B, D)`; "image_sets", `Embeddings` with items of the
-    images; "sets", of both sides."""
+    needs: ClassVar[Literal["vectors", "extras", "image_sets", "sets"]] = "vectors"
+    """What `forward` gets beside the scores: "vectors", tensors `(B, D)`; "extras", `Embeddings` without items;
+    "image_sets", `Embeddings` with items of the images; "sets", of both sides."""
 
     needs_regions: ClassVar[bool] = False
     """True: the same as `needs = "image_sets"`, which was not there at first."""
@@ -306,13 +307,12 @@ class Loss(ModelPart):
         super().__init_subclass__(**arguments)
         if "needs_regions" in vars(cls) and "needs" not in vars(cls):
             cls.needs = "image_sets" if cls.needs_regions else "vectors"
-        cls.needs_regions = cls.needs != "vectors"
+        cls.needs_regions = cls.needs in ("image_sets", "sets")
 
     def plateau(self, scores: Tensor, images: Any, texts: Any, batch: Batch, output: LossOutput) -> Tensor:
         """Return what the loss would be if all scores were equal, as they are when embeddings have collapsed.
 
-        By default the loss of zero scores; a loss with other costly terms takes them from `output`, the result of
-        `forward` for the same batch.
+        By default the loss of zeros; a loss with costly parts takes them from `output`, what `forward` has returned.
         """
         collapsed: LossOutput = self(torch.zeros_like(scores), images, texts, batch)
         return collapsed.total

@@ -169,9 +169,14 @@ def _share_image(batch: Batch) -> Tensor:
     return batch.image_index[:, None] == batch.image_index[None, :]
 
 
+def wants_sets(loss: Loss | type[Loss]) -> tuple[bool, bool]:
+    """Return whether a loss wants regions, and whether it wants words."""
+    return loss.needs in ("image_sets", "sets"), loss.needs == "sets"
+
+
 def choose_sides(loss: Loss, images: Embeddings, texts: Embeddings) -> tuple[Any, Any]:
     """Return what a loss gets of images and texts, as its `needs` says."""
     return (
         images.embeddings if loss.needs == "vectors" else images,
-        texts if loss.needs == "sets" else texts.embeddings,
+        texts if loss.needs in ("sets", "extras") else texts.embeddings,
     )

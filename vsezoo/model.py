@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NoReturn
 
@@ -49,6 +50,7 @@ class JointEmbedding(PretrainedParts, nn.Module):
         Raises:
             RecipeError: for encoders whose embeddings are not of one width.
         """
+        self.require_uncertainty()
         outputs = self.image_encoder(images), self.text_encoder(tokens)
         image_width, text_width = (Embeddings.of(output).embeddings.shape[-1] for output in outputs)
         if image_width != text_width:
@@ -79,6 +81,24 @@ class JointEmbedding(PretrainedParts, nn.Module):
             remedy=f"Choose an encoder that does, such as {choice}; or a similarity and a loss of vectors, such as "
             "cosine and hinge. An encoder of your own says so by gives = 'sets'.",
         )
+
+    def require_uncertainty(self, *sides: str) -> None:
+        """Refuse a similarity and encoders of which some are probabilistic and others not.
+
+        Args:
+            sides: the encoders, by their names in a recipe; none: both.
+
+        Raises:
+            RecipeError: for such parts.
+        """
+        for side in sides or self.encoders:
+            if self.encoders[side].uncertain != self.similarity.uncertain:
+                wanted, given = ("with", "without") if self.similarity.uncertain else ("without", "with")
+                raise RecipeError(
+                    f"The similarity {self.recipe.similarity.name!r} compares vectors {wanted} an uncertainty, and the "
+                    f"{side.replace('_', ' ')} {getattr(self.recipe, side).name!r} gives vectors {given} one.",
+                    remedy="Choose parts that are all probabilistic, such as those of pcmepp-regions, or none that is.",
+                )
 
     @property
     def encoders(self) -> dict[str, Encoder]:
@@ -157,6 +177,21 @@ class JointEmbedding(PretrainedParts, nn.Module):
             blocks.append(self._embed("image_encoder", batch.to(self.device), sets))
         return Embeddings.cat(blocks) if blocks else self._embed_nothing()
 
+    def read_uncertainty(self, embeddings: Tensor | Embeddings) -> Tensor:
+        """Return how uncertain images or captions are, `(N,)`: the larger, the less the model could tell about them.
+
+        Args:
+            embeddings: what `embed_images`, `embed_texts` or the methods that return vectors gave.
+
+        Raises:
+            UsageError: for a model whose embeddings are not probabilistic.
+        """
+        if not self.similarity.uncertain:
+            raise UsageError(
+                f"{self.recipe.name!r} gives no uncertainty.", remedy="Take a probabilistic model, such as pcmepp."
+            )
+        return Embeddings.of(embeddings).embeddings[:, -1]
+
     def encode_texts(self, texts: Iterable[str], batch_size: int = 128) -> Tensor:
         """Return the vectors of captions, `(M, D)` float32, on the model's device; see `embed_texts`."""
         return self.embed_texts(texts, batch_size, sets=False).embeddings
@@ -215,14 +250,15 @@ class JointEmbedding(PretrainedParts, nn.Module):
 
     def _embed(self, side: str, inputs: Tensor | Tokens, sets: bool | None) -> Embeddings:
         """Return what an encoder makes of a batch, in float32, with its items if sets are wanted."""
+        self.require_uncertainty(side)
         encoder, sets = self.encoders[side], self.compares_sets if sets is None else sets
         encoder.keep_items |= sets
         output = Embeddings.of(encoder(inputs))
         if not sets:
-            return Embeddings(output.embeddings.float())
+            return dataclasses.replace(output, items=None, lengths=None).map(Tensor.float)
         if output.items is None:
             self.refuse_vectors(side, "What was asked for")
         return output.map(Tensor.float)
 
     def _embed_nothing(self) -> Embeddings:
-        return Embeddings(torch.empty(0, self.recipe.width, device=self.device))
+        return Embeddings(torch.empty(0, self.recipe.width + self.similarity.uncertain, device=self.device))

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from vsezoo.conversion import argparse_options, state_dicts
+from vsezoo.conversion import argparse_options, state_dict_files, state_dicts
 from vsezoo.conversion.importer import Imported, Importer, Source
 from vsezoo.model import JointEmbedding
 from vsezoo.parts import resolve_recipe
@@ -76,7 +76,7 @@ class SCANImporter(Importer):
     def write(self, model: JointEmbedding, path: Path, data: str = "") -> list[Path]:
         """Write the checkpoint to `path`, and the vocabulary beside it."""
         recipe = resolve_recipe(model.recipe)
-        image, text = state_dicts.list_tensors(model)
+        image, text = state_dict_files.list_tensors(model)
         theirs = {ours: name for name, ours in OURS.items()}
         image = {theirs.get(name, name): tensor for name, tensor in image.items()}
         held = {
@@ -89,7 +89,7 @@ class SCANImporter(Importer):
         }
         held = {name: value for name, value in held.items() if name not in ("measure", "use_abs")}
         held |= argparse_options.list_more(recipe, _make_recipe(held, path), "SCAN")
-        return state_dicts.write_state_dicts(model, path, image, text, held)
+        return state_dict_files.write_state_dicts(model, path, image, text, held)
 
 
 def _make_recipe(options: Mapping[str, Any], file: Path) -> Recipe:

@@ -12,7 +12,7 @@ from typing import Any
 
 from torch import Tensor
 
-from vsezoo.conversion import argparse_options, state_dicts
+from vsezoo.conversion import argparse_options, state_dict_files, state_dicts
 from vsezoo.conversion.files import FETCH, show
 from vsezoo.conversion.importer import Imported, Importer, Source
 from vsezoo.errors import CheckpointError, UsageError
@@ -122,7 +122,7 @@ class SGRAFImporter(Importer):
             if name.startswith(("text_encoder.embed.", "text_encoder.rnn."))
         }
         similarity = {_restore(name): tensor for name, tensor in tensors.items() if _restore(name)}
-        return state_dicts.write_state_dicts(model, path, image, text, held, similarity)
+        return state_dict_files.write_state_dicts(model, path, image, text, held, similarity)
 
 
 def _make_recipe(options: Mapping[str, Any], regions: int, file: Path) -> Recipe:

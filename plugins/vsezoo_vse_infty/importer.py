@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from vsezoo.conversion import argparse_options, state_dicts
+from vsezoo.conversion import argparse_options, state_dict_files, state_dicts
 from vsezoo.conversion.importer import Imported, Importer, Source
 from vsezoo.conversion.vocabulary import require_vocabulary
 from vsezoo.conversion.vocabulary_files import write_vocabulary
@@ -121,7 +121,7 @@ class VSEInftyImporter(Importer):
         """Write the checkpoint to `path`, and for the BiGRU the vocabulary beside it, without the mask."""
         recipe = resolve_recipe(model.recipe)
         bert = recipe.text_encoder.name == vse_infty_bert.text_encoder.name
-        image, text = state_dicts.list_tensors(model)
+        image, text = state_dict_files.list_tensors(model)
         held = {
             **argparse_options.list_options(resolve_recipe(vse_infty_bigru), SETTINGS, "VSE∞"),
             **argparse_options.list_options(recipe, SETTINGS, "VSE∞"),
@@ -139,7 +139,9 @@ class VSEInftyImporter(Importer):
         norm = torch.nn.BatchNorm1d(width).state_dict()
         image = _restore(image, "image") | {f"{UNUSED_NORM}{name}": tensor for name, tensor in norm.items()}
         rows = len(text["transformer.embeddings.word_embeddings.weight" if bert else "embed.weight"])
-        state_dicts.write_encoders(path, image, _restore(text, "bert" if bert else "gru"), {**held, "vocab_size": rows})
+        state_dict_files.write_encoders(
+            path, image, _restore(text, "bert" if bert else "gru"), {**held, "vocab_size": rows}
+        )
         tokenizer = model.tokenizer
         if not isinstance(tokenizer, MaskedWordTokenizer):
             return [path]

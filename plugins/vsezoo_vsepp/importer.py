@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from vsezoo.conversion import argparse_options as namespace
-from vsezoo.conversion import state_dicts
+from vsezoo.conversion import state_dict_files, state_dicts
 from vsezoo.conversion.importer import Imported, Importer, Source
 from vsezoo.errors import UsageError
 from vsezoo.model import JointEmbedding
@@ -85,7 +85,7 @@ class VSEppImporter(Importer):
     def write(self, model: JointEmbedding, path: Path, data: str = "") -> list[Path]:
         """Write the checkpoint to `path`, with the vocabulary beside it."""
         recipe = resolve_recipe(model.recipe)
-        image, text = state_dicts.list_tensors(model)
+        image, text = state_dict_files.list_tensors(model)
         image = {_rename(name, {ours: theirs for theirs, ours in OURS.items()}): t for name, t in image.items()}
         pictures = recipe.image_encoder.name == "torchvision"
         cnn = recipe.image_encoder.options.get("model", "")
@@ -104,7 +104,7 @@ class VSEppImporter(Importer):
             "data_name": data if data and data.endswith("_precomp") != pictures else DATA[pictures],
         }
         held |= namespace.list_more(recipe, _make_recipe(held, pictures, path), "VSE++")
-        return state_dicts.write_state_dicts(model, path, _wrap(image, cnn), text, held)
+        return state_dict_files.write_state_dicts(model, path, _wrap(image, cnn), text, held)
 
 
 def _make_recipe(options: Mapping[str, Any], pictures: bool, file: Path) -> Recipe:

@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 from torch import Tensor
 
 from vsezoo.conversion import argparse_options as namespace
-from vsezoo.conversion import state_dicts
+from vsezoo.conversion import state_dict_files, state_dicts
 from vsezoo.conversion.importer import Imported, Importer, Source
 from vsezoo.errors import CheckpointError
 from vsezoo.model import JointEmbedding
@@ -86,7 +86,7 @@ class VSRNImporter(Importer):
     def write(self, model: JointEmbedding, path: Path, data: str = "") -> list[Path]:
         """Write the checkpoint to `path`, with the vocabulary beside it."""
         recipe = resolve_recipe(model.recipe)
-        image, text = state_dicts.list_tensors(model)
+        image, text = state_dict_files.list_tensors(model)
         batch_norm = recipe.image_encoder.options.get("final_batch_norm", False)
         held = {
             **UNUSED,
@@ -98,7 +98,7 @@ class VSRNImporter(Importer):
         held["dim_vid"] = held["dim_vid"] or recipe.embed_size
         held |= namespace.list_more(recipe, _make_recipe(held, batch_norm, path), "VSRN")
         restored = dict(_restore(name, tensor) for name, tensor in image.items())
-        return state_dicts.write_state_dicts(model, path, restored, text, held)
+        return state_dict_files.write_state_dicts(model, path, restored, text, held)
 
 
 def _fits(data: str) -> bool:

@@ -27,6 +27,7 @@ def make_recipe(**training: Any) -> Recipe:
     [
         ("optimizers", "adam"),
         ("optimizers", "adamw"),
+        ("optimizers", "adamp"),
         ("schedules", "step"),
         ("schedules", "cosine"),
         ("schedules", "constant"),

@@ -12,6 +12,8 @@ from tiny_bert import write_model
 from vsezoo import registry
 from vsezoo.testing import Check, check_text_encoder, list_checks
 
+CLIP: dict[str, Any] = {"width": 16, "layers": 2, "heads": 2}
+
 OPTIONS: dict[tuple[str, str], list[dict[str, Any]]] = {
     ("image_encoders", "precomp"): [{}, {"pool": "mean", "center": True}, {"use_abs": True, "normalize": False}],
     ("image_encoders", "regions"): [{}, {"pool": "max", "center": True}, {"pool": "gpo"}],
@@ -22,6 +24,9 @@ OPTIONS: dict[tuple[str, str], list[dict[str, Any]]] = {
     ],
     ("image_encoders", "torchvision"): [{"model": "mobilenet_v3_small", "weights": "none", "image_size": 64}],
     ("image_encoders", "vse-infty-regions"): [{}, {"mlp": False, "vary_augmentation": True, "center": True}],
+    ("image_encoders", "pcmepp-clip"): [{**CLIP, "patch_size": 16, "image_size": 32}],
+    ("image_encoders", "pcmepp-regions"): [{}, {"pool": "mean", "center": True}],
+    ("losses", "pcmepp"): [{}, {"vib": 0.0, "pseudo": 0.0, "smoothing": 0.1}],
     ("text_encoders", "gru"): [{}, {"bidirectional": True, "words": "letters", "use_abs": True}, {"pool": "gpo"}],
     ("text_encoders", "lstm"): [{"num_layers": 2, "words": "split", "off_by_two": True, "init": "orthogonal"}],
     ("text_encoders", "bow"): [{}, {"words": "split", "init": "torch"}],
@@ -32,14 +37,14 @@ OPTIONS: dict[tuple[str, str], list[dict[str, Any]]] = {
 }
 """What is checked beside the defaults, or in place of them."""
 
-NEED_FILES = ("hf", "vse-infty-hf")
+NEED_FILES = [("text_encoders", name) for name in ("hf", "pcmepp-clip", "vse-infty-hf")]
 """Parts that are built from files: see below."""
 
 
 def list_parts() -> Iterator[Any]:
     for kind in ("image_encoders", "text_encoders", "similarities", "losses"):
         for entry in registry.list_entries(kind):
-            if entry.distribution != registry.OWN or entry.name in NEED_FILES:
+            if entry.distribution != registry.OWN or (kind, entry.name) in NEED_FILES:
                 continue
             for options in OPTIONS.get((kind, entry.name), [{}]):
                 words = "-".join(f"{name}={value}" for name, value in options.items())
@@ -56,6 +61,11 @@ def test_a_built_in_part(check: Check) -> None:
 def test_the_transformer(tmp_path: Path, options: dict[str, Any]) -> None:
     write_model(tmp_path)
     check_text_encoder("hf", options={"model": str(tmp_path), **options})
+
+
+def test_the_text_side_of_pcmepp(tmp_path: Path) -> None:
+    write_model(tmp_path)
+    check_text_encoder("pcmepp-clip", options={"model": str(tmp_path), **CLIP})
 
 
 def test_the_transformer_of_vse_infty(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from picture_folders import write_picture
 from tiny_bert import list_small_settings
 
 from vsezoo import registry
+from vsezoo.construction import create_model
 from vsezoo.data.source import OpenOptions
 from vsezoo.testing import check_command, check_dataset, check_importer, check_layout, check_recipe, list_checks
 
@@ -156,10 +157,19 @@ def write_vse_infty(folder: Path) -> Path:
     return vsepp_files.write_checkpoint(folder, vsepp_files.VSE_INFTY, parts)
 
 
+def write_pcmepp(folder: Path) -> Path:
+    """The tokenizer is beside it."""
+    recipe = registry.load("models", "pcmepp")
+    model = create_model("pcmepp", settings={"embed_size": 8, **list_small_settings(recipe)})
+    path: Path = registry.load("importers", "pcmepp")().write(model, folder / "model.ckpt")[0]
+    return path
+
+
 WRITERS: dict[str, Callable[[Path], Path]] = {
     "kiros": write_kiros,
     "linxd5": write_linxd5,
     "order-embedding": write_order,
+    "pcmepp": write_pcmepp,
     "scan": write_scan,
     "vse-infty": write_vse_infty,
     "transformers": write_clip,

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 @shared_options.data_root
 @shared_options.split
 @click.option("-k", type=click.IntRange(1), default=5, show_default=True, help="Number of results.")
+@click.option("--uncertainty", is_flag=True, help="Show how uncertain the model is of the query and of each result.")
 @click.option("--index", metavar="NAME", default="exact", show_default=True, help="Search backend.")
 @click.option("--html", type=click.Path(path_type=Path), metavar="FILE", help="Write a gallery, a self-contained page.")
 @search_terms.add_options
@@ -58,6 +59,7 @@ def search(
     data_root: Path | None,
     split: str,
     k: int,
+    uncertainty: bool,
     index: str,
     html: Path | None,
     plus: tuple[str, ...],
@@ -82,12 +84,16 @@ def search(
     from vsezoo.data.kinds import name_source
     from vsezoo.data.source import OpenOptions
     from vsezoo.devices import choose_device
-    from vsezoo.parts import accepted_kinds
+    from vsezoo.parts import accepted_kinds, load_part
     from vsezoo.search.index import index_collection
     from vsezoo.search.queries import resolve_query
     from vsezoo.search.sources import collect_images, collect_texts, open_split
 
     chosen, opened = choose_device(device), Checkpoint.open(checkpoint)
+    if uncertainty and not load_part(opened.recipe, "similarity").uncertain:
+        raise UsageError(
+            f"{opened.recipe.name!r} gives no uncertainty.", remedy="Take a probabilistic model, such as pcmepp."
+        )
 
     @cache
     def open_data() -> PairDataset:
@@ -117,6 +123,7 @@ def search(
         terms = [*((text, False) for text in plus), *((text, True) for text in minus)]
         conditions = (since, folder, unique)
         hits = search_terms.find_hits(found, opened, chosen, asked, content, terms, open_data, k, conditions)
+        (doubt,) = found.read_uncertainty(content) if uncertainty else [None]
     if asked.image is None and not found.knows_words(query):
         unnamed = "" if images else f" There is no image of that name in {collection.name}."
         console.print_warning(
@@ -131,15 +138,18 @@ def search(
                 "query": asked.name,
                 **({"plus": plus} if plus else {}),
                 **({"minus": minus} if minus else {}),
+                **({"uncertainty": doubt} if uncertainty else {}),
                 "collection": collection.name,
                 "size": len(found),
-                "hits": [describe(hit) for hit in hits],
+                "hits": [describe(hit, uncertainty) for hit in hits],
                 "skipped": dict(found.skipped),
                 **({"account": dict(open_data().account)} if open_data.cache_info().currsize else {}),
             }
         )
     else:
-        print_hits(hits)
+        if doubt is not None:
+            console.print_note(f"Uncertainty of the query: {doubt:.4g}")
+        print_hits(hits, uncertainty)
     if html is not None:
         from vsezoo.search.gallery import write_gallery
 
@@ -147,14 +157,26 @@ def search(
         write_gallery(html, asked.name, shown, hits, collection, opened.recipe.name)
 
 
-def describe(hit: Hit) -> dict[str, Any]:
-    """Return a hit for JSON; an image has no text."""
-    return {name: value for name, value in asdict(hit).items() if name != "text" or value}
+def describe(hit: Hit, uncertainty: bool = False) -> dict[str, Any]:
+    """Return a hit for JSON; an image has no text, and uncertainty is there if it is wanted."""
+    left_out = {"text"} if not hit.text else set[str]()
+    left_out |= set[str]() if uncertainty else {"uncertainty"}
+    return {name: value for name, value in asdict(hit).items() if name not in left_out}
 
 
-def print_hits(hits: Sequence[Hit]) -> None:
-    """Print the hits as a table; the scale of the score depends on the similarity."""
-    rows = [(str(hit.rank), f"{hit.score:.4f}", hit.id, hit.text) for hit in hits]
-    columns = ["rank", "score", "id", "text"]
-    width = 4 if any(hit.text for hit in hits) else 3
-    console.print_table(columns[:width], [row[:width] for row in rows])
+def print_hits(hits: Sequence[Hit], uncertainty: bool = False) -> None:
+    """Print the hits as a table; the scale of score and uncertainty depends on the model."""
+    columns = ["rank", "score", *(["uncertainty"] if uncertainty else []), "id"]
+    columns += ["text"] if any(hit.text for hit in hits) else []
+    rows = []
+    for hit in hits:
+        doubt = "" if hit.uncertainty is None else f"{hit.uncertainty:.4g}"
+        cells = {
+            "rank": str(hit.rank),
+            "score": f"{hit.score:.4f}",
+            "uncertainty": doubt,
+            "id": hit.id,
+            "text": hit.text,
+        }
+        rows.append([cells[column] for column in columns])
+    console.print_table(columns, rows)

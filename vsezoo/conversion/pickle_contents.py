@@ -1,7 +1,8 @@
 """The allowed contents of pickles: the names that they may refer to, and their replacements.
 
-Allowed are plain containers, numbers, strings, numpy arrays, and two classes as inert records: `argparse.Namespace`,
-and any class named `Vocabulary`. Names are looked up in `ALLOWED`, never imported.
+Allowed are plain containers, numbers, strings, numpy arrays, two classes as inert records, `argparse.Namespace` and
+any class named `Vocabulary`, and `munch.Munch` as the dictionary that it is. Names are looked up in
+`ALLOWED`, never imported.
 """
 
 from __future__ import annotations
@@ -47,6 +48,14 @@ class Namespace(Record):
 
 class Vocabulary(Record):
     """An object of a class named `Vocabulary`, from any module."""
+
+
+class Munch:
+    """Builds the dictionary that a `munch.Munch` is; its state, the same items once more, is not read."""
+
+    def __new__(cls) -> OrderedDict[Any, Any]:  # type: ignore[misc]  # torch sets items of plain dictionaries alone
+        """Return an empty dictionary."""
+        return OrderedDict()
 
 
 class ByteString(bytes):
@@ -223,6 +232,7 @@ def refuse_call(*ignored: Any) -> None:
 
 ALLOWED: dict[str, Callable[..., Any]] = {
     "argparse.Namespace": Namespace,
+    "munch.Munch": Munch,
     "_codecs.encode": make_bytes,
     "builtins.bytes": lambda: b"",  # protocol 2 writes empty bytes in this way
     "builtins.bytearray": make_bytearray,

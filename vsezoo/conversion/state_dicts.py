@@ -8,10 +8,8 @@ did not have, are added.
 
 from __future__ import annotations
 
-import argparse
 import re
 import warnings
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,13 +22,10 @@ from vsezoo.construction import build_model
 from vsezoo.conversion.dictionary import VOCAB, find_vocab, open_companion
 from vsezoo.conversion.files import FETCH, show
 from vsezoo.conversion.importer import Imported, Source
-from vsezoo.conversion.output import create_file
 from vsezoo.conversion.pickle_contents import Namespace
 from vsezoo.conversion.vocabulary import list_words, require_vocabulary
-from vsezoo.conversion.vocabulary_files import write_vocabulary
 from vsezoo.errors import CheckpointError
 from vsezoo.interfaces import Tokenizer
-from vsezoo.model import JointEmbedding
 from vsezoo.parts import resolve_recipe
 from vsezoo.recipe import Recipe
 from vsezoo.storage.tensors import load_tensors
@@ -213,69 +208,6 @@ def fit_tensors(
     tensors |= {f"similarity.{name}": tensor for name, tensor in held.similarity.items()}
     _require_fit(recipe, tokenizer, tensors, source.path)
     return Imported(recipe, tokenizer, tensors, data, held.notes)
-
-
-def write_state_dicts(
-    model: JointEmbedding,
-    path: Path,
-    image: Mapping[str, Tensor],
-    text: Mapping[str, Tensor],
-    options: dict[str, Any],
-    *more: Mapping[str, Tensor],
-) -> list[Path]:
-    """Write a checkpoint like the originals, in the older format of torch, which every version reads.
-
-    Args:
-        model: the model, whose vocabulary is written beside it, named after `data_name` in the options: as a pickle
-            like the originals, and as JSON like SCAN.
-        path: the file of the checkpoint.
-        image: tensors of the image encoder, by their original names.
-        text: tensors of the text encoder.
-        options: the options of training.
-        *more: tensors of further parts, which follow those of the encoders.
-
-    Raises:
-        StorageError: if a file cannot be written.
-    """
-    tokenizer = model.tokenizer
-    assert isinstance(tokenizer, WordTokenizer), "of the text encoder gru"
-    words = tokenizer.vocabulary.words
-    write_encoders(path, image, text, {**options, "vocab_size": len(words)}, *more)
-    return [path, *write_vocabulary(words, path.with_name(f"{options['data_name']}_vocab"))]
-
-
-def write_encoders(
-    path: Path,
-    image: Mapping[str, Tensor],
-    text: Mapping[str, Tensor],
-    options: Mapping[str, Any],
-    *more: Mapping[str, Tensor],
-) -> None:
-    """Write a checkpoint without its vocabulary; the arguments are those of `write_state_dicts`.
-
-    Raises:
-        StorageError: if the file cannot be written.
-    """
-    value = {
-        "epoch": 0,
-        "model": [
-            OrderedDict((name, tensor.contiguous()) for name, tensor in part.items()) for part in (image, text, *more)
-        ],
-        "best_rsum": 0.0,
-        "opt": argparse.Namespace(**options),
-        "Eiters": 0,
-    }
-    with create_file(path) as stream:
-        torch.save(value, stream, _use_new_zipfile_serialization=False)
-
-
-def list_tensors(model: JointEmbedding) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Return the tensors of image and text encoder on the CPU, by our names."""
-    image, text = (
-        {name: tensor.detach().cpu() for name, tensor in encoder.state_dict().items()}
-        for encoder in (model.image_encoder, model.text_encoder)
-    )
-    return image, text
 
 
 def _select(model: Mapping[Any, Any], side: str) -> Any:

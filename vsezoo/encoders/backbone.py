@@ -85,7 +85,7 @@ class BackboneImageEncoder(ExternalWeights, CompositeImageEncoder):
         self.backbone = create_backbone(self._name(model), **of_backbone, features=features)
         self.backbone.requires_grad_(finetune)
         self.head = build_head(head, embed_size, self.backbone.width, of_head)
-        self.gives = self.head.gives
+        self.gives, self.uncertain = self.head.gives, self.head.uncertain
         self.normalize_features, self.cnn_mode, self.store_weights = normalize_features, cnn_mode, store_weights
         self.finetune, self.finetune_epoch, self.learning_rate_scale = finetune, finetune_epoch, learning_rate_scale
         self._learns = finetune

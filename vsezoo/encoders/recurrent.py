@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -43,7 +43,7 @@ class RecurrentTextEncoder(WordTextEncoder):
 
     network: ClassVar[type[nn.GRU] | type[nn.LSTM]]
     embed: nn.Embedding
-    gives = "sets"
+    gives: Literal["vectors", "sets", ""] = "sets"
 
     def __init__(
         self,

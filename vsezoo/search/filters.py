@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import fnmatch
 import hashlib
 from collections.abc import Callable, Sequence
@@ -56,7 +57,7 @@ class Filters:
         chosen: list[Hit] = []
         for hit in hits:
             if len(chosen) < k and self._passes(hit):
-                chosen.append(Hit(len(chosen) + 1, hit.score, hit.id, hit.item, hit.text))
+                chosen.append(dataclasses.replace(hit, rank=len(chosen) + 1))
         return chosen
 
     def _passes(self, hit: Hit) -> bool:

@@ -18,6 +18,7 @@ from vsezoo.checkpoints.opened import Checkpoint
 from vsezoo.data.kinds import name_source
 from vsezoo.errors import UsageError
 from vsezoo.interfaces import PairDataset, Similarity
+from vsezoo.model import JointEmbedding
 from vsezoo.parts import accepted_kinds, load_part
 from vsezoo.search.collection import Collection, Sentences
 from vsezoo.search.nearest import ExactRows, NearestRows, require_metric
@@ -39,6 +40,7 @@ class Hit:
         id: id in the collection.
         item: index in the collection.
         text: the sentence; empty for an image.
+        uncertainty: of a probabilistic model, how little it could tell about the item; None for others.
     """
 
     rank: int
@@ -46,6 +48,7 @@ class Hit:
     id: str
     item: int
     text: str = ""
+    uncertainty: float | None = None
 
 
 class Index:
@@ -113,14 +116,7 @@ class Index:
             raise UsageError("search_many takes a list of queries, not one string.", remedy="Pass [query], or search.")
         if self.collection.is_text and all(isinstance(query, str | Path) for query in queries):
             return [self.search(query, k) for query in queries]
-        if self.collection.is_text:
-            model = self._checkpoint.model(self._device)
-            embedded = model.embed_images(queries)
-        else:
-            if any(isinstance(query, str) and not query.strip() for query in queries):
-                raise UsageError("The query is empty.", remedy="Describe what to look for.")
-            model = self._checkpoint.text_side(self._device)
-            embedded = model.embed_texts(queries)
+        model, embedded = self._embed(queries)
         if model.compares_sets:
             return self._list_hits(self._find_by_sets(embedded, k))
         return self._list_hits(self._find(model.similarity, embedded.embeddings, k))
@@ -142,10 +138,27 @@ class Index:
         return self._list_hits(self._find(CosineSimilarity(), queries, k))
 
     def _list_hits(self, found: list[list[tuple[float, int]]]) -> list[list[Hit]]:
-        return [
-            [self._describe(rank, score, self._items[row]) for rank, (score, row) in enumerate(hits, start=1)]
-            for hits in found
-        ]
+        return [[self._describe(rank, score, row) for rank, (score, row) in enumerate(hits, start=1)] for hits in found]
+
+    def read_uncertainty(self, queries: Any) -> list[float]:
+        """Return how uncertain queries are, as `search_many` takes them; see `JointEmbedding.read_uncertainty`.
+
+        Raises:
+            UsageError: for a model whose embeddings are not probabilistic.
+        """
+        model, embedded = self._embed(queries)
+        numbers: list[float] = model.read_uncertainty(embedded).tolist()
+        return numbers
+
+    def _embed(self, queries: Any) -> tuple[JointEmbedding, Embeddings]:
+        """Return queries of the other kind than what is searched, embedded, and what has embedded them."""
+        if self.collection.is_text:
+            model = self._checkpoint.model(self._device)
+            return model, model.embed_images(queries)
+        if any(isinstance(query, str) and not query.strip() for query in queries):
+            raise UsageError("The query is empty.", remedy="Describe what to look for.")
+        model = self._checkpoint.text_side(self._device)
+        return model, model.embed_texts(queries)
 
     def _open_split(self) -> PairDataset:
         """Return the split that the captions belong to."""
@@ -177,9 +190,12 @@ class Index:
             self._nearest = self._make_nearest(self._rows, similarity, side)
         return self._nearest
 
-    def _describe(self, rank: int, score: float, item: int) -> Hit:
+    def _describe(self, rank: int, score: float, row: int) -> Hit:
+        item = int(self._items[row])
         text = self.collection.texts[item] if isinstance(self.collection, Sentences) else ""
-        return Hit(rank, score, self.collection.ids[item], int(item), text)
+        uncertain = load_part(self._checkpoint.recipe, "similarity").uncertain
+        uncertainty = float(self._rows[row, -1]) if uncertain else None
+        return Hit(rank, score, self.collection.ids[item], item, text, uncertainty)
 
 
 def open_index(

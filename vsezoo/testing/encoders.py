@@ -65,8 +65,9 @@ class EncoderKit(PartKit):
         return split_output(self.encode(built, max(SIZES)))
 
     def _require_form(self, output: Tensor | Embeddings, size: int, dtype: bool = True) -> None:
+        width = self.embed_size + self.subject.thing.uncertain
         for name, tensor in split_output(output).items():
-            leading = (size, self.embed_size) if name == "embeddings" else (size,)
+            leading = (size, width) if name == "embeddings" else (size,)
             dimensions = 2 if name == "embeddings" else 3
             fits = tensor.dim() == dimensions and tensor.shape[: len(leading)] == leading
             require(
@@ -83,6 +84,7 @@ class EncoderKit(PartKit):
     def check_shapes(self) -> None:
         """A batch of 1, 2 or 5 becomes finite float32 embeddings (B, D) with D = embed_size.
 
+        They are one wider if the encoder is `uncertain`.
         Items, where they are returned, are (B, K, D'), finite and float32 as well.
         """
         built = self.build()

@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from vsezoo.batch import Embeddings
 from vsezoo.interfaces import Batch, Loss, LossOutput, Tokens
-from vsezoo.losses import choose_sides
+from vsezoo.losses import choose_sides, wants_sets
 from vsezoo.testing.kit import promise, require, require_equal
 from vsezoo.testing.parts import Built, PartKit
 from vsezoo.testing.samples import CAPTIONS
@@ -72,7 +72,7 @@ class LossKit(PartKit):
     @property
     def wants_sets(self) -> bool:
         """Whether the loss takes sets."""
-        return bool(self.subject.thing.needs != "vectors")
+        return any(wants_sets(self.subject.thing))
 
     def run(self, built: Built) -> dict[str, Tensor]:
         """Return the loss of a batch drawn from a seed."""
@@ -84,7 +84,10 @@ class LossKit(PartKit):
         return output
 
     def _draw(self, built: Built) -> Inputs:
-        """Return scores in (-1, 1), unit vectors, and captions, the last two of them of one image."""
+        """Return scores in (-1, 1), unit vectors, and captions, the last two of them of one image.
+
+        For a loss that takes extras, of probabilistic embeddings, scores are minus distances, in (-4, 0).
+        """
         generator = torch.Generator().manual_seed(0)
         drawn = functional.normalize(torch.randn(2 * PAIRS, self.embed_size, generator=generator), dim=-1)
         images, texts = drawn[:PAIRS], drawn[PAIRS:]
@@ -97,11 +100,13 @@ class LossKit(PartKit):
             index,
         )
         scores = 2 * torch.rand(PAIRS, PAIRS, generator=generator) - 1
-        needs = built.loss.needs
+        if built.loss.needs == "extras":
+            scores = 2 * scores - 2
+        of_images, of_texts = wants_sets(built.loss)
         return Inputs(
             scores,
-            Embeddings(images, None if needs == "vectors" else regions),
-            Embeddings(texts, words if needs == "sets" else None),
+            Embeddings(images, regions if of_images else None),
+            Embeddings(texts, words if of_texts else None),
             batch,
         )
 

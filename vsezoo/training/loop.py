@@ -18,7 +18,7 @@ from vsezoo.evaluation.evaluate import embed_pairs, label
 from vsezoo.evaluation.metrics import score_metrics
 from vsezoo.evaluation.report import Evaluation
 from vsezoo.interfaces import Batch, Loss, LossOutput
-from vsezoo.losses import choose_sides
+from vsezoo.losses import choose_sides, wants_sets
 from vsezoo.model import JointEmbedding
 from vsezoo.storage.checkpoint_layout import BEST
 from vsezoo.training.batches import PairBatches
@@ -81,7 +81,7 @@ class Loop:
         scales = {f"model.{start}": scale for start, scale in model.learning_rate_scales().items()}
         scales |= {f"loss.{start}": scale for start, scale in loss.learning_rate_scales().items()}
         self.optimizer = build_optimizer(model.recipe, group_parameters(self.parameters, scales))
-        self._sets = model.compares_sets or loss.needs != "vectors", model.compares_sets or loss.needs == "sets"
+        self._sets = tuple(model.compares_sets or wanted for wanted in wants_sets(loss))
         model.keep_items(images=self._sets[0], texts=self._sets[1])
         self._captions = self._choose_captions()
         self._encode, self._learning = runtime.distribute(model), self._list_learning()

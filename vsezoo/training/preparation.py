@@ -66,6 +66,7 @@ def prepare(plan: RunPlan, splits: Splits, device: torch.device, callbacks: Sequ
     tokenizer = make_tokenizer(recipe, weights) if init is None else init.model.tokenizer
     train, dev = tokenize(recipe, tokenizer, splits, callbacks, fit=init is None)
     model, loss = build_model(recipe, tokenizer), build_loss(recipe, tokenizer)
+    model.require_uncertainty()
     model.to(device)  # before a backbone is used
     loss.to(device)
     if plan.state is None:

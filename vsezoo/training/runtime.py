@@ -76,7 +76,7 @@ class Runtime:
         """
         side = Embeddings.of(output).map(Tensor.float)
         if not sets or side.items is None:
-            return Embeddings(self.gather(side.embeddings))
+            return replace(side, items=None, lengths=None).map(self.gather)
         size = self.maximum(side.size)
         if self.any(side.lengths is not None or side.size < size):  # then in all of them
             side = replace(side, lengths=side.counts).pad(size)
