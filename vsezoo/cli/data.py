@@ -10,6 +10,7 @@ from rich.padding import Padding
 
 from vsezoo.cli import console, shared_options
 from vsezoo.cli.command import Group
+from vsezoo.cli.data_convert import convert
 from vsezoo.cli.data_split import split
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ def data() -> None:
 
 
 data.add_command(split)
+data.add_command(convert)
 
 
 @data.command("check", examples=EXAMPLES)

@@ -30,6 +30,8 @@ from vsezoo.storage.cache import identify, remember
 from vsezoo.storage.waiting import report_done
 
 LIST = "shards.txt"
+ID_FIELD = "vsezoo_id"
+"""In the JSON of a sample, its id; else the key is."""
 FORM = "A sample is a picture (jpg, png, webp) and its captions (txt with one per line, or json)."
 BY_SHARD = "given by the folder or the name of each shard"
 REPLACED = "replaced by a later file of the same name in its shard"
@@ -147,7 +149,7 @@ def _look_through(shard: str) -> dict[str, Any]:
     """Return `samples` (name, captions, offset and size of the picture in bytes) and `left_out`."""
     parts: dict[str, dict[str, list[int]]] = {}
     texts: dict[str, dict[str, list[str]]] = {}
-    left_out = Counter[str]()
+    left_out, ids = Counter[str](), dict[str, str]()
     with (
         open_address(shard) if is_address(shard) else Path(shard).open("rb") as stream,
         tarfile.open(fileobj=stream, mode="r:") as archive,
@@ -168,13 +170,17 @@ def _look_through(shard: str) -> dict[str, Any]:
             elif form in ("txt", "json"):
                 part = archive.extractfile(member)
                 content = part.read() if part else b""
-                captions[ending] = _read_captions(content, form, f"{show_address(shard)} ({member.name})")
+                named = f"{show_address(shard)} ({member.name})"
+                captions[ending] = _read_captions(content, form, named)
+                if form == "json" and (own := _read_id(content)):
+                    ids[key] = own
     name = show_address(shard)
     part_of = _choose(parts, [ending[1:] for ending in ENDINGS], "pictures", name)
     text_of = _choose(texts, ["txt", "json"], "captions", name)
     left_out[ANOTHER] += sum(len(pictures) > 1 and len(pictures) - 1 for pictures in parts.values())
     samples = [
-        (key, texts[key].get(text_of[key], []), pictures.get(part_of[key], [])) for key, pictures in parts.items()
+        (ids.get(key, key), texts[key].get(text_of[key], []), pictures.get(part_of[key], []))
+        for key, pictures in parts.items()
     ]
     return {"samples": samples, "left_out": {reason: count for reason, count in left_out.items() if count}}
 
@@ -213,6 +219,13 @@ def _read_captions(content: bytes, ending: str, name: str) -> list[str]:
     elif isinstance(value, list):
         value = [line for line in value if str(line).strip()]
     return clean_captions(value)
+
+
+def _read_id(content: bytes) -> str:
+    """Return the id in the JSON of a sample, as `vsezoo data convert` writes it; empty if there is none."""
+    value = json.loads(content.decode("utf-8-sig"))
+    named = value.get(ID_FIELD) if isinstance(value, dict) else None
+    return named if isinstance(named, str) else ""
 
 
 def _find_split(shard: str) -> str:

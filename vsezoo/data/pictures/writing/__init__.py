@@ -1,0 +1,1 @@
+"""Write data sets of pictures in the forms of the field: folders, shards, Parquet, Karpathy's JSON."""
