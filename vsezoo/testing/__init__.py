@@ -1,4 +1,4 @@
-"""The conformance kit: does a part, recipe, data set, importer or command keep what the core relies on?
+"""The conformance kit: checks that a part, recipe, data set, importer or command keeps what the core relies on.
 
     from vsezoo import testing
 
@@ -9,7 +9,7 @@
     def test_my_loss(check):                             # one test for each check
         check()
 
-It needs no test framework. Checks run on the CPU, on data that are made up, and leave the caller's random generators
+It needs no test framework. Checks run on the CPU, on synthetic data, and leave the caller's random generators
 and the registry as they were.
 """
 
@@ -65,23 +65,23 @@ KITS: dict[str, type[Kit]] = {
     "importers": ImporterKit,
     "commands": CommandKit,
 }
-"""What checks the things of each kind."""
+"""The kit of each kind."""
 
 
 def list_checks(thing: Any, name: Any = None, /, **settings: Any) -> list[Check]:
-    """Return the checks of a thing, each a function without arguments that raises a ConformanceError.
+    """Return the checks of an object, each a function without arguments that raises a ConformanceError.
 
     Args:
-        thing: a class of parts, a recipe, a data set, an open split, a command; or the kind of what follows, one of
+        thing: a class of parts, a recipe, a data set, an open split, a command; or the kind of `name`, one of
             `vsezoo.registry.KINDS`.
-        name: a registered name of this kind, or such a thing.
-        **settings: for every kind `leave_out`, names of checks that are not made; the others are the attributes of
+        name: a registered name of this kind, or an object of it.
+        **settings: for every kind `leave_out`, names of checks to skip; the others are the attributes of
             the kind's kit: `options`, `embed_size` and `data` for a part, `settings`, `data` and `slow` for a recipe,
             `options` for a data set, `folder` for a layout, `recall` for an index, `source` and `options` for an
             importer, `arguments` for a command.
 
     Raises:
-        UsageError: for a thing of no kind, or an unknown name in `leave_out`.
+        UsageError: for an object of no kind, or an unknown name in `leave_out`.
         UnknownNameError, ConflictError, PluginError: see `vsezoo.registry.load`.
     """
     subject = find_subject(thing, name)
@@ -89,10 +89,10 @@ def list_checks(thing: Any, name: Any = None, /, **settings: Any) -> list[Check]
 
 
 def check(thing: Any, name: Any = None, /, **settings: Any) -> None:
-    """Make all checks of a thing; the arguments are those of `list_checks`.
+    """Run all checks of an object; the arguments are those of `list_checks`.
 
     Raises:
-        ConformanceError: when one fails; it lists every failure, with what was expected, what came, and what to do.
+        ConformanceError: if one fails; it lists every failure: what was expected, what was found, and how to fix it.
     """
     make_checks(list_checks(thing, name, **settings))
 
@@ -128,7 +128,7 @@ def check_schedule(schedule: Any, /, **settings: Any) -> None:
 
 
 def check_dataset(data: Any, /, **settings: Any) -> None:
-    """Check a data set, a registered name, or a split that is open; see `check`."""
+    """Check a data set, a registered name, or an open split; see `check`."""
     check("datasets", data, **settings)
 
 
@@ -140,7 +140,7 @@ def check_index(index: Any, /, **settings: Any) -> None:
 def check_layout(layout: Any, /, **settings: Any) -> None:
     """Check a layout of pictures, a function or a registered name; see `check`.
 
-    `folder` is an example of it; without one, only what it makes of other folders is checked.
+    `folder` is an example of it; without one, only the answer to other folders is checked.
     """
     check("layouts", layout, **settings)
 

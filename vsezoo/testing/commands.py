@@ -1,4 +1,4 @@
-"""What commands promise."""
+"""Checks of commands."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class CommandKit(Kit):
     """The checks of commands.
 
     Attributes:
-        arguments: of a call that reads, without --json; None: it does not read, or no call is at hand.
+        arguments: of a call that only reads, without --json; None: the output is not checked.
     """
 
     arguments: Sequence[str] | None = None
@@ -31,24 +31,24 @@ class CommandKit(Kit):
         "Give @click.command the registered name.",
     )
     def check_construction(self) -> None:
-        """--help answers, and the command has the name that it is registered by."""
+        """--help works, and the command has its registered name."""
         command: click.Command = self.subject.thing
         registered = command.name if self.subject.entry is None else self.subject.entry.name
-        require(command.name == registered, f"the name {command.name!r}, registered as {registered!r}")
+        require(command.name == registered, f"named {command.name!r}, registered as {registered!r}")
         done = self._run("--help")
-        require(done.exit_code == 0, f"--help ends with exit code {done.exit_code}: {done.exception!r}")
+        require(done.exit_code == 0, f"--help exits with code {done.exit_code}: {done.exception!r}")
 
     @promise(
         "help",
         "Write a docstring: one sentence, an empty line, the rest.",
     )
     def check_help(self) -> None:
-        """It says in its help what it does, in a first sentence that `vsezoo --help` can list."""
+        """Its help begins with one sentence that says what it does, which `vsezoo --help` lists."""
         require(bool(self.subject.thing.get_short_help_str()), "no help text")
 
     @promise(
         "light",
-        "Import what is heavy inside the function.",
+        "Import heavy modules inside the function.",
         applies=lambda kit: kit.subject.module is not None,
     )
     def check_light(self) -> None:
@@ -57,11 +57,11 @@ class CommandKit(Kit):
 
     @promise(
         "json",
-        "Write results with vsezoo.cli.console.print_json, and all else to standard error.",
+        "Write results with vsezoo.cli.console.print_json, and everything else to standard error.",
         applies=lambda kit: kit.arguments is not None,
     )
     def check_json(self) -> None:
-        """With --json a command that reads writes one JSON value to standard output and nothing else."""
+        """With --json it writes one JSON value to standard output and nothing else."""
         assert self.arguments is not None
         done = self._run(*self.arguments, "--json")
         said = " ".join((done.stderr or repr(done.exception)).split())
@@ -69,4 +69,4 @@ class CommandKit(Kit):
         try:
             json.loads(done.stdout)
         except ValueError as error:
-            require(False, f"{error} in the output {done.stdout[:100]!r}")
+            require(False, f"output that is not JSON ({error}): {done.stdout[:100]!r}")

@@ -1,4 +1,4 @@
-"""What data sets promise: the source that is registered, and the pairs that it opens."""
+"""Checks of data sets: the registered source, and the pairs that it opens."""
 
 from __future__ import annotations
 
@@ -19,27 +19,27 @@ from vsezoo.testing.imports import require_light
 from vsezoo.testing.kit import Kit, promise, require
 
 LOOKED_AT = 8
-"""Images that are read of each split: a data set may be large."""
+"""Images to read from each split: a data set may be large."""
 
 
 @dataclass
 class DatasetKit(Kit):
-    """The checks of a data set: of all its splits in all forms that it has, or of one open split.
+    """The checks of a data set: all its splits in all their forms, or one open split.
 
     Attributes:
-        options: how splits are opened; `root` says where the data are.
+        options: how splits are opened; `root` is where the data are.
     """
 
     options: OpenOptions = DEFAULT_OPTIONS
 
     @property
     def source(self) -> DataSource | None:
-        """What is registered; None where an open split is checked."""
+        """The registered source; None if an open split is checked."""
         return self.subject.thing if isinstance(self.subject.thing, DataSource) else None
 
     @functools.cached_property
     def opened(self) -> list[PairDataset]:
-        """Every split in every form that it comes in."""
+        """Every split in each of its forms."""
         if self.source is None:
             return [self.subject.thing]
         return [pairs for split in self.source.splits for pairs in self._open(split)]
@@ -51,32 +51,39 @@ class DatasetKit(Kit):
         for kind in self.source.kinds:
             try:
                 pairs = self.source.open(split, (kind,), self.options)
-            except DataError as error:  # a data set may have one form here and another there
+            except DataError as error:  # a split may lack a form that another has
                 problem = error
                 continue
             found = True
-            require(isinstance(pairs, PairDataset), f"open({split!r}) returns {type(pairs).__name__}, no PairDataset")
+            require(
+                isinstance(pairs, PairDataset), f"open({split!r}) returns {type(pairs).__name__}, not a PairDataset"
+            )
             stated = (pairs.name, pairs.split, pairs.kind)
-            require(stated == (self.source.name, split, kind), f"open({split!r}, {kind!r}) calls itself {stated}")
+            require(
+                stated == (self.source.name, split, kind),
+                f"open({split!r}, {kind!r}) has name, split and kind {stated}",
+            )
             yield pairs
         require(found, f"no form of the split {split!r} can be opened: {problem}")
 
     @promise(
         "construction",
-        "Set the attributes of the class; give the pairs the name of the source, the split and the kind asked for.",
+        "Set the attributes of the class; give the pairs the name of the source and the requested split and kind.",
     )
     def check_construction(self) -> None:
-        """It has a name, a summary, an origin, splits and kinds, and each split opens as what it says it is."""
+        """It has a name, a summary, an origin, splits and kinds, and each split opens as declared."""
         if self.source is not None:
             for name in ("name", "summary", "origin"):
                 value = getattr(self.source, name, None)
                 require(isinstance(value, str) and (value != "" or name == "origin"), f"{name} is {value!r}")
             for name in ("splits", "kinds"):
                 value = getattr(self.source, name, None)
-                require(isinstance(value, tuple) and len(value) > 0, f"{name} is {value!r}, no tuple of names")
-            require(set(self.source.kinds) <= set(KINDS), f"kinds are {self.source.kinds}, of {', '.join(KINDS)}")
+                require(isinstance(value, tuple) and len(value) > 0, f"{name} is {value!r}, not a tuple of names")
+            require(
+                set(self.source.kinds) <= set(KINDS), f"kinds are {self.source.kinds}; known are {', '.join(KINDS)}"
+            )
         for pairs in self.opened:
-            require(pairs.kind in KINDS, f"the kind of {_name(pairs)} is {pairs.kind!r}, of {', '.join(KINDS)}")
+            require(pairs.kind in KINDS, f"the kind of {_name(pairs)} is {pairs.kind!r}; known are {', '.join(KINDS)}")
 
     @promise(
         "refusal",
@@ -84,7 +91,7 @@ class DatasetKit(Kit):
         applies=lambda kit: kit.source is not None,
     )
     def check_refusal(self) -> None:
-        """A split or a kind of images that it does not have is a DataError, which names what there is."""
+        """A split or a kind of images that it does not have is a DataError, which names those it has."""
         assert self.source is not None
         kinds = self.source.kinds
         absent = tuple(kind for kind in KINDS if kind not in kinds)
@@ -93,7 +100,7 @@ class DatasetKit(Kit):
                 self.source.open(split, wanted, self.options)
             except DataError:
                 continue
-            require(False, f"open({split!r}, {wanted}) opens something")
+            require(False, f"open({split!r}, {wanted}) does not raise a DataError")
 
     @promise(
         "light",
@@ -109,42 +116,44 @@ class DatasetKit(Kit):
         "Make image_of with np.repeat(np.arange(images), captions_of_each), which is int64.",
     )
     def check_counts(self) -> None:
-        """There are one image_of for each caption, ids that are unique, and captions (str) for each image."""
+        """image_of has an entry for each caption, image ids are unique, and each image has captions (str)."""
         for pairs in self.opened:
             where, index = _name(pairs), pairs.image_of
-            require(isinstance(index, np.ndarray), f"image_of of {where} is of type {type(index).__name__}")
-            require(index.dtype == np.int64, f"image_of of {where} is of {index.dtype}")
-            counts = f"{len(pairs.captions)} captions, {index.shape} of image_of"
+            require(
+                isinstance(index, np.ndarray), f"image_of of {where} is of type {type(index).__name__}, not an array"
+            )
+            require(index.dtype == np.int64, f"image_of of {where} has dtype {index.dtype}, not int64")
+            counts = f"{len(pairs.captions)} captions and image_of of shape {index.shape}"
             require(index.shape == (len(pairs.captions),) and len(index) > 0, f"{where} has {counts}")
             used = np.unique(index)
             every = np.array_equal(used, np.arange(len(pairs.image_ids)))
-            require(every, f"{where} has {len(pairs.image_ids)} image_ids, and captions of {len(used)} images")
+            require(every, f"{where} has {len(pairs.image_ids)} image_ids, but captions of {len(used)} images")
             for name in ("captions", "image_ids"):
                 odd = next((value for value in getattr(pairs, name) if not isinstance(value, str)), None)
-                require(odd is None, f"{name} of {where} has {odd!r}, which is no str")
+                require(odd is None, f"{name} of {where} has {odd!r}, which is not a str")
             begins = list(pairs.all_captions[: len(pairs.captions)]) == list(pairs.captions)
             require(begins, f"all_captions of {where} do not begin with its captions")
             twice = len(pairs.image_ids) - len(set(pairs.image_ids))
-            require(twice == 0, f"{twice} of the image_ids of {where} stand there before")
+            require(twice == 0, f"{where} has {twice} duplicate image_ids")
 
     @promise(
         "neighbours",
         "Sort the captions by their image.",
     )
     def check_neighbours(self) -> None:
-        """Captions of one image are neighbours."""
+        """Captions of one image are adjacent."""
         for pairs in self.opened:
             starts = np.flatnonzero(np.diff(pairs.image_of, prepend=-1))
             images, runs = np.unique(pairs.image_of[starts], return_counts=True)
             apart = images[runs > 1]
-            require(not len(apart), f"captions of other images between those of image {apart[:1]} of {_name(pairs)}")
+            require(not len(apart), f"{_name(pairs)} has captions of other images between those of image {apart[:1]}")
 
     @promise(
         "images",
-        "Index with np.asarray(indices); a file that cannot be read out of order must be sorted back.",
+        "Index with np.asarray(indices); restore the order if a file can only be read in sequence.",
     )
     def check_images(self) -> None:
-        """Images come as stated, in the order of their indices, the same ones at each call.
+        """Images have the declared form, follow the order of the indices, and are the same at each call.
 
         They are finite float32 or float16 features (len(indices), *image_shape), or a list of RGB pictures.
         """
@@ -152,22 +161,30 @@ class DatasetKit(Kit):
             where, indices = _name(pairs), _choose(pairs)
             forwards, backwards = pairs.images(indices), pairs.images(np.array(indices[::-1]))
             if pairs.kind == "picture":
-                require(isinstance(forwards, list), f"{type(forwards).__name__} for pictures of {where}, no list")
+                require(isinstance(forwards, list), f"{type(forwards).__name__} for pictures of {where}, not a list")
                 odd = next((item for item in forwards if not _is_rgb(item)), None)
-                require(odd is None, f"{where} has {odd!r}, which is no RGB picture")
+                require(odd is None, f"{where} has {odd!r}, which is not an RGB picture")
             else:
-                require(isinstance(forwards, np.ndarray), f"{type(forwards).__name__} of {where}, no array")
+                require(isinstance(forwards, np.ndarray), f"{type(forwards).__name__} for {where}, not an array")
                 shape = (len(indices), *pairs.image_shape)
-                require(forwards.shape == shape, f"the shape {forwards.shape} of {where}, not {shape}")
-                require(forwards.dtype in (np.float32, np.float16), f"{forwards.dtype} of {where}")
-                require(bool(np.isfinite(forwards).all()), f"NaN or infinite numbers in {where}")
+                require(forwards.shape == shape, f"{where} has shape {forwards.shape}, not {shape}")
+                require(
+                    forwards.dtype in (np.float32, np.float16),
+                    f"{where} has dtype {forwards.dtype}, not float32 or float16",
+                )
+                require(bool(np.isfinite(forwards).all()), f"{where} has NaN or infinite values")
             require(len(forwards) == len(indices), f"{len(forwards)} images of {where} for {len(indices)} indices")
-            require(_same(forwards, backwards[::-1]), f"other images of {where} in another order, or at a second call")
-            require(_same(pairs.images([indices[-1]] * 2), [forwards[-1]] * 2), f"another image of {where} twice over")
+            require(
+                _same(forwards, backwards[::-1]), f"{where} gives other images in another order, or at a second call"
+            )
+            require(
+                _same(pairs.images([indices[-1]] * 2), [forwards[-1]] * 2),
+                f"{where} gives another image if an index is repeated",
+            )
 
     @promise(
         "range",
-        "Compare with len(image_ids) before you read.",
+        "Compare with len(image_ids) before reading.",
     )
     def check_range(self) -> None:
         """An index past the last image is an IndexError, not another image."""
@@ -176,14 +193,16 @@ class DatasetKit(Kit):
                 pairs.images([len(pairs.image_ids)])
             except (IndexError, VsezooError):
                 continue
-            require(False, f"{_name(pairs)} gives an image of index {len(pairs.image_ids)}, and has as many images")
+            require(
+                False, f"{_name(pairs)} gives an image for index {len(pairs.image_ids)}, but has only as many images"
+            )
 
     @promise(
         "workers",
-        "Keep no open files, locks or lambdas in it: open files when they are read, or in __setstate__.",
+        "Do not store open files, locks or lambdas: open files when they are read, or in __setstate__.",
     )
     def check_workers(self) -> None:
-        """A split can be copied into worker processes, where it gives the same images."""
+        """A split can be pickled for worker processes, and its copy gives the same images."""
         for pairs in self.opened:
             copy = pickle.loads(pickle.dumps(pairs))
             indices = _choose(pairs)
@@ -192,7 +211,7 @@ class DatasetKit(Kit):
 
     @promise(
         "splits",
-        "Look at how the splits were cut: what was trained on tells nothing when it is tested on.",
+        "Check how the splits were made: images that were trained on are of no use for testing.",
         applies=lambda kit: kit.source is not None,
     )
     def check_splits(self) -> None:
@@ -207,16 +226,16 @@ class DatasetKit(Kit):
 
     @promise(
         "files",
-        "Yield existing files of the folder in list_files; in locate_split, name files that open splits have.",
+        "Yield existing files of the folder in list_files; in locate_split, name the files of the opened splits.",
         applies=lambda kit: kit.source is not None,
     )
     def check_files(self) -> None:
-        """What it says of its files is so: splits that open, a folder, files, and captions line by line."""
+        """What it reports about its files is true: splits that open, a folder, files, and captions line by line."""
         assert self.source is not None
         splits, folder = self.source.list_splits(self.options), self.source.find_folder(self.options)
         unknown = [name for name in dict.fromkeys(pairs.split for pairs in self.opened) if name not in splits]
-        require(not unknown, f"list_splits gives {splits}, without {', '.join(unknown)}")
-        require(folder is None or folder.is_dir(), f"find_folder gives {folder}, which is not a directory")
+        require(not unknown, f"list_splits returns {splits}, without {', '.join(unknown)}")
+        require(folder is None or folder.is_dir(), f"find_folder returns {folder}, which is not a folder")
         absent = next((path for path in self.source.list_files(self.options) if not path.is_file()), None)
         require(absent is None, f"list_files yields {absent}, which is not a file")
         for pairs in self.opened:

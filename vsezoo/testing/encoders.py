@@ -1,4 +1,4 @@
-"""What image and text encoders both promise."""
+"""Checks of image and text encoders alike."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from vsezoo.testing.kit import promise, require, require_equal
 from vsezoo.testing.parts import Built, PartKit
 
 SIZES = (1, 2, 5)
-"""Of the batches."""
+"""Batch sizes."""
 
 
 def split_output(output: Tensor | Embeddings) -> dict[str, Tensor]:
-    """Return the tensors of what an encoder returned, by name."""
+    """Return the tensors of an encoder's output by name."""
     if isinstance(output, Embeddings):
         tensors = {"embeddings": output.embeddings}
         if output.items is not None:
@@ -30,7 +30,7 @@ def split_output(output: Tensor | Embeddings) -> dict[str, Tensor]:
     else:
         tensors = {"embeddings": output}
     for name, tensor in tensors.items():
-        require(isinstance(tensor, Tensor), f"{name} of type {type(tensor).__name__}, no tensor")
+        require(isinstance(tensor, Tensor), f"{name} of type {type(tensor).__name__}, not a tensor")
     return tensors
 
 
@@ -40,7 +40,7 @@ def require_same(found: Tensor | Embeddings, expected: Tensor | Embeddings, what
     require_equal(sides[0].embeddings, sides[1].embeddings, f"the embeddings of {what}")
     if any(side.items is None for side in sides):
         return
-    require(torch.equal(sides[0].counts, sides[1].counts), f"other numbers of items of {what}")
+    require(torch.equal(sides[0].counts, sides[1].counts), f"{what}: the numbers of items differ")
     sides = [side.pad(max(sides[0].size, sides[1].size)) for side in sides]
     items = [side.regions.masked_fill(~side.mask[:, :, None], 0) for side in sides]
     require_equal(items[0], items[1], f"the items of {what}")
@@ -51,7 +51,7 @@ class EncoderKit(PartKit):
     """The checks of image and text encoders."""
 
     def encode(self, built: Built, size: int) -> Tensor | Embeddings:
-        """Return what the encoder makes of a batch of this size, with the items that it declares to give."""
+        """Return the encoder's output for a batch of this size, with items if it declares them."""
         encoder = self.find(built)
         assert isinstance(encoder, Encoder)
         encoder.keep_items = encoder.gives == "sets"
@@ -61,7 +61,7 @@ class EncoderKit(PartKit):
     def _encode_first(self, built: Built, size: int) -> Tensor | Embeddings: ...
 
     def run(self, built: Built) -> dict[str, Tensor]:
-        """Return what the encoder makes of its largest batch."""
+        """Return the encoder's output for its largest batch."""
         return split_output(self.encode(built, max(SIZES)))
 
     def _require_form(self, output: Tensor | Embeddings, size: int, dtype: bool = True) -> None:
@@ -71,21 +71,21 @@ class EncoderKit(PartKit):
             dimensions = 2 if name == "embeddings" else 3
             fits = tensor.dim() == dimensions and tensor.shape[: len(leading)] == leading
             require(
-                fits, f"{name} of shape {tuple(tensor.shape)}, of a batch of {size} and embed_size={self.embed_size}"
+                fits, f"{name} of shape {tuple(tensor.shape)} for a batch of {size} and embed_size={self.embed_size}"
             )
-            require(tensor.is_floating_point(), f"{name} of {tensor.dtype}")
-            require(not dtype or tensor.dtype == torch.float32, f"{name} of {tensor.dtype}")
-            require(bool(tensor.isfinite().all()), f"{name} with NaN or infinite numbers, of a batch of {size}")
+            require(tensor.is_floating_point(), f"{name} of dtype {tensor.dtype}")
+            require(not dtype or tensor.dtype == torch.float32, f"{name} of dtype {tensor.dtype}")
+            require(bool(tensor.isfinite().all()), f"{name} with NaN or infinite values for a batch of {size}")
 
     @promise(
         "shapes",
-        "Take the width of the last layer from embed_size, and squeeze no dimension but by its number.",
+        "Take the width of the last layer from embed_size, and squeeze dimensions by number only.",
     )
     def check_shapes(self) -> None:
-        """A batch of 1, 2 or 5 becomes finite float32 embeddings (B, D) with D = embed_size.
+        """A batch of 1, 2 or 5 gives finite float32 embeddings (B, D) with D = embed_size.
 
         They are one wider if the encoder is `uncertain`.
-        Items, where they are returned, are (B, K, D'), finite and float32 as well.
+        Items, if returned, are (B, K, D'), finite and float32 as well.
         """
         built = self.build()
         self.find(built).eval()
@@ -94,7 +94,7 @@ class EncoderKit(PartKit):
         self.find(built).train()
         for size in SIZES[1:]:
             self._require_form(self.encode(built, size), size)
-        with suppress(ValueError, VsezooError):  # batch norm refuses to train on one
+        with suppress(ValueError, VsezooError):  # batch norm cannot train on one
             self._require_form(self.encode(built, 1), 1)
 
     @promise(
@@ -104,7 +104,7 @@ class EncoderKit(PartKit):
         applies=lambda kit: bool(kit.subject.thing.gives),
     )
     def check_gives(self) -> None:
-        """It returns what it declares: sets, if keep_items asks for them, or vectors; with the same embeddings."""
+        """It returns what it declares, vectors or (if keep_items is set) sets, with the same embeddings."""
         built = self._build_trained()
         encoder = self.find(built)
         assert isinstance(encoder, Encoder)
@@ -118,9 +118,12 @@ class EncoderKit(PartKit):
             return
         require(kept.items is not None, "no items, although keep_items is set")
         counts = kept.counts
-        require(counts.shape == (max(SIZES),), f"lengths of shape {tuple(counts.shape)}")
-        require(not counts.is_floating_point(), f"lengths of {counts.dtype}")
-        require(bool((counts >= 1).all() and (counts <= kept.size).all()), f"lengths {counts.tolist()} of {kept.size}")
+        require(counts.shape == (max(SIZES),), f"lengths of shape {tuple(counts.shape)}, not ({max(SIZES)},)")
+        require(not counts.is_floating_point(), f"lengths of dtype {counts.dtype}")
+        require(
+            bool((counts >= 1).all() and (counts <= kept.size).all()),
+            f"lengths {counts.tolist()}, of sets of {kept.size}",
+        )
 
     def _build_trained(self) -> Built:
         built = self.build()
@@ -130,10 +133,10 @@ class EncoderKit(PartKit):
 
     @promise(
         "autocast",
-        "Let autocast choose the type of each product, and convert with .float() or .to(other.dtype) where types meet.",
+        "Let autocast choose the dtype of each product; convert with .float() or .to(other.dtype) where they differ.",
     )
     def check_autocast(self) -> None:
-        """Under autocast to bfloat16 the embeddings keep their shape, and they and the gradients are finite."""
+        """Under autocast to bfloat16 the embeddings keep their shape; embeddings and gradients are finite."""
         built = self.build()
         self.find(built).train()
         with torch.autocast("cpu", torch.bfloat16):
@@ -148,16 +151,16 @@ class EncoderKit(PartKit):
 
     @promise(
         "learning-rates",
-        "Compare with named_parameters(): 'cnn.' is a beginning of cnn.conv1.weight.",
+        "Compare with named_parameters(): 'cnn.' is a prefix of cnn.conv1.weight.",
     )
     def check_learning_rates(self) -> None:
-        """learning_rate_scales names beginnings of parameters that there are, each with a positive number."""
+        """learning_rate_scales maps prefixes of existing parameter names to positive numbers."""
         part = self.find(self.build())
         assert isinstance(part, Encoder)
         names = [name for name, _ in part.named_parameters()]
         for start, scale in part.learning_rate_scales().items():
-            require(0 < scale < math.inf, f"the multiple {scale} for {start!r}")
-            require(any(name.startswith(start) for name in names), f"no parameter begins with {start!r}")
+            require(0 < scale < math.inf, f"the scale {scale} for {start!r}")
+            require(any(name.startswith(start) for name in names), f"no parameter name begins with {start!r}")
 
     @promise(
         "count",

@@ -1,4 +1,4 @@
-"""What image encoders promise."""
+"""Checks of image encoders."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class ImageEncoderKit(EncoderKit):
 
     @functools.cached_property
     def pairs(self) -> PairDataset:
-        """The data, or made-up images of the first kind that the encoder takes."""
+        """The data, or synthetic images of the first kind that the encoder takes."""
         return self.data or SamplePairs(self.kinds[0])
 
     @property
@@ -54,16 +54,17 @@ class ImageEncoderKit(EncoderKit):
         return output
 
     def require_declarations(self) -> None:
-        """Look at the kinds, without which there are no images to build for."""
+        """Check the kinds, which decide the images to build for."""
         declared = getattr(self.subject.thing, "kinds", None)
-        require(isinstance(declared, tuple), f"the class attribute kinds is {declared!r}, no tuple")
+        require(isinstance(declared, tuple), f"the class attribute kinds is {declared!r}, not a tuple")
         require(
-            bool(self.kinds) and set(self.kinds) <= set(KINDS), f"the kinds {self.kinds!r}, not of {', '.join(KINDS)}"
+            bool(self.kinds) and set(self.kinds) <= set(KINDS),
+            f"the kinds {self.kinds!r}; known are {', '.join(KINDS)}",
         )
 
     @promise(
         "kinds",
-        "Tell one feature (B, F) from regions (B, R, F) by images.dim(), or leave the kind out.",
+        "Distinguish one feature (B, F) from regions (B, R, F) by images.dim(), or leave the kind out.",
         applies=lambda kit: kit.data is None and len(kit.kinds) > 1,
     )
     def check_kinds(self) -> None:
@@ -74,10 +75,10 @@ class ImageEncoderKit(EncoderKit):
 
     @promise(
         "batch",
-        "Take means and norms along the dimensions of one image only; batch norm is fine in eval mode.",
+        "Compute means and norms within one image only; batch norm is fine in eval mode.",
     )
     def check_batch(self) -> None:
-        """In eval mode the embedding of an image does not hang on the rest of the batch, or its order."""
+        """In eval mode the embedding of an image depends neither on the rest of the batch nor on its order."""
         built = self._build_trained()
         order = torch.tensor([3, 0, 4, 1, 2])
         together = Embeddings.of(self.encode(built, max(SIZES)))
@@ -105,12 +106,12 @@ class ImageEncoderKit(EncoderKit):
     @promise(
         "transform",
         "Return a function of a module or a functools.partial of one, not a method of the encoder or a lambda; draw "
-        "from torch, random or numpy.random by their global generators.",
+        "random numbers from the global generators of torch, random or numpy.random.",
     )
     def check_transform(self) -> None:
-        """What transform returns can work in other processes, and makes a tensor with a row for each image.
+        """The function that transform returns works in other processes, and makes a tensor with a row for each image.
 
-        It can be copied there without the encoder. It draws from the seeded generators alone, in eval mode not at all.
+        It is pickled without the encoder. It draws from the seeded generators only, and in eval mode not at all.
         """
         encoder = self.find(self.build())
         assert isinstance(encoder, ImageEncoder)
@@ -123,17 +124,17 @@ class ImageEncoderKit(EncoderKit):
                 seed_all(seed)
                 made.append(function(images))
             words = f"transform(training={training})"
-            require(isinstance(made[0], Tensor), f"{words} makes {type(made[0]).__name__}")
-            require(len(made[0]) == 3, f"{words} makes the shape {tuple(made[0].shape)} of three images")
+            require(isinstance(made[0], Tensor), f"{words} returns {type(made[0]).__name__}, not a tensor")
+            require(len(made[0]) == 3, f"{words} returns shape {tuple(made[0].shape)} for three images")
             for again in made[1:]:
                 require_equal(again, made[0], f"{words} of the same images, twice", 0)
 
 
 class _EncoderPickler(pickle.Pickler):
-    """Refuses encoders and parameters."""
+    """A pickler that refuses encoders and parameters."""
 
     def persistent_id(self, value: Any) -> None:
-        """Look at each object on its way into the pickle."""
+        """Check each object that is pickled."""
         name = type(value).__name__
         require(
             not isinstance(value, Encoder | nn.Parameter), f"the transform holds {name}, the encoder or its weights"

@@ -1,4 +1,4 @@
-"""What importers promise."""
+"""Checks of importers."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class ImporterKit(Kit):
     """The checks of importers.
 
     Attributes:
-        source: a file or folder that it reads; None: what it makes of files is not checked.
+        source: a file or folder that it reads; None: reading and writing are not checked.
         options: for `read`.
     """
 
@@ -40,65 +40,68 @@ class ImporterKit(Kit):
 
     def _read(self, path: str | Path, options: Mapping[str, Any]) -> tuple[Recipe, JointEmbedding]:
         importer, source = self._make(), Source(path)
-        require(importer.recognise(source) is True, f"recognise says no to {Path(path).name}")
+        require(importer.recognise(source) is True, f"recognise does not return True for {Path(path).name}")
         imported = importer.read(source, options)
         return imported.recipe, imported.build(source)
 
     @promise(
         "construction",
-        "Set the class attributes name, summary, options (a line about each) and file_name.",
+        "Set the class attributes name, summary, options (one line for each) and file_name.",
     )
     def check_construction(self) -> None:
-        """Its constructor takes nothing, and it tells its name (the registered one), a summary and options."""
+        """Its constructor takes no arguments; name (as registered), summary and options are set."""
         wanted = [
             name
             for name, item in inspect.signature(self.subject.thing).parameters.items()
             if item.default is item.empty
         ]
-        require(not wanted, f"the constructor wants {', '.join(wanted)}")
+        require(not wanted, f"the constructor requires {', '.join(wanted)}")
         importer = self._make()
         for name in ("name", "summary", "file_name"):
             require(isinstance(value := getattr(importer, name, None), str) and bool(value), f"{name} is {value!r}")
         lines = all(isinstance(text, str) for item in importer.options.items() for text in item)
-        require(lines, f"options are {importer.options!r}, no lines by name")
+        require(lines, f"options are {importer.options!r}, not one line for each name")
         if self.subject.entry is not None:
             registered = self.subject.entry.name
-            require(importer.name == registered, f"the name {importer.name!r}, registered as {registered!r}")
+            require(importer.name == registered, f"named {importer.name!r}, registered as {registered!r}")
 
     @promise(
         "recognition",
-        "Look for what only your codebase writes; CheckpointError is the only exception.",
+        "Look for what only this codebase writes; CheckpointError is the only exception allowed.",
     )
     def check_recognition(self) -> None:
-        """It says no to files of no codebase, or that they cannot be read; other importers are asked, too."""
+        """It returns False for unknown files, or raises CheckpointError if they cannot be read."""
         with tempfile.TemporaryDirectory() as folder:
             for path in _write_strangers(Path(folder)):
                 try:
                     answer = self._make().recognise(Source(path))
                 except CheckpointError:
                     continue
-                require(answer is False, f"recognise says {answer!r} to {path.name}")
+                require(answer is False, f"recognise returns {answer!r} for {path.name}")
 
     @promise(
         "reading",
-        "Name every option that the files decide in the recipe, and give every tensor the name that it has here.",
+        "Put every option that the files decide into the recipe, and give every tensor its name in vsezoo.",
         applies=lambda kit: kit.source is not None,
     )
     def check_reading(self) -> None:
-        """It recognises the source, and makes a model of it whose recipe JSON can hold, and finite embeddings."""
+        """It recognises and reads the source: the recipe can be stored as JSON, and the embeddings are finite."""
         assert self.source is not None
         recipe, model = self._read(self.source, self.options)
         stored = recipe.to_json()
-        require(Recipe.from_json(json.loads(json.dumps(stored))).to_json() == stored, "a recipe that JSON changes")
-        require(bool(_embed(model).isfinite().all()), "embeddings with NaN or infinite numbers")
+        require(
+            Recipe.from_json(json.loads(json.dumps(stored))).to_json() == stored,
+            "a recipe that changes when stored as JSON",
+        )
+        require(bool(_embed(model).isfinite().all()), "embeddings with NaN or infinite values")
 
     @promise(
         "writing",
-        "Write every number that `read` reads, in the same type.",
+        "Write every value that `read` reads, with the same dtype.",
         applies=lambda kit: kit.source is not None and kit.subject.thing.write is not Importer.write,
     )
     def check_writing(self) -> None:
-        """What it writes it reads as the same model."""
+        """Reading what it wrote gives the same model."""
         assert self.source is not None
         _, model = self._read(self.source, self.options)
         with tempfile.TemporaryDirectory() as folder:
@@ -107,8 +110,8 @@ class ImporterKit(Kit):
             require(bool(files) and all(file.is_file() for file in files), f"write returns {files!r}")
             _, again = self._read(files[0], {})
         for name, tensor in model.state_dict().items():
-            require_equal(again.state_dict()[name], tensor, f"{name}, written and read", 0)
-        require_equal(_embed(again), _embed(model), "the embeddings of captions, written and read", 0)
+            require_equal(again.state_dict()[name], tensor, f"{name} after writing and reading", 0)
+        require_equal(_embed(again), _embed(model), "the embeddings of captions after writing and reading", 0)
 
 
 def _embed(model: JointEmbedding) -> torch.Tensor:
@@ -118,7 +121,7 @@ def _embed(model: JointEmbedding) -> torch.Tensor:
 
 
 def _write_strangers(folder: Path) -> list[Path]:
-    """Write files that no importer knows."""
+    """Write files that no importer recognises."""
     (folder / "notes.txt").write_text("no model\n", encoding="utf-8")
     (folder / "empty.pkl").write_bytes(b"")
     (folder / "list.json").write_text("[1, 2, 3]", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""What search indexes promise: the rows that `exact` finds, or most of them, with their scores."""
+"""Checks of search indexes: the rows that `exact` finds, or most of them, with their scores."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SIDES: tuple[Literal["images", "texts"], ...] = ("images", "texts")
 
 
 class Found(NamedTuple):
-    """What an index finds, what `exact` finds, and all scores `(Q, n)`."""
+    """The results of an index, those of `exact`, and all scores `(Q, n)`."""
 
     name: str
     scores: Tensor
@@ -32,7 +32,7 @@ class Found(NamedTuple):
 
 
 class Lopsided(Similarity):
-    """Another score when images and texts are exchanged, and no inner product."""
+    """Asymmetric in images and texts, and not an inner product."""
 
     def forward(self, images: Tensor, texts: Tensor) -> Tensor:
         """Return the scores `(N, M)`."""
@@ -50,7 +50,7 @@ class IndexKit(Kit):
     recall: float = 1.0
 
     def _find(self, rows: Tensor, queries: Tensor, k: int) -> Iterator[Found]:
-        """Search both sides, by each similarity that the index takes, and do so exactly as well."""
+        """Search both sides by each similarity that the index takes, with the index and exactly."""
         index: type[NearestRows] = self.subject.thing
         similarities = [CosineSimilarity()] if index.metric == INNER_PRODUCT else [CosineSimilarity(), Lopsided()]
         for similarity, side in product(similarities, SIDES):
@@ -67,7 +67,7 @@ class IndexKit(Kit):
         "Take rows, similarity and side; set metric to 'any' or 'inner_product'.",
     )
     def check_construction(self) -> None:
-        """It is built from rows, a similarity and a side, and says which similarities it goes with."""
+        """It is built from rows, a similarity and a side, and declares which similarities it supports."""
         index: type[NearestRows] = self.subject.thing
         require(index.metric in ("any", INNER_PRODUCT), f"metric is {index.metric!r}")
         for side in SIDES:
@@ -78,52 +78,52 @@ class IndexKit(Kit):
         "Return the similarity's own scores, sorted, and int64 row numbers.",
     )
     def check_scores(self) -> None:
-        """It returns scores and different rows (Q, k), the best first; the scores are the similarity's."""
+        """It returns scores and distinct rows (Q, k), best first; the scores are those of the similarity."""
         rows, queries = _draw(40), _draw(3, seed=1)
         for found in self._find(rows, queries, 5):
             scores, numbers = found.scores, found.numbers
             shapes = f"the shapes {tuple(scores.shape)} and {tuple(numbers.shape)} for 3 queries and k = 5"
             require(scores.shape == numbers.shape == (3, 5), f"{found.name}: {shapes}")
-            require(numbers.dtype == torch.int64, f"{found.name}: numbers of {numbers.dtype}")
+            require(numbers.dtype == torch.int64, f"{found.name}: row numbers of dtype {numbers.dtype}")
             sorted_ = bool((scores[:, 1:] <= scores[:, :-1]).all())
-            require(sorted_, f"{found.name}: scores that are not sorted: {scores.tolist()}")
+            require(sorted_, f"{found.name}: scores are not sorted: {scores.tolist()}")
             different = all(len(set(row)) == 5 for row in numbers.tolist())
-            require(different, f"{found.name}: a row twice: {numbers.tolist()}")
+            require(different, f"{found.name}: duplicate rows: {numbers.tolist()}")
             require_equal(scores, found.every.gather(1, numbers), f"scores of {found.name}", 1e-4)
 
     @promise(
         "nearest",
-        "Search more of the index; or state what it finds, with the setting recall=0.9.",
+        "Search more of the index, or declare its recall with the setting recall=0.9.",
     )
     def check_nearest(self) -> None:
-        """It finds the rows that `exact` finds, or the share of them that the setting `recall` says."""
+        """It finds the rows that `exact` finds, or at least the share of them given by the setting `recall`."""
         for found in self._find(_draw(500), _draw(20, seed=1), 10):
             pairs = zip(found.numbers.tolist(), found.expected_numbers.tolist(), strict=True)
             share = sum(len({*own} & {*best}) for own, best in pairs) / found.numbers.numel()
-            require(share >= self.recall, f"{share:.2f} of the nearest {found.name}, not {self.recall:.2f}")
+            require(share >= self.recall, f"a recall of {share:.2f} for {found.name}, below {self.recall:.2f}")
 
     @promise(
         "ties",
-        "Sort by score, then by number: scores.sort(descending=True, stable=True) of numbers in order.",
+        "Sort by score, then by row number: scores.sort(descending=True, stable=True) on rows in order.",
     )
     def check_ties(self) -> None:
-        """Of equal rows, the lower number comes first; asked for all rows, it returns all of them."""
+        """Equal rows are sorted by number; if all rows are requested, it returns all of them."""
         rows = _draw(4).repeat(3, 1)
         for found in self._find(rows, _draw(2, seed=1), 12):
             came, expected = found.numbers.tolist(), found.expected_numbers.tolist()
-            require(came == expected, f"{found.name}: {came} of three times four rows, not {expected}")
+            require(came == expected, f"{found.name}: rows {came} of three times four equal ones, not {expected}")
 
     @promise(
         "alone",
-        "Compute one query as several are computed.",
+        "Compute one query like several.",
     )
     def check_alone(self) -> None:
-        """A query finds the same alone as among others, and the rows stay what they are."""
+        """A query finds the same alone and among others, and the rows are not changed."""
         rows, queries = _draw(60), _draw(4, seed=1)
         before = rows.clone()
         for one, many in zip(self._find(rows, queries[:1], 3), self._find(rows, queries, 3), strict=True):
-            require_equal(one.scores, many.scores[:1], f"scores of one query, {one.name}", 1e-4)
-        require(torch.equal(rows, before), "rows that were changed")
+            require_equal(one.scores, many.scores[:1], f"scores of a single query, {one.name}", 1e-4)
+        require(torch.equal(rows, before), "the rows were changed")
 
 
 def _draw(count: int, seed: int = 0) -> Tensor:

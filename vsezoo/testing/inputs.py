@@ -1,4 +1,4 @@
-"""What a part is given, as it was before and as it is after."""
+"""The inputs of a part before and after a call."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ def record_inputs(part: nn.Module) -> Iterator[dict[str, tuple[Tensor, Tensor]]]
     """Return each tensor that the part is called with, and a copy of it from before the call.
 
     Args:
-        part: is called in the block.
+        part: called inside the block.
 
     Returns:
-        by the name of the argument and, in a batch, of the field; it is there when the block has ended.
+        by the name of the argument and, in a batch, of the field; filled when the block ends.
     """
     given: dict[str, tuple[Tensor, Tensor]] = {}
     names = list(inspect.signature(part.forward).parameters)

@@ -1,4 +1,4 @@
-"""What a check is: a promise that a part makes to the core, a trial of it, and a report of what came instead."""
+"""A check: what the core expects of a part, a function that tests it, and a report of what was found instead."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from vsezoo.testing.subject import Subject
 
 
 class BrokenPromiseError(Exception):
-    """What came instead of what a check expects. Raised inside checks, never by the kit."""
+    """What a check found instead of what it expects. Raised inside checks, never by the kit."""
 
 
 @dataclass(frozen=True)
@@ -30,8 +30,8 @@ class Failure:
     Attributes:
         check: its name.
         expected: what the core relies on.
-        came: what was there instead.
-        remedy: what to do about it.
+        came: what was found instead.
+        remedy: how to fix it.
     """
 
     check: str
@@ -40,8 +40,8 @@ class Failure:
     remedy: str
 
     def __str__(self) -> str:
-        """Return the paragraph about it."""
-        return f"{self.check}\n  expected: {self.expected}\n  came: {self.came}\n  to do: {self.remedy}"
+        """Return the failure as a paragraph."""
+        return f"{self.check}\n  expected: {self.expected}\n  got: {self.came}\n  fix: {self.remedy}"
 
 
 class ConformanceError(VsezooError):
@@ -59,14 +59,14 @@ class ConformanceError(VsezooError):
 
 @dataclass(frozen=True)
 class Check:
-    """One check of one part, which raises a ConformanceError when it is called and fails.
+    """One check of one part. Calling it raises a ConformanceError if it fails.
 
     Attributes:
-        name: by which the documentation explains it, and `leave_out` leaves it out.
-        subject: whom it checks.
+        name: as in the documentation and in `leave_out`.
+        subject: what it checks.
         expected: what the core relies on.
-        remedy: what to do when it fails.
-        trial: raises when it is not so.
+        remedy: how to fix a failure.
+        trial: raises if the expectation is not met.
     """
 
     name: str
@@ -77,19 +77,19 @@ class Check:
 
     @property
     def __name__(self) -> str:
-        """The name, which pytest makes the id of a parametrised test."""
+        """The name, which pytest uses as the id of a parametrised test."""
         return self.name
 
     def __call__(self) -> None:
-        """Make the check.
+        """Run the check.
 
         Raises:
-            ConformanceError: when it fails.
+            ConformanceError: if it fails.
         """
         try:
             with self.subject.registered(), _kept_random():
                 self.trial()
-        except (Exception, SystemExit) as error:  # what an author's code raises is what the check is about
+        except (Exception, SystemExit) as error:  # anything that an author's code raises is a failure of the check
             failure = Failure(self.name, self.expected, self._describe(error), self.remedy)
             raise ConformanceError(str(self.subject), [failure], made=1) from error
 
@@ -103,10 +103,10 @@ class Check:
 
 
 def make_checks(checks: Sequence[Check]) -> None:
-    """Make checks, and tell all failures at once. What fails the first one cannot pass the others.
+    """Run checks and report all failures together. If the first one fails, the others are not run.
 
     Raises:
-        ConformanceError: when one fails.
+        ConformanceError: if one fails.
     """
     failures: list[Failure] = []
     cause: ConformanceError | None = None
@@ -128,12 +128,12 @@ Method = TypeVar("Method", bound=Callable[[Any], None])
 
 
 def promise(name: str, remedy: str, applies: Callable[[Any], bool] = lambda kit: True) -> Callable[[Method], Method]:
-    """Make a method of a kit the trial of a promise: what its docstring says of the part, which the core relies on.
+    """Make a method of a kit a check. Its docstring says what the core expects of the part.
 
     Args:
         name: of the check.
-        remedy: what to do when it is not so.
-        applies: tells of a kit whether its part makes this promise.
+        remedy: how to fix a failure.
+        applies: whether the check applies to the part of a kit.
     """
 
     def mark(method: Method) -> Method:
@@ -150,17 +150,17 @@ class Kit(ABC):
 
     Attributes:
         subject: what to check.
-        leave_out: names of checks that are not made: what the part does otherwise, and means to.
+        leave_out: names of checks to skip, where the part differs on purpose.
     """
 
     subject: Subject
     leave_out: Collection[str] = ()
 
     def list_checks(self) -> list[Check]:
-        """Return the checks in the order in which a reader mends what they find: of the base class first.
+        """Return the checks in the order in which failures are best fixed: those of the base class first.
 
         Raises:
-            UsageError: when `leave_out` has a name that no check has.
+            UsageError: if `leave_out` has an unknown name.
         """
         known = dict.fromkeys(name for owner in reversed(type(self).__mro__) for name in vars(owner))
         marked = {name: mark for name in known if (mark := getattr(getattr(type(self), name, None), "promise", None))}
@@ -181,28 +181,28 @@ def _try(kit: Kit, method: str) -> None:
 
 
 def require(kept: bool | np.bool_, came: str) -> None:
-    """Raise a BrokenPromiseError that says what came, unless the promise is kept."""
+    """Raise a BrokenPromiseError that says what was found, unless the condition holds."""
     if not kept:
         raise BrokenPromiseError(came)
 
 
 def require_equal(found: Tensor, expected: Tensor, what: str, tolerance: float = 1e-5) -> None:
-    """Require tensors of one shape whose numbers differ by no more than `tolerance`, of the largest if that is over 1.
+    """Require equal shapes, and values within `tolerance`, relative to the largest value if that is over 1.
 
-    The numbers of a batch and of a part of it differ in their last bits: products are cut into other blocks.
+    Results for a batch and for a part of it differ in the last bits, since products are computed in other blocks.
     """
-    require(isinstance(found, Tensor), f"{what}: of type {type(found).__name__}, no tensor")
-    require(found.shape == expected.shape, f"{what}: the shape {tuple(found.shape)}, not {tuple(expected.shape)}")
+    require(isinstance(found, Tensor), f"{what}: of type {type(found).__name__}, not a tensor")
+    require(found.shape == expected.shape, f"{what}: shape {tuple(found.shape)}, not {tuple(expected.shape)}")
     if not expected.numel():
         return
     found, expected = found.detach().double(), expected.detach().double()
     difference, limit = float((found - expected).abs().max()), tolerance * max(1.0, float(expected.abs().max()))
-    require(difference <= limit, f"{what}: a difference of {difference:.2g}, where {limit:.2g} would be rounding")
+    require(difference <= limit, f"{what}: differ by {difference:.2g}, and rounding allows {limit:.2g}")
 
 
 @contextmanager
 def _kept_random() -> Iterator[None]:
-    """Leave the caller's random generators as they are; no deadlines or orders of tests hang on a check."""
+    """Restore the caller's random generators afterwards, so that no test depends on a check before it."""
     python, arrays = random.getstate(), np.random.get_state(legacy=True)
     with torch.random.fork_rng(devices=()):
         try:

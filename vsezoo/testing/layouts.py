@@ -1,4 +1,4 @@
-"""What layouts of pictures promise: to recognise their own folders only, and to list what is in them."""
+"""Checks of layouts of pictures: they recognise their own folders only, and list what is in them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from vsezoo.testing.kit import Kit, promise, require
 from vsezoo.testing.subject import UNREGISTERED, Subject
 
 OTHERS = ("notes.txt", "photo.jpg", "train_caps.txt", "train_ims.npy")
-"""Files of a folder that has no layout of pictures."""
+"""Files of folders without any layout of pictures."""
 
 
 @dataclass
@@ -22,7 +22,7 @@ class LayoutKit(Kit):
     """The checks of layouts.
 
     Attributes:
-        folder: an example of the layout, with a picture in each of its splits; None: there is none.
+        folder: an example of the layout, with a picture in each of its splits; None: only other folders are checked.
     """
 
     folder: Path | str | None = None
@@ -37,15 +37,15 @@ class LayoutKit(Kit):
         require(read is not None, f"None for {self.folder}")
         assert read is not None
         listing = read()
-        require(isinstance(listing, Listing), f"what reads it returns {type(listing).__name__}, not a Listing")
+        require(isinstance(listing, Listing), f"the reader returns {type(listing).__name__}, not a Listing")
         return listing
 
     @promise(
         "others",
-        "Look for the names of files that no other layout has, and return None where they are missing.",
+        "Look for file names that no other layout has, and return None if they are missing.",
     )
     def check_others(self) -> None:
-        """A folder of another layout, or an empty one, is None."""
+        """It returns None for a folder of another layout and for an empty one."""
         with tempfile.TemporaryDirectory() as name:
             for files in ((), OTHERS):
                 for file in files:
@@ -59,11 +59,11 @@ class LayoutKit(Kit):
         applies=lambda kit: kit.folder is not None,
     )
     def check_listing(self) -> None:
-        """Its own folder gives splits by the names that vsezoo has for them, of images with captions."""
+        """Its own folder gives splits by vsezoo's names, of images with captions."""
         listing = self._read()
         require(any(listing.splits.values()), "no split has a picture")
         for split, images in listing.splits.items():
-            require(split == name_split(split), f"the split {split!r}, which vsezoo calls {name_split(split)!r}")
+            require(split == name_split(split), f"the split {split!r}, which is {name_split(split)!r} in vsezoo")
             odd = next((image for image in images if not isinstance(image, CaptionedImage)), None)
             require(odd is None, f"{odd!r} in {split}, which is not a CaptionedImage")
             for image in images:
@@ -75,11 +75,11 @@ class LayoutKit(Kit):
 
     @promise(
         "repeat",
-        "Read the files anew at each call: pictures are looked for in the listing that was returned.",
+        "Read the files again at each call: the caller changes the listing that is returned.",
         applies=lambda kit: kit.folder is not None,
     )
     def check_repeat(self) -> None:
-        """It reads the same at each call, in objects of their own."""
+        """Each call gives an equal listing made of new objects."""
         first, second = self._read(), self._read()
         require(first == second, "another listing at a second call")
         shared = {id(image) for images in first.splits.values() for image in images}
@@ -88,11 +88,11 @@ class LayoutKit(Kit):
 
     @promise(
         "pairs",
-        "Give each image the path of its file as seen from the folder, or a Place.",
+        "Give each image the path of its file relative to the folder, or a Place.",
         applies=lambda kit: kit.folder is not None,
     )
     def check_pairs(self) -> None:
-        """Its splits open as a data set of pictures that keeps what `check_dataset` asks for."""
+        """Its splits open as a data set of pictures that passes `check_dataset`."""
         splits = tuple(name for name, images in self._read().splits.items() if images)
         folder = Path(str(self.folder))
         source = PictureSource(UNREGISTERED, "", splits=splits, layouts=(self.subject.thing,), folder=folder)

@@ -1,4 +1,4 @@
-"""What losses promise."""
+"""Checks of losses."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from vsezoo.testing.samples import CAPTIONS
 PAIRS = 6
 ITEMS = 3
 STEP = 1e-5
-"""Of the central differences, in float64: their error is then about 1e-10."""
+"""Step of the central differences, in float64: their error is then about 1e-10."""
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """What a loss gets."""
+    """Inputs of a loss."""
 
     scores: Tensor
     images: Embeddings
@@ -48,7 +48,7 @@ class Inputs:
         return Inputs(self.scores.double(), images, texts, self.batch)
 
     def tensors(self) -> dict[str, Tensor]:
-        """Return what a loss may follow the slope of, by names."""
+        """Return the inputs that may have a gradient, by name."""
         return {"scores": self.scores, **_name("images", self.images), **_name("texts", self.texts)}
 
     def replace(self, name: str, value: Tensor) -> Inputs:
@@ -80,11 +80,11 @@ class LossKit(PartKit):
 
     def _lose(self, loss: Loss, inputs: Inputs) -> LossOutput:
         output: LossOutput = loss(inputs.scores, *choose_sides(loss, inputs.images, inputs.texts), inputs.batch)
-        require(isinstance(output, LossOutput), f"{type(output).__name__}, no LossOutput")
+        require(isinstance(output, LossOutput), f"{type(output).__name__}, not a LossOutput")
         return output
 
     def _draw(self, built: Built) -> Inputs:
-        """Return scores in (-1, 1), unit vectors, and captions, the last two of them of one image.
+        """Return scores in (-1, 1), unit vectors, and captions, the last two of which are of one image.
 
         For a loss that takes extras, of probabilistic embeddings, scores are minus distances, in (-4, 0).
         """
@@ -116,12 +116,12 @@ class LossKit(PartKit):
 
     @promise(
         "scalar",
-        "Return LossOutput(total, parts) with the parts detached, and divide by no number of negatives that may be 0.",
+        "Return LossOutput(total, parts) with the parts detached; never divide by a number of negatives that may be 0.",
     )
     def check_scalar(self) -> None:
-        """It is a finite float32 scalar, with named finite parts that hold no graph.
+        """It is a finite float32 scalar, with finite named parts that are detached.
 
-        So it is for one pair, two or more, also where all of them have one image, in every epoch.
+        This holds for one pair, two or more, also if all have the same image, in every epoch.
         """
         loss, inputs = self._build_loss()
         same = replace(inputs, batch=replace(inputs.batch, image_index=torch.zeros(PAIRS, dtype=torch.int64)))
@@ -133,40 +133,40 @@ class LossKit(PartKit):
                 figures = {"total": output.total, **output.parts}
                 for name, figure in figures.items():
                     found = f"{name} of {words} in epoch {epoch}"
-                    require(isinstance(figure, Tensor) and figure.dim() == 0, f"{found} is no scalar tensor")
+                    require(isinstance(figure, Tensor) and figure.dim() == 0, f"{found} is not a scalar tensor")
                     require(bool(figure.isfinite()), f"{found} is {figure.item()}")
-                    require(name == "total" or not figure.requires_grad, f"{found} holds the graph")
-                require(output.total.dtype == torch.float32, f"the total is of {output.total.dtype}")
+                    require(name == "total" or not figure.requires_grad, f"{found} is not detached")
+                require(output.total.dtype == torch.float32, f"the total has dtype {output.total.dtype}")
 
     @promise(
         "forms",
-        "Leave out what .mask says is padding, before means, maxima, softmax and norms over a set.",
+        "Mask the padding with .mask before means, maxima, softmax and norms over a set.",
         applies=lambda kit: kit.wants_sets,
     )
     def check_forms(self) -> None:
-        """A set that is padded to a larger size, and says so in its lengths, gives the same loss."""
+        """Sets padded to a larger size, with the same lengths, give the same loss."""
         loss, inputs = self._build_loss()
         padded = replace(inputs, images=_pad(inputs.images), texts=_pad(inputs.texts))
         require_equal(self._lose(loss, padded).total, self._lose(loss, inputs).total, "the loss of padded sets")
 
     @promise(
         "direction",
-        "Look for a sign: similarities are the higher, the better.",
+        "Check the signs: higher similarities are better.",
     )
     def check_direction(self) -> None:
-        """It falls when the scores of matching pairs, which are on the diagonal, rise."""
+        """It falls if the scores of matching pairs, which are on the diagonal, rise."""
         loss, inputs = self._build_loss()
         before = self._lose(loss, inputs).total
         raised = replace(inputs, scores=inputs.scores + 0.1 * torch.eye(PAIRS))
         after = self._lose(loss, raised).total
-        require(bool(after < before), f"{after:.6g} where it was {before:.6g} before all matching scores rose by 0.1")
+        require(bool(after < before), f"{after:.6g} after all matching scores rose by 0.1, {before:.6g} before")
 
     @promise(
         "differences",
-        "Check what is detached or computed without a gradient, and the backward of an autograd.Function.",
+        "Check for detached tensors, code under no_grad, and the backward of an autograd.Function.",
     )
     def check_differences(self) -> None:
-        """Its gradient is the slope of the loss, by central differences in float64."""
+        """Its gradient agrees with central differences in float64."""
         loss, inputs = self._build_loss()
         loss, inputs = loss.double(), inputs.double()
         generator = torch.Generator().manual_seed(1)
@@ -182,14 +182,14 @@ class LossKit(PartKit):
                 ]
                 numeric = (ends[0] - ends[1]) / (2 * STEP)
                 stated = (slope * direction).sum() if slope is not None else torch.zeros_like(numeric)
-                require_equal(stated, numeric, f"the slope along {name}, by gradient and by differences", 1e-6)
+                require_equal(stated, numeric, f"the derivative along {name}, by gradient and by differences", 1e-6)
 
     @promise(
         "pair-order",
-        "Take matching pairs from the diagonal, and images of captions from batch.image_index, not from places.",
+        "Take matching pairs from the diagonal, and images of captions from batch.image_index, not from positions.",
     )
     def check_pair_order(self) -> None:
-        """It is the same for the pairs of a batch in another order."""
+        """It does not depend on the order of the pairs in a batch."""
         loss, inputs = self._build_loss()
         order = torch.tensor([4, 0, 5, 2, 1, 3])
         found = self._lose(loss, inputs.select(order)).total
@@ -202,7 +202,7 @@ class LossKit(PartKit):
         applies=lambda kit: kit.subject.thing.additive,
     )
     def check_sum(self) -> None:
-        """It is a sum over the batch: pairs that have nothing to do with each other add up."""
+        """It is a sum over the batch: the losses of unrelated pairs add up."""
         loss, inputs = self._build_loss()
         halves = torch.arange(PAIRS).chunk(2)
         scores = torch.full((PAIRS, PAIRS), -1e4)
@@ -210,37 +210,35 @@ class LossKit(PartKit):
             scores[rows[:, None], rows] = inputs.scores[rows[:, None], rows]
         whole = self._lose(loss, replace(inputs, scores=scores)).total
         parts = sum(self._lose(loss, inputs.select(rows)).total for rows in halves)
-        require_equal(
-            whole, torch.as_tensor(parts), "the loss of two unrelated halves, and that of each added up", 1e-4
-        )
+        require_equal(whole, torch.as_tensor(parts), "the loss of two unrelated halves, and the sum of both", 1e-4)
 
     @promise(
         "plateau",
-        "Leave plateau as it is inherited; an own one is for losses with costly parts beside the scores.",
+        "Keep the inherited plateau; override it only for losses with costly parts beside the scores.",
     )
     def check_plateau(self) -> None:
-        """The method plateau gives the loss that equal scores have, by which a collapse is known."""
+        """The method plateau returns the loss of equal scores, which is used to detect a collapse."""
         loss, inputs = self._build_loss()
         output = self._lose(loss, inputs)
         found = loss.plateau(inputs.scores, *choose_sides(loss, inputs.images, inputs.texts), inputs.batch, output)
         expected = self._lose(loss, replace(inputs, scores=torch.zeros_like(inputs.scores))).total
-        require(isinstance(found, Tensor), f"{type(found).__name__}, no tensor")
+        require(isinstance(found, Tensor), f"{type(found).__name__}, not a tensor")
         require_equal(found, expected, "plateau, and the loss of zeros")
 
     @promise(
         "share",
-        "Do not read batch.images, nor its length; the scores have a row for each pair of the whole batch.",
+        "Read neither batch.images nor its length; the scores have a row for each pair of the whole batch.",
     )
     def check_share(self) -> None:
-        """It reads nothing of batch.images, of which each of several processes has its own share alone."""
+        """It does not read batch.images: with several processes, each has its own share only."""
         loss, inputs = self._build_loss()
         share = replace(inputs, batch=replace(inputs.batch, images=inputs.batch.images[: PAIRS // 2]))
         found = self._lose(loss, share).total
-        require_equal(found, self._lose(loss, inputs).total, "the loss when batch.images holds a half of the images")
+        require_equal(found, self._lose(loss, inputs).total, "the loss if batch.images holds half of the images")
 
 
 def _pad(side: Embeddings) -> Embeddings:
-    """Return sets with items that are none: noise, which must not count."""
+    """Return sets with noise after their items, which must not count."""
     if side.items is None:
         return side
     noise = torch.randn(PAIRS, 2, side.items.shape[2], generator=torch.Generator().manual_seed(2))

@@ -1,4 +1,4 @@
-"""What optimisers and schedules promise."""
+"""Checks of optimisers and schedules."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class FunctionKit(Kit):
 
     @property
     def recipe(self) -> Recipe:
-        """A recipe that has it, its options as a checkpoint gives them back."""
+        """A recipe that has it, with the options as read from a checkpoint."""
         given = GIVEN[self.part]
         part = Part(self.subject.name, self.options)
         known = list_options(self.subject.thing, given=given)
@@ -48,17 +48,17 @@ class FunctionKit(Kit):
 
     @promise(
         "options",
-        "Name what vsezoo gives as the documentation does, and give every other parameter a default that is a string, "
+        "Name the arguments of vsezoo as documented, and give every other parameter a default that is a string, "
         "number, boolean, list, object or null; take neither *args nor **kwargs.",
     )
     def check_options(self) -> None:
-        """Its parameters are those that vsezoo gives, and options with defaults that JSON can hold."""
+        """Its parameters are those that vsezoo passes, and options with defaults that JSON can store."""
         given = GIVEN[self.part]
         for name, parameter in read_parameters(self.subject.thing).items():
             starred = parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
-            require(not starred, f"it takes any {name} whatsoever")
+            require(not starred, f"it takes **kwargs or *args ({name})")
             known = name in given or parameter.default is not parameter.empty
-            require(known, f"the parameter {name!r} has no default, and vsezoo gives {', '.join(given)}")
+            require(known, f"the parameter {name!r} has no default, and vsezoo passes {', '.join(given)}")
         for name, option in list_options(self.subject.thing, given=given).items():
             try:
                 kept = json.loads(json.dumps(option.default))
@@ -74,7 +74,7 @@ class OptimizerKit(FunctionKit):
     part = "optimizer"
 
     def build(self) -> tuple[list[nn.Parameter], torch.optim.Optimizer]:
-        """Return parameters of several shapes in two groups, and the optimiser of them."""
+        """Return parameters of several shapes in two groups, and their optimiser."""
         generator = torch.Generator().manual_seed(0)
         shapes = ((3, 2), (3,), (2, 2), (4,))
         parameters = [nn.Parameter(torch.randn(shape, generator=generator)) for shape in shapes]
@@ -97,23 +97,26 @@ class OptimizerKit(FunctionKit):
 
     @promise(
         "groups",
-        "Pass the groups on; where new ones are made, copy each, {**group, 'params': …}, so that they have its scale.",
+        "Pass the groups on; if you make new ones, copy each, {**group, 'params': …}, so that they keep its scale.",
     )
     def check_groups(self) -> None:
-        """It moves each given parameter once, in a group with a scale of its own."""
+        """It has each parameter once, in a group with the parameter's scale."""
         parameters, optimizer = self.build()
         held = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-        require(sorted(map(id, held)) == sorted(map(id, parameters)), f"{len(held)} parameters of {len(parameters)}")
+        require(
+            sorted(map(id, held)) == sorted(map(id, parameters)),
+            f"{len(held)} parameters in its groups, {len(parameters)} given",
+        )
         for group in optimizer.param_groups:
             scale = 1.0 if any(group["params"][0] is parameter for parameter in parameters[:2]) else 0.5
             require(group.get("scale") == scale, f"a group with the scale {group.get('scale')}, not {scale}")
 
     @promise(
         "rate",
-        "Read the rate as group['lr'] in step(): the training loop sets it before each step.",
+        "Read the learning rate from group['lr'] in step(): the training loop sets it before each step.",
     )
     def check_rate(self) -> None:
-        """At a learning rate of 0 nothing moves, at another one the parameters do, towards a minimum."""
+        """At a learning rate of 0 no parameter changes; at another one they move towards a minimum."""
         parameters, optimizer = self.build()
         before = [parameter.detach().clone() for parameter in parameters]
         for group in optimizer.param_groups:
@@ -122,23 +125,25 @@ class OptimizerKit(FunctionKit):
             parameter.grad = parameter.detach().clone()
         optimizer.step()
         for parameter, start in zip(parameters, before, strict=True):
-            require_equal(parameter, start, "a parameter after a step at the rate 0", 0)
+            require_equal(parameter, start, "a parameter after a step at learning rate 0", 0)
         self.train(parameters, optimizer, 10 * STEPS)
         norms = [sum(float(p.detach().square().sum()) for p in group) for group in (before, parameters)]
-        require(norms[1] < norms[0], f"a sum of squares of {norms[1]:.4g}, where it began at {norms[0]:.4g}")
+        require(norms[1] < norms[0], f"a sum of squares of {norms[1]:.4g} after the steps, {norms[0]:.4g} before")
 
     @promise(
         "state",
-        "Keep what the next step needs in self.state[parameter], as tensors; groups hold constants alone.",
+        "Keep what the next step needs in self.state[parameter], as tensors; groups hold constants only.",
     )
     def check_state(self) -> None:
-        """A new one that gets its state goes on with the very same steps: what is stored is a tensor per parameter."""
+        """Its state is tensors for each parameter, and a new one that loads them continues with the same steps."""
         parameters, optimizer = self.build()
         self.train(parameters, optimizer, STEPS)
         slots: dict[int, dict[str, Tensor]] = {}
         for index, values in optimizer.state_dict()["state"].items():
             for name, value in values.items():
-                require(isinstance(value, Tensor), f"the state {name!r} is of type {type(value).__name__}")
+                require(
+                    isinstance(value, Tensor), f"the state {name!r} is of type {type(value).__name__}, not a tensor"
+                )
             slots[index] = {name: value.clone() for name, value in values.items()}
         others, resumed = self.build()
         with torch.no_grad():
@@ -148,7 +153,7 @@ class OptimizerKit(FunctionKit):
         self.train(parameters, optimizer, STEPS)
         self.train(others, resumed, STEPS)
         for other, parameter in zip(others, parameters, strict=True):
-            require_equal(other, parameter, "a parameter after the state was stored and restored", 0)
+            require_equal(other, parameter, "a parameter after storing and loading the state", 0)
 
 
 @dataclass
@@ -166,24 +171,24 @@ class ScheduleKit(FunctionKit):
         "Look at the first and the last step, and at training runs of one step.",
     )
     def check_range(self) -> None:
-        """It gives a finite number that is not negative, for runs of any length, and not 0 throughout."""
+        """It returns finite numbers that are not negative, for runs of any length, and not 0 throughout."""
         for steps_per_epoch, num_epochs in itertools.product((1, 7), (1, 4)):
             rate = self.build(steps_per_epoch, num_epochs)
             total = steps_per_epoch * num_epochs
             rates = [rate(step, step // steps_per_epoch) for step in range(total)]
             for step, value in enumerate(rates):
                 sound = isinstance(value, int | float) and 0 <= value < math.inf
-                require(sound, f"{value!r} times at step {step} of {total}")
+                require(sound, f"the factor {value!r} at step {step} of {total}")
             require(any(rates), f"0 at all {total} steps")
 
     @promise(
         "pure",
-        "Compute from step, epoch, steps_per_epoch and num_epochs alone, without random numbers or memory.",
+        "Compute from step, epoch, steps_per_epoch and num_epochs only, without random numbers or state.",
     )
     def check_pure(self) -> None:
-        """It gives the same for the same step, in any order, so that a resumed run goes on with the same rates."""
+        """It returns the same for the same step, in any order, so that a resumed run has the same learning rates."""
         rate = self.build(5, 4)
         forwards = [rate(step, step // 5) for step in range(20)]
         backwards = [rate(step, step // 5) for step in reversed(range(20))]
-        require(forwards == backwards[::-1], "other values when the steps are asked for in another order")
-        require(forwards == [self.build(5, 4)(step, step // 5) for step in range(20)], "other values at a second time")
+        require(forwards == backwards[::-1], "other values if the steps come in another order")
+        require(forwards == [self.build(5, 4)(step, step // 5) for step in range(20)], "other values at a second call")

@@ -1,4 +1,4 @@
-"""What all parts of a model promise: their options, their numbers, their state."""
+"""Checks of all parts of a model: their options, their results, their state."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ from vsezoo.testing.samples import CAPTIONS, SamplePairs
 from vsezoo.training.state import seed_all
 
 OFTEN = 10
-"""How often the captions are told to the tokenizer: none of their words is rare."""
+"""How often the tokenizer is given the captions, so that none of their words is rare."""
 STEPS = 3
-"""Steps of training after which every parameter has had a gradient: a layer may begin with a scale of zero."""
+"""Training steps until every parameter has had a gradient: a layer may start with a scale of zero."""
 
 
 class Built(NamedTuple):
-    """A model and the loss that goes with it."""
+    """A model and its loss."""
 
     model: JointEmbedding
     loss: Loss
@@ -52,7 +52,7 @@ class PartKit(Kit):
     Attributes:
         options: of the part, as a recipe gives them; the rest have their defaults.
         embed_size: D, the width of the joint embedding.
-        data: whose images and captions are used; None: some that are made up.
+        data: the images and captions to use; None: synthetic ones.
     """
 
     part: ClassVar[str]  # the recipe's field for it
@@ -62,7 +62,7 @@ class PartKit(Kit):
 
     @abstractmethod
     def run(self, built: Built) -> dict[str, Tensor]:
-        """Return what the part makes of its inputs, which are the same at each call."""
+        """Return the part's outputs for its inputs, which are the same at each call."""
 
     @functools.cached_property
     def pairs(self) -> PairDataset:
@@ -71,7 +71,7 @@ class PartKit(Kit):
 
     @property
     def wants_sets(self) -> bool:
-        """Whether the part wants sets from the encoders beside it."""
+        """Whether the part needs sets from the other encoders."""
         return False
 
     @property
@@ -81,14 +81,14 @@ class PartKit(Kit):
 
     @functools.cached_property
     def recipe(self) -> Recipe:
-        """The recipe of a small model that has the part, its options as a checkpoint gives them back."""
+        """The recipe of a small model with the part, its options as read from a checkpoint."""
         return self.resolve()
 
     def require_declarations(self) -> None:
-        """Look at what the class says of itself, before anything is built. By default, nothing."""
+        """Check the declarations of the class before anything is built. Does nothing by default."""
 
     def resolve(self) -> Recipe:
-        """Fill in the options of the part and of those beside it, and take them through JSON."""
+        """Fill in the options of all parts, and convert them to JSON and back."""
         parts: dict[str, Any] = {
             "image_encoder": Part("regions" if self.wants_sets else "precomp"),
             "text_encoder": Part("gru", {"word_dim": 4, "vocab_threshold": 1}),
@@ -101,7 +101,7 @@ class PartKit(Kit):
         return Recipe.from_json(json.loads(json.dumps(resolved.to_json())))
 
     def build(self, seed: int = 0) -> Built:
-        """Build the model and its loss as a training does, but for weights that were learnt elsewhere."""
+        """Build the model and its loss as training does, but without pretrained weights."""
         seed_all(seed)
         recipe = self.recipe
         tokenizer = load_text_encoder(recipe).make_tokenizer(recipe.text_encoder.options)
@@ -116,7 +116,7 @@ class PartKit(Kit):
         return module
 
     def train(self, built: Built) -> set[str]:
-        """Take a few steps on the part alone, and return the names of the parameters that never had a gradient."""
+        """Train only the part for a few steps, and return the names of the parameters that never had a gradient."""
         part = self.find(built).train()
         parameters = {name: value for name, value in part.named_parameters() if value.requires_grad}
         waiting = set(parameters)
@@ -138,7 +138,7 @@ class PartKit(Kit):
         return waiting
 
     def _objective(self, outputs: Mapping[str, Tensor]) -> Tensor:
-        """Return a number that hangs on all that came out; squares and sums would be constants of unit vectors."""
+        """Return a number that depends on all outputs; squares and sums would be constant for unit vectors."""
         generator = torch.Generator().manual_seed(0)
         weighted = [(output * torch.randn(output.shape, generator=generator)).sum() for output in outputs.values()]
         return torch.stack(weighted).sum()
@@ -146,18 +146,18 @@ class PartKit(Kit):
     @promise(
         "construction",
         "Give every option of the constructor a default that is a string, number, boolean, list, object or null, and "
-        "take neither *args nor **kwargs, but to pass these on to the class that it extends: what else stands behind "
-        "them is neither listed nor stored. Copy a list before you change it.",
+        "take neither *args nor **kwargs, except to pass them on to the base class: options behind them are neither "
+        "listed nor stored. Copy a list before changing it.",
     )
     def check_construction(self) -> None:
-        """It is built from its options, keywords with defaults that JSON can hold, and can be called."""
+        """It is built from its options, keywords with defaults that JSON can store, and can be called."""
         self.require_declarations()
         part = self.subject.thing
         for name, parameter in read_parameters(part).items():
             if parameter.kind == parameter.VAR_KEYWORD and _lists_more(part):
                 continue
             starred = parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
-            require(not starred, f"the constructor takes any {name} whatsoever")
+            require(not starred, f"the constructor takes **kwargs or *args ({name})")
             given = name in GIVEN_BY_VSEZOO or parameter.default is not parameter.empty
             require(given, f"the option {name!r} has no default")
         for name, option in list_options(part, self.options).items():
@@ -165,35 +165,36 @@ class PartKit(Kit):
             try:
                 kept = json.loads(json.dumps(value))
             except (TypeError, ValueError) as error:
-                require(False, f"the default of {name!r}, {value!r}, is nothing that JSON can hold: {error}")
+                require(False, f"the default of {name!r}, {value!r}, cannot be stored as JSON: {error}")
             require(
                 kept == value and type(kept) is type(value), f"the default of {name!r}, {value!r}, becomes {kept!r}"
             )
-        require(self.resolve() == self.recipe, "the options are resolved in another way at the second time")
+        require(self.resolve() == self.recipe, "the options resolve differently at a second call")
         require(resolve_recipe(self.recipe) == self.recipe, "resolved options change when they are resolved again")
         built = self.build()
-        require(self.resolve() == self.recipe, "the constructor changes the options that it is given, or its defaults")
+        require(self.resolve() == self.recipe, "the constructor changes the options that it receives, or its defaults")
         if any(parameter.kind == parameter.VAR_KEYWORD for parameter in inspect.signature(part).parameters.values()):
             misspelt = self.recipe.replace({f"{self.part}.no_such_option": 0})
             with suppress(RecipeError):
                 build_part(misspelt, self.part, built.model.tokenizer)
-                require(False, "the constructor takes an option that there is not, no_such_option, and swallows it")
+                require(False, "the constructor silently accepts an unknown option, no_such_option")
         self.run(built)
 
     @promise(
         "seed",
-        "Draw from torch's global generator, and do not seed it; what other libraries draw, seed from "
-        "torch.initial_seed().",
+        "Draw from torch's global generator, and do not seed it; seed other libraries from torch.initial_seed().",
     )
     def check_seed(self) -> None:
-        """With the same seed it has the same weights, and in training gives the same numbers; it sets no seed."""
+        """The same seed gives the same weights and, in training, the same outputs; it sets no seed itself."""
         first, second = self.build(), self.build()
         after = [torch.get_rng_state()]
         for name, tensor in self.find(first).state_dict().items():
-            require_equal(self.find(second).state_dict()[name], tensor, f"{name}, drawn twice from one seed", 0)
+            require_equal(self.find(second).state_dict()[name], tensor, f"{name}, initialised twice from one seed", 0)
         self.build(1)
         after.append(torch.get_rng_state())
-        require(not torch.equal(*after), "torch's generator is the same after a part was built from another seed")
+        require(
+            not torch.equal(*after), "building the part from another seed leaves torch's generator in the same state"
+        )
         runs, after = [], []
         for built, seed in ((first, 1), (second, 1), (second, 2)):
             self.find(built).train()
@@ -202,14 +203,14 @@ class PartKit(Kit):
             after.append(torch.get_rng_state())
         for name, output in runs[0].items():
             require_equal(runs[1][name], output, f"{name} in training, twice from one seed", 0)
-        require(not torch.equal(*after[1:]), "torch's generator is the same after a training with another seed")
+        require(not torch.equal(*after[1:]), "training with another seed leaves torch's generator in the same state")
 
     @promise(
         "eval",
-        "Leave out dropout and other noise unless self.training.",
+        "Apply dropout and other noise only if self.training.",
     )
     def check_eval(self) -> None:
-        """In eval mode it gives the same numbers for the same input, whatever the random generators say."""
+        """In eval mode the same input gives the same output, whatever the state of the random generators."""
         built = self.build()
         self.find(built).eval()
         first, second = self.run(built), self.run(built)
@@ -218,60 +219,60 @@ class PartKit(Kit):
 
     @promise(
         "inputs",
-        "Make new tensors, x = x - y, instead of changing what came: x -= y, x.sub_(y), x[0] = y.",
+        "Make new tensors, x = x - y, instead of changing the input: x -= y, x.sub_(y), x[0] = y.",
     )
     def check_inputs(self) -> None:
-        """It leaves what it is given as it was: others read it, too, and features may be those of the data set."""
+        """It does not change its inputs: others read them, and features may belong to the data set."""
         built = self.build()
         part = self.find(built)
         for training in (True, False):
             with record_inputs(part.train(training)) as given:
                 self.run(built)
             for name, (tensor, before) in given.items():
-                require(torch.equal(tensor, before), f"{name} has other numbers after it was read")
+                require(torch.equal(tensor, before), f"{name} was changed")
 
     @promise(
         "gradients",
         "Use the parameter, call requires_grad_(False), or name it in the class attribute without_gradient.",
     )
     def check_gradients(self) -> None:
-        """Within 3 steps each parameter that wants a gradient gets one, and it is finite."""
+        """Within 3 steps each trainable parameter gets a gradient, and it is finite."""
         built = self.build()
         exempt = tuple(getattr(self.find(built), "without_gradient", ()))
         waiting = sorted(name for name in self.train(built) if not name.startswith(exempt or ("\0",)))
-        require(not waiting, f"none, or zeros alone, for {', '.join(waiting)}")
+        require(not waiting, f"no gradient, or only zeros, for {', '.join(waiting)}")
 
     @promise(
         "state",
-        "Keep numbers in buffers (register_buffer), all else in options; tie weights in forward, not by a second name.",
+        "Keep numbers in buffers (register_buffer), the rest in options; tie weights in forward, not by a second name.",
     )
     def check_state(self) -> None:
-        """Its state_dict holds tensors alone, which share no memory and fit another part of the same options.
+        """Its state_dict holds only tensors, which share no memory and fit another part with the same options.
 
-        No tensor is kept beside parameters and buffers, since it would not move to a GPU with them; a number may be.
+        No other attribute is a tensor, since it would not move to a GPU with the part.
         """
         part, other = self.find(self.build(0)), self.find(self.build(1))
         for owner, module in part.named_modules():
             for name, value in vars(module).items():
-                words = f"the attribute {f'{owner}.{name}'.lstrip('.')} is a tensor, no parameter and no buffer"
+                words = f"the attribute {f'{owner}.{name}'.lstrip('.')} is a tensor, but no parameter or buffer"
                 require(not (isinstance(value, Tensor) and value.dim()), words)
         state = part.state_dict()
         for name, value in state.items():
-            require(isinstance(value, Tensor), f"{name} is of type {type(value).__name__}")
+            require(isinstance(value, Tensor), f"{name} is of type {type(value).__name__}, not a tensor")
         try:
             stored = load(save({name: tensor.contiguous() for name, tensor in state.items()}))
-        except RuntimeError as error:  # what safetensors says of shared memory
+        except RuntimeError as error:  # the message of safetensors about shared memory
             require(False, " ".join(str(error).split()))
         load_tensors(other, stored, Path("state_dict"))
         for name, tensor in other.state_dict().items():
-            require_equal(tensor, state[name], f"{name} after it was stored", 0)
+            require_equal(tensor, state[name], f"{name} after loading the state", 0)
 
     @promise(
         "checkpoint",
-        "Keep what fit and training change in parameters and buffers, and what the tokenizer knows in its files.",
+        "Keep what fit and training change in parameters and buffers, and the tokenizer's state in its files.",
     )
     def check_checkpoint(self) -> None:
-        """After training, saving and loading it gives the same numbers."""
+        """After training, saving and loading it gives the same outputs."""
         built = self.build()
         self.train(built)
         with tempfile.TemporaryDirectory() as folder:
@@ -285,7 +286,7 @@ class PartKit(Kit):
 
 
 def _lists_more(part: type) -> bool:
-    """Tell whether a part says which options it takes as **kwargs."""
+    """Tell whether a part declares the options that it takes as **kwargs."""
     return issubclass(part, ImageEncoder) and "more_options" in {
         name for owner in part.__mro__[: part.__mro__.index(ImageEncoder)] for name in vars(owner)
     }

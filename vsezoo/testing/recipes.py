@@ -1,4 +1,4 @@
-"""What recipes promise: that they can be listed, built, trained and stored."""
+"""Checks of recipes: they can be listed, built, trained and stored."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from vsezoo.testing.steps import PROCESSES, prepare_loop, share_steps, take_step
 
 STEPS = 10
 PAIRS = 32
-"""At most in the batch that is trained on."""
+"""Maximum size of the batch to train on."""
 
 
 @dataclass
@@ -42,14 +42,14 @@ class RecipeKit(Kit):
 
     @functools.cached_property
     def recipe(self) -> Recipe:
-        """The recipe with the settings, and what it changes for the data."""
+        """The recipe with the settings and its overrides for the data."""
         recipe: Recipe = self.subject.thing
         name = self.data if isinstance(self.data, str) else self.data.name
         return change_recipe(recipe.for_data(name), self.settings)
 
     @functools.cached_property
     def pairs(self) -> PairDataset:
-        """What to train on."""
+        """The data to train on."""
         if isinstance(self.data, PairDataset):
             return self.data
         return open_data(self.data, "dev", accepted_kinds(self.recipe))
@@ -59,7 +59,7 @@ class RecipeKit(Kit):
         "Compare with `vsezoo list-plugins` and `vsezoo show`.",
     )
     def check_construction(self) -> None:
-        """Its parts are registered, have the options that it gives them, and fit each other and the data."""
+        """Its parts are registered, accept the options it gives them, and fit each other and the data."""
         prepare_loop(self.recipe, self.pairs, 2)
 
     @promise(
@@ -73,23 +73,23 @@ class RecipeKit(Kit):
 
     @promise(
         "json",
-        "Give options as strings, numbers, booleans, lists, objects or None: no tuples, no classes.",
+        "Give options as strings, numbers, booleans, lists, objects or None: not tuples or classes.",
     )
     def check_json(self) -> None:
-        """It is the same after it was written as JSON and read, its options filled in or not."""
+        """Writing it as JSON and reading it gives the same recipe, with its options filled in or not."""
         recipe: Recipe = self.subject.thing
         for words, value in (("", recipe), (" with its options filled in", resolve_recipe(recipe))):
             stored = value.to_json()
             again = Recipe.from_json(json.loads(json.dumps(stored))).to_json()
             differ = [name for name, setting in stored.items() if again[name] != setting]
-            require(not differ, f"other values of {', '.join(differ)}{words}")
+            require(not differ, f"different values of {', '.join(differ)}{words}")
 
     @promise(
         "overrides",
         "Use dotted names as --set does, such as training.num_epochs, and give each Override a reason.",
     )
     def check_overrides(self) -> None:
-        """What it changes for a data set are settings that there are, and it says why."""
+        """Its overrides for a data set change existing settings, and each has a reason."""
         recipe: Recipe = self.subject.thing
         for data, override in recipe.overrides.items():
             resolve_recipe(recipe.for_data(data))
@@ -108,7 +108,7 @@ class RecipeKit(Kit):
         "Look at the learning rate, at the sign of the loss, and whether the gradient reaches both encoders.",
     )
     def check_training(self) -> None:
-        """In ten steps on one batch the loss falls, and stays finite."""
+        """In ten steps on one batch the loss falls and stays finite."""
         loop = prepare_loop(self.recipe, self.pairs, PAIRS)
         loop.model.train()
         loop.loss.train()
@@ -137,7 +137,7 @@ class RecipeKit(Kit):
 
     @promise(
         "processes",
-        "Take negatives from the scores, which are those of the whole batch; an encoder sees its own share alone.",
+        "Take negatives from the scores, which cover the whole batch; an encoder sees its own share only.",
         applies=lambda kit: kit.slow,
     )
     def check_processes(self) -> None:
@@ -155,6 +155,6 @@ class RecipeKit(Kit):
                 words = f"step {step + 1}, process {rank}"
                 absent = expected.keys() ^ found.keys()
                 require(not absent, f"{words}: gradients of other parameters: {', '.join(sorted(absent))}")
-                # An optimiser makes much of the last bits of small gradients, so that they differ after a step.
+                # An optimiser amplifies the last bits of small gradients, so that they differ after a step.
                 for name, value in expected.items():
                     require_equal(found[name], value, f"{words}: {name}", 1e-5 if step == 0 else 1e-3)

@@ -1,4 +1,4 @@
-"""Images and captions made up for checks: few, small, and of every form that a part may meet."""
+"""Synthetic images and captions for checks: few, small, and in every form that a part may meet."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ CAPTIONS = (
 )
 IMAGES = 6
 SHAPES: dict[str, tuple[int, ...]] = {"vector": (12,), "regions": (4, 12), "picture": (48, 40, 3)}
-"""The shape of a made-up image of each kind."""
+"""The shape of a synthetic image of each kind."""
 
 
 class SamplePairs(PairDataset):
-    """Six images that are drawn from a seed, with one to three captions each.
+    """Six random images from a seed, with one to three captions each.
 
     Args:
         kind: one of `vsezoo.interfaces.KINDS`.
-        captions: to be given to the images in turn.
+        captions: assigned to the images in turn.
     """
 
     name = "samples"

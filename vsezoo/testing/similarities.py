@@ -1,4 +1,4 @@
-"""What similarities promise."""
+"""Checks of similarities."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from vsezoo.testing.parts import Built, PartKit
 
 IMAGES, TEXTS = 4, 5
 ITEMS = 3
-"""In the largest set."""
+"""Items in the largest set."""
 
 
 @dataclass
@@ -30,9 +30,9 @@ class SimilarityKit(PartKit):
         return bool(self.subject.thing.inputs == "sets")
 
     def run(self, built: Built) -> dict[str, Tensor]:
-        """Return the scores of what is drawn from a seed: unit vectors, or sets of them."""
+        """Return the scores of random unit vectors, or sets of them, drawn from a seed."""
         scores = self._score(built.model.similarity, *self._draw())
-        require(isinstance(scores, Tensor), f"scores of type {type(scores).__name__}, no tensor")
+        require(isinstance(scores, Tensor), f"scores of type {type(scores).__name__}, not a tensor")
         return {"scores": scores}
 
     def _draw(self) -> tuple[Embeddings, Embeddings]:
@@ -56,7 +56,7 @@ class SimilarityKit(PartKit):
         "inputs is 'vectors' or 'sets', metric 'inner_product' or empty, tile a whole number of pairs.",
     )
     def check_declarations(self) -> None:
-        """What the class says of itself is so: which inputs it takes, how many pairs at a time, an inner product."""
+        """The declarations of the class are true: its inputs, its tile, and whether it is an inner product."""
         declared = self.subject.thing
         require(declared.inputs in ("vectors", "sets"), f"inputs = {declared.inputs!r}")
         require(declared.metric in ("inner_product", ""), f"metric = {declared.metric!r}")
@@ -68,7 +68,7 @@ class SimilarityKit(PartKit):
 
     @promise(
         "shapes",
-        "Put images into rows and captions into columns, and squeeze no dimension but by its number.",
+        "Put images into rows and captions into columns, and squeeze dimensions by number only.",
     )
     def check_shapes(self) -> None:
         """N images and M captions have finite float32 scores (N, M), also where N or M is 1."""
@@ -77,16 +77,16 @@ class SimilarityKit(PartKit):
         for rows, columns in ((1, 1), (1, TEXTS), (IMAGES, 1), (IMAGES, TEXTS)):
             scores = self._score(similarity, images[:rows], texts[:columns])
             words = f"of {rows} images and {columns} captions"
-            require(scores.shape == (rows, columns), f"the shape {tuple(scores.shape)} {words}")
-            require(scores.dtype == torch.float32, f"{scores.dtype} {words}")
-            require(bool(scores.isfinite().all()), f"NaN or infinite numbers {words}")
+            require(scores.shape == (rows, columns), f"shape {tuple(scores.shape)} {words}")
+            require(scores.dtype == torch.float32, f"dtype {scores.dtype} {words}")
+            require(bool(scores.isfinite().all()), f"NaN or infinite scores {words}")
 
     @promise(
         "blocks",
-        "Scale by what belongs to the pair alone; a softmax over the batch belongs into a loss.",
+        "Scale by values of the pair only; a softmax over the batch belongs in a loss.",
     )
     def check_blocks(self) -> None:
-        """The score of a pair does not depend on what else is scored, or on its place: ranks are computed in blocks."""
+        """The score of a pair depends on that pair only: ranks are computed block by block."""
         similarity = self.build().model.similarity.eval()
         images, texts = self._draw()
         whole = self._score(similarity, images, texts)
@@ -105,7 +105,7 @@ class SimilarityKit(PartKit):
         "Return minus the distance, not the distance.",
     )
     def check_direction(self) -> None:
-        """Unless it has something to learn, vectors fit themselves better than each other."""
+        """Unless it has parameters, vectors score higher with themselves than with each other."""
         similarity = self.build().model.similarity.eval()
         if any(parameter.requires_grad for parameter in similarity.parameters()):
             return
@@ -117,10 +117,10 @@ class SimilarityKit(PartKit):
 
     @promise(
         "input-gradients",
-        "Take no root of zero, nor hide it behind torch.where, which multiplies its infinite gradient by zero.",
+        "Never take the root of zero, not even behind torch.where, which multiplies its infinite gradient by zero.",
     )
     def check_input_gradients(self) -> None:
-        """Images and captions both get gradients, which are finite also where the two are equal."""
+        """Images and captions both get gradients, which are finite even if the two are equal."""
         similarity = self.build().model.similarity.eval()
         images, texts = (self._attach(side) for side in self._draw())
         for other in (texts, self._attach(images)):
@@ -128,22 +128,22 @@ class SimilarityKit(PartKit):
             read = [side.regions if self.wants_sets else side.embeddings for side in (images, other)]
             gradients = torch.autograd.grad(scores, read, torch.ones_like(scores), allow_unused=True)
             for side, gradient in zip(("images", "captions"), gradients, strict=True):
-                require(gradient is not None, f"none for the {side}")
+                require(gradient is not None, f"no gradient for the {side}")
                 assert gradient is not None
                 equal = "" if other is texts else " that are equal to each other"
-                require(bool(gradient.isfinite().all()), f"NaN or infinite ones for {side}{equal}")
-                require(other is not texts or bool(gradient.any()), f"zeros alone for the {side}")
+                require(bool(gradient.isfinite().all()), f"NaN or infinite gradients for {side}{equal}")
+                require(other is not texts or bool(gradient.any()), f"only zeros as gradients for the {side}")
 
     def _attach(self, side: Embeddings) -> Embeddings:
         return side.map(lambda rows: rows.detach().clone().requires_grad_())
 
     @promise(
         "padding",
-        "Leave out what .mask says is padding, on both sides, before means, maxima, softmax and norms over a set.",
+        "Mask the padding of both sides with .mask before means, maxima, softmax and norms over a set.",
         applies=lambda kit: kit.wants_sets,
     )
     def check_padding(self) -> None:
-        """Sets that are padded to a larger size, with whatever numbers, have the same scores."""
+        """Sets padded to a larger size, with any values, have the same scores."""
         similarity = self.build().model.similarity.eval()
         images, texts = self._draw()
         expected = self._score(similarity, images, texts)
@@ -155,6 +155,6 @@ class SimilarityKit(PartKit):
 
 
 def pad_with_noise(side: Embeddings) -> Embeddings:
-    """Return larger sets: noise after the last item, which the lengths leave out."""
+    """Return larger sets with noise after the last item, which the lengths exclude."""
     noise = torch.randn(len(side), 2, side.regions.shape[2], generator=torch.Generator().manual_seed(2))
     return Embeddings(side.embeddings, torch.cat([side.regions, noise], dim=1), side.counts)

@@ -37,7 +37,7 @@ PROCESSES = 2
 def prepare_loop(recipe: Recipe, data: PairDataset, images: int) -> Loop:
     """Return the training loop of a recipe on the first images of a split, each with one caption; all in float32.
 
-    Weights that were learnt elsewhere are left out.
+    Pretrained weights are not loaded.
     """
     recipe = resolve_recipe(recipe, data)
     seed_all(recipe.training.seed)
@@ -55,7 +55,7 @@ def prepare_loop(recipe: Recipe, data: PairDataset, images: int) -> Loop:
 
 
 def take_steps(loop: Loop, steps: int) -> list[dict[str, Tensor]]:
-    """Take steps on one and the same batch; return the loss of each, and the gradients as the optimiser gets them."""
+    """Take steps on one batch; return the loss of each, and the gradients as the optimiser receives them."""
     split, runtime = loop.train, loop.runtime
     order = share_batches([np.arange(len(split.tokens))] * steps, runtime.rank, runtime.world_size)
     transform = loop.model.image_encoder.transform(training=False)
@@ -68,7 +68,7 @@ def take_steps(loop: Loop, steps: int) -> list[dict[str, Tensor]]:
 
 
 def share_steps(recipe: Recipe, data: PairDataset, images: int, steps: int) -> list[list[dict[str, Tensor]]]:
-    """Take the steps in processes that share the batch; return what `take_steps` returns in each of them."""
+    """Take the steps in processes that share the batch; return the result of `take_steps` of each process."""
     with socket.socket() as probe:
         probe.bind(("localhost", 0))
         port = probe.getsockname()[1]
@@ -76,7 +76,7 @@ def share_steps(recipe: Recipe, data: PairDataset, images: int, steps: int) -> l
     session = [(entry.kind, entry.name, entry.load()) for entry in entries if entry.distribution == SESSION]
     with tempfile.TemporaryDirectory() as folder:
         arguments = (port, folder, session, recipe.to_json(), data, images, steps)
-        # A fork server imports torch once; where there is none, each process does.
+        # A fork server imports torch once; without one, each process does.
         method = "forkserver" if "forkserver" in get_all_start_methods() else "spawn"
         start_processes(_take_part, arguments, PROCESSES, start_method=method)  # type: ignore[no-untyped-call]
         return [torch.load(Path(folder) / f"{rank}.pt", weights_only=True) for rank in range(PROCESSES)]
@@ -92,7 +92,7 @@ def _take_part(
     images: int,
     steps: int,
 ) -> None:
-    """Be one of the processes, as torch's launcher starts them."""
+    """Run one of the processes; torch's launcher calls this."""
     torch.set_num_threads(1)
     os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(PROCESSES)}
     os.environ |= {"MASTER_ADDR": "localhost", "MASTER_PORT": str(port)}

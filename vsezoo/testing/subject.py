@@ -1,4 +1,4 @@
-"""What is checked: a registered name, or an object that is not registered yet."""
+"""The subject of a check: a registered name, or an object that is not registered yet."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from vsezoo.registry.entry import SESSION
 from vsezoo.search.nearest import NearestRows
 
 UNREGISTERED = "under-test"
-"""The name that an object has while it is checked, where it has no other."""
+"""The name of an object while it is checked, if it has no other."""
 
 BASES: dict[Any, str] = {
     ImageEncoder: "image_encoders",
@@ -41,13 +41,13 @@ FUNCTIONS = ("layouts", "optimizers", "schedules")
 
 @dataclass(frozen=True)
 class Subject:
-    """A part, recipe, data set, importer or command that is checked.
+    """A part, recipe, data set, importer or command to check.
 
     Attributes:
         kind: one of `vsezoo.registry.KINDS`.
         name: under which the registry finds it while it is checked.
         thing: the object itself.
-        entry: how it is registered; None: it is not.
+        entry: its registration; None: it is not registered.
     """
 
     kind: str
@@ -56,13 +56,13 @@ class Subject:
     entry: registry.Entry | None = None
 
     def __str__(self) -> str:
-        """Return what a message calls it."""
+        """Return its name for messages."""
         name = getattr(self.thing, "name", None) if self.entry is None else self.name
         return f"The {registry.KINDS[self.kind].noun} {name if isinstance(name, str) else self._own.__qualname__!r}"
 
     @property
     def file(self) -> str | None:
-        """The file of its class; None where there is none, as for a class that was typed in."""
+        """The file of its class; None if there is none, as for a class defined interactively."""
         try:
             return inspect.getfile(self._own)
         except (TypeError, OSError):
@@ -70,19 +70,19 @@ class Subject:
 
     @property
     def _own(self) -> Any:
-        """The class or function itself; of an instance, its class."""
+        """The class or function itself; for an instance, its class."""
         return self.thing if hasattr(self.thing, "__qualname__") else type(self.thing)
 
     @property
     def module(self) -> str | None:
-        """The module that the entry point names; None for what no distribution registers."""
+        """The module that the entry point names; None if no distribution registers it."""
         if self.entry is None or self.entry.distribution == SESSION:
             return None
         return self.entry.value.partition(":")[0]
 
     @contextmanager
     def registered(self) -> Iterator[None]:
-        """Let the registry find it by its name."""
+        """Register it by its name in the block."""
         with registry.session():
             if self.entry is None and not isinstance(self.thing, PairDataset):
                 registry.register(self.kind, self.name)(self.thing)
@@ -90,10 +90,10 @@ class Subject:
 
 
 def find_subject(thing: Any, name: Any = None) -> Subject:
-    """Return what `vsezoo.testing.check` is asked to check.
+    """Return the subject of `vsezoo.testing.check`.
 
     Args:
-        thing: a class of parts, a recipe, a data set, a command; or the kind of what follows.
+        thing: a class of parts, a recipe, a data set, a command; or the kind of `name`.
         name: a registered name of this kind, or an object of it.
 
     Raises:
@@ -105,7 +105,7 @@ def find_subject(thing: Any, name: Any = None) -> Subject:
         wanted, thing = thing, name
         if wanted not in registry.KINDS or thing is None:
             raise UsageError(
-                f"There is nothing to check in {wanted!r}.",
+                f"{wanted!r} cannot be checked.",
                 remedy="Give a class or an object, or a kind and a registered name: check('losses', 'hinge'). "
                 f"Kinds: {', '.join(registry.KINDS)}.",
             )
@@ -120,8 +120,8 @@ def find_subject(thing: Any, name: Any = None) -> Subject:
             return Subject(kind, UNREGISTERED, thing)
     form = f"the class {thing.__name__}" if isinstance(thing, type) else f"of type {type(thing).__name__}"
     raise UsageError(
-        f"What is to be checked is {form}, no {registry.KINDS[wanted].noun if wanted else 'part of a model'}.",
+        f"The object to check is {form}; expected: {registry.KINDS[wanted].noun if wanted else 'a part of a model'}.",
         remedy="Give a subclass of an image encoder, text encoder, similarity, loss or importer (the class, not an "
-        "instance: the kit makes its own), or a recipe, a data set or a command itself; of a function say what it is: "
+        "instance: the kit makes its own), or a recipe, a data set or a command itself; for a function give its kind: "
         "check('schedules', FUNCTION).",
     )

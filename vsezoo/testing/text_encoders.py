@@ -1,4 +1,4 @@
-"""What text encoders and their tokenizers promise."""
+"""Checks of text encoders and their tokenizers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from vsezoo.testing.parts import Built
 from vsezoo.testing.samples import CAPTIONS
 
 ODD_CAPTIONS = ("", " ", ".", "Zwölf Boxkämpfer", "犬が走る", "🐕 runs", "a" * 300)
-"""What a file of captions may hold, too."""
+"""Unusual captions that a file may hold."""
 
 
 @dataclass
@@ -39,36 +39,39 @@ class TextEncoderKit(EncoderKit):
 
     @promise(
         "tokenizer",
-        "Give an empty caption a mark of its own or an id of unknown words; name the files unlike those of vsezoo.",
+        "Give an empty caption a special token or the id of unknown words; do not use vsezoo's file names.",
     )
     def check_tokenizer(self) -> None:
-        """Its tokenizer makes int32 ids, one or more, of any string, and comes back from its files as it was."""
+        """Its tokenizer encodes any string as one or more int32 ids, and is the same after reading its files."""
         built = self.build()
         tokenizer = built.model.train().tokenizer
         captions = [*CAPTIONS, *ODD_CAPTIONS]
         encoded = tokenizer.encode(captions)
-        require(len(encoded) == len(captions), f"{len(encoded)} arrays of ids of {len(captions)} captions")
+        require(len(encoded) == len(captions), f"{len(encoded)} arrays of ids for {len(captions)} captions")
         for caption, ids in zip(captions, encoded, strict=True):
             shown = f"the ids of {caption[:40]!r}"
-            require(isinstance(ids, np.ndarray), f"{shown}: {type(ids).__name__}, no array")
+            require(isinstance(ids, np.ndarray), f"{shown}: {type(ids).__name__}, not an array")
             require(ids.dtype == np.int32 and ids.ndim == 1, f"{shown}: {ids.dtype} of shape {ids.shape}")
             require(len(ids) >= 1, f"{shown}: none at all")
             require(bool((ids >= 0).all() and (ids < len(tokenizer)).all()), f"{shown}: not below {len(tokenizer)}")
         split = tokenizer.split(captions)
-        require(len(split) == len(captions), f"split returns {len(split)} items of {len(captions)} captions")
+        require(len(split) == len(captions), f"split returns {len(split)} items for {len(captions)} captions")
         self._require_same(tokenizer.encode_split(split), encoded, "encode_split of what split gave")
         self._require_same(built.model.eval().tokenizer.encode(captions), encoded, "the tokenizer in eval mode")
         files = tokenizer.to_files()
         for name, content in files.items():
-            require(isinstance(content, bytes), f"to_files holds {type(content).__name__} for {name!r}, no bytes")
-            require(name not in (CARD, CONFIG, LOSS, METRICS, MODEL), f"to_files has the name {name!r} of vsezoo's own")
-            require(name == PurePath(name).name, f"to_files has the name {name!r}, which is no plain file name")
+            require(isinstance(content, bytes), f"to_files holds {type(content).__name__} for {name!r}, not bytes")
+            require(
+                name not in (CARD, CONFIG, LOSS, METRICS, MODEL),
+                f"to_files has the name {name!r}, which is one of vsezoo's own",
+            )
+            require(name == PurePath(name).name, f"to_files has the name {name!r}, which is not a plain file name")
         with tempfile.TemporaryDirectory() as folder:
             for name, content in files.items():
                 Path(folder, name).write_bytes(content)
             again: Tokenizer = self.subject.thing.read_tokenizer(Path(folder))
         require(len(again) == len(tokenizer), f"{len(again)} ids after reading the files of {len(tokenizer)}")
-        self._require_same(again.encode(captions), encoded, "the tokenizer that was read from its files")
+        self._require_same(again.encode(captions), encoded, "the tokenizer after reading its files")
 
     def _require_same(self, found: Sequence[np.ndarray], expected: Sequence[np.ndarray], what: str) -> None:
         same = len(found) == len(expected) and all(map(np.array_equal, found, expected))
@@ -76,20 +79,20 @@ class TextEncoderKit(EncoderKit):
 
     @promise(
         "odd-captions",
-        "Divide by a length only where it is not zero, and cut what is longer than the encoder reads.",
+        "Divide by a length only where it is not zero, and truncate what is longer than the encoder reads.",
     )
     def check_odd_captions(self) -> None:
-        """A caption that is empty, unknown or very long has a finite embedding, too."""
+        """Empty, unknown and very long captions have finite embeddings."""
         built = self.build()
         built.model.text_encoder.eval()
         self._require_form(self._encode(built, ODD_CAPTIONS), len(ODD_CAPTIONS))
 
     @promise(
         "padding",
-        "Pack the sequences or mask the padding; tokens.lengths says where a caption ends, the id 0 may be a word's.",
+        "Pack the sequences or mask the padding by tokens.lengths; the id 0 may belong to a word.",
     )
     def check_padding(self) -> None:
-        """A caption has the same embedding alone and beside longer ones: the padding does not count."""
+        """A caption has the same embedding alone and beside longer ones: padding has no effect."""
         built = self._build_trained()
         together = Embeddings.of(self._encode(built, CAPTIONS))
         for index, caption in enumerate(CAPTIONS):
@@ -98,12 +101,12 @@ class TextEncoderKit(EncoderKit):
 
     @promise(
         "batch",
-        "Take means and norms over one caption only; put sorted sequences back into their order.",
+        "Compute means and norms within one caption only; restore the order of sorted sequences.",
     )
     def check_batch(self) -> None:
-        """In eval mode the embedding of a caption does not hang on the rest of the batch, or its order."""
+        """In eval mode the embedding of a caption depends neither on the rest of the batch nor on its order."""
         built = self._build_trained()
-        # Of one length, so that no padding has a part in this: pieces of all captions one after the other.
+        # All of one length, so that padding plays no role: pieces of the concatenated captions.
         encoded = built.model.tokenizer.encode(CAPTIONS)
         ids, length = np.concatenate(encoded), max(map(len, encoded))
         starts = np.linspace(0, max(0, len(ids) - length), max(SIZES)).astype(int)
