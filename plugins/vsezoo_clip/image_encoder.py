@@ -10,10 +10,11 @@ from torch import Tensor
 
 from vsezoo.interfaces import ImageEncoder, Weights
 from vsezoo.recipe.options import Above, AtLeast, OneOf
+from vsezoo_clip.configurations import describe_networks, measure_width
 from vsezoo_clip.families import FAMILIES, find_family
 from vsezoo_clip.frozen import FrozenTower
 from vsezoo_clip.processor import BACKENDS, ProcessorTransform, find_settings
-from vsezoo_clip.towers import Tower, describe_networks, load_tower, measure_width
+from vsezoo_clip.towers import Tower, load_tower
 
 
 class DualImageEncoder(FrozenTower, ImageEncoder):
@@ -72,7 +73,7 @@ class DualImageEncoder(FrozenTower, ImageEncoder):
             "family": config["model_type"],
             "network": describe_networks(config)["image"],
             "width": measure_width(config),
-            "processor": find_settings(weights.folder),
+            "processor": find_settings(weights.folder, config["model_type"]),
         }
         return {**known, **options}
 

@@ -20,11 +20,11 @@ from vsezoo.parts import make_tokenizer, resolve_recipe
 from vsezoo.pretrained.weights import CONFIG, open_weights
 from vsezoo.recipe import Recipe
 from vsezoo_clip.image_encoder import DualImageEncoder
+from vsezoo_clip.library import quiet
 from vsezoo_clip.opener import open_transformers
 from vsezoo_clip.processor import ProcessorTransform
 from vsezoo_clip.similarity import ScaledCosineSimilarity
 from vsezoo_clip.text_encoder import DualTextEncoder
-from vsezoo_clip.towers import quiet
 
 LOST = {"blip": "its head that matches images and captions is not part of the model"}
 """Families that cannot be written, since vsezoo does not have all of their tensors."""

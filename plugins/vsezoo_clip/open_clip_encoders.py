@@ -14,9 +14,9 @@ from vsezoo.errors import RecipeError, require_package
 from vsezoo.interfaces import ImageEncoder, TextEncoder, Tokens, Weights
 from vsezoo.recipe.options import Above, AtLeast
 from vsezoo_clip.frozen import FrozenTower
+from vsezoo_clip.library import NEEDED
 from vsezoo_clip.open_clip_towers import CONTEXT, OpenClipTower, read_settings
 from vsezoo_clip.tokenizer import DualTokenizer
-from vsezoo_clip.towers import NEEDED
 
 
 class OpenClipTransform:

@@ -17,7 +17,7 @@ from vsezoo.interfaces import Weights
 from vsezoo.pretrained.weights import read_small_json
 from vsezoo.storage.checkpoint_layout import OPEN_CLIP
 from vsezoo.storage.tensors import require_same
-from vsezoo_clip.towers import NEEDED, shorten
+from vsezoo_clip.library import NEEDED, shorten
 
 IMAGE, TEXT = "visual.", "text."
 SCALARS = ("logit_scale", "logit_bias")

@@ -13,10 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import tokenizers
-from transformers import AutoTokenizer
 
 from vsezoo.errors import CheckpointError, MissingPackageError, require_package
-from vsezoo_clip.towers import quiet, shorten
+from vsezoo_clip.library import quiet, shorten
 
 FAST = "tokenizer.json"
 SENTENCEPIECE = ("spiece.model", "sentencepiece.bpe.model", "tokenizer.model")
@@ -123,6 +122,8 @@ def load_tokenizer(folder: Path) -> Any:
     if FAST not in held and held & set(SENTENCEPIECE):
         require_package("sentencepiece", "its tokenizer, a SentencePiece model,", folder)
     try:
+        from transformers import AutoTokenizer
+
         with quiet():
             return AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
     except MissingPackageError:

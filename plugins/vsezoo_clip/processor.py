@@ -14,11 +14,12 @@ from typing import Any
 
 from torch import Tensor
 from transformers import AutoImageProcessor
+from transformers.models.auto.auto_mappings import IMAGE_PROCESSOR_MAPPING_NAMES
 
 from vsezoo.backbones.transform import decode_picture
 from vsezoo.errors import CheckpointError, RecipeError
 from vsezoo.pretrained.weights import read_small_json
-from vsezoo_clip.towers import quiet
+from vsezoo_clip.library import quiet
 
 BACKENDS = ("torchvision", "pil")
 FILES = ("processor_config.json", "preprocessor_config.json")
@@ -27,8 +28,12 @@ OUTSIDE = ("auto_map", "processor_class", "feature_extractor_type")
 KIND = "image_processor_type"
 
 
-def find_settings(folder: Path) -> dict[str, Any]:
+def find_settings(folder: Path, family: str) -> dict[str, Any]:
     """Return the settings of the image processor of a folder, as JSON values with its class.
+
+    Args:
+        folder: that of the weights.
+        family: the `model_type`, which decides about the class where the settings name none.
 
     Raises:
         CheckpointError: if there are none, or they ask for code of their own.
@@ -41,13 +46,14 @@ def find_settings(folder: Path) -> dict[str, Any]:
         if not isinstance(settings, Mapping):
             continue
         earlier = str(settings.get("feature_extractor_type", "")).replace("FeatureExtractor", "ImageProcessor")
-        kind = settings.get(KIND, earlier)
+        kind = settings.get(KIND) or earlier
         if "auto_map" in settings and not kind:
             raise CheckpointError(
                 "asks for code of its own (auto_map), which is never executed.",
                 file=folder / name,
                 remedy="Choose weights that transformers reads without remote code.",
             )
+        kind = kind or IMAGE_PROCESSOR_MAPPING_NAMES.get(family, {}).get(BACKENDS[0])
         if kind:
             return {**{key: value for key, value in settings.items() if key not in OUTSIDE}, KIND: kind}
     raise CheckpointError(

@@ -13,10 +13,12 @@ from vsezoo.errors import RecipeError
 from vsezoo.interfaces import TextEncoder, Tokens, Weights
 from vsezoo.recipe.options import Above, AtLeast, OneOf
 from vsezoo_clip.cleaning import CLEANERS
+from vsezoo_clip.configurations import describe_networks, measure_width
 from vsezoo_clip.families import FAMILIES, find_family
 from vsezoo_clip.frozen import FrozenTower
+from vsezoo_clip.library import NEEDED
 from vsezoo_clip.tokenizer import DualTokenizer
-from vsezoo_clip.towers import NEEDED, Tower, describe_networks, load_tower, measure_width
+from vsezoo_clip.towers import Tower, load_tower
 
 
 class DualTextEncoder(FrozenTower, TextEncoder):

@@ -20,8 +20,8 @@ from vsezoo.interfaces import Tokenizer, Tokens
 from vsezoo.storage.folders import RESTORE
 from vsezoo_clip.cleaning import CLEANERS
 from vsezoo_clip.families import Family
+from vsezoo_clip.library import shorten
 from vsezoo_clip.pieces import OpenClipPieces, Pieces, load_tokenizer, make_pieces, read_pieces
-from vsezoo_clip.towers import shorten
 
 # Said outright, so that tokenizers does not warn of every worker process that is forked after it has run.
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")

@@ -7,42 +7,25 @@ as they are.
 from __future__ import annotations
 
 import importlib
-import json
-import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from logging import ERROR
+from collections.abc import Mapping
 from typing import Any
 
 import torch
-import transformers
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModel, PreTrainedConfig
-from transformers.utils import logging
 
 from vsezoo.errors import CheckpointError, RecipeError, list_names
 from vsezoo.interfaces import Weights
 from vsezoo.storage.tensors import require_same
-from vsezoo_clip.families import FAMILIES, Family, Side
-
-UNTRUSTED = (
-    "attn_implementation",
-    "auto_map",
-    "dtype",
-    "experts_implementation",
-    "quantization_config",
-    "torch_dtype",
-    "transformers_version",
-)
-"""Entries of a configuration that are not facts about the model: some would fetch kernels or code."""
+from vsezoo_clip.configurations import clean_config, read_config
+from vsezoo_clip.families import Family, Side
+from vsezoo_clip.library import NEEDED, quiet, shorten
+from vsezoo_clip.text_network import TextNetwork
 
 BUFFERS = (".position_ids", ".token_type_ids")
 """What earlier versions of transformers stored, and later ones compute."""
 
 WRAPPED = ("vision_model.vision_model.", "text_model.text_model.")
 """What the towers of a VisionTextDualEncoder were called before transformers 5."""
-
-NEEDED = "Name pretrained weights: --pretrained REFERENCE, a folder or hub:org/name."
 
 
 class Tower(nn.Module):
@@ -61,12 +44,12 @@ class Tower(nn.Module):
     def __init__(self, family: Family, side: Side, config: Mapping[str, Any], width: int) -> None:
         super().__init__()
         self.family, self.side = family, side
-        parsed = read_config(config)
-        if getattr(parsed, "vision_use_head", True) is False:
+        if not config:
+            raise RecipeError("a dual encoder cannot be built without pretrained weights.", remedy=NEEDED)
+        if config.get("vision_use_head") is False:
             raise RecipeError(f"{family.title} without its pooling head (vision_use_head) has no image embeddings.")
-        with quiet():
-            self.add_module(side.module, build_network(side, parsed))
-        pooled: int = getattr(parsed, "projection_size", 0) or (getattr(parsed, side.width) if side.width else width)
+        self.add_module(side.module, build_network(side, config))
+        pooled: int = config.get("projection_size") or (config[side.width] if side.width else width)
         if side.projection:
             self.add_module(side.projection, nn.Linear(pooled, width, bias=side.bias))
         elif pooled != width:
@@ -95,59 +78,25 @@ class Tower(nn.Module):
         return projected
 
 
-def build_network(side: Side, config: PreTrainedConfig) -> nn.Module:
-    """Return a network with random weights in float32."""
-    if not side.network:
-        # Nothing of the configuration may choose a kernel: transformers would fetch it from the Hub.
-        network: nn.Module = AutoModel.from_config(config, dtype=torch.float32, trust_remote_code=False)  # type: ignore[no-untyped-call]
-        return network
-    module, _, name = side.network.partition(":")
-    network = getattr(importlib.import_module(f"transformers.models.{module}"), name)(config, **side.arguments)
-    return network.float()
-
-
-def read_config(config: Mapping[str, Any]) -> PreTrainedConfig:
-    """Return the configuration of a network from its JSON values.
+def build_network(side: Side, config: Mapping[str, Any]) -> nn.Module:
+    """Return a network with random weights in float32.
 
     Raises:
-        RecipeError: for values that cannot be one.
+        RecipeError: for a configuration that cannot be one.
     """
-    if not config:
-        raise RecipeError("a dual encoder cannot be built without pretrained weights.", remedy=NEEDED)
-    try:
-        return AutoConfig.for_model(**config)
-    except Exception as error:  # transformers raises what it likes
-        raise RecipeError(f"its configuration cannot be read: {shorten(error)}.") from error
+    if TextNetwork.knows(config):
+        return TextNetwork(config)
+    parsed = read_config(config)
+    with quiet():
+        if not side.network:
+            from transformers import AutoModel
 
-
-def describe_networks(config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Return the configurations of both networks of a dual encoder, complete, by "image" and "text".
-
-    Args:
-        config: the `config.json` of the dual encoder.
-
-    Raises:
-        CheckpointError: for values that cannot be a configuration.
-    """
-    family = FAMILIES[config["model_type"]]
-    try:
-        dual = AutoConfig.for_model(**_clean(config))
-        networks = {side: getattr(dual, family.side(side).config) for side in ("image", "text")}
-        return {side: _clean(json.loads(network.to_json_string(use_diff=False))) for side, network in networks.items()}
-    except Exception as error:
-        raise CheckpointError(f"has a config.json that cannot be read: {shorten(error)}.") from error
-
-
-def measure_width(config: Mapping[str, Any]) -> int:
-    """Return the width of the joint embedding of a dual encoder.
-
-    Args:
-        config: its `config.json`.
-    """
-    family = FAMILIES[config["model_type"]]
-    dual = AutoConfig.for_model(**_clean(config))
-    width: int = getattr(dual, family.width) if family.width else dual.vision_config.hidden_size
-    return width
+            # Nothing of the configuration may choose a kernel: transformers would fetch it from the Hub.
+            made: nn.Module = AutoModel.from_config(parsed, dtype=torch.float32, trust_remote_code=False)  # type: ignore[no-untyped-call]
+            return made
+        module, _, name = side.network.partition(":")
+        made = getattr(importlib.import_module(f"transformers.models.{module}"), name)(parsed, **side.arguments)
+        return made.float()
 
 
 def load_tower(tower: Tower, weights: Weights) -> None:
@@ -174,12 +123,14 @@ def load_tower(tower: Tower, weights: Weights) -> None:
 
 def _convert(tower: Tower, found: Mapping[str, Tensor], weights: Weights) -> dict[str, Tensor]:
     """Have transformers give the tensors of a tower their present names, which change between its versions."""
+    import transformers
+
     names = _list_prefixes(tower.side)
     try:
         with quiet():
             dual, report = getattr(transformers, tower.family.architecture).from_pretrained(
                 None,
-                config=AutoConfig.for_model(**_clean(weights.config())),
+                config=transformers.AutoConfig.for_model(**clean_config(weights.config())),
                 state_dict={name: tensor.clone() for name, tensor in found.items()},
                 dtype=torch.float32,
                 output_loading_info=True,
@@ -200,33 +151,3 @@ def _list_prefixes(side: Side) -> tuple[str, ...]:
 
 def _unwrap(name: str, wrapped: str) -> str:
     return wrapped.partition(".")[2] + name.removeprefix(wrapped) if name.startswith(wrapped) else name
-
-
-def _clean(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a configuration, and those in it, without what is not a fact about the model."""
-    return {
-        name: _clean(value) if isinstance(value, Mapping) else value
-        for name, value in config.items()
-        if name not in UNTRUSTED and not name.startswith("_")
-    }
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Have transformers print nothing but errors."""
-    verbosity, shows_progress = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity(ERROR)
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    try:
-        yield
-    finally:
-        logging.set_verbosity(verbosity)
-        if shows_progress:
-            logging.enable_progress_bar()  # type: ignore[no-untyped-call]
-
-
-def shorten(error: BaseException) -> str:
-    """Return the first line of what an error says, and the one that it announces."""
-    lines = [line.strip().rstrip(".") for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
-    text = lines[0] if not lines[0].endswith(":") or len(lines) == 1 else f"{lines[0]} {lines[1]}"
-    return re.sub(r"\b\w+Error: ", "", text)

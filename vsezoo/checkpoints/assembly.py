@@ -115,7 +115,8 @@ def _fill(files: FolderSnapshot, build: Callable[[], JointEmbedding], folders: S
     most = 2 * len(held) + (SPARE_EXTERNAL if files.config.get("left_out") else SPARE)
     model = _build(files, build, check, most)
     tensors, external = choose(model)
-    model.restore_external(_read_left_out(files, model), files.config.get("encoders", {}), folders)
+    text_only = isinstance(model.image_encoder, NoImageEncoder)
+    model.restore_external(_read_left_out(files, model), files.config.get("encoders", {}), folders, quick=text_only)
     load_tensors(model, tensors, file, external)
     for name, tensor in model.state_dict().items():
         if (

@@ -62,14 +62,16 @@ def open_foreign(reference: str, settings: Mapping[str, Any] | None = None, sha2
             file=reference,
             remedy="Upgrade the distribution that registers this name, or name the weights by their place.",
         )
+    source = reference if parse_reference(reference) else str(weights.folder.absolute())
+    changes = {"pretrained": source, **(settings or {})}
+    target = find_cache() / "opened" / _digest(weights, changes)
+    if (target / CONFIG).is_file():
+        return target
     try:
         entry, recipe = recognise(weights)
-        source = reference if parse_reference(reference) else str(weights.folder.absolute())
-        recipe = resolve_recipe(recipe.replace({"pretrained": source, **(settings or {})}), None, weights)
-        target = find_cache() / "opened" / _digest(weights, recipe, entry)
-        if not (target / CONFIG).is_file():
-            target.parent.mkdir(parents=True, exist_ok=True)
-            _write(target, weights, recipe, entry)
+        recipe = resolve_recipe(recipe.replace(changes), None, weights)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _write(target, weights, recipe, entry)
     except (CheckpointError, RecipeError) as error:
         remedy = error.remedy or "Get all files of the model again, or choose another one."
         raise CheckpointError(error.problem, file=error.file or weights.folder, remedy=remedy) from error
@@ -100,9 +102,11 @@ def recognise(weights: OpenedWeights) -> tuple[Entry, Recipe]:
     )
 
 
-def _digest(weights: OpenedWeights, recipe: Recipe, entry: Entry) -> str:
+def _digest(weights: OpenedWeights, settings: Mapping[str, Any]) -> str:
+    """Return what changes with the files of the weights, the settings, and whoever may open them."""
     files = sorted(identify(path) for path in weights.folder.iterdir() if path.is_file())
-    known = [FORM, version("vsezoo"), entry.qualified, entry.version, recipe.to_json(), files]
+    openers = sorted((entry.qualified, entry.version) for entry in registry.list_entries("openers"))
+    known = [FORM, version("vsezoo"), openers, dict(settings), files]
     return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()[:32]
 
 

@@ -90,7 +90,8 @@ def _give_memory(module: nn.Module, replaced: list[weakref.ref[nn.Parameter]]) -
             if id(parameter) not in made:
                 replaced.append(weakref.ref(parameter))
                 mark = math.nan if parameter.is_floating_point() or parameter.is_complex() else 0
-                made[id(parameter)] = _copy(parameter, torch.full_like(parameter, mark, device="cpu"))
+                # Unlike full_like of a tensor on the meta device, this imports nothing of torch's compiler.
+                made[id(parameter)] = _copy(parameter, torch.full(parameter.shape, mark, dtype=parameter.dtype))
             setattr(inner, name, made[id(parameter)])  # recurrent layers also have a list of them
 
 

@@ -87,13 +87,17 @@ class PretrainedParts(ABC):
         """Return the prefixes of the names of the external tensors of the encoders that `left_out` names."""
         return tuple(f"{name}.{self.external[name].external}" for name in LeftOut.from_json(left_out).names)
 
-    def restore_external(self, left_out: Any, described: Mapping[str, Any], folders: Sequence[Path] = ()) -> None:
+    def restore_external(
+        self, left_out: Any, described: Mapping[str, Any], folders: Sequence[Path] = (), *, quick: bool = False
+    ) -> None:
         """Have encoders read again the weights that a checkpoint does not hold. All else is to be loaded afterwards.
 
         Args:
             left_out: what `describe_encoders` returned under this name.
             described: what it returned as `encoders`.
             folders: where files of weights may be.
+            quick: for a model that is not to be stored: its weights are hashed only if they were written since that was
+                done last, and what they are now is not noted.
 
         Raises:
             CheckpointError: if the weights cannot be found or their SHA-256 differs.
@@ -104,9 +108,12 @@ class PretrainedParts(ABC):
         for name in missing.own:
             self.external[name].restore_external(described.get(name, {}), folders)
         for source, shared in missing.shared.items():
-            weights = open_again(source, shared.sha256, self.recipe.pretrained, folders)
+            weights = open_again(source, shared.sha256, self.recipe.pretrained, folders, quick=quick)
             for name in shared.parts:
-                self.load_part(name, weights)
+                if quick:
+                    load_part(self.parts[name], weights)
+                else:
+                    self.load_part(name, weights)
 
     def rename_tensors(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return tensors by their present names, where earlier versions of an encoder had others."""

@@ -29,7 +29,7 @@ def load_part(part: ModelPart, weights: Weights | None) -> bool:
     return False
 
 
-def open_again(name: str, sha256: str, reference: str, folders: Sequence[Path]) -> Weights:
+def open_again(name: str, sha256: str, reference: str, folders: Sequence[Path], *, quick: bool = False) -> Weights:
     """Open pretrained weights that a checkpoint does not hold.
 
     Args:
@@ -37,15 +37,17 @@ def open_again(name: str, sha256: str, reference: str, folders: Sequence[Path]) 
         sha256: what their digest must be.
         reference: of the recipe, which on the machine that wrote the checkpoint is a path.
         folders: where a folder of this name may be.
+        quick: hash the file only if it was written since that was done last.
 
     Raises:
         CheckpointError: if they cannot be found or their SHA-256 differs.
         HubError: for what the Hub does not give.
     """
     weights = open_weights(reference if Path(reference).name == name else name, folders)
-    if weights.sha256 != sha256:
+    found = weights.recall_sha256() if quick else weights.sha256
+    if found != sha256:
         raise CheckpointError(
-            f"the pretrained weights have the sha256 {weights.sha256}, not {sha256} as in the training.",
+            f"the pretrained weights have the sha256 {found}, not {sha256} as in the training.",
             file=weights.folder,
             remedy="Get the weights that the model was trained with.",
         )

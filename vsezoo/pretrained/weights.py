@@ -20,6 +20,7 @@ from torch import Tensor
 
 from vsezoo.errors import CheckpointError, explain_system, list_names
 from vsezoo.hub.reference import is_repository, parse_reference
+from vsezoo.storage.cache import identify, remember
 from vsezoo.storage.checkpoint_layout import OPEN_CLIP_TENSORS, is_open_clip, parse_json
 from vsezoo.storage.folders import digest_file
 from vsezoo.storage.tensor_file import INDEX, ONE_FILE, Content, TensorFile, map_content
@@ -71,6 +72,12 @@ class OpenedWeights:
             return next(iter(digests.values()))
         listing = "".join(f"{file} {digest}\n" for file, digest in sorted(digests.items()))
         return hashlib.sha256(listing.encode()).hexdigest()
+
+    def recall_sha256(self) -> str:
+        """Return `sha256`, computed once for each time that the files were written, and kept in the cache folder."""
+        files = [identify(self.folder / file) for file in sorted(self._contents)]
+        digest: str = remember("weights", files, lambda: self.sha256)
+        return digest
 
     def digest_files(self) -> dict[str, dict[str, Any]]:
         """Return size and sha256 of the files of the tensors, and of the small files beside them, by their names."""

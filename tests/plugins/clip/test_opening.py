@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -210,3 +212,18 @@ def test_embed_of_the_fixtures(name: str, tmp_path: Path) -> None:
     written, expected = load_file(tmp_path / "both.safetensors"), read_arrays(fixture / "expected.npz")
     assert np.abs(written["images"].numpy() - expected["image_embeds"]).max() < 1e-5
     assert np.abs(written["texts"].numpy() - expected["text_embeds"]).max() < 1e-5
+
+
+@pytest.mark.process
+def test_a_search_of_embedded_pictures_needs_neither_the_image_tower_nor_transformers(source: Path) -> None:
+    expected = vsezoo.load(source).encode_texts(["a dog"])[0].tolist()
+    program = (
+        "import sys; from vsezoo.checkpoints.opened import Checkpoint\n"
+        f"model = Checkpoint.open({str(source)!r}).text_side()\n"
+        "print(model.encode_texts(['a dog'])[0].tolist())\n"
+        "print([name for name in ('transformers', 'torchvision', 'torch._dynamo', 'sympy') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    found, loaded = done.stdout.splitlines()
+    assert json.loads(found) == pytest.approx(expected, abs=1e-6)
+    assert loaded == "[]"

@@ -1,0 +1,86 @@
+"""The configurations of dual encoders of transformers: what of a `config.json` is a fact about the model."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from vsezoo.errors import CheckpointError, RecipeError
+from vsezoo_clip.families import FAMILIES
+from vsezoo_clip.library import NEEDED, shorten
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig
+
+UNTRUSTED = (
+    "attn_implementation",
+    "auto_map",
+    "dtype",
+    "experts_implementation",
+    "quantization_config",
+    "torch_dtype",
+    "transformers_version",
+)
+"""Entries of a configuration that are not facts about the model: some would fetch kernels or code."""
+
+
+def read_config(config: Mapping[str, Any]) -> PreTrainedConfig:
+    """Return the configuration of a network from its JSON values.
+
+    Raises:
+        RecipeError: for values that cannot be one.
+    """
+    if not config:
+        raise RecipeError("a dual encoder cannot be built without pretrained weights.", remedy=NEEDED)
+    from transformers import AutoConfig
+
+    try:
+        return AutoConfig.for_model(**config)
+    except Exception as error:  # transformers raises what it likes
+        raise RecipeError(f"its configuration cannot be read: {shorten(error)}.") from error
+
+
+def describe_networks(config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return the configurations of both networks of a dual encoder, complete, by "image" and "text".
+
+    Args:
+        config: the `config.json` of the dual encoder.
+
+    Raises:
+        CheckpointError: for values that cannot be a configuration.
+    """
+    from transformers import AutoConfig
+
+    family = FAMILIES[config["model_type"]]
+    try:
+        dual = AutoConfig.for_model(**clean_config(config))
+        networks = {side: getattr(dual, family.side(side).config) for side in ("image", "text")}
+        return {
+            side: clean_config(json.loads(network.to_json_string(use_diff=False))) for side, network in networks.items()
+        }
+    except Exception as error:
+        raise CheckpointError(f"has a config.json that cannot be read: {shorten(error)}.") from error
+
+
+def measure_width(config: Mapping[str, Any]) -> int:
+    """Return the width of the joint embedding of a dual encoder.
+
+    Args:
+        config: its `config.json`.
+    """
+    from transformers import AutoConfig
+
+    family = FAMILIES[config["model_type"]]
+    dual = AutoConfig.for_model(**clean_config(config))
+    width: int = getattr(dual, family.width) if family.width else dual.vision_config.hidden_size
+    return width
+
+
+def clean_config(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a configuration, and those in it, without what is not a fact about the model."""
+    return {
+        name: clean_config(value) if isinstance(value, Mapping) else value
+        for name, value in config.items()
+        if name not in UNTRUSTED and not name.startswith("_")
+    }

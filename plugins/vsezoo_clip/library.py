@@ -1,0 +1,37 @@
+"""What transformers says and raises: less of the one, one message of the other. It is imported only when it is needed.
+
+The import takes seconds. A search with a CLIP or a SigLIP whose pictures are embedded needs only the text tower, which
+is in `text_network.py`, and none of transformers.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from logging import ERROR
+
+NEEDED = "Name pretrained weights: --pretrained REFERENCE, a folder or hub:org/name."
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Have transformers print nothing but errors."""
+    from transformers.utils import logging
+
+    verbosity, shows_progress = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity(ERROR)
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if shows_progress:
+            logging.enable_progress_bar()  # type: ignore[no-untyped-call]
+
+
+def shorten(error: BaseException) -> str:
+    """Return the first line of what an error says, and the one that it announces."""
+    lines = [line.strip().rstrip(".") for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    text = lines[0] if not lines[0].endswith(":") or len(lines) == 1 else f"{lines[0]} {lines[1]}"
+    return re.sub(r"\b\w+Error: ", "", text)
