@@ -1,4 +1,4 @@
-"""Time and memory of the text side of a pretrained CLIP, as a second search loads it: random weights in ViT-B/32's shape.
+"""Time and memory of the text side of a pretrained CLIP, as a second search loads it: random weights, ViT-B/32's shape.
 
     python benchmarks/text_side.py
 
@@ -19,7 +19,8 @@ folder = sys.argv[1]
 words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "a", "dog"]
 pieces = Tokenizer(models.WordLevel({word: index for index, word in enumerate(words)}, unk_token="[UNK]"))
 pieces.pre_tokenizer = pre_tokenizers.Whitespace()
-pieces.post_processor = processors.TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)])
+ends = [("[CLS]", 2), ("[SEP]", 3)]
+pieces.post_processor = processors.TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=ends)
 marks = {"pad_token": "[PAD]", "unk_token": "[UNK]", "eos_token": "[SEP]", "model_max_length": 77}
 transformers.PreTrainedTokenizerFast(tokenizer_object=pieces, **marks).save_pretrained(folder)
 text = {"bos_token_id": 2, "eos_token_id": 3, "pad_token_id": 0}
