@@ -24,6 +24,7 @@ from vsezoo.errors import CheckpointError
 from vsezoo.parts import accepted_kinds
 
 SMALL: dict[str, dict[str, Any]] = {
+    "chan": {"image_encoder.heads": 5},
     "vsrn": {"loss.hidden_size": 8, "loss.word_dim": 4},
     "kiros-bow": {"text_encoder.word_dim": 0},
 }

@@ -111,6 +111,24 @@ SGRAF: dict[str, Any] = {
     "sim_dim": 3,
 }
 
+CHAN: dict[str, Any] = {
+    **{name: value for name, value in VSE_INFTY.items() if not name.startswith("backbone_")},
+    "embed_size": 8,
+    "precomp_enc_type": "selfattention",
+    "coding_type": "VHACoding",
+    "pooling_type": "LSEPooling",
+    "criterion": "ContrastiveLoss",
+    "text_enc_type": "bigru",
+    "alpha": 0.1,
+    "belta": 0.2,
+    "obj_drop_rate": 0.2,
+    "temperature": 0.01,
+    "wemb_type": None,
+    "word2idx": None,
+    "seed": 2022,
+    "drop": True,
+}
+
 VSRN: dict[str, Any] = {
     **VSEPP,
     "data_name": "coco_precomp",
@@ -207,6 +225,21 @@ def make_sgraf(options: Mapping[str, Any], *, regions: int = 36) -> list[State]:
     for name, size in norms.items():
         shapes |= make_norm(name, size)
     return [draw_state(image, 4), draw_state(text, 5), draw_state(shapes, 6)]
+
+
+def make_chan(options: Mapping[str, Any]) -> list[State]:
+    """Return the encoders of CHAN, and its similarity and its loss, which have no tensors."""
+    dim, width = options["embed_size"], options["word_dim"]
+    image: dict[str, Sequence[int]] = {"fc.weight": (dim, options["img_dim"]), "fc.bias": (dim,)}
+    if options["precomp_enc_type"] == "selfattention":
+        start = "feedforward."
+        image |= {f"{start}ln.weight": (dim,), f"{start}ln.bias": (dim,), f"{start}attn.out_proj.bias": (dim,)}
+        image |= {f"{start}attn.in_proj_weight": (3 * dim, dim), f"{start}attn.in_proj_bias": (3 * dim,)}
+        image |= {f"{start}attn.out_proj.weight": (dim, dim)}
+    gru = make_gru("rnn", width, dim)
+    text = {"embed.weight": (options["vocab_size"], width), **gru, **{f"{name}_reverse": gru[name] for name in gru}}
+    text |= {"fc.weight": (dim, dim), "fc.bias": (dim,)}
+    return [draw_state(image, 7), draw_state(text, 8), OrderedDict(), OrderedDict()]
 
 
 def make_vsrn(options: Mapping[str, Any], *, batch_norm: bool = False, blocks: int = 4) -> list[State]:

@@ -24,8 +24,8 @@ from vsezoo.errors import CheckpointError
 from vsezoo.model import JointEmbedding
 from vsezoo.parts import resolve_recipe
 from vsezoo.recipe import Recipe
+from vsezoo.text.masked import MASK, MaskedWordTokenizer, add_mask
 from vsezoo_vse_infty.recipes import vse_infty_bert, vse_infty_bigru
-from vsezoo_vse_infty.tokenizer import MASK, MaskedWordTokenizer, add_mask
 
 SETTINGS = {
     "img_dim": ("image_encoder.img_dim",),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated, Any
 
 import torch
@@ -12,67 +10,28 @@ from torch import Tensor
 
 from vsezoo.batch import Embeddings
 from vsezoo.encoders.augmentation import change_tokens
+from vsezoo.encoders.masked import MaskedGRUTextEncoder
 from vsezoo.encoders.pooling import POOLINGS
-from vsezoo.encoders.recurrent import GRUTextEncoder
 from vsezoo.encoders.transformer import TransformerTextEncoder
 from vsezoo.encoders.transformer_tokenizer import TransformerTokenizer
 from vsezoo.errors import RecipeError
 from vsezoo.interfaces import Tokens
 from vsezoo.recipe.options import Above, AtLeast, Below, OneOf
-from vsezoo_vse_infty.tokenizer import MaskedWordTokenizer
 
 MASKS = ("[MASK]", "<mask>")
 """What pretrained tokenizers call the mask."""
 
 
-class VSEInftyTextEncoder(GRUTextEncoder):
+class VSEInftyTextEncoder(MaskedGRUTextEncoder):
     """GPO over the states of a bidirectional GRU, both directions averaged, then unit L2 norm.
 
     Args:
-        tokenizer: gives words and the mask.
-        bidirectional: see `gru`.
         pool: see `gru`.
-        size_augmentation: in training, the probability with which each word, `<start>` and `<end>` included, is chosen:
-            half of those become `<mask>`, a tenth any word, and 40 % are left out.
-        **options: the others of `gru`.
+        **options: those of `MaskedGRUTextEncoder`, with size augmentation.
     """
 
-    tokenizer: MaskedWordTokenizer
-
-    def __init__(
-        self,
-        *,
-        tokenizer: MaskedWordTokenizer,
-        bidirectional: bool = True,
-        pool: Annotated[str, OneOf("last", *POOLINGS)] = "gpo",
-        size_augmentation: Annotated[float, AtLeast(0), Below(1)] = 0.2,
-        **options: Any,
-    ) -> None:
-        super().__init__(tokenizer=tokenizer, bidirectional=bidirectional, pool=pool, **options)
-        self.size_augmentation = size_augmentation
-
-    @classmethod
-    def make_tokenizer(cls, options: Mapping[str, Any]) -> MaskedWordTokenizer:
-        """Return the tokenizer of `gru` with a mask."""
-        return MaskedWordTokenizer(
-            options.get("vocab_threshold", 4),
-            words=options.get("words", "nltk"),
-            off_by_two=options.get("off_by_two", False),
-        )
-
-    @classmethod
-    def read_tokenizer(cls, folder: Path) -> MaskedWordTokenizer:
-        """Read `vocab.json`."""
-        tokenizer = MaskedWordTokenizer.from_files(folder)
-        assert isinstance(tokenizer, MaskedWordTokenizer)
-        return tokenizer
-
-    def forward(self, tokens: Tokens) -> Tensor | Embeddings:
-        """Return joint embeddings `(B, D)`, with `keep_items` also words `(B, L, D)`."""
-        if self.training and self.size_augmentation:
-            count, mask = len(self.tokenizer), self.tokenizer.mask
-            tokens = change_tokens(tokens, self.size_augmentation, mask=mask, count=count)
-        return super().forward(tokens)
+    def __init__(self, *, pool: Annotated[str, OneOf("last", *POOLINGS)] = "gpo", **options: Any) -> None:
+        super().__init__(pool=pool, **options)
 
 
 class VSEInftyTransformerEncoder(TransformerTextEncoder):

@@ -123,6 +123,11 @@ def write_clip(folder: Path) -> Path:
     return folder / "clip"
 
 
+def write_chan(folder: Path) -> Path:
+    vsepp_files.write_words(folder / f"{vsepp_files.CHAN['data_name']}_precomp_vocab.json")
+    return vsepp_files.write_checkpoint(folder, vsepp_files.CHAN, vsepp_files.make_chan(vsepp_files.CHAN))
+
+
 def write_sgraf(folder: Path) -> Path:
     vsepp_files.write_words(folder / f"{vsepp_files.SGRAF['data_name']}_vocab.pkl")
     return vsepp_files.write_checkpoint(folder, vsepp_files.SGRAF, vsepp_files.make_sgraf(vsepp_files.SGRAF))
@@ -174,6 +179,7 @@ WRITERS: dict[str, Callable[[Path], Path]] = {
     "vse-infty": write_vse_infty,
     "transformers": write_clip,
     "sgraf": write_sgraf,
+    "chan": write_chan,
     "open_clip": write_open_clip,
     "vsepp": write_vsepp,
     "vsrn": write_vsrn,

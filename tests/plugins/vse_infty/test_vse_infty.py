@@ -21,11 +21,11 @@ from vsezoo.errors import CheckpointError, DataError, RecipeError
 from vsezoo.interfaces import Tokens
 from vsezoo.parts import make_tokenizer, resolve_recipe
 from vsezoo.text import Vocabulary
+from vsezoo.text.masked import MaskedWordTokenizer
 from vsezoo.training.optimizer import group_parameters
 from vsezoo_vse_infty.image_encoder import VSEInftyImageEncoder
 from vsezoo_vse_infty.importer import VSEInftyImporter
 from vsezoo_vse_infty.text_encoders import VSEInftyTextEncoder, VSEInftyTransformerEncoder
-from vsezoo_vse_infty.tokenizer import MaskedWordTokenizer
 
 CAPTIONS = ["a red dog", "the blue dogs", "this is doggish , a thing"]
 

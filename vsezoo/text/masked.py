@@ -1,10 +1,11 @@
-"""The words of VSE∞: a vocabulary whose last word is the mask that size augmentation puts in the place of others."""
+"""Words with a mask: the last of the vocabulary, which size augmentation puts in the place of others (VSE∞)."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from vsezoo.text import Vocabulary, WordTokenizer
+from vsezoo.text.vocabulary import Vocabulary
+from vsezoo.text.words import WordTokenizer
 
 MASK = "<mask>"
 
