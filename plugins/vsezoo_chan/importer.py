@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vsezoo.conversion import argparse_options, state_dicts
+from vsezoo.conversion import argparse_options, state_dict_files, state_dicts
 from vsezoo.conversion.importer import Imported, Importer, Source
 from vsezoo.conversion.vocabulary import require_vocabulary
 from vsezoo.conversion.vocabulary_files import write_vocabulary
@@ -108,7 +108,7 @@ class CHANImporter(Importer):
     def write(self, model: JointEmbedding, path: Path, data: str = "") -> list[Path]:
         """Write the checkpoint to `path`, and the vocabulary without the mask beside it."""
         recipe = resolve_recipe(model.recipe)
-        image, text = state_dicts.list_tensors(model)
+        image, text = state_dict_files.list_tensors(model)
         relations = {ours: theirs for theirs, ours in RELATIONS.items()}
         held = {
             **argparse_options.list_options(recipe, SETTINGS, "CHAN", ("hard-alignment",)),
@@ -129,7 +129,7 @@ class CHANImporter(Importer):
         image = {_exchange(name, OURS, THEIRS): tensor for name, tensor in image.items()}
         nothing: tuple[Mapping[str, Tensor], Mapping[str, Tensor]] = ({}, {})
         rows = len(text["embed.weight"])
-        state_dicts.write_encoders(path, image, text, {**held, "vocab_size": rows}, *nothing)
+        state_dict_files.write_encoders(path, image, text, {**held, "vocab_size": rows}, *nothing)
         tokenizer = model.tokenizer
         assert isinstance(tokenizer, MaskedWordTokenizer), "of the text encoder chan-gru"
         words = [word for word in tokenizer.vocabulary.words if word != MASK]
