@@ -51,12 +51,12 @@ def test_a_built_in_recipe(name: str) -> None:
 
 
 @pytest.mark.process
-def test_a_recipe_in_two_processes() -> None:
-    """That with a part of its own in every place."""
+@pytest.mark.parametrize("name", ["vsrn", "vse-infty-bigru", "pcmepp-regions"])
+def test_a_recipe_in_two_processes(name: str) -> None:
+    """That with a part of its own in every place, pooled sets, and distributions, whose loss reads extras."""
+    settings = {"training.last_batch": "keep", **shrink(name)}
     (check,) = [
-        check
-        for check in list_checks("models", "vsrn", settings=shrink("vsrn"), slow=True)
-        if check.name == "processes"
+        check for check in list_checks("models", name, settings=settings, slow=True) if check.name == "processes"
     ]
     check()
 
