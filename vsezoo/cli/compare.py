@@ -50,7 +50,8 @@ def compare(
 ) -> None:
     """Compare models with the first one: recalls, spread, intervals, and a paired test.
 
-    PREDICTIONS is a file that `vsezoo eval --predictions` wrote, or a folder with a predictions.jsonl in it.
+    PREDICTIONS is a file that `vsezoo eval --predictions` wrote, or a folder with a predictions.jsonl in it, such
+    as a run of `vsezoo sweep`.
     """
     if as_json and form:
         raise UsageError(f"--json and --{form} are two forms of one output.", remedy="Leave one of them out.")
@@ -65,10 +66,7 @@ def compare(
     elif form:
         click.echo(console.escape_lines(write[form](comparison)), nl=False)
     else:
-        about = comparison.evaluation
-        console.print_table(*tables.tabulate(comparison), title=f"{about['data']}, {about['split']} split")
-        for line in tables.explain(comparison):
-            console.results().print(line, style="dim")
+        print_comparison(comparison)
     if queries and not as_json:
         _print_queries(comparison, queries)
     if html is not None:
@@ -79,6 +77,16 @@ def compare(
         except OSError as error:
             reason, remedy = explain_system(error)
             raise StorageError(f"cannot be written: {reason}.", file=html, remedy=remedy) from error
+
+
+def print_comparison(comparison: Comparison) -> None:
+    """Write the table of a comparison."""
+    from vsezoo.comparison import tables
+
+    about = comparison.evaluation
+    console.print_table(*tables.tabulate(comparison), title=f"{about['data']}, {about['split']} split")
+    for line in tables.explain(comparison):
+        console.results().print(line, style="dim")
 
 
 def _print_queries(comparison: Comparison, most: int) -> None:

@@ -119,15 +119,18 @@ def compare(groups: Sequence[Group], *, resamples: int = RESAMPLES, seed: int = 
             draws[index] = bootstrap([group.hits], group.results[0].weights, resamples, seed)[0]
     tests = [compare_pairs(groups[0].hits, groups[index].hits, resamples, seed) for index in same[1:]]
     adjusted = dict(zip(same[1:], adjust_holm(np.array(tests)) if tests else [], strict=True))
-    first = _measure(groups[0])
+    means, spreads = [_measure(group) for group in groups], [_spread(group) for group in groups]
+    for index in adjusted:
+        if abs(means[index][-1] - means[0][-1]) < np.nanmax([0, spreads[index][-1], spreads[0][-1]]):
+            notes[index].append("difference in rsum below the spread over seeds, whatever p is")
     return Comparison(
         [
             Row(
                 group,
-                _measure(group),
-                group.figures.std(axis=1, ddof=1) if len(group.results) > 1 else np.full(len(FIGURES), np.nan),
+                means[index],
+                spreads[index],
                 find_interval(draws[index]),
-                _measure(group) - first if index in adjusted else None,
+                means[index] - means[0] if index in adjusted else None,
                 find_interval(draws[index] - draws[0]) if index in adjusted else None,
                 adjusted.get(index),
                 notes[index],
@@ -136,6 +139,12 @@ def compare(groups: Sequence[Group], *, resamples: int = RESAMPLES, seed: int = 
         ],
         resamples,
     )
+
+
+def _spread(group: Group) -> Array:
+    if len(group.results) == 1:
+        return np.full(len(FIGURES), np.nan)
+    return group.figures.std(axis=1, ddof=1)
 
 
 def _measure(group: Group) -> Array:

@@ -61,6 +61,36 @@ class Board:
         self._file.write(length + _checksum(length) + event + _checksum(event))
 
 
+def read_pace(folder: Path) -> tuple[int, float] | None:
+    """Return the last step in the newest event file, and the seconds of a step since that file was begun.
+
+    None: there is no file that `Board` wrote, or it has no step yet.
+    """
+    files = sorted(folder.glob("events.out.tfevents.*"))
+    content = files[-1].read_bytes() if files else b""
+    times: list[tuple[int, float]] = []
+    place = 0
+    while place + 12 <= len(content):
+        (length,) = struct.unpack_from("<Q", content, place)
+        event = content[place + 12 : place + 12 + length]
+        if len(event) == length > 10 and event[9:10] == _key(2, VARINT):
+            times.append((_read_varint(event[10:]), struct.unpack_from("<d", event, 1)[0]))
+        place += length + 16
+    if len(times) < 2 or times[-1][0] < times[0][0]:
+        return None
+    (first, begun), (last, now) = times[0], times[-1]
+    return last, (now - begun) / (last + 1 - first)  # the first record is of the step after the one it continues
+
+
+def _read_varint(content: bytes) -> int:
+    number = 0
+    for place, byte in enumerate(content):
+        number |= (byte & 0x7F) << 7 * place
+        if byte < 0x80:
+            break
+    return number
+
+
 def _key(field: int, wire_type: int) -> bytes:
     return bytes([field << 3 | wire_type])
 

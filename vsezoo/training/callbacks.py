@@ -13,9 +13,9 @@ from vsezoo.errors import StorageError
 from vsezoo.evaluation.report import Evaluation
 from vsezoo.recipe import Recipe
 from vsezoo.training.board import Board
+from vsezoo.training.layout import LOG as LOG
+from vsezoo.training.layout import TENSORBOARD as TENSORBOARD
 from vsezoo.training.state import Progress
-
-LOG, TENSORBOARD = "log.jsonl", "tensorboard"
 
 
 @dataclass(frozen=True)

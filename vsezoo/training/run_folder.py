@@ -12,11 +12,8 @@ from filelock import FileLock, Timeout
 from vsezoo.errors import CheckpointError, DataError, StorageError, UsageError, explain_system
 from vsezoo.storage.checkpoint_layout import BEST, CONFIG
 from vsezoo.storage.folders import find_folder, remove_leftovers
-from vsezoo.training.callbacks import LOG, TENSORBOARD
-from vsezoo.training.state import ANEW, LAST, Progress, State, has_state, read_state, read_step
-
-LOCK = ".lock"
-"""Lock file in the folder of a run in progress."""
+from vsezoo.training.layout import LAST, LOCK, LOG, TENSORBOARD
+from vsezoo.training.state import ANEW, Progress, State, has_state, read_state, read_step
 
 
 def choose_output(model: str, data: str) -> Path:

@@ -24,11 +24,11 @@ from vsezoo.pretrained.left_out import LeftOut
 from vsezoo.storage.checkpoint_layout import read_json, write_json
 from vsezoo.storage.folders import digest_files, find_folder, replace_folder, verify_files
 from vsezoo.storage.tensors import list_tensors
+from vsezoo.training.layout import LAST as LAST
+from vsezoo.training.layout import STATE as STATE
 from vsezoo.training.record import RunRecord
 
-LAST = "last"
-"""The folder of a run that contains its state."""
-TENSORS, STATE = "state.safetensors", "state.json"
+TENSORS = "state.safetensors"
 STATE_VERSION = 1
 STORED = {"without_improvement": "without_gain"}
 """Names of progress fields in `state.json`, unchanged since its first version."""

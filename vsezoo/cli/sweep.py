@@ -1,0 +1,148 @@
+"""`vsezoo sweep`: training runs by a plan."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from vsezoo.cli import console, shared_options
+from vsezoo.cli.command import Command
+from vsezoo.errors import UsageError, VsezooError
+
+if TYPE_CHECKING:
+    from vsezoo.sweeps.plan import Plan
+
+
+@click.command(
+    cls=Command,
+    examples=[
+        ("vsezoo sweep vsepp --seeds 3", "Train vsepp with the seeds 1, 2 and 3 on shapes."),
+        ("vsezoo sweep vsepp --seeds 3 --set loss.margin=0.1,0.2", "Two margins with three seeds each: six runs."),
+        ("vsezoo sweep plan.toml --jobs 2", "The runs of a plan, two at a time."),
+        ("vsezoo sweep plan.toml --dry-run", "List the runs only."),
+    ],
+)
+@click.argument("plan", metavar="PLAN|MODEL")
+@shared_options.data("shapes")
+@shared_options.data_root
+@click.option(
+    "--output", type=click.Path(path_type=Path), help="Folder of the runs.  [default: runs/MODEL-DATASET-sweep]"
+)
+@click.option("--seeds", metavar="NUMBER|LIST", help="How many seeds, from 1 on, or a list such as 1,5,7.")
+@click.option(
+    "--set",
+    "assignments",
+    multiple=True,
+    metavar="NAME=VALUE[,VALUE...]",
+    help="Settings of the recipe: each combination of the values is a run; repeatable.",
+)
+@click.option("--jobs", type=click.IntRange(1), default=1, show_default=True, help="Runs at a time.")
+@shared_options.full_dev
+@shared_options.use_restval
+@shared_options.device
+@click.option("--workers", type=click.IntRange(0), default=0, show_default=True, help="Data loader workers of a run.")
+@click.option("--dry-run", is_flag=True, help="List the runs and their settings, and train nothing.")
+@shared_options.as_json
+def sweep(
+    plan: str,
+    data: str | None,
+    data_root: Path | None,
+    output: Path | None,
+    seeds: str | None,
+    assignments: tuple[str, ...],
+    jobs: int,
+    full_dev: bool,
+    use_restval: bool,
+    device: str,
+    workers: int,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Train the runs of PLAN, a TOML file, or of MODEL with the settings of the flags.
+
+    Each run has a folder. The same command continues an interrupted sweep: what is done is not done again. At the end,
+    one table compares the models on the test split.
+    """
+    changes = {"data": data, "data_root": None if data_root is None else str(data_root), "output": output}
+    opening = {name: True for name, given in (("full_dev", full_dev), ("use_restval", use_restval)) if given}
+    planned = _make_plan(plan, changes, seeds, assignments, opening)
+    if dry_run:
+        _print_plan(planned, as_json)
+        return
+    from vsezoo.cli.runs import print_runs
+    from vsezoo.sweeps.listing import summarize
+    from vsezoo.sweeps.sweep import SweepOptions, find_predictions
+    from vsezoo.sweeps.sweep import sweep as do_sweep
+
+    outcomes = do_sweep(planned, SweepOptions(device, workers, jobs), report=console.print_note)
+    found = [summarize(outcome.folder) for outcome in outcomes]
+    if not as_json:
+        print_runs(found)
+    files, comparison = find_predictions(outcomes), None
+    if files:
+        from vsezoo.cli.compare import print_comparison
+        from vsezoo.comparison.compare import compare
+        from vsezoo.comparison.grouping import read_groups
+        from vsezoo.comparison.tables import to_markdown
+
+        comparison = compare(read_groups(files, "seeds"))
+        (planned.folder / "table.md").write_text(to_markdown(comparison), encoding="utf-8")
+        if not as_json:
+            click.echo()
+            print_comparison(comparison)
+    if as_json:
+        value = None if comparison is None else comparison.to_json()
+        console.print_json({"runs": [run.to_json() for run in found], "comparison": value})
+    if failed := [outcome.run.name for outcome in outcomes if outcome.problem]:
+        problem = f"{len(failed)} of {len(outcomes)} runs failed: {', '.join(failed)}."
+        raise VsezooError(problem, file=planned.folder, remedy="The same command tries these again.")
+
+
+def _make_plan(
+    text: str, changes: dict[str, Any], seeds: str | None, assignments: tuple[str, ...], opening: dict[str, bool]
+) -> Plan:
+    """Return the plan of a file or of flags; flags change what the file says."""
+    from dataclasses import replace
+
+    from vsezoo.sweeps.plan import Plan, read_plan, read_seeds, split_values
+
+    plan = read_plan(Path(text)) if Path(text).suffix == ".toml" else Plan(text)
+    grid, settings = dict(plan.grid), dict(plan.settings)
+    for assignment in assignments:
+        name, separator, value = assignment.partition("=")
+        if not separator or not name:
+            problem = f"--set takes NAME=VALUE[,VALUE...], not {assignment!r}."
+            raise UsageError(problem, remedy="Example: --set loss.margin=0.1,0.2")
+        values = split_values(value)
+        grid.pop(name, None)
+        settings.pop(name, None)
+        if len(values) == 1:
+            settings[name] = values[0]
+        else:
+            grid[name] = values
+    if seeds is not None:
+        try:
+            numbers = [int(part) for part in seeds.split(",")]
+        except ValueError:
+            numbers = []
+        changes["seeds"] = read_seeds(numbers[0] if len(numbers) == 1 else numbers or seeds)
+    given = {name: value for name, value in changes.items() if value is not None}
+    return replace(plan, grid=grid, settings=settings, opening={**plan.opening, **opening}, **given)
+
+
+def _print_plan(plan: Plan, as_json: bool) -> None:
+    import json
+
+    runs = plan.list_runs()
+    if as_json:
+        console.print_json(
+            {"runs": [{"folder": str(plan.folder / run.name), "settings": run.settings} for run in runs]}
+        )
+        return
+    rows = [
+        [str(plan.folder / run.name), " ".join(f"{name}={json.dumps(value)}" for name, value in run.settings.items())]
+        for run in runs
+    ]
+    console.print_table(["run", "settings"], rows)

@@ -1,0 +1,1 @@
+"""Many training runs: what there are in a folder, and runs by a plan."""

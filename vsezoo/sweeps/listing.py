@@ -1,0 +1,161 @@
+"""The training runs in a folder: their state, best score and the time that is left. Imports no torch."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from vsezoo.errors import DataError
+from vsezoo.storage.checkpoint_layout import BEST, METRICS
+from vsezoo.storage.folders import find_folder
+from vsezoo.training.board import read_pace
+from vsezoo.training.layout import LAST, LOCK, LOG, STATE, TENSORBOARD
+
+FAILURE = "failure.txt"
+"""Why a run of a sweep ended, in its folder, until it is tried again."""
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """A training run, from the files in its folder.
+
+    Attributes:
+        folder: of the run.
+        state: "complete"; "running": a process is training it; "failed" in a sweep; "stopped": `--resume` continues it.
+        model: its recipe.
+        seed: `training.seed`; None: not known.
+        epoch: epochs done.
+        num_epochs: epochs in all; None: not known.
+        criterion: what the best checkpoint is chosen by.
+        best_score: of the best checkpoint, by that criterion, on the dev split; None: none yet.
+        split: what `rsum` is of.
+        rsum: of the best checkpoint of a complete run; None: not complete.
+        seconds_left: of a running one, without the last evaluation; None: not running, or not known yet.
+    """
+
+    folder: Path
+    state: str
+    model: str
+    seed: int | None
+    epoch: int
+    num_epochs: int | None
+    criterion: str
+    best_score: float | None
+    split: str
+    rsum: float | None
+    seconds_left: float | None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the summary as JSON values."""
+        return {**asdict(self), "folder": str(self.folder)}
+
+
+def list_runs(folder: Path) -> list[RunSummary]:
+    """Return the runs in a folder and the folders in it, by path; the folder may be a run itself.
+
+    Raises:
+        DataError: if it is not a folder.
+    """
+    if not folder.is_dir():
+        raise DataError("is not a folder.", file=folder, remedy="Give the folder that runs are in, such as runs.")
+    return [summarize(run) for run in _find_runs(folder)]
+
+
+def is_complete(folder: Path) -> bool:
+    """Tell whether a run has done all its epochs and its last evaluation."""
+    return bool(_read_place(folder).get("complete"))
+
+
+def is_running(folder: Path) -> bool:
+    """Tell whether a process is training the run."""
+    if not (folder / LOCK).exists():
+        return False
+    lock = FileLock(folder / LOCK, timeout=0)
+    try:
+        lock.acquire()
+    except (Timeout, OSError, NotImplementedError):
+        return True
+    lock.release()
+    return False
+
+
+def summarize(folder: Path) -> RunSummary:
+    """Return what the files of a run say; what is damaged or absent counts as not known."""
+    begin, log = _read_log(folder)
+    place = _read_place(folder)
+    recipe = begin.get("recipe") or _read_json(folder / BEST / "config.json").get("recipe") or {}
+    training = recipe.get("training") or {}
+    state = "stopped"
+    if place.get("complete"):
+        state = "complete"
+    elif is_running(folder):
+        state = "running"
+    elif (folder / FAILURE).exists():
+        state = "failed"
+    figures = _read_json(find_folder(folder / BEST) / METRICS) if state == "complete" else {}
+    return RunSummary(
+        folder,
+        state,
+        str(recipe.get("name", "")),
+        training.get("seed"),
+        max([int(place.get("epoch") or 0), *(int(item["epoch"]) - 1 for item in log)]),
+        training.get("num_epochs"),
+        str(training.get("criterion", "")),
+        max((item["score"] for item in log if item.get("best")), default=place.get("best_score")),
+        str(figures.get("split", "")),
+        figures.get("rsum"),
+        _estimate(folder, begin) if state == "running" else None,
+    )
+
+
+def _find_runs(folder: Path) -> Iterator[Path]:
+    if any((find_folder(folder / name)).exists() for name in (LAST, LOG, FAILURE)):
+        yield folder
+        return
+    for inner in sorted(item for item in folder.iterdir() if item.is_dir() and not item.is_symlink()):
+        yield from _find_runs(inner)
+
+
+def _read_log(folder: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Return the first event of the log, and those of the validations."""
+    begin, validations = {}, []
+    try:
+        with (folder / LOG).open(encoding="utf-8") as lines:
+            for line in lines:
+                if line.startswith(('{"event": "begin"', '{"event": "validation"')):
+                    event = json.loads(line)
+                    if event["event"] == "begin":
+                        begin = event
+                    else:
+                        validations.append(event)
+    except (OSError, ValueError):
+        pass  # the last line of a run that is in progress may be incomplete
+    return begin, validations
+
+
+def _read_place(folder: Path) -> Mapping[str, Any]:
+    place = _read_json(find_folder(folder / LAST) / STATE).get("place")
+    return place if isinstance(place, dict) else {}
+
+
+def _read_json(file: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(file.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _estimate(folder: Path, begin: Mapping[str, Any]) -> float | None:
+    """Return the seconds that the remaining steps take at the pace since the run was started or resumed."""
+    try:
+        total = begin["steps_per_epoch"] * begin["recipe"]["training"]["num_epochs"]
+        pace = read_pace(folder / TENSORBOARD)
+    except (KeyError, TypeError, OSError):
+        return None
+    return None if pace is None else max(0.0, (total - pace[0]) * pace[1])

@@ -1,0 +1,10 @@
+"""The names of what is in the folder of a training run. Imports nothing."""
+
+LAST = "last"
+"""The folder of the state."""
+STATE = "state.json"
+"""The file of the state that is JSON, in that folder."""
+LOG, TENSORBOARD = "log.jsonl", "tensorboard"
+"""The log, and the folder of event files."""
+LOCK = ".lock"
+"""Lock file in the folder of a run in progress."""
