@@ -144,7 +144,8 @@ def compare(groups: Sequence[Group], *, resamples: int = RESAMPLES, seed: int = 
 def _spread(group: Group) -> Array:
     if len(group.results) == 1:
         return np.full(len(FIGURES), np.nan)
-    return group.figures.std(axis=1, ddof=1)
+    spread: Array = group.figures.std(axis=1, ddof=1)
+    return spread
 
 
 def _measure(group: Group) -> Array:
