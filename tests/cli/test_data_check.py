@@ -42,7 +42,7 @@ def test_json_of_a_registered_data_set(root: Path, tmp_path: Path) -> None:
     assert found["splits"]["train"]["images"] == 64
     assert found["splits"]["train"]["captions_per_image"] == {"min": 5, "mean": 5, "max": 5}
     for finding in found["findings"]:
-        assert list(finding) == ["level", "split", "what", "remedy", "file", "at", "count"]
+        assert list(finding) == ["level", "split", "what", "remedy", "file", "at", "count", "images"]
         assert finding["level"] == "note"
 
 

@@ -22,6 +22,7 @@ STYLES = {"error": "bold red", "warning": "yellow", "note": "cyan"}
 EXAMPLES = [
     ("vsezoo data check f8k_precomp --data-root features", "Check all splits of a registered data set."),
     ("vsezoo data check photos/ --split train", "Check one split of a folder."),
+    ("vsezoo data check photos/ --html check.html", "Write a page with the pictures of the findings."),
 ]
 
 
@@ -46,6 +47,7 @@ data.add_command(convert)
     show_default=True,
     help="Occurrences from which on a word is in the vocabulary.",
 )
+@click.option("--html", type=click.Path(path_type=Path), metavar="FILE", help="Also write a self-contained page.")
 @shared_options.as_json
 def check(
     dataset: str,
@@ -53,6 +55,7 @@ def check(
     splits: tuple[str, ...],
     pictures: bool,
     vocab_threshold: int,
+    html: Path | None,
     as_json: bool,
 ) -> None:
     """Find what is wrong with DATASET, a registered name or a folder.
@@ -73,6 +76,10 @@ def check(
             vocab_threshold=vocab_threshold,
             advance=lambda what, done, total: bar.update(task, description=what, completed=done, total=total),
         )
+    if html is not None:
+        from vsezoo.data.doctor.page import write_page
+
+        write_page(html, report)
     if as_json:
         console.print_json(report.to_json())
     else:

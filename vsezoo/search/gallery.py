@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Sequence
 from importlib.resources import files
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, StrictUndefined
-from PIL import Image
 
-from vsezoo.data.pictures.picture_file import read_picture
+from vsezoo.data.pictures.thumbnail import SIDE as SIDE
+from vsezoo.data.pictures.thumbnail import embed_thumbnail
 from vsezoo.search.collection import Collection
 from vsezoo.search.index import Hit
 from vsezoo.search.tensor_file import explain_unwritten, replace_file
 
 TEMPLATE = "gallery.html"
-SIDE = 320
-"""Longer side of a thumbnail, in pixels."""
-QUALITY = 82
 
 
 def write_gallery(path: Path, query: str, asked: Any, hits: Sequence[Hit], collection: Collection, model: str) -> None:
@@ -45,14 +40,14 @@ def write_gallery(path: Path, query: str, asked: Any, hits: Sequence[Hit], colle
             "hit": hit,
             "id": collection.label(hit.item),
             "score": f"{hit.score:.4f}",
-            "picture": _embed(collection.find_picture(hit.item)),
+            "picture": embed_thumbnail(collection.find_picture(hit.item)),
         }
         for hit in hits
     ]
     picture = asked[0] if isinstance(asked, list) else None
     page = template.render(
         query=query if asked is None else Path(query).name,
-        asked=_embed(picture),
+        asked=embed_thumbnail(picture),
         cards=cards,
         collection=collection.title,
         size=len(collection.ids),
@@ -60,14 +55,3 @@ def write_gallery(path: Path, query: str, asked: Any, hits: Sequence[Hit], colle
     )
     with replace_file(path) as stream, explain_unwritten(path):
         stream.write(page.encode(errors="backslashreplace"))  # file names need not be valid UTF-8
-
-
-def _embed(picture: Path | Image.Image | None) -> str:
-    """Return a thumbnail as a data URI; empty if it is not a picture."""
-    if picture is None:
-        return ""
-    small = read_picture(picture, short_side=SIDE) if isinstance(picture, Path) else picture.copy()
-    small.thumbnail((SIDE, SIDE))
-    stream = BytesIO()
-    small.save(stream, "JPEG", quality=QUALITY)
-    return f"data:image/jpeg;base64,{base64.b64encode(stream.getvalue()).decode()}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -68,6 +69,8 @@ def check_data(
     for name, split in opened.items():
         report.splits[name] = _measure(split, words[name], scans[name])
         report.findings += _report_split(split, scans[name])
+    report.places = {name: split.pairs.places for name, split in opened.items() if split.pairs}
+    report.lengths = {name: Counter(map(len, of_split)) for name, of_split in words.items()}
     _check_words(report, opened, words)
     report.account = dict(next((split.pairs.account for split in opened.values() if split.pairs), {}))
     report.findings += [

@@ -7,7 +7,7 @@ from contextlib import suppress
 from itertools import combinations
 from pathlib import Path
 
-from vsezoo.data.doctor.report import Finding, show_first
+from vsezoo.data.doctor.report import PICTURED, Finding, show_first
 from vsezoo.data.doctor.scan import ImageScan
 from vsezoo.data.doctor.splits import MEASURED, REQUIRED, OpenSplit
 from vsezoo.data.pictures.likeness import find_near
@@ -108,6 +108,7 @@ def compare_images(opened: Mapping[str, OpenSplit], scans: Mapping[str, ImageSca
                 other.image_path,
                 show_first(shared, lambda pair: _show_pair(first, other, pair)),  # noqa: B023
                 count,
+                _list_images(first, other, shared),
             )
 
 
@@ -136,7 +137,14 @@ def compare_likeness(opened: Mapping[str, OpenSplit], scans: Mapping[str, ImageS
                 other.image_path,
                 show_first(pairs, lambda pair: _show_pair(first, other, pair).replace(" is ", " is like ")),  # noqa: B023
                 len(near),
+                _list_images(first, other, pairs),
             )
+
+
+def _list_images(
+    first: OpenSplit, other: OpenSplit, pairs: Sequence[tuple[int, int]]
+) -> tuple[tuple[tuple[str, int], ...], ...]:
+    return tuple(((first.name, one), (other.name, two)) for one, two in pairs[:PICTURED])
 
 
 def _match(first: Sequence[object], other: Sequence[object]) -> list[tuple[int, int]]:

@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from vsezoo.data.doctor.report import Finding, show_first
+from vsezoo.data.doctor.report import PICTURED, Finding, show_first
 from vsezoo.data.doctor.scan import ImageScan
 from vsezoo.data.doctor.splits import OpenSplit
 
@@ -37,6 +37,7 @@ def report_images(split: OpenSplit, scan: ImageScan) -> Iterator[Finding]:
             path,
             show_first(equal, lambda images: " = ".join(map(split.image_place, images[:3]))),
             len(equal),
+            tuple(tuple((split.name, image) for image in images[:3]) for images in equal[:PICTURED]),
         )
     if split.pairs is not None and (named := _group(split.pairs.image_ids)):
         count = sum(map(len, named)) - len(named)

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, TypeVar
 
 import numpy as np
 
+from vsezoo.data.pictures.picture_file import Place
+
 LEVELS = ("error", "warning", "note")
+
+PICTURED = 12
+"""Most groups of images that a finding shows."""
 
 SHOWN = 5
 """Most rows, lines or images that a finding lists."""
@@ -28,6 +34,7 @@ class Finding:
         file: the file, if there is one.
         at: the first places, such as rows or lines; each says where counting starts.
         count: number of such places.
+        images: the first images that it is about, in groups such as equal pictures: split and index of each.
         remedy: what to do.
     """
 
@@ -38,6 +45,7 @@ class Finding:
     file: str | None = None
     at: tuple[str, ...] = ()
     count: int = 1
+    images: tuple[tuple[tuple[str, int], ...], ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True)
@@ -103,6 +111,8 @@ class Report:
         splits: figures of each split.
         account: account of a picture data set, see `vsezoo.interfaces.PairDataset.account`.
         findings: most severe first.
+        places: the pictures of each split, for a page; not in `to_json`.
+        lengths: the number of captions of each split by their number of words, for a page; not in `to_json`.
     """
 
     data: str
@@ -111,6 +121,8 @@ class Report:
     splits: dict[str, SplitFigures] = field(default_factory=dict)
     account: dict[str, Any] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
+    places: dict[str, Sequence[Place]] = field(default_factory=dict, repr=False)
+    lengths: dict[str, Counter[int]] = field(default_factory=dict, repr=False)
 
     @property
     def fails(self) -> bool:
@@ -119,7 +131,9 @@ class Report:
 
     def to_json(self) -> dict[str, Any]:
         """Return the report as plain data."""
-        return {**asdict(self), "fails": self.fails}
+        page_only = dict.fromkeys(("places", "lengths"))
+        content = asdict(replace(self, places={}, lengths={}))
+        return {**{name: value for name, value in content.items() if name not in page_only}, "fails": self.fails}
 
 
 def show_first(items: Iterable[Item], describe: Callable[[Item], str]) -> tuple[str, ...]:
