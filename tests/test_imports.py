@@ -25,7 +25,7 @@ LAYERS: tuple[set[str], ...] = (
     {"checkpoints"},
     {"evaluation", "conversion"},
     {"training", "search", "comparison"},
-    {"publishing", "sweeps"},
+    {"publishing", "sweeps", "explanation"},
     {"testing"},
     {"cli"},
     {"__main__"},

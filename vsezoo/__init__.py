@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from vsezoo.data.source import OpenOptions as OpenOptions
     from vsezoo.errors import VsezooError as VsezooError
     from vsezoo.evaluation.evaluate import evaluate as evaluate
+    from vsezoo.explanation.explain import explain as explain
     from vsezoo.features.extraction import extract_features as extract_features
     from vsezoo.features.extractor import FeatureForm as FeatureForm
     from vsezoo.features.pictures import find_pictures as find_pictures
@@ -55,6 +56,7 @@ _HOMES = {
     "create_model": "vsezoo.construction",
     "embed": "vsezoo.search.export",
     "evaluate": "vsezoo.evaluation.evaluate",
+    "explain": "vsezoo.explanation.explain",
     "export": "vsezoo.conversion.convert",
     "extract_features": "vsezoo.features.extraction",
     "find_pictures": "vsezoo.features.pictures",

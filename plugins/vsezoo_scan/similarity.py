@@ -15,7 +15,7 @@ from torch import Tensor
 from vsezoo.batch import Embeddings
 from vsezoo.interfaces import Similarity
 from vsezoo.recipe.options import Above, OneOf
-from vsezoo.similarities.attention import NORMS
+from vsezoo.similarities.attention import NORMS, weigh_sets
 from vsezoo_scan.attention import AGGREGATIONS, aggregate, attend, score_relevance
 
 BLOCK = 2**20
@@ -62,6 +62,15 @@ class CrossAttentionSimilarity(Similarity):
             columns.append(chosen)
             blocks.append(self._score(images, words))
         return torch.cat(blocks, dim=1)[:, torch.cat(columns).argsort()]
+
+    @property
+    def attends(self) -> str:
+        """Which side attends to the other: "words" or "regions"."""
+        return "words" if self.direction == "t2i" else "regions"
+
+    def attention(self, images: Embeddings, texts: Embeddings) -> Tensor:
+        """Return the attention `(N, M, L, R)` of the regions of N images and the words of M captions (equation 3)."""
+        return weigh_sets(images, texts, self.norm, self.softmax_scale, attends=self.attends)
 
     def _score(self, images: Embeddings, words: Tensor) -> Tensor:
         """Return the scores `(N, M)` of images and captions of one length, `(M, L, D)`."""

@@ -66,6 +66,24 @@ class PictureForm:
         """Return the number of crops of a picture at test time."""
         return self.crops * len(self.list_sides())
 
+    def find_view(self, width: int, height: int) -> tuple[float, float, float, float] | None:
+        """Return the part of a picture that its one crop at test time shows; None for several crops.
+
+        Args:
+            width: of the picture, in pixels.
+            height: likewise.
+
+        Returns:
+            left, top, right and bottom, as shares of width and height; outside 0 to 1 where the crop is padded.
+        """
+        if self.count_views() > 1:
+            return None
+        (side,) = self.list_sides()
+        short = min(width, height)
+        scaled = (side, side) if self.crop_mode == "squash" else (side * width / short, side * height / short)
+        left, top = ((1 - self.image_size / length) / 2 for length in scaled)
+        return left, top, 1 - left, 1 - top
+
     def describe(self) -> dict[str, Any]:
         """Return it as JSON values."""
         values = dataclasses.asdict(self)

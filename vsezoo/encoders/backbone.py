@@ -162,6 +162,14 @@ class BackboneImageEncoder(ExternalWeights, CompositeImageEncoder):
         """Return a function that converts a list of pictures to tensors `(B, 3, S, S)`, or C crops of each."""
         return self.backbone.transform(training)
 
+    def find_view(self, width: int, height: int) -> tuple[float, float, float, float] | None:
+        """Return the part of a picture of this size that the backbone sees; None for several crops.
+
+        Returns:
+            left, top, right and bottom, as shares of width and height.
+        """
+        return self.backbone.form.find_view(width, height)
+
     def learning_rate_scales(self) -> Mapping[str, float]:
         """Return the scale of the backbone, and those of the head."""
         of_head = {f"head.{name}": scale for name, scale in self.head.learning_rate_scales().items()}
@@ -191,7 +199,8 @@ class BackboneImageEncoder(ExternalWeights, CompositeImageEncoder):
 
     def extract(self, pictures: Tensor) -> Tensor:
         """Return the input of the head: features `(B, F)`, or a grid `(B, R, F)`, float32."""
-        with torch.set_grad_enabled(self._learns and torch.is_grad_enabled()):
+        # In eval mode, whoever calls with a graph wants it: the gradient of pixels explains a score.
+        with torch.set_grad_enabled((self._learns or not self.training) and torch.is_grad_enabled()):
             features: Tensor = self.backbone(pictures)
             return functional.normalize(features, dim=-1) if self.normalize_features else features
 

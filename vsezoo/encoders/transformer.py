@@ -206,7 +206,8 @@ class TransformerTextEncoder(ExternalWeights, TextEncoder):
         lengths = tokens.lengths.to(tokens.ids.device)
         # Padding is identified by the lengths, not by its id, which in some vocabularies is a regular token.
         mask = torch.arange(tokens.ids.shape[1], device=tokens.ids.device) < lengths[:, None]
-        with torch.set_grad_enabled(self.finetune and torch.is_grad_enabled()):
+        # In eval mode, whoever calls with a graph wants it: the gradient of word embeddings explains a score.
+        with torch.set_grad_enabled((self.finetune or not self.training) and torch.is_grad_enabled()):
             output = self.transformer(input_ids=tokens.ids, attention_mask=mask.long(), return_dict=True)
         states = output.last_hidden_state
         if self.pooling is None:

@@ -85,6 +85,12 @@ class TransformerTokenizer(Tokenizer):
         """Return the results of `split`."""
         return list(split_captions)
 
+    def name_tokens(self, caption: str) -> list[str]:
+        """Return a text for each id of a caption: the part of it that the token covers, or the name of the token."""
+        found = self.pieces.encode(caption)
+        covered = (caption[start:end].strip() for start, end in found.offsets)
+        return [text or token for text, token in zip(covered, found.tokens, strict=True)] or [""]
+
     def to_files(self) -> Mapping[str, bytes]:
         """Return `tokenizer.json` and `transformer.json`."""
         config = json.dumps(self.values, indent=2, sort_keys=True, ensure_ascii=False) + "\n"

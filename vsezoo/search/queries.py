@@ -30,6 +30,7 @@ class NamedImage(NamedTuple):
     source: str  # for messages: a file, or a split
     read: Callable[[list[int]], Any]  # returns the images of rows, like `PairDataset.images`
     row: int
+    data: PairDataset | None = None  # the split, unless the image comes from a file
 
 
 @dataclass(frozen=True)
@@ -126,7 +127,7 @@ def find_images(
         else:
             data = _open_data(reference, split)
             row = _find_row(reference, data, otherwise)
-            images.append(NamedImage(data.image_ids[row], f"{data.name}, {data.split} split", data.images, row))
+            images.append(NamedImage(data.image_ids[row], f"{data.name}, {data.split} split", data.images, row, data))
     if rows and not has_rows:
         raise UsageError(
             "--rows needs a FILE.npy without :ROW.",

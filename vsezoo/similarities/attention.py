@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from vsezoo.batch import Embeddings
+
 NORMS = ("clipped_l2norm", "l2norm", "softmax", "clipped", "no_norm")
 """What is done to the products of queries and context before the softmax over the context."""
 
@@ -38,3 +40,25 @@ def weigh_products(
     if mask is not None:
         logits = logits.masked_fill(~mask, -torch.inf)
     return logits.softmax(dim=context)
+
+
+def weigh_sets(images: Embeddings, texts: Embeddings, norm: str, smoothing: float, *, attends: str) -> Tensor:
+    """Return the attention `(N, M, L, R)` of N sets of R regions and M sets of L words, 0 for padding.
+
+    It is for looking at: pair by pair, as `vsezoo.explanation` asks for it.
+
+    Args:
+        images: sets of regions, perhaps padded.
+        texts: sets of words, perhaps padded.
+        norm: one of `NORMS`.
+        smoothing: λ, the inverse temperature of the softmax.
+        attends: the queries: "words", whose weights over the regions add up to 1, or "regions", likewise.
+    """
+    queries, context = (0, 1) if attends == "words" else (1, 0)
+    weights = images.embeddings.new_zeros(len(images), len(texts), texts.size, images.size)
+    for row, count in enumerate(images.counts.tolist()):
+        for column, length in enumerate(texts.counts.tolist()):
+            products = texts.regions[column, :length] @ images.regions[row, :count].T
+            found = weigh_products(products, norm, smoothing, queries=queries, context=context)
+            weights[row, column, :length, :count] = found
+    return weights

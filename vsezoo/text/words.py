@@ -105,6 +105,13 @@ class WordTokenizer(ChecksOptions, Tokenizer):
         """Return whether a caption has a word of the vocabulary."""
         return any(self._id_of(word) != self.rule.unknown for word in self.rule.cut(caption))
 
+    def name_tokens(self, caption: str) -> list[str]:
+        """Return a text for each id of a caption: its words, those that are not in the vocabulary marked as unknown."""
+        start, end = ([self.rule.special[index] for index in ids] for ids in (self.rule.start, self.rule.end))
+        unknown = self.rule.unknown
+        words = [f"{word} (unknown)" if self._id_of(word) == unknown else word for word in self.rule.cut(caption)]
+        return [*start, *words, *end]
+
     def _id_of(self, word: str) -> int:
         index = self.vocabulary.id_of(word, self.rule.unknown)
         # A caption may spell out a special word, which then is as unknown as any other.

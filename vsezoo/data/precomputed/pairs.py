@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from vsezoo.data.caption_file import CAPTIONS_PER_IMAGE, find_runs, name_images
+from vsezoo.data.precomputed.boxes import read_boxes
 from vsezoo.data.precomputed.feature_file import SAMPLED_IMAGES, FeatureFile
 from vsezoo.data.precomputed.feature_record import read_extraction
 from vsezoo.data.precomputed.split_files import SplitPaths
@@ -111,6 +112,10 @@ class PrecomputedPairs(PairDataset):
         if chosen.size and not 0 <= chosen.min() <= chosen.max() < len(self.image_ids):
             raise IndexError(f"image {chosen.min()} to {chosen.max()} of {len(self.image_ids)}")
         return self._features.read(chosen * self._copies)
+
+    def boxes(self, index: int) -> np.ndarray | None:
+        """Return the boxes of the regions of an image, see `vsezoo.data.precomputed.boxes`."""
+        return read_boxes(self._files.stem, index * self._copies, self._features.shape[0])
 
 
 def _count_copies(features: FeatureFile, files: SplitPaths, captions: int, runs: int) -> int:

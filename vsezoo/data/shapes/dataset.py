@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from vsezoo.data.shapes.captions import CAPTIONS_PER_SCENE, write_captions
-from vsezoo.data.shapes.features import make_regions, make_vectors
+from vsezoo.data.shapes.features import locate_regions, make_regions, make_vectors
 from vsezoo.data.shapes.pictures import draw_scene
 from vsezoo.data.shapes.scenes import SIDE, find_twin, make_scenes
 from vsezoo.interfaces import PairDataset
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 _MAKE_FEATURES = {"vector": make_vectors, "regions": make_regions}
 
@@ -52,6 +55,14 @@ class ShapesDataset(PairDataset):
         if self._features is None:
             return [draw_scene(self.scenes[index]) for index in indices]
         return self._features[np.asarray(indices, dtype=np.int64)]
+
+    def boxes(self, index: int) -> np.ndarray | None:
+        """Return the boxes `(R, 4)` of the regions of an image, see `locate_regions`; None for other kinds."""
+        return locate_regions(self.scenes[index]) if self.kind == "regions" else None
+
+    def picture(self, index: int) -> Image.Image:
+        """Return the picture of an image, whatever its kind."""
+        return draw_scene(self.scenes[index])
 
 
 @functools.cache

@@ -16,6 +16,7 @@ from itertools import product
 
 import numpy as np
 
+from vsezoo.data.shapes.pictures import RADIUS
 from vsezoo.data.shapes.scenes import COLOURS, MAX_OBJECTS, SHAPES, SIDE, SIZES, Scene
 
 APPEARANCE_WIDTH = 114
@@ -37,6 +38,18 @@ def make_regions(scenes: Sequence[Scene]) -> np.ndarray:
     """Return float32 `(N, MAX_OBJECTS, WIDTH)`: a region per object, then empty background, in random order."""
     regions = np.stack([_shuffle_rows(*_describe_regions(scene)) for scene in scenes])
     return regions.astype(np.float32)
+
+
+def locate_regions(scene: Scene) -> np.ndarray:
+    """Return the boxes `(MAX_OBJECTS, 4)` of the regions of a scene, in the order of `make_regions`.
+
+    Left, top, right and bottom as shares of the picture; NaN for empty background.
+    """
+    boxes = np.full((MAX_OBJECTS, 4), np.nan)
+    for box, thing in zip(boxes, scene.objects, strict=False):
+        x, y, radius = thing.x + 0.5, thing.y + 0.5, RADIUS[thing.size] + 0.5
+        box[:] = np.clip(np.array([x - radius, y - radius, x + radius, y + radius]) / SIDE, 0, 1)
+    return _shuffle_rows(boxes, _describe_regions(scene)[1])
 
 
 def make_vectors(scenes: Sequence[Scene]) -> np.ndarray:
