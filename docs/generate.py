@@ -36,6 +36,7 @@ REFERENCE = Path(__file__).with_name("reference.md")
 INTERFACES = (
     "batch",
     "interfaces",
+    "explanation.protocols",
     "pretrained.external",
     "recipe",
     "recipe.recipe",

@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 
 import vsezoo
+from vsezoo import testing
 from vsezoo.batch import Embeddings
 from vsezoo.construction import create_model
 from vsezoo.errors import RecipeError, UsageError
@@ -133,3 +134,10 @@ def test_what_is_refused() -> None:
     model.similarity = Wrong()
     with pytest.raises(RecipeError, match=r"attention of Wrong has the shape \(1, 4, 3\); expected .* \(1, 1, 4, 3\)"):
         vsezoo.explain(model, REGIONS.features[0], "a dog")
+
+
+@pytest.mark.parametrize("direction", ["t2i", "i2t"])
+def test_the_kit_checks_attention(direction: str) -> None:
+    checks = testing.list_checks("similarities", "cross-attention", options={"direction": direction})
+    (check,) = [check for check in checks if check.name == "attention"]
+    check()

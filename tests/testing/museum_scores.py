@@ -106,6 +106,32 @@ class FindsEmptyRegions(SoundSets):
         return self.summarise(best, texts)
 
 
+@exhibit()
+class ShowsAttention(SoundSets):
+    """Nothing is wrong: words attend to regions."""
+
+    def attention(self, images: Embeddings, texts: Embeddings) -> Tensor:
+        """Return weights that add up to 1 over the regions, and 0 for padding."""
+        products = torch.einsum("nkd,mld->nmlk", images.regions, texts.regions)
+        weights = products.masked_fill(~images.mask[:, None, None], -torch.inf).softmax(dim=3)
+        return weights * texts.mask[None, :, :, None]
+
+
+@exhibit("attention")
+class ShowsEmptyWords(ShowsAttention):
+    """The padding attends to regions, too."""
+
+    def attention(self, images: Embeddings, texts: Embeddings) -> Tensor:
+        return super().attention(images, Embeddings(texts.embeddings, texts.regions))
+
+
+@exhibit("attention")
+class ConfusesSides(ShowsAttention):
+    """Its words attend to regions, and it says the opposite."""
+
+    attends = "regions"
+
+
 @exhibit("blocks")
 class ComparesWords(SoundSets):
     """The score is that beside the other captions."""

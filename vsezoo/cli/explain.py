@@ -25,7 +25,7 @@ LISTED = 5
         ('vsezoo explain runs/scan 17 "a small red circle" --html why.html', "Explain image 17 of the test split."),
         ('vsezoo explain runs/pictures dog.jpg "a dog runs"', "Explain an image file."),
         (
-            'vsezoo explain runs/scan features/test_ims.npy:17 "a dog runs" --pictures photos/ --html why.html',
+            'vsezoo explain runs/scan ims.npy:17 "a dog" --pictures photos/ --html a.html',
             "Draw on the photo of a row of features.",
         ),
     ],

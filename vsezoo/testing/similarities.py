@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -152,6 +153,29 @@ class SimilarityKit(PartKit):
             ("images", (pad_with_noise(images), texts)),
         ):
             require_equal(self._score(similarity, *sides), expected, f"the scores of padded {words}")
+
+    @promise(
+        "attention",
+        "Return (N, M, words, regions), 0 for padding, and say by `attends` over which side the weights add up to 1.",
+        applies=lambda kit: kit.wants_sets and hasattr(kit.subject.thing, "attention"),
+    )
+    def check_attention(self) -> None:
+        """The attention that `vsezoo explain` shows has weights of 0 or more that add up to 1, and none for padding."""
+        similarity: Any = self.build().model.similarity.eval()
+        images, texts = self._draw()
+        attends = getattr(similarity, "attends", "words")
+        require(attends in ("words", "regions"), f"attends = {attends!r}")
+        found = similarity.attention(images, texts)
+        shape = (IMAGES, TEXTS, ITEMS, ITEMS)
+        require(isinstance(found, Tensor) and found.shape == shape, f"no tensor of the shape {shape}")
+        require(bool(found.isfinite().all() and (found >= 0).all()), "weights below 0, or that are not finite")
+        words = texts.mask[None, :, :, None].expand(shape)
+        require(not found[~words].any(), "weights of words that are padding")
+        over = 3 if attends == "words" else 2
+        expected = words.any(dim=over).to(found.dtype)
+        require_equal(found.sum(dim=over), expected, f"the sums over the {'regions' if over == 3 else 'words'}")
+        padded = similarity.attention(images, pad_with_noise(texts))
+        require_equal(padded[:, :, :ITEMS], found, "the attention of padded captions")
 
 
 def pad_with_noise(side: Embeddings) -> Embeddings:
