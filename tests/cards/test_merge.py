@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from huggingface_hub import ModelCard
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -87,6 +88,19 @@ def test_figures_on_other_data_stay(old: str, new: str) -> None:
     other.dataset_type, other.metric_value = "coco", 42.0
     card.data.eval_results.append(other)
     assert sorted(find_figure(merge_card(str(card), new))) == [42.0, 99.5]
+
+
+def test_figures_by_another_protocol_stay_with_it(old: str, new: str) -> None:
+    card = ModelCard(old.replace("protocol: full", "protocol: 1k-folds"))
+    merged = merge_card(merge_card(str(card), new), new)
+    results = yaml.safe_load(merged.split("---")[1])["model-index"][0]["results"]
+    figures = [
+        (result["dataset"]["args"]["protocol"], metric["value"])
+        for result in results
+        for metric in result["metrics"]
+        if metric["type"] == "i2t_recall_at_1"
+    ]
+    assert figures == [("full", 99.5), ("1k-folds", pytest.approx(16.7, abs=0.05))]
 
 
 def test_a_card_without_markers_gets_the_results_at_its_end(new: str) -> None:

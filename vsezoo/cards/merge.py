@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from huggingface_hub import ModelCard
-from huggingface_hub.repocard_data import EvalResult
+from huggingface_hub.repocard_data import EvalResult, eval_results_to_model_index
 
 from vsezoo.cards.metadata import UNKNOWN_LICENSE
 
@@ -72,12 +72,26 @@ def _renew_metadata(merged: ModelCard, fresh: ModelCard, license: str | None) ->
     for name in ("datasets", "metrics", "tags"):
         kept[name] = list(dict.fromkeys([*_as_list(getattr(new, name)), *_as_list(getattr(old, name))]))
     fields = {name: value for name, value in vars(new).items() if value is not None}
-    for name, value in {**fields, **kept, "eval_results": figures or None}.items():
+    index = _index_figures(new.model_name, figures) if figures else None
+    for name, value in {**fields, **kept, "model-index": index, "model_name": None, "eval_results": None}.items():
         setattr(old, name, value)
 
 
 def _as_list(value: str | list[str] | None) -> list[str]:
     return [value] if isinstance(value, str) else value or []
+
+
+def _index_figures(model: str, figures: list[EvalResult]) -> list[dict[str, Any]]:
+    """Return the `model-index`, with an entry for each data set, split and protocol.
+
+    The Hub's client makes one entry of all results of a type of data and a split, with the protocol of the first.
+    """
+    groups: dict[tuple[object, ...], list[EvalResult]] = {}
+    for figure in figures:
+        shared = (figure.task_name, figure.dataset_name, figure.source_name, figure.source_url)
+        groups.setdefault((*_identify(figure), *shared), []).append(figure)
+    entries = [entry for group in groups.values() for entry in eval_results_to_model_index(model, group)[0]["results"]]
+    return [{"name": model, "results": entries}]
 
 
 def _identify(result: EvalResult) -> tuple[object, ...]:
