@@ -39,7 +39,6 @@ EXTRAS = {
     "aiohttp": "network",
     "h5py": "hdf5",
     "imagehash": "duplicates",
-    "lmdb": "lmdb",
     "matplotlib": "plot",
     "open_clip": "clip",
     "pillow_heif": "heic",
