@@ -19,7 +19,9 @@ EPSILON = 1e-8
 """The least product of norms in a cosine, as in the original code."""
 
 
-def attend(queries: Tensor, context: Tensor, norm: str, smoothing: float) -> tuple[Tensor, Tensor]:
+def attend(
+    queries: Tensor, context: Tensor, norm: str, smoothing: float, *, paired: bool = False
+) -> tuple[Tensor, Tensor]:
     """Return the products of each query with each context vector, and the attention that they give.
 
     Args:
@@ -27,24 +29,34 @@ def attend(queries: Tensor, context: Tensor, norm: str, smoothing: float) -> tup
         context: `(B, S, D)`.
         norm: one of `NORMS` in `vsezoo.similarities.attention`.
         smoothing: λ, the inverse temperature of the softmax.
+        paired: A = B, and each set of queries attends to one context set, the first to the first.
 
     Returns:
-        products and attention, both `(A, Q, B, S)`.
+        products and attention, both `(A, Q, B, S)`; with `paired`, `(A, Q, 1, S)`.
     """
-    products = functional.linear(queries.flatten(0, 1), context.flatten(0, 1))
-    products = products.view(*queries.shape[:2], *context.shape[:2])
+    if paired:
+        products = (queries @ context.transpose(1, 2))[:, :, None]
+    else:
+        products = functional.linear(queries.flatten(0, 1), context.flatten(0, 1))
+        products = products.view(*queries.shape[:2], *context.shape[:2])
     return products, weigh_products(products, norm, smoothing, queries=1, context=-1)
 
 
-def score_relevance(queries: Tensor, context: Tensor, products: Tensor, attention: Tensor) -> Tensor:
-    """Return `(A, Q, B)`: the cosine of each query and the context vector that it attends to (equation 4).
+def score_relevance(
+    queries: Tensor, context: Tensor, products: Tensor, attention: Tensor, *, paired: bool = False
+) -> Tensor:
+    """Return the cosine of each query and the context vector that it attends to (equation 4).
 
     The attended vectors `w = Σ β c` themselves, of D numbers for each query and context set, are not built:
     `q·w = Σ β (q·c)`, and `‖w‖² = βᵀ G β` with the Gram matrix `G = C Cᵀ` of the context set.
+
+    Returns:
+        `(A, Q, B)`; with `paired`, `(A, Q, 1)`. The arguments are those and the results of `attend`.
     """
     gram = context @ context.transpose(1, 2)  # (B, S, S)
-    spread = torch.matmul(attention.flatten(0, 1).transpose(0, 1), gram)  # (B, AQ, S)
-    squared = torch.linalg.vecdot(spread, attention.flatten(0, 1).transpose(0, 1)).transpose(0, 1)
+    of_context = attention[:, :, 0] if paired else attention.flatten(0, 1).transpose(0, 1)  # (B, AQ or Q, S)
+    squared = torch.linalg.vecdot(of_context @ gram, of_context)
+    squared = squared if paired else squared.transpose(0, 1)
     lengths = torch.linalg.vector_norm(queries, dim=-1)[..., None]  # (A, Q, 1)
     # What rounding makes negative is zero; the root of zero has no gradient, hence the least value.
     norms = squared.view(products.shape[:3]).clamp(min=EPSILON**2).sqrt()

@@ -55,6 +55,28 @@ def test_scores_are_those_of_the_paper_pair_by_pair(direction: str, norm: str, a
             torch.testing.assert_close(scores[row, column], expected, atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.parametrize("direction", ["t2i", "i2t"])
+@pytest.mark.parametrize("share", [0.3, 1.0])
+@pytest.mark.parametrize("block", [1, 2**20])
+def test_gradients_are_those_of_each_pair(
+    direction: str, share: float, block: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(CrossAttentionSimilarity, "block", block)
+    torch.manual_seed(0)
+    images = Embeddings(torch.randn(3, 8), torch.randn(3, 5, 8).requires_grad_(), torch.tensor([5, 2, 4]))
+    texts = Embeddings(torch.randn(4, 8), torch.randn(4, 6, 8).requires_grad_(), torch.tensor([6, 1, 3, 6]))
+    gradient = torch.randn(3, 4) * (torch.rand(3, 4) < share)
+    slow = [
+        score_slowly(regions[:count], words[:length], direction, "clipped_l2norm", "LogSumExp")
+        for regions, count in zip(images.regions, images.counts.tolist(), strict=True)
+        for words, length in zip(texts.regions, texts.counts.tolist(), strict=True)
+    ]
+    sides = images.regions, texts.regions
+    found = torch.autograd.grad(CrossAttentionSimilarity(direction=direction)(images, texts), sides, gradient)
+    for ours, expected in zip(found, torch.autograd.grad(torch.stack(slow).view(3, 4), sides, gradient), strict=True):
+        torch.testing.assert_close(ours, expected, atol=1e-5, rtol=1e-4)
+
+
 def test_one_word_and_one_region_that_are_equal() -> None:
     """Attention over one region is 1, so that the word is compared with that region: cosine 1."""
     one = Embeddings(torch.tensor([[3.0, 4.0]]), torch.tensor([[[3.0, 4.0]]]))
