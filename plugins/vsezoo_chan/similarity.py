@@ -49,6 +49,22 @@ class HardAlignmentSimilarity(PairwiseSimilarity):
         self.coding, self.pooling = coding, pooling
         self.coding_scale, self.pooling_scale = coding_scale, pooling_scale
 
+    @property
+    def attends(self) -> str:
+        """Which side attends to the other: "words" or "regions"."""
+        return "words" if self.coding == "VHA" else "regions"
+
+    def attention(self, images: Embeddings, texts: Embeddings) -> Tensor:
+        """Return the weights `(N, M, L, R)` of regions and words; hard ones are 1 for the best, 0 for the others."""
+        words, regions = texts.mask[None, :, :, None], images.mask[:, None, None]
+        over, present = (3, regions) if self.coding == "VHA" else (2, words)
+        products = torch.einsum("mld,nrd->nmlr", texts.regions, images.regions).masked_fill(~present, -torch.inf)
+        if self.coding == "VSA":
+            weights = (products / self.coding_scale).softmax(dim=over)
+        else:
+            weights = torch.zeros_like(products).scatter(over, products.argmax(dim=over, keepdim=True), 1.0)
+        return weights * words * regions
+
     def count_numbers(self, images: Embeddings, length: int) -> int:
         """Return how many products a pair has."""
         return images.size * length

@@ -92,5 +92,5 @@ class DualImageEncoder(FrozenTower, ImageEncoder):
 
     def forward(self, images: Tensor) -> Tensor:
         """Return joint embeddings `(B, D)` of pixels `(B, 3, S, S)`."""
-        with torch.set_grad_enabled(self.finetune and torch.is_grad_enabled()):
+        with torch.set_grad_enabled((self.finetune or not self.training) and torch.is_grad_enabled()):
             return self.scale(self.tower(pixel_values=images))

@@ -105,7 +105,7 @@ class OpenClipImageEncoder(FrozenTower, ImageEncoder):
 
     def forward(self, images: Tensor) -> Tensor:
         """Return joint embeddings `(B, D)` of pixels `(B, 3, S, S)`."""
-        with torch.set_grad_enabled(self.finetune and torch.is_grad_enabled()):
+        with torch.set_grad_enabled((self.finetune or not self.training) and torch.is_grad_enabled()):
             return self.scale(self.tower(images))
 
 
@@ -189,5 +189,5 @@ class OpenClipTextEncoder(FrozenTower, TextEncoder):
     def forward(self, tokens: Tokens) -> Tensor:
         """Return joint embeddings `(B, D)` of ids `(B, L)`."""
         ids, _ = self.tokenizer.pad(tokens)
-        with torch.set_grad_enabled(self.finetune and torch.is_grad_enabled()):
+        with torch.set_grad_enabled((self.finetune or not self.training) and torch.is_grad_enabled()):
             return self.scale(self.tower(ids))

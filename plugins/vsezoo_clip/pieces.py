@@ -46,6 +46,10 @@ class Pieces(ABC):
         """Return the ids of each caption, and whether it was cut at the limit."""
 
     @abstractmethod
+    def decode(self, index: int) -> str:
+        """Return the text of an id."""
+
+    @abstractmethod
     def __len__(self) -> int:
         """Return the number of ids."""
 
@@ -62,6 +66,10 @@ class FastPieces(Pieces):
     def encode(self, captions: Sequence[str]) -> list[tuple[list[int], bool]]:
         """Return the ids of each caption, and whether it was cut at the limit."""
         return [(found.ids, bool(found.overflowing)) for found in self._backend.encode_batch(list(captions))]
+
+    def decode(self, index: int) -> str:
+        """Return the text of an id."""
+        return str(self._backend.decode([index], skip_special_tokens=False))
 
     def __len__(self) -> int:
         """Return the number of ids."""
@@ -84,6 +92,10 @@ class SentencePieces(Pieces):
             cut = self._tokenizer(list(captions), padding=False, truncation=True, max_length=self.limit)["input_ids"]
         return [(short, len(long) > len(short)) for short, long in zip(cut, whole, strict=True)]
 
+    def decode(self, index: int) -> str:
+        """Return the text of an id."""
+        return str(self._tokenizer.decode([index]))
+
     def __len__(self) -> int:
         """Return the number of ids."""
         return len(self._tokenizer)
@@ -105,6 +117,10 @@ class OpenClipPieces(Pieces):
         first, last = self._tokenizer.sot_token_id, self._tokenizer.eot_token_id
         whole = [self._tokenizer.encode(caption) for caption in captions]
         return [([first, *ids[: self.limit - 2], last], len(ids) > self.limit - 2) for ids in whole]
+
+    def decode(self, index: int) -> str:
+        """Return the text of an id."""
+        return str(self._tokenizer.decode([index]))
 
     def __len__(self) -> int:
         """Return the number of ids."""

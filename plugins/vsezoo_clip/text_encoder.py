@@ -125,5 +125,5 @@ class DualTextEncoder(FrozenTower, TextEncoder):
         """Return joint embeddings `(B, D)` of ids `(B, L)`."""
         ids, held = self.tokenizer.pad(tokens)
         mask = held.long() if self.family.padding == "mask" else None
-        with torch.set_grad_enabled(self.finetune and torch.is_grad_enabled()):
+        with torch.set_grad_enabled((self.finetune or not self.training) and torch.is_grad_enabled()):
             return self.scale(self.tower(input_ids=ids, attention_mask=mask))

@@ -182,6 +182,11 @@ class DualTokenizer(Tokenizer):
             )
         return [np.array(self._fill(ids), dtype=np.int32) for ids, _ in found]
 
+    def name_tokens(self, caption: str) -> list[str]:
+        """Return a text for each id of a caption."""
+        (ids,) = self.encode([caption])
+        return [self.pieces.decode(index).replace("</w>", "").strip() for index in ids.tolist()]
+
     def _fill(self, ids: list[int]) -> list[int]:
         ids = ids or [self.form.pad_id]
         missing = max(0, self.form.pad_to - len(ids)) if self.form.pad_left else 0

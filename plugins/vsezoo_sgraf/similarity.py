@@ -15,10 +15,12 @@ from torch.nn import functional
 from vsezoo.batch import Embeddings
 from vsezoo.encoders.scaling import EPSILON, scale_rows
 from vsezoo.recipe.options import Above, AtLeast, AtMost, OneOf
-from vsezoo.similarities.attention import weigh_products
+from vsezoo.similarities.attention import weigh_products, weigh_sets
 from vsezoo.similarities.pairwise import PairwiseSimilarity
 from vsezoo_sgraf.nodes import init_linear
 
+NORM = "clipped_l2norm"
+"""What is done to the products of regions and words before the attention."""
 MOST_STEPS = 16
 """Of the graph."""
 
@@ -52,6 +54,10 @@ class AlignmentSimilarity(PairwiseSimilarity):
         """Return about how many numbers a pair takes: attended vectors and a few alignments for each word."""
         return (1 + length) * (self.align_items.in_features + 3 * self.align_items.out_features)
 
+    def attention(self, images: Embeddings, texts: Embeddings) -> Tensor:
+        """Return the attention `(N, M, L, R)` of the words of M captions to the regions of N images (section 3.2)."""
+        return weigh_sets(images, texts, NORM, self.softmax_scale, attends="words")
+
     def align(self, images: Embeddings, texts: Embeddings, *, paired: bool) -> Tensor:
         """Return the alignment vectors `(N, M, 1 + L, S)`, that of the global nodes first; see `score`."""
         regions, words = images.regions, texts.regions
@@ -64,7 +70,7 @@ class AlignmentSimilarity(PairwiseSimilarity):
             nodes = (images.embeddings[:, None] - texts.embeddings).square()
         products = products.view(*regions.shape[:2], count, length)
         mask = None if images.lengths is None else images.mask[:, :, None, None]
-        attention = weigh_products(products, "clipped_l2norm", self.softmax_scale, queries=3, context=1, mask=mask)
+        attention = weigh_products(products, NORM, self.softmax_scale, queries=3, context=1, mask=mask)
         attended = scale_rows(attention.flatten(2).transpose(1, 2) @ regions)
         items = scale_rows(self.align_items((attended - targets).square()))
         items = items.view(len(regions), count, length, -1)

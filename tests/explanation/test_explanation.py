@@ -136,8 +136,19 @@ def test_what_is_refused() -> None:
         vsezoo.explain(model, REGIONS.features[0], "a dog")
 
 
-@pytest.mark.parametrize("direction", ["t2i", "i2t"])
-def test_the_kit_checks_attention(direction: str) -> None:
-    checks = testing.list_checks("similarities", "cross-attention", options={"direction": direction})
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("cross-attention", {"direction": "t2i"}),
+        ("cross-attention", {"direction": "i2t"}),
+        ("sgr", {}),
+        ("saf", {}),
+        ("hard-alignment", {"coding": "VHA"}),
+        ("hard-alignment", {"coding": "THA"}),
+        ("hard-alignment", {"coding": "VSA"}),
+    ],
+)
+def test_the_kit_checks_attention(name: str, options: dict[str, Any]) -> None:
+    checks = testing.list_checks("similarities", name, options=options)
     (check,) = [check for check in checks if check.name == "attention"]
     check()

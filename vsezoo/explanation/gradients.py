@@ -70,7 +70,7 @@ def weigh_inputs(model: JointEmbedding, images: Tensor, tokens: Tokens, *, pictu
             "torch.nn.Embedding, which an explanation by gradients needs.",
             remedy="Use --method attention, if the similarity has attention.",
         )
-    weights = (of_words * words.vectors).sum(dim=-1).flatten()
+    weights = (of_words * words.vectors).sum(dim=-1).flatten()[: tokens.ids.shape[1]]
     if of_image is None or images.dim() == 2:
         return Contributions(_to_numpy(weights), None)
     if not picture:
@@ -115,7 +115,9 @@ def _watch_words(encoder: nn.Module, ids: Tensor) -> Iterator[_Words]:
 
     def keep(module: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> Tensor | None:
         asked = inputs[0] if inputs else None
-        if words.looked_up is not None or not isinstance(asked, Tensor) or not torch.equal(asked.flatten(), ids[0]):
+        if words.looked_up is not None or not isinstance(asked, Tensor):
+            return None
+        if not torch.equal(asked.flatten()[: len(ids[0])], ids[0]):  # there may be padding behind them
             return None
         words.looked_up = output.detach().requires_grad_()
         words.vectors = words.looked_up.detach()

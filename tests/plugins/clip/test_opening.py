@@ -77,6 +77,17 @@ def test_search_embed_show_and_eval(source: Path, photos: Path, tmp_path: Path) 
     processes.assert_one_message(done, 2, r"tiny-clip: does not say what data set it was trained on\.\nName the data")
 
 
+def test_explain(source: Path, photos: Path) -> None:
+    """Through frozen towers; the image tower has the output of its patch embedding as the last feature map."""
+    model = vsezoo.load(source)
+    found = vsezoo.explain(model, pictures.draw(0), "a dog runs")
+    assert found.words[0] == "[CLS]"
+    assert "dog" in found.words
+    assert (found.regions.grid, found.region_weights.shape) == ((4, 4), (1, 16))
+    assert abs(found.region_weights).max() > 1e-5
+    assert abs(found.word_weights).max() > 1e-5
+
+
 def test_the_checkpoint_that_is_kept_is_small_and_made_once(source: Path) -> None:
     first, second = vsezoo.Checkpoint.open(source), vsezoo.Checkpoint.open(source)
     assert first.folder == second.folder != source
