@@ -65,8 +65,8 @@ pcmepp_regions = Recipe(
                 "training.num_epochs": 20,
                 "schedule.every": 16,
             },
-            "a small data set: narrow layers and a fast schedule; with variances that began at e^-4, nothing was learnt "
-            "in two epochs",
+            "a small data set: narrow layers and a fast schedule; with variances that began at e^-4, two epochs taught "
+            "nothing",
         ),
     },
     paper=PAPER,
