@@ -35,9 +35,10 @@ NARROW = {"text_encoder.word_dim": 16, "loss.hidden_size": 16, "loss.word_dim": 
 
 
 def list_recipes() -> list[str]:
-    """Return the names of the recipes of this distribution, aliases left out."""
+    """Return the recipes of this distribution that begin with random weights, by name, aliases left out."""
     names = [name for name in list_models() if registry.find("models", name).distribution == "vsezoo"]
-    return sorted({registry.load("models", name).name for name in names})
+    recipes = [registry.load("models", name) for name in names]
+    return sorted({recipe.name for recipe in recipes if not recipe.pretrained})
 
 
 def shrink(recipe: Recipe) -> Recipe:
