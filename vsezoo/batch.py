@@ -1,4 +1,4 @@
-"""What parts hand each other: captions as ids, pairs, what encoders make of them, and what a loss makes of that."""
+"""The data that parts exchange: captions as ids, batches of pairs, outputs of encoders and of losses."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Tokens:
 
     Attributes:
         ids: `(B, L)` int64.
-        lengths: `(B,)` int64, always in main memory (as packed sequences want it).
+        lengths: `(B,)` int64, always in main memory, as packed sequences need it.
     """
 
     ids: Tensor
@@ -45,11 +45,11 @@ class Batch:
     """Pairs of an image and a caption.
 
     Attributes:
-        images: `(B, ...)` what `ImageEncoder.transform` made of the images. With several processes, a loss gets those
-            of its own process alone.
+        images: `(B, ...)` output of `ImageEncoder.transform`. With several processes, a loss gets only those of its
+            own process.
         tokens: the captions.
-        image_index: `(B,)` int64, which image of the split each row is: equal for captions of one image.
-        caption_index: `(B,)` int64, which caption of the split each row is.
+        image_index: `(B,)` int64, index of each row's image in the split: equal for captions of one image.
+        caption_index: `(B,)` int64, index of each row's caption in the split.
     """
 
     images: Tensor
@@ -71,13 +71,13 @@ class Batch:
 class Embeddings:
     """The joint embeddings of B images or captions, with their regions or words.
 
-    `embeddings[2:5]` and `embeddings[indices]` are those of some inputs, `len(embeddings)` is B.
+    `embeddings[2:5]` and `embeddings[indices]` select inputs, `len(embeddings)` is B.
 
     Attributes:
         embeddings: `(B, D)`.
         items: `(B, K, D')`, the regions or words of each input, padded at the end; None: not kept.
-        lengths: `(B,)` int64, how many of its K items each input has, 1 or more; None: all have K. On the device of the
-            embeddings, wherever they come from.
+        lengths: `(B,)` int64, how many of its K items each input has, 1 or more; None: all have K. Moved to the device
+            of the embeddings.
         extras: further numbers of each input by names, `(B, …)`, such as the log variances of a probabilistic
             embedding: they go to the loss, and nowhere else.
     """
@@ -94,7 +94,7 @@ class Embeddings:
         lengths: Tensor | None = None,
         extras: Mapping[str, Tensor] = MappingProxyType({}),
         *,
-        regions: Tensor | None = None,  # what `items` was called in `ImageOutput`
+        regions: Tensor | None = None,  # the name of `items` in `ImageOutput`
     ) -> None:
         values = {
             "embeddings": embeddings,
@@ -107,7 +107,7 @@ class Embeddings:
 
     @classmethod
     def of(cls, output: Tensor | Embeddings) -> Embeddings:
-        """Return what an encoder returned; a tensor is the vectors alone."""
+        """Convert the output of an encoder; a tensor becomes embeddings without items."""
         return cls(output) if isinstance(output, Tensor) else output
 
     @classmethod
@@ -127,14 +127,14 @@ class Embeddings:
         return len(self.embeddings)
 
     def __getitem__(self, rows: slice | Tensor) -> Embeddings:
-        """Return those of some inputs."""
+        """Return the embeddings of some inputs."""
         items, lengths = (None if part is None else part[rows] for part in (self.items, self.lengths))
         extras = {name: extra[rows] for name, extra in self.extras.items()}
         return Embeddings(self.embeddings[rows], items, lengths, extras)
 
     @property
     def regions(self) -> Tensor:
-        """The items, where they are known to be there."""
+        """The items, if they are known to exist."""
         assert self.items is not None, "these embeddings have no items"
         return self.items
 
@@ -145,14 +145,14 @@ class Embeddings:
 
     @property
     def counts(self) -> Tensor:
-        """How many items each input has, `(B,)` int64, also where all have K."""
+        """How many items each input has, `(B,)` int64, also if all have K."""
         if self.lengths is not None:
             return self.lengths
         return torch.full((len(self),), self.size, device=self.embeddings.device)
 
     @property
     def mask(self) -> Tensor:
-        """Which items are there, `(B, K)` bool; the others are padding."""
+        """False for padding, `(B, K)` bool."""
         return torch.arange(self.size, device=self.embeddings.device) < self.counts[:, None]
 
     def map(self, change: Callable[[Tensor], Tensor]) -> Embeddings:
@@ -162,7 +162,7 @@ class Embeddings:
         return Embeddings(change(self.embeddings), items, self.lengths, extras)
 
     def pad(self, size: int) -> Embeddings:
-        """Return the same with sets of this size, if they are smaller; zeros fill them up."""
+        """Return the same with sets padded with zeros to this size, if they are smaller."""
         if size <= self.size:
             return self
         items = functional.pad(self.regions, (0, 0, 0, size - self.size))
@@ -170,14 +170,14 @@ class Embeddings:
 
 
 ImageOutput = Embeddings
-"""The name from when only images had sets: `ImageOutput(embeddings, regions)`."""
+"""The name in earlier versions, in which only images had sets: `ImageOutput(embeddings, regions)`."""
 
 
 def score_tiles(score: Callable[[Any, Any], Tensor], images: Any, texts: Any, tile: int) -> Tensor:
-    """Return the scores `(N, M)`, computed for so many pairs at a time, or fewer.
+    """Return the scores `(N, M)`, computed for at most `tile` pairs at a time.
 
     Args:
-        score: the scores of some images and texts.
+        score: computes the scores of some images and texts.
         images: a tensor or `Embeddings` of N.
         texts: the same of M.
         tile: the largest number of pairs.
@@ -191,10 +191,10 @@ def score_tiles(score: Callable[[Any, Any], Tensor], images: Any, texts: Any, ti
 
 
 def cut_evenly(count: int, size: int) -> list[slice]:
-    """Cut rows into parts of nearly equal length, at most `size`.
+    """Split rows into parts of nearly equal length, at most `size`.
 
-    A product with very few vectors runs in another kernel, in which equal vectors may get scores that differ in the
-    last bit.
+    Products with very few vectors use another kernel, in which equal vectors may get scores that differ in the last
+    bit.
     """
     parts = -(-count // size)
     bounds = [count * part // parts for part in range(parts + 1)]

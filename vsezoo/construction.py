@@ -1,4 +1,4 @@
-"""From a recipe to the model and the loss that it describes."""
+"""Build the model and the loss that a recipe describes."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ def create_model(
     """Build an untrained model from a recipe.
 
     Args:
-        name: a registered model, as `list_models` names it, or a recipe file.
-        data: the training split whose captions make the vocabulary and whose features give the widths.
-        captions: captions for the vocabulary where no `data` is given (or beside them).
+        name: a registered model, see `list_models`, or a recipe file.
+        data: the training split; its captions define the vocabulary, its features the widths.
+        captions: captions for the vocabulary, without `data` or in addition to it.
         settings: changes to the recipe by dotted names, such as `{"embed_size": 512, "loss.margin": 0.1}`.
-        **keywords: the earlier form of settings, with `__` for the dot, `loss__margin=0.1`. It warns.
+        **keywords: the earlier form of settings, with `__` for the dot, `loss__margin=0.1`; deprecated.
 
     Returns:
-        the model in eval mode, initialised from torch's present random state, with the pretrained weights of its
-        recipe, if that names any.
+        the model in eval mode, initialised from torch's current random state, with the pretrained weights of its recipe
+        if it names any.
     """
     if keywords:
         advice = "Pass settings={...} with dotted names to create_model, as to train, instead of keywords."
@@ -59,20 +59,20 @@ def create_model(
 
 
 def open_pretrained(recipe: Recipe) -> Weights | None:
-    """Open the pretrained weights that a recipe names, once for all of its parts; None: it names none.
+    """Open the pretrained weights that a recipe names, once for all of its parts; None if it names none.
 
     Raises:
-        CheckpointError: if they are not there, or are damaged.
-        HubError: for what the Hub does not give.
+        CheckpointError: if they cannot be found or are damaged.
+        HubError: if they cannot be downloaded.
     """
     return open_weights(recipe.pretrained) if recipe.pretrained else None
 
 
 def build_model(recipe: Recipe, tokenizer: Tokenizer) -> JointEmbedding:
-    """Build the model of a resolved recipe, untrained.
+    """Build the untrained model of a resolved recipe.
 
     Raises:
-        RecipeError: for options of which a part cannot be built, or parts that do not suit each other.
+        RecipeError: for options from which a part cannot be built, or parts that do not fit each other.
     """
     model = JointEmbedding(
         recipe,
@@ -85,7 +85,7 @@ def build_model(recipe: Recipe, tokenizer: Tokenizer) -> JointEmbedding:
 
 
 def _require_sets(model: JointEmbedding, loss: type[Loss]) -> None:
-    """Refuse encoders that give no sets to a similarity or a loss over sets."""
+    """Refuse encoders without sets if the similarity or the loss needs sets."""
     wanted = dict(zip(model.encoders, wants_sets(loss), strict=True))
     for side, encoder in model.encoders.items():
         if model.compares_sets and encoder.gives != "sets":
@@ -98,22 +98,22 @@ def build_loss(recipe: Recipe, tokenizer: Tokenizer) -> Loss:
     """Build the loss of a resolved recipe.
 
     Raises:
-        RecipeError: for options of which it cannot be built.
+        RecipeError: for options from which it cannot be built.
     """
     loss: Loss = build_part(recipe, "loss", tokenizer)
     return loss
 
 
 def build_part(recipe: Recipe, kind: str, tokenizer: Tokenizer) -> Any:
-    """Build a part of its options, and of what vsezoo gives as far as the constructor names it."""
+    """Build a part from its options and the arguments of vsezoo that its constructor names."""
     return call_part(recipe, kind, {"embed_size": recipe.width, "tokenizer": tokenizer})
 
 
 def call_part(recipe: Recipe, kind: str, at_hand: Mapping[str, Any]) -> Any:
-    """Return what the class or function of a part gives for its options and for what it names of `at_hand`.
+    """Call the class or function of a part with its options and the arguments in `at_hand` that it names.
 
     Raises:
-        RecipeError: for options of which it cannot be built.
+        RecipeError: for options from which it cannot be built.
     """
     part: Part = getattr(recipe, kind)
     function = load_part(recipe, kind)
@@ -121,7 +121,7 @@ def call_part(recipe: Recipe, kind: str, at_hand: Mapping[str, Any]) -> Any:
     try:
         return function(**given, **part.options)
     except (ArithmeticError, MemoryError, RuntimeError, TypeError, ValueError) as error:
-        # What torch raises of an impossible size, from a negative width to more than there is memory for.
+        # torch raises these for impossible sizes, from negative widths to more than the memory holds.
         reason = (str(error) or type(error).__name__).splitlines()[0].rstrip(".")
         sizes = {name: given[name] for name in ("embed_size", "learning_rate") if name in given} | dict(part.options)
         raise RecipeError(

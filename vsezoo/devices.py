@@ -8,7 +8,7 @@ from vsezoo.errors import UsageError
 
 
 def choose_device(name: str) -> torch.device:
-    """Return the device of this name; `auto` takes a GPU where there is one.
+    """Return the device of this name; `auto` uses a GPU if there is one.
 
     Raises:
         UsageError: for a device that this machine or this torch does not have.

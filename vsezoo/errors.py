@@ -32,7 +32,7 @@ REMEDIES = {
     errno.ELOOP: "Check the path: its symbolic links form a loop.",
     errno.EMFILE: "Close other programs, or raise the limit with `ulimit -n`.",
 }
-"""What to do about an error of the operating system, by its number."""
+"""Remedies for errors of the operating system by number."""
 
 
 EXTRAS = {
@@ -45,7 +45,7 @@ EXTRAS = {
     "pyarrow": "parquet",
     "sentencepiece": "clip",
 }
-"""The extras of vsezoo that install what not every installation has, by the names of packages."""
+"""The extras of vsezoo that install optional packages, by package."""
 
 
 class VsezooError(Exception):
@@ -124,7 +124,7 @@ class MissingPackageError(VsezooError):
 
 
 class VsezooWarning(UserWarning):
-    """Something that a user should know, but that stops nothing, such as captions that were cut off."""
+    """Something that a user should know but that is not an error, such as truncated captions."""
 
 
 def list_names(names: Sequence[str], most: int) -> str:
@@ -134,7 +134,7 @@ def list_names(names: Sequence[str], most: int) -> str:
 
 
 def explain_system(error: Exception) -> tuple[str, str]:
-    """Return the system's reason why a file cannot be read or written, and what to do about it.
+    """Return the system's reason why a file cannot be read or written, and a remedy.
 
     Args:
         error: an `OSError`, or the error of a Rust library, which has the number in its text: "(os error 28)".
@@ -163,11 +163,11 @@ def require_name(kind: str, name: str, known: Iterable[str]) -> None:
 
 
 def require_package(name: str, purpose: str, file: str | Path | None = None) -> ModuleType:
-    """Import a module of a package that not every installation has.
+    """Import a module of an optional package.
 
     Args:
-        name: of the module.
-        purpose: what needs it; the beginning of the message.
+        name: name of the module.
+        purpose: what needs it; the message begins with it.
         file: the file that the message is about.
 
     Raises:

@@ -1,11 +1,11 @@
-"""What every image encoder, text encoder, similarity, loss and data set is: all that a plugin author must read.
+"""Image encoder, text encoder, similarity, loss and data set: all that a plugin author must read.
 
 Register a subclass through an entry point, such as one of the group `vsezoo.losses`; a data set in `vsezoo.datasets`.
 
 Sizes in the docstrings: B captions in a batch, L tokens in the longest of them, D the width of the joint
 embedding, R regions of an image, F the width of a feature, N images and M captions of a collection.
 
-Parts hand each other tensors as `Tokens` (`ids (B, L)`, `lengths (B,)`), `Batch` (`images`, `tokens`, `image_index` and
+Parts exchange tensors as `Tokens` (`ids (B, L)`, `lengths (B,)`), `Batch` (`images`, `tokens`, `image_index` and
 `caption_index (B,)`) and `Embeddings` (`embeddings (B, D)`, `items (B, K, D')`, `lengths (B,)`), of `vsezoo.batch`.
 """
 
@@ -130,13 +130,13 @@ class Weights(Protocol):
 
     @property
     def sha256(self) -> str:
-        """The digest of the file of the tensors; of several files, that of their digests."""
+        """The digest of the file of the tensors; for several files, that of their digests."""
 
     def config(self) -> Mapping[str, Any]:
         """Return `config.json`; empty if there is none."""
 
     def tensors(self, prefix: str = "") -> Mapping[str, Tensor]:
-        """Return the tensors with a name prefix, by the rest of their names."""
+        """Return the tensors with a name prefix, by their names without it."""
 
 
 class ModelPart(ChecksOptions, nn.Module, ABC):
@@ -149,11 +149,11 @@ class ModelPart(ChecksOptions, nn.Module, ABC):
     """Encoders: a vector has one number more than embed_size, its uncertainty, at the end. Similarities: wanted."""
 
     renamed: ClassVar[Mapping[str, str]] = {}
-    """Prefixes of tensor names in checkpoints of earlier versions, and the present prefixes."""
+    """Prefixes of tensor names in checkpoints of earlier versions, and the current prefixes."""
 
     @classmethod
     def native_width(cls, options: Mapping[str, Any]) -> int | None:
-        """Return the width of the joint embedding that a part of these options has; None, as by default: any."""
+        """Return the width of the joint embedding of a part with these options; None (default): any."""
         return None
 
     @classmethod
@@ -162,7 +162,7 @@ class ModelPart(ChecksOptions, nn.Module, ABC):
         return dict(options)
 
     def load_pretrained(self, weights: Weights | None = None) -> None:
-        """Load pretrained weights into a new model; a checkpoint brings its own, unless it leaves them out.
+        """Load pretrained weights into a new model; a checkpoint contains its own, unless they are left out.
 
         Args:
             weights: pretrained weights of the recipe; None if it has none. A part with its own source defines this
@@ -170,16 +170,16 @@ class ModelPart(ChecksOptions, nn.Module, ABC):
         """
 
     def learning_rate_scales(self) -> Mapping[str, float]:
-        """Return multiples of `training.learning_rate` by prefixes of parameters' names, such as `{"cnn.": 0.1}`.
+        """Return factors of `training.learning_rate` by prefixes of parameter names, such as `{"cnn.": 0.1}`.
 
-        The longest matching prefix applies. Without a match, as by default, the multiple is 1.
+        The longest matching prefix applies. Without a match, as by default, the factor is 1.
         """
         return {}
 
     def start_epoch(self, epoch: int) -> None:
         """Called when an epoch, counted from 0, starts or is continued. By default, nothing.
 
-        It may change `requires_grad` of parameters; initially it must be True for all that are ever trained.
+        It may change `requires_grad` of parameters; initially it must be True for all parameters that are ever trained.
         """
 
 

@@ -30,15 +30,15 @@ class HingeLoss(Loss):
         mask_same_image: do not use other captions of the same image as negatives. Off in the papers.
         ncon: how many negatives an image and a caption have; 0: all other pairs. They are those of the pairs 1 to
             `ncon` rows further down, counted on from the first row after the last (the first release of Kiros et al.:
-            100). In a batch of `ncon` pairs or fewer a pair comes round again and counts once for each time. A pair is
+            100). In a batch of `ncon` pairs or fewer a pair occurs repeatedly and counts each time. A pair is
             never its own negative: where the original meets it, it adds the margin, which has no gradient.
         selective_epsilon: with `max_violation`, selectively hard negatives (SelHN; Li et al. 2023, arXiv 2303.00181):
             an image or a caption whose match scores less than this above or below its highest negative has the mean
-            over all negatives for its cost, where the hardest alone has next to no gradient. 0: off. The paper's code
-            has 0.01; its loss is this one divided by 2 B.
+            over all negatives as its cost, because the hardest alone has almost no gradient. 0: off. The paper's code
+            uses 0.01; its loss is this one divided by 2 B.
 
     Raises:
-        RecipeError: for an impossible value, `ncon` with `max_violation`, or `selective_epsilon` without.
+        RecipeError: for an invalid value, `ncon` with `max_violation`, or `selective_epsilon` without it.
     """
 
     def __init__(
@@ -124,7 +124,7 @@ class InfoNCELoss(Loss):
         mask_same_image: exclude other captions of the same image, and that image for them, from the softmax.
 
     Raises:
-        RecipeError: for an impossible temperature.
+        RecipeError: for an invalid temperature.
     """
 
     log_scale: Tensor
@@ -175,7 +175,7 @@ def wants_sets(loss: Loss | type[Loss]) -> tuple[bool, bool]:
 
 
 def choose_sides(loss: Loss, images: Embeddings, texts: Embeddings) -> tuple[Any, Any]:
-    """Return what a loss gets of images and texts, as its `needs` says."""
+    """Return the images and texts in the form that the loss `needs`."""
     return (
         images.embeddings if loss.needs == "vectors" else images,
         texts if loss.needs in ("sets", "extras") else texts.embeddings,

@@ -17,10 +17,10 @@ from vsezoo.pretrained.parts import PretrainedParts
 from vsezoo.recipe import Recipe
 
 SETS = {"image_encoder": ("regions", "regions"), "text_encoder": ("gru", "words")}
-"""Of each side, an encoder that gives sets, and what they are of."""
+"""For each side, an encoder that returns sets, and what their items are."""
 
 LARGEST_BATCH = 256 * 3 * 224 * 224
-"""Numbers that the images hold which are encoded at a time: what is computed of them takes many times that memory."""
+"""Maximum number of values in images encoded at a time: the computation takes many times their memory."""
 
 
 class JointEmbedding(PretrainedParts, nn.Module):
@@ -48,7 +48,7 @@ class JointEmbedding(PretrainedParts, nn.Module):
         """Return what the encoders return for a batch, images first: vectors `(B, D)`, or `Embeddings`.
 
         Raises:
-            RecipeError: for encoders whose embeddings are not of one width.
+            RecipeError: for encoders whose embeddings differ in width.
         """
         self.require_uncertainty()
         outputs = self.image_encoder(images), self.text_encoder(tokens)
@@ -64,16 +64,16 @@ class JointEmbedding(PretrainedParts, nn.Module):
 
     @property
     def compares_sets(self) -> bool:
-        """Whether the similarity compares sets of regions and words, not vectors."""
+        """Whether the similarity compares sets of regions and words instead of vectors."""
         return self.similarity.inputs == "sets"
 
     def keep_items(self, *, images: bool, texts: bool) -> None:
-        """Have encoders return sets from now on: the image encoder, the text encoder, or both."""
+        """Make the image encoder, the text encoder or both return sets from now on."""
         self.image_encoder.keep_items |= images
         self.text_encoder.keep_items |= texts
 
     def refuse_vectors(self, side: str, what: str) -> NoReturn:
-        """Raise a RecipeError for what needs sets from an encoder that gives vectors alone."""
+        """Raise a RecipeError because something needs sets from an encoder that returns only vectors."""
         choice, kept = SETS[side]
         raise RecipeError(
             f"{what} needs sets of {kept}, and the {side.replace('_', ' ')} {getattr(self.recipe, side).name!r} gives "
@@ -102,16 +102,16 @@ class JointEmbedding(PretrainedParts, nn.Module):
 
     @property
     def encoders(self) -> dict[str, Encoder]:
-        """The encoders, by the names that they have in a recipe."""
+        """The encoders by their names in a recipe."""
         return {"image_encoder": self.image_encoder, "text_encoder": self.text_encoder}
 
     @property
     def parts(self) -> dict[str, ModelPart]:
-        """The encoders and the similarity, by the names that they have in a recipe."""
+        """The encoders and the similarity by their names in a recipe."""
         return {**self.encoders, "similarity": self.similarity}
 
     def learning_rate_scales(self) -> dict[str, float]:
-        """Return what the parts' methods of this name do, with the names that parameters have in the model."""
+        """Merge the results of the parts' methods of this name, with the names of parameters in the model."""
         return {
             f"{name}.{start}": scale
             for name, part in self.parts.items()
@@ -119,18 +119,18 @@ class JointEmbedding(PretrainedParts, nn.Module):
         }
 
     def start_epoch(self, epoch: int) -> None:
-        """Call the parts' methods of this name: an epoch begins, counted from 0, or is continued."""
+        """Call the parts' methods of this name: an epoch, counted from 0, starts or is continued."""
         for part in self.parts.values():
             part.start_epoch(epoch)
 
     @property
     def device(self) -> torch.device:
-        """Where the parameters are."""
+        """The device of the parameters."""
         return next(self.parameters()).device
 
     @property
     def tokenizer(self) -> Tokenizer:
-        """What turns captions into ids."""
+        """The tokenizer of the text encoder."""
         return self.text_encoder.tokenizer
 
     def encode_images(self, images: Any, batch_size: int = 256) -> Tensor:
@@ -152,7 +152,7 @@ class JointEmbedding(PretrainedParts, nn.Module):
 
         Raises:
             DataError: for images of another form than the encoder takes, or with NaN in them.
-            RecipeError: for sets of an encoder that gives none.
+            RecipeError: if sets are requested from an encoder that returns none.
             UsageError: for a single picture instead of a list.
         """
         if not hasattr(images, "__len__"):
@@ -171,7 +171,7 @@ class JointEmbedding(PretrainedParts, nn.Module):
             finite = batch.isfinite().reshape(len(batch), -1).all(dim=1)
             if not finite.all():
                 raise DataError(
-                    f"The image at index {start + int(finite.int().argmin())} contains NaN or infinite numbers.",
+                    f"The image at index {start + int(finite.int().argmin())} contains NaN or infinite values.",
                     remedy="Fix or remove this image.",
                 )
             blocks.append(self._embed("image_encoder", batch.to(self.device), sets))
@@ -205,7 +205,7 @@ class JointEmbedding(PretrainedParts, nn.Module):
             sets: return the words of the captions as well; None: if the similarity compares them.
 
         Raises:
-            RecipeError: for sets of an encoder that gives none.
+            RecipeError: if sets are requested from an encoder that returns none.
             UsageError: for a single string instead of a list, or an item that is not a string.
         """
         if isinstance(texts, str):
@@ -240,7 +240,7 @@ class JointEmbedding(PretrainedParts, nn.Module):
     ) -> Iterator[tuple[np.ndarray, Embeddings]]:
         """Yield batches of captions given as ids, the shortest first: their indices, and their embeddings.
 
-        Neighbours of one length need hardly any padding.
+        Batches of similar lengths need hardly any padding.
         """
         order = np.argsort([len(caption) for caption in captions], kind="stable")
         for start in range(0, len(order), batch_size):
@@ -249,7 +249,7 @@ class JointEmbedding(PretrainedParts, nn.Module):
             yield chosen, self._embed("text_encoder", tokens, sets)
 
     def _embed(self, side: str, inputs: Tensor | Tokens, sets: bool | None) -> Embeddings:
-        """Return what an encoder makes of a batch, in float32, with its items if sets are wanted."""
+        """Return an encoder's output for a batch in float32, with its items if sets are requested."""
         self.require_uncertainty(side)
         encoder, sets = self.encoders[side], self.compares_sets if sets is None else sets
         encoder.keep_items |= sets

@@ -22,10 +22,10 @@ GROUPS = {
     "optimizer": "optimizers",
     "schedule": "schedules",
 }
-"""The registry's group for each part of a recipe."""
+"""The registry's group of each part of a recipe."""
 
 GIVEN_BY_VSEZOO = ("embed_size", "tokenizer")
-"""Arguments of a part's constructor that are no options."""
+"""Arguments of a part's constructor that are not options."""
 GIVEN = {
     **dict.fromkeys(PART_KINDS, GIVEN_BY_VSEZOO),
     "optimizer": ("groups", "learning_rate"),
@@ -37,7 +37,7 @@ GIVEN = {
 def load_recipe(model: str | Path) -> Recipe:
     """Return the recipe of a registered model or of a recipe file, whose name ends in `.json`.
 
-    Options for which a file has the default are not set by it, so that the data may decide them.
+    Options that have their default in the file are left unset, so that the data may decide them.
 
     Raises:
         UnknownNameError, ConflictError: for a model that is not registered, or by several distributions.
@@ -63,7 +63,7 @@ def load_recipe(model: str | Path) -> Recipe:
 
 
 def expand_parts(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return settings in which `NAME:ARGUMENT` for a part has become its name and its option `model`.
+    """Return settings with `NAME:ARGUMENT` for a part replaced by its name and its option `model`.
 
     `{"text_encoder": "hf:bert-base-uncased"}` becomes `{"text_encoder": "hf", "text_encoder.model":
     "bert-base-uncased"}`.
@@ -85,11 +85,10 @@ def expand_parts(settings: Mapping[str, Any]) -> dict[str, Any]:
 def change_recipe(recipe: Recipe, settings: Mapping[str, Any]) -> Recipe:
     """Return the recipe with a user's settings, by dotted names.
 
-    An image encoder that is put in place of another one may keep what it can of it, by its
-    `replace_part`, if it has one.
+    An image encoder that replaces another may keep some of its options, if it defines `replace_part`.
 
     Raises:
-        RecipeError: for a name that is no setting, or a value of the wrong type.
+        RecipeError: for a name that is not a setting, or a value of the wrong type.
         UnknownNameError, ConflictError: for an image encoder that is not registered, or by several distributions.
     """
     for name, value in expand_parts(settings).items():
@@ -132,17 +131,16 @@ def accepted_kinds(recipe: Recipe) -> tuple[str, ...]:
 def resolve_recipe(
     recipe: Recipe, data: PairDataset | None = None, weights: Weights | None = None, *, training: bool = True
 ) -> Recipe:
-    """Fill in every option of every part: what is given, else what weights and data decide, else the part's default.
+    """Fill in every option of every part: the given value, else that of weights or data, else the default.
 
     Args:
         recipe: with some options.
-        data: the training split; None: nothing is known of the data.
-        weights: the pretrained weights of the recipe; None: it has none, or they are not open.
-        training: fill in those of optimizer and schedule too, which a trained model can do without.
+        data: the training split; None: nothing is known about the data.
+        weights: the pretrained weights of the recipe; None: it has none, or they have not been opened.
+        training: also fill in those of optimizer and schedule, which a trained model does not need.
 
     Raises:
-        RecipeError: for an option that the part does not have, or a value that it cannot have; for parts that do not
-            have one width.
+        RecipeError: for an unknown option or an invalid value, or for parts that differ in width.
         UnknownNameError: for a part that is not registered.
         DataError: for data of a kind that the image encoder does not take.
     """
@@ -165,17 +163,17 @@ def resolve_recipe(
         )
     if training and recipe.training.weight_decay and "weight_decay" in recipe.optimizer.options:
         raise RecipeError(
-            f"training.weight_decay adds to the loss, but the optimizer {recipe.optimizer.name!r} decays by itself.",
-            remedy="Set optimizer.weight_decay instead of it, or choose another optimizer.",
+            f"training.weight_decay adds to the loss, but the optimizer {recipe.optimizer.name!r} has its own.",
+            remedy="Set optimizer.weight_decay instead, or choose another optimizer.",
         )
     return _resolve_width(recipe)
 
 
 def _resolve_width(recipe: Recipe) -> Recipe:
-    """Fill in `embed_size` where the parts decide it.
+    """Fill in `embed_size` if the parts decide it.
 
     Raises:
-        RecipeError: for parts of several widths, or of another one than the recipe has.
+        RecipeError: for parts of several widths, or of another width than that of the recipe.
     """
     widths = {kind: load_part(recipe, kind).native_width(getattr(recipe, kind).options) for kind in PART_KINDS}
     native = {kind: width for kind, width in widths.items() if width is not None}
@@ -194,12 +192,12 @@ def _resolve_width(recipe: Recipe) -> Recipe:
 def list_options(
     part: Callable[..., Any], options: Mapping[str, Any] | None = None, given: Collection[str] = GIVEN_BY_VSEZOO
 ) -> dict[str, Option]:
-    """Return the options that a part declares, in the order of its constructor, then those of what it extends.
+    """Return the options that a part declares, in the order of its constructor, then those of its base classes.
 
     Args:
-        part: its class, or the function that it is.
-        options: the given ones, on which those of some image encoders depend; None: none.
-        given: its parameters that are no options.
+        part: its class or function.
+        options: the given options, on which those of some image encoders depend; None: none.
+        given: its parameters that are not options.
     """
     own = read_options(part, given)
     more: Mapping[str, Any] = part.more_options(options or {}) if hasattr(part, "more_options") else {}
@@ -209,15 +207,15 @@ def list_options(
 
 
 def check_options(kind: str, part: Part, known: Mapping[str, Option]) -> dict[str, Any]:
-    """Return the given options of a part, each of its type.
+    """Return the given options of a part, converted to their types.
 
     Args:
         kind: the part's field of a recipe, for the message.
-        part: with the options.
-        known: as `list_options` gives them.
+        part: the part with its options.
+        known: output of `list_options`.
 
     Raises:
-        RecipeError: for an option that the part does not have, or a value that it cannot have.
+        RecipeError: for an unknown option or an invalid value.
     """
     for name in part.options:
         if name not in known:

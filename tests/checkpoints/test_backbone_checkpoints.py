@@ -107,7 +107,7 @@ def test_where_the_weights_are_looked_for(
 def test_other_weights_are_refused(tmp_path: Path, weights: Path) -> None:
     folder = save(make(weights), tmp_path / "stored")
     pictures.write_weights(weights, seed=8)
-    with pytest.raises(CheckpointError, match=r"resnet\.safetensors: the weights of timm:test_resnet have the sha256"):
+    with pytest.raises(CheckpointError, match=r"resnet\.safetensors: the weights of timm:test_resnet have the SHA-256"):
         load(folder)
 
 
@@ -144,7 +144,7 @@ def test_pretrained_weights_are_fetched_again(tmp_path: Path, weights: Path, mon
     assert not (folder / "local.json").exists()
     assert_same(load(folder), model)
     pictures.write_weights(weights, seed=8)
-    with pytest.raises(CheckpointError, match="have the sha256") as caught:
+    with pytest.raises(CheckpointError, match="have the SHA-256") as caught:
         load(folder)
     assert caught.value.remedy == "Install the version of timm that the model was trained with."
 

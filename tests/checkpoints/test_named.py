@@ -101,9 +101,9 @@ def test_a_name_that_two_distributions_register(folder: Path, install: Callable[
         ({"name": "tiny"}, "must be named vsepp"),
         ({"name": "vsepp.a/b"}, "must be named vsepp"),
         ({"name": "vsepp.a:b"}, "must be named vsepp"),
-        ({"reference": "hub:org/name"}, "which is not a commit"),
-        ({"reference": "hub:org/name@main"}, "which is not a commit"),
-        ({"sha256": "abc"}, "which cannot be one"),
+        ({"reference": "hub:org/name"}, "which names no commit"),
+        ({"reference": "hub:org/name@main"}, "which names no commit"),
+        ({"sha256": "abc"}, "has an invalid sha256"),
     ],
 )
 def test_records_that_cannot_be(changes: dict[str, str], message: str) -> None:

@@ -111,7 +111,7 @@ def test_a_file_that_is_no_safetensors(folder: Path, content: bytes | None) -> N
         (b"[]", "does not contain a JSON object"),
         (b"null", "does not contain a JSON object"),
         (b"{}", "is not the configuration of a vsezoo checkpoint"),
-        (b'{"model_type": "bert"}', "is not the configuration of a vsezoo checkpoint"),
+        (b'{"architecture": "bert"}', "is not the configuration of a vsezoo checkpoint"),
     ],
 )
 def test_a_config_that_is_none(folder: Path, content: bytes, message: str) -> None:

@@ -144,7 +144,7 @@ def test_an_impossible_option_of_optimizer_and_schedule_is_refused(name: str, va
 
 def test_weight_decay_has_one_place() -> None:
     recipe = registry.load("models", "vsepp").replace({"training.weight_decay": 0.1, "optimizer": "adamw"})
-    with pytest.raises(RecipeError, match=r"'adamw' decays by itself.\nSet optimizer.weight_decay"):
+    with pytest.raises(RecipeError, match=r"'adamw' has its own.\nSet optimizer.weight_decay"):
         resolve_recipe(recipe)
 
 

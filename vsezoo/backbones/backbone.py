@@ -106,7 +106,7 @@ class Backbone(nn.Module, ABC):
         if sha256 and self.digest() != sha256:
             library = self.name.partition(":")[0]
             raise CheckpointError(
-                f"the weights of {self.name} have the sha256 {self.digest()}, not {sha256}, with which the model was "
+                f"the weights of {self.name} have the SHA-256 {self.digest()}, not {sha256}, with which the model was "
                 "trained.",
                 file=file,
                 remedy=f"Install the version of {library} that the model was trained with."

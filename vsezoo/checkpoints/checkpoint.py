@@ -6,7 +6,7 @@
     vocab.json          (or whatever files the tokenizer has)
     metrics.json        the last evaluation, labelled
     README.md           the model card, which people may edit
-    local.json          paths of data and of weights that are not stored, on the machine that wrote it; never published
+    local.json          paths of data and of external weights on the machine that wrote it; never published
 
 Reading unpickles nothing and imports no module named in the folder: parts are looked up in the registry.
 """
@@ -46,7 +46,7 @@ def load_loss(reference: str | Path | Checkpoint, device: str | torch.device = "
     """Load the loss that a checkpoint was trained with, including parameters such as those of a caption head.
 
     Args:
-        reference: as `load` takes it.
+        reference: see `load`.
         device: device of the loss.
 
     Returns:

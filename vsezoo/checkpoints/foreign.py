@@ -1,8 +1,8 @@
 """Pretrained weights of another library, used as a checkpoint.
 
 A plugin registers a function in the group `vsezoo.openers` that recognises such weights and returns the recipe whose
-parts read them. The model is then made once, and its checkpoint is kept in the cache folder: it names the weights and
-their digest and does not hold them, so it is small, and everything that takes a checkpoint takes it.
+parts read them. The model is then built once, and its checkpoint is kept in the cache folder. It contains the name and
+digest of the weights instead of the weights, so it is small, and it can be used like any other checkpoint.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from vsezoo.storage.cache import find_cache, identify
 from vsezoo.storage.checkpoint_layout import CONFIG, OPEN_CLIP, UNKNOWN_DATA, is_foreign, read_json
 
 FORM = 1
-"""Raised when the checkpoints that are made here change."""
+"""Increased when the checkpoints written here change."""
 
 
 def is_foreign_folder(folder: Path) -> bool:
-    """Return whether a folder has weights of another library, and is not to be read as a checkpoint."""
+    """Return whether a folder has weights of another library instead of a checkpoint."""
     if not folder.is_dir():
         return False
     try:
@@ -43,24 +43,24 @@ def is_foreign_folder(folder: Path) -> bool:
 
 
 def open_foreign(reference: str, settings: Mapping[str, Any] | None = None, sha256: str = "") -> Path:
-    """Return the folder of the checkpoint of pretrained weights; it is written if it is not in the cache.
+    """Return the folder of the checkpoint of pretrained weights, written first if it is not in the cache.
 
     Args:
         reference: a folder, or `hub:org/name@COMMIT`.
         settings: changes to the recipe, by dotted names.
-        sha256: what the digest of the weights must be; empty: anything.
+        sha256: the expected digest of the weights; empty: any.
 
     Raises:
         CheckpointError: for weights that no plugin recognises, or that it refuses.
-        HubError: for what the Hub does not give.
+        HubError: if they cannot be downloaded.
         StorageError: if the cache folder cannot be written.
     """
     weights = open_weights(reference)
     if sha256 and weights.sha256 != sha256:
         raise CheckpointError(
-            f"has the sha256 {weights.sha256}, not {sha256} as it is registered.",
+            f"has the SHA-256 {weights.sha256}, not {sha256} as registered.",
             file=reference,
-            remedy="Upgrade the distribution that registers this name, or name the weights by their place.",
+            remedy="Upgrade the distribution that registers this name, or refer to the weights by their path.",
         )
     source = reference if parse_reference(reference) else str(weights.folder.absolute())
     changes = {"pretrained": source, **(settings or {})}
@@ -73,13 +73,13 @@ def open_foreign(reference: str, settings: Mapping[str, Any] | None = None, sha2
         target.parent.mkdir(parents=True, exist_ok=True)
         _write(target, weights, recipe, entry)
     except (CheckpointError, RecipeError) as error:
-        remedy = error.remedy or "Get all files of the model again, or choose another one."
+        remedy = error.remedy or "Download all files of the model again, or use another one."
         raise CheckpointError(error.problem, file=error.file or weights.folder, remedy=remedy) from error
     return target
 
 
 def recognise(weights: OpenedWeights) -> tuple[Entry, Recipe]:
-    """Return what opens pretrained weights, and the recipe whose parts read them.
+    """Return the opener of pretrained weights, and the recipe whose parts read them.
 
     Raises:
         CheckpointError: for weights that no plugin recognises, or that it refuses.
@@ -96,9 +96,9 @@ def recognise(weights: OpenedWeights) -> tuple[Entry, Recipe]:
         if recipe is not None:
             return entry, recipe
     raise refusal or CheckpointError(
-        "is not a checkpoint of vsezoo, and no installed plugin knows its weights.",
+        "is not a checkpoint of vsezoo, and no installed plugin recognises its weights.",
         file=weights.folder,
-        remedy="Give a model that embeds both images and sentences, such as a CLIP or a SigLIP.",
+        remedy="Use a model that embeds both images and sentences, such as CLIP or SigLIP.",
     )
 
 

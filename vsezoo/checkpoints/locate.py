@@ -1,4 +1,4 @@
-"""Locate a checkpoint given by directory, Hub reference or registered name, as a folder on this machine.
+"""Locate a checkpoint given by folder, Hub reference or registered name, as a folder on this machine.
 
 The only module that knows both the disk and the Hub.
 """
@@ -25,10 +25,10 @@ class Location:
     """The location of a checkpoint.
 
     Attributes:
-        reference: as the user gave it; one to the Hub at a commit.
-        on_hub: the same reference; None for a directory.
-        cached: where the files of the Hub were fetched to, or the checkpoint of weights of another library was written.
-        sha256: what the digest of its model must be; empty: anything.
+        reference: as the user gave it; a Hub reference is resolved to a commit.
+        on_hub: the same reference; None for a folder.
+        cached: where the files were downloaded to, or where the checkpoint of another library's weights was written.
+        sha256: the expected digest of its model; empty: any.
     """
 
     reference: str
@@ -37,7 +37,7 @@ class Location:
     sha256: str = ""
 
     def find(self) -> Path:
-        """Return the current checkpoint folder: a directory may have been replaced under another name.
+        """Return the current checkpoint folder: it may have been replaced under another name.
 
         Raises:
             CheckpointError: if there is none.
@@ -59,9 +59,9 @@ def locate(reference: str | Path, *, weights: bool = True) -> Location:
     """Return the location of a checkpoint; the files of one on the Hub are downloaded to the cache.
 
     Args:
-        reference: a directory, the directory of a run, whose best checkpoint it means, `hub:org/name[@revision]`, or
+        reference: a folder, the folder of a run (for its best checkpoint), `hub:org/name[@revision]`, or
             the name of a registered checkpoint. Each may have weights of another library that a plugin opens.
-        weights: fetch the tensors, too.
+        weights: also download the tensors.
 
     Raises:
         CheckpointError: if there is no valid one on the Hub.
@@ -96,7 +96,7 @@ def _locate_foreign(reference: str, settings: Mapping[str, Any] | None = None, s
 
 
 def find_named(reference: str | Path) -> Pretrained | None:
-    """Return the registered checkpoint of a name; None if there is none, or a directory of that name exists."""
+    """Return the registered checkpoint of a name; None if there is none, or a folder of that name exists."""
     if isinstance(reference, Path) or find_folder(Path(reference)).exists():
         return None
     try:
@@ -111,7 +111,7 @@ def find_checkpoint(reference: str | Path) -> Path:
     """Return the checkpoint folder of a reference, unverified.
 
     Raises:
-        CheckpointError: if it is not a directory, or there is no valid checkpoint on the Hub.
+        CheckpointError: if it is not a folder, or there is no valid checkpoint on the Hub.
         HubError: if it cannot be downloaded.
         UsageError: for an invalid Hub reference.
     """
@@ -131,7 +131,7 @@ def _find_directory(named: Path) -> Path:
 
 
 def _describe_absence(named: Path) -> CheckpointError:
-    """Return the error for a name that is not a directory."""
+    """Return the error for a name that is not a folder."""
     name = str(named)
     known = registry.list_names("checkpoints")
     try:

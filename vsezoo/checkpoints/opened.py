@@ -164,7 +164,7 @@ class Checkpoint:
         """Return the name of the training data set, or the path of its folder on this machine.
 
         Raises:
-            UsageError: when no data set of that name is registered, and the folder does not exist here.
+            UsageError: if no data set of that name is registered and the folder does not exist here.
         """
         name: Any = self.config["data"].get("name")
         folder: str = self._local["data"]

@@ -1,4 +1,4 @@
-"""Write a checkpoint folder: whole or not at all. `checkpoint.py` says what is in it."""
+"""Write a checkpoint folder atomically. `checkpoint.py` describes its files."""
 
 from __future__ import annotations
 
@@ -33,21 +33,21 @@ def save_checkpoint(
     converted: Mapping[str, Any] | None = None,
     data_folder: str = "",
 ) -> None:
-    """Write a checkpoint folder, whole or not at all.
+    """Write a checkpoint folder atomically.
 
     Args:
-        folder: where; replaced if it exists.
-        model: what to store.
-        data: the training split, for the record; or what is known of it, by the keys of `describe_data`.
-        trained: how far the training was: epoch, step, criterion, score.
-        evaluation: what `Evaluation.to_json` gives, stored as `metrics.json`; None: no such file. The digest of the
-            model is added to it.
-        loss: what it was trained with, stored where it has parameters of its own.
-        converted: which files of another codebase it was made of, see `vsezoo.conversion.convert`; None: of none.
-        data_folder: the absolute path of the data, where they are a folder and not a registered name.
+        folder: replaced if it exists.
+        model: the model to store.
+        data: the training split, or a description of it with the keys of `describe_data`.
+        trained: progress of the training run: epoch, step, criterion, score.
+        evaluation: output of `Evaluation.to_json`, stored as `metrics.json` with the digest of the model; None: no
+            such file.
+        loss: the loss of the training run, stored if it has parameters.
+        converted: the files of another codebase it was converted from, see `vsezoo.conversion.convert`; None: none.
+        data_folder: the absolute path of the data, if they are a folder and not a registered name.
 
     Raises:
-        StorageError: when a file cannot be written; the folder is then as it was.
+        StorageError: if a file cannot be written; the folder is then unchanged.
     """
     from vsezoo.cards.card import render_card  # imports jinja2
 
@@ -85,11 +85,11 @@ def save_checkpoint(
 
 
 LOCAL_FACTS = ("folder", "file", "summary")
-"""What in an account is about the folders of a machine."""
+"""Keys of an account that are about the folders of a machine."""
 
 
 def describe_data(data: PairDataset) -> dict[str, Any]:
-    """Return what `config.json` tells of the training data, which names no folder of this machine."""
+    """Return the description of the training data in `config.json`, without folders of this machine."""
     account = {name: value for name, value in data.account.items() if name not in LOCAL_FACTS}
     return {
         "name": data.name,

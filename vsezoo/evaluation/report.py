@@ -22,10 +22,10 @@ class Evaluation:
         split: `dev`, `test`, …
         protocol: `full` or `fold5`.
         checkpoints: one for each member of the ensemble, each with `reference`, `model` and `sha256`.
-        images: how many distinct images were ranked.
-        captions: how many captions were ranked.
-        skipped: how many images of the split were left out, as they cannot be read.
-        account: what was found in the data folder, see `PairDataset.account`; empty if that is not known.
+        images: number of distinct images that were ranked.
+        captions: number of captions that were ranked.
+        skipped: number of unreadable images of the split that were left out.
+        account: the account of the data folder, see `PairDataset.account`; empty if unknown.
     """
 
     metrics: Metrics
@@ -104,6 +104,6 @@ def _read(value: Any, kind: type[Any], path: Sequence[str], file: str | Path | N
         and (kind is not list or all(isinstance(item, Mapping) for item in value))
     )
     if not sound:
-        problem = f"The stored evaluation has an impossible value of {'.'.join(path)!r}."
+        problem = f"The stored evaluation has an invalid value of {'.'.join(path)!r}."
         raise CheckpointError(problem, file=file, remedy=remedy)
     return value

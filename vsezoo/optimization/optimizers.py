@@ -1,13 +1,13 @@
 """Optimisers: functions from groups of parameters to an optimiser of torch.
 
-The author of one writes a function like those below, with options as keyword parameters, and registers it in the
-group `vsezoo.optimizers`. vsezoo passes what it names of:
+To add one, write a function like those below, with options as keyword parameters, and register it in the group
+`vsezoo.optimizers`. vsezoo passes these arguments if it names them:
 
-    groups           list of groups as torch takes them: `params`, and `scale`, the multiple of the learning rate that
-                     the encoders ask for; a function that makes new groups copies `scale` into each
+    groups           list of groups as torch takes them: `params`, and `scale`, the factor of the learning rate that
+                     the encoders set; a function that makes new groups copies `scale` into each
     learning_rate    the initial one; the training loop sets `lr` of each group before each step
 
-The state of the optimiser must be tensors by parameter, as that of torch's own: it is stored and restored exactly.
+The state of the optimiser must be tensors by parameter, as with torch's own: it is stored and restored exactly.
 `vsezoo.testing.check_optimizer` checks all of this.
 """
 
@@ -30,7 +30,7 @@ def adam(
     """Return Adam (Kingma and Ba 2015).
 
     Args:
-        groups: of parameters.
+        groups: groups of parameters.
         learning_rate: the initial one.
         betas: decay rates of the two moments.
         eps: added to the root of the second moment.
@@ -50,11 +50,11 @@ def adamw(
     """Return Adam with decoupled weight decay (Loshchilov and Hutter 2019).
 
     Args:
-        groups: of parameters.
+        groups: groups of parameters.
         learning_rate: the initial one.
         betas: decay rates of the two moments.
         eps: added to the root of the second moment.
-        weight_decay: share of each weight that is taken away in a step, times the learning rate.
+        weight_decay: share of each weight, times the learning rate, that is subtracted in a step.
         decay_biases: decay one-dimensional parameters too, which are biases and the scales of normalisations.
     """
     parts: Groups = []

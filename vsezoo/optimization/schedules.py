@@ -1,15 +1,15 @@
-"""Schedules: functions that say by what the learning rate is multiplied at a step.
+"""Schedules: functions that return the factor of the learning rate at a step.
 
-The author of one writes a function like those below, with options as keyword parameters, and registers it in the
-group `vsezoo.schedules`. It is called before each step, with what it names of:
+To add one, write a function like those below, with options as keyword parameters, and register it in the group
+`vsezoo.schedules`. It is called before each step with those of these arguments that it names:
 
     step               steps done before, over all epochs
     epoch              epochs done before
     steps_per_epoch    steps in an epoch
     num_epochs         epochs of the training run
 
-It must be a function of these alone, so that a run that is resumed goes on with the same rates, finite, and not
-negative. `vsezoo.testing.check_schedule` checks this.
+The result must depend on these arguments only, so that a resumed run has the same learning rates, and must be finite
+and not negative. `vsezoo.testing.check_schedule` checks this.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from vsezoo.recipe.options import Above, AtLeast, AtMost, Between
 def step(
     epoch: int, *, every: Annotated[int, AtLeast(1)] = 15, factor: Annotated[float, Above(0), AtMost(1)] = 0.1
 ) -> float:
-    """Return the multiple of a rate that drops in steps, as in VSE++.
+    """Return the factor of a learning rate that drops in steps, as in VSE++.
 
     Args:
         epoch: epochs done.
@@ -40,13 +40,13 @@ def constant(
     warmup: Annotated[int, AtLeast(0)] = 0,
     warmup_epochs: Annotated[float, AtLeast(0)] = 0.0,
 ) -> float:
-    """Return the multiple of a rate that stays as it is after a linear warm-up.
+    """Return the factor of a learning rate that is constant after a linear warm-up.
 
     Args:
         step: steps done.
         steps_per_epoch: steps in an epoch.
-        warmup: steps in which the rate rises.
-        warmup_epochs: the same in epochs; of the two the longer one counts.
+        warmup: steps in which the learning rate rises.
+        warmup_epochs: the same in epochs; the longer of the two applies.
     """
     rising = _count_rising(steps_per_epoch, warmup, warmup_epochs)
     return (step + 1) / (rising + 1) if step < rising else 1.0
@@ -61,15 +61,15 @@ def cosine(
     warmup_epochs: Annotated[float, AtLeast(0)] = 0.0,
     final: Annotated[float, Between(0, 1)] = 0.0,
 ) -> float:
-    """Return the multiple of a rate that falls along half a cosine after a linear warm-up (Loshchilov and Hutter 2017).
+    """Return the factor of a rate that follows half a cosine after a linear warm-up (Loshchilov and Hutter 2017).
 
     Args:
         step: steps done.
         steps_per_epoch: steps in an epoch.
         num_epochs: epochs of the training run.
-        warmup: steps in which the rate rises.
-        warmup_epochs: the same in epochs; of the two the longer one counts.
-        final: multiple at the end of the training run.
+        warmup: steps in which the learning rate rises.
+        warmup_epochs: the same in epochs; the longer of the two applies.
+        final: factor at the end of the training run.
     """
     rising = _count_rising(steps_per_epoch, warmup, warmup_epochs)
     if step < rising:

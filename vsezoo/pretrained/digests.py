@@ -11,7 +11,7 @@ from torch import Tensor
 
 @torch.no_grad()
 def digest_tensors(tensors: Mapping[str, Tensor]) -> str:
-    """Return the sha256 of tensors: of their names, kinds of number, shapes and bytes, in the order of the names."""
+    """Return the SHA-256 of tensors: of their names, dtypes, shapes and bytes, in the order of the names."""
     digest = hashlib.sha256()
     for name, tensor in sorted(tensors.items()):
         digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
@@ -20,14 +20,14 @@ def digest_tensors(tensors: Mapping[str, Tensor]) -> str:
 
 
 class TensorDigest:
-    """Remembers a digest as long as the tensors are the same ones and nothing is written to them."""
+    """Caches a digest as long as the tensors are the same objects and nothing is written to them."""
 
     def __init__(self) -> None:
         self._versions: list[tuple[int, int]] = []
         self._digest = ""
 
     def compute(self, tensors: Mapping[str, Tensor]) -> str:
-        """Return what `digest_tensors` does."""
+        """Return the result of `digest_tensors`."""
         versions = [(tensor.data_ptr(), tensor._version) for tensor in tensors.values()]
         if versions != self._versions:
             self._versions, self._digest = versions, digest_tensors(tensors)

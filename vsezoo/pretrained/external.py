@@ -1,4 +1,4 @@
-"""Encoders with weights that a checkpoint need not hold, because they can be read again elsewhere."""
+"""Encoders with external weights: a checkpoint need not contain them, because they can be read again elsewhere."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from torch import nn
 from vsezoo.errors import CheckpointError
 
 PRETRAINED = "pretrained"
-"""The source of weights that a library or the Hub has by name, and not a file or folder of the user's own."""
+"""The source of weights that come from a library or the Hub by name, not from a file or folder of the user."""
 
 
 class ExternalWeights:
     """Mixin for encoders: `class MyEncoder(ExternalWeights, ImageEncoder)`.
 
-    While `skips_external_weights` says so, checkpoints and training states hold all but these weights. Loading builds
-    the encoder, has it read them again, and compares them with the digest in the checkpoint.
+    While `skips_external_weights` returns True, checkpoints and training states contain everything but these weights.
+    Loading builds the encoder, reads the weights again, and compares them with the digest in the checkpoint.
     """
 
     external: ClassVar[str] = ""
     """Prefix of the names of these weights, such as `backbone.`."""
 
     def __init_subclass__(cls, **options: Any) -> None:
-        """Let `leaves_out_external`, its name before 0.2, mean `skips_external_weights` in classes that define one."""
+        """Treat `leaves_out_external`, the name before 0.2, as `skips_external_weights` in classes that define it."""
         super().__init_subclass__(**options)
         for name, other in (("skips_external_weights", EARLIER), (EARLIER, "skips_external_weights")):
             if name in vars(cls) and other not in vars(cls):
@@ -33,15 +33,15 @@ class ExternalWeights:
 
     @classmethod
     def portable_options(cls, options: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the options as a checkpoint stores them: without paths of the machine that wrote it."""
+        """Return the options for a checkpoint, without paths of this machine."""
         return dict(options)
 
     def skips_external_weights(self) -> bool:
-        """Return whether a checkpoint may be without the external weights: they are what can be read again."""
+        """Return whether a checkpoint may omit the external weights, because they are those that can be read again."""
         return False
 
     def describe(self) -> dict[str, Any]:
-        """Return JSON values for the checkpoint beside the options, such as digests of external weights."""
+        """Return JSON values for the checkpoint in addition to the options, such as digests of external weights."""
         return {}
 
     def list_folders(self) -> list[Path]:
@@ -49,7 +49,7 @@ class ExternalWeights:
         return []
 
     def restore_external(self, described: Mapping[str, Any], folders: Sequence[Path]) -> None:
-        """Read the external weights again; to be defined by encoders whose source is not `Recipe.pretrained`.
+        """Read the external weights again. Encoders whose source is not `Recipe.pretrained` must define it.
 
         Args:
             described: what `describe` returned when they were left out.
@@ -58,7 +58,7 @@ class ExternalWeights:
         Raises:
             CheckpointError: if the weights cannot be found or their SHA-256 differs.
         """
-        raise CheckpointError("its checkpoint does not say where its weights are from.")
+        raise CheckpointError("its checkpoint does not name the source of its weights.")
 
 
 EARLIER = "leaves_out_external"
@@ -66,7 +66,7 @@ MEMBERS = (EARLIER, "skips_external_weights", "portable_options", "describe", "l
 
 
 def find_external(encoder: nn.Module) -> ExternalWeights | None:
-    """Return what knows the external weights of an encoder: the encoder itself; None: it has none.
+    """Return the interface to the external weights of an encoder; None if it has none.
 
     Before 0.2 every encoder had these members. Encoders of plugins that define some of them without the mixin are
     treated as if they had it.
@@ -77,7 +77,7 @@ def find_external(encoder: nn.Module) -> ExternalWeights | None:
 
 
 def knows_source(encoder: nn.Module) -> bool:
-    """Return whether an encoder can read its weights again by itself: it defines `restore_external`."""
+    """Return whether an encoder can read its weights again itself, by `restore_external`."""
     return getattr(type(encoder), "restore_external", None) not in (None, ExternalWeights.restore_external)
 
 
@@ -88,7 +88,7 @@ def make_portable(encoder: type[nn.Module], options: Mapping[str, Any]) -> dict[
 
 
 class _Unmixed(ExternalWeights):
-    """Has what an encoder defines, and the defaults for the rest."""
+    """The members that an encoder defines, and defaults for the rest."""
 
     def __init__(self, encoder: nn.Module) -> None:
         for name in ("external", *MEMBERS[1:]):

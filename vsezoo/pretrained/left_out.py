@@ -1,8 +1,8 @@
-"""Which encoders of a model a checkpoint holds without their external weights, and where those are read again.
+"""The encoders whose external weights a checkpoint omits, and the sources of these weights.
 
-In `config.json` it is a list of encoders, each of which has a source of its own. Where encoders share the pretrained
-weights of the recipe it is an object, by the name of the source: `{"hub:org/name@COMMIT": {"sha256": "…", "parts":
-["image_encoder", "text_encoder"]}}`, in which encoders with a source of their own stand under an empty name.
+In `config.json` it is a list of encoders, each with a source of its own. If encoders share the pretrained weights of
+the recipe, it is an object by the name of the source: `{"hub:org/name@COMMIT": {"sha256": "…", "parts":
+["image_encoder", "text_encoder"]}}`, in which encoders with a source of their own are listed under an empty name.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ class SharedSource:
 
 @dataclass(frozen=True)
 class LeftOut:
-    """What is left out.
+    """The left-out weights.
 
     Attributes:
-        own: encoders that know their source themselves.
-        shared: by the names of the sources.
+        own: encoders with a source of their own.
+        shared: shared weights by the name of their source.
     """
 
     own: tuple[str, ...] = ()
@@ -43,7 +43,7 @@ class LeftOut:
         return (*self.own, *(part for source in self.shared.values() for part in source.parts))
 
     def keep(self, wanted: Callable[[str], bool]) -> LeftOut:
-        """Return those encoders alone whose names are wanted."""
+        """Return only the encoders with these names."""
 
         def choose(names: Iterable[str]) -> tuple[str, ...]:
             return tuple(filter(wanted, names))
@@ -52,7 +52,7 @@ class LeftOut:
         return LeftOut(choose(self.own), {name: source for name, source in shared.items() if source.parts})
 
     def to_json(self) -> list[str] | dict[str, Any]:
-        """Return what `config.json` has."""
+        """Return the entry of `config.json`."""
         if not self.shared:
             return list(self.own)
         shared = {name: {"sha256": source.sha256, "parts": list(source.parts)} for name, source in self.shared.items()}
@@ -60,7 +60,7 @@ class LeftOut:
 
     @classmethod
     def from_json(cls, value: Any) -> LeftOut:
-        """Read what `to_json` gave.
+        """Read the output of `to_json`.
 
         Raises:
             ValueError: for anything else.
@@ -80,5 +80,5 @@ class LeftOut:
 
 def _read_names(value: Any) -> tuple[str, ...]:
     if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
-        raise ValueError("a list of encoders is wanted")
+        raise ValueError("expected a list of encoders")
     return tuple(value)

@@ -1,4 +1,4 @@
-"""What a model does about the pretrained weights of its parts: load them, leave them out, read them again."""
+"""The pretrained weights of a model's parts: load them, leave them out of checkpoints, read them again."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from vsezoo.recipe import Recipe
 
 
 class PretrainedParts(ABC):
-    """Base of a model.
+    """Base class of the model.
 
     Attributes:
-        recipe: of the model.
+        recipe: the recipe of the model.
     """
 
     recipe: Recipe
@@ -30,44 +30,44 @@ class PretrainedParts(ABC):
     @property
     @abstractmethod
     def encoders(self) -> dict[str, Encoder]:
-        """The encoders, by the names that they have in a recipe."""
+        """The encoders by their names in a recipe."""
 
     @property
     @abstractmethod
     def parts(self) -> dict[str, ModelPart]:
-        """The encoders and whatever else is trained, by the names that they have in a recipe."""
+        """The encoders and all other trained parts by their names in a recipe."""
 
     @cached_property
     def sharing(self) -> Sharing:
-        """Which parts have loaded the pretrained weights of the recipe."""
+        """The parts that have loaded the pretrained weights of the recipe."""
         return Sharing()
 
     def load_pretrained(self, weights: Weights | None = None) -> None:
-        """Let the parts load pretrained weights, before a new model is trained.
+        """Load the pretrained weights of all parts, before a new model is trained.
 
         Args:
-            weights: those of the recipe; None: it has none.
+            weights: the weights of the recipe; None if it has none.
         """
         for name in self.parts:
             self.load_part(name, weights)
 
     def load_part(self, name: str, weights: Weights | None) -> None:
-        """Let one part load pretrained weights, see `load_pretrained`."""
+        """Load the pretrained weights of one part, see `load_pretrained`."""
         if load_part(self.parts[name], weights) and weights is not None:
             self.sharing.note(name, self.parts[name], weights)
 
     @property
     def external(self) -> dict[str, ExternalWeights]:
-        """The encoders that have external weights, by the names that they have in a recipe."""
+        """The encoders with external weights by their names in a recipe."""
         found = {name: find_external(encoder) for name, encoder in self.encoders.items()}
         return {name: encoder for name, encoder in found.items() if encoder is not None}
 
     def describe_encoders(self) -> dict[str, Any]:
-        """Return what a checkpoint stores of the encoders, and which of them it holds without their external weights.
+        """Return what a checkpoint stores about the encoders, and whose external weights it omits.
 
         Returns:
-            `encoders`: what each of them describes; `pretrained`: the weights of the recipe, if a part has loaded them;
-            `left_out`: as `LeftOut` writes it.
+            `encoders`: the description of each encoder; `pretrained`: the weights of the recipe, if a part has loaded
+            them; `left_out`: see `LeftOut`.
         """
         skipping = [name for name, own in self.external.items() if own.skips_external_weights()]
         return {
@@ -84,27 +84,27 @@ class PretrainedParts(ABC):
         ]
 
     def list_external(self, left_out: Any) -> tuple[str, ...]:
-        """Return the prefixes of the names of the external tensors of the encoders that `left_out` names."""
+        """Return the name prefixes of the external tensors of the encoders in `left_out`."""
         return tuple(f"{name}.{self.external[name].external}" for name in LeftOut.from_json(left_out).names)
 
     def restore_external(
         self, left_out: Any, described: Mapping[str, Any], folders: Sequence[Path] = (), *, quick: bool = False
     ) -> None:
-        """Have encoders read again the weights that a checkpoint does not hold. All else is to be loaded afterwards.
+        """Make encoders read the weights that a checkpoint omits. Everything else must be loaded afterwards.
 
         Args:
-            left_out: what `describe_encoders` returned under this name.
-            described: what it returned as `encoders`.
+            left_out: `left_out` as returned by `describe_encoders`.
+            described: `encoders` as returned by it.
             folders: where files of weights may be.
-            quick: for a model that is not to be stored: its weights are hashed only if they were written since that was
-                done last, and what they are now is not noted.
+            quick: for a model that will not be stored: hash its weights only if they were written since they were last
+                hashed, and do not record their state.
 
         Raises:
             CheckpointError: if the weights cannot be found or their SHA-256 differs.
         """
         missing = LeftOut.from_json(left_out)
         if unknown := set(missing.names) - self.external.keys():
-            raise CheckpointError(f"the weights of {min(unknown)} are left out, which has none to read again.")
+            raise CheckpointError(f"the weights of {min(unknown)} are left out, but it has no external weights.")
         for name in missing.own:
             self.external[name].restore_external(described.get(name, {}), folders)
         for source, shared in missing.shared.items():
@@ -116,7 +116,7 @@ class PretrainedParts(ABC):
                     self.load_part(name, weights)
 
     def rename_tensors(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Return tensors by their present names, where earlier versions of an encoder had others."""
+        """Return tensors by their current names, if earlier versions of an encoder used others."""
         renamed = {
             f"{name}.{old}": f"{name}.{new}" for name, part in self.parts.items() for old, new in part.renamed.items()
         }

@@ -1,4 +1,4 @@
-"""The pretrained weights that parts of one model share: who has loaded them, and whether they are still the same."""
+"""Pretrained weights shared by the parts of a model: which parts loaded them, and whether they have changed since."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from vsezoo.pretrained.weights import open_weights
 
 
 def load_part(part: ModelPart, weights: Weights | None) -> bool:
-    """Have a part load pretrained weights; return whether it takes those of the recipe.
+    """Load the pretrained weights of a part; return whether it uses those of the recipe.
 
     A part that defines `load_pretrained` without an argument has a source of its own, if any.
     """
@@ -30,58 +30,58 @@ def load_part(part: ModelPart, weights: Weights | None) -> bool:
 
 
 def open_again(name: str, sha256: str, reference: str, folders: Sequence[Path], *, quick: bool = False) -> Weights:
-    """Open pretrained weights that a checkpoint does not hold.
+    """Open pretrained weights that a checkpoint omits.
 
     Args:
-        name: as the checkpoint has it.
-        sha256: what their digest must be.
-        reference: of the recipe, which on the machine that wrote the checkpoint is a path.
-        folders: where a folder of this name may be.
-        quick: hash the file only if it was written since that was done last.
+        name: name in the checkpoint.
+        sha256: the expected digest.
+        reference: reference in the recipe; a path is valid only on the machine that wrote the checkpoint.
+        folders: where to look for a folder of this name.
+        quick: hash the file only if it was written since it was last hashed.
 
     Raises:
         CheckpointError: if they cannot be found or their SHA-256 differs.
-        HubError: for what the Hub does not give.
+        HubError: if they cannot be downloaded.
     """
     weights = open_weights(reference if Path(reference).name == name else name, folders)
     found = weights.recall_sha256() if quick else weights.sha256
     if found != sha256:
         raise CheckpointError(
-            f"the pretrained weights have the sha256 {found}, not {sha256} as in the training.",
+            f"the pretrained weights have the SHA-256 {found}, but the model was trained with {sha256}.",
             file=weights.folder,
-            remedy="Get the weights that the model was trained with.",
+            remedy="Use the weights that the model was trained with.",
         )
     return weights
 
 
 class Sharing:
-    """What a model knows of the pretrained weights of its recipe: no more than the name and the digests."""
+    """The name and digests of the pretrained weights of a model's recipe."""
 
     def __init__(self) -> None:
         self._name, self._sha256, self._folder = "", "", Path()
         self._digests: dict[str, tuple[TensorDigest, str]] = {}  # of the external weights of encoders, as loaded
 
     def note(self, name: str, part: nn.Module, weights: Weights) -> None:
-        """Take note that a part has loaded weights."""
+        """Record that a part has loaded weights."""
         self._name, self._sha256, self._folder = weights.name, weights.sha256, weights.folder
         if find_external(part) is not None:
             digest = TensorDigest()
             self._digests[name] = digest, digest.compute(_list_external(part))
 
     def describe(self) -> dict[str, Any]:
-        """Return name and digest of the weights as JSON values; empty: there are none."""
+        """Return name and digest of the weights as JSON values; empty if there are none."""
         return {"name": self._name, "sha256": self._sha256} if self._name else {}
 
     def list_folders(self) -> list[Path]:
-        """Return the folder that holds that of the weights, if it is of this machine."""
+        """Return the parent folder of the weights, if they are on this machine."""
         return [] if not self._name or self._name.startswith("hub:") else [self._folder.absolute().parent]
 
     def choose(self, skipping: Iterable[str], encoders: Mapping[str, nn.Module]) -> LeftOut:
-        """Return which encoders a checkpoint may hold without their external weights.
+        """Return the encoders whose external weights a checkpoint may omit.
 
         Args:
-            skipping: those that say so.
-            encoders: by their names. One whose weights have changed since they were loaded is stored.
+            skipping: encoders that request it.
+            encoders: encoders by name. If the weights of one have changed since they were loaded, they are stored.
         """
         skipping = list(skipping)
         same = []

@@ -1,10 +1,10 @@
 """Pretrained weights of another codebase: a folder or a repository of the Hub, opened once for all parts of a model.
 
-    config.json                         what the model is
+    config.json                         the configuration of the model
     model.safetensors                   its tensors; or model.safetensors.index.json and the files that it lists
-    tokenizer.json, …                   what else the parts of a model read
+    tokenizer.json, …                   other files that the parts of a model read
 
-Nothing of it is executed, and nothing is unpickled.
+Nothing is executed or unpickled.
 """
 
 from __future__ import annotations
@@ -26,22 +26,22 @@ from vsezoo.storage.folders import digest_file
 from vsezoo.storage.tensor_file import INDEX, ONE_FILE, Content, TensorFile, map_content
 
 VARIABLE = "VSEZOO_WEIGHTS"
-"""The environment variable of a folder of files and folders of weights."""
+"""The environment variable that names a folder of files and folders of weights."""
 CONFIG = "config.json"
 LARGEST_JSON = 64 * 2**20
 SMALL = (".json", ".txt", ".model")
-"""Endings of files beside the tensors: configurations, and the files of tokenizers."""
+"""Extensions of other files: configurations, and the files of tokenizers."""
 AGAIN = "Download it again from its authors."
 
 
 class OpenedWeights:
-    """The tensors and the configuration of a folder; see `open_weights`.
+    """The tensors and the configuration in a folder; see `open_weights`.
 
     Args:
-        folder: where they are.
-        name: what a checkpoint calls them.
+        folder: the folder.
+        name: their name in checkpoints.
         files: the files of the tensors.
-        where: of each tensor, the file that has it; None: the only one.
+        where: the file of each tensor; None: there is only one file.
 
     Attributes:
         name, folder: see above.
@@ -66,7 +66,7 @@ class OpenedWeights:
 
     @cached_property
     def sha256(self) -> str:
-        """The digest of the file of the tensors; of several files, that of their names and digests."""
+        """The digest of the file of the tensors; for several files, that of their names and digests."""
         digests: dict[str, str] = {file: digest["sha256"] for file, digest in self._digests.items()}
         if len(digests) == 1:
             return next(iter(digests.values()))
@@ -80,7 +80,7 @@ class OpenedWeights:
         return digest
 
     def digest_files(self) -> dict[str, dict[str, Any]]:
-        """Return size and sha256 of the files of the tensors, and of the small files beside them, by their names."""
+        """Return size and SHA-256 of the files of the tensors and of the other files, by name."""
         names = {CONFIG, *(item.name for item in self.folder.iterdir() if item.suffix in SMALL)}
         small = {name: digest_file(self.folder / name) for name in sorted(names) if (self.folder / name).is_file()}
         return {**small, **self._digests}
@@ -94,7 +94,7 @@ class OpenedWeights:
         return read_small_json(self.folder / CONFIG) if (self.folder / CONFIG).is_file() else {}
 
     def tensors(self, prefix: str = "") -> Mapping[str, Tensor]:
-        """Return the tensors whose names begin with a prefix, by the rest of their names."""
+        """Return the tensors with a name prefix, by their names without it."""
         return {name.removeprefix(prefix): file[name] for name, file in self._where.items() if name.startswith(prefix)}
 
 
@@ -102,13 +102,13 @@ def open_weights(reference: str | Path, folders: Sequence[Path] = ()) -> OpenedW
     """Open pretrained weights.
 
     Args:
-        reference: a folder, a safetensors file, or `hub:org/name[@revision]`, of which no more than configuration,
-            tokenizer and safetensors files is fetched, once.
-        folders: where a folder of this name may be if it is not there, besides `$VSEZOO_WEIGHTS`.
+        reference: a folder, a safetensors file, or `hub:org/name[@revision]`, from which only configuration, tokenizer
+            and safetensors files are downloaded, once.
+        folders: where to look for a folder of this name if it does not exist, besides `$VSEZOO_WEIGHTS`.
 
     Raises:
-        CheckpointError: if there is no such folder, or no sound safetensors file in it.
-        HubError: for what the Hub does not give.
+        CheckpointError: if there is no such folder, or it has no valid safetensors file.
+        HubError: if they cannot be downloaded.
     """
     on_hub = parse_reference(reference)
     if on_hub is not None:
@@ -117,7 +117,7 @@ def open_weights(reference: str | Path, folders: Sequence[Path] = ()) -> OpenedW
         pinned = resolve(on_hub)
         return _open_folder(fetch_pretrained(pinned), str(pinned))
     place = _find(str(reference), folders)
-    if os.path.isdir(place):  # noqa: PTH112 (unlike Path.is_dir false for a name that no folder can have)
+    if os.path.isdir(place):  # noqa: PTH112 (unlike Path.is_dir, false for an invalid name)
         return _open_folder(place, place.absolute().name)
     return OpenedWeights(place.parent, place.name, [place.name])
 
@@ -135,7 +135,7 @@ def _find(reference: str, folders: Sequence[Path]) -> Path:
     raise CheckpointError(
         f"is not a folder of pretrained weights{elsewhere}.",
         file=reference,
-        remedy=f"{remedy}; {VARIABLE} may name the folder that it is in.",
+        remedy=f"{remedy}; {VARIABLE} may name its parent folder.",
     )
 
 
@@ -162,10 +162,10 @@ def _open_folder(folder: Path, name: str) -> OpenedWeights:
 
 
 def read_index(path: Path) -> dict[str, str]:
-    """Return which file has which tensor, as an index of several safetensors files says.
+    """Return the file of each tensor, as listed in an index of several safetensors files.
 
     Raises:
-        CheckpointError: for anything but names of tensors and of safetensors files beside the index.
+        CheckpointError: for anything but names of tensors and of safetensors files in the folder of the index.
     """
     where = read_small_json(path).get("weight_map")
     sound = isinstance(where, dict) and all(
@@ -173,19 +173,19 @@ def read_index(path: Path) -> dict[str, str]:
         for file in where.values()
     )
     if not where or not isinstance(where, dict) or not sound:
-        raise CheckpointError("does not say which file has which tensor.", file=path, remedy=AGAIN)
+        raise CheckpointError("is not an index of tensors and files.", file=path, remedy=AGAIN)
     return where
 
 
 def read_small_json(path: Path) -> dict[str, Any]:
-    """Return the JSON object in a file of a stranger.
+    """Return the JSON object in an untrusted file.
 
     Raises:
-        CheckpointError: for a file that is too large, cannot be read, or holds something else.
+        CheckpointError: for a file that is too large, cannot be read, or contains something else.
     """
     try:
         if path.stat().st_size > LARGEST_JSON:
-            problem = f"has {path.stat().st_size:,} bytes; no more than {LARGEST_JSON:,} are read."
+            problem = f"has {path.stat().st_size:,} bytes; the limit is {LARGEST_JSON:,}."
             raise CheckpointError(problem, file=path, remedy=AGAIN)
         content = path.read_bytes()
     except OSError as error:

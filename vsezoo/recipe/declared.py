@@ -1,4 +1,4 @@
-"""A declared option, and the one check of what it is set to: its type, its limits."""
+"""A declared option, and the check of its value: type and limits."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ PLAIN = (bool, int, float, str)
 
 @dataclass(frozen=True)
 class Option:
-    """An option: its default, and which values it may have.
+    """An option: its default, and the values that it accepts.
 
     Attributes:
-        name: without that of the part.
-        default: what it is where nobody sets it.
-        hint: its declared type; None: that of the default, or any where the default is None.
-        limits: beside the type; neither they nor the type concern the default itself.
-        doc: what its docstring says of it, in one sentence; empty: nothing.
+        name: name without that of the part.
+        default: default value.
+        hint: its declared type; None: that of the default, or any if the default is None.
+        limits: limits in addition to the type; the default need satisfy neither.
+        doc: one sentence from its docstring; empty if there is none.
     """
 
     name: str
@@ -36,20 +36,20 @@ class Option:
 
     @property
     def choices(self) -> tuple[Any, ...]:
-        """The values that it may have, if they are listed; else empty."""
+        """The accepted values, if they are listed; else empty."""
         return next((limit.choices for limit in self.limits if limit.choices), ())
 
     @property
     def range(self) -> str:
-        """The limits in words; empty where there are none."""
+        """The limits in words; empty if there are none."""
         return " and ".join(map(str, self.limits))
 
     def convert(self, value: Any, setting: str) -> Any:
-        """Return the value as the option has it: a whole number for a float becomes one, a tuple a list.
+        """Return the value in the type of the option: integers become floats if needed, tuples lists.
 
         Args:
-            value: given by a recipe, a user or a stored file.
-            setting: the full name for the message, such as `loss.margin`.
+            value: value from a recipe, a user or a stored file.
+            setting: full name for the message, such as `loss.margin`.
 
         Raises:
             RecipeError: for a value of another type, or outside the limits.
@@ -69,7 +69,7 @@ class Option:
 
 
 def is_json_type(hint: Any) -> bool:
-    """Tell whether an annotation is of JSON values, so that a value can be compared with it."""
+    """Return whether an annotation is of JSON values, so that values can be checked against it."""
     origin, inner = get_origin(hint), [arm for arm in get_args(hint) if arm is not Ellipsis]
     if origin is Literal:
         return True
@@ -79,7 +79,7 @@ def is_json_type(hint: Any) -> bool:
 
 
 def _fit(hint: Any, value: Any) -> tuple[bool, Any]:
-    """Tell whether a value is of a type, and return it as one."""
+    """Return whether a value is of a type, and the value in that type."""
     origin, inner = get_origin(hint), [arm for arm in get_args(hint) if arm is not Ellipsis]
     if origin in (Union, types.UnionType):
         return next((fit for fit in (_fit(arm, value) for arm in inner) if fit[0]), (False, value))
@@ -102,7 +102,7 @@ def _is_object(hint: Any) -> bool:
 
 
 def _name(hint: Any) -> str:
-    """Return what a message calls a type."""
+    """Return the name of a type for messages."""
     origin, inner = get_origin(hint), [arm for arm in get_args(hint) if arm is not Ellipsis]
     if origin in (Union, types.UnionType):
         return " or ".join(map(_name, inner))

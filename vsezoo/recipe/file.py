@@ -1,7 +1,7 @@
 """A recipe as a JSON file, to copy and edit: what `vsezoo show MODEL --json` prints, or `Recipe.to_json` in a file.
 
-What `show` tells beside the recipe (limits, descriptions, sizes, versions) may stay in the file or go; a misspelt name
-is an error. The `config.json` of a checkpoint is such a file too: its recipe is that of the checkpoint.
+The other output of `show` (limits, descriptions, sizes, versions) may be kept or removed; a misspelt name is an error.
+The `config.json` of a checkpoint is also a recipe file.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from vsezoo.recipe.values import require_keys
 
 SUFFIX = ".json"
 TOLD = ("aliases", "distribution", "version", "file", "parameters", "training_options")
-"""What `show` tells of a recipe, and its parts, beside the recipe."""
+"""Keys that `show` prints in addition to the recipe and its parts."""
 KINDS = (*PART_KINDS, *TRAINING_PARTS)
 
 
 def is_recipe_file(model: str | Path) -> bool:
-    """Tell a recipe file from the name of a model and from a checkpoint: it ends in `.json`."""
+    """Return whether a name is that of a recipe file, not of a model or a checkpoint: it ends in `.json`."""
     return str(model).endswith(SUFFIX) and not Path(model).is_dir()
 
 
@@ -33,12 +33,12 @@ def read_recipe(path: Path) -> tuple[Recipe, dict[str, Any]]:
     """Read a recipe file.
 
     Returns:
-        the recipe, without the options of which the file says that they have their default; and these with their
-        values, by their dotted names.
+        the recipe without options that are marked as defaults in the file; and those with their values, by dotted
+        names.
 
     Raises:
         UsageError: for a file that cannot be read.
-        RecipeError: for anything else than a recipe, without the name of the file.
+        RecipeError: if it is not a recipe; without the name of the file.
     """
     try:
         value = json.loads(path.read_bytes())
@@ -73,7 +73,7 @@ def read_recipe(path: Path) -> tuple[Recipe, dict[str, Any]]:
         defaults |= {f"{kind}.{option}": value for option, value in given.items()}
     fields = {"summary": "", "embed_size": 1024, "pretrained": "", "training": {}}
     given = {name: held[name] for name in ("name", *fields) if name in held}
-    if given.get("pretrained", "") is None:  # as `show` tells that there are none
+    if given.get("pretrained", "") is None:  # as `show` prints it if there are none
         del given["pretrained"]
     recipe = Recipe.from_json({**fields, **given, **parts})
     if not recipe.name or any(letter in recipe.name for letter in "/\\:"):
@@ -82,7 +82,7 @@ def read_recipe(path: Path) -> tuple[Recipe, dict[str, Any]]:
 
 
 def _read_part(kind: str, value: Any) -> tuple[Any, dict[str, Any], dict[str, Any]]:
-    """Return name and options of a part, and those options of which `show` tells that they have their default."""
+    """Return name and options of a part, and the options that `show` marks as defaults."""
     if isinstance(value, str):
         return value, {}, {}
     require_keys(kind, value, ("name",), ("options", *TOLD))
@@ -96,7 +96,7 @@ def _read_part(kind: str, value: Any) -> tuple[Any, dict[str, Any], dict[str, An
 
 
 def _read_knowledge(value: Mapping[str, Any]) -> dict[str, Any]:
-    """Return overrides, paper and published results; overrides that were applied already are left out."""
+    """Return overrides, paper and published results, without overrides that have already been applied."""
     overrides = {}
     for data, override in _require_object("overrides", value.get("overrides") or {}).items():
         require_keys(f"overrides.{data}", override, ("settings",), ("reason",))

@@ -1,10 +1,10 @@
-"""Options with limits: what the author of a part writes beside the type of a parameter.
+"""Limits of options, written next to the type of a parameter.
 
     def __init__(self, *, margin: Annotated[float, AtLeast(0)] = 0.2, norm: Annotated[str, OneOf("l1", "l2")] = "l2"):
 
-A parameter with a default is an option: its type, its limits and its line under "Args:" in the docstring are read from
-there. A constructor that passes `**keywords` on to the class that it extends has the options of that class as well.
-Parameters without annotations are options too: a value must then be of the type of the default.
+A parameter with a default is an option: its type, its limits and its line under "Args:" in the docstring are used.
+A constructor that passes `**keywords` on to its base class also has the options of that class.
+Parameters without annotations are options too; their values must have the type of the default.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 
 class Limit(ABC):
-    """What the values of an option have in common; `str` of it completes "it must be".
+    """A condition on the values of an option; its `str` completes "it must be".
 
     Attributes:
         choices: the values, if they are listed.
@@ -25,7 +25,7 @@ class Limit(ABC):
 
     @abstractmethod
     def allows(self, value: Any) -> bool:
-        """Tell whether the option may have this value, which is of its type and not None."""
+        """Return whether the option accepts this value, which has its type and is not None."""
 
     @abstractmethod
     def __str__(self) -> str: ...
@@ -38,7 +38,7 @@ class AtLeast(Limit):
         self.least = least
 
     def allows(self, value: float) -> bool:
-        """Tell whether it is."""
+        """Return whether it is."""
         return self.least <= value < math.inf
 
     def __str__(self) -> str:
@@ -52,7 +52,7 @@ class AtMost(Limit):
         self.most = most
 
     def allows(self, value: float) -> bool:
-        """Tell whether it is."""
+        """Return whether it is."""
         return -math.inf < value <= self.most
 
     def __str__(self) -> str:
@@ -66,7 +66,7 @@ class Above(Limit):
         self.bound = bound
 
     def allows(self, value: float) -> bool:
-        """Tell whether it is."""
+        """Return whether it is."""
         return self.bound < value < math.inf
 
     def __str__(self) -> str:
@@ -80,7 +80,7 @@ class Below(Limit):
         self.bound = bound
 
     def allows(self, value: float) -> bool:
-        """Tell whether it is."""
+        """Return whether it is."""
         return -math.inf < value < self.bound
 
     def __str__(self) -> str:
@@ -94,7 +94,7 @@ class Between(Limit):
         self.least, self.most = least, most
 
     def allows(self, value: float) -> bool:
-        """Tell whether it is."""
+        """Return whether it is."""
         return self.least <= value <= self.most
 
     def __str__(self) -> str:
@@ -108,7 +108,7 @@ class OneOf(Limit):
         self.choices = choices
 
     def allows(self, value: Any) -> bool:
-        """Tell whether it is."""
+        """Return whether it is."""
         return value in self.choices
 
     def __str__(self) -> str:
@@ -116,18 +116,18 @@ class OneOf(Limit):
 
 
 class Each(Limit):
-    """A list whose items have limits of their own.
+    """A list with limits on its items.
 
     Args:
-        *limits: of each item.
-        length: how many items there are; None: one or more.
+        *limits: limits of each item.
+        length: number of items; None: one or more.
     """
 
     def __init__(self, *limits: Limit, length: int | None = None) -> None:
         self.limits, self.length = limits, length
 
     def allows(self, value: Any) -> bool:
-        """Tell whether all items are allowed, and as many as there must be."""
+        """Return whether the number of items and all items are valid."""
         count = len(value) == self.length if self.length else len(value) > 0
         return count and all(limit.allows(item) for item in value for limit in self.limits)
 
@@ -137,14 +137,14 @@ class Each(Limit):
 
 
 class Or(Limit):
-    """A value that stands for something else, such as 0 for "as the network has it", or what a limit allows."""
+    """A special value, such as 0 for "the default of the network", or a value that a limit allows."""
 
     def __init__(self, value: Any, limit: Limit) -> None:
         self.value, self.limit = value, limit
         self.choices = (value, *limit.choices) if limit.choices else ()
 
     def allows(self, value: Any) -> bool:
-        """Tell whether it is one of the two."""
+        """Return whether it is one of the two."""
         return value == self.value or self.limit.allows(value)
 
     def __str__(self) -> str:

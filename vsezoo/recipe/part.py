@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 PART_KINDS = ("image_encoder", "text_encoder", "similarity", "loss")
-"""The fields of a recipe that name a registered part of the model, or its loss."""
+"""The fields of a recipe that name a registered part of the model or its loss."""
 TRAINING_PARTS = ("optimizer", "schedule")
-"""The training settings that name a registered function; as settings they are called so, without `training.`."""
+"""The training settings that name a registered function; they are set without the prefix `training.`."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """A registered part and the options that its constructor gets."""
+    """A registered part and the options for its constructor."""
 
     name: str
     options: Mapping[str, Any] = field(default_factory=dict)

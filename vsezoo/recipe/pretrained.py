@@ -1,4 +1,4 @@
-"""Checkpoints that are published under a name, such as `vsepp.f8k_mobilenet`."""
+"""Checkpoints published under a name, such as `vsepp.f8k_mobilenet`."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ SHA256 = r"[0-9a-f]{64}"
 
 @dataclass(frozen=True)
 class Pretrained:
-    """A trained checkpoint that has a name, registered in the group `vsezoo.checkpoints`.
+    """A trained checkpoint with a name, registered in the group `vsezoo.checkpoints`.
 
     Attributes:
-        name: the model's, a dot, and what it was trained on: `vsepp.f8k_mobilenet`.
+        name: name of the model, a dot, and a name for the training data: `vsepp.f8k_mobilenet`.
         recipe: the name of the model.
-        reference: where the checkpoint is: `hub:org/name@COMMIT`, or a folder.
-        sha256: of its `model.safetensors`; another one is refused.
-        data: what it was trained on, by the name of the data set.
-        license: one of the Hub's identifiers; empty: not known.
-        size_mb: size of the checkpoint in MB; 0: not known.
-        notes: what a user should know, in a sentence.
-        figures: what was measured of it, with the command as the source; or what was published, with its source.
-        format: the library whose weights it has, such as transformers; empty: it is a checkpoint of vsezoo. Of the
-            weights of another library neither commit nor digest need be known; then they are those of the day.
-        model: what such weights are called before the dot; empty: as `recipe`.
+        reference: location of the checkpoint: `hub:org/name@COMMIT`, or a folder.
+        sha256: digest of its `model.safetensors`; a file with another digest is refused.
+        data: name of the training data set.
+        license: one of the Hub's identifiers; empty: unknown.
+        size_mb: size of the checkpoint in MB; 0: unknown.
+        notes: a sentence that a user should know.
+        figures: measured figures, with the command as the source; or published ones, with their source.
+        format: the library of its weights, such as transformers; empty: a checkpoint of vsezoo. For weights of another
+            library commit and digest are optional; without them the latest ones are used.
+        model: name of such weights before the dot; empty: that of `recipe`.
         settings: changes to the recipe of such weights, by dotted names.
-        pixels: width and height of the pictures that the model gets; 0: not known.
-        languages: of its captions, as ISO 639 codes; empty: not stated.
+        pixels: width and height of the model's input pictures; 0: unknown.
+        languages: languages of its captions as ISO 639 codes; empty: not stated.
 
     Raises:
-        RecipeError: for a name that does not begin with that of the model, a reference to the Hub that is not to a
-            commit, or an impossible digest.
+        RecipeError: for a name that does not begin with that of the model, a Hub reference without a commit, or an
+            invalid digest.
     """
 
     name: str
@@ -59,12 +59,12 @@ class Pretrained:
     def __post_init__(self) -> None:
         model = self.model or self.recipe
         if not self.name.startswith(f"{model}.") or not re.fullmatch(NAME, self.name):
-            raise RecipeError(f"the checkpoint {self.name!r} must be named {model}. and what it was trained on.")
+            raise RecipeError(f"the checkpoint {self.name!r} must be named {model}.DATA.")
         if self.sha256 and not re.fullmatch(SHA256, self.sha256):
-            raise RecipeError(f"the checkpoint {self.name!r} has the sha256 {self.sha256!r}, which cannot be one.")
+            raise RecipeError(f"the checkpoint {self.name!r} has an invalid sha256: {self.sha256!r}.")
         if self.format:
             return
         if self.reference.startswith(("hub:", "hf-hub:", "hf://")) and not re.fullmatch(COMMIT, self.reference):
-            raise RecipeError(f"the checkpoint {self.name!r} is at {self.reference}, which is not a commit.")
+            raise RecipeError(f"the checkpoint {self.name!r} is at {self.reference}, which names no commit.")
         if not self.sha256:
-            raise RecipeError(f"the checkpoint {self.name!r} has the sha256 '', which cannot be one.")
+            raise RecipeError(f"the checkpoint {self.name!r} has no sha256.")

@@ -1,4 +1,4 @@
-"""What is known about a model: its paper, and the results that others have published."""
+"""The paper and the published results of a model."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Paper:
 
 @dataclass(frozen=True)
 class PublishedResult:
-    """Figures printed by others, with their source. Recalls in percent; None where none was printed."""
+    """Published figures with their source. Recalls in percent; None if not reported."""
 
     data: str
     i2t: tuple[float | None, float | None, float | None]  # R@1, R@5, R@10

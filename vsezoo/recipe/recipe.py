@@ -21,7 +21,7 @@ EARLIER = {
     "training.lr_update": "schedule.every",
     "training.lr_decay": "schedule.factor",
 }
-"""Names of settings in API version 1, and what they are called now."""
+"""Names of settings in API version 1, and their current names."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Override:
 
 @dataclass(frozen=True)
 class Recipe:
-    """A named model: its parts, its training settings, and what is known about it."""
+    """A named model: its parts, its training settings, its paper and published results."""
 
     name: str
     summary: str
@@ -47,7 +47,7 @@ class Recipe:
     overrides: Mapping[str, Override] = field(default_factory=dict)  # by name of the data set
     paper: Paper | None = None
     published: tuple[PublishedResult, ...] = ()
-    pretrained: str = ""  # weights that the parts share: a folder, or hub:org/name[@revision]
+    pretrained: str = ""  # weights shared by the parts: a folder, or hub:org/name[@revision]
 
     def __post_init__(self) -> None:
         for name in FIELDS:
@@ -58,12 +58,12 @@ class Recipe:
         """The width of the joint embedding.
 
         Raises:
-            RecipeError: if it is not known before the pretrained weights are opened, see `resolve_recipe`.
+            RecipeError: if it is unknown until the pretrained weights are opened, see `resolve_recipe`.
         """
         if self.embed_size is None:
             raise RecipeError(
-                f"embed_size of {self.name!r} is not set, and no part has a width of its own.",
-                remedy="Set it: --embed-size N; or name the pretrained weights that decide it: --pretrained REFERENCE.",
+                f"embed_size of {self.name!r} is not set, and no part determines it.",
+                remedy="Set it: --embed-size N; or give pretrained weights that determine it: --pretrained REFERENCE.",
             )
         return self.embed_size
 
@@ -78,14 +78,14 @@ class Recipe:
         return self.training.schedule
 
     def replace(self, settings: Mapping[str, Any]) -> Recipe:
-        """Return a copy with the settings of dotted names changed, in their order.
+        """Return a copy with settings changed by dotted names, in their order.
 
-        `loss.margin` sets an option of a part, `loss` the name of the part (which drops the options of the
-        one before), `training.batch_size`, `embed_size` and `pretrained` a field. `optimizer` and `schedule` are set
+        `loss.margin` sets an option of a part, `loss` the name of the part (and drops its previous options),
+        `training.batch_size`, `embed_size` and `pretrained` a field. `optimizer` and `schedule` are set
         like parts.
 
         Raises:
-            RecipeError: for a name that is no field, or a value of the wrong type.
+            RecipeError: for a name that is not a field, or a value of the wrong type.
         """
         recipe = self
         for name, value in settings.items():
@@ -127,7 +127,7 @@ class Recipe:
         return self if override is None else self.replace(override.settings)
 
     def to_json(self) -> dict[str, Any]:
-        """Return what builds and trains the model, as JSON values: the form that a checkpoint stores."""
+        """Return everything needed to build and train the model as JSON values, as stored in checkpoints."""
         parts = {
             kind: {"name": part.name, "options": dict(part.options)}
             for kind, part in ((kind, getattr(self, kind)) for kind in KINDS)
@@ -143,7 +143,7 @@ class Recipe:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Recipe:
-        """Read what `to_json` wrote, in this version or an earlier one; an unknown field is an error."""
+        """Read the output of `to_json` of this version or an earlier one; an unknown field is an error."""
         fields = ("name", "summary", *PART_KINDS, "embed_size", "training")
         require_keys("recipe", value, fields, optional=(*TRAINING_PARTS, "pretrained"))
         parts: dict[str, Any] = {}
@@ -153,7 +153,7 @@ class Recipe:
             if not isinstance(name, str) or not isinstance(options, Mapping):
                 raise RecipeError(f"recipe.{kind} must have a name and an object of options.")
             parts[kind] = Part(name, dict(options))
-        # What an earlier version did not know yet has its default, under which nothing was done.
+        # Fields that an earlier version did not have get their defaults, which change nothing.
         earlier = [name.partition(".")[2] for name in EARLIER]
         require_keys("recipe.training", value["training"], optional=(*TRAINING_FIELDS, *earlier))
         chosen = {kind: parts.pop(kind) for kind in TRAINING_PARTS if kind in parts}
@@ -168,4 +168,4 @@ class Recipe:
 
 KINDS = (*PART_KINDS, *TRAINING_PARTS)
 FIELDS = {name: option for name, option in read_options(Recipe).items() if name in ("embed_size", "pretrained")}
-"""The fields that are settings in themselves."""
+"""The fields that are settings themselves."""

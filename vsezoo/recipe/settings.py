@@ -32,22 +32,22 @@ class TrainingSettings:
         clip_per_tensor: apply grad_clip to the gradient of each parameter separately (order-embeddings).
         batches: how batches are made of captions; lengths: of one length each; images: one random caption of each
             image.
-        last_batch: whether an epoch keeps its last batch; drop: it is left out, full or not (order-embeddings); full:
-            it is left out unless it is full (VSE∞).
+        last_batch: whether an epoch keeps its last batch; drop: it is skipped, full or not (order-embeddings); full: it
+            is skipped unless it is full (VSE∞).
         max_words: longest caption in words to train on, 0: no limit (Kiros' maxlen_w).
         patience: stop after this many consecutive validations without a better score, 0: never (linxd5).
-        ramp_epoch: epoch, counted from 0, in which the loss has a weight that rises from 0 to 1, as VSE∞ and PCME++ do
-            when they begin to train a backbone; -1: none.
+        ramp_epoch: epoch, counted from 0, during which the weight of the loss rises from 0 to 1, as in VSE∞ and PCME++
+            when training of the backbone starts; -1: none.
         log_step: steps between two log records of the loss.
         optimizer: the registered optimiser and its options.
         schedule: the registered schedule of the learning rate and its options.
 
     Args:
         lr_update: option `every` of the schedule `step`, as API version 1 has it.
-        lr_decay: its option `factor`, likewise. Both are arguments only: what became of them is in `schedule`.
+        lr_decay: its option `factor`, likewise. Both are arguments only: their values are stored in `schedule`.
 
     Raises:
-        RecipeError: for a value that a setting cannot have.
+        RecipeError: for an invalid value of a setting.
     """
 
     learning_rate: Annotated[float, Above(0)] = 2e-4
@@ -91,7 +91,7 @@ TRAINING_OPTIONS = read_options(TrainingSettings, given=(*TRAINING_PARTS, "lr_up
 TRAINING_FIELDS = tuple(TRAINING_OPTIONS)
 """The training settings that are single values."""
 CHOICES = {name: option.choices for name, option in TRAINING_OPTIONS.items() if option.choices}
-"""The words that a field of `TrainingSettings` may hold."""
+"""The accepted words of fields of `TrainingSettings`."""
 
 Training = TrainingSettings
-"""The name that plugins of API version 1 use."""
+"""The name used by plugins of API version 1."""

@@ -1,4 +1,4 @@
-"""The options that a class or function declares: read from its signature, its annotations and its docstring."""
+"""The options that a class or function declares, read from its signature, annotations and docstring."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ def read_options(owner: Callable[..., Any], given: Collection[str] = ()) -> dict
     """Return the options of a class or function, its own first, then those that it passes on as `**keywords`.
 
     Args:
-        owner: a class, whose constructor it is about, or a function.
-        given: parameters that are no options.
+        owner: a class, for the options of its constructor, or a function.
+        given: parameters that are not options.
     """
     options: dict[str, Option] = {}
     docs = _read_docs(owner)
@@ -31,9 +31,9 @@ def read_options(owner: Callable[..., Any], given: Collection[str] = ()) -> dict
 
 
 def read_parameters(owner: Callable[..., Any]) -> dict[str, inspect.Parameter]:
-    """Return the parameters of a class or function, its own first, then those of the classes that it passes them on to.
+    """Return the parameters of a class or function, its own first, then those of the classes it passes keywords to.
 
-    One of the kind `VAR_KEYWORD` is among them if no class says what it stands for.
+    A `VAR_KEYWORD` parameter is among them if no class declares what it accepts.
     """
     parameters: dict[str, inspect.Parameter] = {}
     functions = _list_functions(owner)
@@ -48,7 +48,7 @@ def read_parameters(owner: Callable[..., Any]) -> dict[str, inspect.Parameter]:
 class ChecksOptions:
     """A base class that checks the limits of the arguments of its subclasses' constructors.
 
-    What comes from a recipe was checked before, under the full name of its setting; this is for calls in Python.
+    Values from a recipe have been checked before, with the full names of the settings; this is for calls in Python.
     """
 
     def __init_subclass__(cls, **keywords: Any) -> None:
@@ -77,14 +77,14 @@ def _list_limited(constructor: Callable[..., None]) -> tuple[Option, ...]:
 
 
 def _list_functions(owner: Callable[..., Any]) -> list[Callable[..., Any]]:
-    """Return a function; of a class its constructor, and those that this one passes `**keywords` on to."""
+    """Return a function, or a class's constructor and those that it passes `**keywords` on to."""
     if not isinstance(owner, type):
         return [owner]
     functions: list[Callable[..., Any]] = []
     for base in owner.__mro__:
         constructor = vars(base).get("__init__")
         if base.__module__.partition(".")[0] == "torch":
-            break  # its Module takes any arguments, and wants none
+            break  # its Module accepts any arguments, but needs none
         if inspect.isfunction(constructor):
             functions.append(constructor)
             if not any(p.kind is p.VAR_KEYWORD for p in inspect.signature(constructor).parameters.values()):
@@ -98,7 +98,7 @@ def _read_hints(function: Callable[..., Any]) -> dict[str, Any]:
 
 
 def _evaluate(annotations: dict[str, Any], names: dict[str, Any]) -> dict[str, Any]:
-    """Return annotations as objects; those with a name that only type checkers know are left out."""
+    """Return annotations as objects, except those with names that only type checkers know."""
     hints = {}
     for name, annotation in annotations.items():
         try:
@@ -109,7 +109,7 @@ def _evaluate(annotations: dict[str, Any], names: dict[str, Any]) -> dict[str, A
 
 
 def _split_hint(hint: Any) -> tuple[Any, tuple[Limit, ...]]:
-    """Return the type and the limits of an annotation; a `Literal` says both, what JSON does not have neither."""
+    """Return the type and the limits of an annotation; a `Literal` gives both, a type that JSON lacks neither."""
     marks: list[Any] = []
     if get_origin(hint) is Annotated:
         hint, *marks = get_args(hint)
@@ -120,11 +120,11 @@ def _split_hint(hint: Any) -> tuple[Any, tuple[Limit, ...]]:
 
 
 ENTRY = re.compile(r"^    (\S[^:]*): (.*)$")
-"""The first line about a parameter in a section of a docstring."""
+"""The first line of a parameter in a section of a docstring."""
 
 
 def _read_docs(owner: Callable[..., Any]) -> dict[str, str]:
-    """Return the first sentence of what docstrings say of each parameter; of a class, those that it extends too."""
+    """Return the first sentence about each parameter in the docstrings; for a class, also those of its base classes."""
     docs: dict[str, str] = {}
     for text in [vars(base).get("__doc__") for base in owner.__mro__] if isinstance(owner, type) else [owner.__doc__]:
         for name, entry in _list_entries(text or ""):

@@ -9,7 +9,7 @@ from vsezoo.errors import RecipeError, suggest_name
 
 
 def require_keys(place: str, value: Any, fields: Iterable[str] = (), optional: Iterable[str] = ()) -> None:
-    """Raise RecipeError unless the value is an object with these fields, and no others but optional ones."""
+    """Raise RecipeError unless the value is an object with these fields, and no others except optional ones."""
     required = set(fields)
     expected = required | set(optional)
     if not isinstance(value, Mapping):

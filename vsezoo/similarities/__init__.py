@@ -1,4 +1,4 @@
-"""How well an image and a caption fit, of vectors (`cosine`, `order`), and what similarities of sets share."""
+"""Similarities of vectors (`cosine`, `order`), and the shared code of similarities of sets."""
 
 from vsezoo.similarities.vectors import BLOCK_NUMBERS as BLOCK_NUMBERS
 from vsezoo.similarities.vectors import CosineSimilarity as CosineSimilarity

@@ -1,4 +1,4 @@
-"""The attention of cross-attention models (Lee et al. 2018, section 3.1), from products of queries and context."""
+"""Attention of cross-attention models (Lee et al. 2018, section 3.1) from products of queries and context vectors."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from torch.nn import functional
 from vsezoo.batch import Embeddings
 
 NORMS = ("clipped_l2norm", "l2norm", "softmax", "clipped", "no_norm")
-"""What is done to the products of queries and context before the softmax over the context."""
+"""Normalisations of the products of queries and context vectors before the softmax over the context."""
 
 SLOPE = 0.1
-"""Of the leaky ReLU that the original code has where the paper writes a ReLU."""
+"""Negative slope of the leaky ReLU that the original code uses instead of the paper's ReLU."""
 EPSILON = 1e-8
 """Added to the norms of the products, as in the original code."""
 
@@ -20,17 +20,17 @@ EPSILON = 1e-8
 def weigh_products(
     products: Tensor, norm: str, smoothing: float, *, queries: int, context: int, mask: Tensor | None = None
 ) -> Tensor:
-    """Return the attention that products of queries and context vectors give (equations 1 and 3 of the paper).
+    """Return the attention from products of queries and context vectors (equations 1 and 3 of the paper).
 
     `β = softmax over the context of λ · norm(products)`, where the norms are taken over the queries.
 
     Args:
-        products: of each query and each context vector of a pair of sets, in any shape.
+        products: products of each query and each context vector of a pair of sets, in any shape.
         norm: one of `NORMS`.
         smoothing: λ, the inverse temperature of the softmax.
         queries: the dimension of the queries.
         context: the dimension of the context.
-        mask: bool, which context vectors are there, in a shape that fits; None: all.
+        mask: bool, False for padding in the context, broadcastable; None: no padding.
     """
     logits = functional.leaky_relu(products, SLOPE) if norm.startswith("clipped") else products
     if norm.endswith("l2norm"):

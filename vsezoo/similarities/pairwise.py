@@ -1,9 +1,9 @@
-"""Similarities over sets that score in blocks, and differentiate pair by pair: what SCAN-like models share.
+"""Similarities over sets that score in blocks and differentiate pair by pair: the base of SCAN-like models.
 
-Captions of one length are scored together, so that no word of padding enters a norm. In training, the scores of all
-pairs are computed in the same small blocks as in evaluation, without a graph of what was computed in between: that
-would take several times `B² L S` numbers. Backwards, the pairs that have a gradient are computed once more. A hinge
-with hardest negatives has at most 3 B of them in B², so that a step costs little more than its scores.
+Captions of one length are scored together, so that padding never enters a norm. In training, the scores of all
+pairs are computed in the same small blocks as in evaluation, without a graph of intermediate
+results, which would take several times `B² L S` numbers. The backward pass computes the pairs with a gradient again. A
+hinge with hardest negatives has at most 3 B of them in B², so that a step costs little more than its scores.
 """
 
 from __future__ import annotations
@@ -21,44 +21,44 @@ from vsezoo.errors import DataError
 from vsezoo.interfaces import Similarity
 
 MOST_PAIRS = 0.5
-"""Above this share of pairs with a gradient, whole blocks are computed once more."""
+"""Above this share of pairs with a gradient, whole blocks are computed again."""
 
 GRAPH = 2**28
-"""Numbers (see `count_numbers`) up to which a graph is kept where all pairs have a gradient anyway: 1 GB."""
+"""Numbers (see `count_numbers`) up to which a graph is kept if all pairs have a gradient anyway: 1 GB."""
 
 
 class PairwiseSimilarity(Similarity):
     """A similarity over sets whose subclass scores a block of images and captions of one length.
 
-    `score` must draw nothing at random: it is called again for the gradient.
+    `score` must be deterministic: it is called again for the gradient.
     """
 
     inputs = "sets"
-    tile = 2**18  # `forward` bounds its memory itself, and wants many captions of one length
+    tile = 2**18  # `forward` bounds its memory itself, and is fast with many captions of one length
     block: ClassVar[int] = 2**20
-    """Numbers, in the sense of `count_numbers`, that are held at a time: 4 MB in float32."""
+    """Numbers, see `count_numbers`, that are held at a time: 4 MB in float32."""
 
     @abstractmethod
     def score(self, images: Embeddings, texts: Embeddings, prepared: Sequence[Tensor], *, paired: bool) -> Tensor:
         """Return the scores `(N, M)` of N images and M captions without padding; with `paired`, N = M pairs: `(N, 1)`.
 
         Args:
-            images: sets of regions, perhaps padded.
+            images: sets of regions, possibly padded.
             texts: sets of words of one length.
-            prepared: what `prepare` returned.
+            prepared: output of `prepare`.
             paired: score the first image and the first caption, the second and the second, and so on.
         """
 
     @abstractmethod
     def count_numbers(self, images: Embeddings, length: int) -> int:
-        """Return about how many numbers a pair of an image and a caption of this length takes."""
+        """Return the approximate count of numbers needed for a pair of an image and a caption of this length."""
 
     def prepare(self) -> tuple[Tensor, ...]:
-        """Return what `score` wants of the parameters alone, such as a product of two. By default, nothing."""
+        """Return what `score` needs that depends only on parameters, such as a product of two. By default, nothing."""
         return ()
 
     def couples_images(self) -> bool:
-        """Return whether, in this mode, the scores of a caption depend on all images; they are then scored together."""
+        """Return whether, in this mode, the scores of a caption depend on all images; all are then scored together."""
         return False
 
     def forward(self, images: Embeddings, texts: Embeddings) -> Tensor:
@@ -72,7 +72,7 @@ class PairwiseSimilarity(Similarity):
         sides = (images.embeddings, images.regions, texts.embeddings, texts.regions)
         tensors = (*sides, *self.parameters())
         differentiable = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
-        # What `embed_images` and `embed_texts` return can have no gradient.
+        # The output of `embed_images` and `embed_texts` cannot have a gradient.
         if differentiable and not any(side.is_inference() for side in sides):
             if self.couples_images() and self._count_all(images, texts) <= GRAPH:
                 return self.score_all(images, texts)
@@ -98,7 +98,7 @@ class PairwiseSimilarity(Similarity):
         """Yield the images and captions of blocks that fit into `block` numbers, or of one pair.
 
         Args:
-            images: all of them.
+            images: all images.
             count: captions of one length.
             length: their length.
         """
@@ -117,8 +117,8 @@ def group_by_length(sets: Embeddings) -> Iterator[tuple[Tensor, int]]:
 
 
 def take_sets(sets: Embeddings, index: Tensor, size: int) -> Embeddings:
-    """Return some sets, cut to a size that all of them have, without lengths."""
-    # The gradient of `index_select` adds rows up; that of plain indexing takes many times longer on the CPU.
+    """Return some sets, cut to a common size, without lengths."""
+    # The gradient of `index_select` sums rows; that of plain indexing takes many times longer on the CPU.
     return Embeddings(sets.embeddings.index_select(0, index), sets.regions.index_select(0, index)[:, :size])
 
 
@@ -132,13 +132,13 @@ def _require_items(sets: Embeddings) -> None:
 
 
 class _Recomputed(torch.autograd.Function):
-    """The scores of `PairwiseSimilarity.score_all`, with a gradient that computes the pairs that have one again."""
+    """The scores of `PairwiseSimilarity.score_all`, whose backward pass computes the pairs with a gradient again."""
 
     @staticmethod
     def forward(
         ctx: Any, similarity: PairwiseSimilarity, images_of: Tensor | None, texts_of: Tensor | None, *tensors: Tensor
     ) -> Tensor:
-        """Return the scores; the tensors are vectors and items of images and texts, and the parameters."""
+        """Return the scores; the tensors are vectors and items of images and texts, then the parameters."""
         ctx.similarity, ctx.lengths = similarity, (images_of, texts_of)
         ctx.save_for_backward(*tensors)
         images, texts = Embeddings(tensors[0], tensors[1], images_of), Embeddings(tensors[2], tensors[3], texts_of)
@@ -166,14 +166,14 @@ class _Recomputed(torch.autograd.Function):
 
 
 class _Gradients:
-    """Sums of the gradients of some tensors, zeros at first."""
+    """Sums of the gradients of some tensors, initially zero."""
 
     def __init__(self, tensors: Sequence[Tensor]) -> None:
         self._tensors = [tensor for tensor in tensors if tensor.requires_grad]
         self._sums = {id(tensor): torch.zeros_like(tensor) for tensor in self._tensors}
 
     def add(self, outputs: Sequence[Tensor], gradients: Sequence[Tensor]) -> None:
-        """Add those that outputs with these gradients give."""
+        """Add the gradients from outputs with these gradients."""
         if outputs:
             found = torch.autograd.grad(outputs, self._tensors, gradients, allow_unused=True)
             for tensor, gradient in zip(self._tensors, found, strict=True):
@@ -181,14 +181,14 @@ class _Gradients:
                     self._sums[id(tensor)] += gradient
 
     def of(self, tensor: Tensor) -> Tensor:
-        """Return the sum for one of the tensors."""
+        """Return the sum of one of the tensors."""
         return self._sums[id(tensor)]
 
 
 def _score_again(
     similarity: PairwiseSimilarity, images: Embeddings, texts: Embeddings, prepared: Sequence[Tensor], gradient: Tensor
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield scores with a graph, and their gradient, until every pair with a gradient has had its turn."""
+    """Yield scores with a graph, and their gradient, until every pair with a gradient is covered."""
     for chosen, length in group_by_length(texts):
         of_words = gradient[:, chosen]
         active = of_words != 0

@@ -11,7 +11,7 @@ from vsezoo.interfaces import Similarity
 
 
 class CosineSimilarity(Similarity):
-    """`s(i, c) = f(i) · g(c)`, the cosine where the encoders give unit vectors (VSE++, section 3.1).
+    """`s(i, c) = f(i) · g(c)`, the cosine if the encoders return unit vectors (VSE++, section 3.1).
 
     With un-normalised images (`normalize=False`) it is the plain inner product, as in VSE0.
     """
@@ -27,11 +27,11 @@ class OrderSimilarity(Similarity):
     """`s(i, c) = -||max(0, g(c) - f(i))||`: zero where the image is above the caption in every coordinate.
 
     The caption is the more general, and the lower, of the two (Vendrov et al. 2016; with the root that
-    VSE++ takes). Computed in blocks of bounded memory, forwards and backwards; the gradient where nothing is violated
-    is zero, where the root by itself would give infinity.
+    VSE++ takes). Computed in blocks of bounded memory, forwards and backwards. Where nothing is violated the gradient
+    is zero, although that of the root alone would be infinite.
 
     Args:
-        squared: leave the root out, as in the order-embedding paper. The ranks are the same, the loss is not.
+        squared: omit the root, as in the order-embedding paper. The ranks are the same, the loss is not.
     """
 
     def __init__(self, *, squared: bool = False) -> None:
@@ -44,7 +44,7 @@ class OrderSimilarity(Similarity):
         if self.squared:
             return -penalties
         violated = penalties > 0
-        # The root is taken of ones where nothing is violated, so that no infinite gradient meets a zero.
+        # Where nothing is violated the root is taken of ones, so that no infinite gradient is multiplied by zero.
         return -torch.where(violated, penalties.where(violated, 1.0).sqrt(), 0.0)
 
 
@@ -53,7 +53,7 @@ LARGE_BLOCK = 2**23  # on other devices: 32 MiB
 
 
 class _OrderPenalty(torch.autograd.Function):
-    """`E[n, m] = Σ_d max(0, texts[m, d] - images[n, d])²`, with the differences made anew for the gradient."""
+    """`E[n, m] = Σ_d max(0, texts[m, d] - images[n, d])²`, with the differences computed again for the gradient."""
 
     @staticmethod
     def forward(ctx: Any, images: Tensor, texts: Tensor) -> Tensor:
@@ -80,7 +80,7 @@ def _differences(images: Tensor, texts: Tensor) -> Tensor:
 
 
 def _blocks(images: Tensor, texts: Tensor) -> list[tuple[slice, slice]]:
-    """Cut the `(N, M)` scores into blocks of so many differences at most (or one pair)."""
+    """Split the `(N, M)` scores into blocks of at most this many differences (or one pair)."""
     numbers = BLOCK_NUMBERS.get(images.device.type, LARGE_BLOCK)
     width = max(1, min(len(texts), numbers // images.shape[1]))
     height = max(1, numbers // (width * images.shape[1]))

@@ -1,21 +1,21 @@
-"""Tokenisation by words: the vocabulary, and the word tokenizer with the rules of the original codes.
+"""Tokenisation by words: the vocabulary, and the word tokenizer with the rules of the original code.
 
 A rule defines how a caption is split into words, and the ids of special tokens:
 
-    nltk     VSE++, SCAN, VSRN: lower-cased and cut by NLTK's word tokenizer, without its sentence splitter (a line of
+    nltk     VSE++, SCAN, VSRN: lower-cased and split by NLTK's word tokenizer, without its sentence splitter (a line of
              a caption file is one sentence). Ids 0 to 3 are `<pad>`, `<start>`, `<end>` and `<unk>`; a caption becomes
              `<start>` words `<end>`.
-    split    Kiros et al. 2014, order-embeddings: cut at white space, case kept, for captions that are tokenized
-             already. Ids 0 and 1 are `<eos>` and `UNK`; a caption becomes words `<eos>`.
+    split    Kiros et al. 2014, order-embeddings: split at white space, case kept, for captions that are already
+             tokenised. Ids 0 and 1 are `<eos>` and `UNK`; a caption becomes words `<eos>`.
     letters  gorjanradevski/vsepp_tensorflow: lower-cased, all but a to z, the apostrophe and the space deleted, cut
              at spaces. Ids as with nltk.
     characters
              as nltk, but each character of a script without spaces between words is a word: of Chinese, Japanese, Thai,
              Lao, Burmese and Khmer.
 
-A word is in the vocabulary when it occurs at least `threshold` times in the train and dev captions (1, as Kiros has
-it: every word is). Words follow the special ones, the most frequent first and equals in the order of the alphabet. Any
-other word counts as unknown. An empty caption is what is left without words: `<start>` `<end>`, or `<eos>`.
+A word is in the vocabulary if it occurs at least `threshold` times in the train and dev captions (1, as in Kiros: every
+word). Words follow the special ones, the most frequent first, equally frequent ones in alphabetical order. Any other
+word counts as unknown. An empty caption becomes the special ids only: `<start>` `<end>`, or `<eos>`.
 """
 
 from vsezoo.text.scripts import is_unspaced

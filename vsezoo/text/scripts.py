@@ -15,11 +15,11 @@ UNSPACED = re.compile(
 
 
 def split_characters(text: str) -> list[str]:
-    """Return each character of a script without spaces as a word, and other text cut into words."""
+    """Split text into words; each character of a script without spaces is a word."""
     return split_words(UNSPACED.sub(r" \g<0> ", text))
 
 
 def is_unspaced(captions: Iterable[str]) -> bool:
-    """Return whether half of the captions or more are in such a script: most of their letters are."""
+    """Return whether at least half of the captions consist mostly of letters of such scripts."""
     counts = [2 * len(UNSPACED.findall(caption)) > sum(map(str.isalpha, caption)) for caption in captions]
     return bool(counts) and 2 * sum(counts) >= len(counts)

@@ -1,7 +1,7 @@
-"""Words as the Penn Treebank cuts them, with NLTK's additions: what the VSE++ family calls a word.
+"""Split text into words by the rules of the Penn Treebank with NLTK's additions, as the VSE++ family does.
 
-The algorithm is a list of substitutions that put spaces around what is a word of its own, one after the other, and a
-split at white space. Robert MacIntyre wrote it as a sed script for the Penn Treebank; `NLTKWordTokenizer` of
+The algorithm is a sequence of substitutions that put spaces around separate words, followed by a split at white
+space. Robert MacIntyre wrote it as a sed script for the Penn Treebank; `NLTKWordTokenizer` of
 NLTK (Apache-2.0) added quotation marks and dashes of Unicode, runs of dots and of backticks, and more clitics.
 
 NLTK has changed its rules several times: 3.9.3 cut at Unicode dashes, 3.10.1 at the apostrophe of "n 'slide". A
@@ -26,8 +26,8 @@ RULES = tuple(
         (r"(?i)(?<!\w)'(?!(?:re|ve|ll|m|t|s|d|n)\b)(?=\w)", "' "),
         # The period that ends the sentence, and what closes behind it. Any other may belong to an abbreviation.
         (r"""([^.])(\.)([\])}>"' »”’]*+)\s*$""", r"\1 \2 \3 "),
-        # A comma or a colon within a number is no end of a word. The character behind is used up, so of two commas in
-        # a row the second one stays with what follows.
+        # A comma or a colon within a number does not end a word. The match includes the next character, so of two
+        # commas in a row the second one stays with the text that follows.
         (r"([:,])(\D)", r" \1 \2"),
         (r"[:,]$", r" \g<0> "),
         (r"\.{2,}|[;@#$%&?!\u2012-\u2015]", r" \g<0> "),
@@ -42,7 +42,7 @@ RULES = tuple(
         (r"([^' ])('ll|'LL|'re|'RE|'ve|'VE|n't|N'T) ", r"\1 \2 "),
     )
 )
-"""Substitutions, in their order: each sees what those before it have made."""
+"""Substitutions in order: each applies to the result of the previous ones."""
 
 CONTRACTIONS = re.compile(
     r"(?i)\b(can(?=not\b)|d(?='ye\b)|gim(?=me\b)|gon(?=na\b)|got(?=ta\b)|lem(?=me\b)|more(?='n\b)|wan(?=na(?:\s|\Z)))"
@@ -54,12 +54,12 @@ CONTRACTIONS = re.compile(
 ARCHAIC = tuple(re.compile(pattern) for pattern in (r"(?i) ('t)(is)\b", r"(?i) ('t)(was)\b"))
 
 MARKS = re.compile(r"[^\w\s-]|--")
-"""What any of the `RULES` looks for."""
+"""Matches anything that one of the `RULES` may change."""
 
 
 def split_words(text: str) -> list[str]:
-    """Cut a sentence into words, case kept."""
-    # Nine captions of ten have no mark but a period at their end, and need none of the rules.
+    """Split a sentence into words, case kept."""
+    # Nine of ten captions have no punctuation except a final period, and need none of the rules.
     if MARKS.search(text, 0, len(text) - 1):
         return _split_marked(text)
     if text.endswith("."):

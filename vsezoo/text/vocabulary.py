@@ -13,7 +13,7 @@ class Vocabulary:
     """Words by id and ids by word.
 
     Args:
-        words: in the order of their ids, from 0, the special words included.
+        words: words in the order of their ids, from 0, including the special words.
     """
 
     def __init__(self, words: Sequence[str]) -> None:

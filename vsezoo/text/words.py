@@ -25,14 +25,14 @@ from vsezoo.text.vocabulary import END, SPECIAL_WORDS, START, UNKNOWN, Vocabular
 
 @dataclass(frozen=True)
 class WordRule:
-    """How captions become words, and words become ids.
+    """How captions are split into words, and words are mapped to ids.
 
     Attributes:
-        name: what `vocab.json` calls it.
-        cut: a caption to its words.
-        special: the words of the first ids.
+        name: name in `vocab.json`.
+        cut: function from a caption to its words.
+        special: words of the first ids.
         start: ids in front of a caption.
-        end: ids behind it.
+        end: ids after it.
         unknown: the id of words that are not in the vocabulary.
     """
 
@@ -57,15 +57,15 @@ class WordTokenizer(ChecksOptions, Tokenizer):
     """Words by one of the `RULES`, ids by a vocabulary; stored as `vocab.json`.
 
     Args:
-        threshold: how often a word must occur to be in a vocabulary that `fit` builds.
-        vocabulary: the words, if they are known already.
+        threshold: minimum number of occurrences of a word in the vocabulary that `fit` builds.
+        vocabulary: the words, if they are already known.
         words: the rule.
         off_by_two: leave the last two words of the vocabulary without an id: they count as unknown, and there are two
-            ids fewer than words. So it is in Kiros' release and in linxd5's, which count the words but not the
-            two special ids in front of them. With "split" alone.
+            ids fewer than words. The releases of Kiros and linxd5 do this, because they count the words but not the
+            two special ids before them. Only with "split".
 
     Raises:
-        RecipeError: for an unknown rule, or `off_by_two` with another than "split".
+        RecipeError: for an unknown rule, or `off_by_two` with a rule other than "split".
     """
 
     FILE: ClassVar[str] = "vocab.json"
@@ -88,7 +88,7 @@ class WordTokenizer(ChecksOptions, Tokenizer):
         self.vocabulary = vocabulary or Vocabulary(self.rule.special)
 
     def split(self, captions: Sequence[str]) -> list[list[str]]:
-        """Cut captions into words, each word of which is kept once however often it occurs."""
+        """Split captions into words; equal words share one string object."""
         return [[sys.intern(word) for word in self.rule.cut(caption)] for caption in captions]
 
     def fit(self, split_captions: Sequence[Sequence[str]]) -> None:
@@ -96,9 +96,9 @@ class WordTokenizer(ChecksOptions, Tokenizer):
         self.vocabulary = Vocabulary.build(split_captions, self.threshold, self.rule.special)
 
     def encode_split(self, split_captions: Sequence[Sequence[str]]) -> list[np.ndarray]:
-        """Return the ids of captions, with those that the rule puts in front and behind."""
+        """Return the ids of captions, with those that the rule puts before and after."""
         start, end = self.rule.start, self.rule.end
-        id_of = functools.cache(self._id_of)  # words recur
+        id_of = functools.cache(self._id_of)  # words repeat
         return [np.array([*start, *map(id_of, words), *end], dtype=np.int32) for words in split_captions]
 
     def knows(self, caption: str) -> bool:
@@ -114,7 +114,7 @@ class WordTokenizer(ChecksOptions, Tokenizer):
 
     def _id_of(self, word: str) -> int:
         index = self.vocabulary.id_of(word, self.rule.unknown)
-        # A caption may spell out a special word, which then is as unknown as any other.
+        # A special word that occurs in a caption counts as unknown.
         return index if len(self.rule.special) <= index < len(self) else self.rule.unknown
 
     def to_files(self) -> Mapping[str, bytes]:
@@ -143,7 +143,7 @@ class WordTokenizer(ChecksOptions, Tokenizer):
             raise CheckpointError(f"has the tokenizer {name!r}, not one of {known}.", file=path, remedy=RESTORE)
         special = RULES[rule].special
         strings = isinstance(words, list) and all(isinstance(word, str) for word in words)
-        # With "split", a word of captions may be spelt like a special one: it then has an id of its own.
+        # With "split", captions may contain a word spelt like a special one: it then has its own id.
         own = words[len(special) if rule == "split" else 0 :] if strings else []
         if not strings or tuple(words[: len(special)]) != special or len(set(own)) != len(own):
             raise CheckpointError(
