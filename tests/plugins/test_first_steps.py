@@ -31,14 +31,14 @@ EXPECTED = Path(__file__).with_name("first_steps.json")
 STEPS = 10
 IMAGES = 64  # of `shapes`, from whose captions the vocabulary is made
 SIZES = {"embed_size": 32, "training.batch_size": 32, "training.seed": 5}
+PRETRAINED = {"clip"}  # all of its weights come from the Hub
 NARROW = {"text_encoder.word_dim": 16, "loss.hidden_size": 16, "loss.word_dim": 16}
 
 
 def list_recipes() -> list[str]:
-    """Return the recipes of this distribution that begin with random weights, by name, aliases left out."""
+    """Return the names of the recipes of this distribution, aliases and those of the Hub's weights left out."""
     names = [name for name in list_models() if registry.find("models", name).distribution == "vsezoo"]
-    recipes = [registry.load("models", name) for name in names]
-    return sorted({recipe.name for recipe in recipes if not recipe.pretrained})
+    return sorted({registry.load("models", name).name for name in names} - PRETRAINED)
 
 
 def shrink(recipe: Recipe) -> Recipe:
