@@ -188,6 +188,7 @@ def test_every_kind_of_the_registry_has_an_example() -> None:
         "indexes",
         "layouts",
         "optimizers",
+        "protocols",
         "schedules",
     }  # a few lines, in docs/plugins.md
     assert {example.group for example in EXAMPLES.values()} == set(registry.KINDS) - written_by_hand

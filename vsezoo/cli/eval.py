@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -17,6 +18,10 @@ from vsezoo.errors import UsageError
     examples=[
         ("vsezoo eval runs/vsepp-shapes", "Evaluate the best checkpoint of a run on the test split of its data set."),
         ("vsezoo eval runs/coco --fold5", "COCO: report the mean over five folds of 1,000 images."),
+        (
+            "vsezoo eval runs/f8k --protocol flickr8k-expert --judgements Flickr8k_text",
+            "Correlate scores with human judgements.",
+        ),
         ("vsezoo eval runs/seed0 runs/seed1 --ensemble", "Evaluate two models as an ensemble."),
         ("vsezoo eval runs/vsepp --predictions vsepp.jsonl", "Write the ranks and the first ten of each query."),
         ("vsezoo eval runs/scan --scores scan.npy", "Keep all scores; if interrupted, the same command continues."),
@@ -27,6 +32,14 @@ from vsezoo.errors import UsageError
 @shared_options.data_root
 @click.option("--split", help="dev, test, testall, …  [default: test; testall for --fold5]")
 @click.option("--fold5", is_flag=True, help="COCO 1K: five folds of 1,000 images, averaged.")
+@click.option(
+    "--protocol",
+    metavar="NAME",
+    help="full, fold5, or a registered one: flickr8k-expert, flickr8k-cf.  [default: full]",
+)
+@click.option(
+    "--judgements", type=click.Path(path_type=Path), help="Folder of the registered protocol's own files.  [default: .]"
+)
 @click.option("--ensemble", is_flag=True, help="Average the similarities of several checkpoints.")
 @click.option(
     "--ties",
@@ -58,6 +71,8 @@ def evaluate(
     data_root: Path | None,
     split: str | None,
     fold5: bool,
+    protocol: str | None,
+    judgements: Path | None,
     ensemble: bool,
     ties: str,
     full_dev: bool,
@@ -73,12 +88,22 @@ def evaluate(
 
     Several checkpoints are evaluated one after another, or together with --ensemble.
     """
+    if fold5 and protocol not in (None, "fold5"):
+        raise UsageError(f"--fold5 and --protocol {protocol} are two protocols.", remedy="Leave one of them out.")
+    protocol = "fold5" if fold5 else protocol or "full"
     if ensemble and len(checkpoints) < 2:
         raise UsageError("--ensemble needs at least two checkpoints.")
     for flag, file in (("--scores", scores), ("--predictions", predictions)):
         if file is not None and len(checkpoints) > 1 and not ensemble:
             problem = f"{flag} names one file, and there are several checkpoints."
             raise UsageError(problem, remedy="Evaluate one at a time.")
+    if protocol not in ("full", "fold5"):
+        if predictions is not None or scores is not None:
+            problem = f"--predictions and --scores are not for the protocol {protocol}, which has no such queries."
+            raise UsageError(problem, remedy="Leave them out.")
+        groups = [checkpoints] if ensemble else [(reference,) for reference in checkpoints]
+        _evaluate_registered(groups, protocol, judgements, data, split, data_root, device, output, as_json)
+        return
     from vsezoo.cli.figures import render
     from vsezoo.cli.progress import show_phases
     from vsezoo.devices import choose_device
@@ -96,7 +121,7 @@ def evaluate(
                     data,
                     split=split,
                     data_root=data_root,
-                    protocol="fold5" if fold5 else "full",
+                    protocol=protocol,
                     ties=ties,
                     full_dev=full_dev,
                     on_bad_image=on_bad_image,
@@ -125,4 +150,48 @@ def evaluate(
                 console.results().print("\n" * (number > 0) + evaluation.checkpoints[0]["reference"], style="bold")
             console.results().print(render(evaluation))
     if output is not None:  # last, so that the figures are printed even if the file cannot be written
+        write_json(output, value)
+
+
+def _evaluate_registered(
+    groups: Sequence[Sequence[str]],
+    protocol: str,
+    judgements: Path | None,
+    data: str | None,
+    split: str | None,
+    data_root: Path | None,
+    device: str,
+    output: Path | None,
+    as_json: bool,
+) -> None:
+    """Evaluate each group of checkpoints by a registered protocol, and print or write the figures."""
+    from vsezoo.devices import choose_device
+    from vsezoo.evaluation.registered import evaluate_protocol
+    from vsezoo.storage.checkpoint_layout import write_json
+
+    evaluations = [
+        evaluate_protocol(
+            references,
+            protocol,
+            judgements or Path(),
+            data,
+            split=split,
+            data_root=data_root,
+            device=choose_device(device),
+            note=console.print_note,
+        )
+        for references in groups
+    ]
+    values = [evaluation.to_json() for evaluation in evaluations]
+    value = values[0] if len(values) == 1 else {"evaluations": values}
+    if as_json:
+        console.print_json(value)
+    else:
+        rows = [
+            [" + ".join(group), *(f"{figure:,.1f}".removesuffix(".0") for figure in evaluation.figures.values())]
+            for group, evaluation in zip(groups, evaluations, strict=True)
+        ]
+        title = f"{protocol}: images of {evaluations[0].data}, {evaluations[0].split} split"
+        console.print_table(["model", *evaluations[0].figures], rows, title=title)
+    if output is not None:
         write_json(output, value)

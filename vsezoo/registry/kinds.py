@@ -37,6 +37,9 @@ KINDS = {
     "layouts": Kind("layout", "collections.abc:Callable", False, "list-plugins"),
     "openers": Kind("opener", "collections.abc:Callable", False, "list-plugins"),
     "indexes": Kind("index", "vsezoo.search.nearest:NearestRows", True, "list-plugins"),
+    "protocols": Kind(
+        "protocol", "vsezoo.evaluation.protocol:Protocol", False, "list-plugins", ("name", "summary", "split")
+    ),
     "importers": Kind(
         "importer", "vsezoo.conversion.importer:Importer", True, "convert --help", ("name", "summary", "options")
     ),

@@ -1,0 +1,1 @@
+"""Protocols that compare a model's scores with what people say about pairs."""
