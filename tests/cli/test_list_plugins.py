@@ -156,7 +156,7 @@ def test_a_second_distribution_is_at_home(run_vsezoo: Run, installed: Path) -> N
     assert (euclid["file"], euclid["line"]) == (str(installed / "vsezoo_example" / "similarity.py"), 9)
     own = [plugin for plugin in json.loads(checked.stdout) if plugin["distribution"] == "vsezoo"]
     assert {plugin["state"] for plugin in own} == {"ok"}
-    assert {plugin["kind"] for plugin in own} == set(KINDS) - {"checkpoints"}  # none is published yet
+    assert {plugin["kind"] for plugin in own} == set(KINDS)
     assert all(plugin["file"] and plugin["line"] for plugin in own)
     assert checked.returncode == 0
 

@@ -187,6 +187,7 @@ def test_every_kind_of_the_registry_has_an_example() -> None:
         "checkpoints",
         "indexes",
         "layouts",
+        "openers",
         "optimizers",
         "protocols",
         "schedules",
