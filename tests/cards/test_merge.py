@@ -91,7 +91,7 @@ def test_figures_on_other_data_stay(old: str, new: str) -> None:
 
 
 def test_figures_by_another_protocol_stay_with_it(old: str, new: str) -> None:
-    card = ModelCard(old.replace("protocol: full", "protocol: 1k-folds"))
+    card = ModelCard(old.replace("protocol: full", "protocol: fold5"))
     merged = merge_card(merge_card(str(card), new), new)
     results = yaml.safe_load(merged.split("---")[1])["model-index"][0]["results"]
     figures = [
@@ -100,7 +100,7 @@ def test_figures_by_another_protocol_stay_with_it(old: str, new: str) -> None:
         for metric in result["metrics"]
         if metric["type"] == "i2t_recall_at_1"
     ]
-    assert figures == [("full", 99.5), ("1k-folds", pytest.approx(16.7, abs=0.05))]
+    assert figures == [("full", 99.5), ("fold5", pytest.approx(16.7, abs=0.05))]
 
 
 def test_a_card_without_markers_gets_the_results_at_its_end(new: str) -> None:
