@@ -164,6 +164,8 @@ def test_normalised_cells_have_weights() -> None:
 class FlatEncoder(nn.Module):
     """An image encoder without a feature map."""
 
+    uncertain = False
+
     def __init__(self) -> None:
         super().__init__()
         self.fc = nn.Linear(3 * 48 * 32, 5)
