@@ -16,6 +16,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 import vsezoo
+from vsezoo.errors import UsageError
 from vsezoo_clip.families import FAMILIES
 
 CAPTIONS = ["a dog", "the red thing is small and round", "dogs", "this old blue thing and the one that is white"]
@@ -170,3 +171,26 @@ def test_a_checkpoint_of_it_is_whole_without_the_folder(tmp_path: Path) -> None:
     model = vsezoo.load(made.checkpoint)
     assert np.abs(model.encode_texts(captions).numpy() - expected["text_embeds"]).max() < 1e-5
     assert np.abs(model.encode_images(pngs).numpy() - expected["image_embeds"]).max() < 1e-5
+
+
+# Converted, and back
+
+
+@pytest.mark.parametrize("family", [name for name in FAMILIES if name != "blip"])
+def test_a_checkpoint_is_written_as_transformers_reads_it(family: str, tmp_path: Path) -> None:
+    original = dual_families.write(tmp_path / "model", family)
+    expected = dual_families.compute(family, original, tmp_path / "model", CAPTIONS, PICTURES, "torchvision")
+    made = vsezoo.convert(tmp_path / "model", tmp_path / "made").checkpoint
+    (tmp_path / "back").mkdir()
+    vsezoo.export(made, "transformers", tmp_path / "back" / "model.safetensors")
+    again = type(original).from_pretrained(tmp_path / "back", local_files_only=True).eval()
+    found = dual_families.compute(family, again, tmp_path / "back", CAPTIONS, PICTURES, "torchvision")
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-5)
+
+
+def test_blip_is_not_written_without_its_head(tmp_path: Path) -> None:
+    dual_families.write(tmp_path / "model", "blip")
+    made = vsezoo.convert(tmp_path / "model", tmp_path / "made").checkpoint
+    with pytest.raises(UsageError, match="its head that matches images and captions"):
+        vsezoo.export(made, "transformers", tmp_path / "model.safetensors")
