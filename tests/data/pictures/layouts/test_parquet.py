@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from picture_folders import list_shades, make_picture, open_error, open_split, show, write_pictures
 
 from vsezoo.data.pictures import rows
-from vsezoo.errors import MissingPackageError
+from vsezoo.errors import DataError, MissingPackageError
 
 pa = pytest.importorskip("pyarrow")
 pq = pytest.importorskip("pyarrow.parquet")
@@ -130,3 +131,12 @@ def test_without_pyarrow_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
     with pytest.raises(MissingPackageError, match=r"vsezoo\[parquet\]"):
         open_split(tmp_path)
+
+
+def test_the_figures_of_img2dataset_beside_its_files_are_no_data(tmp_path: Path) -> None:
+    write_pictures(tmp_path, ["00000/000000000.jpg"])
+    (tmp_path / "00000" / "000000000.txt").write_text("a dog")
+    write(tmp_path / "00000.parquet", {"url": ["https://example.org/1.jpg"], "caption": ["a dog"]})
+    for split in ("train", "dev", "test"):
+        with suppress(DataError):
+            assert open_split(tmp_path, split).account["layout"] == "texts"
