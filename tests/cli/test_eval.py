@@ -404,3 +404,40 @@ def test_predictions_are_of_one_evaluation(root: Path, runs: list[Path], tmp_pat
     done = invoke(runs[0], "--data-root", root, "--predictions", tmp_path / "two.txt")
     assert done.exit_code == 2
     assert "two.txt: its suffix does not say" in done.stderr
+
+
+def test_a_registered_protocol(root: Path, runs: list[Path], tmp_path: Path) -> None:
+    from vsezoo.evaluation.protocol import Protocol
+
+    class FirstCaptions(Protocol):
+        name, summary, split = "first-captions", "Scores of the first captions.", "test"
+
+        def measure(self, score, data, folder):  # type: ignore[no-untyped-def]
+            scores = score([3, 1], [data.captions[0], "red"])
+            assert folder == tmp_path
+            return {"first": float(scores[0, 0]), "shape": scores.shape[0] * 10 + scores.shape[1]}
+
+    with registry.session():
+        registry.register("protocols", "first-captions")(FirstCaptions())
+        flags = ("--protocol", "first-captions", "--judgements", tmp_path, "--data-root", root)
+        one, other = (json.loads(invoke(run, *flags, "--json").stdout) for run in runs)
+        both = json.loads(invoke(*runs, "--ensemble", *flags, "--json").stdout)
+        assert invoke(runs[0], *flags, "--predictions", tmp_path / "a.jsonl").exit_code == 2
+        table = invoke(*runs, *flags).stdout
+    model = vsezoo.load(runs[0])
+    data = vsezoo.open_data("f30k_precomp", "test", options=vsezoo.OpenOptions(root))
+    image, text = model.encode_images(data.images([3])), model.encode_texts([data.captions[0]])
+    assert one["figures"] == {"first": pytest.approx(model.similarity(image, text).item(), abs=1e-5), "shape": 22}
+    assert (one["protocol"], one["data"], one["split"]) == ("first-captions", "f30k_precomp", "test")
+    mean = (one["figures"]["first"] + other["figures"]["first"]) / 2
+    assert both["figures"]["first"] == pytest.approx(mean, abs=1e-5)
+    assert table.splitlines()[0] == "first-captions: images of f30k_precomp, test split"
+
+
+def test_two_protocols(runs: list[Path]) -> None:
+    done = invoke(runs[0], "--fold5", "--protocol", "flickr8k-cf")
+    assert done.exit_code == 2
+    assert "are two protocols" in done.stderr
+    done = invoke(runs[0], "--protocol", "flickr8k-fc")
+    assert done.exit_code == 2
+    assert "There is no protocol 'flickr8k-fc'.\nDid you mean 'flickr8k-cf'?" in done.stderr
