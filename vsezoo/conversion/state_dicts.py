@@ -96,7 +96,9 @@ def split_parts(source: Source, sides: Sequence[str] = SIDES) -> list[Mapping[st
 
 def find_options(source: Source) -> Mapping[Any, Any]:
     """Return the options of training, which distinguish codebases with the same tensors; empty if there are none."""
-    opt = source.content.get("opt") if isinstance(source.content, dict) else None
+    if source.is_folder or not isinstance(source.content, dict):
+        return {}
+    opt = source.content.get("opt")
     options = opt.attributes if isinstance(opt, Namespace) else opt
     return options if isinstance(options, dict) else {}
 
