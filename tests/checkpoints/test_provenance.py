@@ -54,6 +54,25 @@ def test_the_part_of_the_distribution_that_the_checkpoint_names_is_taken(
     assert load(folder).recipe.loss.name == "hinge"
 
 
+def test_a_name_that_two_distributions_register_means_that_of_the_checkpoint(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A second plugin with a part of the same name does not make checkpoints of the first unreadable."""
+    own = registry.list_distributions()
+    rivals = [
+        own[0]._replace(name=name, entries=(registry.Entry("losses", "twin", "vsezoo.losses:HingeLoss", name, "1"),))
+        for name in ("first-zoo", "second-zoo")
+    ]
+    monkeypatch.setattr(registry, "list_distributions", lambda: [*own, *rivals])
+    change_config(folder, set_value("recipe", "loss", "name", to="twin"))
+    origin = {"name": "twin", "distribution": "second-zoo", "version": "1"}
+    change_config(folder, set_value("plugins", "loss", to=origin))
+    assert load(folder).recipe.loss.name == "second-zoo:twin"
+    change_config(folder, set_value("plugins", "loss", to={**origin, "distribution": "third-zoo"}))
+    error = expect_error(folder, "config.json", "names a part that is not clear here. The loss 'twin' is registered by")
+    assert error.remedy == "It was written with the distribution third-zoo 1: pip install third-zoo"
+
+
 @pytest.mark.parametrize(
     "origin",
     [

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from vsezoo import registry
-from vsezoo.errors import CheckpointError, UnknownNameError
+from vsezoo.errors import CheckpointError, ConflictError, UnknownNameError
 from vsezoo.parts import GROUPS, load_part
 from vsezoo.recipe import PART_KINDS, Part, Recipe
 from vsezoo.registry.names import normalize
@@ -49,23 +49,25 @@ def find_parts(recipe: Recipe, plugins: Mapping[str, Any], file: Path) -> Recipe
     for setting in [*PART_KINDS, *inner]:
         name, group = _read_name(recipe, setting), _group_of(setting)
         distribution, version = _read_origin(plugins.get(setting))
+        problem, remedy = "", ""
         try:
             entry = registry.find(group, name)
         except UnknownNameError as error:
             problem, remedy = f"needs a missing part. {error.problem}", error.remedy
+        except ConflictError as error:
+            problem, remedy = f"names a part that is not clear here. {error.problem}", error.remedy
         else:
             if not distribution or _is_same(distribution, entry.distribution):
-                continue
-            bare = name.rpartition(":")[2]
-            known = [found for found in registry.list_entries(group) if found.name == bare]
-            if any(_is_same(distribution, found.distribution) for found in known):
-                recipe = _write_name(recipe, setting, f"{distribution}:{bare}")
                 continue
             problem = (
                 f"was written with the {registry.KINDS[group].noun} {name!r} of {distribution}; here this name "
                 f"refers to the one of {entry.distribution}."
             )
-            remedy = ""
+        bare = name.rpartition(":")[2]
+        known = [found for found in registry.list_entries(group) if found.name == bare]
+        if any(_is_same(distribution, found.distribution) for found in known):
+            recipe = _write_name(recipe, setting, f"{distribution}:{bare}")
+            continue
         if distribution and not any(_is_same(distribution, found.name) for found in registry.list_distributions()):
             remedy = f"It was written with the distribution {distribution} {version}: pip install {distribution}"
         raise CheckpointError(problem, file=file, remedy=remedy or f"Install {distribution} {version}.")
