@@ -78,6 +78,7 @@ MOVED = {
     "vsezoo.registry.definitions": "vsezoo.registry.audit.definitions",
     "vsezoo.registry.inventory": "vsezoo.registry.audit.inventory",
     "vsezoo.registry.trial": "vsezoo.registry.audit.trial",
+    "vsezoo.search.nearest": "vsezoo.search.indexes",
     "vsezoo.tensors": "vsezoo.storage.tensors",
     "vsezoo.training.inheritance": "vsezoo.training.init_from",
     "vsezoo.training.observer": "vsezoo.training.callbacks",

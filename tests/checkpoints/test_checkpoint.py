@@ -101,7 +101,7 @@ def test_a_place_relative_to_the_present_one(folder: Path, monkeypatch: pytest.M
 
 
 def test_no_folder(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match=r"is not a folder\.\nUse a folder written by `vsezoo train`") as caught:
+    with pytest.raises(CheckpointError, match=r"does not exist\.\nUse a folder written by `vsezoo train`") as caught:
         load(tmp_path / "absent")
     assert caught.value.file == str(tmp_path / "absent")
 

@@ -163,5 +163,5 @@ def test_the_name_of_a_model_is_not_a_checkpoint(folder: Path, tmp_path: Path, m
 
 def test_a_name_like_that_of_a_checkpoint_is_suggested(folder: Path) -> None:
     publish(folder)
-    with pytest.raises(CheckpointError, match=r"^vsepp\.tinny: is not a folder\.\n.*Did you mean 'vsepp\.tiny'\?"):
+    with pytest.raises(CheckpointError, match=r"^vsepp\.tinny: does not exist\.\n.*Did you mean 'vsepp\.tiny'\?"):
         vsezoo.load("vsepp.tinny")

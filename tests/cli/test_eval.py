@@ -318,7 +318,7 @@ def test_mistakes(root: Path, runs: list[Path], arguments: list[str], message: s
 
 def test_no_checkpoint(tmp_path: Path) -> None:
     processes.assert_one_message(invoke(), 2, "Missing argument 'CHECKPOINT...'")
-    processes.assert_one_message(invoke(tmp_path / "none"), 1, rf"^{tmp_path}/none: is not a folder\.\n.*vsezoo train")
+    processes.assert_one_message(invoke(tmp_path / "none"), 1, rf"^{tmp_path}/none: does not exist\.\n.*vsezoo train")
     processes.assert_one_message(
         invoke(tmp_path), 1, r"is not a checkpoint folder: it has no config\.json \(it contains nothing\)"
     )

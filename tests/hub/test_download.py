@@ -151,7 +151,7 @@ def test_what_is_not_there(hub: LoopbackHub, vse: Vse, work: Path) -> None:
         1,
         r"is not a checkpoint of vsezoo: it has no config\.json \(it contains \.gitattr",
     )
-    one(vse("eval", "org/name"), 1, r"^org/name: is not a folder\.\n.*runs/NAME, or hub:org/name")
+    one(vse("eval", "org/name"), 1, r"^org/name: does not exist\.\n.*runs/NAME, or hub:org/name")
 
 
 def test_the_data_are_not_there(hub: LoopbackHub, vse: Vse, work: Path) -> None:

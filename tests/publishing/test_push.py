@@ -228,7 +228,7 @@ def test_mistakes(hub: LoopbackHub, vse: Vse, work: Path) -> None:
     one(vse("push", "run", "hub:a/b", "--revision", "../x"), 2, "is not a revision")
     one(vse("push", "run", f"hub:a/b@{'0' * 40}"), 2, "is a commit; a push needs a branch")
     one(vse("push", "hub:a/b", "hub:a/c"), 2, "is already on the Hub")
-    one(vse("push", "absent", "hub:a/b"), 1, "^absent: is not a folder")
+    one(vse("push", "absent", "hub:a/b"), 1, "^absent: does not exist")
     (work / "run" / "best" / "vocab.json").write_text("{}", encoding="utf-8")
     one(vse("push", "run", "hub:a/b"), 1, r"vocab\.json: has 2 bytes instead of")
     assert hub.requests == []

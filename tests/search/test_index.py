@@ -21,7 +21,7 @@ from vsezoo.checkpoints.checkpoint import save_checkpoint
 from vsezoo.checkpoints.opened import Checkpoint
 from vsezoo.encoders.transformer_tokenizer import TransformerTokenizer
 from vsezoo.errors import CheckpointError, DataError, UsageError
-from vsezoo.search import nearest
+from vsezoo.search import indexes
 from vsezoo.search.index import open_index
 
 
@@ -38,7 +38,7 @@ def make_features(count: int) -> np.ndarray:
 def test_the_nearest_are_those_of_all_scores_sorted(
     model: str, block: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(nearest, "BLOCK", block)
+    monkeypatch.setattr(indexes, "BLOCK", block)
     made = tiny.save_model(tmp_path / "run", tiny.make_model(model))
     features = make_features(45)
     np.save(tmp_path / "a.npy", features)
@@ -181,7 +181,7 @@ def test_mistakes(tmp_path: Path) -> None:
         open_index(run, images=tmp_path / "wide.npy")
     with pytest.raises(DataError, match=r"photos: this model takes features of one vector .*not pictures"):
         open_index(run, images=paint_folder(tmp_path / "photos"))
-    with pytest.raises(CheckpointError, match=r"none: is not a folder"):
+    with pytest.raises(CheckpointError, match=r"none: does not exist"):
         open_index(tmp_path / "none", images=tmp_path / "a.npy")
 
 

@@ -8,7 +8,7 @@ import torch
 from museum import exhibit
 from torch import Tensor
 
-from vsezoo.search.nearest import ExactRows, NearestRows
+from vsezoo.search.indexes import ExactRows, NearestRows
 
 
 @exhibit()

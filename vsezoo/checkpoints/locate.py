@@ -140,10 +140,11 @@ def _describe_absence(named: Path) -> CheckpointError:
         remedy = "Use a folder written by `vsezoo train`, for example runs/NAME"
         if is_repository(name):
             remedy += f", or hub:{name} for the repository of that name on the Hub"
-        near = suggest_name(name, known)
-        return CheckpointError("is not a folder.", file=named, remedy=f"{remedy}.{f' {near}' if near else ''}")
+        near = suggest_name(name, [*known, *(str(run) for run in _list_runs())])
+        problem = "is not a folder." if named.exists() else "does not exist."
+        return CheckpointError(problem, file=named, remedy=f"{remedy}.{f' {near}' if near else ''}")
     names = {model.label, *registry.list_aliases(model)}
-    trained = [str(run) for name in sorted(names) for run in _list_runs(name)]
+    trained = [str(run) for name in sorted(names) for run in _list_runs(f"{glob.escape(name)}-*")]
     trained += [label for label in known if label.rpartition(":")[2].partition(".")[0] in names]
     remedy = f"Use one of its checkpoints: {list_names(trained, 5)}." if trained else "No checkpoint of it was found."
     return CheckpointError(
@@ -151,9 +152,9 @@ def _describe_absence(named: Path) -> CheckpointError:
     )
 
 
-def _list_runs(model: str) -> list[Path]:
-    """Return the runs of a model with a checkpoint, in the default folder of `vsezoo train`."""
-    runs = sorted(Path("runs").glob(f"{glob.escape(model)}-*"))
+def _list_runs(pattern: str = "*") -> list[Path]:
+    """Return the runs of these names with a checkpoint, in the default folder of `vsezoo train`."""
+    runs = sorted(Path("runs").glob(pattern))
     return [run for run in runs if any((place / CONFIG).is_file() for place in (run / BEST, run))]
 
 

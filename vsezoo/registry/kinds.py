@@ -36,7 +36,7 @@ KINDS = {
     ),
     "layouts": Kind("layout", "collections.abc:Callable", False, "list-plugins"),
     "openers": Kind("opener", "collections.abc:Callable", False, "list-plugins"),
-    "indexes": Kind("index", "vsezoo.search.nearest:NearestRows", True, "list-plugins"),
+    "indexes": Kind("index", "vsezoo.search.indexes:NearestRows", True, "list-plugins"),
     "protocols": Kind(
         "protocol", "vsezoo.evaluation.protocol:Protocol", False, "list-plugins", ("name", "summary", "split")
     ),

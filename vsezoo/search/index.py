@@ -21,7 +21,7 @@ from vsezoo.interfaces import PairDataset, Similarity
 from vsezoo.model import JointEmbedding
 from vsezoo.parts import accepted_kinds, load_part
 from vsezoo.search.collection import Collection, Sentences
-from vsezoo.search.nearest import ExactRows, NearestRows, require_metric
+from vsezoo.search.indexes import ExactRows, NearestRows, require_metric
 from vsezoo.search.queries import resolve_query
 from vsezoo.search.rescoring import CANDIDATES, score_candidates
 from vsezoo.search.sources import Images, Texts, collect_images, collect_texts

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from vsezoo.interfaces import Similarity
-from vsezoo.search.nearest import INNER_PRODUCT, ExactRows, NearestRows
+from vsezoo.search.indexes import INNER_PRODUCT, ExactRows, NearestRows
 from vsezoo.similarities import CosineSimilarity
 from vsezoo.testing.kit import Kit, promise, require, require_equal
 

@@ -17,7 +17,7 @@ from vsezoo.errors import UsageError
 from vsezoo.interfaces import ImageEncoder, Loss, PairDataset, Similarity, TextEncoder
 from vsezoo.recipe import Recipe
 from vsezoo.registry.entry import SESSION
-from vsezoo.search.nearest import NearestRows
+from vsezoo.search.indexes import NearestRows
 
 UNREGISTERED = "under-test"
 """The name of an object while it is checked, if it has no other."""

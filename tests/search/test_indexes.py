@@ -15,7 +15,7 @@ from torch import Tensor
 from vsezoo import registry
 from vsezoo.errors import UnknownNameError, UsageError
 from vsezoo.search.index import open_index
-from vsezoo.search.nearest import ExactRows, NearestRows
+from vsezoo.search.indexes import ExactRows, NearestRows
 from vsezoo.similarities import CosineSimilarity
 from vsezoo.testing import check_index
 
