@@ -327,7 +327,7 @@ def test_a_full_disk_on_the_way_back(made: Path, tmp_path: Path) -> None:
         (("MADE", "--to", "lists", "--option", "a=1"), 2, r"^--option cannot be combined with --to\."),
         (("MADE", "--to", "lists", "--output", "."), 2, r"^\.: is a folder, not a file\."),
         (("SOURCE", "--to", "lists"), 2, r"lists\.v2\.json: is a file, but .*\nConvert it first: vsezoo convert /"),
-        (("nowhere", "--to", "lists"), 1, r"^nowhere: is not a folder\."),
+        (("nowhere", "--to", "lists"), 1, r"^nowhere: does not exist\."),
     ],
 )
 def test_mistakes_on_the_way_back(
@@ -501,7 +501,7 @@ STRANGERS: dict[str, tuple[Callable[[Path], Any], str]] = {
         lambda path: path.write_bytes(b"(dp0\ng7\n."),
         "a memo entry that does not exist: it is damaged.\nDownload",
     ),
-    "folder": (lambda path: path.mkdir(), "is not of a known format: it is a folder with nothing."),
+    "folder": (lambda path: path.mkdir(), "has no model.safetensors (it contains nothing)."),
     "nothing": (lambda path: None, "does not exist.\nGive a file or folder to convert."),
 }
 

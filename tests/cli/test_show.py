@@ -58,7 +58,7 @@ def test_json(demo: tuple[Path, ...]) -> None:
         "default": 0.2,
         "range": "at least 0",
         "choices": None,
-        "doc": "by how much a pair must score higher than a negative, α",
+        "doc": "required score difference between a pair and a negative, α",
     }
     assert (options["max_violation"]["value"], options["max_violation"]["range"]) == (False, None)
     assert shown["parts"]["text_encoder"]["options"]["words"]["choices"] == ["nltk", "split", "letters", "characters"]
@@ -107,7 +107,7 @@ def test_text(demo: tuple[Path, ...], columns: int) -> None:
         "from demo-plugin 4.2",
         "Ada Lovelace and Charles Babbage: Its title. Notes 1843. https://example.org",
         f"parameters {IMAGE + TEXT:,} (image encoder {IMAGE}, text encoder {TEXT:,}; counted with",
-        "loss.margin 0.05 (default 0.2) By how much a pair must score higher",
+        "loss.margin 0.05 (default 0.2) Required score difference between a pair",
         "training.batch_size 32 (default 128) Captions in a batch, over all processes (at least 1)",
         "f30k_precomp training.batch_size=64,",
         "f30k 52.9 80.5 87.25 1.0 39.6 - 79.5 - ResNet; table 3,",

@@ -265,6 +265,7 @@ def test_every_flag_of_the_field_reaches_the_recipe(data: Path, tmp_path: Path) 
     assert recipe.similarity.name == "order"
     assert dict(recipe.loss.options) == {
         "margin": 0.3, "max_violation": False, "warmup_epochs": 1, "mask_same_image": False, "ncon": 2,
+        "selective_epsilon": 0.0,
     }  # fmt: skip
     assert (recipe.image_encoder.options["normalize"], recipe.image_encoder.options["use_abs"]) == (False, True)
     text = recipe.text_encoder.options

@@ -18,10 +18,6 @@ from vsezoo.errors import UsageError
     examples=[
         ("vsezoo eval runs/vsepp-shapes", "Evaluate the best checkpoint of a run on the test split of its data set."),
         ("vsezoo eval runs/coco --fold5", "COCO: report the mean over five folds of 1,000 images."),
-        (
-            "vsezoo eval runs/f8k --protocol flickr8k-expert --judgements Flickr8k_text",
-            "Correlate scores with human judgements.",
-        ),
         ("vsezoo eval runs/seed0 runs/seed1 --ensemble", "Evaluate two models as an ensemble."),
         ("vsezoo eval runs/vsepp --predictions vsepp.jsonl", "Write the ranks and the first ten of each query."),
         ("vsezoo eval runs/scan --scores scan.npy", "Keep all scores; if interrupted, the same command continues."),

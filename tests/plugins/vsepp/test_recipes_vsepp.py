@@ -55,6 +55,7 @@ DEFAULTS: dict[str, Any] = {
     "loss.warmup_epochs": 0,
     "loss.mask_same_image": False,
     "loss.ncon": 0,
+    "loss.selective_epsilon": 0.0,
     "embed_size": 1024,
     "training.learning_rate": 2e-4,
     "schedule": "step",
