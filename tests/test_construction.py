@@ -83,6 +83,7 @@ def test_a_frozen_backbone_comes_from_its_source(tmp_path: Path) -> None:
         lambda: Drawn(nn.init.orthogonal_),
         lambda: Drawn(nn.init.xavier_normal_),
         lambda: Drawn(nn.init.trunc_normal_),
+        lambda: nn.Conv2d(3, 4, 3).to(memory_format=torch.channels_last),
         lambda: Drawn(lambda weight: nn.init.orthogonal_(weight.detach()[:3])),
     ],
 )
@@ -91,6 +92,7 @@ def test_nothing_is_drawn(make: Callable[[], nn.Module]) -> None:
     built, drawn = build_uninitialized(make), make()
     assert built.state_dict().keys() == drawn.state_dict().keys()
     assert all(tensor.isnan().all() for tensor in built.state_dict().values())
+    assert [p.stride() for p in built.parameters()] == [p.stride() for p in drawn.parameters()]  # channels_last stays
     torch.set_rng_state(before)
     build_uninitialized(make)
     assert torch.equal(torch.get_rng_state(), before)

@@ -10,19 +10,14 @@ import html
 import string
 from collections.abc import Callable, Mapping
 
-from vsezoo.errors import require_package
-
 PUNCTUATION = str.maketrans("_", " ", string.punctuation.replace("_", ""))
 
 
 def clean_whitespace(text: str) -> str:
-    """Return a caption without mojibake, curly quotes and HTML entities, its words separated by single spaces.
+    """Return a caption without mojibake, curly quotes and HTML entities, its words separated by single spaces."""
+    from ftfy import fix_text  # only some checkpoints need it, and it takes long to import
 
-    Raises:
-        MissingPackageError: if ftfy is not installed.
-    """
-    fixed: str = require_package("ftfy", "text_encoder.clean").fix_text(text)
-    return " ".join(html.unescape(html.unescape(fixed)).split())
+    return " ".join(html.unescape(html.unescape(fix_text(text))).split())
 
 
 def clean_lower(text: str) -> str:

@@ -100,7 +100,7 @@ class TransformersImporter(Importer):
 def _find_folder(source: Source) -> Path | None:
     """Return the folder of the model: the source, or where the source is its only file of weights."""
     if source.is_folder:
-        return source.path
+        return source.path if (source.path / CONFIG).is_file() else None
     beside = source.path.parent
     is_whole = source.path.name == TransformersImporter.file_name and (beside / CONFIG).is_file()
     return beside if is_whole else None

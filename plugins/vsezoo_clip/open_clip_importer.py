@@ -74,6 +74,6 @@ class OpenClipImporter(Importer):
 def _find_folder(source: Source) -> Path | None:
     """Return the folder of the model: the source, or where the source is its only file of weights."""
     if source.is_folder:
-        return source.path
+        return source.path if (source.path / OPEN_CLIP).is_file() else None
     beside = source.path.parent
     return beside if source.path.name == OPEN_CLIP_TENSORS and (beside / OPEN_CLIP).is_file() else None

@@ -199,7 +199,7 @@ def test_a_digest_tells_when_weights_have_changed(tmp_path: Path) -> None:
     assert not backbone.unchanged
     backbone.load_pretrained(sha256=digest)
     assert backbone.unchanged
-    with pytest.raises(CheckpointError, match=f"have the sha256 {digest}, not 0000, with which the model was"):
+    with pytest.raises(CheckpointError, match=f"have the SHA-256 {digest}, not 0000, with which the model was"):
         backbone.load_pretrained(sha256="0000")
 
 

@@ -134,5 +134,5 @@ def test_other_weights_than_the_registered_ones_are_refused(source: Path) -> Non
     register("checkpoints", "tiny-clip.other")(
         Pretrained(name="tiny-clip.other", reference=str(source), sha256="0" * 64, **known)
     )
-    with pytest.raises(CheckpointError, match=r"has the sha256 .*, not 0000.* as it is registered"):
+    with pytest.raises(CheckpointError, match=r"has the SHA-256 .*, not 0000.* as registered"):
         vsezoo.load("tiny-clip.other")

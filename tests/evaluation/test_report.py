@@ -71,12 +71,12 @@ def change(**changes):
         ({key: value for key, value in change().items() if key != "split"}, "lacks 'split'"),
         (change(i2t={}), "lacks 'i2t.R@1'"),
         (change(i2t=[1, 2, 3]), "lacks 'i2t.R@1'"),
-        (change(i2t=STORED["i2t"] | {"R@5": "69"}), "impossible value of 'i2t.R@5'"),
-        (change(i2t=STORED["i2t"] | {"R@5": float("nan")}), "impossible value of 'i2t.R@5'"),
-        (change(images=True), "impossible value of 'images'"),
-        (change(images=-1), "impossible value of 'images'"),
-        (change(checkpoints=["runs/a"]), "impossible value of 'checkpoints'"),
-        (change(data=5), "impossible value of 'data'"),
+        (change(i2t=STORED["i2t"] | {"R@5": "69"}), "invalid value of 'i2t.R@5'"),
+        (change(i2t=STORED["i2t"] | {"R@5": float("nan")}), "invalid value of 'i2t.R@5'"),
+        (change(images=True), "invalid value of 'images'"),
+        (change(images=-1), "invalid value of 'images'"),
+        (change(checkpoints=["runs/a"]), "invalid value of 'checkpoints'"),
+        (change(data=5), "invalid value of 'data'"),
     ],
 )
 def test_json_that_does_not_fit(value, problem):

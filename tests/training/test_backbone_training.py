@@ -111,7 +111,7 @@ def test_a_run_without_its_weights_does_not_go_on(data: Path, weights: Path, tmp
     with pytest.raises(InterruptedTrainingError):
         train(data, tmp_path / "run", weights=weights, stop=3)
     pictures.write_weights(weights, seed=8)
-    with pytest.raises(CheckpointError, match="have the sha256"):
+    with pytest.raises(CheckpointError, match="have the SHA-256"):
         train(data, tmp_path / "run", resume=True)
     weights.unlink()
     with pytest.raises(CheckpointError, match=r"resnet\.safetensors: is not a file of weights"):

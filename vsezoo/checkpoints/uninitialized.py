@@ -90,8 +90,10 @@ def _give_memory(module: nn.Module, replaced: list[weakref.ref[nn.Parameter]]) -
             if id(parameter) not in made:
                 replaced.append(weakref.ref(parameter))
                 mark = math.nan if parameter.is_floating_point() or parameter.is_complex() else 0
-                # Unlike full_like of a tensor on the meta device, this imports nothing of torch's compiler.
-                made[id(parameter)] = _copy(parameter, torch.full(parameter.shape, mark, dtype=parameter.dtype))
+                # Unlike full_like of a tensor on the meta device, this imports nothing of torch's compiler. The strides
+                # stay: convolutions in channels_last round differently.
+                empty = torch.empty_strided(parameter.shape, parameter.stride(), dtype=parameter.dtype)
+                made[id(parameter)] = _copy(parameter, empty.fill_(mark))
             setattr(inner, name, made[id(parameter)])  # recurrent layers also have a list of them
 
 
