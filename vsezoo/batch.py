@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from vsezoo.errors import UsageError
+
 
 @dataclass(frozen=True)
 class Tokens:
@@ -171,6 +173,24 @@ class Embeddings:
 
 ImageOutput = Embeddings
 """The name in earlier versions, in which only images had sets: `ImageOutput(embeddings, regions)`."""
+
+
+def score_sides(similarity: Any, images: Tensor | Embeddings, texts: Tensor | Embeddings) -> Tensor:
+    """Return the scores `(N, M)` of a similarity: of sets or vectors, as it wants them, in tiles in eval mode.
+
+    Raises:
+        UsageError: for vectors, if the similarity compares sets.
+    """
+    sets = similarity.inputs == "sets"
+    sides = [Embeddings.of(side) for side in (images, texts)]
+    if sets and any(side.items is None for side in sides):
+        raise UsageError(
+            "The similarity compares sets of regions and words, and got vectors.",
+            remedy="Use what embed_images and embed_texts return, not encode_images and encode_texts.",
+        )
+    first, second = (side if sets else side.embeddings for side in sides)
+    tile = similarity.tile or (2**12 if sets else 2**24)
+    return score_tiles(similarity, first, second, len(images) * len(texts) if similarity.training else tile)
 
 
 def score_tiles(score: Callable[[Any, Any], Tensor], images: Any, texts: Any, tile: int) -> Tensor:

@@ -17,6 +17,7 @@ from vsezoo.parts import change_recipe, load_part, load_recipe, make_tokenizer, 
 from vsezoo.pretrained.weights import open_weights
 from vsezoo.recipe import Part, Recipe
 from vsezoo.recipe.signatures import read_parameters
+from vsezoo.registry.owners import describe_origin
 
 
 def create_model(
@@ -124,9 +125,23 @@ def call_part(recipe: Recipe, kind: str, at_hand: Mapping[str, Any]) -> Any:
         # torch raises these for impossible sizes, from negative widths to more than the memory holds.
         reason = (str(error) or type(error).__name__).splitlines()[0].rstrip(".")
         sizes = {name: given[name] for name in ("embed_size", "learning_rate") if name in given} | dict(part.options)
+        origin, listing = describe_origin(function), ", ".join(f"{name}={value!r}" for name, value in sizes.items())
+        absent = [
+            name
+            for name, parameter in read_parameters(function).items()
+            if parameter.default is parameter.empty
+            and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+            and name not in {**given, **part.options}
+        ]
+        if absent:
+            remedy = f"Options need defaults: its author must give one to {' and '.join(map(repr, absent))}."
+        elif listing:
+            remedy = f"Change its options: {listing}."
+        else:
+            remedy = "It has no options to change: its author must correct the constructor."
         raise RecipeError(
-            f"{kind} {part.name!r} cannot be built: {reason}.",
-            remedy=f"Change its options: {', '.join(f'{name}={value!r}' for name, value in sizes.items())}.",
+            f"{kind} {part.name!r}{origin} cannot be built: {reason}.",
+            remedy=remedy,
         ) from error
 
 

@@ -86,7 +86,7 @@ class RecipeError(UsageError):
 
 
 class PluginError(VsezooError):
-    """A registered object that cannot be imported."""
+    """A registered object that cannot be imported, or that returns something else than its interface says."""
 
 
 class DataError(VsezooError):

@@ -26,8 +26,9 @@ from vsezoo.batch import Embeddings as Embeddings
 from vsezoo.batch import ImageOutput as ImageOutput
 from vsezoo.batch import LossOutput as LossOutput
 from vsezoo.batch import Tokens as Tokens
-from vsezoo.batch import score_tiles
+from vsezoo.batch import score_sides
 from vsezoo.recipe.signatures import ChecksOptions
+from vsezoo.registry.owners import require_scores
 
 KINDS = ("vector", "regions", "picture")
 """The forms of an image: one feature `(F,)`, a set of features `(R, F)`, or a picture (`PIL.Image.Image`)."""
@@ -276,10 +277,9 @@ class Similarity(ModelPart):
 
     def compare(self, images: Tensor | Embeddings, texts: Tensor | Embeddings) -> Tensor:
         """Return the scores `(N, M)`, of sets or vectors as `inputs` says: vsezoo calls this, and this `forward`."""
-        sets = self.inputs == "sets"
-        first, second = (side if sets else side.embeddings for side in map(Embeddings.of, (images, texts)))
-        tile = self.tile or (2**12 if sets else 2**24)
-        return score_tiles(self, first, second, len(images) * len(texts) if self.training else tile)
+        scores = score_sides(self, images, texts)
+        require_scores(self, scores, len(images), len(texts))
+        return scores
 
     @abstractmethod
     def forward(self, images: Any, texts: Any) -> Tensor:

@@ -15,6 +15,7 @@ from vsezoo.errors import DataError, RecipeError, UsageError
 from vsezoo.interfaces import Encoder, ImageEncoder, ModelPart, Similarity, TextEncoder, Tokenizer, Tokens
 from vsezoo.pretrained.parts import PretrainedParts
 from vsezoo.recipe import Recipe
+from vsezoo.registry.owners import describe
 
 SETS = {"image_encoder": ("regions", "regions"), "text_encoder": ("gru", "words")}
 """For each side, an encoder that returns sets, and what their items are."""
@@ -54,11 +55,14 @@ class JointEmbedding(PretrainedParts, nn.Module):
         outputs = self.image_encoder(images), self.text_encoder(tokens)
         image_width, text_width = (Embeddings.of(output).embeddings.shape[-1] for output in outputs)
         if image_width != text_width:
+            wanted = self.recipe.width + self.similarity.uncertain
+            widths = {"image_encoder": image_width, "text_encoder": text_width}
+            wrong = [self.describe(side) for side, width in widths.items() if width != wanted]
             raise RecipeError(
                 f"The image encoder {self.recipe.image_encoder.name!r} gives embeddings of width "
                 f"{image_width}, the text encoder {self.recipe.text_encoder.name!r} of width "
                 f"{text_width}; the recipe has embed_size={self.recipe.embed_size}.",
-                remedy="Both must take their width from embed_size; report this to the author of the other.",
+                remedy=f"The {' and the '.join(wrong)} must take the width from embed_size.",
             )
         return outputs
 
@@ -72,12 +76,22 @@ class JointEmbedding(PretrainedParts, nn.Module):
         self.image_encoder.keep_items |= images
         self.text_encoder.keep_items |= texts
 
+    def describe(self, kind: str) -> str:
+        """Return a part, such as `similarity`, for a message: its noun, its name and its distribution."""
+        return describe(self.parts[kind], getattr(self.recipe, kind).name)
+
     def refuse_vectors(self, side: str, what: str) -> NoReturn:
         """Raise a RecipeError because something needs sets from an encoder that returns only vectors."""
+        encoder = self.encoders[side]
+        if encoder.gives == "sets":
+            raise RecipeError(
+                f"The {self.describe(side)} declares gives = 'sets', but returned vectors without items.",
+                remedy="Return Embeddings(vectors, items, lengths) in its forward, or declare gives = 'vectors'.",
+            )
         choice, kept = SETS[side]
         raise RecipeError(
             f"{what} needs sets of {kept}, and the {side.replace('_', ' ')} {getattr(self.recipe, side).name!r} gives "
-            f"{'none' if self.encoders[side].gives == 'vectors' else 'none that it declares'}.",
+            f"{'none' if encoder.gives == 'vectors' else 'none that it declares'}.",
             remedy=f"Choose an encoder that does, such as {choice}; or a similarity and a loss of vectors, such as "
             "cosine and hinge. An encoder of your own says so by gives = 'sets'.",
         )

@@ -137,6 +137,12 @@ def test_form_that_the_encoder_does_not_take(tmp_path: Path, shape: tuple[int, .
     assert all(repr(kind) in str(caught.value) for kind in kinds)
 
 
+def test_a_single_kind_may_be_a_string() -> None:
+    assert open_data("shapes", "test", kinds="regions").kind == "regions"
+    with pytest.raises(DataError, match=r"no images of kind 'region'"):
+        open_data("shapes", "test", kinds="region")
+
+
 def test_full_dev_reaches_the_data_set(tmp_path: Path) -> None:
     make_data(tmp_path / "data" / "f30k_precomp", "dev", shape=(1014, 2))
     assert len(open_data("f30k_precomp", "dev", VECTOR).captions) == 5000

@@ -21,6 +21,7 @@ from vsezoo.cli import console
 from vsezoo.cli.command import Group
 from vsezoo.errors import INTERRUPTED, REMEDIES, PluginError, UsageError, VsezooError, VsezooWarning
 from vsezoo.registry.audit.api import PluginWarning
+from vsezoo.registry.owners import note_owner
 
 _FORMAT = warnings.formatwarning
 
@@ -104,6 +105,9 @@ class Commands(Group):
             place = f"{console.escape(str(error.filename))}: " if error.filename is not None else ""
             message, code = f"{place}{error.strerror}.\n{REMEDIES[error.errno]}", 1
             _finish_output()
+        except Exception as error:
+            note_owner(error)
+            raise
         finally:
             warnings.formatwarning = _FORMAT
         click.echo(f"Error: {console.escape_lines(message)}", err=True)

@@ -58,14 +58,15 @@ def locate(data: str) -> str:
 
 
 def open_data(
-    data: str | Path, split: str, kinds: Sequence[str] | None = None, options: OpenOptions = DEFAULT_OPTIONS
+    data: str | Path, split: str, kinds: str | Sequence[str] | None = None, options: OpenOptions = DEFAULT_OPTIONS
 ) -> PairDataset:
     """Open a split of a data set.
 
     Args:
         data: a registered name or a folder.
         split: `train`, `dev`, `test`, ….
-        kinds: kinds of images that the encoder takes, the preferred one first; None: the data set chooses.
+        kinds: kinds of images that the encoder takes, the preferred one first, or a single kind; None: the data set
+            chooses.
         options: `root` is where registered data sets are looked for; it does not affect a folder.
 
     Raises:
@@ -73,4 +74,5 @@ def open_data(
         UnknownNameError: for a name that is neither registered nor a folder.
     """
     source = find_source(str(data))
-    return source.open(split, source.kinds if kinds is None else kinds, options)
+    wanted = source.kinds if kinds is None else (kinds,) if isinstance(kinds, str) else kinds
+    return source.open(split, wanted, options)

@@ -209,9 +209,11 @@ def _describe_unknown(kind: str, name: str, known: list[Entry]) -> UnknownNameEr
                 remedy=f"Add {found.name} to VSEZOO_PLUGINS, unset the variable, or omit --no-plugins.",
             )
     names = [entry.qualified if ":" in name else entry.label for entry in known]
+    few = 0 < len(names) < 10
+    hint = f"Known: {', '.join(names)}." if few else f"`vsezoo {listing}` lists all."
     return UnknownNameError(
         f"There is no {noun} {name!r}.",
-        remedy=suggest_name(name, names, f"`vsezoo {listing}` lists all."),
+        remedy=suggest_name(name, names, hint),
     )
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import importlib
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from vsezoo.errors import UsageError
@@ -20,15 +22,39 @@ class Kind(NamedTuple):
     subclass: bool
     listing: str  # the command that lists the names
     attributes: tuple[str, ...] = ()  # attributes that listings read
+    choices: Mapping[str, tuple[str, ...]] = MappingProxyType({})  # the values of attributes that have only a few
 
+
+GIVES = ("vectors", "sets", "")
+"""The values of `Encoder.gives`."""
 
 KINDS = {
     "models": Kind("model", "vsezoo.recipe:Recipe", False, "list-models"),
     "checkpoints": Kind("checkpoint", "vsezoo.recipe:Pretrained", False, "list-models --pretrained"),
-    "image_encoders": Kind("image encoder", "vsezoo.interfaces:ImageEncoder", True, "list-plugins"),
-    "text_encoders": Kind("text encoder", "vsezoo.interfaces:TextEncoder", True, "list-plugins"),
-    "similarities": Kind("similarity", "vsezoo.interfaces:Similarity", True, "list-plugins"),
-    "losses": Kind("loss", "vsezoo.interfaces:Loss", True, "list-plugins"),
+    "image_encoders": Kind(
+        "image encoder",
+        "vsezoo.interfaces:ImageEncoder",
+        True,
+        "list-plugins",
+        choices={"gives": GIVES, "region_order": ("ordered", "invariant")},
+    ),
+    "text_encoders": Kind(
+        "text encoder", "vsezoo.interfaces:TextEncoder", True, "list-plugins", choices={"gives": GIVES}
+    ),
+    "similarities": Kind(
+        "similarity",
+        "vsezoo.interfaces:Similarity",
+        True,
+        "list-plugins",
+        choices={"inputs": ("vectors", "sets"), "metric": ("inner_product", "")},
+    ),
+    "losses": Kind(
+        "loss",
+        "vsezoo.interfaces:Loss",
+        True,
+        "list-plugins",
+        choices={"needs": ("vectors", "extras", "image_sets", "sets")},
+    ),
     "optimizers": Kind("optimizer", "collections.abc:Callable", False, "list-plugins"),
     "schedules": Kind("schedule", "collections.abc:Callable", False, "list-plugins"),
     "datasets": Kind(
@@ -55,7 +81,7 @@ def require_kind(kind: str) -> None:
 
 
 def require_type(kind: str, thing: object) -> None:
-    """Raise TypeError for an object of the wrong type or without the required attributes."""
+    """Raise TypeError for an object of the wrong type, or without a required attribute or with a wrong value of one."""
     wanted, base = KINDS[kind], import_object(KINDS[kind].base)
     fits = isinstance(thing, type) and issubclass(thing, base) if wanted.subclass else isinstance(thing, base)
     if not fits:
@@ -67,6 +93,11 @@ def require_type(kind: str, thing: object) -> None:
         missing += sorted(getattr(thing, "__abstractmethods__", ()))
     if missing:
         raise TypeError(f"the {wanted.noun} lacks {', '.join(missing)}")
+    for name, choices in wanted.choices.items():
+        value = getattr(thing, name)
+        if value not in choices and not hasattr(value, "__get__"):  # a property has its value in an instance only
+            listing = " or ".join(map(repr, choices))
+            raise TypeError(f"the {wanted.noun} has {name} = {value!r}; it must be {listing}")
 
 
 def import_object(value: str) -> Any:

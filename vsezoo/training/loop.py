@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from vsezoo.checkpoints.checkpoint import save_checkpoint
-from vsezoo.errors import InterruptedTrainingError, TrainingError
+from vsezoo.errors import InterruptedTrainingError
 from vsezoo.evaluation.evaluate import embed_pairs, label
 from vsezoo.evaluation.metrics import score_metrics
 from vsezoo.evaluation.report import Evaluation
@@ -31,6 +31,7 @@ from vsezoo.training.runtime import Runtime
 from vsezoo.training.sampling import order_epoch, share_batches
 from vsezoo.training.splits import Split
 from vsezoo.training.state import Progress, save_state
+from vsezoo.training.step_checks import check_results, require_finite
 
 
 def evaluate_split(model: JointEmbedding, split: Split) -> Evaluation:
@@ -148,6 +149,8 @@ class Loop:
         scores = self.model.similarity.compare(images, texts)
         sides = choose_sides(self.loss, images, texts)
         output: LossOutput = self.loss(scores, *sides, batch)
+        first = self.progress.step == 0
+        check_results(self.model, self.loss, images, texts, scores, output, first=first)
         self.optimizer.zero_grad(set_to_none=True)
         (output.total * self._weight).backward()  # type: ignore[no-untyped-call]
         self.runtime.average_gradients(self.loss)
@@ -183,8 +186,8 @@ class Loop:
             validates = not last and settings.val_step > 0 and progress.step % settings.val_step == 0
             saves = validates or (not last and self.save_step > 0 and progress.step % self.save_step == 0)
             stops = self.runtime.any(self._interruption.asked)
-            if self._records(progress.step) or saves or stops or last:
-                self._require_finite(output.total, norm)
+            if self._records(progress.step) or saves or stops or last or progress.step == 1:
+                require_finite(output.total, norm, progress.step, self.output)
             if self._records(progress.step):
                 self._record(output, norm, plateau, rate)
             self._notify(lambda callback: callback.step(progress))
@@ -250,16 +253,6 @@ class Loop:
         save_checkpoint(
             self.output / BEST, model, self.train.data, trained, evaluation.to_json(), loss, data_folder=folder
         )
-
-    def _require_finite(self, loss: Tensor, norm: Tensor) -> None:
-        """Raise a TrainingError for a diverged model, before anything is saved."""
-        for name, figure in (("loss", loss.item()), ("norm of the gradient", norm.item())):
-            if not math.isfinite(figure):
-                raise TrainingError(
-                    f"the {name} is {figure} at step {self.progress.step}; the state saved before is unchanged.",
-                    file=self.output,
-                    remedy="Train again with a lower learning rate and another --output, or check the data for NaN.",
-                )
 
     def _record(self, output: LossOutput, norm: Tensor, plateau: float, rate: float) -> None:
         loss, progress = output.total.item(), self.progress

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor, nn
 
 from vsezoo.construction import call_part
+from vsezoo.errors import PluginError
 from vsezoo.parts import load_part
 from vsezoo.recipe import Recipe, TrainingSettings
 from vsezoo.recipe.signatures import read_parameters
+from vsezoo.registry.owners import describe, point_to_checks
 
 
 def group_parameters(parameters: Mapping[str, nn.Parameter], scales: Mapping[str, float]) -> list[dict[str, Any]]:
@@ -35,9 +37,18 @@ def build_optimizer(recipe: Recipe, groups: list[dict[str, Any]]) -> torch.optim
     Raises:
         UnknownNameError: for an optimiser that is not registered.
         RecipeError: for invalid options.
+        PluginError: for one that is not an optimiser of torch.
     """
     at_hand = {"groups": groups, "learning_rate": recipe.training.learning_rate}
-    optimizer: torch.optim.Optimizer = call_part(recipe, "optimizer", at_hand)
+    optimizer = call_part(recipe, "optimizer", at_hand)
+    if not isinstance(optimizer, torch.optim.Optimizer):
+        _refuse(
+            load_part(recipe, "optimizer"),
+            recipe.optimizer.name,
+            optimizer,
+            "an optimiser",
+            "torch.optim.AdamW(groups)",
+        )
     return optimizer
 
 
@@ -46,21 +57,33 @@ def build_schedule(recipe: Recipe, steps_per_epoch: int) -> Callable[[int, int],
 
     Raises:
         UnknownNameError: for a schedule that is not registered.
+        PluginError: raised by the function, for a schedule that returns no number.
     """
     function, options = load_part(recipe, "schedule"), recipe.schedule.options
     named = read_parameters(function)
 
-    def rate(step: int, epoch: int) -> float:
+    def schedule(step: int, epoch: int) -> float:
         at_hand = {
             "step": step,
             "epoch": epoch,
             "steps_per_epoch": steps_per_epoch,
             "num_epochs": recipe.training.num_epochs,
         }
-        multiple: float = function(**{name: at_hand[name] for name in named if name in at_hand}, **options)
-        return recipe.training.learning_rate * multiple
+        multiple = function(**{name: at_hand[name] for name in named if name in at_hand}, **options)
+        if not hasattr(multiple, "__float__"):
+            _refuse(function, recipe.schedule.name, multiple, "a number", "a multiple of the learning rate")
+        rate: float = recipe.training.learning_rate * multiple
+        return rate
 
-    return rate
+    return schedule
+
+
+def _refuse(part: Any, name: str, returned: object, wanted: str, example: str) -> NoReturn:
+    given = "None" if returned is None else f"a {type(returned).__name__}"
+    raise PluginError(
+        f"The {describe(part, name)} returned {given} instead of {wanted}.",
+        remedy=f"Return {example}. {point_to_checks(part)}".rstrip(),
+    )
 
 
 def prepare_gradients(settings: TrainingSettings, parameters: Mapping[str, nn.Parameter]) -> Tensor:
