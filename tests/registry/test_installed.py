@@ -9,7 +9,7 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from vsezoo.registry.installed import find_metadata, read_entry_points
@@ -29,6 +29,7 @@ def list_found() -> list[tuple[str, str, str, str]]:
     return [(one.folder, os.path.realpath(one.location), one.entry_points, one.fields) for one in found]
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.lists(
         st.sampled_from(
