@@ -163,12 +163,12 @@ def test_python_examples_run(page: Path, folder: Path) -> None:
 
 
 @pytest.mark.process
-def test_the_mistake_in_python_md_reads_as_shown(folder: Path) -> None:
+def test_the_mistake_in_python_md_reads_as_shown(tmp_path: Path) -> None:
     page = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
     shown = re.findall(r"^```text\n(.*?)^```", page, flags=re.DOTALL | re.MULTILINE)[-1]
     printed = run_python(
         "import vsezoo\ntry:\n    vsezoo.load('runs/smal')\nexcept vsezoo.VsezooError as error:\n    print(error)",
-        folder,
+        tmp_path,
     )
     assert printed == shown
 
