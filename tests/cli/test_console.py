@@ -70,7 +70,7 @@ def test_errors(folder: Path) -> None:
     done = run(folder, "embed", "run", "--images", "photos", "--output", "o.npy", "--on-bad-image", "error")
     processes.assert_one_message(done, 1, r"^photos/bad\\x1b\]0;title\\x07\\n\.png: ")
     done = run(folder, "eval", f"no{RED}\nrun")
-    processes.assert_one_message(done, 1, r"^no\\x1b\[31m\\nrun: is not a folder\.\n")
+    processes.assert_one_message(done, 1, r"^no\\x1b\[31m\\nrun: does not exist\.\n")
     done = run(folder, "card", "run", f"photos/{RED}.png")
     processes.assert_one_message(done, 2, r"^Got unexpected extra argument \(photos/\\x1b\[31m\.png\)")
 

@@ -89,7 +89,7 @@ def test_its_commands_run(environment: Environment) -> None:
     assert environment.vsezoo("example-tokens", RUN, "one").stdout.split() == [str(index) for index in ids]
     failed = environment.vsezoo("example-tokens", "nowhere", "one", check=False)
     assert (failed.returncode, failed.stdout) == (1, "")
-    assert failed.stderr.startswith("Error: nowhere: is not a folder.")
+    assert failed.stderr.startswith("Error: nowhere: does not exist.")
 
 
 CONFORMANCE = """
