@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from picture_folders import open_error, open_split, write_pictures
 from PIL import Image
@@ -21,6 +21,7 @@ from vsezoo.errors import UsageError
 
 
 @settings(deadline=None, max_examples=60)
+@example(sizes=[3, 1, 1], dev=0.1, test=0.3)  # test could have two groups, and none would be left for dev
 @given(
     sizes=st.lists(st.integers(1, 9), min_size=3, max_size=40),
     dev=st.sampled_from([0.0, 0.1, 0.25]),

@@ -50,17 +50,17 @@ def draw_groups(groups: Mapping[str, str], dev: float, test: float) -> dict[str,
         UsageError: for too few groups for the three splits.
     """
     sizes = Counter(groups.values())
-    wanted = {"test": test, "dev": dev}
-    if len(sizes) < 1 + sum(share > 0 for share in wanted.values()):
+    wanted = {split: share for split, share in (("test", test), ("dev", dev)) if share > 0}
+    if len(sizes) <= len(wanted):
         raise UsageError(
             f"There are {len(sizes)} groups, too few for three splits.",
             remedy="Group the pictures in another way, or leave --group out.",
         )
     order = sorted(sizes, key=lambda group: hashlib.sha256(group.encode(errors="surrogatepass")).digest())
     of_group: dict[str, str] = {}
-    for split, share in wanted.items():
-        filled = 0
-        while share and (not filled or filled + sizes[order[0]] / 2 <= share * len(groups)) and len(order) > 1:
+    for number, (split, share) in enumerate(wanted.items()):
+        filled, kept = 0, len(wanted) - number  # a group for each split that follows, train included
+        while len(order) > kept and (not filled or filled + sizes[order[0]] / 2 <= share * len(groups)):
             filled += sizes[order[0]]
             of_group[order.pop(0)] = split
     return {name: of_group.get(group, "train") for name, group in groups.items()}
