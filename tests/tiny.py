@@ -123,3 +123,11 @@ def make_batch(image_index: Sequence[int]) -> Batch:
         index,
         torch.arange(len(index)),
     )
+
+
+def write_regions(folder: Path) -> Path:
+    """Write data whose images are three regions of four numbers."""
+    write_data(folder)
+    for file in folder.glob("*_ims.npy"):
+        np.save(file, np.load(file).reshape(-1, 3, WIDTH // 3))
+    return folder

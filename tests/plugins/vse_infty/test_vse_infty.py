@@ -185,7 +185,7 @@ def test_checkpoints_that_are_refused(tmp_path: Path) -> None:
 
 def test_a_resumed_run_draws_the_same(tmp_path: Path) -> None:
     """Two epochs at once, and one that is resumed for another: the same bits, whatever training has drawn."""
-    data = write_regions(tmp_path / "data")
+    data = tiny.write_regions(tmp_path / "data")
     settings = {name: value for name, value in tiny.SETTINGS.items() if not name.startswith("loss.")}
     vsezoo.train("vse-infty-bigru", str(data), output=tmp_path / "whole", device="cpu", settings=settings)
     once = {**settings, "training.num_epochs": 1}
@@ -194,11 +194,3 @@ def test_a_resumed_run_draws_the_same(tmp_path: Path) -> None:
     vsezoo.train("vse-infty-bigru", str(data), output=tmp_path / "run", device="cpu", settings=more, resume=True)
     for file in ("model.safetensors", "metrics.json"):
         assert (tmp_path / "run" / "best" / file).read_bytes() == (tmp_path / "whole" / "best" / file).read_bytes()
-
-
-def write_regions(folder: Path) -> Path:
-    """Write data whose images are three regions of four numbers."""
-    tiny.write_data(folder)
-    for file in folder.glob("*_ims.npy"):
-        np.save(file, np.load(file).reshape(-1, 3, tiny.WIDTH // 3))
-    return folder
