@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -51,6 +52,14 @@ class FrozenTower(ExternalWeights):
         super().train(mode)  # type: ignore[misc] # of torch.nn.Module, which the encoder is
         self.tower.train(mode and self.finetune)
         return self
+
+    def embed(self, *inputs: Tensor, **named: Tensor | None) -> Tensor:
+        """Return the embeddings `(B, D)` that the tower gives, scaled; in training, without a graph if it is frozen.
+
+        In eval mode, whoever calls with a graph wants it: the gradient of pixels explains a score.
+        """
+        with torch.set_grad_enabled((self.finetune or not self.training) and torch.is_grad_enabled()):  # type: ignore[attr-defined] # of torch.nn.Module
+            return self.scale(self.tower(*inputs, **named))
 
     def scale(self, vectors: Tensor) -> Tensor:
         """Return vectors in float32, of unit length if they are to be; a zero vector stays one."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, ClassVar
 
-import torch
 from torch import Tensor
 
 from vsezoo.interfaces import ImageEncoder, Weights
@@ -92,5 +91,4 @@ class DualImageEncoder(FrozenTower, ImageEncoder):
 
     def forward(self, images: Tensor) -> Tensor:
         """Return joint embeddings `(B, D)` of pixels `(B, 3, S, S)`."""
-        with torch.set_grad_enabled((self.finetune or not self.training) and torch.is_grad_enabled()):
-            return self.scale(self.tower(pixel_values=images))
+        return self.embed(pixel_values=images)

@@ -105,8 +105,7 @@ class OpenClipImageEncoder(FrozenTower, ImageEncoder):
 
     def forward(self, images: Tensor) -> Tensor:
         """Return joint embeddings `(B, D)` of pixels `(B, 3, S, S)`."""
-        with torch.set_grad_enabled((self.finetune or not self.training) and torch.is_grad_enabled()):
-            return self.scale(self.tower(images))
+        return self.embed(images)
 
 
 class OpenClipTextEncoder(FrozenTower, TextEncoder):
@@ -189,5 +188,4 @@ class OpenClipTextEncoder(FrozenTower, TextEncoder):
     def forward(self, tokens: Tokens) -> Tensor:
         """Return joint embeddings `(B, D)` of ids `(B, L)`."""
         ids, _ = self.tokenizer.pad(tokens)
-        with torch.set_grad_enabled((self.finetune or not self.training) and torch.is_grad_enabled()):
-            return self.scale(self.tower(ids))
+        return self.embed(ids)

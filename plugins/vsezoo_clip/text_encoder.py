@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-import torch
 from torch import Tensor
 
 from vsezoo.errors import RecipeError
@@ -125,5 +124,4 @@ class DualTextEncoder(FrozenTower, TextEncoder):
         """Return joint embeddings `(B, D)` of ids `(B, L)`."""
         ids, held = self.tokenizer.pad(tokens)
         mask = held.long() if self.family.padding == "mask" else None
-        with torch.set_grad_enabled((self.finetune or not self.training) and torch.is_grad_enabled()):
-            return self.scale(self.tower(input_ids=ids, attention_mask=mask))
+        return self.embed(input_ids=ids, attention_mask=mask)
