@@ -11,7 +11,7 @@ import pytest
 
 from vsezoo import load
 from vsezoo.errors import CheckpointError
-from vsezoo.storage.folders import digest_files
+from vsezoo.storage.digests import digest_files
 
 
 def change_config(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:

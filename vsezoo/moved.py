@@ -24,6 +24,8 @@ MOVED = {
     "vsezoo.data.addresses": "vsezoo.storage.addresses",
     "vsezoo.data.batches": "vsezoo.training.batches",
     "vsezoo.data.cache": "vsezoo.storage.cache",
+    "vsezoo.data.doctor.comparison": "vsezoo.data.doctor.split_comparison",
+    "vsezoo.data.doctor.splits": "vsezoo.data.doctor.open_split",
     "vsezoo.data.feature_file": "vsezoo.data.precomputed.feature_file",
     "vsezoo.data.feature_record": "vsezoo.data.precomputed.feature_record",
     "vsezoo.data.layouts.coco": "vsezoo.data.pictures.layouts.coco",
@@ -79,9 +81,11 @@ MOVED = {
     "vsezoo.registry.inventory": "vsezoo.registry.audit.inventory",
     "vsezoo.registry.trial": "vsezoo.registry.audit.trial",
     "vsezoo.search.nearest": "vsezoo.search.indexes",
+    "vsezoo.search.tensor_file": "vsezoo.search.array_writers",
     "vsezoo.tensors": "vsezoo.storage.tensors",
     "vsezoo.training.inheritance": "vsezoo.training.init_from",
     "vsezoo.training.observer": "vsezoo.training.callbacks",
+    "vsezoo.training.optimizer": "vsezoo.training.optimizer_step",
 }
 PACKAGES = ("vsezoo.legacy", "vsezoo.data.layouts")
 """Packages that no longer exist; their modules are in `MOVED`."""

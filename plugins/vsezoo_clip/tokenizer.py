@@ -17,7 +17,7 @@ from torch import Tensor
 
 from vsezoo.errors import CheckpointError, RecipeError, VsezooWarning
 from vsezoo.interfaces import Tokenizer, Tokens
-from vsezoo.storage.folders import RESTORE
+from vsezoo.storage.digests import RESTORE
 from vsezoo_clip.cleaning import CLEANERS
 from vsezoo_clip.families import Family
 from vsezoo_clip.library import shorten

@@ -16,7 +16,7 @@ from vsezoo.construction import create_model
 from vsezoo.errors import CheckpointError
 from vsezoo.model import JointEmbedding
 from vsezoo.publishing.publication import build_card, open_publication
-from vsezoo.storage.folders import digest_file
+from vsezoo.storage.digests import digest_file
 
 DATA = {"name": "mine", "kind": "picture", "image_shape": [], "images": 1, "captions": 5}
 

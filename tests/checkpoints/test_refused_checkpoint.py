@@ -22,7 +22,7 @@ from tiny import save_model
 
 from vsezoo import load
 from vsezoo.errors import CheckpointError, VsezooError
-from vsezoo.storage.folders import digest_files
+from vsezoo.storage.digests import digest_files
 
 
 @pytest.fixture

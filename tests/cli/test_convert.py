@@ -33,7 +33,7 @@ from vsezoo.parts import load_text_encoder
 from vsezoo.recipe import Recipe
 from vsezoo.registry import list_entries, register
 from vsezoo.storage.checkpoint_layout import read_config
-from vsezoo.storage.folders import digest_file
+from vsezoo.storage.digests import digest_file
 
 TEXTS = [*tiny.CAPTIONS, "nothing that it knows", ""]
 

@@ -45,7 +45,7 @@ from vsezoo.parts import expand_parts
 from vsezoo.pretrained.digests import digest_tensors
 from vsezoo.publishing.publication import NO_LICENSE, build_card, open_publication
 from vsezoo.storage.checkpoint_layout import write_json
-from vsezoo.training.optimizer import build_optimizer, group_parameters
+from vsezoo.training.optimizer_step import build_optimizer, group_parameters
 
 CAPTIONS = ["a dog", "The REDISH thing is hot and dry", "dogs", "", "the old one [PAD]"]
 

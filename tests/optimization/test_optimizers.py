@@ -14,7 +14,7 @@ from vsezoo import testing
 from vsezoo.errors import RecipeError
 from vsezoo.optimization.optimizers import adam, adamw
 from vsezoo.recipe import Part, Recipe, TrainingSettings
-from vsezoo.training.optimizer import build_optimizer, build_schedule
+from vsezoo.training.optimizer_step import build_optimizer, build_schedule
 
 
 def make_recipe(**training: Any) -> Recipe:

@@ -19,7 +19,7 @@ from vsezoo.interfaces import Loss, LossOutput, Similarity
 from vsezoo.losses import HingeLoss
 from vsezoo.recipe import Recipe
 from vsezoo.testing.steps import prepare_loop, take_steps
-from vsezoo.training.optimizer import build_optimizer, build_schedule
+from vsezoo.training.optimizer_step import build_optimizer, build_schedule
 
 
 def take_step(**parts: str) -> None:

@@ -19,7 +19,7 @@ from vsezoo.parts import load_text_encoder, resolve_recipe
 from vsezoo.pretrained.left_out import LeftOut
 from vsezoo.recipe import Recipe
 from vsezoo.storage.checkpoint_layout import CONFIG, LOSS, MODEL
-from vsezoo.storage.folders import RESTORE
+from vsezoo.storage.digests import RESTORE
 from vsezoo.storage.snapshot import FolderSnapshot
 from vsezoo.storage.tensors import list_tensors, load_tensors, require_same
 

@@ -16,8 +16,8 @@ from vsezoo.checkpoints.foreign import is_foreign_folder, open_foreign
 from vsezoo.errors import CheckpointError, UnknownNameError, UsageError, list_names, suggest_name
 from vsezoo.hub.reference import HubReference, is_repository, parse_reference
 from vsezoo.recipe import Pretrained
+from vsezoo.storage.atomic_folder import LOOKS, find_folder
 from vsezoo.storage.checkpoint_layout import BEST, CONFIG
-from vsezoo.storage.folders import LOOKS, find_folder
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from vsezoo.model import JointEmbedding
 from vsezoo.recipe import Recipe
 from vsezoo.storage.cache import remember
 from vsezoo.storage.checkpoint_layout import CONFIG, LOCAL, LOSS, METRICS, MODEL, UNKNOWN_DATA
-from vsezoo.storage.folders import RESTORE
+from vsezoo.storage.digests import RESTORE
 from vsezoo.storage.snapshot import TENSORS, FolderSnapshot, open_snapshot
 
 

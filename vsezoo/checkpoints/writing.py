@@ -18,8 +18,9 @@ from vsezoo.model import JointEmbedding
 from vsezoo.parts import load_part
 from vsezoo.pretrained.external import make_portable
 from vsezoo.recipe import Part, Recipe
+from vsezoo.storage.atomic_folder import replace_folder
 from vsezoo.storage.checkpoint_layout import CARD, CONFIG, FORMAT_VERSION, LOCAL, LOSS, METRICS, MODEL, write_json
-from vsezoo.storage.folders import digest_files, replace_folder
+from vsezoo.storage.digests import digest_files
 from vsezoo.storage.tensors import list_tensors
 
 

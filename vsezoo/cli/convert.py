@@ -96,7 +96,7 @@ def _export(
     path: str, target_format: str, output: str | None, data: str | None, overwrite: bool, as_json: bool
 ) -> None:
     from vsezoo.conversion import convert as conversion
-    from vsezoo.storage.folders import digest_file
+    from vsezoo.storage.digests import digest_file
 
     with _show_work(path):
         written = conversion.export(path, target_format, output, data=data, overwrite=overwrite)

@@ -21,8 +21,8 @@ from vsezoo.data.lookup import find_source
 from vsezoo.errors import CheckpointError, StorageError, UsageError, suggest_name
 from vsezoo.hub.reference import parse_reference
 from vsezoo.parts import accepted_kinds
+from vsezoo.storage.atomic_folder import flush, make_temporary
 from vsezoo.storage.checkpoint_layout import CONFIG, UNKNOWN_DATA
-from vsezoo.storage.folders import flush, make_temporary
 
 VOCAB, DATA = "vocab", "data"
 """Options of importers that have their own flag."""

@@ -14,7 +14,7 @@ from vsezoo.conversion.files import open_file
 from vsezoo.errors import CheckpointError, UsageError
 from vsezoo.hub.reference import parse_reference
 from vsezoo.pretrained.weights import OpenedWeights, open_weights
-from vsezoo.storage.folders import digest_file
+from vsezoo.storage.digests import digest_file
 from vsezoo.storage.tensor_file import TensorFile, map_content
 
 NOUN = "a file of another codebase"

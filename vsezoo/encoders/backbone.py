@@ -25,7 +25,7 @@ from vsezoo.recipe import Part
 from vsezoo.recipe.declared import Option
 from vsezoo.recipe.options import Above, AtLeast, OneOf
 from vsezoo.recipe.signatures import read_options
-from vsezoo.storage.folders import RESTORE
+from vsezoo.storage.digests import RESTORE
 
 OF_BACKBONE = read_options(BackboneOptions, given=("features",))
 """Options that are passed to the backbone unchanged; `features` depends on the head."""

@@ -30,7 +30,7 @@ from vsezoo.interfaces import TextEncoder, Tokens
 from vsezoo.pretrained.digests import TensorDigest
 from vsezoo.pretrained.external import PRETRAINED, ExternalWeights
 from vsezoo.recipe.options import Above, AtLeast, OneOf
-from vsezoo.storage.folders import RESTORE
+from vsezoo.storage.digests import RESTORE
 
 
 class TransformerTextEncoder(ExternalWeights, TextEncoder):

@@ -19,7 +19,7 @@ from transformers import AutoConfig, AutoTokenizer, PreTrainedConfig
 from vsezoo.encoders.transformer_source import SUITABLE, explain_errors, find_model, shorten
 from vsezoo.errors import CheckpointError, RecipeError
 from vsezoo.interfaces import Tokenizer
-from vsezoo.storage.folders import RESTORE
+from vsezoo.storage.digests import RESTORE
 
 # Set explicitly, so that tokenizers does not warn about every worker process that is forked after its use.
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")

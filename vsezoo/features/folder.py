@@ -26,7 +26,7 @@ from vsezoo.data.precomputed.feature_record import MARK, RECORD, UNFINISHED, by_
 from vsezoo.errors import StorageError, UsageError, explain_system
 from vsezoo.features.part import Part, Record, digest_names, explain, join_parts, replace_text
 from vsezoo.interfaces import PairDataset
-from vsezoo.storage.folders import flush
+from vsezoo.storage.atomic_folder import flush
 
 LOCK = ".lock"
 

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from vsezoo.errors import StorageError, explain_system
-from vsezoo.storage.folders import flush
+from vsezoo.storage.atomic_folder import flush
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 COPIED = 16 * 2**20  # bytes copied at a time

@@ -22,7 +22,7 @@ from vsezoo.errors import CheckpointError, explain_system, list_names
 from vsezoo.hub.reference import is_repository, parse_reference
 from vsezoo.storage.cache import identify, remember
 from vsezoo.storage.checkpoint_layout import OPEN_CLIP_TENSORS, is_open_clip, parse_json
-from vsezoo.storage.folders import digest_file
+from vsezoo.storage.digests import digest_file
 from vsezoo.storage.tensor_file import INDEX, ONE_FILE, Content, TensorFile, map_content
 
 VARIABLE = "VSEZOO_WEIGHTS"

@@ -21,8 +21,8 @@ from vsezoo.errors import CheckpointError, MissingPackageError, StorageError, Us
 from vsezoo.hub.reference import parse_reference
 from vsezoo.pretrained.external import PRETRAINED
 from vsezoo.publishing.curves import CURVES, draw_curves
+from vsezoo.storage.atomic_folder import find_folder
 from vsezoo.storage.checkpoint_layout import BEST, CARD, CONFIG, read_json
-from vsezoo.storage.folders import find_folder
 from vsezoo.training.state import LAST, STATE, has_state, read_state
 
 NO_LICENSE = "The licence: set it with `vsezoo card RUN --license ID` (an identifier of the Hub) before the push."

@@ -19,7 +19,7 @@ from vsezoo import registry
 from vsezoo.errors import UsageError
 from vsezoo.registry import API_VERSION, KINDS, OWN
 from vsezoo.scaffold.examples import DEFAULT_KINDS, EXAMPLES, PARTS, Example
-from vsezoo.storage.folders import make_temporary
+from vsezoo.storage.atomic_folder import make_temporary
 
 TEMPLATES = Path(__file__).with_name("templates")
 COMMON = "common"

@@ -13,10 +13,10 @@ import torch
 
 from vsezoo.checkpoints.opened import Checkpoint
 from vsezoo.errors import UsageError
+from vsezoo.search.array_writers import ArrayWriter, TensorWriter, explain_unwritten, write_array, write_tensors
 from vsezoo.search.collection import Collection
 from vsezoo.search.sources import Images, Texts, collect_images, collect_texts
 from vsezoo.search.store import BLOCK, list_skipped, open_embeddings
-from vsezoo.search.tensor_file import ArrayWriter, TensorWriter, explain_unwritten, write_array, write_tensors
 from vsezoo.storage.checkpoint_layout import CONFIG, LOCAL, MODEL, write_json
 from vsezoo.storage.waiting import Advance
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from vsezoo.errors import CheckpointError, explain_system, list_names
-from vsezoo.storage.folders import RESTORE, verify_files
+from vsezoo.storage.digests import RESTORE, verify_files
 
 FORMAT_VERSION = 1
 CONFIG, MODEL, LOSS = "config.json", "model.safetensors", "loss.safetensors"

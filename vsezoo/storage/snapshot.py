@@ -17,7 +17,7 @@ from typing import Any
 
 from vsezoo.errors import CheckpointError, explain_system
 from vsezoo.storage.checkpoint_layout import CONFIG, LOCAL, describe_absence, parse_json, require_config
-from vsezoo.storage.folders import RESTORE
+from vsezoo.storage.digests import RESTORE
 from vsezoo.storage.tensor_file import Content, TensorFile, map_content
 
 TENSORS = ".safetensors"

@@ -11,8 +11,8 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from vsezoo.errors import DataError
+from vsezoo.storage.atomic_folder import find_folder
 from vsezoo.storage.checkpoint_layout import BEST, METRICS
-from vsezoo.storage.folders import find_folder
 from vsezoo.training.board import read_pace
 from vsezoo.training.layout import LAST, LOCK, LOG, STATE, TENSORBOARD
 

@@ -17,7 +17,7 @@ from vsezoo.parts import GIVEN, check_options, list_options
 from vsezoo.recipe import Part, Recipe, TrainingSettings
 from vsezoo.recipe.signatures import read_parameters
 from vsezoo.testing.kit import Kit, promise, require, require_equal
-from vsezoo.training.optimizer import build_schedule
+from vsezoo.training.optimizer_step import build_schedule
 
 RATE = 0.01
 STEPS = 4

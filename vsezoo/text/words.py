@@ -17,7 +17,7 @@ from vsezoo.errors import CheckpointError, RecipeError
 from vsezoo.interfaces import Tokenizer
 from vsezoo.recipe.options import OneOf
 from vsezoo.recipe.signatures import ChecksOptions
-from vsezoo.storage.folders import RESTORE
+from vsezoo.storage.digests import RESTORE
 from vsezoo.text.scripts import split_characters
 from vsezoo.text.treebank import split_words
 from vsezoo.text.vocabulary import END, SPECIAL_WORDS, START, UNKNOWN, Vocabulary

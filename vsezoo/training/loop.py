@@ -25,7 +25,7 @@ from vsezoo.training.batches import PairBatches
 from vsezoo.training.callbacks import Callback, RunLog, StepRecord
 from vsezoo.training.collapse import CURE, CollapseMonitor
 from vsezoo.training.interruption import Interruption
-from vsezoo.training.optimizer import build_optimizer, build_schedule, group_parameters, prepare_gradients
+from vsezoo.training.optimizer_step import build_optimizer, build_schedule, group_parameters, prepare_gradients
 from vsezoo.training.preparation import Prepared
 from vsezoo.training.runtime import Runtime
 from vsezoo.training.sampling import order_epoch, share_batches

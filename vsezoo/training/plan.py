@@ -7,21 +7,18 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from vsezoo.data.lookup import as_folder, find_source
+from vsezoo.data.lookup import find_source
 from vsezoo.data.source import DEFAULT_OPTIONS, OpenOptions
 from vsezoo.errors import UnknownNameError, UsageError, require_name
 from vsezoo.evaluation.metrics import CRITERIA
-from vsezoo.parts import change_recipe, expand_parts, load_recipe
+from vsezoo.parts import change_recipe, load_recipe
 from vsezoo.recipe import Recipe
 from vsezoo.recipe.file import is_recipe_file
-from vsezoo.training.run_folder import choose_output, find_run
-from vsezoo.training.state import ANEW, Progress, State
+from vsezoo.training.resume import LEAVE_OUT, find_run, resume_data, resume_recipe
+from vsezoo.training.run_folder import choose_output
+from vsezoo.training.state import Progress, State
 
 DEFAULT_DATA = "shapes"
-CHOICES = ("full_dev", "use_restval", "on_bad_image")
-"""Options for opening the data that a resumed run keeps."""
-
-LEAVE_OUT = f"Remove it: a resumed run keeps the stored value. {ANEW}"
 
 
 @dataclass(frozen=True)
@@ -111,48 +108,3 @@ def plan_recipe(model: str | Path, data: str, settings: Mapping[str, Any], *, ov
     if overrides:
         recipe = recipe.for_data(source.name)
     return change_recipe(recipe, settings)
-
-
-def resume_recipe(folder: Path, state: State, model: str, settings: Mapping[str, Any]) -> Recipe:
-    """Return the recipe of a stopped run; of new settings, only the number of epochs may differ.
-
-    Raises:
-        UsageError: for a run of another model, or with other settings.
-    """
-    stored, settings = state.run.recipe, expand_parts(settings)
-    if stored.name != model:
-        remedy = f"Continue it with `vsezoo train {stored.name} …`, or choose another --output."
-        raise UsageError(f"contains a run of {stored.name!r}, not of {model!r}.", file=folder, remedy=remedy)
-    recipe = stored.replace(settings)
-    changed = [
-        name
-        for name, value in settings.items()
-        if name != "training.num_epochs" and stored.replace({name: value}) != stored
-    ]
-    if changed:
-        raise UsageError(
-            f"the run was started with other values of {', '.join(changed)}.",
-            file=folder,
-            remedy="With --resume only --num-epochs may change. Remove the others, or choose another --output.",
-        )
-    if recipe.training.num_epochs < state.progress.epoch:
-        problem = f"the run has already done {state.progress.epoch} epochs."
-        raise UsageError(problem, file=folder, remedy=f"Use at least that many for --num-epochs. {ANEW}")
-    state.progress.complete = state.progress.complete and recipe == stored
-    return recipe
-
-
-def resume_data(folder: Path, state: State, data: str | None, options: OpenOptions) -> tuple[str, OpenOptions]:
-    """Return the data of a run and the options for opening them.
-
-    A folder may have been moved or renamed: its captions are compared.
-    """
-    stored, begun = state.run.data, state.run.opening
-    moved = data is not None and all(map(as_folder, (data, stored)))
-    if data is not None and not moved and find_source(data).name != find_source(stored).name:
-        raise UsageError(f"the run was started on {stored!r}, not on {data!r}.", file=folder, remedy=LEAVE_OUT)
-    for name in CHOICES:
-        if getattr(options, name) not in (getattr(begun, name), getattr(DEFAULT_OPTIONS, name)):
-            flag = f"--{name.replace('_', '-')}"
-            raise UsageError(f"the run was started without {flag}.", file=folder, remedy=LEAVE_OUT)
-    return data or stored, replace(begun, root=options.root or begun.root)

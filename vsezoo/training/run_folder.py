@@ -9,38 +9,14 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from vsezoo.errors import CheckpointError, DataError, StorageError, UsageError, explain_system
-from vsezoo.storage.checkpoint_layout import BEST, CONFIG
-from vsezoo.storage.folders import find_folder, remove_leftovers
+from vsezoo.errors import DataError, StorageError, UsageError, explain_system
 from vsezoo.training.layout import LAST, LOCK, LOG, TENSORBOARD
-from vsezoo.training.state import ANEW, Progress, State, has_state, read_state, read_step
+from vsezoo.training.state import Progress, State, read_step
 
 
 def choose_output(model: str, data: str) -> Path:
     """Return the default folder of a run."""
     return Path("runs") / f"{model}-{Path(data).absolute().name}"
-
-
-def find_run(folder: Path, resume: bool) -> State | None:
-    """Return the state to resume from; refuse to overwrite a run."""
-    if folder.exists() and not folder.is_dir():
-        raise UsageError("is a file, not a folder.", file=folder, remedy="Choose another --output.")
-    held = [name for name in (LAST, BEST, LOG, CONFIG) if find_folder(folder / name).exists()]
-    if held and not resume:
-        raise UsageError(
-            f"already contains a run ({', '.join(held)}).",
-            file=folder,
-            remedy="Continue it with --resume, choose another --output, or remove the folder.",
-        )
-    if resume:
-        for name in (LAST, BEST):
-            remove_leftovers(folder / name)
-        if has_state(folder):
-            return read_state(folder)
-        if BEST in held:
-            problem = f"contains {BEST}/ but no {LAST}/, so there is nothing to resume from."
-            raise CheckpointError(problem, file=folder, remedy=ANEW)
-    return None  # a new run, or one that was killed before its first save
 
 
 @contextmanager

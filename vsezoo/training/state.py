@@ -21,8 +21,9 @@ from torch import Tensor
 from vsezoo.errors import CheckpointError
 from vsezoo.model import JointEmbedding
 from vsezoo.pretrained.left_out import LeftOut
+from vsezoo.storage.atomic_folder import find_folder, replace_folder
 from vsezoo.storage.checkpoint_layout import read_json, write_json
-from vsezoo.storage.folders import digest_files, find_folder, replace_folder, verify_files
+from vsezoo.storage.digests import digest_files, verify_files
 from vsezoo.storage.tensors import list_tensors
 from vsezoo.training.layout import LAST as LAST
 from vsezoo.training.layout import STATE as STATE

@@ -21,7 +21,7 @@ from vsezoo.evaluation.metrics import DirectionMetrics
 from vsezoo.evaluation.ranks import rank_pairs
 from vsezoo.interfaces import Batch, Loss, Tokens
 from vsezoo.model import JointEmbedding
-from vsezoo.training.optimizer import group_parameters
+from vsezoo.training.optimizer_step import group_parameters
 from vsezoo_pcmepp.importer import PCMEPPImporter
 from vsezoo_pcmepp.loss import ProbabilisticMatchingLoss
 

@@ -22,7 +22,7 @@ from vsezoo.interfaces import Tokens
 from vsezoo.parts import make_tokenizer, resolve_recipe
 from vsezoo.text import Vocabulary
 from vsezoo.text.masked import MaskedWordTokenizer
-from vsezoo.training.optimizer import group_parameters
+from vsezoo.training.optimizer_step import group_parameters
 from vsezoo_vse_infty.image_encoder import VSEInftyImageEncoder
 from vsezoo_vse_infty.importer import VSEInftyImporter
 from vsezoo_vse_infty.text_encoders import VSEInftyTextEncoder, VSEInftyTransformerEncoder

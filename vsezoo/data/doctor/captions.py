@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 
+from vsezoo.data.doctor.open_split import OpenSplit
 from vsezoo.data.doctor.report import Finding, Range, show_first
-from vsezoo.data.doctor.splits import OpenSplit
 from vsezoo.text import SPECIAL_WORDS, Vocabulary, WordTokenizer, is_unspaced
 
 CAPTIONS_AT_ONCE = 5000  # tokenised between two updates of the progress bar

@@ -18,11 +18,11 @@ from vsezoo.data.doctor.captions import (
     report_coverage,
     report_words,
 )
-from vsezoo.data.doctor.comparison import compare_forms, compare_images, compare_likeness, report_unnamed
 from vsezoo.data.doctor.images import report_images, report_values
+from vsezoo.data.doctor.open_split import OpenSplit, choose_source, list_splits, open_split
 from vsezoo.data.doctor.report import LEVELS, Finding, Report, SplitFigures
 from vsezoo.data.doctor.scan import ImageScan, scan_images
-from vsezoo.data.doctor.splits import OpenSplit, choose_source, list_splits, open_split
+from vsezoo.data.doctor.split_comparison import compare_forms, compare_images, compare_likeness, report_unnamed
 from vsezoo.data.lookup import find_source
 from vsezoo.data.source import OpenOptions
 from vsezoo.interfaces import KINDS

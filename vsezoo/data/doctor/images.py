@@ -6,9 +6,9 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from vsezoo.data.doctor.open_split import OpenSplit
 from vsezoo.data.doctor.report import PICTURED, Finding, show_first
 from vsezoo.data.doctor.scan import ImageScan
-from vsezoo.data.doctor.splits import OpenSplit
 
 
 def report_images(split: OpenSplit, scan: ImageScan) -> Iterator[Finding]:

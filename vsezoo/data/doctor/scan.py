@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from vsezoo.data.doctor.open_split import OpenSplit
 from vsezoo.data.doctor.report import Range
-from vsezoo.data.doctor.splits import OpenSplit
 from vsezoo.data.pictures.likeness import Sketch, can_compare, sketch
 from vsezoo.errors import DataError
 from vsezoo.interfaces import PairDataset

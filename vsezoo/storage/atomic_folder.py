@@ -1,4 +1,4 @@
-"""Folders that are written atomically, and the digests of their files.
+"""Folders that are written atomically.
 
 A folder is written next to its target under a unique name, flushed to disk, and renamed. A rename cannot replace a
 folder that has files in it, so the previous one is first renamed to `NAME.previous`; if a process is killed between the
@@ -7,21 +7,17 @@ two renames, `find_folder` falls back to it.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from safetensors import SafetensorError
 
-from vsezoo.errors import CheckpointError, StorageError, explain_system
+from vsezoo.errors import StorageError, explain_system
 
-RESTORE = "Download or copy the checkpoint folder again."
-"""What to do about a folder with a damaged file."""
 LOOKS = 5
 
 
@@ -84,35 +80,6 @@ def remove_leftovers(target: Path) -> None:
     """Remove half-written folders that killed processes left next to `target`."""
     for folder in target.parent.glob(f".{target.name}.*.tmp"):
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def digest_files(folder: Path) -> dict[str, dict[str, Any]]:
-    """Return size in bytes and SHA-256 of each file of a folder."""
-    return {file.name: digest_file(file) for file in sorted(folder.iterdir()) if file.is_file()}
-
-
-def digest_file(file: Path) -> dict[str, Any]:
-    """Return size in bytes and SHA-256 of a file."""
-    with file.open("rb") as stream:
-        return {"size": file.stat().st_size, "sha256": hashlib.file_digest(stream, "sha256").hexdigest()}
-
-
-def verify_files(folder: Path, digests: Mapping[str, Mapping[str, Any]]) -> None:
-    """Compare the files of a folder with their digests.
-
-    Raises:
-        CheckpointError: for a file that is missing or differs.
-    """
-    held = {file.name for file in folder.iterdir() if file.is_file()}
-    for name, expected in digests.items():
-        file = folder / name
-        if name not in held:  # a name must not lead out of the folder
-            raise CheckpointError("is missing, although config.json lists it.", file=file, remedy=RESTORE)
-        size = file.stat().st_size
-        if size != expected["size"]:
-            raise CheckpointError(f"has {size:,} bytes instead of {expected['size']:,}.", file=file, remedy=RESTORE)
-        if digest_file(file)["sha256"] != expected["sha256"]:
-            raise CheckpointError("was altered: its SHA-256 differs from the recorded one.", file=file, remedy=RESTORE)
 
 
 def _previous(target: Path) -> Path:

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from vsezoo.recipe import Training
-from vsezoo.training.optimizer import prepare_gradients
+from vsezoo.training.optimizer_step import prepare_gradients
 
 
 def make_parameters() -> dict[str, nn.Parameter]:

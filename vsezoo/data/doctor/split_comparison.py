@@ -7,9 +7,9 @@ from contextlib import suppress
 from itertools import combinations
 from pathlib import Path
 
+from vsezoo.data.doctor.open_split import MEASURED, REQUIRED, OpenSplit
 from vsezoo.data.doctor.report import PICTURED, Finding, show_first
 from vsezoo.data.doctor.scan import ImageScan
-from vsezoo.data.doctor.splits import MEASURED, REQUIRED, OpenSplit
 from vsezoo.data.pictures.likeness import find_near
 from vsezoo.data.pictures.walk import ENDINGS, list_pictures
 from vsezoo.data.source import DataSource, OpenOptions

@@ -1,0 +1,42 @@
+"""The digests of the files of a folder: recorded when a checkpoint is written, verified when it is opened."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from vsezoo.errors import CheckpointError
+
+RESTORE = "Download or copy the checkpoint folder again."
+"""What to do about a folder with a damaged file."""
+
+
+def digest_files(folder: Path) -> dict[str, dict[str, Any]]:
+    """Return size in bytes and SHA-256 of each file of a folder."""
+    return {file.name: digest_file(file) for file in sorted(folder.iterdir()) if file.is_file()}
+
+
+def digest_file(file: Path) -> dict[str, Any]:
+    """Return size in bytes and SHA-256 of a file."""
+    with file.open("rb") as stream:
+        return {"size": file.stat().st_size, "sha256": hashlib.file_digest(stream, "sha256").hexdigest()}
+
+
+def verify_files(folder: Path, digests: Mapping[str, Mapping[str, Any]]) -> None:
+    """Compare the files of a folder with their digests.
+
+    Raises:
+        CheckpointError: for a file that is missing or differs.
+    """
+    held = {file.name for file in folder.iterdir() if file.is_file()}
+    for name, expected in digests.items():
+        file = folder / name
+        if name not in held:  # a name must not lead out of the folder
+            raise CheckpointError("is missing, although config.json lists it.", file=file, remedy=RESTORE)
+        size = file.stat().st_size
+        if size != expected["size"]:
+            raise CheckpointError(f"has {size:,} bytes instead of {expected['size']:,}.", file=file, remedy=RESTORE)
+        if digest_file(file)["sha256"] != expected["sha256"]:
+            raise CheckpointError("was altered: its SHA-256 differs from the recorded one.", file=file, remedy=RESTORE)
