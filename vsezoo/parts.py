@@ -53,8 +53,7 @@ def load_recipe(model: str | Path) -> Recipe:
             known = list_options(load_part(recipe, kind), getattr(recipe, kind).options, GIVEN[kind])
             if option not in known or known[option].default != value:  # another version's default
                 recipe = recipe.replace({name: value})
-        for changed in (recipe, *map(recipe.for_data, recipe.overrides)):
-            resolve_recipe(changed)
+        check_recipe(recipe)
         return recipe
     except VsezooError as error:
         if error.file is not None:
@@ -126,6 +125,17 @@ def accepted_kinds(recipe: Recipe) -> tuple[str, ...]:
     """Return the forms of image that the recipe's image encoder takes."""
     encoder: type[ImageEncoder] = load_part(recipe, "image_encoder")
     return encoder.accepted_kinds(recipe.image_encoder.options)
+
+
+def check_recipe(recipe: Recipe) -> None:
+    """Load the parts of a recipe and check their options, without its overrides and with those of each data set.
+
+    Raises:
+        UnknownNameError, ConflictError, PluginError: for a part that cannot be loaded.
+        RecipeError: for an unknown option or an invalid value, or for parts that differ in width.
+    """
+    for changed in (recipe, *map(recipe.for_data, recipe.overrides)):
+        resolve_recipe(changed)
 
 
 def resolve_recipe(

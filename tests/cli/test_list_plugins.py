@@ -56,15 +56,18 @@ def test_json_without_check(make_distribution: Callable[..., Path]) -> None:
 @pytest.mark.process
 def test_check(make_distribution: Callable[..., Path], recipe_source: Callable[..., str]) -> None:
     source = "import os\nprint('printed')\nos.write(1, b'written')\n1 / 0"
-    points = {"models": {"bad": "made_bad:x"}}
+    points = {"models": {"bad": "made_bad:x", "odd": "made_odd:recipe"}}
+    odd = recipe_source("odd").replace('Part("cosine")', 'Part("cosin")')
     good = {"models": {"good": "made_good:recipe"}}
     path = (
-        make_distribution("demo", points, {"made_bad": source}),
+        make_distribution("demo", points, {"made_bad": source, "made_odd": odd}),
         make_distribution("fine", good, {"made_good": recipe_source("good")}),
     )
     done = call_vsezoo("list-plugins", "--check", "demo", path=path)
     assert done.returncode == 1
-    assert "models: bad: ZeroDivisionError: division by zero" in done.stdout
+    lines = " ".join(done.stdout.split())
+    assert "models: bad: ZeroDivisionError: division by zero" in lines
+    assert "models: odd: There is no similarity 'cosin'. Did you mean 'cosine'?" in lines
     assert "printed" not in done.stdout
     assert "written" not in done.stdout
     assert "vsezoo" not in done.stdout

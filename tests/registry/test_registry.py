@@ -12,6 +12,7 @@ from vsezoo import registry
 from vsezoo.errors import ConflictError, PluginError, UnknownNameError, UsageError
 from vsezoo.recipe import Recipe
 from vsezoo.registry import distributions, installed
+from vsezoo.registry.audit.api import PluginWarning
 
 Install = Callable[..., Path]
 
@@ -253,7 +254,6 @@ def test_an_unknown_name(install: Install) -> None:
         ("one-plugin", {"a"}),
         ("ONE__plugin", {"a"}),
         ("two, one.plugin", {"a", "b"}),
-        ("three", set()),
     ],
 )
 def test_the_allow_list(
@@ -270,6 +270,16 @@ def test_the_allow_list(
     for name in {"a", "b"} - expected:
         with pytest.raises(UnknownNameError, match=r"registered by (One\.Plugin|two), which is not allowed here"):
             registry.find("models", name)
+
+
+def test_a_distribution_that_is_not_installed_is_no_silent_mistake(
+    install: Install, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install("one-plugin", {"models": {"a": "made_a:x"}})
+    monkeypatch.setenv("VSEZOO_PLUGINS", "one-plugins,vsezoo")
+    problem = "VSEZOO_PLUGINS names 'one-plugins', but no installed distribution of that name registers anything"
+    with pytest.warns(PluginWarning, match=rf"{problem}\. Did you mean 'one-plugin'\?"):
+        assert "a" not in registry.list_names("models")
 
 
 def test_aliases_are_names_of_one_distribution_for_one_object(install: Install) -> None:

@@ -15,10 +15,12 @@ import museum_others
 import museum_scores
 import pytest
 from museum import EXHIBITS, Exhibit
+from torch import Tensor
 
 from vsezoo import registry
 from vsezoo.construction import create_model
-from vsezoo.testing import KITS, ConformanceError, Failure
+from vsezoo.interfaces import Batch, Loss, LossOutput
+from vsezoo.testing import KITS, ConformanceError, Failure, check
 from vsezoo.testing.kit import make_checks
 from vsezoo.testing.samples import SamplePairs
 
@@ -82,3 +84,25 @@ def test_the_documentation_names_every_check() -> None:
     documented = set(re.findall(r"^\| `([a-z-]+)` \|", page, flags=re.MULTILINE))
     made = {check.name for exhibit in EXHIBITS for check in exhibit.kit.list_checks()}
     assert documented == made
+
+
+class Raises(Loss):
+    """Fails by itself, in no check of its own."""
+
+    def forward(self, scores: Tensor, images: Tensor, texts: Tensor, batch: Batch) -> LossOutput:
+        raise KeyError("margin")
+
+
+def test_an_exception_is_told_before_the_advice_of_the_check() -> None:
+    with pytest.raises(ConformanceError) as caught:
+        check(Raises)
+    (failure,) = caught.value.failures
+    assert (failure.check, failure.came.startswith("KeyError: 'margin' (line ")) == ("construction", True)
+    assert re.match(r"Correct line \d+, which raised before there was a result to check. Otherwise: ", failure.remedy)
+
+
+def test_a_message_of_vsezoo_brings_its_own_remedy() -> None:
+    with pytest.raises(ConformanceError) as caught:
+        check("losses", "hinge", options={"marge": 0.1})
+    (failure,) = caught.value.failures
+    assert failure.remedy.startswith("Did you mean 'margin'?")

@@ -22,12 +22,15 @@ SLOW = 1.0
     examples=[
         ("vsezoo list-plugins", "List all distributions that register something."),
         ("vsezoo list-plugins vsezoo-example", "Show one distribution."),
-        ("vsezoo list-plugins --check", "Import everything, and exit with 1 if anything fails: for your CI."),
+        ("vsezoo list-plugins --check", "Load everything, and exit with 1 if anything fails: for your CI."),
     ],
 )
 @click.argument("distribution", required=False)
 @click.option(
-    "--check", is_flag=True, help="Import everything, with a minute for each import; exit code 1 if anything FAILED."
+    "--check",
+    is_flag=True,
+    help="Import everything, with a minute for each import, and check the parts and options of recipes; exit code 1 if "
+    "anything FAILED.",
 )
 @shared_options.as_json
 @click.pass_context

@@ -5,10 +5,12 @@ from __future__ import annotations
 import functools
 import os
 import re
+import warnings
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from vsezoo.errors import suggest_name
-from vsezoo.registry.audit.api import choose_version
+from vsezoo.registry.audit.api import PluginWarning, choose_version
 from vsezoo.registry.entry import Entry, describe_error
 from vsezoo.registry.installed import Metadata, find_metadata, read_entry_points
 from vsezoo.registry.kinds import KINDS, OWN
@@ -54,7 +56,18 @@ def list_distributions() -> list[Distribution]:
         if not metadata.folder.startswith("~"):  # pip renames a distribution before it removes it
             read = _read_distribution(metadata)
             found.setdefault(normalize(read.name), read)  # twice on sys.path: Python imports the first
+    _warn_of_unknown(found)
     return sorted(found.values(), key=lambda read: natural_key(read.name))
+
+
+def _warn_of_unknown(found: Mapping[str, Distribution]) -> None:
+    """Warn if `VSEZOO_PLUGINS` names a distribution that does not exist, since a typing error would disable one."""
+    for name in filter(None, map(str.strip, os.environ.get("VSEZOO_PLUGINS", "").split(","))):
+        if normalize(name) not in {*found, OWN, "none"}:
+            names = [read.name for read in found.values() if normalize(read.name) != OWN]
+            hint = suggest_name(name, names, "`vsezoo list-plugins` lists those that do.")
+            problem = f"VSEZOO_PLUGINS names {name!r}, but no installed distribution of that name registers anything."
+            warnings.warn(f"{problem} {hint}", PluginWarning, stacklevel=3)
 
 
 def _read_distribution(metadata: Metadata) -> Distribution:

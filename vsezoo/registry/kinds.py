@@ -23,13 +23,14 @@ class Kind(NamedTuple):
     listing: str  # the command that lists the names
     attributes: tuple[str, ...] = ()  # attributes that listings read
     choices: Mapping[str, tuple[str, ...]] = MappingProxyType({})  # the values of attributes that have only a few
+    check: str = ""  # a function that raises if an object cannot be used; it may load other objects
 
 
 GIVES = ("vectors", "sets", "")
 """The values of `Encoder.gives`."""
 
 KINDS = {
-    "models": Kind("model", "vsezoo.recipe:Recipe", False, "list-models"),
+    "models": Kind("model", "vsezoo.recipe:Recipe", False, "list-models", check="vsezoo.parts:check_recipe"),
     "checkpoints": Kind("checkpoint", "vsezoo.recipe:Pretrained", False, "list-models --pretrained"),
     "image_encoders": Kind(
         "image encoder",

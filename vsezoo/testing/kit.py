@@ -90,16 +90,30 @@ class Check:
             with self.subject.registered(), _kept_random():
                 self.trial()
         except (Exception, SystemExit) as error:  # anything that an author's code raises is a failure of the check
-            failure = Failure(self.name, self.expected, self._describe(error), self.remedy)
+            failure = Failure(self.name, self.expected, self._describe(error), self._advise(error))
             raise ConformanceError(str(self.subject), [failure], made=1) from error
 
     def _describe(self, error: BaseException) -> str:
         if isinstance(error, BrokenPromiseError):
             return str(error)
         text = " ".join(str(error).split())
-        frames = traceback.extract_tb(error.__traceback__)
-        place = next((frame for frame in reversed(frames) if frame.filename == self.subject.file), frames[-1])
+        place = self._find_place(error)
         return f"{type(error).__name__}: {text} (line {place.lineno} of {place.filename})"
+
+    def _advise(self, error: BaseException) -> str:
+        """Return how to fix a failure: an exception of another cause than the check's own needs other advice."""
+        if isinstance(error, BrokenPromiseError):
+            return self.remedy
+        if isinstance(error, VsezooError) and error.remedy:
+            return error.remedy
+        place = self._find_place(error)
+        where = f"line {place.lineno}" if place.filename == self.subject.file else "the code in the traceback"
+        return f"Correct {where}, which raised before there was a result to check. Otherwise: {self.remedy}"
+
+    def _find_place(self, error: BaseException) -> traceback.FrameSummary:
+        """Return the last line in the subject's own file that led to an exception, or the line that raised it."""
+        frames = traceback.extract_tb(error.__traceback__)
+        return next((frame for frame in reversed(frames) if frame.filename == self.subject.file), frames[-1])
 
 
 def make_checks(checks: Sequence[Check]) -> None:

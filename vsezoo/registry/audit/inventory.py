@@ -36,9 +36,10 @@ class Plugin:
         location: the folder that its modules are imported from; for an editable installation, the project folder.
         file: source file of the definition, None if not found.
         line: line of the definition in that file, None if not found.
-        state: "ok", can be loaded; "unchecked", was not imported; "failed", cannot be loaded; "conflict", only the
-            qualified name means it; "deprecated", written for a deprecated version of the plugin API; "too old" and
-            "too new", written for an unknown version; "not allowed", excluded by `VSEZOO_PLUGINS`.
+        state: "ok", can be loaded, and the parts and options of a recipe are valid; "unchecked", was not imported;
+            "failed", cannot be loaded; "conflict", only the qualified name means it; "deprecated", written for a
+            deprecated version of the plugin API; "too old" and "too new", written for an unknown version; "not
+            allowed", excluded by `VSEZOO_PLUGINS`.
         reason: what is wrong; empty for "ok" and "unchecked".
         seconds: duration of the import; None if it was not tried or did not finish.
     """
@@ -64,8 +65,8 @@ def plugins(distribution: str | None = None, *, check: bool = False) -> list[Plu
 
     Args:
         distribution: name of a distribution; None: all.
-        check: import each object, in a separate process; if False, "failed" covers only problems that metadata and
-            source files show, such as missing modules.
+        check: import each object and check recipes, in a separate process; if False, "failed" covers only problems
+            that metadata and source files show, such as missing modules.
     """
     distributions = registry.list_distributions()
     if distribution is not None:

@@ -1,4 +1,4 @@
-"""Import registered objects in a separate process to find out whether they can be loaded.
+"""Import registered objects in a separate process to find out whether they can be loaded, and recipes be built.
 
 `os._exit` or a crash of a compiled extension, which no `except` can catch, ends only that process, as does an alarm if
 an import does not finish. The object being imported is reported as failed, and a new process continues with the next.
@@ -16,9 +16,9 @@ import traceback
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO, Any, NamedTuple
 
-from vsezoo.errors import INTERRUPTED, PluginError
+from vsezoo.errors import INTERRUPTED, PluginError, VsezooError
 from vsezoo.registry.entry import Entry, describe_error, explain
 from vsezoo.registry.kinds import KINDS, import_object
 
@@ -92,12 +92,16 @@ def _prepare(tasks: Iterable[Entry]) -> None:
     for kind in {task.kind for task in tasks}:
         with suppress(Exception):  # a damaged installation: importing the objects will show it
             import_object(KINDS[kind].base)
+            if KINDS[kind].check:
+                import_object(KINDS[kind].check)
 
 
 def _try(entry: Entry) -> Outcome:
-    start, reason = time.perf_counter(), ""
+    start, seconds, reason = time.perf_counter(), None, ""
     try:
-        entry.load()
+        thing = entry.load()
+        seconds = time.perf_counter() - start
+        reason = _check(entry, thing)
     except PluginError as error:
         reason = explain(error)
     except KeyboardInterrupt:
@@ -105,7 +109,17 @@ def _try(entry: Entry) -> Outcome:
     except BaseException as error:  # VSEZOO_RAISE_PLUGIN_ERRORS=1 asks for the whole traceback
         traceback.print_exc()
         reason = describe_error(error)
-    return Outcome(reason, time.perf_counter() - start)
+    return Outcome(reason, time.perf_counter() - start if seconds is None else seconds)
+
+
+def _check(entry: Entry, thing: Any) -> str:
+    """Return why an object cannot be used although it was imported, such as a recipe with an unknown part."""
+    try:
+        if KINDS[entry.kind].check:
+            import_object(KINDS[entry.kind].check)(thing)
+    except VsezooError as error:
+        return f"{error.problem} {error.remedy or ''}".strip()
+    return ""
 
 
 def _set_alarm(seconds: int) -> None:
