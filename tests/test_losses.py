@@ -14,7 +14,7 @@ from torch import Tensor
 
 from vsezoo.errors import RecipeError
 from vsezoo.interfaces import Loss, LossOutput
-from vsezoo.losses import HingeLoss, InfoNCELoss
+from vsezoo.losses import HingeLoss, InfoNCELoss, SigmoidLoss
 
 SCORES = ((0.9, 0.5, 0.8), (0.3, 0.6, 0.7), (0.4, 0.65, 0.5))
 
@@ -252,6 +252,52 @@ def test_impossible_temperatures_are_refused(temperature: float) -> None:
         InfoNCELoss(temperature=temperature)
     with pytest.raises(RecipeError, match=r"a learned temperature must be 0\.01 or more"):
         InfoNCELoss(temperature=0.001, learn_temperature=True)
+
+
+# The sigmoid loss
+
+
+def test_the_sigmoid_loss_worked_by_hand() -> None:
+    """A pair with logit 0 costs log 2; a match with logit l costs log(1 + exp(-l)), another pair log(1 + exp(l))."""
+    assert apply(SigmoidLoss(bias=0.0), torch.zeros(3, 3)).total.item() == pytest.approx(9 * math.log(2))
+    output = apply(SigmoidLoss(), torch.eye(2))  # matches have 10 - 10, the others -10
+    expected = {"matches": 2 * math.log(2), "negatives": 2 * math.log1p(math.exp(-10)), "scale": 10.0, "bias": -10.0}
+    assert {name: part.item() for name, part in output.parts.items()} == pytest.approx(expected)
+    fixed = SigmoidLoss(scale=1.0, bias=0.0, learn=False)
+    output = apply(fixed, math.log(3) * torch.tensor([[1.0, -1.0], [0.0, 1.0]]))
+    assert output.total.item() == pytest.approx(3 * math.log(4 / 3) + math.log(2))
+    assert list(fixed.parameters()) == []
+    assert output.parts.keys() == {"matches", "negatives"}
+
+
+def test_the_sigmoid_loss_of_transformers() -> None:
+    """`SiglipModel.forward` with `return_loss`, a mean over the images, from its own embeddings, scale and bias."""
+    import dual_families
+
+    original = dual_families.make("siglip")
+    pixels = torch.randn(4, 3, dual_families.SIDE, dual_families.SIDE, generator=torch.Generator().manual_seed(1))
+    ids = torch.randint(5, 20, (4, 64), generator=torch.Generator().manual_seed(2))
+    with torch.no_grad():
+        found = original(input_ids=ids, pixel_values=pixels, return_loss=True)
+    loss = SigmoidLoss(scale=math.exp(1.2), bias=-3.0)  # as `make` sets them
+    output = apply(loss, found.image_embeds @ found.text_embeds.T)
+    assert output.total.item() / 4 == pytest.approx(found.loss.item(), rel=1e-6)
+    output.total.backward()
+    assert all(parameter.grad is not None and parameter.grad.abs() > 0 for parameter in loss.parameters())
+
+
+@given(st.integers(1, 6), st.integers(0, 2**32 - 1), st.booleans())
+@settings(deadline=None)
+def test_the_sigmoid_loss_against_the_definition(size: int, seed: int, mask: bool) -> None:
+    generator = np.random.default_rng(seed)
+    scores, images = generator.uniform(-1, 1, (size, size)), generator.integers(0, 3, size)
+    expected = 0.0
+    for i, j in np.ndindex(size, size):
+        sign = 1 if i == j else -1
+        if i == j or not (mask and images[i] == images[j]):
+            expected -= math.log(1 / (1 + math.exp(-sign * (5 * scores[i, j] - 2))))
+    loss = SigmoidLoss(scale=5.0, bias=-2.0, mask_same_image=mask)
+    assert apply(loss, torch.from_numpy(scores), images.tolist()).total.item() == pytest.approx(expected, rel=1e-5)
 
 
 def test_selectively_hard_negatives_by_hand() -> None:

@@ -1,4 +1,4 @@
-"""Losses of the scores of a batch: the hinge triplet loss, and the cross-entropy of the matches."""
+"""Losses of the scores of a batch: the hinge triplet loss, the cross-entropy of matches, the logistic loss of pairs."""
 
 from __future__ import annotations
 
@@ -159,6 +159,52 @@ class InfoNCELoss(Loss):
         t2i = functional.cross_entropy(logits.T, matches, reduction="sum")
         learnt = {"temperature": 1 / scale.detach()} if self.learn_temperature else {}
         return LossOutput(i2t + t2i, {"i2t": i2t.detach(), "t2i": t2i.detach(), **learnt})
+
+
+class SigmoidLoss(Loss):
+    """Logistic loss of every pair of the batch, that caption and image belong together (Zhai et al. 2023, Algorithm 1).
+
+    With S the scores, `l = exp(t) S + b` and z = 1 for a match and -1 otherwise, `- Σ_ij log σ(z_ij l_ij)`: the loss of
+    SigLIP times B, which is a mean over the images of sums over the captions.
+
+    Scale and bias are trained and stored with the loss. A similarity that has its own, such as `scaled-cosine`, takes
+    `scale` 1, `bias` 0 and `learn` false.
+
+    Args:
+        scale: factor of the scores, exp(t), or its initial value.
+        bias: what is added to them, b, or its initial value. Nearly all pairs are negatives; -10 starts near that.
+        learn: train t and b.
+        mask_same_image: leave out pairs of an image and another caption of it. They count as negatives in the paper.
+    """
+
+    log_scale: Tensor
+    bias: Tensor
+
+    def __init__(
+        self,
+        *,
+        scale: Annotated[float, Above(0)] = 10.0,
+        bias: float = -10.0,
+        learn: bool = True,
+        mask_same_image: bool = False,
+    ) -> None:
+        super().__init__()
+        self.learn, self.mask_same_image = learn, mask_same_image
+        first, second = torch.tensor(math.log(scale)), torch.tensor(float(bias))
+        self.log_scale, self.bias = (nn.Parameter(first), nn.Parameter(second)) if learn else (first, second)
+
+    def forward(self, scores: Tensor, images: Any, texts: Any, batch: Batch) -> LossOutput:
+        """Return the loss, that of matches and of negatives as parts, and `scale` and `bias` if they are learned."""
+        scale = self.log_scale.exp()
+        logits = scale * scores + self.bias
+        matches = torch.eye(len(scores), dtype=torch.bool, device=scores.device)
+        costs = -functional.logsigmoid(torch.where(matches, logits, -logits))
+        excluded = _share_image(batch) if self.mask_same_image else matches
+        of_matches = costs.diagonal().sum()
+        of_negatives = costs.masked_fill(excluded, 0).sum()
+        parts = {"matches": of_matches.detach(), "negatives": of_negatives.detach()}
+        learned = {"scale": scale.detach(), "bias": self.bias.detach().clone()} if self.learn else {}
+        return LossOutput(of_matches + of_negatives, {**parts, **learned})
 
 
 MAX_SCALE = 100.0  # of a learned scale

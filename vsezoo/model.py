@@ -53,7 +53,12 @@ class JointEmbedding(PretrainedParts, nn.Module):
         """
         self.require_uncertainty()
         outputs = self.image_encoder(images), self.text_encoder(tokens)
-        image_width, text_width = (Embeddings.of(output).embeddings.shape[-1] for output in outputs)
+        self.require_one_width(*outputs)
+        return outputs
+
+    def require_one_width(self, images: Tensor | Embeddings, texts: Tensor | Embeddings) -> None:
+        """Raise a RecipeError for encoders whose embeddings differ in width."""
+        image_width, text_width = (Embeddings.of(output).embeddings.shape[-1] for output in (images, texts))
         if image_width != text_width:
             wanted = self.recipe.width + self.similarity.uncertain
             widths = {"image_encoder": image_width, "text_encoder": text_width}
@@ -64,7 +69,6 @@ class JointEmbedding(PretrainedParts, nn.Module):
                 f"{text_width}; the recipe has embed_size={self.recipe.embed_size}.",
                 remedy=f"The {' and the '.join(wrong)} must take the width from embed_size.",
             )
-        return outputs
 
     @property
     def compares_sets(self) -> bool:

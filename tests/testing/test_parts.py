@@ -33,6 +33,7 @@ OPTIONS: dict[tuple[str, str], list[dict[str, Any]]] = {
     ("similarities", "order"): [{}, {"squared": True}],
     ("losses", "hinge"): [{}, {"max_violation": True, "warmup_epochs": 1}, {"mask_same_image": True}],
     ("losses", "infonce"): [{}, {"learn_temperature": True, "mask_same_image": True}],
+    ("losses", "sigmoid"): [{}, {"learn": False, "mask_same_image": True}],
     ("losses", "caption"): [{"hidden_size": 8, "word_dim": 4, "dropout": 0.0}],
 }
 """What is checked beside the defaults, or in place of them."""

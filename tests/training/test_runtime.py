@@ -33,7 +33,9 @@ from vsezoo.training.splits import Split
 from vsezoo.training.state import Progress, seed_all
 
 BATCHES = 3
-LOSSES = ("sum", "max", "order", "caption", "sets", "scan", "sgr", "saf")
+LOSSES = ("sum", "max", "order", "sigmoid", "caption", "sets", "scan", "sgr", "saf")
+MICRO = {"max": 5, "sigmoid": 16, "caption": 7}
+"""Losses whose two processes encode so many captions at a time, while the single one encodes the batch at once."""
 PARTS: dict[str, dict[str, object]] = {
     "scan": {"image_encoder": "scan-regions", "text_encoder": "scan-gru", "similarity": "cross-attention"},
     **{
@@ -75,6 +77,11 @@ def test_one_process_changes_nothing() -> None:
 def take_steps(data: Path, output: Path, kind: str) -> list[dict[str, torch.Tensor]]:
     """Take steps on one shared order of batches; return each loss and the gradients before clipping."""
     settings = tiny.SETTINGS | {"loss.max_violation": kind != "sum", "training.grad_clip": 0.0}
+    if "RANK" in os.environ:
+        settings["training.micro_batch"] = MICRO.get(kind, 0)
+    if kind == "sigmoid":
+        settings = {name: value for name, value in settings.items() if not name.startswith("loss.")}
+        settings = {"loss": "sigmoid", **settings}
     if kind == "order":
         settings |= {"similarity": "order", "image_encoder.use_abs": True, "text_encoder.use_abs": True}
     if kind == "caption":  # its head is no part of the model whose gradients torch averages

@@ -97,6 +97,12 @@ LOSS = (
     SettingFlag("--max-len", ("loss.max_len",), "Longest caption of a caption head in words, marks included.", int),
 )
 TRAINING = (
+    SettingFlag(
+        "--micro-batch",
+        ("training.micro_batch",),
+        "Captions encoded at a time, with the gradient of the whole batch; 0: all of the batch.",
+        int,
+    ),
     SettingFlag("--optimizer", ("optimizer",), "Replace the optimizer: adam, adamw, …", metavar="NAME"),
     SettingFlag(
         "--schedule", ("schedule",), "Replace the learning rate schedule: step, cosine, constant, …", metavar="NAME"

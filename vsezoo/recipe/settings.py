@@ -20,6 +20,8 @@ class TrainingSettings:
         learning_rate: initial learning rate, before the schedule.
         num_epochs: epochs in total.
         batch_size: captions in a batch, over all processes.
+        micro_batch: captions that the encoders of a process get at a time, for batches larger than its memory; 0: the
+            whole batch. The gradient is that of the whole batch.
         grad_clip: largest global L2 norm of the gradient, 0: no limit.
         val_step: steps between two validations within an epoch, 0: none.
         val_epoch: validate after each epoch; after the last one in any case.
@@ -54,6 +56,7 @@ class TrainingSettings:
     _: KW_ONLY
     num_epochs: Annotated[int, AtLeast(1)] = 30
     batch_size: Annotated[int, AtLeast(1)] = 128
+    micro_batch: Annotated[int, AtLeast(0)] = 0
     grad_clip: Annotated[float, AtLeast(0)] = 2.0
     val_step: Annotated[int, AtLeast(0)] = 500
     val_epoch: bool = True

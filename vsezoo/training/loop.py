@@ -24,6 +24,7 @@ from vsezoo.storage.checkpoint_layout import BEST
 from vsezoo.training.batches import PairBatches
 from vsezoo.training.callbacks import Callback, RunLog, StepRecord
 from vsezoo.training.collapse import CURE, CollapseMonitor
+from vsezoo.training.encoding import Encoding, MicroBatches, WholeBatch
 from vsezoo.training.interruption import Interruption
 from vsezoo.training.optimizer_step import build_optimizer, build_schedule, group_parameters, prepare_gradients
 from vsezoo.training.preparation import Prepared
@@ -85,7 +86,8 @@ class Loop:
         self._sets = tuple(model.compares_sets or wanted for wanted in wants_sets(loss))
         model.keep_items(images=self._sets[0], texts=self._sets[1])
         self._captions = self._choose_captions()
-        self._encode, self._learning = runtime.distribute(model), self._list_learning()
+        size = self.settings.micro_batch
+        self._encoding: Encoding = MicroBatches(model, runtime, size) if size else WholeBatch(model, runtime)
         self._monitor = CollapseMonitor(progress.records_on_plateau)
         self._interruption = Interruption()
         self._weight = 1.0  # of the loss, see `ramp_epoch`
@@ -138,8 +140,7 @@ class Loop:
             records).
         """
         batch = batch.to(self.runtime.device)
-        with self.runtime.autocast():
-            outputs = self._encode(batch.images, batch.tokens)
+        outputs = self._encoding.encode(batch)
         batch = self.runtime.gather_pairs(batch)
         # Similarity and loss are computed in float32: differences of cosines are small.
         images, texts = map(self.runtime.gather_output, outputs, self._sets)
@@ -153,6 +154,7 @@ class Loop:
         check_results(self.model, self.loss, images, texts, scores, output, first=first)
         self.optimizer.zero_grad(set_to_none=True)
         (output.total * self._weight).backward()  # type: ignore[no-untyped-call]
+        self._encoding.finish()
         self.runtime.average_gradients(self.loss)
         norm = prepare_gradients(self.settings, self.parameters)
         self.optimizer.step()
@@ -214,14 +216,9 @@ class Loop:
         if val_step and progress.step // val_step > (progress.step - progress.batch) // val_step:
             # A validation in this epoch before the interruption: repeat its effect on the model.
             self.model.eval().train()
-        learns = self._list_learning()
-        if learns != self._learning:  # averaging gradients requires the set of trained parameters
-            self._encode, self._learning = self.runtime.distribute(self.model), learns
+        self._encoding.start_epoch()
         self.loss.train()
         self.loss.start_epoch(progress.epoch)
-
-    def _list_learning(self) -> list[str]:
-        return [name for name, parameter in self.model.named_parameters() if parameter.requires_grad]
 
     def _validate(self, *, choose: bool) -> None:
         self.model.eval()

@@ -56,6 +56,12 @@ class Runtime:
         """Return the module that averages gradients over the processes; with one process, the model itself."""
         return DistributedDataParallel(model) if self.world_size > 1 else model
 
+    def share_parameters(self, module: nn.Module) -> None:
+        """Give a module that `distribute` does not wrap the parameters and buffers of the main process."""
+        if self.world_size > 1:
+            for tensor in [*module.parameters(), *module.buffers()]:
+                distributed.broadcast(tensor.detach(), 0)
+
     def gather(self, rows: Tensor) -> Tensor:
         """Return the rows of all processes, in order of rank; gradients flow back to each process.
 
