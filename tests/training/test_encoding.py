@@ -20,7 +20,6 @@ from vsezoo.encoders.precomputed import PrecomputedImageEncoder
 from vsezoo.encoders.recurrent import GRUTextEncoder
 from vsezoo.errors import RecipeError, VsezooError
 from vsezoo.parts import load_text_encoder, resolve_recipe
-from vsezoo.storage.folders import find_folder
 from vsezoo.training.batches import PairBatches, TokenTable
 from vsezoo.training.callbacks import Callback
 from vsezoo.training.loop import Loop
@@ -178,4 +177,3 @@ def test_a_resumed_run_ends_with_the_same_bits(folders: tuple[Path, Path], tmp_p
     vsezoo.train("vsepp", output=tmp_path / "two", resume=True)
     whole, two = (read_state(tmp_path / name).tensors for name in ("whole", "two"))
     assert all(torch.equal(tensor, two[name]) for name, tensor in whole.items())
-    assert find_folder(tmp_path / "two" / "best").is_dir()
