@@ -206,3 +206,8 @@ def test_the_readme_lists_every_model() -> None:
     listed = {name for cell in cells for name in re.findall(r"`([\w+-]+)`", cell)}
     own = {entry.load().name for entry in registry.list_entries("models") if entry.distribution == "vsezoo"}
     assert listed == own
+
+
+def test_every_benchmark_has_a_line() -> None:
+    page = (ROOT / "benchmarks" / "README.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"`(\w+\.py)`", page)) == {script.name for script in (ROOT / "benchmarks").glob("*.py")}

@@ -1,0 +1,35 @@
+"""The documentation site builds without a network, and its links and anchors lead somewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.mark.process
+@pytest.mark.slow
+def test_the_site_builds(load_script: Callable[[str], ModuleType], capfd: pytest.CaptureFixture[str]) -> None:
+    for package in ("zensical", "mkdocstrings_handlers"):
+        pytest.importorskip(package)
+    status = load_script("docs/site.py").main()
+    assert status == 0, capfd.readouterr().out
+
+
+def test_every_page_of_the_documentation_is_in_the_navigation(load_script: Callable[[str], ModuleType]) -> None:
+    navigation = yaml.safe_load((ROOT / "mkdocs.yml").read_text(encoding="utf-8"))["nav"]
+    listed = {Path(page).name for page in list_pages(navigation) if page.startswith("docs/")}
+    assert listed - {"api.md"} == {page.name for page in (ROOT / "docs").glob("*.md")}
+
+
+def list_pages(entry: object) -> list[str]:
+    if isinstance(entry, str):
+        return [entry]
+    children = entry.values() if isinstance(entry, dict) else entry
+    assert children is not None
+    return [page for child in children for page in list_pages(child)]  # type: ignore[attr-defined]
