@@ -52,38 +52,97 @@ class NearestRows(ABC):
 class ExactRows(NearestRows):
     """Scores every row, block by block; supports every similarity.
 
+    Args:
+        rows: as for `NearestRows`; float16 as well, which becomes float32 block by block.
+        similarity: the similarity of the model.
+        side: what the rows are.
+        alive: which rows may be found, `(n,)` bool; None: all.
+
     Raises:
         VsezooError: for NaN scores.
     """
 
-    def __init__(self, rows: Tensor, similarity: Similarity, side: Literal["images", "texts"]) -> None:
-        self._rows, self._similarity, self._side = rows, similarity, side
+    def __init__(
+        self, rows: Tensor, similarity: Similarity, side: Literal["images", "texts"], alive: Tensor | None = None
+    ) -> None:
+        self._rows, self._similarity, self._side, self._alive = rows, similarity, side, alive
 
     def find(self, queries: Tensor, k: int) -> tuple[Tensor, Tensor]:
         """Return the scores of the nearest rows and their row numbers; see `NearestRows.find`."""
         count = len(queries)
-        if count == 1:
-            # A product with a single vector can sum some rows in a different order: equal rows would get different
-            # scores.
-            queries = queries.expand(2, -1)
-        best = torch.empty(count, 0, device=queries.device)
+        queries = pad_queries(queries)
+        best = queries.new_empty(count, 0)
         places = torch.empty(count, 0, dtype=torch.int64, device=queries.device)
+        limits = queries.new_full((count,), -torch.inf)
         for start in range(0, len(self._rows), BLOCK):
-            block = self._rows[start : start + BLOCK].to(queries.device)
-            if self._side == "texts":
-                scores = self._similarity(queries, block)[:count]
-            else:
-                scores = self._similarity(block, queries).T[:count]
-            if scores.isnan().any():
+            scores = self._score(start, queries)[:, :count]
+            highest = scores.amax(dim=0)
+            if highest.isnan().any():
                 raise VsezooError(
                     "Some scores are not a number (NaN).",
                     remedy="Evaluate the model with `vsezoo eval`: its training may have diverged.",
                 )
-            numbers = torch.arange(start, start + len(block), device=queries.device).expand(count, -1)
-            scores, numbers = torch.cat([best, scores], dim=1), torch.cat([places, numbers], dim=1)
-            order = scores.sort(dim=1, descending=True, stable=True).indices[:, :k]  # ties are in row order
-            best, places = scores.gather(1, order), numbers.gather(1, order)
+            better = (highest > limits).nonzero().flatten()
+            if best.shape[1] < k:
+                better = torch.arange(count, device=queries.device)
+            elif not len(better):
+                continue
+            best, places = _merge(best, places, scores.T, limits, better, start, k)
+            if best.shape[1] == k:
+                limits = best[:, -1]
         return best, places
+
+    def _score(self, start: int, queries: Tensor) -> Tensor:
+        """Return the scores of a block of rows, `(rows, Q)`; minus infinity for those that may not be found."""
+        block = self._rows[start : start + BLOCK].to(queries.device, queries.dtype)
+        if self._side == "texts":
+            scores = self._similarity(queries, block).T
+        else:
+            scores = self._similarity(block, queries)
+        if self._alive is not None:
+            alive = self._alive[start : start + BLOCK]
+            scores = scores if alive.all() else scores.masked_fill(~alive.to(scores.device)[:, None], -torch.inf)
+        return scores
+
+
+def pad_queries(queries: Tensor) -> Tensor:
+    """Return the queries, a single one twice: equal rows get equal scores then.
+
+    A product with a single vector can sum some rows in a different order, and takes longer than one with two. The copy
+    is one in memory: a product with an expanded vector takes three times as long.
+    """
+    return queries.repeat(2, 1) if len(queries) == 1 else queries
+
+
+def _merge(
+    best: Tensor, places: Tensor, scores: Tensor, limits: Tensor, better: Tensor, start: int, k: int
+) -> tuple[Tensor, Tensor]:
+    """Return the best scores and their rows with those of a block, for the queries that it improves.
+
+    Only the scores above the limit of their query are sorted: sorting all takes longer than computing them.
+
+    Args:
+        best: scores so far, `(Q, up to k)`.
+        places: their row numbers.
+        scores: of the block, `(Q, rows)`.
+        limits: scores `(Q,)` that are not improved by equal ones, which have higher row numbers.
+        better: numbers of the queries.
+        start: first row of the block.
+        k: number of results.
+    """
+    scores = scores[better]
+    most = int((scores > limits[better, None]).sum(dim=1).max())
+    if best.shape[1] < k:
+        most = scores.shape[1]
+    columns = scores.topk(most, dim=1, sorted=False).indices.sort(dim=1).values
+    joined = torch.cat([best[better], scores.gather(1, columns)], dim=1)
+    numbers = torch.cat([places[better], columns + start], dim=1)
+    order = joined.sort(dim=1, descending=True, stable=True).indices[:, :k]  # ties are in row order
+    if len(better) == len(best):
+        return joined.gather(1, order), numbers.gather(1, order)
+    best, places = best.clone(), places.clone()
+    best[better], places[better] = joined.gather(1, order), numbers.gather(1, order)
+    return best, places
 
 
 def require_metric(name: str, index: type[NearestRows], similarity_name: str, similarity: type[Similarity]) -> None:
