@@ -84,6 +84,10 @@ class Collection(ABC):
         """Return the name of an item for output to others."""
         return self.ids[item]
 
+    def sentence(self, item: int) -> str:
+        """Return the sentence of an item; empty for an image."""
+        return ""
+
     @abstractmethod
     def keys(self) -> Array:
         """Return a key for each item that changes when the item does, `(N, 16)` uint8."""
@@ -189,6 +193,10 @@ class Sentences(Collection):
         self.name, self.place, self.skipped, self.data = name, place, skipped, data
         self.ids = [sentence.id for sentence in sentences]
         self.texts = [sentence.text for sentence in sentences]
+
+    def sentence(self, item: int) -> str:
+        """Return the sentence."""
+        return self.texts[item]
 
     def keys(self) -> Array:
         """Return the digests of the sentences."""

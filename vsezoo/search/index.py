@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -21,11 +21,13 @@ from vsezoo.interfaces import PairDataset, Similarity
 from vsezoo.model import JointEmbedding
 from vsezoo.parts import accepted_kinds, load_part
 from vsezoo.search.collection import Collection, Sentences
-from vsezoo.search.indexes import ExactRows, NearestRows, require_metric
+from vsezoo.search.indexes import ExactRows, NearestRows, Rows, require_metric
 from vsezoo.search.queries import resolve_query
 from vsezoo.search.rescoring import CANDIDATES, score_candidates
 from vsezoo.search.sources import Images, Texts, collect_images, collect_texts
-from vsezoo.search.store import StoredRows, list_skipped, open_embeddings
+from vsezoo.search.store import list_skipped, open_embeddings
+from vsezoo.search.stored.manifest import is_index, require_model
+from vsezoo.search.stored.opening import MakeNearest, open_folder
 from vsezoo.similarities import CosineSimilarity
 from vsezoo.storage.waiting import Advance
 
@@ -64,19 +66,20 @@ class Index:
         checkpoint: Checkpoint,
         device: str | torch.device,
         collection: Collection,
-        embeddings: StoredRows,
-        nearest: type[NearestRows] = ExactRows,
+        rows: Rows,
+        items: Sequence[int],
+        skipped: Mapping[str, str],
+        nearest: MakeNearest = ExactRows,
     ) -> None:
-        self.collection = collection
-        self.skipped: Mapping[str, str] = list_skipped(collection, embeddings)
+        self.collection, self.skipped = collection, skipped
         self._checkpoint, self._device = checkpoint, device
-        self._rows, self._items = embeddings.rows, embeddings.items
+        self._rows, self._items, self._count = rows.vectors, items, rows.count
         self._make_nearest = nearest
         self._nearest: NearestRows | None = None
 
     def __len__(self) -> int:
         """Return the number of searchable items."""
-        return len(self._items)
+        return self._count
 
     def knows_words(self, sentence: str) -> bool:
         """Return whether the model knows a word of a sentence; always true for subword tokenizers."""
@@ -140,6 +143,15 @@ class Index:
     def _list_hits(self, found: list[list[tuple[float, int]]]) -> list[list[Hit]]:
         return [[self._describe(rank, score, row) for rank, (score, row) in enumerate(hits, start=1)] for hits in found]
 
+    def read_vectors(self, items: Sequence[int]) -> Tensor:
+        """Return the vectors of items, `(len(items), D)` float32, for `search_vectors`: more like these.
+
+        Args:
+            items: numbers of searchable items, as `Hit.item`.
+        """
+        rows = np.searchsorted(np.asarray(self._items), np.asarray(items))
+        return self._rows[torch.from_numpy(rows)].float().to(self._device)
+
     def read_uncertainty(self, queries: Any) -> list[float]:
         """Return how uncertain queries are, as `search_many` takes them; see `JointEmbedding.read_uncertainty`.
 
@@ -192,7 +204,7 @@ class Index:
 
     def _describe(self, rank: int, score: float, row: int) -> Hit:
         item = int(self._items[row])
-        text = self.collection.texts[item] if isinstance(self.collection, Sentences) else ""
+        text = self.collection.sentence(item)
         uncertain = load_part(self._checkpoint.recipe, "similarity").uncertain
         uncertainty = float(self._rows[row, -1]) if uncertain else None
         return Hit(rank, score, self.collection.ids[item], item, text, uncertainty)
@@ -222,7 +234,8 @@ def open_index(
             either images or texts.
         device: device of the model.
         on_bad_image: "skip": skip pictures that cannot be read, see `Index.skipped`. "error": stop at the first one.
-        index: the registered search backend; "exact" scores every item.
+        index: the registered search backend; "exact" scores every item. Or an index folder, see
+            `vsezoo.search.stored.building`: then neither images nor texts are needed.
         advance: progress callback `(done, total)`; not called if everything is cached.
         warn: called with a message if the cache cannot be written; None: print it to standard error.
 
@@ -232,7 +245,10 @@ def open_index(
         UsageError: for both or neither of images and texts, or an index that does not support the similarity.
         UnknownNameError: for an index that is not registered.
     """
-    if images is not None and texts is None:
+    collection: Collection | None
+    if images is None and texts is None and is_index(index):
+        collection = None
+    elif images is not None and texts is None:
         collection = collect_images(images, on_bad_image)
     elif texts is not None and images is None:
         collection = collect_texts(texts)
@@ -244,15 +260,23 @@ def open_index(
 def index_collection(
     checkpoint: Checkpoint,
     device: str | torch.device,
-    collection: Collection,
+    collection: Collection | None,
     index: str = "exact",
     advance: Advance | None = None,
     warn: Callable[[str], None] | None = None,
 ) -> Index:
-    """Return the index of a collection; see `open_index`."""
+    """Return the index of a collection; see `open_index`. An index folder needs none."""
+    if is_index(index):
+        folder = open_folder(Path(index), collection)
+        require_model(Path(index), folder.manifest, checkpoint.recipe.name, checkpoint.digest)
+        items = range(len(folder.rows.vectors))
+        return Index(checkpoint, device, folder.items, folder.rows, items, {}, folder.make_nearest)
+    if collection is None:
+        raise UsageError("Name what is to be searched.", remedy="Give images, texts, or an index folder.")
     nearest: type[NearestRows] = registry.load("indexes", index)
     similarity: type[Similarity] = load_part(checkpoint.recipe, "similarity")
     searched = CosineSimilarity if similarity.inputs == "sets" else similarity
     require_metric(index, nearest, checkpoint.recipe.similarity.name, searched)
     embeddings = open_embeddings(collection, checkpoint.digest, lambda: checkpoint.model(device), advance, warn)
-    return Index(checkpoint, device, collection, embeddings, nearest)
+    skipped, rows = list_skipped(collection, embeddings), Rows(embeddings.rows, None)
+    return Index(checkpoint, device, collection, rows, embeddings.items.tolist(), skipped, nearest)

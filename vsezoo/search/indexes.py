@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar, Literal
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -11,7 +14,7 @@ from torch import Tensor
 from vsezoo.errors import UsageError, VsezooError
 from vsezoo.interfaces import Similarity
 
-BLOCK = 8192
+BLOCK = 4096
 """Number of rows that are compared with the queries at a time."""
 
 INNER_PRODUCT = "inner_product"
@@ -46,6 +49,72 @@ class NearestRows(ABC):
         Returns:
             scores `(Q, k)` of the similarity, highest first; and the int64 row numbers `(Q, k)`. Of equal scores, the
             lower row number comes first. An approximate index may miss some of the best rows.
+        """
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The rows of an index folder.
+
+    Attributes:
+        vectors: `(n, D)` float32 or float16, mapped.
+        alive: which of them may be found, `(n,)` bool; None: all.
+    """
+
+    vectors: Tensor
+    alive: Tensor | None
+
+    @property
+    def count(self) -> int:
+        """Number of rows that may be found."""
+        return len(self.vectors) if self.alive is None else int(self.alive.sum())
+
+
+class KeptRows(NearestRows):
+    """A backend that keeps something in an index folder, or on a server, which is made once and then opened.
+
+    One that does not is constructed when an index folder is opened.
+    """
+
+    @classmethod
+    @abstractmethod
+    def keep(
+        cls, folder: Path, rows: Rows, generation: int, options: Mapping[str, Any], state: Mapping[str, Any]
+    ) -> Mapping[str, Any]:
+        """Make or update what finds the rows, before the index folder is switched to them.
+
+        Earlier files must stay as they are: other processes search with them, and the change may never be completed.
+        Files that are not listed in `files` of the returned state are removed afterwards.
+
+        Args:
+            folder: the index folder.
+            rows: all rows. Unless the last state is empty, those that there were then are still the first.
+            generation: number of the change, for the names of new files.
+            options: what the user chose.
+            state: what was returned last; empty at first.
+
+        Returns:
+            JSON for `open`.
+        """
+
+    @classmethod
+    @abstractmethod
+    def open(
+        cls,
+        folder: Path,
+        rows: Rows,
+        state: Mapping[str, Any],
+        similarity: Similarity,
+        side: Literal["images", "texts"],
+    ) -> NearestRows:
+        """Open what `keep` has made.
+
+        Args:
+            folder: the index folder.
+            rows: its rows.
+            state: what `keep` returned for them.
+            similarity: the similarity of the model.
+            side: what the rows are.
         """
 
 
@@ -95,10 +164,8 @@ class ExactRows(NearestRows):
     def _score(self, start: int, queries: Tensor) -> Tensor:
         """Return the scores of a block of rows, `(rows, Q)`; minus infinity for those that may not be found."""
         block = self._rows[start : start + BLOCK].to(queries.device, queries.dtype)
-        if self._side == "texts":
-            scores = self._similarity(queries, block).T
-        else:
-            scores = self._similarity(block, queries)
+        is_texts = self._side == "texts"
+        scores: Tensor = self._similarity(queries, block).T if is_texts else self._similarity(block, queries)
         if self._alive is not None:
             alive = self._alive[start : start + BLOCK]
             scores = scores if alive.all() else scores.masked_fill(~alive.to(scores.device)[:, None], -torch.inf)

@@ -1,0 +1,164 @@
+"""Build, extend and shrink index folders."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from vsezoo import registry
+from vsezoo.checkpoints.opened import Checkpoint
+from vsezoo.errors import UsageError
+from vsezoo.parts import load_part
+from vsezoo.search.collection import Collection
+from vsezoo.search.embedding import embed_items
+from vsezoo.search.indexes import require_metric
+from vsezoo.search.sources import Images, Texts, collect_images, collect_texts
+from vsezoo.search.stored.manifest import NAME, OWN, Manifest, read_manifest, require_model
+from vsezoo.search.stored.writer import Embed, FolderWriter, lock_folder
+from vsezoo.similarities import CosineSimilarity
+from vsezoo.storage.waiting import Advance
+
+
+def build_index(
+    reference: str | Path | Checkpoint,
+    folder: str | Path,
+    *,
+    images: Images | None = None,
+    texts: Texts | None = None,
+    index: str = "exact",
+    dtype: str = "float32",
+    options: Mapping[str, Any] | None = None,
+    device: str | torch.device = "cpu",
+    on_bad_image: str = "skip",
+    advance: Advance | None = None,
+) -> Manifest:
+    """Build an index folder, or replace the one that is there.
+
+    An interrupted build continues when it is called again; until it is complete, the previous index stays valid.
+    Vectors that the previous index has of unchanged items are copied, not computed.
+
+    Args:
+        reference: a checkpoint, as `load` takes it.
+        folder: the index folder.
+        images: a folder of pictures, a `.npy` file of features, or an open split; see `open_index`.
+        texts: a file of sentences, sentences, or an open split, for its captions. Give either images or texts.
+        index: the registered search backend.
+        dtype: how the vectors are stored: "float32", or "float16" in half the space.
+        options: options of the backend.
+        device: device of the model.
+        on_bad_image: "skip" pictures that cannot be read, or "error": stop at the first one.
+        advance: progress callback `(done, total)`.
+
+    Raises:
+        UsageError: for a backend that does not support the similarity of the model, an id that is there twice, a
+            folder with other files, or if another process is changing the index.
+        StorageError: when a file cannot be written; the previous index stays valid.
+        DataError, CheckpointError: as `open_index`.
+    """
+    checkpoint, folder = Checkpoint.open(reference), Path(folder)
+    collection = _collect(images, texts, on_bad_image)
+    return build_folder(checkpoint, folder, collection, index, dtype, options or {}, device, advance)
+
+
+def build_folder(
+    checkpoint: Checkpoint,
+    folder: Path,
+    collection: Collection,
+    index: str = "exact",
+    dtype: str = "float32",
+    options: Mapping[str, Any] | None = None,
+    device: str | torch.device = "cpu",
+    advance: Advance | None = None,
+    embed: Embed | None = None,
+) -> Manifest:
+    """Build an index folder of a collection; see `build_index`.
+
+    Args:
+        checkpoint: the model.
+        folder: the index folder.
+        collection: images or sentences.
+        index: the registered search backend.
+        dtype: how the vectors are stored.
+        options: options of the backend.
+        device: device of the model.
+        advance: progress callback.
+        embed: computes the vectors; None: the model does.
+    """
+    similarity = load_part(checkpoint.recipe, "similarity")
+    searched = CosineSimilarity if similarity.inputs == "sets" else similarity
+    require_metric(index, registry.load("indexes", index), checkpoint.recipe.similarity.name, searched)
+    _require_free(folder)
+    name, part = checkpoint.recipe.name, checkpoint.recipe.similarity.name
+    place = collection.place
+    fresh = Manifest(
+        index, dict(options or {}), name, checkpoint.digest, part, collection.kind, place, dtype, width=0, table=""
+    )
+    with lock_folder(folder):
+        previous = read_manifest(folder) if (folder / NAME).exists() else None
+        return FolderWriter(folder, previous).build(
+            collection, fresh, embed or _embed_with(checkpoint, collection, device), advance
+        )
+
+
+def add_to_folder(
+    checkpoint: Checkpoint,
+    folder: Path,
+    collection: Collection,
+    device: str | torch.device = "cpu",
+    advance: Advance | None = None,
+    embed: Embed | None = None,
+) -> Manifest:
+    """Add the items of a collection that an index does not have, or that have changed; see `build_folder`.
+
+    Raises:
+        UsageError: for the index of another model, or items of another kind.
+    """
+    read_manifest(folder)
+    with lock_folder(folder):
+        manifest = read_manifest(folder)
+        require_model(folder, manifest, checkpoint.recipe.name, checkpoint.digest)
+        if manifest.kind != collection.kind:
+            raise UsageError(
+                f"contains items of the kind {manifest.kind!r}; {collection.name} has {collection.kind!r}.",
+                file=folder,
+                remedy="Build an index of its own for them.",
+            )
+        return FolderWriter(folder, manifest).add(
+            collection, embed or _embed_with(checkpoint, collection, device), advance
+        )
+
+
+def remove_from_folder(folder: Path, ids: Iterable[str]) -> Manifest:
+    """Remove items from an index.
+
+    Raises:
+        UsageError: for an id that is not in the index, or if another process is changing it.
+    """
+    read_manifest(folder)
+    with lock_folder(folder):
+        return FolderWriter(folder, read_manifest(folder)).remove(ids)
+
+
+def _collect(images: Images | None, texts: Texts | None, on_bad_image: str) -> Collection:
+    if images is not None and texts is None:
+        return collect_images(images, on_bad_image)
+    if texts is not None and images is None:
+        return collect_texts(texts)
+    raise UsageError("Give either images or texts to index.")
+
+
+def _embed_with(checkpoint: Checkpoint, collection: Collection, device: str | torch.device) -> Embed:
+    return lambda items: embed_items(lambda: checkpoint.model(device), collection, items)
+
+
+def _require_free(folder: Path) -> None:
+    """Refuse a folder that is used for something else."""
+    if folder.exists() and not (folder / NAME).exists() and folder.is_dir():
+        others = [file.name for file in folder.iterdir() if not OWN.fullmatch(file.name)]
+        if others:
+            raise UsageError(
+                f"contains other files, such as {sorted(others)[0]!r}.", file=folder, remedy="Name a new folder."
+            )

@@ -1,0 +1,142 @@
+"""The manifest of an index folder, `index.json`: the one file that says which of the others are valid.
+
+An index folder is changed by writing new files beside the old ones, then replacing the manifest atomically. A killed
+process leaves the manifest, and so the index, as it was.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from vsezoo.errors import DataError, UsageError, explain_system
+from vsezoo.search.tensor_file import explain_unwritten, replace_file
+from vsezoo.storage.folders import flush
+
+NAME, DRAFT = "index.json", "building.json"
+"""The manifest, and that of a change that has not been finished."""
+FORMAT = 1
+OWN = re.compile(r"\d+\.(vectors|keys|(ids|texts)(\.ends)?|removed|faiss)|index\.json|building\.json|\.lock|\..+\.tmp")
+"""Names of the files in an index folder."""
+REBUILD = "Build it again with `vsezoo index build`."
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What an index folder contains.
+
+    Attributes:
+        backend: name in the group `vsezoo.indexes`.
+        options: options of the backend, such as the address of a server.
+        model: name of the recipe.
+        digest: `Checkpoint.digest` of the model.
+        similarity: name of the similarity.
+        kind: what the items are: a kind of image, or "text".
+        place: where the collection lies, absolute; empty if it is not in one place.
+        dtype: "float32" or "float16".
+        width: numbers of a vector.
+        table: prefix of the files with vectors and ids; see `Table`.
+        count: number of rows, those that were removed included.
+        removed: file with the row numbers that were removed; empty: none were.
+        alive: number of items.
+        generation: number of changes so far.
+        state: what the backend keeps, JSON; `files` lists its files.
+    """
+
+    backend: str
+    options: Mapping[str, Any]
+    model: str
+    digest: str
+    similarity: str
+    kind: str
+    place: str
+    dtype: str
+    width: int
+    table: str
+    count: int = 0
+    removed: str = ""
+    alive: int = 0
+    generation: int = 0
+    state: Mapping[str, Any] = field(default_factory=dict)
+    format: int = FORMAT
+
+
+def is_index(name: str | Path) -> bool:
+    """Return whether a name is a path rather than the name of a backend: an existing folder, or has a separator."""
+    return Path(name).is_dir() or len(Path(name).parts) > 1
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Read the manifest of an index folder.
+
+    Raises:
+        UsageError: for a folder that is not an index.
+        DataError: for a manifest that is damaged or was written by a later version.
+    """
+    try:
+        content = (folder / NAME).read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        raise UsageError(
+            "is not an index.", file=folder, remedy="Name a folder that `vsezoo index build` has written."
+        ) from None
+    except OSError as error:
+        reason, remedy = explain_system(error)
+        raise DataError(f"cannot be read: {reason}.", file=folder / NAME, remedy=remedy) from None
+    return _parse(content, folder / NAME)
+
+
+def read_draft(folder: Path) -> Manifest | None:
+    """Return the manifest of an unfinished change; None if there is none, or it is damaged."""
+    try:
+        return _parse((folder / DRAFT).read_bytes(), folder / DRAFT)
+    except (OSError, DataError):
+        return None
+
+
+def write_manifest(folder: Path, manifest: Manifest, name: str = NAME) -> None:
+    """Replace the manifest atomically.
+
+    Raises:
+        StorageError: when it cannot be written; the index is as it was.
+    """
+    file = folder / name
+    with replace_file(file) as stream, explain_unwritten(file):
+        stream.write(json.dumps(asdict(manifest), indent=1).encode())
+        stream.flush()
+        flush(Path(stream.name))
+    with explain_unwritten(file):
+        flush(folder)
+
+
+def require_model(folder: Path, manifest: Manifest, model: str, digest: str) -> None:
+    """Refuse the index of another model.
+
+    Raises:
+        UsageError: names both.
+    """
+    if manifest.digest == digest:
+        return
+    if manifest.model != model:
+        problem = f"was built with the model {manifest.model!r}, not with {model!r}."
+    else:
+        problem = f"was built with another checkpoint of {model!r}, {manifest.digest[:12]}, not with {digest[:12]}."
+    raise UsageError(problem, file=folder, remedy=f"Use the checkpoint that it was built with. {REBUILD}")
+
+
+def _parse(content: bytes, file: Path) -> Manifest:
+    try:
+        found = json.loads(content)
+        if found["format"] > FORMAT:
+            raise DataError(
+                f"has the format {found['format']}, which this version does not know.",
+                file=file,
+                remedy="Upgrade vsezoo: python -m pip install --upgrade vsezoo",
+            )
+        known = {one.name for one in fields(Manifest)}
+        return Manifest(**{name: value for name, value in found.items() if name in known})
+    except (ValueError, TypeError, KeyError):
+        raise DataError("is damaged.", file=file, remedy=REBUILD) from None
