@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from vsezoo.errors import DataError, UsageError, explain_system
-from vsezoo.search.tensor_file import explain_unwritten, replace_file
-from vsezoo.storage.folders import flush
+from vsezoo.search.array_writers import explain_unwritten, replace_file
+from vsezoo.storage.atomic_folder import flush
 
 NAME, DRAFT = "index.json", "building.json"
 """The manifest, and that of a change that has not been finished."""

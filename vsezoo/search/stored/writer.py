@@ -13,13 +13,13 @@ from filelock import FileLock, Timeout
 
 from vsezoo import registry
 from vsezoo.errors import UsageError
+from vsezoo.search.array_writers import explain_unwritten, replace_file
 from vsezoo.search.collection import KEY_BYTES, Collection, Sentences
 from vsezoo.search.embedding import EmbeddedBlock
 from vsezoo.search.indexes import KeptRows, NearestRows
 from vsezoo.search.stored.manifest import DRAFT, NAME, OWN, Manifest, read_draft, write_manifest
 from vsezoo.search.stored.table import SUFFIXES, Table, TableWriter, read_removed
-from vsezoo.search.tensor_file import explain_unwritten, replace_file
-from vsezoo.storage.folders import flush
+from vsezoo.storage.atomic_folder import flush
 from vsezoo.storage.waiting import Advance
 
 LOCK = ".lock"
