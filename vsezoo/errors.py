@@ -37,6 +37,7 @@ REMEDIES = {
 
 EXTRAS = {
     "aiohttp": "network",
+    "eccv_caption": "eccv",
     "h5py": "hdf5",
     "imagehash": "duplicates",
     "matplotlib": "plot",

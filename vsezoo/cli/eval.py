@@ -31,10 +31,14 @@ from vsezoo.errors import UsageError
 @click.option(
     "--protocol",
     metavar="NAME",
-    help="full, fold5, or a registered one: flickr8k-expert, flickr8k-cf.  [default: full]",
+    help="full, fold5, or a registered one: eccv, cxc, choices, flickr8k-expert, flickr8k-cf.  [default: full]",
 )
 @click.option(
-    "--judgements", type=click.Path(path_type=Path), help="Folder of the registered protocol's own files.  [default: .]"
+    "--protocol-files",
+    "--judgements",
+    "protocol_files",
+    type=click.Path(path_type=Path),
+    help="File or folder of the registered protocol's own files.  [default: .]",
 )
 @click.option("--ensemble", is_flag=True, help="Average the similarities of several checkpoints.")
 @click.option(
@@ -68,7 +72,7 @@ def evaluate(
     split: str | None,
     fold5: bool,
     protocol: str | None,
-    judgements: Path | None,
+    protocol_files: Path | None,
     ensemble: bool,
     ties: str,
     full_dev: bool,
@@ -98,7 +102,7 @@ def evaluate(
             problem = f"--predictions and --scores are not for the protocol {protocol}, which has no such queries."
             raise UsageError(problem, remedy="Leave them out.")
         groups = [checkpoints] if ensemble else [(reference,) for reference in checkpoints]
-        _evaluate_registered(groups, protocol, judgements, data, split, data_root, device, output, as_json)
+        _evaluate_registered(groups, protocol, protocol_files, data, split, data_root, device, output, as_json)
         return
     from vsezoo.cli.figures import render
     from vsezoo.cli.progress import show_phases
@@ -152,7 +156,7 @@ def evaluate(
 def _evaluate_registered(
     groups: Sequence[Sequence[str]],
     protocol: str,
-    judgements: Path | None,
+    protocol_files: Path | None,
     data: str | None,
     split: str | None,
     data_root: Path | None,
@@ -169,7 +173,7 @@ def _evaluate_registered(
         evaluate_protocol(
             references,
             protocol,
-            judgements or Path(),
+            protocol_files or Path(),
             data,
             split=split,
             data_root=data_root,

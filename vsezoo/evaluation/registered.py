@@ -9,19 +9,23 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from vsezoo import registry
 from vsezoo.checkpoints.opened import Checkpoint
 from vsezoo.data.lookup import open_data
 from vsezoo.data.source import OpenOptions
-from vsezoo.errors import UsageError
+from vsezoo.errors import DataError, UsageError
 from vsezoo.evaluation.encoded import EncodedSide, EncodedSplit
-from vsezoo.evaluation.protocol import Protocol, Score
+from vsezoo.evaluation.protocol import Protocol
 from vsezoo.evaluation.scoring import make_scorer
 from vsezoo.interfaces import PairDataset
 from vsezoo.model import JointEmbedding
 from vsezoo.parts import accepted_kinds
 from vsezoo.storage.checkpoint_layout import MODEL
+
+KEPT = 2
+"""Encoded lists of images or captions that are kept, of each side."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +69,8 @@ def evaluate_protocol(
         references: one checkpoint or several, as `load` takes them.
         protocol: name of a registered one.
         folder: with the protocol's own files.
-        data: a registered data set or a folder; None: the one that the first checkpoint was trained on.
+        data: a registered data set or a folder; None: the images that the protocol has itself, otherwise the data set
+            that the first checkpoint was trained on.
         split: None: that of the protocol.
         data_root: the folder that contains the data set's folder.
         device: where to encode and score.
@@ -80,12 +85,16 @@ def evaluate_protocol(
     if not checkpoints:
         raise UsageError("There is no checkpoint to evaluate.")
     models = [checkpoint.model(device) for checkpoint in checkpoints]
-    name = str(data or checkpoints[0].training_data())
-    splits = [
-        open_data(name, split or chosen.split, accepted_kinds(model.recipe), OpenOptions(data_root)) for model in models
-    ]
+    own = chosen.open_images(folder) if data is None else None
+    if own is None:
+        name, options = str(data or checkpoints[0].training_data()), OpenOptions(data_root)
+        splits = [open_data(name, split or chosen.split, accepted_kinds(model.recipe), options) for model in models]
+    else:
+        for checkpoint, model in zip(checkpoints, models, strict=True):
+            _require_kind(own, checkpoint.reference, model)
+        splits = [own] * len(models)
     note(splits[0].account.get("summary", ""))
-    figures = chosen.measure(make_score(models, splits), splits[0], folder)
+    figures = chosen.measure(ModelScore(models, splits), splits[0], folder)
     labels = [
         {
             "reference": checkpoint.reference,
@@ -97,27 +106,68 @@ def evaluate_protocol(
     return ProtocolEvaluation(figures, chosen.name, splits[0].name, splits[0].split, labels)
 
 
-def make_score(models: Sequence[JointEmbedding], splits: Sequence[PairDataset]) -> Score:
-    """Return the mean scores of models for a protocol, each with the images of its own split."""
-    kept: dict[tuple[int, ...], list[EncodedSide]] = {}
+def _require_kind(data: PairDataset, reference: str, model: JointEmbedding) -> None:
+    if data.kind not in (kinds := accepted_kinds(model.recipe)):
+        raise DataError(
+            f"takes {' or '.join(map(repr, kinds))}; the images of {data.name} are of the kind {data.kind!r}.",
+            file=reference,
+            remedy="Extract features of these images, and name their folder with --data.",
+        )
 
-    def encode_images(indices: tuple[int, ...]) -> list[EncodedSide]:
-        if indices not in kept:
-            kept.clear()
-            rows = np.array(indices)
-            kept[indices] = [
-                EncodedSide.of(model.embed_images(data.images(rows)))
-                for model, data in zip(models, splits, strict=True)
-            ]
-        return kept[indices]
 
-    def score(images: Sequence[int], captions: Sequence[str]) -> np.ndarray:
+class ModelScore:
+    """The mean scores of models for a protocol, each with the images of its own split; see `Score`."""
+
+    def __init__(self, models: Sequence[JointEmbedding], splits: Sequence[PairDataset]) -> None:
+        self._models, self._splits = models, splits
+        self._kept: dict[str, dict[tuple[Any, ...], list[EncodedSide]]] = {"images": {}, "texts": {}}
+        self.compares_alike = not any(model.compares_sets for model in models)
+
+    def __call__(self, images: Sequence[int], captions: Sequence[str]) -> np.ndarray:
+        """Return the scores of images and captions."""
         with torch.inference_mode():
-            members = []
-            for model, side in zip(models, encode_images(tuple(images)), strict=True):
-                texts = EncodedSide.pack(model.embed_by_length(model.tokenizer.encode(list(captions))))
-                members.append(EncodedSplit(side, texts, model.similarity))
-            scores = make_scorer(members)(slice(0, len(images)), slice(0, len(captions)))
-        return (scores / len(models)).float().cpu().numpy()
+            sides = zip(self._encode("images", images), self._encode("texts", captions), strict=True)
+            members = [EncodedSplit(*side, model.similarity) for side, model in zip(sides, self._models, strict=True)]
+            return self._average(make_scorer(members)(slice(0, len(images)), slice(0, len(captions))))
 
-    return score
+    def compare_captions(self, captions: Sequence[str], others: Sequence[str]) -> np.ndarray:
+        """Return the scores of captions with captions."""
+        return self._compare("texts", captions, others)
+
+    def compare_images(self, images: Sequence[int], others: Sequence[int]) -> np.ndarray:
+        """Return the scores of images with images."""
+        return self._compare("images", images, others)
+
+    def _compare(self, side: str, first: Sequence[Any], second: Sequence[Any]) -> np.ndarray:
+        if not self.compares_alike:
+            problem = "The similarity compares sets of regions and words, and not images or captions with each other."
+            raise UsageError(problem, remedy="Use a model whose similarity compares vectors.")
+        with torch.inference_mode():
+            total = torch.zeros(())
+            pairs = zip(self._encode(side, second), self._encode(side, first), self._models, strict=True)
+            for others, these, model in pairs:  # `first` last, so that what many blocks are compared with is kept
+                compare = model.similarity.compare
+                total = (
+                    total + (compare(these.vectors, others.vectors) + compare(others.vectors, these.vectors).T).cpu()
+                )
+            return self._average(total / 2)
+
+    def _average(self, scores: Tensor) -> np.ndarray:
+        average: np.ndarray = (scores / len(self._models)).float().cpu().numpy()
+        return average
+
+    def _encode(self, side: str, items: Sequence[Any]) -> list[EncodedSide]:
+        kept, key = self._kept[side], tuple(items)
+        encoded = kept.pop(key, None) or [
+            self._embed(side, items, model, data) for model, data in zip(self._models, self._splits, strict=True)
+        ]
+        kept[key] = encoded  # as the latest one
+        while len(kept) > KEPT:
+            kept.pop(next(iter(kept)))
+        return encoded
+
+    @staticmethod
+    def _embed(side: str, items: Sequence[Any], model: JointEmbedding, data: PairDataset) -> EncodedSide:
+        if side == "images":
+            return EncodedSide.of(model.embed_images(data.images(np.array(items))))
+        return EncodedSide.pack(model.embed_by_length(model.tokenizer.encode(list(items))))

@@ -18,7 +18,7 @@ from vsezoo.evaluation.protocol import Protocol, Score
 from vsezoo.interfaces import PairDataset
 
 TOKENS, EXPERT, CROWD = "Flickr8k.token.txt", "ExpertAnnotations.txt", "CrowdFlowerAnnotations.txt"
-OBTAIN = f"Give the folder of Flickr8k_text, which has {TOKENS}, {EXPERT} and {CROWD}, to --judgements."
+OBTAIN = f"Give the folder of Flickr8k_text, which has {TOKENS}, {EXPERT} and {CROWD}, to --protocol-files."
 BLOCK = 256
 """Captions that are scored at a time."""
 
