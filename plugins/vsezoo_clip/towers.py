@@ -118,7 +118,8 @@ def load_tower(tower: Tower, weights: Weights) -> None:
     if found.keys() != expected.keys():
         found = _convert(tower, found, weights)
     require_same(found, expected, weights.folder)
-    tower.load_state_dict({name: tensor.float() for name, tensor in found.items()})
+    kept = getattr(weights, "may_keep", False)
+    tower.load_state_dict({name: tensor.float() for name, tensor in found.items()}, assign=kept)
 
 
 def _convert(tower: Tower, found: Mapping[str, Tensor], weights: Weights) -> dict[str, Tensor]:

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from torch import Tensor
 
-from vsezoo.checkpoints.uninitialized import TooManyParametersError, build_uninitialized
+from vsezoo.checkpoints.uninitialized import TooManyParametersError, build_uninitialized, is_uninitialized
 from vsezoo.construction import build_loss, build_model, build_part
 from vsezoo.errors import CheckpointError
 from vsezoo.interfaces import ImageEncoder, Loss, Tokenizer
@@ -92,7 +92,7 @@ def _build(
     most: float = math.inf,
 ) -> Built:
     try:
-        return build_uninitialized(build, check, most)
+        return build_uninitialized(build, check, most, whole=False)  # all of it is loaded, or reported
     except TooManyParametersError as error:
         raise CheckpointError(error.problem, file=files.folder / CONFIG, remedy=RESTORE) from error
 
@@ -119,9 +119,7 @@ def _fill(files: FolderSnapshot, build: Callable[[], JointEmbedding], folders: S
     model.restore_external(_read_left_out(files, model), files.config.get("encoders", {}), folders, quick=text_only)
     load_tensors(model, tensors, file, external)
     for name, tensor in model.state_dict().items():
-        if (
-            name.startswith(external) and tensor.isnan().any()
-        ):  # still NaN from uninitialised construction: no file supplied it
+        if name.startswith(external) and is_uninitialized(tensor):  # no file supplied it
             raise CheckpointError(
                 f"does not contain {name}, and neither does its source.",
                 file=file,

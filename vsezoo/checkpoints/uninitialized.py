@@ -23,7 +23,11 @@ class TooManyParametersError(VsezooError):
 
 
 def build_uninitialized(
-    build: Callable[[], Built], check: Callable[[Built], None] | None = None, most: float = math.inf
+    build: Callable[[], Built],
+    check: Callable[[Built], None] | None = None,
+    most: float = math.inf,
+    *,
+    whole: bool = True,
 ) -> Built:
     """Build a module whose parameters will all be replaced: initialising them can take seconds.
 
@@ -34,6 +38,8 @@ def build_uninitialized(
         build: builds the module.
         check: called with the module before its parameters have memory; may raise.
         most: maximum number of parameter tensors.
+        whole: fill all of each parameter. False: only both ends, which `is_uninitialized` looks at; memory that is
+            filled counts as used before the weights are there.
 
     Raises:
         TooManyParametersError: for a module with more parameters.
@@ -49,7 +55,7 @@ def build_uninitialized(
             return build()
         if check is not None:
             check(module)
-        _give_memory(module, replaced)
+        _give_memory(module, replaced, whole)
         # A constructor may also have stored a parameter elsewhere, or computed a tensor from it that is not stored.
         if any(parameter() is not None for parameter in replaced) or any(map(_holds_meta, module.modules())):
             return build()
@@ -80,7 +86,16 @@ def _without_memory(replaced: list[weakref.ref[nn.Parameter]], most: float) -> I
         handle.remove()
 
 
-def _give_memory(module: nn.Module, replaced: list[weakref.ref[nn.Parameter]]) -> None:
+def is_uninitialized(tensor: Tensor) -> bool:
+    """Return whether a tensor still is as `build_uninitialized` made it."""
+    return tensor.numel() > 0 and bool(torch.stack(_list_ends(tensor)).isnan().any())
+
+
+def _list_ends(tensor: Tensor) -> list[Tensor]:
+    return [tensor[(index,) * tensor.dim()] for index in (0, -1)]
+
+
+def _give_memory(module: nn.Module, replaced: list[weakref.ref[nn.Parameter]], whole: bool) -> None:
     """Replace parameters on the meta device by NaN; one that several modules share stays shared."""
     made: dict[int, nn.Parameter] = {}
     for inner in module.modules():
@@ -89,11 +104,13 @@ def _give_memory(module: nn.Module, replaced: list[weakref.ref[nn.Parameter]]) -
                 continue
             if id(parameter) not in made:
                 replaced.append(weakref.ref(parameter))
-                mark = math.nan if parameter.is_floating_point() or parameter.is_complex() else 0
+                floats = parameter.is_floating_point() or parameter.is_complex()
                 # Unlike full_like of a tensor on the meta device, this imports nothing of torch's compiler. The strides
                 # stay: convolutions in channels_last round differently.
                 empty = torch.empty_strided(parameter.shape, parameter.stride(), dtype=parameter.dtype)
-                made[id(parameter)] = _copy(parameter, empty.fill_(mark))
+                for part in _list_ends(empty) if floats and not whole and empty.numel() else [empty]:
+                    part.fill_(math.nan if floats else 0)
+                made[id(parameter)] = _copy(parameter, empty)
             setattr(inner, name, made[id(parameter)])  # recurrent layers also have a list of them
 
 

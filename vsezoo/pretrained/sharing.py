@@ -37,7 +37,7 @@ def open_again(name: str, sha256: str, reference: str, folders: Sequence[Path], 
         sha256: the expected digest.
         reference: reference in the recipe; a path is valid only on the machine that wrote the checkpoint.
         folders: where to look for a folder of this name.
-        quick: hash the file only if it was written since it was last hashed.
+        quick: hash the file only if it was written since it was last hashed, and have its tensors used as they are.
 
     Raises:
         CheckpointError: if they cannot be found or their SHA-256 differs.
@@ -51,6 +51,7 @@ def open_again(name: str, sha256: str, reference: str, folders: Sequence[Path], 
             file=weights.folder,
             remedy="Use the weights that the model was trained with.",
         )
+    weights.may_keep = quick
     return weights
 
 

@@ -45,7 +45,11 @@ class OpenedWeights:
 
     Attributes:
         name, folder: see above.
+        may_keep: whether parts may use the tensors as they are instead of copies. They are mapped from the file, which
+            must then stay as it is while the model is used; what is not read takes no memory.
     """
+
+    may_keep = False
 
     def __init__(self, folder: Path, name: str, files: Sequence[str], where: Mapping[str, str] | None = None) -> None:
         self.folder, self.name = folder, name
