@@ -43,6 +43,40 @@ class Tokens:
 
 
 @dataclass(frozen=True)
+class RegionSets:
+    """A batch of images with different numbers of regions. `sets[2:5]` selects images, `len(sets)` is B.
+
+    Attributes:
+        features: `(B, R, F)`, with zeros after the last region of each image.
+        lengths: `(B,)` int64, how many regions each image has, 1 or more.
+    """
+
+    features: Tensor
+    lengths: Tensor
+
+    @classmethod
+    def pad(cls, images: Sequence[np.ndarray]) -> RegionSets:
+        """Stack one or more images `(R_i, F)` of different sizes, as float32."""
+        counts = [len(image) for image in images]
+        features = np.zeros((len(images), max(counts), images[0].shape[-1]), dtype=np.float32)
+        for row, image in zip(features, images, strict=True):
+            row[: len(image)] = image
+        return cls(torch.from_numpy(features), torch.tensor(counts, dtype=torch.int64))
+
+    def __len__(self) -> int:
+        """Return B."""
+        return len(self.features)
+
+    def __getitem__(self, rows: slice | Tensor) -> RegionSets:
+        """Return some of the images."""
+        return RegionSets(self.features[rows], self.lengths[rows])
+
+    def to(self, device: torch.device) -> RegionSets:
+        """Move the images to a device."""
+        return RegionSets(self.features.to(device, non_blocking=True), self.lengths.to(device, non_blocking=True))
+
+
+@dataclass(frozen=True)
 class Batch:
     """Pairs of an image and a caption.
 
@@ -54,15 +88,16 @@ class Batch:
         caption_index: `(B,)` int64, index of each row's caption in the split.
     """
 
-    images: Tensor
+    images: Tensor | RegionSets
     tokens: Tokens
     image_index: Tensor
     caption_index: Tensor
 
     def to(self, device: torch.device) -> Batch:
         """Move the batch to a device."""
+        images = self.images
         return Batch(
-            self.images.to(device, non_blocking=True),
+            images.to(device) if isinstance(images, RegionSets) else images.to(device, non_blocking=True),
             self.tokens.to(device),
             self.image_index.to(device, non_blocking=True),
             self.caption_index.to(device, non_blocking=True),

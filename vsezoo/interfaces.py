@@ -25,6 +25,7 @@ from vsezoo.batch import Batch as Batch
 from vsezoo.batch import Embeddings as Embeddings
 from vsezoo.batch import ImageOutput as ImageOutput
 from vsezoo.batch import LossOutput as LossOutput
+from vsezoo.batch import RegionSets as RegionSets
 from vsezoo.batch import Tokens as Tokens
 from vsezoo.batch import score_sides
 from vsezoo.recipe.signatures import ChecksOptions
@@ -44,7 +45,7 @@ class PairDataset(ABC):
         captions: one `str` each.
         image_ids: one for each distinct image.
         image_of: `(len(captions),)` int64, which image each caption describes. Captions of one image are consecutive.
-        image_shape: the shape of one image: `(F,)`, `(R, F)`, or `(height, width, 3)`; empty if pictures differ.
+        image_shape: of one image: `(F,)`, `(R, F)` (the largest R), or `(height, width, 3)`; empty if pictures differ.
         skipped: reasons by the ids of images that were skipped when the split was opened.
         extraction: how the features were extracted, as JSON values by dotted name, such as `backbone.sha256`; empty if
             unknown. Stored in the checkpoint. vsezoo warns when evaluation features were extracted differently.
@@ -77,7 +78,7 @@ class PairDataset(ABC):
         """Return the images of these indices, in their order.
 
         Returns:
-            features as a float32 or float16 array `(len(indices), *image_shape)`, or a list of pictures.
+            float32 or float16 features `(len(indices), *image_shape)`, a list `(R_i, F)` of sets, or one of pictures.
         """
 
 
@@ -224,14 +225,14 @@ class ImageEncoder(Encoder):
         """Fit to the training images before training, for example to their mean. By default, nothing."""
 
     @abstractmethod
-    def transform(self, training: bool) -> Callable[[Any], Tensor]:
+    def transform(self, training: bool) -> Callable[[Any], Tensor | RegionSets]:
         """Return a function that converts the result of `PairDataset.images` to `forward`'s input `(B, ...)`.
 
-        It must not refer to the encoder: worker processes get a copy of the function.
+        It must not refer to the encoder: worker processes get a copy. `RegionSets`: see `encoders.precomputed.to_sets`.
         """
 
     @abstractmethod
-    def forward(self, images: Tensor) -> Tensor | Embeddings:
+    def forward(self, images: Any) -> Tensor | Embeddings:
         """Return the joint embeddings, see `gives`."""
 
 
@@ -297,8 +298,7 @@ class Loss(ModelPart):
     """What `forward` gets beside the scores: "vectors", tensors `(B, D)`; "extras", `Embeddings` without items;
     "image_sets", `Embeddings` with items of the images; "sets", of both sides."""
 
-    needs_regions: ClassVar[bool] = False
-    """True: the same as `needs = "image_sets"`, which was not there at first."""
+    needs_regions: ClassVar[bool] = False  # True: `needs = "image_sets"`
 
     additive: ClassVar[bool] = True
     """Whether it is a sum over the batch, in which pairs that have nothing to do with each other add up."""

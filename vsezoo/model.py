@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vsezoo.batch import Embeddings
+from vsezoo.batch import Embeddings, RegionSets
 from vsezoo.errors import DataError, RecipeError, UsageError
 from vsezoo.interfaces import Encoder, ImageEncoder, ModelPart, Similarity, TextEncoder, Tokenizer, Tokens
 from vsezoo.pretrained.parts import PretrainedParts
@@ -160,8 +160,8 @@ class JointEmbedding(PretrainedParts, nn.Module):
         """Return the joint embeddings of images.
 
         Args:
-            images: features as an array or tensor `(N, F)` or `(N, R, F)`, or a list of pictures, as the image
-                encoder takes them.
+            images: features as an array or tensor `(N, F)` or `(N, R, F)`, a list of arrays `(R_i, F)` or of pictures,
+                as the image encoder takes them.
             batch_size: maximum number of images encoded at a time; fewer if they are large or have many crops.
             sets: return the regions of the images as well; None: if the similarity compares them.
 
@@ -182,11 +182,14 @@ class JointEmbedding(PretrainedParts, nn.Module):
             images = images.float().cpu().numpy()  # NumPy has no bfloat16
         transform = self.image_encoder.transform(training=False)
         if len(images):
-            batch_size = max(1, min(batch_size, LARGEST_BATCH // transform(images[:1]).numel()))
+            first = transform(images[:1])
+            size = (first.features if isinstance(first, RegionSets) else first).numel()
+            batch_size = max(1, min(batch_size, LARGEST_BATCH // size))
         blocks = []
         for start in range(0, len(images), batch_size):
             batch = transform(images[start : start + batch_size])
-            finite = batch.isfinite().reshape(len(batch), -1).all(dim=1)
+            values = batch.features if isinstance(batch, RegionSets) else batch
+            finite = values.isfinite().reshape(len(batch), -1).all(dim=1)
             if not finite.all():
                 raise DataError(
                     f"The image at index {start + int(finite.int().argmin())} contains NaN or infinite values.",
@@ -266,7 +269,7 @@ class JointEmbedding(PretrainedParts, nn.Module):
             tokens = Tokens.pad([captions[index] for index in chosen]).to(self.device)
             yield chosen, self._embed("text_encoder", tokens, sets)
 
-    def _embed(self, side: str, inputs: Tensor | Tokens, sets: bool | None) -> Embeddings:
+    def _embed(self, side: str, inputs: Tensor | RegionSets | Tokens, sets: bool | None) -> Embeddings:
         """Return an encoder's output for a batch in float32, with its items if sets are requested."""
         self.require_uncertainty(side)
         encoder, sets = self.encoders[side], self.compares_sets if sets is None else sets

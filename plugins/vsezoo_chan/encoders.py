@@ -6,14 +6,16 @@ candidates by them.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Any, ClassVar
 
+import torch
 from torch import Tensor, nn
 
-from vsezoo.batch import Embeddings
+from vsezoo.batch import Embeddings, RegionSets
 from vsezoo.encoders.augmentation import drop_items
 from vsezoo.encoders.masked import MaskedGRUTextEncoder
-from vsezoo.encoders.precomputed import FeatureImageEncoder
+from vsezoo.encoders.precomputed import FeatureImageEncoder, to_sets, unpack_sets
 from vsezoo.encoders.scaling import scale_items, scale_rows
 from vsezoo.errors import RecipeError
 from vsezoo.interfaces import Tokens
@@ -58,26 +60,36 @@ class ChanImageEncoder(FeatureImageEncoder):
                 remedy="Choose an embed_size that is a multiple of image_encoder.heads.",
             )
         self.normalize_items, self.size_augmentation = normalize_items, size_augmentation
-        self.relation = RegionAttention(embed_size, heads) if relation != "none" else nn.Identity()
+        self.relation = RegionAttention(embed_size, heads) if relation != "none" else None
 
-    def forward(self, images: Tensor) -> Embeddings:
+    def transform(self, training: bool) -> Callable[[Any], Tensor | RegionSets]:
+        """Return a function that converts features to a float32 tensor, or to sets of different sizes."""
+        return to_sets
+
+    def forward(self, images: Tensor | RegionSets) -> Embeddings:
         """Return joint embeddings `(B, D)` and regions `(B, R, D)` of features `(B, R, F)`.
 
-        In training, regions are left out, and R is the size of the largest set that is left.
+        In training, regions are left out, and R is the size of the largest set that is left. Images that have different
+        numbers of regions attend to their own alone.
         """
-        lengths = None
-        if self.training and self.size_augmentation and images.dim() == 3 and images.shape[1]:
-            images, lengths = drop_items(images, self.size_augmentation)
-        return self.embed(images, lengths)
+        features, lengths = unpack_sets(images)
+        if self.training and self.size_augmentation and features.dim() == 3 and features.shape[1]:
+            features, lengths = drop_items(features, self.size_augmentation, lengths=lengths)
+        return self.embed(features, lengths, attend_padding=not isinstance(images, RegionSets))
 
-    def embed(self, images: Tensor, lengths: Tensor | None = None) -> Embeddings:
+    def embed(self, images: Tensor, lengths: Tensor | None = None, *, attend_padding: bool = True) -> Embeddings:
         """Return what `forward` does of sets of different sizes.
 
         Args:
             images: features `(B, R, F)`, padded at the end.
             lengths: `(B,)`, how many regions each image has; None: all have R.
+            attend_padding: padding takes part in the attention.
         """
-        regions: Tensor = self.relation(self.project(images, ("images", "regions"))).float()
+        projected = self.project(images, ("images", "regions"))
+        absent = None
+        if lengths is not None and not attend_padding:
+            absent = torch.arange(images.shape[1], device=images.device) >= lengths.to(images.device)[:, None]
+        regions = projected if self.relation is None else self.relation(projected, absent).float()
         output = Embeddings(regions.mean(dim=1), regions, lengths)
         output = scale_items(output) if self.normalize_items else output
         if lengths is None:
@@ -93,10 +105,10 @@ class RegionAttention(nn.Module):
         super().__init__()
         self.ln, self.attn = nn.LayerNorm(width), nn.MultiheadAttention(width, heads, batch_first=True)
 
-    def forward(self, regions: Tensor) -> Tensor:
-        """Return related regions `(B, R, D)`."""
+    def forward(self, regions: Tensor, absent: Tensor | None = None) -> Tensor:
+        """Return related regions `(B, R, D)`; those that are `absent`, `(B, R)` bool, are not attended to."""
         normal = self.ln(regions)
-        related: Tensor = self.attn(normal, normal, normal, need_weights=False)[0]
+        related: Tensor = self.attn(normal, normal, normal, key_padding_mask=absent, need_weights=False)[0]
         return regions + related
 
 

@@ -5,15 +5,16 @@ The paper trains on pictures alone. These have its two heads for each side, on t
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Any, ClassVar
 
 import torch
 from torch import Tensor
 
-from vsezoo.batch import Embeddings
+from vsezoo.batch import Embeddings, RegionSets
 from vsezoo.encoders.augmentation import change_tokens, drop_items
 from vsezoo.encoders.pooling import POOLINGS
-from vsezoo.encoders.precomputed import FeatureImageEncoder
+from vsezoo.encoders.precomputed import FeatureImageEncoder, to_sets, unpack_sets
 from vsezoo.encoders.recurrent import GRUTextEncoder
 from vsezoo.interfaces import Tokens
 from vsezoo.recipe.options import AtLeast, Below, OneOf
@@ -52,13 +53,17 @@ class PCMEPPRegionEncoder(FeatureImageEncoder):
         self.pooling, self.size_augmentation = POOLINGS[pool](), size_augmentation
         self.variance_head = Head(img_dim, embed_size, pool, bias=log_variance_bias)
 
-    def forward(self, images: Tensor) -> Embeddings:
+    def transform(self, training: bool) -> Callable[[Any], Tensor | RegionSets]:
+        """Return a function that converts features to a float32 tensor, or to sets of different sizes."""
+        return to_sets
+
+    def forward(self, images: Tensor | RegionSets) -> Embeddings:
         """Return probabilistic embeddings `(B, D + 1)` of features `(B, R, F)`."""
-        lengths = None
-        if self.training and self.size_augmentation and images.dim() == 3 and images.shape[1]:
-            images, lengths = drop_items(images, self.size_augmentation, vary=True)
-        mean = self.pooling(self.project(images, ("images", "regions")), lengths)
-        centred = images - self.mean if self.center else images
+        features, lengths = unpack_sets(images)
+        if self.training and self.size_augmentation and features.dim() == 3 and features.shape[1]:
+            features, lengths = drop_items(features, self.size_augmentation, vary=True, lengths=lengths)
+        mean = self.pooling(self.project(features, ("images", "regions")), lengths)
+        centred = features - self.mean if self.center else features
         return join(mean, self.variance_head(centred, lengths))
 
 

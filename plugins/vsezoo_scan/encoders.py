@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from vsezoo.batch import Embeddings
+from vsezoo.batch import Embeddings, RegionSets
 from vsezoo.encoders.recurrent import GRUTextEncoder
 from vsezoo.encoders.regions import RegionImageEncoder
 from vsezoo.encoders.scaling import scale_items
@@ -32,7 +32,7 @@ class ScanImageEncoder(RegionImageEncoder):
         if weight_norm:
             nn.utils.parametrizations.weight_norm(self.fc, dim=None)  # type: ignore[arg-type]  # None: one norm for all
 
-    def forward(self, images: Tensor) -> Embeddings:
+    def forward(self, images: Tensor | RegionSets) -> Embeddings:
         """Return joint embeddings `(B, D)` and regions `(B, R, D)` of features `(B, R, F)`."""
         return scale_items(super().forward(images)) if self.normalize_items else super().forward(images)
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, ClassVar
 
 from torch import Tensor, nn
 
-from vsezoo.batch import Embeddings
-from vsezoo.encoders.precomputed import FeatureImageEncoder
+from vsezoo.batch import Embeddings, RegionSets
+from vsezoo.encoders.precomputed import FeatureImageEncoder, to_sets, to_tensor, unpack_sets
 from vsezoo.encoders.recurrent import GRUTextEncoder
 from vsezoo.encoders.scaling import scale_items
 from vsezoo.errors import DataError, RecipeError, TrainingError
@@ -64,14 +64,19 @@ class SgrafImageEncoder(FeatureImageEncoder):
             )
         return {**resolved, "num_regions": regions}
 
-    def forward(self, images: Tensor) -> Embeddings:
+    def transform(self, training: bool) -> Callable[[Any], Tensor | RegionSets]:
+        """Return a function that converts features to a float32 tensor; without batch norm, also to sets."""
+        return to_tensor if self.num_regions else to_sets
+
+    def forward(self, images: Tensor | RegionSets) -> Embeddings:
         """Return global nodes `(B, D)` and regions `(B, R, D)` of features `(B, R, F)`.
 
         Raises:
             DataError: for features of another shape, or another number of regions.
             TrainingError: in training, for a batch of one pair, of which batch norm has no statistics.
         """
-        regions = self.project(images, ("images", "regions"))
+        features, lengths = unpack_sets(images)
+        regions = self.project(features, ("images", "regions"))
         if self.num_regions and regions.shape[1] != self.num_regions:
             raise DataError(
                 f"the images have {regions.shape[1]} regions, but this model takes {self.num_regions}: its batch norm "
@@ -83,9 +88,9 @@ class SgrafImageEncoder(FeatureImageEncoder):
                 "image_encoder.node_norm cannot train on a batch of one pair.",
                 remedy="Drop the last batch with --set training.last_batch=drop, or choose another batch size.",
             )
-        output = Embeddings(regions[:, 0], regions)
+        output = Embeddings(regions[:, 0], regions, lengths)
         items = (scale_items(output) if self.normalize_items else output).regions
-        return Embeddings(self.node(items), items)
+        return Embeddings(self.node(items, None if lengths is None else output.mask), items, lengths)
 
 
 class SgrafTextEncoder(GRUTextEncoder):

@@ -7,9 +7,10 @@ from typing import Annotated, Any
 from torch import Tensor, nn
 from torch.nn import functional
 
-from vsezoo.batch import Embeddings
+from vsezoo.batch import Embeddings, RegionSets
 from vsezoo.encoders.augmentation import drop_items
 from vsezoo.encoders.pooling import POOLINGS
+from vsezoo.encoders.precomputed import unpack_sets
 from vsezoo.encoders.regions import RegionImageEncoder
 from vsezoo.recipe.options import AtLeast, Below, OneOf
 
@@ -47,15 +48,17 @@ class VSEInftyImageEncoder(RegionImageEncoder):
         self.mlp = RegionMLP(img_dim, embed_size) if mlp else None
         self.size_augmentation, self.vary_augmentation = size_augmentation, vary_augmentation
 
-    def forward(self, images: Tensor) -> Embeddings:
+    def forward(self, images: Tensor | RegionSets) -> Embeddings:
         """Return joint embeddings `(B, D)` and regions `(B, R, D)`, not scaled, of features `(B, R, F)`.
 
         In training, regions are left out, and R is the size of the largest set that is left.
         """
-        lengths = None
-        if self.training and self.size_augmentation and images.dim() == 3 and images.shape[1]:
-            images, lengths = drop_items(images, self.size_augmentation, vary=self.vary_augmentation)
-        return self.embed(images, lengths)
+        features, lengths = unpack_sets(images)
+        if self.training and self.size_augmentation and features.dim() == 3 and features.shape[1]:
+            features, lengths = drop_items(
+                features, self.size_augmentation, vary=self.vary_augmentation, lengths=lengths
+            )
+        return self.embed(features, lengths)
 
     def embed(self, images: Tensor, lengths: Tensor | None = None) -> Embeddings:
         """Return what `forward` does of sets of different sizes.

@@ -14,8 +14,10 @@ MASKED, REPLACED = 0.5, 0.6
 """Of the chosen tokens, half become the mask and a tenth any token; the others are removed."""
 
 
-def drop_items(items: Tensor, rate: float, *, vary: bool = False) -> tuple[Tensor, Tensor]:
-    """Drop items of sets of one size; the rest stay in order, followed by zero padding.
+def drop_items(
+    items: Tensor, rate: float, *, vary: bool = False, lengths: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Drop items of sets; the rest stay in order, followed by zero padding.
 
     A set that would lose all items keeps all; the original code does not handle it.
 
@@ -24,6 +26,7 @@ def drop_items(items: Tensor, rate: float, *, vary: bool = False) -> tuple[Tenso
         rate: probability of dropping an item.
         vary: use the rate `rate · u` with a number u of (0, 1) for each set, and keep a set whole if u is `rate` or
             less, as VSE∞ does with the cells of a grid and PCME++ with image tokens.
+        lengths: `(B,)`, how many items each set has; None: all have K.
 
     Returns:
         items `(B, K', F)` with K' the size of the largest set, and sizes `(B,)`.
@@ -33,8 +36,11 @@ def drop_items(items: Tensor, rate: float, *, vary: bool = False) -> tuple[Tenso
     if vary:
         rates = torch.rand(len(items), 1, device=items.device)
         rates = torch.where(rates > rate, rate * rates, 0)
-    kept = drawn >= rates
-    kept |= ~kept.any(dim=1, keepdim=True)
+    kept, present = drawn >= rates, torch.ones(items.shape[:2], dtype=torch.bool, device=items.device)
+    if lengths is not None:
+        present = torch.arange(items.shape[1], device=items.device) < lengths.to(items.device)[:, None]
+    kept &= present
+    kept |= present & ~kept.any(dim=1, keepdim=True)
     return _compact(items, kept)
 
 

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from vsezoo.batch import RegionSets
+from vsezoo.encoders.pooling import MeanPooling
 from vsezoo.errors import DataError, RecipeError
 from vsezoo.interfaces import ImageEncoder, PairDataset
 from vsezoo.recipe.options import AtLeast, OneOf
@@ -73,11 +75,14 @@ class FeatureImageEncoder(ImageEncoder):
         total = np.zeros(data.image_shape[-1], dtype=np.float64)
         count = len(data.image_ids)
         for start in range(0, count, FIT_BLOCK):
-            block = np.asarray(data.images(np.arange(start, min(start + FIT_BLOCK, count))))
-            total += block.reshape(len(block), -1, block.shape[-1]).mean(axis=1, dtype=np.float64).sum(axis=0)
+            block = data.images(np.arange(start, min(start + FIT_BLOCK, count)))
+            if isinstance(block, list):  # of images with different numbers of regions
+                total += np.stack([image.mean(axis=0, dtype=np.float64) for image in block]).sum(axis=0)
+            else:
+                total += block.reshape(len(block), -1, block.shape[-1]).mean(axis=1, dtype=np.float64).sum(axis=0)
         self.mean.copy_(torch.from_numpy(total / count))
 
-    def transform(self, training: bool) -> Callable[[Any], Tensor]:
+    def transform(self, training: bool) -> Callable[[Any], Tensor | RegionSets]:
         """Return a function that converts rows of features to a float32 tensor."""
         return to_tensor
 
@@ -94,9 +99,7 @@ class FeatureImageEncoder(ImageEncoder):
                 remedy="Use the features that it was trained on, or features of the same width.",
             )
         if not images.shape[1:-1].numel():
-            raise DataError(
-                "the images have no regions.", remedy="Leave out images without any, or extract them again."
-            )
+            raise DataError("the images have no regions.", remedy=NO_REGIONS)
         if self.center:
             images = images - self.mean
         # Scaled in float32: eight bits of mantissa would blur the cosines.
@@ -146,11 +149,16 @@ class PrecomputedImageEncoder(FeatureImageEncoder):
         """Return the forms of image that an encoder with these options takes."""
         return ("regions", "vector") if options.get("pool") == "mean" else cls.kinds
 
-    def forward(self, images: Tensor) -> Tensor:
+    def transform(self, training: bool) -> Callable[[Any], Tensor | RegionSets]:
+        """Return a function that converts features to a float32 tensor, or to sets if they are averaged."""
+        return to_sets if self.pool == "mean" else to_tensor
+
+    def forward(self, images: Tensor | RegionSets) -> Tensor:
         """Return joint embeddings `(B, D)` of features `(B, F)`, or of regions `(B, R, F)` to be pooled."""
-        if images.dim() == 3 and self.pool == "mean":
-            images = images.mean(dim=1)
-        return self.finish(self.project(images, ("images",)))
+        features, lengths = unpack_sets(images)
+        if features.dim() == 3 and self.pool == "mean":
+            features = MeanPooling()(features, lengths)
+        return self.finish(self.project(features, ("images",)))
 
 
 INITS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -158,10 +166,45 @@ INITS: dict[str, Callable[[Tensor], Tensor]] = {
     "xavier_normal": functools.partial(nn.init.xavier_normal_, gain=math.sqrt(3)),
 }
 FIT_BLOCK = 256  # images read at a time for the mean
+NO_REGIONS = "Leave out images without any, or extract them again."
+
+
+def to_sets(features: Any) -> Tensor | RegionSets:
+    """Return features as `to_tensor` does; a list of arrays `(R_i, F)` becomes padded sets.
+
+    Raises:
+        DataError: for an image without regions, or one of another width.
+    """
+    if not _is_list_of_sets(features):
+        return to_tensor(features)
+    if empty := [index for index, image in enumerate(features) if not len(image)]:
+        raise DataError(f"the image at index {empty[0]} has no regions.", remedy=NO_REGIONS)
+    if len({image.shape[-1] for image in features}) > 1:
+        raise DataError("The images have features of different widths.", remedy="Extract all with one network.")
+    return RegionSets.pad(features)
+
+
+def unpack_sets(images: Tensor | RegionSets) -> tuple[Tensor, Tensor | None]:
+    """Return the features `(B, R, F)` of images, and how many regions each has, `(B,)`; None: all have R."""
+    return (images.features, images.lengths) if isinstance(images, RegionSets) else (images, None)
+
+
+def _is_list_of_sets(features: Any) -> bool:
+    return isinstance(features, list) and all(isinstance(image, np.ndarray) and image.ndim == 2 for image in features)
 
 
 def to_tensor(features: Any) -> Tensor:
-    """Return an array of float16 or float32 features as a new float32 tensor."""
+    """Return an array of float16 or float32 features as a new float32 tensor.
+
+    Raises:
+        DataError: for images with different numbers of regions, or anything else that is not an array.
+    """
+    if _is_list_of_sets(features) and len(counts := {len(image) for image in features}) > 1:
+        raise DataError(
+            f"the images have different numbers of regions, here {min(counts)} to {max(counts)}; this image encoder "
+            "takes the same number of each.",
+            remedy="Use an encoder of sets of any size, such as regions, or extract a fixed number of regions.",
+        )
     try:
         with np.errstate(over="ignore"):  # values beyond float32 become infinite, and encode_images refuses them
             return torch.from_numpy(np.array(features, dtype=np.float32))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Any, ClassVar
 
 from torch import Tensor
 
-from vsezoo.batch import Embeddings
+from vsezoo.batch import Embeddings, RegionSets
 from vsezoo.encoders.pooling import POOLINGS
-from vsezoo.encoders.precomputed import FeatureImageEncoder
+from vsezoo.encoders.precomputed import FeatureImageEncoder, to_sets, unpack_sets
 from vsezoo.recipe.options import OneOf
 
 
@@ -33,7 +34,12 @@ class RegionImageEncoder(FeatureImageEncoder):
         self.pool = pool
         self.pooling = POOLINGS[pool]()
 
-    def forward(self, images: Tensor) -> Embeddings:
+    def transform(self, training: bool) -> Callable[[Any], Tensor | RegionSets]:
+        """Return a function that converts features to a float32 tensor, or to sets of different sizes."""
+        return to_sets
+
+    def forward(self, images: Tensor | RegionSets) -> Embeddings:
         """Return joint embeddings `(B, D)` and regions `(B, R, D)`, not scaled, of features `(B, R, F)`."""
-        regions = self.project(images, ("images", "regions"))
-        return Embeddings(self.finish(self.pooling(regions)), regions)
+        features, lengths = unpack_sets(images)
+        regions = self.project(features, ("images", "regions"))
+        return Embeddings(self.finish(self.pooling(regions, lengths)), regions, lengths)

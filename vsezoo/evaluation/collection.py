@@ -77,8 +77,8 @@ def describe_data(data: PairDataset) -> dict[str, Any]:
     }
     if data.kind != "picture":
         chosen = np.linspace(0, len(data.image_ids) - 1, PROBE).astype(int)
-        features = np.ascontiguousarray(data.images(chosen), np.float32)
-        images["probe_sha256"] = hashlib.sha256(features.tobytes()).hexdigest()
+        probe = b"".join(np.ascontiguousarray(image, np.float32).tobytes() for image in data.images(chosen))
+        images["probe_sha256"] = hashlib.sha256(probe).hexdigest()
     return {"ground_truth": truth.hexdigest(), "images": images}
 
 

@@ -115,6 +115,7 @@ def explain(
         with torch.inference_mode():
             score = float(similarity.compare(*sides))
         inputs = model.image_encoder.transform(False)(batch).to(model.device)
+        assert isinstance(inputs, Tensor)  # one image has one number of regions
         if method != "gradient" and isinstance(similarity, Attends):
             weights, grid = _read_attention(similarity, *sides), None
             if isinstance(image, Image.Image):

@@ -66,7 +66,7 @@ def _read_record(image: NamedImage) -> tuple[str, np.ndarray | None, Mapping[str
         return image.name, boxes, image.data.extraction
     path = Path(image.source)
     stem = path.with_name(path.name.removesuffix(FEATURES))
-    boxes = read_boxes(stem, image.row, FeatureFile.open(path).shape[0])
+    boxes = read_boxes(stem, image.row, FeatureFile.open(path))
     return FeatureRows(path).ids[image.row], boxes, read_extraction(stem)
 
 

@@ -155,7 +155,8 @@ class DatasetKit(Kit):
     def check_images(self) -> None:
         """Images have the declared form, follow the order of the indices, and are the same at each call.
 
-        They are finite float32 or float16 features (len(indices), *image_shape), or a list of RGB pictures.
+        They are finite float32 or float16 features (len(indices), *image_shape), a list of sets of regions (R_i, F), or
+        a list of RGB pictures.
         """
         for pairs in self.opened:
             where, indices = _name(pairs), _choose(pairs)
@@ -164,6 +165,11 @@ class DatasetKit(Kit):
                 require(isinstance(forwards, list), f"{type(forwards).__name__} for pictures of {where}, not a list")
                 odd = next((item for item in forwards if not _is_rgb(item)), None)
                 require(odd is None, f"{where} has {odd!r}, which is not an RGB picture")
+            elif isinstance(forwards, list) and pairs.kind == "regions":
+                odd = next((item for item in forwards if not _is_set(item, pairs.image_shape)), None)
+                found = odd.shape if isinstance(odd, np.ndarray) else type(odd).__name__
+                form = f"finite float32 or float16 features (R, {pairs.image_shape[1]}), R being 1 to "
+                require(odd is None, f"{where} has {found}; expected {form}{pairs.image_shape[0]}")
             else:
                 require(isinstance(forwards, np.ndarray), f"{type(forwards).__name__} for {where}, not an array")
                 shape = (len(indices), *pairs.image_shape)
@@ -265,6 +271,13 @@ def _entries(pairs: PairDataset) -> dict[tuple[str, tuple[str, ...]], int]:
     return {
         (name, tuple(texts)): index for index, (name, texts) in enumerate(zip(pairs.image_ids, captions, strict=True))
     }
+
+
+def _is_set(item: Any, shape: tuple[int, ...]) -> bool:
+    """Return whether an image is a set of at least one region, within the shape of the data set."""
+    if not isinstance(item, np.ndarray) or item.ndim != 2 or item.dtype not in (np.float32, np.float16):
+        return False
+    return 0 < len(item) <= shape[0] and item.shape[1] == shape[1] and bool(np.isfinite(item).all())
 
 
 def _is_rgb(item: Any) -> bool:

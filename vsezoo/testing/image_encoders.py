@@ -100,6 +100,7 @@ class ImageEncoderKit(EncoderKit):
         encoder = built.model.image_encoder.eval()
         pairs = self.pairs if self.pairs.kind == "regions" else SamplePairs("regions")
         images = encoder.transform(training=False)(pairs.images(range(2)))
+        assert isinstance(images, Tensor)
         expected, found = (split_output(encoder(given))["embeddings"] for given in (images, images.flip(1)))
         require_equal(found, expected, "the embedding of regions in reverse order")
 

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from vsezoo.data.workers import draw_from, leave_interrupts_to_parent
 from vsezoo.errors import VsezooError
-from vsezoo.interfaces import Batch, PairDataset, Tokens
+from vsezoo.interfaces import Batch, PairDataset, RegionSets, Tokens
 
 
 class TokenTable:
@@ -59,7 +59,7 @@ class PairBatches(Dataset[Batch | VsezooError]):
         self,
         data: PairDataset,
         tokens: TokenTable,
-        transform: Callable[[Any], Tensor],
+        transform: Callable[[Any], Tensor | RegionSets],
         batches: Sequence[np.ndarray],
         seed: Sequence[int] = (0,),
         start: int = 0,

@@ -73,7 +73,7 @@ def scan_images(split: OpenSplit, advance: Callable[[int, int], None]) -> ImageS
         rows, copies = split.features, split.copies
         count = rows.shape[0] // copies
         step = max(1, BLOCK // (math.prod(rows.shape[1:]) * rows.dtype.itemsize * copies))
-        blocks = ((start, _read_rows(split, start, min(start + step, count))) for start in range(0, count, step))
+        blocks = ((start, *_read_rows(split, start, min(start + step, count))) for start in range(0, count, step))
         return _scan_features(blocks, count, advance)
     if split.pairs is None:
         return ImageScan()
@@ -83,7 +83,7 @@ def scan_images(split: OpenSplit, advance: Callable[[int, int], None]) -> ImageS
     step = max(1, BLOCK // (math.prod(split.pairs.image_shape) * 4))
     unreadable: dict[int, DataError] = {}
     blocks = (
-        (start, _read_features(split.pairs, range(start, min(start + step, count)), unreadable))
+        (start, *_read_features(split.pairs, range(start, min(start + step, count)), unreadable))
         for start in range(0, count, step)
     )
     scan = _scan_features(blocks, count, advance)
@@ -92,33 +92,54 @@ def scan_images(split: OpenSplit, advance: Callable[[int, int], None]) -> ImageS
     return scan
 
 
-def _read_rows(split: OpenSplit, start: int, stop: int) -> Array:
-    """Return the rows of images `(images, copies, …, F)` as stored in the file, including NaN."""
+Sizes = list[int] | None  # how many regions each image of a block has, if they differ
+
+
+def _read_rows(split: OpenSplit, start: int, stop: int) -> tuple[Array, Sizes]:
+    """Return the rows of images `(images, copies, …, F)` as stored in the file, including NaN, and their sizes."""
     file = split.features
     assert file is not None
-    rows = file.read_raw(range(start * split.copies, stop * split.copies))
-    return rows.astype(np.float32, copy=False).reshape(stop - start, split.copies, *file.shape[1:])
+    rows, sizes = _pad(file.read_raw(range(start * split.copies, stop * split.copies)), file.shape[1:])
+    block = rows.reshape(stop - start, split.copies, *file.shape[1:])
+    return block, sizes and sizes[:: split.copies]
 
 
-def _read_features(pairs: PairDataset, images: range, unreadable: dict[int, DataError]) -> Array:
-    """Return features `(images, 1, …, F)`; unreadable ones are NaN, with the reason recorded."""
+def _read_features(pairs: PairDataset, images: range, unreadable: dict[int, DataError]) -> tuple[Array, Sizes]:
+    """Return features `(images, 1, …, F)` and their sizes; unreadable ones are NaN, with the reason recorded."""
     try:
-        return np.asarray(pairs.images(images), dtype=np.float32)[:, None]
+        rows, sizes = _pad(pairs.images(images), pairs.image_shape)
+        return rows[:, None], sizes
     except DataError:
-        block = np.full((len(images), 1, *pairs.image_shape), np.nan, dtype=np.float32)
-        for place, image in enumerate(images):
+        found: list[Array] = []
+        for image in images:
             try:
-                block[place, 0] = pairs.images([image])[0]
+                found.append(np.asarray(pairs.images([image])[0], dtype=np.float32))
             except DataError as error:
                 unreadable[image] = error
-        return block
+                found.append(np.full(pairs.image_shape, np.nan, dtype=np.float32))
+        rows, sizes = _pad(found, pairs.image_shape)
+        return rows[:, None], sizes
 
 
-def _scan_features(blocks: Iterator[tuple[int, Array]], count: int, advance: Callable[[int, int], None]) -> ImageScan:
+def _pad(images: Array | list[Array], shape: tuple[int, ...]) -> tuple[Array, Sizes]:
+    """Return images as one float32 array, and how many regions each has; padding is zeros."""
+    if not isinstance(images, list):
+        return images.astype(np.float32, copy=False), None
+    if all(image.shape == shape for image in images):
+        return np.asarray(images, dtype=np.float32), None
+    block = np.zeros((len(images), *shape), dtype=np.float32)
+    for row, image in zip(block, images, strict=True):
+        row[: len(image)] = image
+    return block, [len(image) for image in images]
+
+
+def _scan_features(
+    blocks: Iterator[tuple[int, Array, Sizes]], count: int, advance: Callable[[int, int], None]
+) -> ImageScan:
     scan = ImageScan()
     least, greatest, total, features = math.inf, 0.0, 0.0, 0
     direction, directed = np.zeros(()), 0
-    for start, block in blocks:
+    for start, block, sizes in blocks:
         first = block[:, 0]
         flat = first.reshape(len(block), -1)
         finite = np.isfinite(block).reshape(len(block), -1).all(axis=1)
@@ -127,10 +148,14 @@ def _scan_features(blocks: Iterator[tuple[int, Array]], count: int, advance: Cal
         for found, where in ((scan.not_finite, ~finite), (scan.zero, zero), (scan.unequal, unequal)):
             found += (start + np.flatnonzero(where)).tolist()
         is_sound = np.logical_and(finite, ~zero)
+        sets = first if sizes is None else [row[:size] for row, size in zip(first, sizes, strict=True)]
         scan.digests += [
-            blake2b(row, digest_size=16).digest() if sound else None for row, sound in zip(first, is_sound, strict=True)
+            blake2b(row.tobytes(), digest_size=16).digest() if sound else None
+            for row, sound in zip(sets, is_sound, strict=True)
         ]
         norms = np.linalg.norm(first[finite].astype(np.float64), axis=-1)
+        if sizes is not None:
+            norms = norms[np.arange(norms.shape[1]) < np.array(sizes)[finite, None]]
         if norms.size:
             least, greatest = min(least, norms.min()), max(greatest, norms.max())
             total, features = total + norms.sum(), features + norms.size

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from vsezoo.data.precomputed.feature_header import read_header
+from vsezoo.data.precomputed.feature_header import describe_objects, read_header
+from vsezoo.data.precomputed.region_counts import RegionCounts, read_counts
 from vsezoo.errors import DataError, require_package
 
 CHECKED_WHOLE = 256 * 2**20  # bytes: only a sample of a larger file is checked, so that opening it is fast
@@ -35,6 +36,9 @@ class FeatureFile:
         offset: start of the numbers, in bytes.
         content: the file that contains them: a compressed archive is unpacked to another.
         dataset: name of the array in a chunked HDF5 file.
+        sets: where the regions of each image are, if images have different numbers of them; `shape` is then
+            `(images, R, F)` with the largest R, and `stored` the shape of the array in the file.
+        stored: shape of the array in the file, if it is not `shape`.
     """
 
     path: Path
@@ -43,6 +47,8 @@ class FeatureFile:
     offset: int
     content: Path
     dataset: str = ""
+    sets: RegionCounts | None = None
+    stored: tuple[int, ...] = ()
 
     @classmethod
     def open(cls, path: Path) -> FeatureFile:
@@ -54,6 +60,8 @@ class FeatureFile:
         """
         header = read_header(path)
         dtype, shape = header.dtype, header.shape
+        if dtype.kind == "O":
+            raise describe_objects(path)
         if dtype.kind != "f" or dtype.itemsize not in (2, 4, 8):
             problem = f"contains numbers of type {dtype}; expected float32 or float16."
             raise DataError(problem, file=path, remedy="Save the features again with array.astype('float32').")
@@ -74,37 +82,60 @@ class FeatureFile:
             size, whole = header.offset + header.size, header.offset + expected
             problem = f"has {size:,} bytes, but its header (shape {header.shape}, {dtype}) says {whole:,}."
             raise DataError(problem, file=path, remedy="It is truncated or damaged: copy or download it again.")
-        return cls(path, shape, dtype, header.offset, header.path, header.dataset)
+        sets = read_counts(path, header.path, shape)
+        if sets is None:
+            return cls(path, shape, dtype, header.offset, header.path, header.dataset)
+        largest = (len(sets.counts), int(sets.counts.max()), shape[-1])
+        return cls(path, largest, dtype, header.offset, header.path, header.dataset, sets, shape)
 
-    def read(self, rows: Sequence[int] | Array) -> Array:
+    def read(self, rows: Sequence[int] | Array) -> Array | list[Array]:
         """Return these rows, in this order, as a contiguous array; float64 is converted to float32.
+
+        Of images with different numbers of regions, a list of arrays `(R_i, F)`.
 
         Raises:
             DataError: when the file has been removed or truncated, or a row contains NaN or an infinite value.
         """
         block = self.read_raw(rows)
-        if not np.isfinite(block).all():
-            is_bad = ~np.isfinite(block).reshape(len(block), -1).all(axis=1)
-            problem = f"row {np.asarray(rows)[is_bad][0]} (counted from 0) contains NaN or an infinite value."
+        if isinstance(block, list):
+            bad = [row for row, image in zip(rows, block, strict=True) if not np.isfinite(image).all()]
+        elif np.isfinite(block).all():
+            bad = []
+        else:
+            bad = np.asarray(rows)[~np.isfinite(block).reshape(len(block), -1).all(axis=1)].tolist()
+        if bad:
+            problem = f"row {bad[0]} (counted from 0) contains NaN or an infinite value."
             raise DataError(problem, file=self.path, remedy="Extract the features of this image again.")
         return block
 
-    def read_raw(self, rows: Sequence[int] | Array) -> Array:
+    def read_raw(self, rows: Sequence[int] | Array) -> Array | list[Array]:
         """Return these rows as `read` does, with values that are not finite; a float64 beyond float32 becomes infinite.
 
         Raises:
             DataError: when the file has been removed or truncated.
         """
+        kept = np.float16 if self.dtype.itemsize == 2 else np.float32
         try:
-            block = self._read_chunks(np.asarray(rows)) if self.dataset else np.asarray(self._map())[rows]
+            with np.errstate(over="ignore"):
+                if self.sets is not None:
+                    return [image.astype(kept) for image in self._read_sets(rows)]
+                block = self._read_chunks(np.asarray(rows)) if self.dataset else np.asarray(self._map())[rows]
+                return block.astype(kept, copy=False)
         except (OSError, ValueError) as error:
             problem = f"can no longer be read ({error})."
             raise DataError(problem, file=self.path, remedy="It was removed or truncated: restore it.") from None
-        with np.errstate(over="ignore"):
-            return block.astype(np.float16 if self.dtype.itemsize == 2 else np.float32, copy=False)
 
     def _map(self) -> Array:
-        return np.memmap(self.content, self.dtype, "r", self.offset, self.shape)
+        return np.memmap(self.content, self.dtype, "r", self.offset, self.stored or self.shape)
+
+    def _read_sets(self, rows: Sequence[int] | Array) -> list[Array]:
+        assert self.sets is not None
+        if not self.dataset:
+            content = self._map()
+            return [self.sets.take(content, int(row)) for row in rows]
+        h5py = require_package("h5py", "a file of features in HDF5", self.path)
+        with h5py.File(self.content, "r") as file:
+            return [self.sets.take(file[self.dataset], int(row)) for row in rows]
 
     def _read_chunks(self, rows: Array) -> Array:
         """Read rows of an HDF5 file, which takes each once and in rising order."""
@@ -124,10 +155,11 @@ class FeatureFile:
         """
         for images in self._blocks(copies):
             rows = images[:, None] * copies + np.arange(copies)
-            block = self.read(rows.ravel()).reshape(len(images), copies, -1)
-            differs = (block != block[:, :1]).any(axis=2)
-            if differs.any():
-                first = rows[differs.any(axis=1)][0][0]
+            block = self.read(rows.ravel())
+            first_of_each = np.arange(len(block)) // copies * copies
+            differs = [not np.array_equal(one, block[first]) for one, first in zip(block, first_of_each, strict=True)]
+            if any(differs):
+                first = rows.ravel()[first_of_each[differs]][0]
                 raise DataError(
                     f"has one row for each caption, but rows {first} to {first + copies - 1} are not {copies} times "
                     "the same image.",

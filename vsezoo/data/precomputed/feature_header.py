@@ -1,4 +1,4 @@
-"""The forms that files of features have: `.npy`, `.npz`, safetensors, PyTorch's, HDF5. Where in them the array is.
+"""The forms that files of features have: `.npy`, `.npz`, safetensors, PyTorch's, HDF5, Parquet. Where their array is.
 
 No file is unpickled: of PyTorch's, tensors alone are read (`weights_only`).
 """
@@ -10,7 +10,7 @@ import struct
 import tempfile
 import warnings
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from hashlib import sha256
 from pathlib import Path
 from shutil import copyfileobj
@@ -19,6 +19,8 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 from numpy.lib import format as npy
 
+from vsezoo.data.precomputed.collected import Piece, collect, is_of_images, order_images, read_parquet
+from vsezoo.data.precomputed.region_counts import OTHERS
 from vsezoo.errors import CheckpointError, DataError, list_names, require_package
 from vsezoo.storage.cache import find_cache, identify
 from vsezoo.storage.tensor_file import TensorFile, map_content
@@ -118,8 +120,12 @@ def _read_npz(path: Path) -> Header:
             for name, info in members.items():
                 with archive.open(info) as stream:
                     shape, _, dtype = _read_npy_header(path, stream)  # type: ignore[arg-type]  # read alone is needed
-                if dtype.kind == "f":
+                if dtype.kind == "f" and name not in OTHERS:
                     shapes[name] = shape
+                elif dtype.kind == "O" and name in NAMES:
+                    raise describe_objects(path)
+            if is_of_images(shapes) and not set(shapes) & set(NAMES[:-2]):
+                return _read_npy(collect(path, "npz", lambda: _list_npz(path, list(shapes))))
             member = members[choose_array(shapes, path)]
             if member.compress_type != zipfile.ZIP_STORED:
                 return _read_npy(_unpack(archive, member, path))
@@ -160,7 +166,9 @@ def _read_safetensors(path: Path) -> Header:
         places = TensorFile(content, path, AGAIN).places
     except CheckpointError as error:
         raise DataError(error.problem, file=path, remedy=AGAIN) from None
-    known = {name: place for name, place in places.items() if place.dtype.is_floating_point}
+    known = {n: place for n, place in places.items() if place.dtype.is_floating_point and n not in OTHERS}
+    if is_of_images(shapes := {name: place.shape for name, place in known.items()}) and not set(shapes) & set(NAMES):
+        return _read_npy(collect(path, "safetensors", lambda: _list_tensors(path, list(shapes))))
     place = known[choose_array({name: place.shape for name, place in known.items()}, path)]
     return Header(path, place.shape, _as_numpy(str(place.dtype), path), place.start, place.end - place.start)
 
@@ -179,6 +187,7 @@ def _read_torch(path: Path) -> Header:
         raise DataError(problem, file=path, remedy=remedy) from None
     named = found if isinstance(found, dict) else {"data": found}
     tensors = {str(k): v for k, v in named.items() if isinstance(v, torch.Tensor) and v.is_floating_point()}
+    tensors = {name: tensor for name, tensor in tensors.items() if name not in OTHERS}
     tensor = tensors[choose_array({name: tuple(tensor.shape) for name, tensor in tensors.items()}, path)]
     size = tensor.untyped_storage().nbytes()
     with zipfile.ZipFile(path) as archive:
@@ -205,7 +214,11 @@ def _read_hdf5(path: Path) -> Header:
         with h5py.File(path, "r") as file:
             found: dict[str, Any] = {}
             file.visititems(lambda name, item: found.update({name: item}) if hasattr(item, "shape") else None)
-            arrays = {name: item for name, item in found.items() if item.dtype.kind == "f"}
+            arrays = {n: item for n, item in found.items() if item.dtype.kind == "f" and n not in OTHERS}
+            if is_of_images(shapes := {name: item.shape for name, item in arrays.items()}) and not set(shapes) & set(
+                NAMES
+            ):
+                return _read_npy(collect(path, "hdf5", lambda: _list_hdf5(path, list(shapes))))
             name = choose_array({name: item.shape for name, item in arrays.items()}, path)
             item = arrays[name]
             offset = item.id.get_offset()
@@ -217,6 +230,51 @@ def _read_hdf5(path: Path) -> Header:
         raise DataError(f"is not a whole HDF5 file: {error}.", file=path, remedy=AGAIN) from None
 
 
+def _read_parquet(path: Path) -> Header:
+    return _read_npy(collect(path, "parquet", lambda: read_parquet(path, NAMES)))
+
+
+def _list_npz(path: Path, names: list[str]) -> Iterator[Piece]:
+    with np.load(path, allow_pickle=False) as archive:
+        for name in order_images(path, names):
+            yield archive[name], np.array([len(archive[name])]), None
+
+
+def _list_tensors(path: Path, names: list[str]) -> Iterator[Piece]:
+    from safetensors import safe_open
+
+    with safe_open(path, "numpy") as tensors:
+        for name in order_images(path, names):
+            regions = tensors.get_tensor(name)
+            yield regions, np.array([len(regions)]), None
+
+
+def _list_hdf5(path: Path, names: list[str]) -> Iterator[Piece]:
+    """Yield the regions of each image, by the data set `ID` or `ID/features`."""
+    with require_package("h5py", "a file of features in HDF5", path).File(path, "r") as file:
+        by_id = {
+            name.removesuffix(f"/{last}") if (last := name.rpartition("/")[2]) in NAMES else name: name
+            for name in names
+        }
+        for name in order_images(path, list(by_id)):
+            regions = np.asarray(file[by_id[name]])
+            yield regions, np.array([len(regions)]), None
+
+
+def describe_objects(path: Path) -> DataError:
+    """Return the error of an array of Python objects, such as regions in different numbers, which must be unpickled."""
+    stem = path.stem
+    command = (
+        f"`a = numpy.load('{path.name}', allow_pickle=True); numpy.savez('{stem}.npz', "
+        "features=numpy.concatenate(list(a)), lengths=[len(x) for x in a])`"
+    )
+    return DataError(
+        "is an array of Python objects, which only unpickling reads, and that could run any code.",
+        file=path,
+        remedy=f"If you trust whoever wrote it, save it as {stem}.npz, with the numbers of regions: {command}",
+    )
+
+
 READERS: dict[str, Callable[[Path], Header]] = {
     ".npz": _read_npz,
     ".safetensors": _read_safetensors,
@@ -224,5 +282,6 @@ READERS: dict[str, Callable[[Path], Header]] = {
     ".pth": _read_torch,
     ".h5": _read_hdf5,
     ".hdf5": _read_hdf5,
+    ".parquet": _read_parquet,
 }
 """By the endings of names; any other file is read as `.npy`."""

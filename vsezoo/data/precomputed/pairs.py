@@ -101,8 +101,10 @@ class PrecomputedPairs(PairDataset):
             "summary": "" if is_usual else summary,  # what is as always need not be printed
         }
 
-    def images(self, indices: Sequence[int] | np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    def images(self, indices: Sequence[int] | np.ndarray[Any, Any]) -> Any:
         """Return features `(len(indices), *image_shape)`, float16 if the file is float16, else float32.
+
+        If images have different numbers of regions, a list of arrays `(R_i, F)`; `image_shape` has the largest.
 
         Raises:
             IndexError: for an index outside the split.
@@ -115,7 +117,7 @@ class PrecomputedPairs(PairDataset):
 
     def boxes(self, index: int) -> np.ndarray | None:
         """Return the boxes of the regions of an image, see `vsezoo.data.precomputed.boxes`."""
-        return read_boxes(self._files.stem, index * self._copies, self._features.shape[0])
+        return read_boxes(self._files.stem, index * self._copies, self._features)
 
 
 def _count_copies(features: FeatureFile, files: SplitPaths, captions: int, runs: int) -> int:

@@ -11,7 +11,7 @@ from vsezoo.data.caption_file import read_captions, read_lines
 from vsezoo.data.pictures.listing import name_split
 from vsezoo.errors import DataError
 
-ENDINGS = (".npy", ".npz", ".safetensors", ".pt", ".pth", ".h5", ".hdf5")
+ENDINGS = (".npy", ".npz", ".safetensors", ".pt", ".pth", ".h5", ".hdf5", ".parquet")
 """Of files of features; of several for one split the first counts."""
 
 IMAGES = re.compile(rf"(.*_)?([^_]+)_ims({'|'.join(map(re.escape, ENDINGS))})")
