@@ -22,7 +22,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from vsezoo.batch import Embeddings
 from vsezoo.errors import RecipeError
-from vsezoo.interfaces import Batch, Tokens
+from vsezoo.interfaces import Batch, RegionSets, Tokens
 from vsezoo.model import JointEmbedding
 from vsezoo.training.runtime import Runtime
 
@@ -128,7 +128,7 @@ class MicroBatches(Encoding):
     def _cut(self, batch: Batch) -> list[slice]:
         return [slice(start, start + self.size) for start in range(0, len(batch.image_index), self.size)]
 
-    def _encode_side(self, name: str, inputs: Sequence[Tensor | Tokens]) -> Embeddings:
+    def _encode_side(self, name: str, inputs: Sequence[Tensor | RegionSets | Tokens]) -> Embeddings:
         encoder = self.model.encoders[name]
         learns = any(parameter.requires_grad for parameter in encoder.parameters())
         outputs = []
@@ -148,7 +148,7 @@ class _Piece:
     """A micro-batch of one side, and its output, whose gradient `backward` of the loss fills in."""
 
     encoder: nn.Module
-    inputs: Tensor | Tokens
+    inputs: Tensor | RegionSets | Tokens
     output: Embeddings
     state: _RandomState
 
