@@ -36,6 +36,8 @@ class TrainingSettings:
             image.
         last_batch: whether an epoch keeps its last batch; drop: it is skipped, full or not (order-embeddings); full: it
             is skipped unless it is full (VSE∞).
+        average: validate and keep not the weights of a step but their exponential moving average, with this decay; 0: off.
+            About the last 1 / (1 - average) steps count.
         max_words: longest caption in words to train on, 0: no limit (Kiros' maxlen_w).
         patience: stop after this many consecutive validations without a better score, 0: never (linxd5).
         ramp_epoch: epoch, counted from 0, during which the weight of the loss rises from 0 to 1, as in VSE∞ and PCME++
@@ -69,6 +71,7 @@ class TrainingSettings:
     clip_per_tensor: bool = False
     batches: Annotated[str, OneOf("captions", "lengths", "images")] = "captions"
     last_batch: Annotated[str, OneOf("keep", "drop", "full")] = "keep"
+    average: Annotated[float, AtLeast(0), Below(1)] = 0.0
     max_words: Annotated[int, AtLeast(0)] = 0
     patience: Annotated[int, AtLeast(0)] = 0
     ramp_epoch: Annotated[int, AtLeast(-1)] = -1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import shlex
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from vsezoo.interfaces import Batch, Loss, LossOutput
 from vsezoo.losses import choose_sides, wants_sets
 from vsezoo.model import JointEmbedding
 from vsezoo.storage.checkpoint_layout import BEST
+from vsezoo.training.averaging import WeightAverage
 from vsezoo.training.batches import PairBatches
 from vsezoo.training.callbacks import Callback, RunLog, StepRecord
 from vsezoo.training.collapse import CURE, CollapseMonitor
@@ -80,6 +82,9 @@ class Loop:
             for name, parameter in module.named_parameters()
             if parameter.requires_grad
         }
+        self._average = WeightAverage(self.parameters, self.settings.average) if self.settings.average else None
+        if self._average:
+            self.modules["average"] = self._average
         scales = {f"model.{start}": scale for start, scale in model.learning_rate_scales().items()}
         scales |= {f"loss.{start}": scale for start, scale in loss.learning_rate_scales().items()}
         self.optimizer = build_optimizer(model.recipe, group_parameters(self.parameters, scales))
@@ -158,6 +163,8 @@ class Loop:
         self.runtime.average_gradients(self.loss)
         norm = prepare_gradients(self.settings, self.parameters)
         self.optimizer.step()
+        if self._average:
+            self._average.update(self.progress.step + 1)
         plateau = math.nan
         if self._records(self.progress.step + 1):
             with torch.no_grad():
@@ -223,17 +230,21 @@ class Loop:
     def _validate(self, *, choose: bool) -> None:
         self.model.eval()
         if self.runtime.is_main:
-            evaluation = evaluate_split(self.model, self.dev)
-            score = score_metrics(evaluation.metrics, self.settings.criterion)
-            best = choose and (self.progress.best_score is None or score > self.progress.best_score)
-            self.progress.without_improvement = 0 if best else self.progress.without_improvement + choose
-            if best:
-                self.progress.best_score, self.progress.best_step = score, self.progress.step
-                self.progress.best_epoch = self.progress.epoch + 1
-                self.save_best(self.model, self.loss, evaluation)
-            self._notify(lambda callback: callback.validation(self.progress, evaluation, score, best))
+            with self._average.applied() if self._average else nullcontext():
+                self._evaluate(choose)
         self.model.train()
         self.progress.without_improvement = self.runtime.maximum(self.progress.without_improvement)
+
+    def _evaluate(self, choose: bool) -> None:
+        evaluation = evaluate_split(self.model, self.dev)
+        score = score_metrics(evaluation.metrics, self.settings.criterion)
+        best = choose and (self.progress.best_score is None or score > self.progress.best_score)
+        self.progress.without_improvement = 0 if best else self.progress.without_improvement + choose
+        if best:
+            self.progress.best_score, self.progress.best_step = score, self.progress.step
+            self.progress.best_epoch = self.progress.epoch + 1
+            self.save_best(self.model, self.loss, evaluation)
+        self._notify(lambda callback: callback.validation(self.progress, evaluation, score, best))
 
     def _out_of_patience(self) -> bool:
         return 0 < self.settings.patience <= self.progress.without_improvement
