@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -38,9 +39,9 @@ def test_applied_gives_the_own_values_back_bit_for_bit() -> None:
     with torch.no_grad():
         weight.mul_(3)
     own, averaged = weight.detach().clone(), average.averages[0].clone()
-    with pytest.raises(ValueError, match="inside"), average.applied():
+    with suppress(ValueError), average.applied():
         assert torch.equal(weight, averaged)
-        raise ValueError("inside")
+        raise ValueError
     assert torch.equal(weight, own)
     assert torch.equal(average.averages[0], averaged)
 

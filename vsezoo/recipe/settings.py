@@ -36,8 +36,8 @@ class TrainingSettings:
             image.
         last_batch: whether an epoch keeps its last batch; drop: it is skipped, full or not (order-embeddings); full: it
             is skipped unless it is full (VSE∞).
-        average: validate and keep not the weights of a step but their exponential moving average, with this decay; 0: off.
-            About the last 1 / (1 - average) steps count.
+        average: decay of an exponential moving average of the weights, which is validated and kept instead of those of
+            one step; 0: off. About the last 1 / (1 - average) steps count.
         max_words: longest caption in words to train on, 0: no limit (Kiros' maxlen_w).
         patience: stop after this many consecutive validations without a better score, 0: never (linxd5).
         ramp_epoch: epoch, counted from 0, during which the weight of the loss rises from 0 to 1, as in VSE∞ and PCME++
