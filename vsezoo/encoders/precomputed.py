@@ -87,7 +87,13 @@ class FeatureImageEncoder(ImageEncoder):
         return to_tensor
 
     def project(self, images: Tensor, form: tuple[str, ...]) -> Tensor:
-        """Return `W φ + b` of features `(*form, F)`, float32.
+        """Return `W φ + b` of features `(*form, F)`, float32; see `prepare`."""
+        # Scaled in float32: eight bits of mantissa would blur the cosines.
+        projected: Tensor = self.fc(self.prepare(images, form)).float()
+        return projected
+
+    def prepare(self, images: Tensor, form: tuple[str, ...]) -> Tensor:
+        """Return features `(*form, F)`, centred if `center` is set.
 
         Raises:
             DataError: for features of another shape.
@@ -100,11 +106,7 @@ class FeatureImageEncoder(ImageEncoder):
             )
         if not images.shape[1:-1].numel():
             raise DataError("the images have no regions.", remedy=NO_REGIONS)
-        if self.center:
-            images = images - self.mean
-        # Scaled in float32: eight bits of mantissa would blur the cosines.
-        projected: Tensor = self.fc(images).float()
-        return projected
+        return images - self.mean if self.center else images
 
     def finish(self, embeddings: Tensor) -> Tensor:
         """Return the joint embeddings `(B, D)` of images `(B, D)`; one of zeros stays so."""

@@ -1,0 +1,33 @@
+"""Light models of frozen features, for few images and little time. Not from one paper.
+
+Both sides end in a linear layer with a small perceptron beside it, under dropout; the loss is InfoNCE over large batches,
+in which other captions of the same image are not negatives; and the checkpoint has the averaged weights of the last
+epochs, while the rate falls along a cosine.
+
+    vse-bow     captions are sums of word vectors; nothing is pretrained but the features of the images
+"""
+
+from vsezoo.recipe import Override, Part, Recipe, TrainingSettings
+
+SHAPES_REASON = "a small data set: a narrow embedding, and a batch of a size that leaves steps enough"
+
+bow = Recipe(
+    name="vse-bow",
+    summary="Sums of word vectors and image features through residual heads, InfoNCE, averaged weights.",
+    image_encoder=Part("residual"),
+    text_encoder=Part("residual-bow", {"vocab_threshold": 3}),
+    similarity=Part("cosine"),
+    loss=Part("infonce", {"temperature": 0.05, "mask_same_image": True}),
+    embed_size=512,
+    training=TrainingSettings(
+        learning_rate=1e-3,
+        num_epochs=12,
+        batch_size=512,
+        grad_clip=0.0,
+        val_step=0,
+        average=0.995,
+        optimizer=Part("adamw", {"weight_decay": 1e-4}),
+        schedule=Part("cosine", {"warmup_epochs": 1.0}),
+    ),
+    overrides={"shapes": Override({"embed_size": 128, "training.batch_size": 128}, SHAPES_REASON)},
+)
