@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from vsezoo.pretrained.external import ExternalWeights
+from vsezoo.pretrained.frozen import FrozenPart
 
 
-class FrozenTower(ExternalWeights):
+class FrozenTower(FrozenPart):
     """Mixin of encoders whose pretrained network is `tower`.
 
     Attributes:
@@ -53,15 +53,23 @@ class FrozenTower(ExternalWeights):
         self.tower.train(mode and self.finetune)
         return self
 
-    def embed(self, *inputs: Tensor, **named: Tensor | None) -> Tensor:
-        """Return the embeddings `(B, D)` that the tower gives, scaled; in training, without a graph if it is frozen.
+    def is_fixed(self) -> bool:
+        """Return whether the tower is not trained."""
+        return not self.finetune
+
+    def forward(self, inputs: Any) -> Tensor:
+        """Return the joint embeddings `(B, D)` of what `extract` takes."""
+        return self.finish(self.extract(inputs))
+
+    def run_tower(self, *inputs: Tensor, **named: Tensor | None) -> Tensor:
+        """Return the vectors `(B, D)` that the tower gives, in float32; in training, without a graph if it is frozen.
 
         In eval mode, whoever calls with a graph wants it: the gradient of pixels explains a score.
         """
         with torch.set_grad_enabled((self.finetune or not self.training) and torch.is_grad_enabled()):  # type: ignore[attr-defined] # of torch.nn.Module
-            return self.scale(self.tower(*inputs, **named))
+            vectors: Tensor = self.tower(*inputs, **named)
+            return vectors.float()
 
-    def scale(self, vectors: Tensor) -> Tensor:
-        """Return vectors in float32, of unit length if they are to be; a zero vector stays one."""
-        vectors = vectors.float()
-        return functional.normalize(vectors, dim=-1) if self.normalize else vectors
+    def finish(self, features: Tensor) -> Tensor:
+        """Return vectors of unit length if they are to be; a zero vector stays one."""
+        return functional.normalize(features, dim=-1) if self.normalize else features

@@ -89,6 +89,6 @@ class DualImageEncoder(FrozenTower, ImageEncoder):
         """Return the image processor; in training, too, it draws nothing at random."""
         return ProcessorTransform(self.processor, self.backend)
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Return joint embeddings `(B, D)` of pixels `(B, 3, S, S)`."""
-        return self.embed(pixel_values=images)
+    def extract(self, inputs: Tensor) -> Tensor:
+        """Return the vectors `(B, D)` of pixels `(B, 3, S, S)`."""
+        return self.run_tower(pixel_values=inputs)

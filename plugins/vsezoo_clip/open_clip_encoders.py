@@ -103,9 +103,9 @@ class OpenClipImageEncoder(FrozenTower, ImageEncoder):
         """Return the transform of open_clip for evaluation; in training, too, it draws nothing at random."""
         return OpenClipTransform(self.preprocess)
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Return joint embeddings `(B, D)` of pixels `(B, 3, S, S)`."""
-        return self.embed(images)
+    def extract(self, inputs: Tensor) -> Tensor:
+        """Return the vectors `(B, D)` of pixels `(B, 3, S, S)`."""
+        return self.run_tower(inputs)
 
 
 class OpenClipTextEncoder(FrozenTower, TextEncoder):
@@ -185,7 +185,7 @@ class OpenClipTextEncoder(FrozenTower, TextEncoder):
         if weights is not None:
             self.tower.load(weights)
 
-    def forward(self, tokens: Tokens) -> Tensor:
-        """Return joint embeddings `(B, D)` of ids `(B, L)`."""
-        ids, _ = self.tokenizer.pad(tokens)
-        return self.embed(ids)
+    def extract(self, inputs: Tokens) -> Tensor:
+        """Return the vectors `(B, D)` of ids `(B, L)`."""
+        ids, _ = self.tokenizer.pad(inputs)
+        return self.run_tower(ids)

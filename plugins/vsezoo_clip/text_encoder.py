@@ -120,8 +120,8 @@ class DualTextEncoder(FrozenTower, TextEncoder):
         if weights is not None:
             load_tower(self.tower, weights)
 
-    def forward(self, tokens: Tokens) -> Tensor:
-        """Return joint embeddings `(B, D)` of ids `(B, L)`."""
-        ids, held = self.tokenizer.pad(tokens)
+    def extract(self, inputs: Tokens) -> Tensor:
+        """Return the vectors `(B, D)` of ids `(B, L)`."""
+        ids, held = self.tokenizer.pad(inputs)
         mask = held.long() if self.family.padding == "mask" else None
-        return self.embed(input_ids=ids, attention_mask=mask)
+        return self.run_tower(input_ids=ids, attention_mask=mask)

@@ -20,7 +20,8 @@ from vsezoo.encoders.feature_pairs import FeaturePairs
 from vsezoo.encoders.head import AUTO, WIDTH, build_head, choose_features, list_head_options, load_head, takes_features
 from vsezoo.errors import CheckpointError, RecipeError
 from vsezoo.interfaces import PairDataset
-from vsezoo.pretrained.external import PRETRAINED, ExternalWeights
+from vsezoo.pretrained.external import PRETRAINED
+from vsezoo.pretrained.frozen import FrozenPart
 from vsezoo.recipe import Part
 from vsezoo.recipe.declared import Option
 from vsezoo.recipe.options import Above, AtLeast, OneOf
@@ -32,7 +33,7 @@ OF_BACKBONE = read_options(BackboneOptions, given=("features",))
 AT_ONCE = 32  # pictures in a batch when all features are computed
 
 
-class BackboneImageEncoder(ExternalWeights, CompositeImageEncoder):
+class BackboneImageEncoder(FrozenPart, CompositeImageEncoder):
     """`f(i) = h(φ(i))`, with φ a backbone and h the head (Faghri et al. 2018, section 3.1: a linear layer).
 
     The options of the head are also options of this encoder; its `img_dim` is the backbone's.
@@ -193,8 +194,16 @@ class BackboneImageEncoder(ExternalWeights, CompositeImageEncoder):
 
     def forward(self, images: Tensor) -> Tensor | Embeddings:
         """Return joint embeddings `(B, D)` of pictures `(B, 3, S, S)` or of C crops of each, `(B, C, 3, S, S)`."""
+        return self.finish(self.extract(images))
+
+    def is_fixed(self) -> bool:
+        """Return whether the backbone is never trained."""
+        return not self.finetune and self.cnn_mode == "frozen"
+
+    def finish(self, features: Tensor) -> Tensor | Embeddings:
+        """Return the joint embeddings `(B, D)` that the head gives of features."""
         self.head.keep_items = self.keep_items
-        output: Tensor | Embeddings = self.head(self.extract(images))
+        output: Tensor | Embeddings = self.head(features)
         return output
 
     def extract(self, pictures: Tensor) -> Tensor:

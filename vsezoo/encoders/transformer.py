@@ -28,12 +28,13 @@ from vsezoo.encoders.transformer_tokenizer import TransformerTokenizer
 from vsezoo.errors import CheckpointError, RecipeError
 from vsezoo.interfaces import TextEncoder, Tokens
 from vsezoo.pretrained.digests import TensorDigest
-from vsezoo.pretrained.external import PRETRAINED, ExternalWeights
+from vsezoo.pretrained.external import PRETRAINED
+from vsezoo.pretrained.frozen import FrozenPart
 from vsezoo.recipe.options import Above, AtLeast, OneOf
 from vsezoo.storage.digests import RESTORE
 
 
-class TransformerTextEncoder(ExternalWeights, TextEncoder):
+class TransformerTextEncoder(FrozenPart, TextEncoder):
     """`g(c) = W pool(h_1 … h_L) + b` of the last hidden states h, then unit L2 norm. Not from one paper.
 
     As a set, a caption is `W h_l + b` of its tokens, not scaled.
@@ -201,25 +202,45 @@ class TransformerTextEncoder(ExternalWeights, TextEncoder):
         self.transformer.train(mode and self.finetune)
         return self
 
+    def is_fixed(self) -> bool:
+        """Return whether the transformer is not trained, and each caption is one vector before the linear layer."""
+        return not self.finetune and self.pooling is None and not self.keep_items
+
+    def extract(self, inputs: Tokens) -> Tensor:
+        """Return the pooled last hidden states `(B, F)`."""
+        states, mask, lengths = self._compute_states(inputs)
+        return self._pool(states, mask, lengths)
+
+    def finish(self, features: Tensor) -> Tensor:
+        """Return the joint embeddings `(B, D)` of pooled states `(B, F)`."""
+        embeddings: Tensor = self.fc(features).float()
+        return self._scale(embeddings)
+
     def forward(self, tokens: Tokens) -> Tensor | Embeddings:
         """Return joint embeddings `(B, D)`, with `keep_items` also those of the tokens, `(B, L, D)`."""
+        states, mask, lengths = self._compute_states(tokens)
+        if self.pooling is not None or self.keep_items:
+            items = self.fc(states).float().masked_fill(~mask[:, :, None], 0)
+        if self.pooling is None:
+            embeddings = self.finish(self._pool(states, mask, lengths))
+        else:
+            embeddings = self._scale(self.pooling(items, lengths))
+        return Embeddings(embeddings, items, lengths) if self.keep_items else embeddings
+
+    def _compute_states(self, tokens: Tokens) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the last hidden states `(B, L, F)`, the mask of what is not padding, and the lengths."""
         lengths = tokens.lengths.to(tokens.ids.device)
         # Padding is identified by the lengths, not by its id, which in some vocabularies is a regular token.
         mask = torch.arange(tokens.ids.shape[1], device=tokens.ids.device) < lengths[:, None]
         # In eval mode, whoever calls with a graph wants it: the gradient of word embeddings explains a score.
         with torch.set_grad_enabled((self.finetune or not self.training) and torch.is_grad_enabled()):
             output = self.transformer(input_ids=tokens.ids, attention_mask=mask.long(), return_dict=True)
-        states = output.last_hidden_state
-        if self.pooling is None:
-            embeddings: Tensor = self.fc(self._pool(states, mask, lengths)).float()
-        if self.pooling is not None or self.keep_items:
-            items = self.fc(states).float().masked_fill(~mask[:, :, None], 0)
-        if self.pooling is not None:
-            embeddings = self.pooling(items, lengths)
+        return output.last_hidden_state, mask, lengths
+
+    def _scale(self, embeddings: Tensor) -> Tensor:
         if self.normalize:
             embeddings = functional.normalize(embeddings, dim=-1)
-        embeddings = embeddings.abs() if self.use_abs else embeddings
-        return Embeddings(embeddings, items, lengths) if self.keep_items else embeddings
+        return embeddings.abs() if self.use_abs else embeddings
 
     def _pool(self, states: Tensor, mask: Tensor, lengths: Tensor) -> Tensor:
         if self.pool == "cls":

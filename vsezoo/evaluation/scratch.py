@@ -66,7 +66,7 @@ class ScratchArray:
         except OSError as error:
             reason, remedy = explain_system(error)
             raise StorageError(
-                f"has no space for the temporary file of an evaluation: {reason}.",
+                f"has no space for a temporary file: {reason}.",
                 file=tempfile.gettempdir(),
                 remedy=f"{remedy} Set $TMPDIR to use another folder.",
             ) from error

@@ -22,6 +22,8 @@ class TrainingSettings:
         batch_size: captions in a batch, over all processes.
         micro_batch: captions that the encoders of a process get at a time, for batches larger than its memory; 0: the
             whole batch. The gradient is that of the whole batch.
+        cache_frozen: compute what frozen parts of the encoders give once for each image and caption, and train on that.
+            Pictures are prepared as for evaluation.
         grad_clip: largest global L2 norm of the gradient, 0: no limit.
         val_step: steps between two validations within an epoch, 0: none.
         val_epoch: validate after each epoch; after the last one in any case.
@@ -59,6 +61,7 @@ class TrainingSettings:
     num_epochs: Annotated[int, AtLeast(1)] = 30
     batch_size: Annotated[int, AtLeast(1)] = 128
     micro_batch: Annotated[int, AtLeast(0)] = 0
+    cache_frozen: bool = False
     grad_clip: Annotated[float, AtLeast(0)] = 2.0
     val_step: Annotated[int, AtLeast(0)] = 500
     val_epoch: bool = True

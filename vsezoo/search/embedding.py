@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import islice
-from multiprocessing.pool import ThreadPool
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ from vsezoo.errors import DataError
 from vsezoo.model import JointEmbedding
 from vsezoo.parts import accepted_kinds
 from vsezoo.search.collection import Collection
+from vsezoo.storage.read_ahead import read_ahead
 
 BLOCKS = {"picture": 64, "regions": 256, "vector": 1024, "text": 1024}
 """Number of items whose embeddings are returned at a time, by kind."""
@@ -76,14 +76,10 @@ def _embed_batches(
         return model
 
     batches = [items[start : start + size] for start in range(0, len(items), size)]
-    with ThreadPool(1) as reader:  # its thread does not keep the process alive after Ctrl-C
-        coming = [reader.apply_async(collection.read, (batch,)) for batch in batches[:1]]
-        for number, batch in enumerate(batches):
-            read = coming.pop().get()
-            coming += [reader.apply_async(collection.read, (after,)) for after in batches[number + 1 : number + 2]]
-            good = [item for item in batch if item not in read.bad]
-            rows = _encode(load(), collection, read.content) if good else NO_ROWS
-            yield EmbeddedBlock(good, rows, read.bad)
+    for batch, read in read_ahead(collection.read, batches):
+        good = [item for item in batch if item not in read.bad]
+        rows = _encode(load(), collection, read.content) if good else NO_ROWS
+        yield EmbeddedBlock(good, rows, read.bad)
 
 
 def _encode(model: JointEmbedding, collection: Collection, content: Any) -> np.ndarray[Any, np.dtype[np.float32]]:

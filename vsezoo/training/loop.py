@@ -15,7 +15,6 @@ from torch import Tensor, nn
 
 from vsezoo.checkpoints.checkpoint import save_checkpoint
 from vsezoo.errors import InterruptedTrainingError
-from vsezoo.evaluation.evaluate import embed_pairs, label
 from vsezoo.evaluation.metrics import score_metrics
 from vsezoo.evaluation.report import Evaluation
 from vsezoo.interfaces import Batch, Loss, LossOutput
@@ -27,20 +26,15 @@ from vsezoo.training.batches import PairBatches
 from vsezoo.training.callbacks import Callback, RunLog, StepRecord
 from vsezoo.training.collapse import CURE, CollapseMonitor
 from vsezoo.training.encoding import Encoding, MicroBatches, WholeBatch
+from vsezoo.training.frozen_outputs import FrozenOutputs
 from vsezoo.training.interruption import Interruption
 from vsezoo.training.optimizer_step import build_optimizer, build_schedule, group_parameters, prepare_gradients
 from vsezoo.training.preparation import Prepared
 from vsezoo.training.runtime import Runtime
 from vsezoo.training.sampling import order_epoch, share_batches
-from vsezoo.training.splits import Split
+from vsezoo.training.splits import evaluate_split
 from vsezoo.training.state import Progress, save_state
 from vsezoo.training.step_checks import check_results, require_finite
-
-
-def evaluate_split(model: JointEmbedding, split: Split) -> Evaluation:
-    """Evaluate a model in float32."""
-    members = [embed_pairs(model, split.data, split.captions)]
-    return label(members, split.data, [{"reference": ".", "model": model.recipe.name, "sha256": ""}])
 
 
 class Loop:
@@ -92,7 +86,12 @@ class Loop:
         model.keep_items(images=self._sets[0], texts=self._sets[1])
         self._captions = self._choose_captions()
         size = self.settings.micro_batch
-        self._encoding: Encoding = MicroBatches(model, runtime, size) if size else WholeBatch(model, runtime)
+        self._frozen = FrozenOutputs(model, self.train, self.dev) if self.settings.cache_frozen else None
+        # What encodes, and what it is given: the same modules, and the same pairs, if nothing of them is frozen.
+        shown = self._frozen or prepared
+        self._shown_model, self._shown_train, self._shown_dev = shown.model, shown.train, shown.dev
+        encoding = shown.model, runtime
+        self._encoding: Encoding = MicroBatches(*encoding, size) if size else WholeBatch(*encoding)
         self._monitor = CollapseMonitor(progress.records_on_plateau)
         self._interruption = Interruption()
         self._weight = 1.0  # of the loss, see `ramp_epoch`
@@ -104,6 +103,7 @@ class Loop:
             self.note(self.train.data.account.get("summary", ""))
         for warning in self.warnings if begins else ():
             self.warn(warning)
+        self._compute_frozen()
         steps = len(self.order(0))
         self._notify(lambda callback: callback.begin(self.model.recipe, steps, self.progress))
         left_out = len(self.train.tokens) - len(self._captions)
@@ -171,17 +171,24 @@ class Loop:
                 plateau = float(self.loss.plateau(scores, *sides, batch, output))
         return output, norm, plateau
 
+    def _compute_frozen(self) -> None:
+        """Have the main process compute what frozen parts give, and the others find it in the cache."""
+        if self._frozen is None:
+            return
+        if self.runtime.is_main:
+            self._frozen.compute(lambda *progress: self._notify(lambda callback: callback.prepare(*progress)))
+        self.runtime.wait()
+        self._frozen.compute()
+
     def _train_epoch(self) -> None:
         """Run the rest of an epoch: steps, records, validations, saves, in this order."""
         progress, settings = self.progress, self.settings
         self._start_epoch()
         order = self.order(progress.epoch)
         schedule = build_schedule(self.model.recipe, len(order))
-        transform = self.model.image_encoder.transform(training=True)
+        shown, transform = self._shown_train, self._shown_model.image_encoder.transform(training=True)
         seed = (settings.seed, progress.epoch, self.runtime.rank)
-        batches = PairBatches(
-            self.train.data, self.train.tokens, transform, order[progress.batch :], seed, start=progress.batch
-        )
+        batches = PairBatches(shown.data, shown.tokens, transform, order[progress.batch :], seed, start=progress.batch)
         for batch in batches.load(self.workers):
             rate = schedule(progress.step, progress.epoch)
             for group in self.optimizer.param_groups:
@@ -236,7 +243,7 @@ class Loop:
         self.progress.without_improvement = self.runtime.maximum(self.progress.without_improvement)
 
     def _evaluate(self, choose: bool) -> None:
-        evaluation = evaluate_split(self.model, self.dev)
+        evaluation = evaluate_split(self._shown_model, self._shown_dev)
         score = score_metrics(evaluation.metrics, self.settings.criterion)
         best = choose and (self.progress.best_score is None or score > self.progress.best_score)
         self.progress.without_improvement = 0 if best else self.progress.without_improvement + choose

@@ -10,7 +10,10 @@ import numpy as np
 from vsezoo.data.lookup import open_data
 from vsezoo.data.source import OpenOptions
 from vsezoo.errors import DataError
+from vsezoo.evaluation.evaluate import embed_pairs, label
+from vsezoo.evaluation.report import Evaluation
 from vsezoo.interfaces import PairDataset
+from vsezoo.model import JointEmbedding
 from vsezoo.training.batches import TokenTable
 
 SKIPPED_SHOWN = 5
@@ -27,6 +30,12 @@ class Split:
     def captions(self) -> list[np.ndarray]:
         """The ids of each caption."""
         return [self.tokens.caption(index) for index in range(len(self.tokens))]
+
+
+def evaluate_split(model: JointEmbedding, split: Split) -> Evaluation:
+    """Evaluate a model in float32."""
+    members = [embed_pairs(model, split.data, split.captions)]
+    return label(members, split.data, [{"reference": ".", "model": model.recipe.name, "sha256": ""}])
 
 
 @dataclass(frozen=True)

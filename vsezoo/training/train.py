@@ -16,12 +16,12 @@ from vsezoo.parts import accepted_kinds
 from vsezoo.storage.checkpoint_layout import BEST, METRICS
 from vsezoo.training.batches import TokenTable
 from vsezoo.training.callbacks import Callback, RunLog
-from vsezoo.training.loop import Loop, evaluate_split
+from vsezoo.training.loop import Loop
 from vsezoo.training.plan import RunOptions, RunPlan, plan_run
 from vsezoo.training.preparation import Prepared, prepare
 from vsezoo.training.run_folder import discard_unless_begun, hold_run
 from vsezoo.training.runtime import Runtime
-from vsezoo.training.splits import Split, open_splits
+from vsezoo.training.splits import Split, evaluate_split, open_splits
 from vsezoo.training.state import restore_tensors, seed_all
 
 
