@@ -128,6 +128,6 @@ def test_a_backbone_with_a_head(data: Path, tmp_path: Path, monkeypatch: pytest.
     done = vsezoo.train("vsepp", data, output=tmp_path / "run", settings=settings)
     encoder = vsezoo.load(done.checkpoint).image_encoder
     assert isinstance(encoder, TimmImageEncoder)
+    trained = {**settings, "image_encoder.finetune": True}
     with pytest.raises(RecipeError, match="no encoder has a part that training does not change"):
-        trained = {**settings, "image_encoder.finetune": True}
         vsezoo.train("vsepp", data, output=tmp_path / "other", settings=trained)

@@ -135,7 +135,8 @@ class RowPairs(PairView):
 
     def images(self, indices: Sequence[int] | np.ndarray) -> Rows:
         """Return the rows of these images."""
-        return self._table.rows[self._start + np.asarray(indices)]
+        rows: Rows = self._table.rows[self._start + np.asarray(indices)]
+        return rows
 
 
 class RowImageEncoder(ImageEncoder):
