@@ -8,8 +8,8 @@ from torch import Tensor, nn
 class Residual(nn.Module):
     """`W x + b + V gelu(U x + c) + d`, of which `W x + b` is the linear layer of an encoder.
 
-    The linear layer learns fast and generalises; the perceptron corrects it. In training, numbers of x and of the hidden
-    layer are dropped.
+    The linear layer learns fast and generalises; the perceptron corrects it. In training, numbers of x and of the
+    hidden layer are dropped.
 
     Args:
         linear: the layer of the encoder, which it has under a name of its own; only its widths are used.

@@ -87,10 +87,8 @@ class Loop:
         self._captions = self._choose_captions()
         size = self.settings.micro_batch
         self._frozen = FrozenOutputs(model, self.train, self.dev) if self.settings.cache_frozen else None
-        # What encodes, and what it is given: the same modules, and the same pairs, if nothing of them is frozen.
-        shown = self._frozen or prepared
-        self._shown_model, self._shown_train, self._shown_dev = shown.model, shown.train, shown.dev
-        encoding = shown.model, runtime
+        self._shown = self._frozen or prepared  # what encodes, and what it is given
+        encoding = self._shown.model, runtime
         self._encoding: Encoding = MicroBatches(*encoding, size) if size else WholeBatch(*encoding)
         self._monitor = CollapseMonitor(progress.records_on_plateau)
         self._interruption = Interruption()
@@ -186,7 +184,7 @@ class Loop:
         self._start_epoch()
         order = self.order(progress.epoch)
         schedule = build_schedule(self.model.recipe, len(order))
-        shown, transform = self._shown_train, self._shown_model.image_encoder.transform(training=True)
+        shown, transform = self._shown.train, self._shown.model.image_encoder.transform(training=True)
         seed = (settings.seed, progress.epoch, self.runtime.rank)
         batches = PairBatches(shown.data, shown.tokens, transform, order[progress.batch :], seed, start=progress.batch)
         for batch in batches.load(self.workers):
@@ -243,7 +241,7 @@ class Loop:
         self.progress.without_improvement = self.runtime.maximum(self.progress.without_improvement)
 
     def _evaluate(self, choose: bool) -> None:
-        evaluation = evaluate_split(self._shown_model, self._shown_dev)
+        evaluation = evaluate_split(self._shown.model, self._shown.dev)
         score = score_metrics(evaluation.metrics, self.settings.criterion)
         best = choose and (self.progress.best_score is None or score > self.progress.best_score)
         self.progress.without_improvement = 0 if best else self.progress.without_improvement + choose
