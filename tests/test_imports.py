@@ -26,6 +26,7 @@ LAYERS: tuple[set[str], ...] = (
     {"evaluation", "conversion"},
     {"training", "search", "comparison"},
     {"publishing", "sweeps", "explanation"},
+    {"reports"},
     {"testing"},
     {"cli"},
     {"__main__"},

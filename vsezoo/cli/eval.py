@@ -20,6 +20,7 @@ from vsezoo.errors import UsageError
         ("vsezoo eval runs/coco --fold5", "COCO: report the mean over five folds of 1,000 images."),
         ("vsezoo eval runs/seed0 runs/seed1 --ensemble", "Evaluate two models as an ensemble."),
         ("vsezoo eval runs/vsepp --predictions vsepp.jsonl", "Write the ranks and the first ten of each query."),
+        ("vsezoo eval runs/vsepp --html vsepp.html", "Write a page with curves, and the best and worst queries."),
         ("vsezoo eval runs/scan --scores scan.npy", "Keep all scores; if interrupted, the same command continues."),
     ],
 )
@@ -63,6 +64,12 @@ from vsezoo.errors import UsageError
     help="Write the result of each query to this file: .jsonl, .parquet or .trec (a TREC run with qrels).",
 )
 @click.option("--top", type=click.IntRange(0), default=10, show_default=True, help="Candidates in --predictions.")
+@click.option("--html", type=click.Path(path_type=Path, dir_okay=False), help="Also write a report, one page.")
+@click.option(
+    "--images",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Pictures for --html if the data have none; their names are the ids of the images.",
+)
 @click.option("--output", type=click.Path(path_type=Path), help="Also write the figures to this JSON file.")
 @shared_options.as_json
 def evaluate(
@@ -81,6 +88,8 @@ def evaluate(
     scores: Path | None,
     predictions: Path | None,
     top: int,
+    html: Path | None,
+    images: Path | None,
     output: Path | None,
     as_json: bool,
 ) -> None:
@@ -93,13 +102,13 @@ def evaluate(
     protocol = "fold5" if fold5 else protocol or "full"
     if ensemble and len(checkpoints) < 2:
         raise UsageError("--ensemble needs at least two checkpoints.")
-    for flag, file in (("--scores", scores), ("--predictions", predictions)):
+    for flag, file in (("--scores", scores), ("--predictions", predictions), ("--html", html)):
         if file is not None and len(checkpoints) > 1 and not ensemble:
             problem = f"{flag} names one file, and there are several checkpoints."
             raise UsageError(problem, remedy="Evaluate one at a time.")
     if protocol not in ("full", "fold5"):
-        if predictions is not None or scores is not None:
-            problem = f"--predictions and --scores are not for the protocol {protocol}, which has no such queries."
+        if predictions is not None or scores is not None or html is not None:
+            problem = f"--predictions, --scores and --html are not for {protocol}, which has no such queries."
             raise UsageError(problem, remedy="Leave them out.")
         groups = [checkpoints] if ensemble else [(reference,) for reference in checkpoints]
         _evaluate_registered(groups, protocol, protocol_files, data, split, data_root, device, output, as_json)
@@ -108,9 +117,11 @@ def evaluate(
     from vsezoo.cli.progress import show_phases
     from vsezoo.devices import choose_device
     from vsezoo.evaluation.evaluate import evaluate as measure
+    from vsezoo.reports.examination import Examination
     from vsezoo.storage.checkpoint_layout import write_json
 
     chosen = choose_device(device)
+    examination = None if html is None else Examination(ties, images)
     evaluations = []
     for references in [checkpoints] if ensemble else [(reference,) for reference in checkpoints]:
         names = ", ".join(references)
@@ -131,6 +142,7 @@ def evaluate(
                     keep_scores=scores,
                     predictions=predictions,
                     top=top,
+                    examine=None if examination is None else examination.begin,
                     warn=console.print_warning,
                     note=console.print_note,
                 )
@@ -149,8 +161,17 @@ def evaluate(
             if len(evaluations) > 1:
                 console.results().print("\n" * (number > 0) + evaluation.checkpoints[0]["reference"], style="bold")
             console.results().print(render(evaluation))
-    if output is not None:  # last, so that the figures are printed even if the file cannot be written
+    # Last, so that the figures are printed even if a file cannot be written.
+    if output is not None:
         write_json(output, value)
+    if html is not None and examination is not None:
+        from vsezoo.checkpoints.opened import Checkpoint
+        from vsezoo.reports.page import write_report
+        from vsezoo.training.history import read_history
+
+        alone = len(checkpoints) == 1
+        run = Checkpoint.open(checkpoints[0], weights=False).folder.parent if alone else None
+        write_report(html, evaluations[0], examination, None if run is None else read_history(run))
 
 
 def _evaluate_registered(

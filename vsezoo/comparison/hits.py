@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from vsezoo.errors import DataError
-from vsezoo.evaluation.predictions import EVALUATE, Query, read_predictions
+from vsezoo.evaluation.predictions import EVALUATE, Predictions, Query, read_predictions
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -76,6 +76,17 @@ def read_result(name: str, path: Path) -> Result:
     directions = {query.direction for query in predictions.queries}
     if missing or directions != {"i2t", "t2i"}:
         raise DataError("is not a complete file of predictions.", file=file, remedy=EVALUATE)
+    return make_result(name, file, predictions)
+
+
+def make_result(name: str, file: Path, predictions: Predictions) -> Result:
+    """Return the result of predictions of both directions.
+
+    Args:
+        name: in tables.
+        file: where they are.
+        predictions: what they are.
+    """
     queries = predictions.queries
     ranks = np.array([query.rank for query in queries], np.float64)
     hits, weights = _sum_by_image(queries, ranks)

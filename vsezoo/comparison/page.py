@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,13 +9,12 @@ from typing import Any
 from jinja2 import Environment, PackageLoader
 
 from vsezoo.comparison.compare import Comparison, Row
-from vsezoo.comparison.queries import Difference, describe, find_differences, find_pictures
+from vsezoo.comparison.pictures import Pictures
+from vsezoo.comparison.queries import Difference, describe, find_differences
 from vsezoo.comparison.tables import explain, tabulate
 from vsezoo.evaluation.metrics import PROTOCOLS
 from vsezoo.evaluation.predictions import Query
 
-SIDE = 240
-"""Pixels of the longer side of a picture."""
 SHOWN = 5
 """First candidates of a query."""
 
@@ -30,7 +27,7 @@ def to_html(comparison: Comparison, *, most: int = 10, images: Path | None = Non
         most: queries of each kind that it lists for each model.
         images: a folder with the pictures, whose names are the ids of the images; None: no pictures.
     """
-    pictures = _Pictures({} if images is None else find_pictures(images))
+    pictures = Pictures.of_folder(images)
     headings, rows = tabulate(comparison)
     first, about = comparison.rows[0], comparison.evaluation
     template = Environment(loader=PackageLoader("vsezoo.comparison", "."), autoescape=True).get_template("page.html")
@@ -45,35 +42,7 @@ def to_html(comparison: Comparison, *, most: int = 10, images: Path | None = Non
     )
 
 
-class _Pictures:
-    """Small copies of pictures as `data:` addresses, by the id of an image."""
-
-    def __init__(self, files: Mapping[str, Path]) -> None:
-        self._files, self._made = files, dict[str, str]()
-
-    def find(self, image: str) -> str:
-        """Return the address of a picture; empty if there is none that can be read."""
-        file = self._files.get(image) or self._files.get(Path(image).name)
-        if file is not None and image not in self._made:
-            self._made[image] = _shrink(file)
-        return self._made.get(image, "")
-
-
-def _shrink(file: Path) -> str:
-    from PIL import Image, ImageOps
-
-    try:
-        with Image.open(file) as picture:
-            small = ImageOps.exif_transpose(picture).convert("RGB")
-    except (OSError, ValueError, Image.DecompressionBombError):
-        return ""
-    small.thumbnail((SIDE, SIDE))
-    stream = io.BytesIO()
-    small.save(stream, "JPEG", quality=80)
-    return f"data:image/jpeg;base64,{base64.b64encode(stream.getvalue()).decode()}"
-
-
-def _make_section(first: Row, second: Row, most: int, pictures: _Pictures) -> dict[str, Any]:
+def _make_section(first: Row, second: Row, most: int, pictures: Pictures) -> dict[str, Any]:
     found = find_differences(first.group, second.group, most)
     counts = "; ".join(
         f"{way}: {found.only_second[way]:.4g} queries have a match in the first place under {second.name} only, "
@@ -88,7 +57,7 @@ def _make_section(first: Row, second: Row, most: int, pictures: _Pictures) -> di
 
 
 def _list_queries(
-    first: Row, second: Row, differences: Sequence[Difference], pictures: _Pictures
+    first: Row, second: Row, differences: Sequence[Difference], pictures: Pictures
 ) -> list[dict[str, Any]]:
     texts = {query.id: query.text for query in first.group.results[0].queries if query.text}
     listed = []
@@ -104,18 +73,18 @@ def _list_queries(
                 "direction": query.direction,
                 "label": describe(query),
                 "ranks": f"rank {item.first:.3g} → {item.second:.3g}",
-                "picture": pictures.find(image),
+                "picture": pictures.show(image),
                 "tops": tops,
             }
         )
     return listed
 
 
-def _list_items(query: Query, texts: Mapping[str, str], pictures: _Pictures) -> list[dict[str, Any]]:
+def _list_items(query: Query, texts: Mapping[str, str], pictures: Pictures) -> list[dict[str, Any]]:
     return [
         {
             "label": texts.get(item, item),
-            "picture": pictures.find(item) if query.direction == "t2i" else "",
+            "picture": pictures.show(item) if query.direction == "t2i" else "",
             "match": item in query.matches,
         }
         for item in query.top[:SHOWN]

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from vsezoo.comparison.grouping import Group
-from vsezoo.errors import DataError
 from vsezoo.evaluation.predictions import Query
 
 
@@ -80,15 +78,3 @@ def find_differences(first: Group, second: Group, most: int = 10) -> Differences
 def describe(query: Query) -> str:
     """Return the caption with its id, or the id of the image."""
     return f"“{query.text}” ({query.id})" if query.text else query.id
-
-
-def find_pictures(folder: Path) -> dict[str, Path]:
-    """Return the files in a folder by name, with and without suffix: the ids of images are one or the other.
-
-    Raises:
-        DataError: if it is not a folder.
-    """
-    if not folder.is_dir():
-        raise DataError("is not a folder.", file=folder, remedy="Give the folder of the pictures to --images.")
-    files = [file for file in sorted(folder.rglob("*")) if file.is_file()]
-    return {file.stem: file for file in files} | {file.name: file for file in files}

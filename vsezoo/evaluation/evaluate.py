@@ -45,6 +45,7 @@ def evaluate(
     keep_scores: Path | None = None,
     predictions: Path | None = None,
     top: int = 10,
+    examine: Callable[[PairDataset], Collect] | None = None,
     warn: Callable[[str], object] = warnings.warn,
     note: Callable[[str], object] = lambda text: None,
 ) -> Evaluation:
@@ -67,6 +68,7 @@ def evaluate(
             `measure`.
         predictions: a file for the result of each query: `.jsonl`, `.parquet` or `.trec`.
         top: number of best candidates in it for each query.
+        examine: called with the split; returns what is called with all that is ranked, as `measure` does.
         warn: called with a message if the features were extracted differently from the training features.
         note: called with a summary of the data folder; empty if nothing is known.
 
@@ -113,6 +115,7 @@ def evaluate(
         labels.append({"reference": checkpoint.reference, "model": model.recipe.name, "sha256": digest})
     data_ranked = next(iter(opened.values()))
     collector = None if predictions is None else Collector(data_ranked, top, ties)
+    collects = [*([collector.add] if collector else []), *([examine(data_ranked)] if examine else [])]
     evaluation = label(
         members,
         data_ranked,
@@ -121,7 +124,7 @@ def evaluate(
         ties=ties,
         advance=advance_scores,
         keep=keep_scores,
-        collect=None if collector is None else collector.add,
+        collect=(lambda *ranked: [collect(*ranked) for collect in collects]) if collects else None,
     )
     if predictions is not None and collector is not None:
         about = {"evaluation": evaluation.to_json(), **describe_data(data_ranked), "recipes": recipes, "top": top}

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import io
-import json
 from pathlib import Path
-from typing import Any
 
 from vsezoo.errors import require_package
-from vsezoo.training.callbacks import LOG
+from vsezoo.training.history import read_history
 
 CURVES = "curves.png"
 
@@ -25,25 +23,17 @@ def draw_curves(run: Path) -> bytes | None:
     Raises:
         MissingPackageError: without matplotlib.
     """
-    events = _read_log(run / LOG)
-    steps = [event for event in events if event["event"] == "step"]
-    validations = [event for event in events if event["event"] == "validation"]
-    if not steps or not validations:
+    history = read_history(run)
+    if not history.steps or not history.validations:
         return None
     figure = require_package("matplotlib.figure", "The plot of the training curves").Figure(
         figsize=(8, 3), layout="constrained"
     )
     losses, scores = figure.subplots(1, 2)
-    losses.plot([event["step"] for event in steps], [event["loss"] for event in steps], linewidth=1)
+    losses.plot(*zip(*history.losses, strict=True), linewidth=1)
     losses.set(xlabel="step", ylabel="loss of a batch")
-    scores.plot([event["step"] for event in validations], [event["rsum"] for event in validations], marker=".")
+    scores.plot(*zip(*history.scores, strict=True), marker=".")
     scores.set(xlabel="step", ylabel="rsum on dev")
     picture = io.BytesIO()
     figure.savefig(picture, format="png", dpi=100, metadata={"Software": None})
     return picture.getvalue()
-
-
-def _read_log(path: Path) -> list[dict[str, Any]]:
-    if not path.is_file():
-        return []
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
