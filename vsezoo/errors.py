@@ -94,12 +94,24 @@ class DataError(VsezooError):
     """A data set that is missing or damaged."""
 
 
+class AbsentDataError(DataError):
+    """A data set named on the command line that is not there."""
+
+    exit_code = 2
+
+
 class ServerError(VsezooError):
     """A server that fails to deliver a file: the image is not at fault and must not be skipped for good."""
 
 
 class CheckpointError(VsezooError):
     """A checkpoint that cannot be read or does not fit."""
+
+
+class AbsentCheckpointError(CheckpointError):
+    """A checkpoint named on the command line that is not there."""
+
+    exit_code = 2
 
 
 class TrainingError(VsezooError):

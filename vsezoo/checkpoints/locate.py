@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from vsezoo import registry
-from vsezoo.checkpoints.foreign import is_foreign_folder, open_foreign
-from vsezoo.errors import CheckpointError, UnknownNameError, UsageError, list_names, suggest_name
+from vsezoo.errors import AbsentCheckpointError, CheckpointError, UnknownNameError, UsageError, list_names, suggest_name
 from vsezoo.hub.reference import HubReference, is_repository, parse_reference
 from vsezoo.recipe import Pretrained
 from vsezoo.storage.atomic_folder import LOOKS, find_folder
@@ -79,6 +78,8 @@ def locate(reference: str | Path, *, weights: bool = True) -> Location:
 
 
 def _locate_place(reference: str | Path, weights: bool) -> Location:
+    from vsezoo.checkpoints.foreign import is_foreign_folder  # imports torch
+
     found = parse_reference(reference)
     if found is None:
         foreign = is_foreign_folder(find_folder(Path(reference)))
@@ -92,7 +93,20 @@ def _locate_place(reference: str | Path, weights: bool) -> Location:
 
 
 def _locate_foreign(reference: str, settings: Mapping[str, Any] | None = None, sha256: str = "") -> Location:
+    from vsezoo.checkpoints.foreign import open_foreign  # imports torch
+
     return Location(reference, cached=open_foreign(reference, settings, sha256))
+
+
+def require_existence(reference: str) -> None:
+    """Check that a reference names something: a folder, a registered checkpoint, or a repository, which is not asked.
+
+    Raises:
+        AbsentCheckpointError: if it does not.
+        UsageError: for an invalid Hub reference.
+    """
+    if parse_reference(reference) is None and find_named(reference) is None:
+        _find_directory(Path(reference))
 
 
 def find_named(reference: str | Path) -> Pretrained | None:
@@ -130,7 +144,7 @@ def _find_directory(named: Path) -> Path:
     raise _describe_absence(named)
 
 
-def _describe_absence(named: Path) -> CheckpointError:
+def _describe_absence(named: Path) -> AbsentCheckpointError:
     """Return the error for a name that is not a folder."""
     name = str(named)
     known = registry.list_names("checkpoints")
@@ -140,19 +154,19 @@ def _describe_absence(named: Path) -> CheckpointError:
         remedy = "Use a folder written by `vsezoo train`, for example runs/NAME"
         if is_repository(name):
             remedy += f", or hub:{name} for the repository of that name on the Hub"
-        near = suggest_name(name, [*known, *(str(run) for run in _list_runs())])
+        near = suggest_name(name, [*known, *(str(run) for run in list_runs())])
         problem = "is not a folder." if named.exists() else "does not exist."
-        return CheckpointError(problem, file=named, remedy=f"{remedy}.{f' {near}' if near else ''}")
+        return AbsentCheckpointError(problem, file=named, remedy=f"{remedy}.{f' {near}' if near else ''}")
     names = {model.label, *registry.list_aliases(model)}
-    trained = [str(run) for name in sorted(names) for run in _list_runs(f"{glob.escape(name)}-*")]
+    trained = [str(run) for name in sorted(names) for run in list_runs(f"{glob.escape(name)}-*")]
     trained += [label for label in known if label.rpartition(":")[2].partition(".")[0] in names]
     remedy = f"Use one of its checkpoints: {list_names(trained, 5)}." if trained else "No checkpoint of it was found."
-    return CheckpointError(
+    return AbsentCheckpointError(
         "is a model without weights: a recipe.", file=named, remedy=f"{remedy} To train one: vsezoo train {name}"
     )
 
 
-def _list_runs(pattern: str = "*") -> list[Path]:
+def list_runs(pattern: str = "*") -> list[Path]:
     """Return the runs of these names with a checkpoint, in the default folder of `vsezoo train`."""
     runs = sorted(Path("runs").glob(pattern))
     return [run for run in runs if any((place / CONFIG).is_file() for place in (run / BEST, run))]

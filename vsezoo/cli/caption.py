@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from vsezoo.cli import console, shared_options
+from vsezoo.cli.arguments import CHECKPOINT
 from vsezoo.cli.command import Command
 from vsezoo.errors import CheckpointError
 
@@ -28,7 +29,7 @@ BATCH_SIZE = 64
         ("vsezoo caption runs/vsrn regions.npy --rows 0-4 --beam 3", "Caption five rows of a feature file."),
     ],
 )
-@click.argument("checkpoint")
+@click.argument("checkpoint", type=CHECKPOINT)
 @click.argument("images", nargs=-1, required=True, metavar="IMAGE...")
 @shared_options.data("as in training")
 @shared_options.data_root

@@ -16,6 +16,9 @@ import click
 Function = TypeVar("Function", bound=Callable[..., Any])
 Decorator = Callable[[Function], Function]
 
+QUIET = "vsezoo.quiet"
+"""Where click's context has whether the user wants results, warnings and errors alone."""
+
 FIRST = "Options"
 """The heading of the options that belong to no section."""
 
@@ -34,6 +37,15 @@ class Command(click.Command):
     def __init__(self, *args: Any, examples: Sequence[tuple[str, str]] = (), **options: Any) -> None:
         super().__init__(*args, **options)
         self.examples = tuple(examples)
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        """Return the parameters, and with them `--quiet`, which all commands have."""
+        *own, help_option = super().get_params(ctx)
+        taken = {flag for parameter in own for flag in (*parameter.opts, *parameter.secondary_opts)}
+        flags = [flag for flag in ("-q", "--quiet") if flag not in taken]
+        if "--quiet" in taken or isinstance(self, click.Group):
+            return [*own, help_option]
+        return [*own, _make_quiet(flags), help_option]
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the options: first those without a section, then section by section, all in the same columns."""
@@ -87,6 +99,15 @@ def section(title: str, *options: Decorator[Any]) -> Decorator[Any]:
         return function
 
     return decorate
+
+
+def _make_quiet(flags: list[str]) -> click.Option:
+    text = "Write results, warnings and errors alone: no progress, no hints."
+    return click.Option(flags, is_flag=True, is_eager=True, expose_value=False, callback=_be_quiet, help=text)
+
+
+def _be_quiet(ctx: click.Context, option: click.Parameter, given: bool) -> None:
+    ctx.meta[QUIET] = given
 
 
 def _list_declared(function: Callable[..., Any]) -> list[click.Parameter]:

@@ -17,6 +17,8 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
+from vsezoo.cli.command import QUIET
+
 PIPE_WIDTH = 10_000
 """Columns if the output is not a terminal: enough that no line is cut or wrapped."""
 GAP = 2
@@ -47,8 +49,19 @@ def results() -> Console:
 
 
 def messages() -> Console:
-    """Return the console of standard error."""
+    """Return the console of standard error, for progress and hints; with `--quiet`, it writes nothing."""
+    return _make(sys.stderr, quiet=is_quiet())
+
+
+def alerts() -> Console:
+    """Return the console of standard error, for what is said even with `--quiet`, such as warnings."""
     return _make(sys.stderr)
+
+
+def is_quiet() -> bool:
+    """Return whether the command that runs was given `--quiet`."""
+    context = click.get_current_context(silent=True)
+    return context is not None and context.meta.get(QUIET, False)
 
 
 def print_json(value: Any) -> None:
@@ -62,7 +75,7 @@ def print_json(value: Any) -> None:
 
 def print_warning(text: str) -> None:
     """Write a warning to standard error."""
-    messages().print(f"Warning: {text}", style="yellow")
+    alerts().print(f"Warning: {text}", style="yellow")
 
 
 def print_note(text: str) -> None:
@@ -154,7 +167,7 @@ def _split_cell(cell: str | Text) -> list[str]:
     return cell.plain.split("\n") if isinstance(cell, Text) else [escape(cell)]
 
 
-def _make(stream: IO[str]) -> Console:
+def _make(stream: IO[str], quiet: bool = False) -> Console:
     # Rich assumes 80 columns for a pipe. `COLUMNS` overrides the width, as for a terminal.
     width = None if stream.isatty() or "COLUMNS" in os.environ else PIPE_WIDTH
-    return _EscapingConsole(file=stream, width=width, markup=False, highlight=False, emoji=False)
+    return _EscapingConsole(file=stream, width=width, quiet=quiet, markup=False, highlight=False, emoji=False)

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from vsezoo.cli import console, shared_options
+from vsezoo.cli.arguments import CHECKPOINT
 from vsezoo.cli.command import Command
 from vsezoo.cli.skipped import print_skipped
 from vsezoo.errors import UsageError
@@ -20,7 +21,7 @@ from vsezoo.errors import UsageError
         ("vsezoo embed runs/pictures --texts queries.txt --output queries.npy", "Embed the lines of a file."),
     ],
 )
-@click.argument("checkpoint")
+@click.argument("checkpoint", type=CHECKPOINT)
 @click.option("--images", metavar="X", help="A folder of images, or FILE.npy with features.")
 @click.option("--texts", metavar="FILE", help="A file with a sentence per line, or .csv, .tsv, .jsonl.")
 @click.option("--data", metavar="DATASET", help="Images and captions of a data set or a folder, instead.")

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from vsezoo.cli import console, shared_options
+from vsezoo.cli.arguments import CHECKPOINT
 from vsezoo.cli.command import Command
 from vsezoo.errors import UsageError
 
@@ -24,7 +25,7 @@ from vsezoo.errors import UsageError
         ("vsezoo eval runs/scan --scores scan.npy", "Keep all scores; if interrupted, the same command continues."),
     ],
 )
-@click.argument("checkpoints", nargs=-1, required=True, metavar="CHECKPOINT...")
+@click.argument("checkpoints", nargs=-1, type=CHECKPOINT, required=True, metavar="CHECKPOINT...")
 @shared_options.data("as in training")
 @shared_options.data_root
 @click.option("--split", help="dev, test, testall, …  [default: test; testall for --fold5]")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from vsezoo.cli import console, shared_options
+from vsezoo.cli.arguments import CHECKPOINT
 from vsezoo.cli.command import Command
 from vsezoo.errors import UsageError
 
@@ -30,7 +31,7 @@ LISTED = 5
         ),
     ],
 )
-@click.argument("checkpoint")
+@click.argument("checkpoint", type=CHECKPOINT)
 @click.argument("image")
 @click.argument("caption")
 @shared_options.data("as in training")

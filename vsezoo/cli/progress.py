@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -12,8 +13,6 @@ from rich.progress import (
     Progress,
     ProgressColumn,
     Task,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
 )
 from rich.table import Column
 
@@ -37,6 +36,15 @@ class _Words(ProgressColumn):
         return self._form.format(task=task)
 
 
+class _Clock(ProgressColumn):
+    """The time that has passed, and the time that is left once it can be estimated."""
+
+    def render(self, task: Task) -> str:
+        """Return the text to draw."""
+        left = "" if task.time_remaining is None else f", {format_time(task.time_remaining)} left"
+        return f"{format_time(task.elapsed or 0)} elapsed{left}"
+
+
 class _Bar(Progress):
     """A progress bar that leaves nothing behind when it is invisible."""
 
@@ -53,13 +61,18 @@ def make_bar(screen: Console) -> Progress:
         BarColumn(bar_width=None),
         MofNCompleteColumn(),
         _Words("{task.fields[note]}"),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
+        _Clock(Column(no_wrap=True)),
         console=screen,
         transient=True,
         expand=True,
         disable=not screen.is_terminal,
     )
+
+
+def format_time(seconds: float) -> str:
+    """Return a duration: `0:42`, `12:05`, `1:02:10`."""
+    hours, rest = divmod(round(seconds), 3600)
+    return f"{hours}:{rest // 60:02}:{rest % 60:02}" if hours else f"{rest // 60}:{rest % 60:02}"
 
 
 @contextmanager
@@ -82,14 +95,20 @@ def show_phases(*descriptions: str) -> Iterator[list[Advance]]:
 
 
 class TrainingProgress(Callback):
-    """A bar for each epoch, and a line for each validation and warning."""
+    """A bar for each epoch, and a line for each validation and warning.
+
+    The loss shown is the mean over the epoch so far, of the steps that are logged. The time left is that of the whole
+    run, validations included, at the pace of the steps since it started or was resumed.
+    """
 
     def __init__(self) -> None:
         self._screen = console.messages()
         self._bar = make_bar(self._screen)
         self._task = self._bar.add_task("", total=None, note="")
         self._steps, self._epochs = 0, 0
-        self._loss = ""  # not known before the first record
+        self._losses: list[float] = []  # of this epoch
+        self._epoch = 0  # of the losses
+        self._started, self._first = 0.0, 0  # time and step at which this process began
 
     def prepare(self, what: str, done: int, total: int) -> None:
         """Show a progress bar for the preparation."""
@@ -100,6 +119,7 @@ class TrainingProgress(Callback):
         """Print what is trained and start the bar."""
         settings = recipe.training
         self._steps, self._epochs = steps_per_epoch, settings.num_epochs
+        self._started, self._first = time.monotonic(), progress.step
         start = "" if progress.step == 0 else f", resumed after step {progress.step:,}"
         self._screen.print(
             f"Training {recipe.name}: {self._epochs} epoch{'s' * (self._epochs > 1)} of "
@@ -111,25 +131,29 @@ class TrainingProgress(Callback):
 
     def step(self, progress: RunProgress) -> None:
         """Advance the bar."""
-        self._bar.update(self._task, description=self._describe(progress), completed=progress.batch)
+        left = self._estimate(progress)
+        note = ", ".join(filter(None, [self._describe_loss(), f"run: {left} left" if left else ""]))
+        self._bar.update(self._task, description=self._describe(progress), completed=progress.batch, note=note)
 
     def record(self, record: StepRecord) -> None:
-        """Show the loss."""
-        self._loss = f"loss {record.loss:.4g}"
-        self._bar.update(self._task, note=self._loss)
+        """Add the loss to the mean of its epoch."""
+        if record.epoch != self._epoch:
+            self._epoch, self._losses = record.epoch, []
+        self._losses.append(record.loss)
 
     def validation(self, progress: RunProgress, evaluation: Evaluation, score: float, best: bool) -> None:
         """Print the recalls on the dev split."""
         i2t, t2i = evaluation.metrics.i2t, evaluation.metrics.t2i
+        loss, left = self._describe_loss(), self._estimate(progress)
         self._screen.print(
-            f"{self._describe(progress)}, step {progress.step:,}: {self._loss}{'; ' * bool(self._loss)}dev R@1/5/10 "
+            f"{self._describe(progress)}, step {progress.step:,}: {loss}{'; ' * bool(loss)}dev R@1/5/10 "
             f"i2t {i2t.r1:.1f}/{i2t.r5:.1f}/{i2t.r10:.1f}, t2i {t2i.r1:.1f}/{t2i.r5:.1f}/{t2i.r10:.1f}, "
-            f"score {score:.1f}{' (best)' if best else ''}"
+            f"score {score:.1f}{' (best)' if best else ''}{f'; {left} left' if left else ''}"
         )
 
     def warning(self, text: str) -> None:
         """Print a warning."""
-        self._screen.print(f"Warning: {text}", style="yellow")
+        console.print_warning(text)
 
     def note(self, text: str) -> None:
         """Print something worth knowing."""
@@ -138,6 +162,14 @@ class TrainingProgress(Callback):
     def close(self) -> None:
         """Remove the bar."""
         self._bar.stop()
+
+    def _describe_loss(self) -> str:
+        return f"mean loss {sum(self._losses) / len(self._losses):.4g}" if self._losses else ""
+
+    def _estimate(self, progress: RunProgress) -> str:
+        """Return the time left of the whole run; empty at its end, or before there is anything to go by."""
+        done, left = progress.step - self._first, self._steps * self._epochs - progress.step
+        return format_time((time.monotonic() - self._started) / done * left) if done > 0 and left > 0 else ""
 
     def _describe(self, progress: RunProgress) -> str:
         return f"epoch {min(progress.epoch + 1, self._epochs)}/{self._epochs}"

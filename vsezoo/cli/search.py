@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from vsezoo.cli import console, search_terms, shared_options
+from vsezoo.cli.arguments import CHECKPOINT
 from vsezoo.cli.command import Command
 from vsezoo.cli.skipped import print_skipped
 from vsezoo.errors import UsageError
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
         ("vsezoo search runs/vsepp-shapes 17", "Find captions of the test split for its image 17."),
     ],
 )
-@click.argument("checkpoint")
+@click.argument("checkpoint", type=CHECKPOINT)
 @click.argument("query")
 @click.option("--images", metavar="X", help="Search a folder of images, or FILE.npy with features.")
 @click.option("--texts", metavar="FILE", help="Search the sentences of FILE: one per line, or .csv, .tsv, .jsonl.")

@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 
 import click
 
+from vsezoo.cli.arguments import DATASET
+
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 data_root = click.option(
@@ -20,9 +22,11 @@ device = click.option("--device", default="auto", show_default=True, help="cpu, 
 as_json = click.option("--json", "as_json", is_flag=True, help="Write JSON.")
 
 
-def data(default: str) -> Callable[[Function], Function]:
+def data(default: str, type: click.ParamType = DATASET) -> Callable[[Function], Function]:
     """Return `--data`, `default` being shown as its default."""
-    return click.option("--data", metavar="DATASET", help=f"A registered data set or a folder.  [default: {default}]")
+    return click.option(
+        "--data", type=type, metavar="DATASET", help=f"A registered data set or a folder.  [default: {default}]"
+    )
 
 
 def on_bad_image(default: str) -> Callable[[Function], Function]:

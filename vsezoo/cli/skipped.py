@@ -24,4 +24,4 @@ def print_skipped(skipped: Mapping[str, str]) -> None:
     lines = [f"{console.escape(name)}: {reason}" for name, reason in list(skipped.items())[:NAMED]]
     more = [f"and {len(skipped) - NAMED:,} more"] if len(skipped) > NAMED else []
     console.print_warning(f"{count}:")
-    console.messages().print(Padding("\n".join([*lines, *more]), (0, 0, 0, 2), style="yellow", expand=False))
+    console.alerts().print(Padding("\n".join([*lines, *more]), (0, 0, 0, 2), style="yellow", expand=False))

@@ -7,8 +7,12 @@ from typing import Any
 
 import click
 
+from vsezoo import registry
 from vsezoo.cli import console, setting_flags, shared_options
+from vsezoo.cli.arguments import MODEL, SETTING, UNCHECKED_DATASET
 from vsezoo.cli.command import FIRST, Command, section
+from vsezoo.data.lookup import require_data
+from vsezoo.recipe.file import is_recipe_file
 
 
 @click.command(
@@ -24,8 +28,8 @@ from vsezoo.cli.command import FIRST, Command, section
         ("vsezoo train vsepp --resume", "Continue the run in runs/vsepp-shapes where it stopped."),
     ],
 )
-@click.argument("model")
-@shared_options.data("shapes")
+@click.argument("model", type=MODEL)
+@shared_options.data("shapes", UNCHECKED_DATASET)
 @shared_options.data_root
 @click.option("--output", type=click.Path(path_type=Path), help="Folder of the run.  [default: runs/MODEL-DATASET]")
 @click.option("--resume", is_flag=True, help="Continue the run in the output folder.")
@@ -35,6 +39,7 @@ from vsezoo.cli.command import FIRST, Command, section
 @click.option(
     "--set",
     "assignments",
+    type=SETTING,
     multiple=True,
     metavar="NAME=VALUE",
     help=f"Change any setting of the recipe, such as {setting_flags.ASSIGNMENT}; repeatable.",
@@ -78,6 +83,10 @@ def train(
     field knows; --set changes any setting by its name.
     """
     settings = setting_flags.read_settings(flags, assignments)
+    if not resume and not is_recipe_file(model):  # a misspelt name or setting is answered before torch is imported
+        registry.load("models", model).replace(settings)
+    if data is not None and not resume:
+        require_data(data)
     from vsezoo.checkpoints.opened import Checkpoint
     from vsezoo.cli.figures import render
     from vsezoo.cli.progress import TrainingProgress

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 from vsezoo import registry
 from vsezoo.data.folder_source import FolderSource
+from vsezoo.data.places import list_roots
 from vsezoo.data.source import DEFAULT_OPTIONS, DataSource, OpenOptions
-from vsezoo.errors import UnknownNameError
+from vsezoo.errors import AbsentDataError, UnknownNameError, suggest_name
 
 if TYPE_CHECKING:
     from vsezoo.interfaces import PairDataset
@@ -46,9 +47,38 @@ def find_source(data: str) -> DataSource:
     try:
         source: DataSource = registry.load("datasets", data)
     except UnknownNameError as error:
-        remedy = f"{error.remedy} To use a folder, give a path with a slash: --data ./FOLDER"
-        raise UnknownNameError(error.problem, remedy=remedy) from None
+        raise _describe_unknown(data, error) from None
     return source
+
+
+def require_data(data: str) -> None:
+    """Check that a data set is registered, or a folder that exists; nothing is imported or read.
+
+    Raises:
+        UnknownNameError: for a name that is neither registered nor a folder.
+        AbsentDataError: for the path of a folder that does not exist.
+    """
+    folder = as_folder(data)
+    if folder is None:
+        try:
+            registry.find("datasets", data)
+        except UnknownNameError as error:
+            raise _describe_unknown(data, error) from None
+    elif "://" not in data and not folder.exists():
+        near = suggest_name(data, [str(other) for other in folder.parent.glob("*/")])
+        raise AbsentDataError("does not exist.", file=folder, remedy=near or "Check the path.")
+
+
+def list_near_folders() -> list[Path]:
+    """Return the folders in the places where data sets are looked for."""
+    return sorted(folder for root in list_roots(None) if root.is_dir() for folder in root.iterdir() if folder.is_dir())
+
+
+def _describe_unknown(data: str, error: UnknownNameError) -> UnknownNameError:
+    found = [folder for folder in list_near_folders() if folder.name == data]
+    hint = f"There is a folder of that name: --data {found[0]}" if found else error.remedy
+    path = "" if found else " To use a folder, give a path with a slash: --data ./FOLDER"
+    return UnknownNameError(error.problem, remedy=hint + path)
 
 
 def locate(data: str) -> str:

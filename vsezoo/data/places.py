@@ -15,11 +15,15 @@ ROOT_VARIABLE = "VSEZOO_DATA"
 Found = TypeVar("Found")
 
 
+def list_roots(root: Path | None) -> list[Path]:
+    """Return the folders that contain the folders of data sets; `root`, if given, is the only one."""
+    variable = os.environ.get(ROOT_VARIABLE)
+    return [root] if root is not None else [*([Path(variable)] if variable else []), Path("data")]
+
+
 def list_places(name: str, root: Path | None) -> Iterator[Path]:
     """Yield the candidate folders of a registered data set, the preferred one first."""
-    variable = os.environ.get(ROOT_VARIABLE)
-    roots = [root] if root is not None else [*([Path(variable)] if variable else []), Path("data")]
-    for place in roots:
+    for place in list_roots(root):
         yield place / name
         # The root may be the data set's own folder, but not that of another data set.
         basename = place.absolute().name

@@ -112,7 +112,7 @@ class Recipe:
         known += [f"training.{field}" for field in TRAINING_FIELDS]
         raise RecipeError(
             f"{name!r} is not a setting of a recipe.",
-            remedy=suggest_name(name, known, f"Settings: {', '.join(known)}."),
+            remedy=suggest_name(name, known, f"`vsezoo show {self.name}` lists all."),
         )
 
     def _with(self, name: str, value: Any) -> Recipe:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import KW_ONLY, InitVar, dataclass
 from typing import Annotated
 
-from vsezoo.recipe.options import Above, AtLeast, Below, OneOf
+from vsezoo.recipe.options import AtLeast, Below, OneOf
 from vsezoo.recipe.part import TRAINING_PARTS, Part
 from vsezoo.recipe.signatures import read_options
 
@@ -56,7 +56,7 @@ class TrainingSettings:
         RecipeError: for an invalid value of a setting.
     """
 
-    learning_rate: Annotated[float, Above(0)] = 2e-4
+    learning_rate: Annotated[float, AtLeast(0)] = 2e-4  # 0: nothing is learnt, to see what the rest costs
     _: KW_ONLY
     num_epochs: Annotated[int, AtLeast(1)] = 30
     batch_size: Annotated[int, AtLeast(1)] = 128

@@ -1,0 +1,130 @@
+"""Types of arguments and options: what they name is checked before torch is imported, and completed by the shell.
+
+A misspelt name is answered in a fraction of the second that importing torch takes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+from click.shell_completion import CompletionItem
+
+from vsezoo import registry
+from vsezoo.errors import VsezooError
+
+
+class _Named(click.ParamType):
+    """A name of something, a folder or a file; completed with the known names first.
+
+    Args:
+        name: as the help of a type calls it.
+        suffix: the end of files that are completed too; empty: folders alone.
+    """
+
+    def __init__(self, name: str, suffix: str = "") -> None:
+        self.name = name
+        self._suffix = suffix
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the value unchanged.
+
+        Raises:
+            VsezooError: if it names nothing.
+        """
+        self.check(value)
+        return value
+
+    def check(self, value: str) -> None:
+        """Raise an error for a value that names nothing; here, anything is accepted."""
+
+    def list_known(self) -> Iterable[str]:
+        """Return the names to complete."""
+        return ()
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """Return the known names, the folders and the files that begin with what has been typed."""
+        names = [name for name in self.list_known() if name.startswith(incomplete)]
+        return [CompletionItem(name) for name in dict.fromkeys([*names, *_list_paths(incomplete, self._suffix)])]
+
+
+class _Model(_Named):
+    """A registered model, or a recipe file."""
+
+    def list_known(self) -> list[str]:
+        return registry.list_models()
+
+
+class _Dataset(_Named):
+    """A registered data set, or a folder."""
+
+    def list_known(self) -> list[str]:
+        from vsezoo.data.lookup import list_near_folders
+
+        return [*registry.list_datasets(), *map(str, list_near_folders())]
+
+
+class _CheckedDataset(_Dataset):
+    def check(self, value: str) -> None:
+        from vsezoo.data.lookup import require_data
+
+        require_data(value)
+
+
+class _Checkpoint(_Named):
+    """A checkpoint: a folder, a reference to the Hub, or a registered name."""
+
+    def check(self, value: str) -> None:
+        from vsezoo.checkpoints.locate import require_existence
+
+        require_existence(value)
+
+    def list_known(self) -> list[str]:
+        from vsezoo.checkpoints.locate import list_runs
+
+        return [*map(str, list_runs()), *registry.list_names("checkpoints")]
+
+
+class _Setting(click.ParamType):
+    """An assignment `NAME=VALUE`, of which the name is completed."""
+
+    name = "setting"
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """Return the settings of the model on the command line, or of any model."""
+        from vsezoo.recipe import PART_KINDS, TRAINING_FIELDS, TRAINING_PARTS
+
+        names = ["embed_size", "pretrained", *PART_KINDS, *TRAINING_PARTS]
+        names += [f"training.{field}" for field in TRAINING_FIELDS]
+        # An option without its value, which is being typed, stops click before it assigns the arguments.
+        model = next(filter(None, [ctx.params.get("model"), *ctx.args]), "")
+        try:
+            recipe = registry.load("models", model).to_json()
+        except VsezooError:
+            recipe = {}
+        parts = [kind for kind in (*PART_KINDS, *TRAINING_PARTS) if kind in recipe]
+        names += [f"{kind}.{option}" for kind in parts for option in recipe[kind]["options"]]
+        return [CompletionItem(f"{name}=") for name in sorted(names) if name.startswith(incomplete)]
+
+
+MODEL = _Model("model", suffix=".json")
+DATASET = _CheckedDataset("dataset")
+UNCHECKED_DATASET = _Dataset("dataset")
+"""For a command that checks something else before it."""
+CHECKPOINT = _Checkpoint("checkpoint")
+SETTING = _Setting()
+
+
+def _list_paths(incomplete: str, suffix: str) -> Sequence[str]:
+    """Return the folders, with a slash at their end, and the files with the suffix, that begin with a text."""
+    folder, slash, start = incomplete.rpartition("/")
+    try:
+        entries = sorted(Path(folder + slash or ".").expanduser().iterdir())
+    except (OSError, RuntimeError):  # the latter for the home of an unknown user
+        return []
+    shown = [entry for entry in entries if entry.name.startswith(start) and (start or not entry.name.startswith("."))]
+    folders = {entry for entry in shown if entry.is_dir()}
+    files = {entry for entry in shown if suffix and entry.name.endswith(suffix)}
+    return [folder + slash + entry.name + "/" * (entry in folders) for entry in shown if entry in folders | files]
