@@ -156,7 +156,7 @@ def test_the_name_of_a_model_is_not_a_checkpoint(folder: Path, tmp_path: Path, m
     ):
         flags = ["--output", "x.npy"] if command[0] == "embed" else []
         done = commands.run_command(tmp_path, *command, *flags)
-        processes.assert_one_message(done, 1, rf"^vsepp: is a model without weights: a recipe\.\n{trained}")
+        processes.assert_one_message(done, 2, rf"^vsepp: is a model without weights: a recipe\.\n{trained}")
     with pytest.raises(CheckpointError, match=r"runs/vsepp-shapes, vsepp\.tiny\. To train one: vsezoo train vse\+\+"):
         vsezoo.load("vse++")
 

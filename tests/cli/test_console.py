@@ -70,7 +70,7 @@ def test_errors(folder: Path) -> None:
     done = run(folder, "embed", "run", "--images", "photos", "--output", "o.npy", "--on-bad-image", "error")
     processes.assert_one_message(done, 1, r"^photos/bad\\x1b\]0;title\\x07\\n\.png: ")
     done = run(folder, "eval", f"no{RED}\nrun")
-    processes.assert_one_message(done, 1, r"^no\\x1b\[31m\\nrun: does not exist\.\n")
+    processes.assert_one_message(done, 2, r"^no\\x1b\[31m\\nrun: does not exist\.\n")
     done = run(folder, "card", "run", f"photos/{RED}.png")
     processes.assert_one_message(done, 2, r"^Got unexpected extra argument \(photos/\\x1b\[31m\.png\)")
 
@@ -128,3 +128,11 @@ def test_json_of_any_text(text: str) -> None:
         console.print_json({text: [text]})
     assert json.loads(stream.getvalue()) == {text: [text]}
     assert not console.CONTROLS.search(stream.getvalue().replace("\n", ""))
+
+
+def test_quiet_writes_results_and_warnings_alone(folder: Path) -> None:
+    done = run(folder, "search", "run", "a red thing", "--images", "photos", "-q", "--html", "page.html")
+    assert done.code == 0
+    assert done.stderr.splitlines()[0] == "Warning: 1 image was skipped:"
+    assert "page.html" not in done.stderr
+    assert done.stdout.startswith("rank")

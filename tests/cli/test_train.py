@@ -60,8 +60,9 @@ def test_a_run(trained: tuple[Path, processes.Done]) -> None:
     # No warning of Python, of torch or of TensorBoard; no bar where there is no terminal.
     begin, first, second, end = done.stderr.splitlines()
     assert begin == "Training vsepp: 2 epochs of 10 steps, fp32, seed 0"
-    assert re.fullmatch(r"epoch 1/2, step 10: loss [\d.]+; dev R@1/5/10 i2t .*, t2i .*, score [\d.]+ \(best\)", first)
-    assert second.startswith("epoch 2/2, step 20: loss ")
+    recalls = r"dev R@1/5/10 i2t .*, t2i .*, score [\d.]+ \(best\); \d+:\d\d left"
+    assert re.fullmatch(rf"epoch 1/2, step 10: mean loss [\d.]+; {recalls}", first)
+    assert second.startswith("epoch 2/2, step 20: mean loss ")
     assert end == f"Checkpoint: {output.relative_to(output.parent)}/best"
     figures = json.loads((output / "best" / "metrics.json").read_bytes())
     assert "data, test split: all images against all captions" in done.stdout
@@ -349,7 +350,7 @@ def test_mistakes(model: str, arguments: list[str], message: str, tmp_path: Path
 
 def test_data_that_are_not_there(tmp_path: Path) -> None:
     folder = invoke("train", "vsepp", "--data", tmp_path / "none", "--output", tmp_path / "run")
-    processes.assert_one_message(folder, 1, "The images of data set 'none' were not found")
+    processes.assert_one_message(folder, 2, rf"^{tmp_path}/none: does not exist\.")
     result = invoke("train", "vsepp", "--data", "f8k_precomp", "--data-root", tmp_path, "--output", tmp_path / "run")
     processes.assert_one_message(result, 1, "The features of data set 'f8k_precomp' were not found")
     for wanted in ("train_ims.npy", "dev_caps.txt", str(tmp_path / "f8k_precomp"), "Origin: data.tar of VSE++"):

@@ -69,7 +69,7 @@ def test_an_unknown_setting_is_met_with_the_known_ones(name: str, suggestion: st
     with pytest.raises(RecipeError, match="is not a setting of a recipe") as caught:
         RECIPE.replace({name: 1})
     assert suggestion in caught.value.remedy
-    assert "training.seed" in caught.value.remedy
+    assert "vsezoo show" in caught.value.remedy
     assert caught.value.exit_code == 2
 
 
@@ -111,7 +111,6 @@ def test_a_part_is_named_by_a_string(value: Any) -> None:
         ("val_step", -1),
         ("seed", -1),
         ("seed", 2**64),
-        ("learning_rate", 0),
         ("learning_rate", -1e-3),
         ("learning_rate", math.nan),
         ("learning_rate", math.inf),
@@ -208,7 +207,7 @@ def test_json_round_trip() -> None:
 @given(
     st.builds(
         Training,
-        learning_rate=st.floats(0, 1e6, exclude_min=True),
+        learning_rate=st.floats(0, 1e6),
         num_epochs=st.integers(1),
         grad_clip=st.floats(0, 1e300),
         seed=st.integers(0, 2**64 - 1),

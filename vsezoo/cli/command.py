@@ -102,7 +102,7 @@ def section(title: str, *options: Decorator[Any]) -> Decorator[Any]:
 
 
 def _make_quiet(flags: list[str]) -> click.Option:
-    text = "Write results, warnings and errors alone: no progress, no hints."
+    text = "Show no progress and no hints."
     return click.Option(flags, is_flag=True, is_eager=True, expose_value=False, callback=_be_quiet, help=text)
 
 

@@ -18,8 +18,9 @@ PROGRAM, VARIABLE = "vsezoo", "_VSEZOO_COMPLETE"
 @click.command(
     cls=Command,
     examples=[
-        ('eval "$(vsezoo completion bash)"', "In ~/.bashrc: complete in every new shell."),
-        ("vsezoo completion fish > ~/.config/fish/completions/vsezoo.fish", "The same for fish."),
+        ("vsezoo completion bash > ~/.local/share/bash-completion/completions/vsezoo", "Bash, in every new shell."),
+        ("vsezoo completion zsh > ~/.zfunc/_vsezoo", "Zsh, if ~/.zfunc is in its fpath."),
+        ("vsezoo completion fish > ~/.config/fish/completions/vsezoo.fish", "Fish."),
     ],
 )
 @click.argument("shell", type=click.Choice(SHELLS), required=False)
