@@ -18,7 +18,7 @@ from vsezoo.captioning.decoder import CaptionDecoder, Memory
 from vsezoo.captioning.loss import CaptionLoss
 from vsezoo.captioning.search import search_words, write_captions
 from vsezoo.errors import DataError, UsageError
-from vsezoo.text import END, START
+from vsezoo.text import END, START, UNKNOWN
 
 A, B, C = 4, 5, 6
 Tables = list[dict[int, dict[int, float]]]
@@ -49,10 +49,11 @@ class BigramDecoder:
         return states
 
 
-def search(tables: Tables, beam: int, max_len: int = 10) -> list[tuple[list[int], float]]:
+def search(tables: Tables, beam: int, max_len: int = 10, unknown: bool = False) -> list[tuple[list[int], float]]:
     """Return the words and their probability, not its logarithm."""
     decoder = cast(CaptionDecoder, BigramDecoder(tables))
-    found = search_words(decoder, torch.zeros(len(tables), 1, 1, dtype=torch.float64), beam, max_len)
+    regions = torch.zeros(len(tables), 1, 1, dtype=torch.float64)
+    found = search_words(decoder, regions, beam, max_len, unknown=unknown)
     return [(words, math.exp(value)) for words, value in found]
 
 
@@ -80,6 +81,12 @@ def test_a_caption_without_end_is_cut() -> None:
 
 def test_neither_start_nor_padding_is_written() -> None:
     assert search([{START: {START: 0.5, 0: 0.3, A: 0.2}, A: {0: 0.9, END: 0.1}}], 1) == [([A], pytest.approx(0.02))]
+
+
+def test_a_rare_word_is_written_if_asked_for_alone() -> None:
+    table = {START: {UNKNOWN: 0.7, A: 0.3}, A: {END: 1.0}, UNKNOWN: {END: 1.0}}
+    assert search([table], 1) == [([A], pytest.approx(0.3))]
+    assert search([table], 1, unknown=True) == [([UNKNOWN], pytest.approx(0.7))]
 
 
 def test_images_of_a_batch_do_not_meet() -> None:

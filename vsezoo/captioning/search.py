@@ -14,7 +14,7 @@ from vsezoo.captioning.decoder import CaptionDecoder
 from vsezoo.captioning.loss import CaptionLoss
 from vsezoo.errors import DataError, UsageError
 from vsezoo.model import JointEmbedding
-from vsezoo.text import END, PAD, START
+from vsezoo.text import END, PAD, START, UNKNOWN
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,14 @@ class Caption:
 
 @torch.inference_mode()
 def write_captions(
-    model: JointEmbedding, loss: CaptionLoss, images: Any, *, beam: int = 1, max_len: int = 0, batch_size: int = 64
+    model: JointEmbedding,
+    loss: CaptionLoss,
+    images: Any,
+    *,
+    beam: int = 1,
+    max_len: int = 0,
+    unknown: bool = False,
+    batch_size: int = 64,
 ) -> list[Caption]:
     """Write a caption for each image; the same images always give the same captions.
 
@@ -42,6 +49,7 @@ def write_captions(
         images: as `JointEmbedding.encode_images` takes them.
         beam: beam size; 1 takes the most probable word at each step (greedy search).
         max_len: longest caption in words; 0: as in training.
+        unknown: whether `<unk>` may be written, as by VSRN's own code.
         batch_size: images in a batch.
 
     Raises:
@@ -63,13 +71,18 @@ def write_captions(
                 f"The image at index {start + int(finite.int().argmin())} contains NaN or infinite numbers.",
                 remedy="Fix or leave out this image.",
             )
-        found = search_words(loss.decoder, regions, beam, max_len or loss.max_len - 2, lengths)
+        found = search_words(loss.decoder, regions, beam, max_len or loss.max_len - 2, lengths, unknown)
         captions += [Caption(" ".join(loss.vocabulary.words[word] for word in words), p) for words, p in found]
     return captions
 
 
 def search_words(
-    decoder: CaptionDecoder, regions: Tensor, beam: int, max_len: int, lengths: Tensor | None = None
+    decoder: CaptionDecoder,
+    regions: Tensor,
+    beam: int,
+    max_len: int,
+    lengths: Tensor | None = None,
+    unknown: bool = False,
 ) -> list[tuple[list[int], float]]:
     """Search for the captions with the highest mean log-probability per word, including their end.
 
@@ -82,6 +95,7 @@ def search_words(
         beam: captions kept for each image.
         max_len: longest caption in words.
         lengths: number of regions of each image, `(N,)`; None: all.
+        unknown: whether the word for unknown words may be written; its probability is not given to other words.
 
     Returns:
         for each image the ids of its words, without `<start>` and `<end>`, and their total log-probability.
@@ -101,6 +115,8 @@ def search_words(
         # Captions that have ended continue with <pad> at no cost; all others with any word but <pad> and <start>.
         steps = steps.masked_fill(ended[:, :, None], -math.inf)
         steps[:, :, START] = -math.inf
+        if not unknown:
+            steps[:, :, UNKNOWN] = -math.inf
         steps[:, :, PAD] = torch.where(ended, 0.0, -math.inf)
         candidates = (totals[:, :, None] + steps).flatten(1)
         lengths = lengths + ~ended

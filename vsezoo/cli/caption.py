@@ -37,6 +37,7 @@ BATCH_SIZE = 64
 @click.option("--rows", default="", metavar="ROWS", help="Rows of FILE.npy, such as 0-4,7.  [default: all]")
 @click.option("--beam", type=click.IntRange(1), default=1, show_default=True, help="Beam size.")
 @click.option("--max-len", type=click.IntRange(1), help="Longest caption in words.  [default: as in training]")
+@click.option("--unknown", is_flag=True, help="Let <unk> be written, as VSRN's own code does.")
 @shared_options.device
 @shared_options.as_json
 def caption(
@@ -48,6 +49,7 @@ def caption(
     rows: str,
     beam: int,
     max_len: int | None,
+    unknown: bool,
     device: str,
     as_json: bool,
 ) -> None:
@@ -80,7 +82,9 @@ def caption(
         for batch in batch_images(named, BATCH_SIZE):
             with name_source(batch[0].source):
                 features = batch[0].read([image.row for image in batch])
-                written += write_captions(model, loss, features, beam=beam, max_len=max_len or 0)
+                written += write_captions(
+                    model, loss, features, beam=beam, max_len=max_len or 0, unknown=unknown
+                )
             advance(len(written), len(named))
     results = list(zip([image.name for image in named], written, strict=True))
     if as_json:
