@@ -16,7 +16,7 @@ from vsezoo import registry
 from vsezoo.errors import VsezooError
 
 
-class _Named(click.ParamType):
+class _Named(click.ParamType[str]):
     """A name of something, a folder or a file; completed with the known names first.
 
     Args:
@@ -87,7 +87,7 @@ class _Checkpoint(_Named):
         return [*map(str, list_runs()), *registry.list_names("checkpoints")]
 
 
-class _Setting(click.ParamType):
+class _Setting(click.ParamType[str]):
     """An assignment `NAME=VALUE`, of which the name is completed."""
 
     name = "setting"

@@ -22,7 +22,7 @@ device = click.option("--device", default="auto", show_default=True, help="cpu, 
 as_json = click.option("--json", "as_json", is_flag=True, help="Write JSON.")
 
 
-def data(default: str, type: click.ParamType = DATASET) -> Callable[[Function], Function]:
+def data(default: str, type: click.ParamType[str] = DATASET) -> Callable[[Function], Function]:
     """Return `--data`, `default` being shown as its default."""
     return click.option(
         "--data", type=type, metavar="DATASET", help=f"A registered data set or a folder.  [default: {default}]"
