@@ -82,9 +82,7 @@ def caption(
         for batch in batch_images(named, BATCH_SIZE):
             with name_source(batch[0].source):
                 features = batch[0].read([image.row for image in batch])
-                written += write_captions(
-                    model, loss, features, beam=beam, max_len=max_len or 0, unknown=unknown
-                )
+                written += write_captions(model, loss, features, beam=beam, max_len=max_len or 0, unknown=unknown)
             advance(len(written), len(named))
     results = list(zip([image.name for image in named], written, strict=True))
     if as_json:
