@@ -46,8 +46,7 @@ class Loop:
         output: folder of the run.
         progress: where to start.
         log: log of the run, whose size is stored in the state; None in all processes except the main one.
-        callbacks: called in the main process, after the log.
-        workers: data loader workers.
+        callbacks, workers: callbacks of the main process, called after the log; data loader workers.
         save_step: steps between two saves of the state inside an epoch.
     """
 
