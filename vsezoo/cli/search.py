@@ -19,6 +19,7 @@ from vsezoo.errors import UsageError
 
 if TYPE_CHECKING:
     from vsezoo.interfaces import PairDataset
+    from vsezoo.search.collection import Collection
     from vsezoo.search.index import Hit
     from vsezoo.storage.waiting import Advance
 
@@ -45,7 +46,13 @@ if TYPE_CHECKING:
 @shared_options.split
 @click.option("-k", type=click.IntRange(1), default=5, show_default=True, help="Number of results.")
 @click.option("--uncertainty", is_flag=True, help="Show how uncertain the model is of the query and of each result.")
-@click.option("--index", metavar="NAME", default="exact", show_default=True, help="Search backend.")
+@click.option(
+    "--index",
+    metavar="NAME",
+    default="exact",
+    show_default=True,
+    help="Search backend, or a folder that `vsezoo index build` has written, which needs no --images or --texts.",
+)
 @click.option("--html", type=click.Path(path_type=Path), metavar="FILE", help="Write a gallery, a self-contained page.")
 @search_terms.add_options
 @shared_options.on_bad_image("skip")
@@ -89,6 +96,7 @@ def search(
     from vsezoo.search.index import index_collection
     from vsezoo.search.queries import resolve_query
     from vsezoo.search.sources import collect_images, collect_texts, open_split
+    from vsezoo.search.stored.manifest import is_index, read_manifest
 
     chosen, opened = choose_device(device), Checkpoint.open(checkpoint)
     if uncertainty and not load_part(opened.recipe, "similarity").uncertain:
@@ -102,8 +110,14 @@ def search(
         return open_split(opened, data, split, options, console.print_warning, console.print_note)
 
     searched: Literal["images", "texts"] | None = "images" if images else "texts" if texts else None
+    alone = is_index(index) and not (images or texts or data)
+    if alone:
+        searched = "texts" if read_manifest(Path(index)).kind == "text" else "images"
     asked = resolve_query(query, accepted_kinds(opened.recipe), open_data, searched)
-    if asked.image is None or images:
+    collection: Collection | None = None
+    if alone:
+        pass
+    elif asked.image is None or images:
         collection = collect_images(images or open_data(), on_bad_image)
     else:
         collection = collect_texts(texts or open_data())
@@ -126,7 +140,7 @@ def search(
         hits = search_terms.find_hits(found, opened, chosen, asked, content, terms, open_data, k, conditions)
         (doubt,) = found.read_uncertainty(content) if uncertainty else [None]
     if asked.image is None and not found.knows_words(query):
-        unnamed = "" if images else f" There is no image of that name in {collection.name}."
+        unnamed = "" if searched else f" There is no image of that name in {found.collection.name}."
         console.print_warning(
             f"{query!r} is read as a sentence, but the model knows none of its words: the results are meaningless."
             f"{unnamed}"
@@ -140,7 +154,7 @@ def search(
                 **({"plus": plus} if plus else {}),
                 **({"minus": minus} if minus else {}),
                 **({"uncertainty": doubt} if uncertainty else {}),
-                "collection": collection.name,
+                "collection": found.collection.name,
                 "size": len(found),
                 "hits": [describe(hit, uncertainty) for hit in hits],
                 "skipped": dict(found.skipped),
@@ -155,7 +169,7 @@ def search(
         from vsezoo.search.gallery import write_gallery
 
         shown = None if asked.image is None else content
-        write_gallery(html, asked.name, shown, hits, collection, opened.recipe.name)
+        write_gallery(html, asked.name, shown, hits, found.collection, opened.recipe.name)
 
 
 def describe(hit: Hit, uncertainty: bool = False) -> dict[str, Any]:

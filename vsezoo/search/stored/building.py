@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +10,15 @@ import torch
 
 from vsezoo import registry
 from vsezoo.checkpoints.opened import Checkpoint
-from vsezoo.errors import UsageError
+from vsezoo.errors import DataError, UsageError
 from vsezoo.parts import load_part
 from vsezoo.search.collection import Collection
-from vsezoo.search.embedding import embed_items
+from vsezoo.search.embedding import EmbeddedBlock, embed_items
 from vsezoo.search.indexes import require_metric
 from vsezoo.search.sources import Images, Texts, collect_images, collect_texts
 from vsezoo.search.stored.manifest import NAME, OWN, Manifest, read_manifest, require_model
+from vsezoo.search.stored.opening import open_folder
+from vsezoo.search.stored.table import Table, read_removed
 from vsezoo.search.stored.writer import Embed, FolderWriter, lock_folder
 from vsezoo.similarities import CosineSimilarity
 from vsezoo.storage.waiting import Advance
@@ -97,9 +99,9 @@ def build_folder(
         index, dict(options or {}), name, checkpoint.digest, part, collection.kind, place, dtype, width=0, table=""
     )
     with lock_folder(folder):
-        previous = read_manifest(folder) if (folder / NAME).exists() else None
+        previous = _read_sound(folder) if (folder / NAME).exists() else None
         return FolderWriter(folder, previous).build(
-            collection, fresh, embed or _embed_with(checkpoint, collection, device), advance
+            collection, fresh, embed or embed_with(checkpoint, collection, device), advance
         )
 
 
@@ -114,7 +116,8 @@ def add_to_folder(
     """Add the items of a collection that an index does not have, or that have changed; see `build_folder`.
 
     Raises:
-        UsageError: for the index of another model, or items of another kind.
+        UsageError: for the index of another model, items of another kind, pictures that lie elsewhere than the others,
+            or an id that is there twice.
     """
     read_manifest(folder)
     with lock_folder(folder):
@@ -126,20 +129,33 @@ def add_to_folder(
                 file=folder,
                 remedy="Build an index of its own for them.",
             )
+        if manifest.kind == "picture" and collection.place != manifest.place:
+            raise UsageError(
+                f"contains the pictures of {manifest.place or 'a data set'}; {collection.name} is another place.",
+                file=folder,
+                remedy="Build an index of its own for them, or one of a folder that contains both.",
+            )
         return FolderWriter(folder, manifest).add(
-            collection, embed or _embed_with(checkpoint, collection, device), advance
+            collection, embed or embed_with(checkpoint, collection, device), advance
         )
 
 
-def remove_from_folder(folder: Path, ids: Iterable[str]) -> Manifest:
+def remove_from_folder(folder: Path, ids: Iterable[str] = (), *, gone: bool = False) -> Manifest:
     """Remove items from an index.
+
+    Args:
+        folder: the index folder.
+        ids: the items.
+        gone: also those that are no longer in the collection that the index was built from.
 
     Raises:
         UsageError: for an id that is not in the index, or if another process is changing it.
+        DataError: with `gone`, for a collection that cannot be found.
     """
     read_manifest(folder)
     with lock_folder(folder):
-        return FolderWriter(folder, read_manifest(folder)).remove(ids)
+        writer = FolderWriter(folder, read_manifest(folder))
+        return writer.remove(ids, open_folder(folder).items.find_gone() if gone else ())
 
 
 def _collect(images: Images | None, texts: Texts | None, on_bad_image: str) -> Collection:
@@ -150,8 +166,32 @@ def _collect(images: Images | None, texts: Texts | None, on_bad_image: str) -> C
     raise UsageError("Give either images or texts to index.")
 
 
-def _embed_with(checkpoint: Checkpoint, collection: Collection, device: str | torch.device) -> Embed:
-    return lambda items: embed_items(lambda: checkpoint.model(device), collection, items)
+def embed_with(
+    checkpoint: Checkpoint,
+    collection: Collection,
+    device: str | torch.device,
+    skipped: dict[str, str] | None = None,
+) -> Embed:
+    """Return what computes the vectors of a collection, and records the reasons of skipped items by their ids."""
+
+    def embed(items: Sequence[int]) -> Iterator[EmbeddedBlock]:
+        for block in embed_items(lambda: checkpoint.model(device), collection, items):
+            if skipped is not None:
+                skipped.update({collection.ids[item]: error.problem for item, error in block.bad.items()})
+            yield block
+
+    return embed
+
+
+def _read_sound(folder: Path) -> Manifest | None:
+    """Return the manifest of an index; None for a damaged one, which is not copied from."""
+    try:
+        manifest = read_manifest(folder)
+        Table(folder, manifest)
+        read_removed(folder, manifest)
+    except (DataError, FileNotFoundError):
+        return None
+    return manifest
 
 
 def _require_free(folder: Path) -> None:

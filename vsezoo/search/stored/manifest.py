@@ -20,7 +20,9 @@ from vsezoo.storage.atomic_folder import flush
 NAME, DRAFT = "index.json", "building.json"
 """The manifest, and that of a change that has not been finished."""
 FORMAT = 1
-OWN = re.compile(r"\d+\.(vectors|keys|(ids|texts)(\.ends)?|removed|faiss)|index\.json|building\.json|\.lock|\..+\.tmp")
+TABLE = r"(vectors|keys|(ids|texts)(\.ends)?)"
+"""Endings of the files of a table."""
+OWN = re.compile(rf"\d+\.({TABLE}|removed|faiss)|index\.json|building\.json|\.lock|\..+\.tmp")
 """Names of the files in an index folder."""
 REBUILD = "Build it again with `vsezoo index build`."
 
@@ -65,6 +67,13 @@ class Manifest:
     format: int = FORMAT
 
 
+def list_files(folder: Path, manifest: Manifest) -> list[Path]:
+    """Return the files of an index folder that its manifest names, itself included."""
+    valid = {NAME, manifest.removed, *manifest.state.get("files", [])}
+    table = re.compile(rf"{manifest.table}\.{TABLE}")
+    return [file for file in sorted(folder.iterdir()) if file.name in valid or table.fullmatch(file.name)]
+
+
 def is_index(name: str | Path) -> bool:
     """Return whether a name is a path rather than the name of a backend: an existing folder, or has a separator."""
     return Path(name).is_dir() or len(Path(name).parts) > 1
@@ -74,8 +83,8 @@ def read_manifest(folder: Path) -> Manifest:
     """Read the manifest of an index folder.
 
     Raises:
-        UsageError: for a folder that is not an index.
-        DataError: for a manifest that is damaged or was written by a later version.
+        UsageError: for a folder that is not an index, or one of a later version.
+        DataError: for a manifest that is damaged.
     """
     try:
         content = (folder / NAME).read_bytes()
@@ -93,7 +102,7 @@ def read_draft(folder: Path) -> Manifest | None:
     """Return the manifest of an unfinished change; None if there is none, or it is damaged."""
     try:
         return _parse((folder / DRAFT).read_bytes(), folder / DRAFT)
-    except (OSError, DataError):
+    except (OSError, DataError, UsageError):
         return None
 
 
@@ -131,7 +140,7 @@ def _parse(content: bytes, file: Path) -> Manifest:
     try:
         found = json.loads(content)
         if found["format"] > FORMAT:
-            raise DataError(
+            raise UsageError(
                 f"has the format {found['format']}, which this version does not know.",
                 file=file,
                 remedy="Upgrade vsezoo: python -m pip install --upgrade vsezoo",

@@ -76,13 +76,17 @@ class IndexedItems(Collection):
         file = Path(self.place, self.ids[item])
         return file if Path(os.path.normpath(file)).is_relative_to(os.path.normpath(self.place)) else None
 
+    def find_gone(self) -> list[str]:
+        """Return the ids of items that are no longer where the index was built from, those removed before included."""
+        return [name for name in self.ids if name not in self._places]
+
     @cached_property
     def _source(self) -> Collection:
         if self._given is not None:
             return self._given
         if not self.place:
             raise UsageError(
-                "does not say where its items lie, and the similarity of the model reads them again.",
+                "does not say where its items lie.",
                 file=self._folder,
                 remedy="Name the collection as well.",
             )

@@ -28,7 +28,6 @@ from vsezoo.search.stored.manifest import REBUILD, Manifest
 
 ENDS = np.dtype("<u8")
 DTYPES: dict[str, np.dtype[Any]] = {"float32": np.dtype("<f4"), "float16": np.dtype("<f2")}
-SUFFIXES = (".vectors", ".keys", ".ids", ".ids.ends", ".texts", ".texts.ends")
 
 
 class Strings(Sequence[str]):

@@ -17,8 +17,8 @@ from vsezoo.search.array_writers import explain_unwritten, replace_file
 from vsezoo.search.collection import KEY_BYTES, Collection, Sentences
 from vsezoo.search.embedding import EmbeddedBlock
 from vsezoo.search.indexes import KeptRows, NearestRows
-from vsezoo.search.stored.manifest import DRAFT, NAME, OWN, Manifest, read_draft, write_manifest
-from vsezoo.search.stored.table import SUFFIXES, Table, TableWriter, read_removed
+from vsezoo.search.stored.manifest import DRAFT, OWN, Manifest, list_files, read_draft, write_manifest
+from vsezoo.search.stored.table import Table, TableWriter, read_removed
 from vsezoo.storage.atomic_folder import flush
 from vsezoo.storage.waiting import Advance
 
@@ -76,28 +76,39 @@ class FolderWriter:
         generation = (self.previous.generation if self.previous else 0) + 1
         draft = dataclasses.replace(fresh, generation=generation, table=str(generation))
         if (begun := read_draft(self.folder)) is not None and _is_same(begun, draft):
-            draft = begun
+            draft = dataclasses.replace(draft, count=begun.count, width=begun.width)
         else:
             self._clean()
         wanted = _key_items(collection, self.folder)
-        if not draft.count:
-            draft = self._append(draft, collection, wanted, self._copy(draft, collection, wanted))
+        draft = self._append(draft, collection, wanted, self._copy(draft, collection, wanted))
         draft = self._embed(draft, collection, wanted, embed, advance)
         dead = [row for name, (row, key) in self._read(draft) if wanted.get(name) != key]
         return self._commit(draft, dead)
 
     def add(self, collection: Collection, embed: Embed, advance: Advance | None = None) -> Manifest:
-        """Add the items of a collection that are new or have changed, after the others; see `build`."""
+        """Add the items of a collection that are new or have changed, after the others; see `build`.
+
+        Raises:
+            UsageError: for an id that is there twice: also if the index has it from a collection elsewhere.
+        """
         draft = self._advance()
-        if (begun := read_draft(self.folder)) is not None and _is_same(begun, draft):
-            draft = begun
         wanted = _key_items(collection, self.folder)
+        if not collection.place or collection.place != draft.place:
+            for name, (_, key) in self._read(draft):
+                if wanted.get(name, key) != key:
+                    raise UsageError(
+                        f"has the id {name!r} already, for another item than {collection.name} has.",
+                        file=self.folder,
+                        remedy="Give each item an id of its own, or remove it from the index before.",
+                    )
+        if (begun := read_draft(self.folder)) is not None and _is_same(begun, draft):
+            draft = dataclasses.replace(draft, count=begun.count, width=begun.width)
         draft = self._embed(draft, collection, wanted, embed, advance)
         dead = [row for name, (row, key) in self._read(draft) if wanted.get(name, key) != key]
         return self._commit(draft, dead)
 
-    def remove(self, ids: Iterable[str]) -> Manifest:
-        """Remove items.
+    def remove(self, ids: Iterable[str], gone: Iterable[str] = ()) -> Manifest:
+        """Remove items: those of `ids`, which must be there, and those of `gone` that are.
 
         Raises:
             UsageError: for an id that is not in the index, or if nothing would be left.
@@ -107,7 +118,7 @@ class FolderWriter:
         if unknown := sorted(wanted - rows.keys()):
             more = f" and {len(unknown) - 1:,} more" if len(unknown) > 1 else ""
             raise UsageError(f"does not contain {unknown[0]!r}{more}.", file=self.folder, remedy="Check the ids.")
-        return self._commit(draft, [rows[name] for name in wanted])
+        return self._commit(draft, [rows[name] for name in wanted.union(gone) if name in rows])
 
     def set_state(self, state: Mapping[str, Any]) -> Manifest:
         """Record another state of the backend, such as how much of the index it searches."""
@@ -137,6 +148,9 @@ class FolderWriter:
         if old.dtype not in ("float32", draft.dtype):
             return
         known = {name: row for name, (row, key) in self._read(old) if wanted.get(name) == key}
+        for name, (_, key) in self._read(draft):  # copied before an interruption
+            if wanted.get(name) == key:
+                known.pop(name, None)
         vectors = Table(self.folder, old).vectors
         kept = [(item, known[name]) for item, name in enumerate(collection.ids) if name in known]
         for start in range(0, len(kept), COPIED):
@@ -218,9 +232,9 @@ class FolderWriter:
 
     def _clean(self) -> None:
         """Remove files of no valid index. Processes that have mapped them can read them for as long as they like."""
-        valid = {NAME, LOCK}
-        if (held := self.previous) is not None:
-            valid |= {*held.state.get("files", []), held.removed, *(f"{held.table}{suffix}" for suffix in SUFFIXES)}
+        valid = {LOCK}
+        if self.previous is not None:
+            valid |= {file.name for file in list_files(self.folder, self.previous)}
         for file in self.folder.iterdir():
             if OWN.fullmatch(file.name) and file.name not in valid:
                 with suppress(OSError):

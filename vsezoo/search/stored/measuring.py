@@ -1,0 +1,141 @@
+"""How much of what an exact search finds an index finds too, and how long both take."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from vsezoo.checkpoints.opened import Checkpoint
+from vsezoo.errors import UsageError
+from vsezoo.interfaces import Similarity
+from vsezoo.parts import load_part
+from vsezoo.search.indexes import INNER_PRODUCT, ExactRows, NearestRows, Rows
+from vsezoo.search.stored.manifest import require_model
+from vsezoo.search.stored.opening import open_folder
+from vsezoo.similarities import CosineSimilarity
+
+QUERIES = 500
+"""Number of rows that are queries, if the user names none."""
+BLOCK = 256
+"""Number of sentences that are embedded at a time."""
+TIMED = 20
+"""Number of queries that are timed one by one."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The result of a measurement.
+
+    Attributes:
+        k: number of results of a query.
+        queries: number of queries.
+        recall: share of the `k` best rows that the index finds, the mean over the queries.
+        milliseconds: of one query, median.
+        exact_milliseconds: the same of an exact search.
+    """
+
+    k: int
+    queries: int
+    recall: float
+    milliseconds: float
+    exact_milliseconds: float
+
+
+def measure_folder(
+    checkpoint: Checkpoint,
+    folder: Path,
+    sentences: Sequence[str] = (),
+    k: int = 10,
+    device: str | torch.device = "cpu",
+) -> Measured:
+    """Compare an index folder with an exact search of its rows.
+
+    Args:
+        checkpoint: the model that the index was built with.
+        folder: the index folder.
+        sentences: queries; none: `QUERIES` items of the index, drawn at random, which do not find themselves.
+        k: number of results.
+        device: device of the queries.
+
+    Raises:
+        UsageError: for the index of another model, sentences for an index of sentences, or a similarity that does not
+            compare items with each other and no sentences.
+    """
+    opened = open_folder(folder)
+    require_model(folder, opened.manifest, checkpoint.recipe.name, checkpoint.digest)
+    part = load_part(checkpoint.recipe, "similarity")
+    if sentences and opened.manifest.kind == "text":
+        raise UsageError(
+            "contains sentences, which sentences do not search.", file=folder, remedy="Leave --queries out."
+        )
+    if not sentences and part.inputs != "sets" and part.metric != INNER_PRODUCT:
+        raise UsageError(
+            f"The similarity {checkpoint.recipe.similarity.name!r} does not compare images with images.",
+            remedy="Name a file of sentences with --queries.",
+        )
+    compared: Similarity = CosineSimilarity()
+    if sentences:
+        model, own = checkpoint.text_side(device), None
+        blocks = [sentences[start : start + BLOCK] for start in range(0, len(sentences), BLOCK)]
+        queries = torch.cat([model.embed_texts(block).embeddings for block in blocks])
+        compared = compared if model.compares_sets else model.similarity
+    else:
+        own = draw_rows(opened.rows, QUERIES)
+        queries = opened.rows.vectors[own].float().to(device)
+    side: Literal["images", "texts"] = "texts" if opened.manifest.kind == "text" else "images"
+    index = opened.make_nearest(opened.rows.vectors, compared, side)
+    exact = ExactRows(opened.rows.vectors, compared, side, opened.rows.alive)
+    k = min(k, opened.rows.count - (own is not None))
+    return Measured(
+        k,
+        len(queries),
+        measure_recall(index, exact, queries, k, own),
+        time_queries(index, queries, k),
+        time_queries(exact, queries, k),
+    )
+
+
+def draw_rows(rows: Rows, count: int, seed: int = 0) -> Tensor:
+    """Return the numbers of so many rows that may be found, drawn at random, in order."""
+    alive = torch.arange(len(rows.vectors)) if rows.alive is None else rows.alive.nonzero().flatten()
+    drawn = torch.randperm(len(alive), generator=torch.Generator().manual_seed(seed))[:count]
+    return alive[drawn].sort().values
+
+
+@torch.inference_mode()
+def measure_recall(index: NearestRows, exact: NearestRows, queries: Tensor, k: int, own: Tensor | None = None) -> float:
+    """Return the share of the `k` best rows that an index finds, the mean over the queries.
+
+    Args:
+        index: the index.
+        exact: finds the best rows.
+        queries: `(Q, D)`.
+        k: number of results.
+        own: the rows that are the queries, `(Q,)`, which do not count; None: the queries are no rows.
+    """
+    wanted = k if own is None else k + 1
+    found, best = (nearest.find(queries, wanted)[1].tolist() for nearest in (index, exact))
+    left_out = [set()] * len(queries) if own is None else [{row} for row in own.tolist()]
+    shares = []
+    for some, all_, without in zip(found, best, left_out, strict=True):
+        expected = [row for row in all_ if row not in without][:k]
+        shares.append(len({*expected} & {*some}) / k)
+    return statistics.fmean(shares)
+
+
+@torch.inference_mode()
+def time_queries(nearest: NearestRows, queries: Tensor, k: int) -> float:
+    """Return the milliseconds of a query alone, the median of several after one that does not count."""
+    seconds = []
+    for number in range(min(TIMED, len(queries)) + 1):
+        start = time.perf_counter()
+        nearest.find(queries[number % len(queries)][None], k)
+        seconds.append(time.perf_counter() - start)
+    return 1000 * statistics.median(seconds[1:])
