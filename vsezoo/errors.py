@@ -38,6 +38,7 @@ REMEDIES = {
 EXTRAS = {
     "aiohttp": "network",
     "eccv_caption": "eccv",
+    "faiss": "index",
     "h5py": "hdf5",
     "imagehash": "duplicates",
     "matplotlib": "plot",

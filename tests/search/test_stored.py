@@ -249,12 +249,12 @@ def write_features(path: Path, count: int, seed: int) -> Path:
 
 @pytest.mark.process
 def test_a_full_disk_leaves_the_index_before(run: Path, folder: Path, tmp_path: Path) -> None:
-    small, large = write_features(tmp_path / "small.npy", 20, 0), write_features(tmp_path / "large.npy", 4000, 1)
+    small, large = write_features(tmp_path / "small.npy", 20, 0), write_features(tmp_path / "large.npy", 1000, 1)
     build_index(run, folder, images=small)
     before = open_index(run, index=str(folder)).search("red", 20)
-    assert processes.finish(processes.start(build_from_features, run, folder, large, 30_000)) == 0
+    assert processes.finish(processes.start(build_from_features, run, folder, large, 8_000)) == 0
     assert open_index(run, index=str(folder)).search("red", 20) == before
-    assert build_index(run, folder, images=large).alive == 4000
+    assert build_index(run, folder, images=large).alive == 1000
 
 
 @pytest.mark.process

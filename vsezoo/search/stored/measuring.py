@@ -16,7 +16,8 @@ from vsezoo.checkpoints.opened import Checkpoint
 from vsezoo.errors import UsageError
 from vsezoo.interfaces import Similarity
 from vsezoo.parts import load_part
-from vsezoo.search.indexes import INNER_PRODUCT, ExactRows, NearestRows, Rows
+from vsezoo.search.indexes import INNER_PRODUCT, ExactRows, NearestRows
+from vsezoo.search.recall import draw_rows, find_best, measure_recall
 from vsezoo.search.stored.manifest import require_model
 from vsezoo.search.stored.opening import open_folder
 from vsezoo.similarities import CosineSimilarity
@@ -96,38 +97,10 @@ def measure_folder(
     return Measured(
         k,
         len(queries),
-        measure_recall(index, exact, queries, k, own),
+        measure_recall(index, queries, find_best(exact, queries, k, own), are_rows=own is not None),
         time_queries(index, queries, k),
         time_queries(exact, queries, k),
     )
-
-
-def draw_rows(rows: Rows, count: int, seed: int = 0) -> Tensor:
-    """Return the numbers of so many rows that may be found, drawn at random, in order."""
-    alive = torch.arange(len(rows.vectors)) if rows.alive is None else rows.alive.nonzero().flatten()
-    drawn = torch.randperm(len(alive), generator=torch.Generator().manual_seed(seed))[:count]
-    return alive[drawn].sort().values
-
-
-@torch.inference_mode()
-def measure_recall(index: NearestRows, exact: NearestRows, queries: Tensor, k: int, own: Tensor | None = None) -> float:
-    """Return the share of the `k` best rows that an index finds, the mean over the queries.
-
-    Args:
-        index: the index.
-        exact: finds the best rows.
-        queries: `(Q, D)`.
-        k: number of results.
-        own: the rows that are the queries, `(Q,)`, which do not count; None: the queries are no rows.
-    """
-    wanted = k if own is None else k + 1
-    found, best = (nearest.find(queries, wanted)[1].tolist() for nearest in (index, exact))
-    left_out = [set()] * len(queries) if own is None else [{row} for row in own.tolist()]
-    shares = []
-    for some, all_, without in zip(found, best, left_out, strict=True):
-        expected = [row for row in all_ if row not in without][:k]
-        shares.append(len({*expected} & {*some}) / k)
-    return statistics.fmean(shares)
 
 
 @torch.inference_mode()

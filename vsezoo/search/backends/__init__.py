@@ -1,0 +1,1 @@
+"""Search backends that need a package or a server."""
