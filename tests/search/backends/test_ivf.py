@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -24,9 +23,8 @@ WIDTH, COSINE = 24, CosineSimilarity()
 
 
 @pytest.fixture(autouse=True)
-def small(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ivf, "LEAST", 100)
-    yield
 
 
 def draw(count: int, groups: int = 40, seed: int = 0) -> Tensor:
