@@ -41,6 +41,7 @@ EXTRAS = {
     "faiss": "index",
     "h5py": "hdf5",
     "imagehash": "duplicates",
+    "lmdb": "lmdb",
     "matplotlib": "plot",
     "open_clip": "clip",
     "pillow_heif": "heic",

@@ -37,10 +37,19 @@ OF_FLAGS = ("weights", "features", "crops")
             "Means over ten crops of Flickr8K's images, found in ./data/flickr8k.",
         ),
         ("vsezoo features photos/ --backbone timm:resnet50 --grid --output features/grid", "Regions: a grid of cells."),
+        ("vsezoo features coco/ --from trainval.tsv --output features/coco", "Regions that a detector has found."),
     ],
 )
-@click.argument("data")
-@click.option("--backbone", required=True, metavar="NAME", help="timm:NAME or torchvision:NAME.")
+@click.argument("data", required=False)
+@click.option("--backbone", metavar="NAME", help="timm:NAME or torchvision:NAME.")
+@click.option(
+    "--from",
+    "files",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Instead of --backbone: regions and boxes of a detector, in TSV or LMDB; repeatable.",
+)
 @click.option("--output", required=True, type=click.Path(path_type=Path), help="Output folder.")
 @click.option("--resume", is_flag=True, help="Continue the work in the output folder.")
 @click.option(
@@ -89,8 +98,9 @@ OF_FLAGS = ("weights", "features", "crops")
     click.option("--shard", metavar="I/N", help="Share of this process, such as 0/4; torchrun sets it by itself."),
 )
 def features(
-    data: str,
-    backbone: str,
+    data: str | None,
+    backbone: str | None,
+    files: tuple[Path, ...],
     weights: str,
     settings: tuple[str, ...],
     crops: str,
@@ -114,7 +124,21 @@ def features(
 
     DATA is a data set of images, a folder with captions, or any folder of images. Without captions the features are
     written to one file, all_ims.npy, and the names to all_ids.txt.
+
+    With --from, the features and boxes are those of a detector's files, in the order of the list of DATA, whose pictures
+    need not be there. Without DATA, all images of the files are written.
     """
+    if files:
+        _refuse_unused("backbone", "resume", "crops", "grid", "normalize", "settings", "shard", "use_restval")
+        from vsezoo.cli.detected_features import write_files
+
+        write_files(files, output, data or "", data_root, splits, dtype, on_bad_image, as_json=as_json)
+        return
+    if not data or not backbone:
+        missing = "DATA" if not data else "--backbone"
+        raise UsageError(
+            f"{missing} is missing.", remedy="Give pictures and a --backbone, or a detector's files with --from."
+        )
     options = read_assignments("--set", settings, "image_size=192")
     from vsezoo.cli.progress import make_bar
     from vsezoo.features.extraction import extract_features
@@ -169,6 +193,15 @@ def features(
         return
     rows = [_describe(summary) for summary in summaries]
     console.print_table(["split", "features", "captions", "left out", "pictures/s"], rows)
+
+
+def _refuse_unused(*names: str) -> None:
+    """Refuse options of a backbone beside `--from`."""
+    context = click.get_current_context()
+    for name in names:
+        if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
+            flag = "--set" if name == "settings" else f"--{name.replace('_', '-')}"
+            raise UsageError(f"{flag} does not apply to --from.", remedy=f"Leave out {flag}, or --from.")
 
 
 def _describe(summary: SplitSummary) -> tuple[str, ...]:

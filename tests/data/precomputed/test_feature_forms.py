@@ -111,7 +111,7 @@ def test_no_file_is_unpickled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 @pytest.mark.parametrize(
     ("array", "words"),
     [
-        ({"a": ROWS, "b": ROWS}, "several arrays, none of which is known"),
+        ({"a": ROWS, "b": ROWS[:, :5]}, "several arrays, none of which is known"),
         ({"a": np.arange(3)}, "contains no array"),
         ({"a": np.zeros((4, 6, 7, 7), np.float32)}, "maps of features, channels first"),
     ],

@@ -23,6 +23,7 @@ from vsezoo.storage.cache import find_cache, identify
 LENGTHS, BOXES = "lengths", "boxes"
 NUMBERED = re.compile(r"(?:arr_)?(\d+)")
 PARTS = 3  # named in messages
+HEADER = 192  # bytes of a written header: NumPy's own has 128 here, and 64 more where the shape has many digits
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Piece = tuple[Array, Array | None, Array | None]
@@ -47,13 +48,25 @@ def collect(path: Path, part: str, read: Callable[[], Iterator[Piece]]) -> Path:
         with tempfile.TemporaryDirectory(dir=target.parent.parent) as folder:  # removed if the disk is full
             whole = Path(folder, digest)
             whole.mkdir()
-            _write(path, read(), whole / target.name)
+            write_pieces(path, read(), whole / target.name)
             if not target.parent.exists():
                 whole.rename(target.parent)
     return target
 
 
-def _write(path: Path, pieces: Iterator[Piece], target: Path) -> None:
+def write_pieces(path: Path, pieces: Iterator[Piece], target: Path) -> None:
+    """Write pieces to one array, with the numbers of regions and the boxes in files beside it.
+
+    If all images have as many regions, the array is `(images, R, F)` and needs no numbers.
+
+    Args:
+        path: the file that has the pieces, for messages.
+        pieces: as `Piece`.
+        target: the `.npy` file.
+
+    Raises:
+        DataError: for pieces of different widths, or none.
+    """
     rows, width, dtype = 0, 0, np.dtype(np.float32)
     counts: list[Array] = []
     boxes: list[Array] = []
@@ -61,7 +74,7 @@ def _write(path: Path, pieces: Iterator[Piece], target: Path) -> None:
         for features, lengths, of_piece in pieces:
             if not rows:
                 width, dtype = features.shape[1], features.dtype
-                stream.write(_make_header(0, width, dtype))
+                stream.write(_make_header((0, width), dtype))
             if features.shape[1] != width:
                 problem = f"has features of different widths: {width} and, later, {features.shape[1]}."
                 raise DataError(problem, file=path, remedy="Extract all with one network.")
@@ -71,20 +84,25 @@ def _write(path: Path, pieces: Iterator[Piece], target: Path) -> None:
             boxes += [] if of_piece is None else [of_piece]
         if not rows:
             raise DataError("contains no features.", file=path, remedy="Extract them again.")
+        known = np.concatenate(counts) if counts else np.ones(0, np.int64)
+        each = int(known[0]) if len(known) and bool((known == known[0]).all()) else 0
+        shape = (len(known), each) if each else (rows,)
         stream.seek(0)
-        stream.write(_make_header(rows, width, dtype))
-    for name, parts in ((LENGTHS, counts), (BOXES, boxes)):
-        if parts and (name == LENGTHS or sum(map(len, parts)) == rows):
-            np.save(target.with_name(f"{target.stem}_{name}.npy"), np.concatenate(parts))
+        stream.write(_make_header((*shape, width), dtype))
+    if counts and not each:
+        np.save(target.with_name(f"{target.stem}_{LENGTHS}.npy"), known)
+    if boxes and sum(map(len, boxes)) == rows:
+        np.save(target.with_name(f"{target.stem}_{BOXES}.npy"), np.concatenate(boxes).reshape(*shape, -1))
 
 
-def _make_header(rows: int, width: int, dtype: np.dtype[Any]) -> bytes:
-    """Return the header of a `.npy` file, which NumPy pads to the same length for any number of rows."""
+def _make_header(shape: tuple[int, ...], dtype: np.dtype[Any]) -> bytes:
+    """Return the header of a `.npy` file, in the same length for any shape."""
     from io import BytesIO
 
     stream = BytesIO()
-    npy.write_array_header_1_0(stream, {"descr": dtype.str, "fortran_order": False, "shape": (rows, width)})
-    return stream.getvalue()
+    npy.write_array_header_1_0(stream, {"descr": dtype.str, "fortran_order": False, "shape": shape})
+    header = stream.getvalue()
+    return header[:8] + (HEADER - 10).to_bytes(2, "little") + header[10:-1].ljust(HEADER - 11) + b"\n"
 
 
 def order_images(path: Path, names: Sequence[str]) -> list[str]:
