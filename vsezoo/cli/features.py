@@ -125,8 +125,8 @@ def features(
     DATA is a data set of images, a folder with captions, or any folder of images. Without captions the features are
     written to one file, all_ims.npy, and the names to all_ids.txt.
 
-    With --from, the features and boxes are those of a detector's files, in the order of the list of DATA, whose pictures
-    need not be there. Without DATA, all images of the files are written.
+    With --from, the features and boxes are those of a detector's files, in the order of the list of DATA, whose
+    pictures need not be there. Without DATA, all images of the files are written.
     """
     if files:
         _refuse_unused("backbone", "resume", "crops", "grid", "normalize", "settings", "shard", "use_restval")

@@ -131,7 +131,9 @@ def write_detected(
     try:
         opened.extend(map(open_detections, files))
         records = _Records(opened)
-        images = _list_images(data, root, splits) if data else {LOOSE: [CaptionedImage(n, []) for n in records.of]}
+        images: dict[str, Sequence[CaptionedImage]] = {LOOSE: [CaptionedImage(name, []) for name in records.of]}
+        if data:
+            images = _list_images(data, root, splits)
         _require_distinct(images, records)
         remove_leftovers(output)
         written, used = [], set[str]()

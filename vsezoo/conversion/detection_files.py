@@ -32,10 +32,12 @@ class DetectionFile(ABC):
     Attributes:
         path: the file.
         ids: names of the images, in the order of the file.
+        repeated: how many records were left out, since their image had come before.
     """
 
     path: Path
     ids: Sequence[str]
+    repeated: int
 
     @abstractmethod
     def fetch(self, name: str) -> Detections:
