@@ -1,4 +1,4 @@
-"""Write the model cards of all recipes, and the measured tables of `docs/results.md`, from `measured.json`.
+"""Write the model cards of all recipes, and the measured tables of `docs/results.md` and `README.md`, from `measured.json`.
 
     python model_cards/generate.py            writes them
     python model_cards/generate.py --check    exits with 1 where they are not current
@@ -10,6 +10,7 @@
     label      what tells the run from others of the recipe, as Markdown
     command    as it was called, with {seed} where the seed stands
     precision, hardware (a name of a machine), commit (null: not recorded), note
+    beside     figures of others for the same task, with their source, for the README; may be left out
     seeds      for each seed: i2t and t2i (R@1, R@5, R@10 in percent, MedR, MeanR; null: not recorded), rsum, cost
 
 A card is written for each recipe of this distribution, and the card of a recipe that is gone is removed. Its chapter is
@@ -41,7 +42,8 @@ FOLDER = Path(__file__).parent
 TEMPLATE = FOLDER / "template.md"
 MEASURED = FOLDER / "measured.json"
 RESULTS = FOLDER.parent / "docs" / "results.md"
-BLOCK = re.compile(r"(<!-- measured: (?P<ids>[^\n]+) -->\n)[\s\S]*?(?=<!-- end -->)")
+README = FOLDER.parent / "README.md"
+BLOCK = re.compile(r"(<!-- (?P<form>measured|overview): (?P<ids>[^\n]+) -->\n)[\s\S]*?(?=<!-- end -->)")
 
 Figures = Sequence[float | None]
 
@@ -73,6 +75,7 @@ class Run:
     commit: str | None
     note: str
     seeds: Sequence[Seed]
+    beside: str = ""
 
     @property
     def commands(self) -> list[str]:
@@ -102,7 +105,8 @@ def find_outdated() -> dict[Path, str | None]:
     wanted: dict[Path, str | None] = {}
     for recipe in list_recipes():
         wanted[FOLDER / f"{recipe.name}.md"] = render_card(recipe, runs)
-    wanted[RESULTS] = render_results(RESULTS.read_text(encoding="utf-8"), runs)
+    for page in (RESULTS, README):
+        wanted[page] = render_tables(page.read_text(encoding="utf-8"), runs)
     for file in set(FOLDER.glob("*.md")) - wanted.keys() - {TEMPLATE}:
         wanted[file] = None
     return {file: text for file, text in wanted.items() if not file.exists() or file.read_text("utf-8") != text}
@@ -175,10 +179,15 @@ def cite(paper: Paper) -> str:
     return "\n".join([f"@{form}{{{key},", *lines, "}"])
 
 
-def render_results(text: str, runs: Sequence[Run]) -> str:
+def render_tables(text: str, runs: Sequence[Run]) -> str:
     """Return a page with the present tables between its markers."""
     by_id = {run.id: run for run in runs}
-    return BLOCK.sub(lambda match: f"{match[1]}\n{tabulate([by_id[name] for name in match['ids'].split()])}\n\n", text)
+
+    def render(match: re.Match[str]) -> str:
+        form = tabulate if match["form"] == "measured" else tabulate_briefly
+        return f"{match[1]}\n{form([by_id[name] for name in match['ids'].split()])}\n\n"
+
+    return BLOCK.sub(render, text)
 
 
 def tabulate(runs: Iterable[Run]) -> str:
@@ -196,6 +205,18 @@ def tabulate(runs: Iterable[Run]) -> str:
             ways = " | ".join(" / ".join(map(spread, zip(*way, strict=True))) for way in recalls)
             rsum = spread([seed.rsum for seed in run.seeds])
             rows.append(f"| {run.label}, **mean ± standard deviation** | {ways} | **{rsum}** | |")
+    return "\n".join(rows)
+
+
+def tabulate_briefly(runs: Iterable[Run]) -> str:
+    """Return a table with a row for each run: R@1 in the mean of its seeds, rsum with its spread, figures of others."""
+    rows = ["| model | data | i2t R@1 | t2i R@1 | rsum | seeds | beside it |", "|---|---|---|---|---|---|---|"]
+    for run in runs:
+        ways = zip(*((seed.i2t, seed.t2i) for seed in run.seeds), strict=True)
+        first = [show(statistics.mean(figures[0] or 0 for figures in way)) for way in ways]
+        sums = [seed.rsum for seed in run.seeds]
+        total = spread(sums) if len(sums) > 1 else show(sums[0])
+        rows.append(f"| {run.label} | `{run.data}` | {' | '.join(first)} | **{total}** | {len(sums)} | {run.beside} |")
     return "\n".join(rows)
 
 

@@ -127,14 +127,25 @@ def test_mean_and_standard_deviation(generate: ModuleType) -> None:
     assert spread == f"| `x`, **mean ± standard deviation** | {ways} | **69.0 ± 4.2** | |"
 
 
+def test_a_row_for_each_run(generate: ModuleType) -> None:
+    def seed(number: int, shift: float) -> Any:
+        return generate.Seed(number, [10 + shift, 20, 30, 7, None], [1, 2, 3, 9, 12.5], 66 + shift, "1 min")
+
+    shared = ("x", "vsepp", "d", "test", "full", "`x`", "vsezoo train x --seed {seed}", "fp32", "a machine", None, "")
+    runs = [generate.Run(*shared, [seed(1, 0), seed(2, 2)], "theirs: 60"), generate.Run(*shared, [seed(1, 0)])]
+    *_, several, one = generate.tabulate_briefly(runs).splitlines()
+    assert several == "| `x` | `d` | 11.0 | 1.0 | **67.0 ± 1.4** | 2 | theirs: 60 |"
+    assert one == "| `x` | `d` | 10.0 | 1.0 | **66.0** | 1 |  |"
+
+
 def test_a_page_keeps_what_stands_outside_its_markers(generate: ModuleType) -> None:
     runs = generate.read_runs()
     name = runs[0].id
     page = f"before\n\n<!-- measured: {name} -->\nstale\n<!-- end -->\n\nafter\n<!-- end -->\n"
     table = generate.tabulate([runs[0]])
     expected = f"before\n\n<!-- measured: {name} -->\n\n{table}\n\n<!-- end -->\n\nafter\n<!-- end -->\n"
-    assert generate.render_results(page, runs) == expected
-    assert generate.render_results(expected, runs) == expected
+    assert generate.render_tables(page, runs) == expected
+    assert generate.render_tables(expected, runs) == expected
 
 
 @pytest.mark.parametrize(
