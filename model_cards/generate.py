@@ -1,4 +1,4 @@
-"""Write the model cards of all recipes, and the measured tables of `docs/results.md` and `README.md`, from `measured.json`.
+"""Write the model cards of all recipes, and the measured tables of the results and of the README, from `measured.json`.
 
     python model_cards/generate.py            writes them
     python model_cards/generate.py --check    exits with 1 where they are not current
