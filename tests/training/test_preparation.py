@@ -12,7 +12,8 @@ import vsezoo
 from vsezoo.errors import DataError, UsageError
 from vsezoo.training.callbacks import Callback
 from vsezoo.training.preparation import ProgressPairs
-from vsezoo.training.run_folder import find_run, hold_run
+from vsezoo.training.resume import find_run
+from vsezoo.training.run_folder import hold_run
 from vsezoo.training.splits import describe_skipped
 
 
