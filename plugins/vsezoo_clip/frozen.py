@@ -2,14 +2,32 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from vsezoo.errors import RecipeError
+from vsezoo.interfaces import TextEncoder, Weights
 from vsezoo.pretrained.frozen import FrozenPart
+from vsezoo_clip.library import NEEDED
+from vsezoo_clip.tokenizer import DualTokenizer
+
+
+class PretrainedTower(nn.Module, ABC):
+    """A network with its pooling and projection: gives vectors `(B, D)`, not scaled."""
+
+    @abstractmethod
+    def load(self, weights: Weights) -> None:
+        """Take the tensors from the file of the dual encoder, in float32.
+
+        Raises:
+            CheckpointError: for tensors that are missing, unknown or of another shape.
+        """
 
 
 class FrozenTower(FrozenPart):
@@ -24,7 +42,7 @@ class FrozenTower(FrozenPart):
     """
 
     external: ClassVar[str] = "tower."
-    tower: nn.Module
+    tower: PretrainedTower
     finetune: bool
     learning_rate_scale: float
     normalize: bool
@@ -35,9 +53,24 @@ class FrozenTower(FrozenPart):
         """Return the width that the pretrained weights have; None: it is not known."""
         return options.get("width") or None
 
-    def freeze(self) -> None:
-        """Have the tower receive gradients only if it is to be trained."""
-        self.tower.requires_grad_(self.finetune)
+    def set_tower(
+        self,
+        tower: PretrainedTower,
+        *,
+        finetune: bool,
+        learning_rate_scale: float,
+        normalize: bool,
+        store_weights: bool,
+    ) -> None:
+        """Set the attributes. The tower receives gradients only if it is to be trained."""
+        self.tower = tower.requires_grad_(finetune)
+        self.finetune, self.learning_rate_scale = finetune, learning_rate_scale
+        self.normalize, self.store_weights = normalize, store_weights
+
+    def load_pretrained(self, weights: Weights | None = None) -> None:
+        """Take the tower from the file of the dual encoder; see `PretrainedTower.load`."""
+        if weights is not None:
+            self.tower.load(weights)
 
     def skips_external_weights(self) -> bool:
         """Return whether the tower is to stay as its source has it."""
@@ -73,3 +106,19 @@ class FrozenTower(FrozenPart):
     def finish(self, features: Tensor) -> Tensor:
         """Return vectors of unit length if they are to be; a zero vector stays one."""
         return functional.normalize(features, dim=-1) if self.normalize else features
+
+
+class FrozenTextTower(FrozenTower, TextEncoder):
+    """A text encoder with such a network, whose tokenizer is that of the pretrained weights."""
+
+    tokenizer: DualTokenizer
+
+    @classmethod
+    def make_tokenizer(cls, options: Mapping[str, Any]) -> DualTokenizer:
+        """Raise: only pretrained weights have the tokenizer."""
+        raise RecipeError("the text encoder has its tokenizer from pretrained weights.", remedy=NEEDED)
+
+    @classmethod
+    def read_tokenizer(cls, folder: Path) -> DualTokenizer:
+        """Read the tokenizer from a checkpoint folder."""
+        return DualTokenizer.from_files(folder)

@@ -13,7 +13,7 @@ from vsezoo_clip.configurations import describe_networks, measure_width
 from vsezoo_clip.families import FAMILIES, find_family
 from vsezoo_clip.frozen import FrozenTower
 from vsezoo_clip.processor import BACKENDS, ProcessorTransform, find_settings
-from vsezoo_clip.towers import Tower, load_tower
+from vsezoo_clip.towers import Tower
 
 
 class DualImageEncoder(FrozenTower, ImageEncoder):
@@ -57,10 +57,13 @@ class DualImageEncoder(FrozenTower, ImageEncoder):
     ) -> None:
         super().__init__()
         self.family, self.processor, self.backend = FAMILIES[family], dict(processor or {}), backend
-        self.normalize, self.finetune, self.store_weights = normalize, finetune, store_weights
-        self.learning_rate_scale = learning_rate_scale
-        self.tower = Tower(self.family, self.family.image, network or {}, embed_size)
-        self.freeze()
+        self.set_tower(
+            Tower(self.family, self.family.image, network or {}, embed_size),
+            finetune=finetune,
+            learning_rate_scale=learning_rate_scale,
+            normalize=normalize,
+            store_weights=store_weights,
+        )
 
     @classmethod
     def resolve_pretrained(cls, options: Mapping[str, Any], weights: Weights) -> dict[str, Any]:
@@ -75,15 +78,6 @@ class DualImageEncoder(FrozenTower, ImageEncoder):
             "processor": find_settings(weights.folder, config["model_type"]),
         }
         return {**known, **options}
-
-    def load_pretrained(self, weights: Weights | None = None) -> None:
-        """Take the tower from the file of the dual encoder.
-
-        Raises:
-            CheckpointError: for tensors that are missing, unknown or of another shape.
-        """
-        if weights is not None:
-            load_tower(self.tower, weights)
 
     def transform(self, training: bool) -> Callable[[Any], Tensor]:
         """Return the image processor; in training, too, it draws nothing at random."""

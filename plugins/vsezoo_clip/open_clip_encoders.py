@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from vsezoo.backbones.transform import decode_picture
-from vsezoo.errors import RecipeError, require_package
-from vsezoo.interfaces import ImageEncoder, TextEncoder, Tokens, Weights
+from vsezoo.errors import require_package
+from vsezoo.interfaces import ImageEncoder, Tokens, Weights
 from vsezoo.recipe.options import Above, AtLeast
-from vsezoo_clip.frozen import FrozenTower
-from vsezoo_clip.library import NEEDED
+from vsezoo_clip.frozen import FrozenTextTower, FrozenTower
 from vsezoo_clip.open_clip_towers import CONTEXT, OpenClipTower, read_settings
 from vsezoo_clip.tokenizer import DualTokenizer
 
@@ -75,10 +73,13 @@ class OpenClipImageEncoder(FrozenTower, ImageEncoder):
     ) -> None:
         super().__init__()
         self.preprocess = dict(preprocess or {})
-        self.normalize, self.finetune, self.store_weights = normalize, finetune, store_weights
-        self.learning_rate_scale = learning_rate_scale
-        self.tower = OpenClipTower(config or {}, "image")
-        self.freeze()
+        self.set_tower(
+            OpenClipTower(config or {}, "image"),
+            finetune=finetune,
+            learning_rate_scale=learning_rate_scale,
+            normalize=normalize,
+            store_weights=store_weights,
+        )
 
     @classmethod
     def resolve_pretrained(cls, options: Mapping[str, Any], weights: Weights) -> dict[str, Any]:
@@ -90,15 +91,6 @@ class OpenClipImageEncoder(FrozenTower, ImageEncoder):
         size = {"size": config["vision_cfg"].get("image_size", 224)}
         return {"config": config, "width": config["embed_dim"], "preprocess": {**size, **pictures}, **options}
 
-    def load_pretrained(self, weights: Weights | None = None) -> None:
-        """Take the tower from the file of the dual encoder.
-
-        Raises:
-            CheckpointError: for tensors that are missing, unknown or of another shape.
-        """
-        if weights is not None:
-            self.tower.load(weights)
-
     def transform(self, training: bool) -> Callable[[Any], Tensor]:
         """Return the transform of open_clip for evaluation; in training, too, it draws nothing at random."""
         return OpenClipTransform(self.preprocess)
@@ -108,7 +100,7 @@ class OpenClipImageEncoder(FrozenTower, ImageEncoder):
         return self.run_tower(inputs)
 
 
-class OpenClipTextEncoder(FrozenTower, TextEncoder):
+class OpenClipTextEncoder(FrozenTextTower):
     """`g(c) = t(c)`, the text tower of a model of open_clip with its projection, then unit L2 norm.
 
     Every caption has as many ids as the model reads, the padding included; there is no mask.
@@ -128,7 +120,6 @@ class OpenClipTextEncoder(FrozenTower, TextEncoder):
         MissingPackageError: if open_clip is not installed.
     """
 
-    tokenizer: DualTokenizer
     tower: OpenClipTower
 
     def __init__(
@@ -145,21 +136,19 @@ class OpenClipTextEncoder(FrozenTower, TextEncoder):
     ) -> None:
         super().__init__()
         self.tokenizer = tokenizer
-        self.normalize, self.finetune, self.store_weights = normalize, finetune, store_weights
-        self.learning_rate_scale = learning_rate_scale
-        self.tower = OpenClipTower(config or {}, "text")
-        self.freeze()
+        self.set_tower(
+            OpenClipTower(config or {}, "text"),
+            finetune=finetune,
+            learning_rate_scale=learning_rate_scale,
+            normalize=normalize,
+            store_weights=store_weights,
+        )
 
     @classmethod
     def resolve_pretrained(cls, options: Mapping[str, Any], weights: Weights) -> dict[str, Any]:
         """Take configuration and width from the folder of the weights."""
         found = read_settings(weights)
         return dict(options) if found is None else {"config": found[0], "width": found[0]["embed_dim"], **options}
-
-    @classmethod
-    def make_tokenizer(cls, options: Mapping[str, Any]) -> DualTokenizer:
-        """Raise: only pretrained weights have the tokenizer."""
-        raise RecipeError("the text encoder 'open-clip' has its tokenizer from pretrained weights.", remedy=NEEDED)
 
     @classmethod
     def read_pretrained_tokenizer(cls, options: Mapping[str, Any], weights: Weights) -> DualTokenizer:
@@ -170,20 +159,6 @@ class OpenClipTextEncoder(FrozenTower, TextEncoder):
         """
         network = options["config"]["text_cfg"]
         return DualTokenizer.of_open_clip(weights.folder, network, network.get("context_length", CONTEXT))
-
-    @classmethod
-    def read_tokenizer(cls, folder: Path) -> DualTokenizer:
-        """Read the tokenizer from a checkpoint folder."""
-        return DualTokenizer.from_files(folder)
-
-    def load_pretrained(self, weights: Weights | None = None) -> None:
-        """Take the tower from the file of the dual encoder.
-
-        Raises:
-            CheckpointError: for tensors that are missing, unknown or of another shape.
-        """
-        if weights is not None:
-            self.tower.load(weights)
 
     def extract(self, inputs: Tokens) -> Tensor:
         """Return the vectors `(B, D)` of ids `(B, L)`."""

@@ -17,6 +17,7 @@ from vsezoo.interfaces import Weights
 from vsezoo.pretrained.weights import read_small_json
 from vsezoo.storage.checkpoint_layout import OPEN_CLIP
 from vsezoo.storage.tensors import require_same
+from vsezoo_clip.frozen import PretrainedTower
 from vsezoo_clip.library import NEEDED, shorten
 
 IMAGE, TEXT = "visual.", "text."
@@ -59,7 +60,7 @@ def refuse_unsupported(config: Mapping[str, Any], folder: Path) -> None:
         raise CheckpointError(f"cannot be used: {reason}.", file=folder, remedy="Choose another model of open_clip.")
 
 
-class OpenClipTower(nn.Module):
+class OpenClipTower(PretrainedTower):
     """Maps pictures or ids to vectors `(B, D)`, not scaled.
 
     Args:

@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated, Any
 
 from torch import Tensor
 
-from vsezoo.errors import RecipeError
-from vsezoo.interfaces import TextEncoder, Tokens, Weights
+from vsezoo.interfaces import Tokens, Weights
 from vsezoo.recipe.options import Above, AtLeast, OneOf
 from vsezoo_clip.cleaning import CLEANERS
 from vsezoo_clip.configurations import describe_networks, measure_width
 from vsezoo_clip.families import FAMILIES, find_family
-from vsezoo_clip.frozen import FrozenTower
-from vsezoo_clip.library import NEEDED
+from vsezoo_clip.frozen import FrozenTextTower
 from vsezoo_clip.tokenizer import DualTokenizer
-from vsezoo_clip.towers import Tower, load_tower
+from vsezoo_clip.towers import Tower
 
 
-class DualTextEncoder(FrozenTower, TextEncoder):
+class DualTextEncoder(FrozenTextTower):
     """`g(c) = W pool(h(c))`, then unit L2 norm: CLIP (Radford et al. 2021, section 2.4) and its relatives.
 
     CLIP reads from left to right and is pooled at the end mark, so padding needs no mask. SigLIP is pooled at the last
@@ -48,7 +45,6 @@ class DualTextEncoder(FrozenTower, TextEncoder):
         RecipeError: for a configuration that is none of the family, or options without pretrained weights.
     """
 
-    tokenizer: DualTokenizer
     tower: Tower
 
     def __init__(
@@ -68,10 +64,13 @@ class DualTextEncoder(FrozenTower, TextEncoder):
     ) -> None:
         super().__init__()
         self.family, self.tokenizer = FAMILIES[family], tokenizer
-        self.normalize, self.finetune, self.store_weights = normalize, finetune, store_weights
-        self.learning_rate_scale = learning_rate_scale
-        self.tower = Tower(self.family, self.family.text, network or {}, embed_size)
-        self.freeze()
+        self.set_tower(
+            Tower(self.family, self.family.text, network or {}, embed_size),
+            finetune=finetune,
+            learning_rate_scale=learning_rate_scale,
+            normalize=normalize,
+            store_weights=store_weights,
+        )
 
     @classmethod
     def resolve_pretrained(cls, options: Mapping[str, Any], weights: Weights) -> dict[str, Any]:
@@ -87,11 +86,6 @@ class DualTextEncoder(FrozenTower, TextEncoder):
         return {**known, **options}
 
     @classmethod
-    def make_tokenizer(cls, options: Mapping[str, Any]) -> DualTokenizer:
-        """Raise: only pretrained weights have the tokenizer."""
-        raise RecipeError("the text encoder 'clip' has its tokenizer from pretrained weights.", remedy=NEEDED)
-
-    @classmethod
     def read_pretrained_tokenizer(cls, options: Mapping[str, Any], weights: Weights) -> DualTokenizer:
         """Read the tokenizer beside the weights.
 
@@ -105,20 +99,6 @@ class DualTextEncoder(FrozenTower, TextEncoder):
             max_len=options.get("max_len", 0),
             clean=options.get("clean", "none"),
         )
-
-    @classmethod
-    def read_tokenizer(cls, folder: Path) -> DualTokenizer:
-        """Read the tokenizer from a checkpoint folder."""
-        return DualTokenizer.from_files(folder)
-
-    def load_pretrained(self, weights: Weights | None = None) -> None:
-        """Take the tower from the file of the dual encoder.
-
-        Raises:
-            CheckpointError: for tensors that are missing, unknown or of another shape.
-        """
-        if weights is not None:
-            load_tower(self.tower, weights)
 
     def extract(self, inputs: Tokens) -> Tensor:
         """Return the vectors `(B, D)` of ids `(B, L)`."""

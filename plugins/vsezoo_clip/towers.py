@@ -18,6 +18,7 @@ from vsezoo.interfaces import Weights
 from vsezoo.storage.tensors import require_same
 from vsezoo_clip.configurations import clean_config, read_config
 from vsezoo_clip.families import Family, Side
+from vsezoo_clip.frozen import PretrainedTower
 from vsezoo_clip.library import NEEDED, quiet, shorten
 from vsezoo_clip.text_network import TextNetwork
 
@@ -28,7 +29,7 @@ WRAPPED = ("vision_model.vision_model.", "text_model.text_model.")
 """What the towers of a VisionTextDualEncoder were called before transformers 5."""
 
 
-class Tower(nn.Module):
+class Tower(PretrainedTower):
     """Maps the input of a network to vectors `(B, D)`, not scaled.
 
     Args:
@@ -77,6 +78,28 @@ class Tower(nn.Module):
         projected: Tensor = getattr(self, self.side.projection)(pooled) if self.side.projection else pooled
         return projected
 
+    def load(self, weights: Weights) -> None:
+        """Take the tensors of this tower from the file of the dual encoder, in float32.
+
+        Raises:
+            CheckpointError: for tensors that are missing, unknown or of another shape.
+        """
+        found = {
+            f"{prefix}{rest}": tensor
+            for prefix in _list_prefixes(self.side)
+            for rest, tensor in weights.tensors(prefix).items()
+            if not f"{prefix}{rest}".endswith(BUFFERS) and not f"{prefix}{rest}".startswith(self.family.ignored)
+        }
+        expected = self.state_dict()
+        for wrapped in WRAPPED:
+            if not any(name.startswith(wrapped) for name in expected):
+                found = {_unwrap(name, wrapped): tensor for name, tensor in found.items()}
+        if found.keys() != expected.keys():
+            found = _convert(self, found, weights)
+        require_same(found, expected, weights.folder)
+        kept = getattr(weights, "may_keep", False)
+        self.load_state_dict({name: tensor.float() for name, tensor in found.items()}, assign=kept)
+
 
 def build_network(side: Side, config: Mapping[str, Any]) -> nn.Module:
     """Return a network with random weights in float32.
@@ -97,29 +120,6 @@ def build_network(side: Side, config: Mapping[str, Any]) -> nn.Module:
         module, _, name = side.network.partition(":")
         made = getattr(importlib.import_module(f"transformers.models.{module}"), name)(parsed, **side.arguments)
         return made.float()
-
-
-def load_tower(tower: Tower, weights: Weights) -> None:
-    """Give a tower its tensors from the file of the dual encoder, in float32.
-
-    Raises:
-        CheckpointError: for tensors that are missing, unknown or of another shape.
-    """
-    found = {
-        f"{prefix}{rest}": tensor
-        for prefix in _list_prefixes(tower.side)
-        for rest, tensor in weights.tensors(prefix).items()
-        if not f"{prefix}{rest}".endswith(BUFFERS) and not f"{prefix}{rest}".startswith(tower.family.ignored)
-    }
-    expected = tower.state_dict()
-    for wrapped in WRAPPED:
-        if not any(name.startswith(wrapped) for name in expected):
-            found = {_unwrap(name, wrapped): tensor for name, tensor in found.items()}
-    if found.keys() != expected.keys():
-        found = _convert(tower, found, weights)
-    require_same(found, expected, weights.folder)
-    kept = getattr(weights, "may_keep", False)
-    tower.load_state_dict({name: tensor.float() for name, tensor in found.items()}, assign=kept)
 
 
 def _convert(tower: Tower, found: Mapping[str, Tensor], weights: Weights) -> dict[str, Tensor]:
