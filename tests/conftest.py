@@ -284,6 +284,16 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def tiny_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A CLIP with random weights, as transformers writes it."""
+    import dual_families  # imports transformers
+
+    folder = tmp_path_factory.mktemp("weights") / "tiny-clip"
+    dual_families.write(folder, "clip")
+    return folder
+
+
 @pytest.fixture
 def work(trained: Path, tmp_path: Path) -> Path:
     """A copy of the run and of the data, in the folder of the test, where commands find them."""

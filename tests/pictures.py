@@ -43,6 +43,14 @@ class PicturePairs(PairDataset):
         return [draw(int(index)) for index in indices]
 
 
+def write_photos(folder: Path, count: int) -> Path:
+    """Write a folder of pictures without captions, 0.png and so on."""
+    folder.mkdir(parents=True)
+    for index in range(count):
+        draw(index).save(folder / f"{index}.png")
+    return folder
+
+
 def write_pictures(folder: Path, **splits: int) -> Path:
     """Write a folder of pictures with their captions in `captions.csv`."""
     folder.mkdir(parents=True)

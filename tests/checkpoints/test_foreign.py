@@ -26,20 +26,14 @@ Vse = Callable[..., processes.Done]
 CAPTIONS = ["a dog", "the red thing"]
 
 
-@pytest.fixture(scope="module")
-def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("weights") / "tiny-clip"
-    dual_families.write(folder, "clip")
-    return folder
+@pytest.fixture
+def source(tiny_clip: Path) -> Path:
+    return tiny_clip
 
 
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
-    folder = tmp_path / "photos"
-    folder.mkdir()
-    for index in range(4):
-        pictures.draw(index).save(folder / f"{index}.png")
-    return folder
+    return pictures.write_photos(tmp_path / "photos", 4)
 
 
 def publish(hub: LoopbackHub, folder: Path, leave_out: str = "") -> Repository:

@@ -1,14 +1,19 @@
 """Protocols over embeddings: full, fold5, ensembles, and results of the original codes."""
 
+import math
 import os
 from pathlib import Path
 
 import numpy as np
 import pytest
+import tiny
 import torch
 
+from vsezoo import registry
+from vsezoo.encoders.precomputed import PrecomputedImageEncoder
 from vsezoo.errors import UsageError, VsezooError
 from vsezoo.evaluation.encoded import EncodedSplit
+from vsezoo.evaluation.evaluate import embed_pairs
 from vsezoo.evaluation.metrics import LABELS, Ties
 from vsezoo.evaluation.protocols import measure, measure_folds, measure_full
 from vsezoo.evaluation.ranks import rank_pairs
@@ -109,6 +114,33 @@ def test_embeddings_that_are_not_finite(value):
     bad.texts.vectors[1, 0] = bad.texts.vectors[1, 2] = bad.texts.vectors[2, 1] = value
     with pytest.raises(VsezooError, match=r"caption embeddings of member 2 of the ensemble .* in 2 of 3 rows"):
         measure([embed(FIRST), bad], np.arange(3))
+
+
+class BadInEval(PrecomputedImageEncoder):
+    """Gives NaN outside training only, as statistics of batch norm that are not finite do."""
+
+    def forward(self, images):
+        return super().forward(images) * (1 if self.training else math.nan)
+
+
+class NaNSimilarity(Similarity):
+    def forward(self, images, texts):
+        return images @ texts.T * math.nan
+
+
+@pytest.mark.parametrize(
+    ("kind", "part", "message"),
+    [
+        ("image_encoder", BadInEval, r"which the image encoder 'bad' of this session returned, are not finite"),
+        ("similarity", NaNSimilarity, r"^The similarity 'bad' of this session returned scores that are not a number"),
+    ],
+)
+def test_a_part_that_gives_nan_in_eval_mode_is_named(kind, part, message):
+    registry.register({"similarity": "similarities"}.get(kind, "image_encoders"), "bad")(part)
+    data = tiny.TinyPairs()
+    model = tiny.make_model("vsepp", data, **{kind: "bad"})
+    with pytest.raises(VsezooError, match=message):
+        measure([embed_pairs(model, data)], data.image_of)
 
 
 def read_fixture(name):

@@ -71,6 +71,46 @@ def test_losses(compute: Any, given: str) -> None:
     assert message.startswith(f"The loss 'bad' of this session returned {given}")
 
 
+class Learns(HingeLoss):
+    """Has a parameter of its own, so that its total has a gradient although the scores have none."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = torch.nn.Parameter(torch.ones(()))
+
+    def forward(self, scores: Tensor, *more: Any) -> LossOutput:
+        return LossOutput(super().forward(scores, *more).total * self.scale)
+
+
+class DetachesItsScores(Learns):
+    def forward(self, scores: Tensor, *more: Any) -> LossOutput:
+        return super().forward(scores.detach(), *more)
+
+
+class Detached(Similarity):
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = torch.nn.Parameter(torch.ones(()))
+
+    def forward(self, images: Tensor, texts: Tensor) -> Tensor:
+        return images.detach() @ texts.detach().T * self.scale
+
+
+@pytest.mark.parametrize(
+    ("parts", "culprit"),
+    [
+        ({"similarity": Detached, "loss": Learns}, "similarity 'bad'"),
+        ({"loss": DetachesItsScores}, "loss 'bad'"),
+    ],
+)
+def test_parts_that_learn_while_the_encoders_do_not(parts: dict[str, type], culprit: str) -> None:
+    for kind, part in parts.items():
+        registry.register({"similarity": "similarities", "loss": "losses"}[kind], "bad", replace=True)(part)
+    with pytest.raises(PluginError) as raised:
+        take_step(**dict.fromkeys(parts, "bad"))
+    assert str(raised.value).startswith(f"The {culprit} of this session passes no gradient to the encoders.")
+
+
 class Sum(Loss):
     factor = 1.0
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from vsezoo.batch import Embeddings
 from vsezoo.evaluation.scratch import ScratchArray
 from vsezoo.interfaces import Similarity
+from vsezoo.model import JointEmbedding
 
 
 @dataclass(frozen=True)
@@ -100,22 +101,26 @@ class EncodedSplit:
         images: of N distinct images: vectors `(N, D)`, `Embeddings`, or a side.
         texts: of M captions, on the same device.
         similarity: similarity that scores them.
+        model: model that encoded them, which messages about its embeddings name; None: it is not known.
     """
 
     images: EncodedSide
     texts: EncodedSide
     similarity: Similarity
+    model: JointEmbedding | None
 
     def __init__(
         self,
         images: Tensor | Embeddings | EncodedSide,
         texts: Tensor | Embeddings | EncodedSide,
         similarity: Similarity,
+        model: JointEmbedding | None = None,
     ) -> None:
         for name, side in (("images", images), ("texts", texts)):
             object.__setattr__(self, name, EncodedSide.of(side))
         object.__setattr__(self, "similarity", similarity)
+        object.__setattr__(self, "model", model)
 
     def select(self, images: slice, texts: Tensor) -> EncodedSplit:
         """Return a part: a slice of the images, and the captions that are True in `(M,)` texts."""
-        return EncodedSplit(self.images.select(images), self.texts.select(texts), self.similarity)
+        return EncodedSplit(self.images.select(images), self.texts.select(texts), self.similarity, self.model)

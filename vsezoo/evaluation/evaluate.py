@@ -182,7 +182,7 @@ def embed_pairs(
     texts = EncodedSide.pack(model.embed_by_length(captions))
     if advance:
         advance(total, total)
-    return EncodedSplit(encoded, texts, model.similarity)
+    return EncodedSplit(encoded, texts, model.similarity, model)
 
 
 def label(

@@ -15,6 +15,7 @@ from vsezoo.evaluation.encoded import EncodedSplit
 from vsezoo.evaluation.metrics import PROTOCOLS, TIE_RULES, Metrics, average_metrics
 from vsezoo.evaluation.ranks import rank_pairs
 from vsezoo.evaluation.scoring import make_scorer
+from vsezoo.registry.owners import point_to_checks
 from vsezoo.storage.waiting import Advance
 
 Collect = Callable[..., object]
@@ -125,13 +126,17 @@ def _check_embeddings(embeddings: Sequence[EncodedSplit], num_captions: int) -> 
                 f"{num_images:,} and {num_captions:,}.",
                 remedy="All must come from the same split of the same data.",
             )
-        for name, rows in (("image", member.images.vectors), ("caption", member.texts.vectors)):
+        for name, kind, side in (("image", "image_encoder", member.images), ("caption", "text_encoder", member.texts)):
+            rows = side.vectors
             low, high = rows.aminmax(dim=1)  # NaN if the row contains one
             if bad := int((~(low.isfinite() & high.isfinite())).sum()):
+                maker = f", which the {member.model.describe(kind)} returned," if member.model else ""
+                checks = point_to_checks(member.model.parts[kind]) if member.model else ""
                 raise VsezooError(
-                    f"The {name} embeddings{owner} are not finite (NaN or infinite) in {bad:,} of {len(rows):,} rows.",
+                    f"The {name} embeddings{owner}{maker} are not finite (NaN or infinite) in {bad:,} of {len(rows):,} "
+                    "rows.",
                     remedy="The model has diverged, or its input is damaged; train with a lower learning rate, or "
-                    "check the data with `vsezoo data check`.",
+                    f"check the data with `vsezoo data check`. {checks}".rstrip(),
                 )
 
 

@@ -126,8 +126,8 @@ class ModelScore:
     def __call__(self, images: Sequence[int], captions: Sequence[str]) -> np.ndarray:
         """Return the scores of images and captions."""
         with torch.inference_mode():
-            sides = zip(self._encode("images", images), self._encode("texts", captions), strict=True)
-            members = [EncodedSplit(*side, model.similarity) for side, model in zip(sides, self._models, strict=True)]
+            sides = zip(self._encode("images", images), self._encode("texts", captions), self._models, strict=True)
+            members = [EncodedSplit(*side, model.similarity, model) for *side, model in sides]
             return self._average(make_scorer(members)(slice(0, len(images)), slice(0, len(captions))))
 
     def compare_captions(self, captions: Sequence[str], others: Sequence[str]) -> np.ndarray:

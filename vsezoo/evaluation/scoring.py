@@ -10,11 +10,13 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from vsezoo.batch import cut_evenly
+from vsezoo.batch import Embeddings, cut_evenly
+from vsezoo.errors import VsezooError
 from vsezoo.evaluation.encoded import EncodedSplit
 from vsezoo.evaluation.kept_scores import KeptScores
 from vsezoo.evaluation.ranks import Scorer
 from vsezoo.evaluation.scratch import ScratchArray
+from vsezoo.registry.owners import describe, point_to_checks
 from vsezoo.storage.waiting import Advance
 
 IMAGES, TEXTS = 128, 512
@@ -42,7 +44,7 @@ def make_scorer(members: Sequence[EncodedSplit], advance: Advance | None = None,
 
 
 def _score_vectors(member: EncodedSplit, images: slice, texts: slice) -> Tensor:
-    return member.similarity.compare(member.images.vectors[images], member.texts.vectors[texts])
+    return _compare(member, member.images.vectors[images], member.texts.vectors[texts])
 
 
 def _score_all(members: Sequence[EncodedSplit], advance: Advance | None, keep: Path | None) -> Tensor:
@@ -64,8 +66,24 @@ def _score_band(member: EncodedSplit, rows: slice, order: Tensor) -> Tensor:
     """Return the scores of some images and all captions, which are processed in the given order."""
     images = member.images.select(rows).load()
     texts = (member.texts.select(order[part]).load() for part in cut_evenly(len(order), TEXTS))
-    scores = torch.cat([member.similarity.compare(images, block) for block in texts], dim=1)
+    scores = torch.cat([_compare(member, images, block) for block in texts], dim=1)
     return scores[:, order.argsort().to(scores.device)]
+
+
+def _compare(member: EncodedSplit, images: Tensor | Embeddings, texts: Tensor | Embeddings) -> Tensor:
+    """Return the scores, after checking that they are numbers: NaN would have a perfect rank.
+
+    Raises:
+        VsezooError: for NaN; it names the similarity.
+    """
+    scores = member.similarity.compare(images, texts)
+    if not scores.sum().isfinite() and scores.isnan().any():  # a finite sum, the cheap test, excludes NaN
+        raise VsezooError(
+            f"The {describe(member.similarity)} returned scores that are not a number (NaN) and cannot be ranked.",
+            remedy="The model has diverged, or the similarity divides by zero: train with a lower learning rate, or "
+            f"look in its forward for a division, root or logarithm of 0. {point_to_checks(member.similarity)}".rstrip(),
+        )
+    return scores
 
 
 def _add(scores: Iterator[Tensor]) -> Tensor:

@@ -42,7 +42,7 @@ def check_results(
 
     Raises:
         PluginError: for a loss that is not a `LossOutput` with one number or has no gradient, or, in the first step,
-            for a similarity that has captions in rows. It names the part at fault.
+            for a similarity that has captions in rows, or a part that passes no gradient on. It names the part.
         TrainingError: in the first step for NaN or infinity. It names the part that gave it first.
     """
     total = getattr(output, "total", None)
@@ -60,6 +60,7 @@ def check_results(
         )
     if not first:
         return
+    _require_flow(model, loss, images, texts, scores, total)
     if not total.isfinite().all():
         results: dict[str, tuple[ModelPart, list[Tensor]]] = {
             name: (part, _list_tensors(side)) for name, (part, side) in sides.items()
@@ -106,6 +107,26 @@ def _compare_fewer(model: JointEmbedding, images: Embeddings, texts: Embeddings)
     with torch.no_grad():
         model.similarity.compare(images[:2], texts[:1])
     model.similarity.train(training)
+
+
+def _require_flow(
+    model: JointEmbedding, loss: Loss, images: Embeddings, texts: Embeddings, scores: Tensor, total: Tensor
+) -> None:
+    """Refuse a similarity or a loss that passes no gradient to the encoders, although its own parameters have one."""
+    waiting = [tensor for side in (images, texts) for tensor in _list_tensors(side) if tensor.requires_grad]
+    if not waiting or _reaches(total, waiting):
+        return
+    culprit = loss if _reaches(scores, waiting) else model.similarity
+    remedy = "Leave out detach() and no_grad() in its forward."
+    _refuse(model, culprit, "passes no gradient to the encoders.", remedy)
+
+
+def _reaches(result: Tensor, tensors: list[Tensor]) -> bool:
+    """Return whether a result has a gradient by any of these tensors."""
+    if not result.requires_grad:
+        return False
+    found = torch.autograd.grad(result.sum(), tensors, retain_graph=True, allow_unused=True)
+    return any(gradient is not None for gradient in found)
 
 
 def _list_tensors(side: Embeddings) -> list[Tensor]:
