@@ -81,7 +81,7 @@ def _compare(member: EncodedSplit, images: Tensor | Embeddings, texts: Tensor | 
         raise VsezooError(
             f"The {describe(member.similarity)} returned scores that are not a number (NaN) and cannot be ranked.",
             remedy="The model has diverged, or the similarity divides by zero: train with a lower learning rate, or "
-            f"look in its forward for a division, root or logarithm of 0. {point_to_checks(member.similarity)}".rstrip(),
+            f"look in its forward for a division or logarithm of 0. {point_to_checks(member.similarity)}".rstrip(),
         )
     return scores
 
