@@ -127,7 +127,7 @@ class ModelScore:
         """Return the scores of images and captions."""
         with torch.inference_mode():
             sides = zip(self._encode("images", images), self._encode("texts", captions), self._models, strict=True)
-            members = [EncodedSplit(*side, model.similarity, model) for *side, model in sides]
+            members = [EncodedSplit(first, second, model.similarity, model) for first, second, model in sides]
             return self._average(make_scorer(members)(slice(0, len(images)), slice(0, len(captions))))
 
     def compare_captions(self, captions: Sequence[str], others: Sequence[str]) -> np.ndarray:
