@@ -9,7 +9,7 @@ import click
 
 from vsezoo.cli import console, shared_options
 from vsezoo.cli.command import Group, section
-from vsezoo.cli.index_report import describe, info, measure
+from vsezoo.cli.index_report import describe, info, measure, print_advice, tune
 from vsezoo.cli.skipped import print_skipped
 from vsezoo.errors import UsageError
 
@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 BUILD = [
     ("vsezoo index build runs/pictures photos.index --images photos/", "Embed a folder of images."),
     ("vsezoo index build runs/pictures photos.index --images photos/ --dtype float16", "In half the space."),
+    (
+        "vsezoo index build runs/pictures photos.index --images photos/ --index ivf --recall 0.98",
+        "For faster searches.",
+    ),
 ]
 ADD = [("vsezoo index add runs/pictures photos.index", "Add new and changed images of the same folder.")]
 REMOVE = [
@@ -70,6 +74,12 @@ def index() -> None:
         show_default=True,
         help="Number type of the stored embeddings.",
     ),
+    click.option(
+        "--recall",
+        type=click.FloatRange(0, 1, min_open=True),
+        help="Share of the nearest items that a search is to find, for ivf.  [default: 0.95]",
+    ),
+    click.option("--queries", metavar="FILE", help="Sentences to choose it with, for ivf.  [default: items]"),
 )
 @shared_options.device
 @shared_options.as_json
@@ -84,6 +94,8 @@ def build(
     on_bad_image: str,
     backend: str,
     dtype: str,
+    recall: float | None,
+    queries: str | None,
     device: str,
     as_json: bool,
 ) -> None:
@@ -97,14 +109,16 @@ def build(
     from vsezoo.search.stored.building import build_folder
 
     opened = Checkpoint.open(checkpoint)
+    options = {"recall": recall, "queries": queries and str(Path(queries).absolute())}
+    given = {name: value for name, value in options.items() if value is not None}
     if data is not None and (images or texts):
         raise UsageError("--data cannot be combined with --images or --texts.")
     source: Any = images
     if data is not None:
-        options = OpenOptions(data_root, on_bad_image=on_bad_image)
-        source = open_split(opened, data, split, options, console.print_warning, console.print_note)
+        how = OpenOptions(data_root, on_bad_image=on_bad_image)
+        source = open_split(opened, data, split, how, console.print_warning, console.print_note)
     collection = _collect(source, texts, on_bad_image)
-    _change(opened, folder, collection, device, as_json, build_folder, index=backend, dtype=dtype)
+    _change(opened, folder, collection, device, as_json, build_folder, index=backend, dtype=dtype, options=given)
 
 
 @index.command("add", examples=ADD)
@@ -175,6 +189,8 @@ def _change(
     embed = embed_with(checkpoint, collection, choose_device(device), skipped)
     with show_encoding("Embedding") as advance:
         manifest = make(checkpoint, folder, collection, advance=advance, embed=embed, **how)
+    if manifest.options.get("queries") and manifest.state.get("queries") == "items":
+        manifest = tune(checkpoint, folder, manifest.options.get("recall"), manifest.options["queries"], device)
     print_skipped(skipped)
     _print_changed(folder, manifest, skipped, as_json)
 
@@ -183,5 +199,6 @@ def _print_changed(folder: Path, manifest: Manifest, skipped: dict[str, str], as
     if as_json:
         console.print_json({**describe(folder, manifest), "skipped": skipped})
         return
+    print_advice(manifest)
     items = "sentences" if manifest.kind == "text" else "images"
     console.results().print(f"{folder}: {manifest.alive:,} {items}")

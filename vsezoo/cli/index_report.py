@@ -11,6 +11,7 @@ from vsezoo.cli import console, shared_options
 from vsezoo.cli.command import Command
 
 if TYPE_CHECKING:
+    from vsezoo.checkpoints.opened import Checkpoint
     from vsezoo.search.stored.manifest import Manifest
 
 
@@ -34,6 +35,31 @@ def describe(folder: Path, manifest: Manifest) -> dict[str, Any]:
         "options": dict(manifest.options),
         "state": {name: value for name, value in manifest.state.items() if name != "files"},
     }
+
+
+def print_advice(manifest: Manifest) -> None:
+    """Print a warning of the backend, if it has one."""
+    from vsezoo import registry
+    from vsezoo.search.indexes import KeptRows
+
+    backend = registry.load("indexes", manifest.backend)
+    if issubclass(backend, KeptRows) and (advice := backend.advise(manifest.options, manifest.state)):
+        console.print_warning(advice)
+
+
+def tune(checkpoint: Checkpoint, folder: Path, recall: float | None, queries: str | None, device: str) -> Manifest:
+    """Choose how much of an index a search looks at, with the sentences of a file or items as queries."""
+    from vsezoo.devices import choose_device
+    from vsezoo.search.stored.measuring import tune_folder
+
+    return tune_folder(checkpoint, folder, recall, read_queries(queries), choose_device(device))
+
+
+def read_queries(file: str | None) -> list[str]:
+    """Return the sentences of a file; none if there is none."""
+    from vsezoo.search.sentence_file import read_sentences
+
+    return [sentence.text for sentence in read_sentences(Path(file))] if file else []
 
 
 @click.command("info", cls=Command, examples=[("vsezoo index info photos.index", "Show what an index contains.")])
@@ -60,26 +86,42 @@ def info(folder: Path, as_json: bool) -> None:
     examples=[
         ("vsezoo index measure runs/pictures photos.index", "Compare with an exact search, the images being queries."),
         ("vsezoo index measure runs/pictures photos.index --queries sentences.txt", "The same for sentences."),
+        ("vsezoo index measure runs/pictures photos.index --queries sentences.txt --recall 0.98", "Find more of them."),
     ],
 )
 @click.argument("checkpoint")
 @click.argument("folder", type=click.Path(path_type=Path), metavar="INDEX")
 @click.option("--queries", metavar="FILE", help="Sentences: one per line, or .csv, .tsv, .jsonl.  [default: items]")
 @click.option("-k", type=click.IntRange(1), default=10, show_default=True, help="Number of results.")
+@click.option(
+    "--recall",
+    type=click.FloatRange(0, 1, min_open=True),
+    help="Before, change how much a search looks at, so that it finds this share.",
+)
 @shared_options.device
 @shared_options.as_json
-def measure(checkpoint: str, folder: Path, queries: str | None, k: int, device: str, as_json: bool) -> None:
+def measure(
+    checkpoint: str, folder: Path, queries: str | None, k: int, recall: float | None, device: str, as_json: bool
+) -> None:
     """Measure how much of what an exact search finds INDEX finds too, and the time of a query.
 
     Without --queries, 500 items of INDEX are the queries. CHECKPOINT is the one that INDEX was built with.
     """
     from vsezoo.checkpoints.opened import Checkpoint
     from vsezoo.devices import choose_device
-    from vsezoo.search.sentence_file import read_sentences
+    from vsezoo.search.stored.manifest import read_manifest
     from vsezoo.search.stored.measuring import measure_folder
 
-    sentences = [sentence.text for sentence in read_sentences(Path(queries))] if queries else []
-    found = measure_folder(Checkpoint.open(checkpoint), folder, sentences, k, choose_device(device))
+    opened = Checkpoint.open(checkpoint)
+    if recall is not None:
+        print_advice(tune(opened, folder, recall, queries, device))
+    asked = read_manifest(folder).options.get("recall", 0)
+    found = measure_folder(opened, folder, read_queries(queries), k, choose_device(device))
+    if found.recall < asked:
+        console.print_warning(
+            f"the index finds {found.recall:.1%} of the nearest items for these queries, less than the {asked:.1%} "
+            f"that it was built for: --recall {asked} looks at more of it."
+        )
     if as_json:
         console.print_json(
             {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -74,7 +74,12 @@ class KeptRows(NearestRows):
     """A backend that keeps something in an index folder, or on a server, which is made once and then opened.
 
     One that does not is constructed when an index folder is opened.
+
+    Attributes:
+        options: names of the options that it takes.
     """
+
+    options: ClassVar[Sequence[str]] = ()
 
     @classmethod
     @abstractmethod
@@ -116,6 +121,36 @@ class KeptRows(NearestRows):
             similarity: the similarity of the model.
             side: what the rows are.
         """
+
+    @classmethod
+    def tune(
+        cls,
+        folder: Path,
+        rows: Rows,
+        state: Mapping[str, Any],
+        queries: Tensor,
+        own: Tensor | None,
+        options: Mapping[str, Any],
+    ) -> Mapping[str, Any]:
+        """Return the state with which a search finds as much of what an exact one does as the user wants.
+
+        Args:
+            folder: the index folder.
+            rows: its rows.
+            state: what `keep` returned for them.
+            queries: `(Q, D)`.
+            own: the rows that are the queries, `(Q,)`; None: the queries are sentences, or pictures.
+            options: what the user chose; `recall` is the wanted share of the nearest rows.
+
+        Raises:
+            UsageError: for a backend that has nothing to choose.
+        """
+        raise UsageError("This index does not choose its recall.", remedy="Leave --recall out, or build it with ivf.")
+
+    @classmethod
+    def advise(cls, options: Mapping[str, Any], state: Mapping[str, Any]) -> str:
+        """Return what the user should know about an index: that it finds less than was asked for; else empty."""
+        return ""
 
 
 class ExactRows(NearestRows):
@@ -210,6 +245,19 @@ def _merge(
     best, places = best.clone(), places.clone()
     best[better], places[better] = joined.gather(1, order), numbers.gather(1, order)
     return best, places
+
+
+def require_options(name: str, index: type[NearestRows], options: Mapping[str, Any]) -> None:
+    """Refuse options that an index does not have.
+
+    Raises:
+        UsageError: names one.
+    """
+    known = index.options if issubclass(index, KeptRows) else ()
+    for option in options:
+        if option not in known:
+            has = f"It has {', '.join(known)}." if known else "It has none."
+            raise UsageError(f"The index {name!r} has no option {option!r}.", remedy=has)
 
 
 def require_metric(name: str, index: type[NearestRows], similarity_name: str, similarity: type[Similarity]) -> None:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from colours import save_colour_model
+from processes import assert_one_message
 from torch import Tensor
 from torch.nn import functional
 
@@ -137,6 +142,36 @@ def test_more_recall_needs_more_cells(tmp_path: Path) -> None:
     few, many = (CellRows.keep(tmp_path, rows, 1, {"recall": recall}, {}) for recall in (0.5, 0.99))
     assert few["probes"] < many["probes"]
     assert few["recall"] < many["recall"]
+
+
+def test_a_folder_of_cells(run: Path, tmp_path: Path, vse: Any) -> None:
+    """What the commands build, choose, warn of and measure; each mistake has one message."""
+    rows = functional.normalize(torch.randn(400, 3, generator=torch.Generator().manual_seed(0)), dim=1)
+    np.save(tmp_path / "a.npy", rows.numpy())
+    (tmp_path / "queries.txt").write_text("red\ngreen blue\nred blue\n", encoding="utf-8")
+    arguments = (str(run), str(tmp_path / "a.index"))
+    build = ("index", "build", *arguments, "--images", str(tmp_path / "a.npy"))
+    done = vse(*build, "--index", "ivf", "--queries", str(tmp_path / "queries.txt"), "--json")
+    state = json.loads(done.stdout)["state"]
+    assert (state["cells"], state["queries"], state["recall"] >= 0.95) == (10, "sentences", True)
+    done = vse("search", str(run), "red", "--index", str(tmp_path / "a.index"), "--json")
+    expected = json.loads(vse("search", str(run), "red", "--images", str(tmp_path / "a.npy"), "--json").stdout)
+    assert json.loads(done.stdout)["hits"] == expected["hits"]
+    done = vse("index", "measure", *arguments, "--recall", "1", "--json")
+    assert json.loads(done.stdout)["recall"] == 1
+    assert "cells: these items form no groups" in done.stderr
+    assert_one_message(vse(*build, "--recall", "0.9"), 2, r"The index 'exact' has no option 'recall'\.")
+    vse(*build)
+    assert_one_message(vse("index", "measure", *arguments, "--recall", "0.9"), 2, "whose recall cannot be chosen")
+
+
+def test_a_similarity_that_is_no_inner_product(tmp_path: Path, vse: Any) -> None:
+    save_colour_model(tmp_path / "run", similarity="order")
+    np.save(tmp_path / "a.npy", np.ones((2, 3), np.float32))
+    done = vse(
+        "index", "build", str(tmp_path / "run"), "a.index", "--images", str(tmp_path / "a.npy"), "--index", "ivf"
+    )
+    assert_one_message(done, 2, "The index 'ivf' finds inner products, but the similarity 'order' does not declare")
 
 
 def test_cells_are_few_for_few_rows() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -27,8 +27,12 @@ MOST = 0.05
 """With a `k` above this share of the rows all are scored."""
 TOLERANCE = 2**-11
 """Error of a score of float16 rows, relative to it."""
+HARD = 0.1
+"""Share of the cells from which on a search may take as long as an exact one."""
 QUERIES = 400
 """Rows that are queries when the number of cells is chosen: one half to choose it, the other to measure."""
+FEW = 20
+"""Below so many queries of a half, all of them do both."""
 RECALL, RECALL_K = 0.95, 10
 
 
@@ -68,6 +72,7 @@ class CellRows(KeptRows):
     """
 
     metric = INNER_PRODUCT
+    options = ("recall", "queries")
 
     def __init__(self, rows: Tensor, similarity: Similarity, side: Literal["images", "texts"]) -> None:
         cells = make_cells(Rows(rows, None)) if len(rows) >= LEAST else None
@@ -107,6 +112,42 @@ class CellRows(KeptRows):
         alive = None if rows.alive is None else rows.alive[: kept.indexed]
         cells = open_cells(folder / kept.files[0], alive)
         return cls._assemble(rows, cells, kept.indexed, similarity, side, kept.probes)
+
+    @classmethod
+    def tune(
+        cls,
+        folder: Path,
+        rows: Rows,
+        state: Mapping[str, Any],
+        queries: Tensor,
+        own: Tensor | None,
+        options: Mapping[str, Any],
+    ) -> Mapping[str, Any]:
+        """Choose the number of cells that a search looks at; see `KeptRows.tune`."""
+        if not state:
+            return {}
+        index = cls.open(folder, rows, state, CosineSimilarity(), "images")
+        probes, found = index.choose_probes(queries, own, options.get("recall", RECALL))
+        kind = "sentences" if own is None else "items"
+        return vars(replace(CellState(**state), probes=probes, recall=found, queries=kind))
+
+    @classmethod
+    def advise(cls, options: Mapping[str, Any], state: Mapping[str, Any]) -> str:
+        """Return a warning about a recall that is less than was asked for, or that takes as long as an exact search."""
+        if not state:
+            return ""
+        kept, asked = CellState(**state), options.get("recall", RECALL)
+        if kept.recall < asked:
+            return (
+                f"the index finds {kept.recall:.1%} of the nearest items ({kept.queries} being the queries), less than "
+                f"the {asked:.1%} asked for: ask for more with --recall, or use the index 'exact'."
+            )
+        if kept.probes > HARD * kept.cells:
+            return (
+                f"to find {kept.recall:.1%} of the nearest items, a search looks at {kept.probes:,} of {kept.cells:,} "
+                "cells: these items form no groups, and the index 'exact' may be as fast."
+            )
+        return ""
 
     @classmethod
     def _assemble(
@@ -171,14 +212,15 @@ class CellRows(KeptRows):
         assert self._cells is not None
 
         half = len(queries) // 2
+        parts = (slice(half), slice(half, None)) if half >= FEW else (slice(None), slice(None))
         best = find_best(self._all, queries, RECALL_K, own)
 
         def measure(probes: int, part: slice) -> float:
             self.probes = probes
             return measure_recall(self, queries[part], best[part], are_rows=own is not None)
 
-        chosen = choose_least(self._cells.count, lambda probes: measure(probes, slice(half)) >= recall)
-        return chosen, measure(chosen, slice(half, None))
+        chosen = choose_least(self._cells.count, lambda probes: measure(probes, parts[0]) >= recall)
+        return chosen, measure(chosen, parts[1])
 
     def _score(self, query: Tensor, candidates: np.ndarray[Any, Any], k: int) -> tuple[Tensor, Tensor]:
         """Return the best of the candidates, which are in order, by the similarity."""

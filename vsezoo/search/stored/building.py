@@ -14,7 +14,7 @@ from vsezoo.errors import DataError, UsageError
 from vsezoo.parts import load_part
 from vsezoo.search.collection import Collection
 from vsezoo.search.embedding import EmbeddedBlock, embed_items
-from vsezoo.search.indexes import require_metric
+from vsezoo.search.indexes import NearestRows, require_metric, require_options
 from vsezoo.search.sources import Images, Texts, collect_images, collect_texts
 from vsezoo.search.stored.manifest import NAME, OWN, Manifest, read_manifest, require_model
 from vsezoo.search.stored.opening import open_folder
@@ -91,7 +91,9 @@ def build_folder(
     """
     similarity = load_part(checkpoint.recipe, "similarity")
     searched = CosineSimilarity if similarity.inputs == "sets" else similarity
-    require_metric(index, registry.load("indexes", index), checkpoint.recipe.similarity.name, searched)
+    backend: type[NearestRows] = registry.load("indexes", index)
+    require_metric(index, backend, checkpoint.recipe.similarity.name, searched)
+    require_options(index, backend, options or {})
     _require_free(folder)
     name, part = checkpoint.recipe.name, checkpoint.recipe.similarity.name
     place = collection.place

@@ -12,14 +12,16 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from vsezoo import registry
 from vsezoo.checkpoints.opened import Checkpoint
 from vsezoo.errors import UsageError
 from vsezoo.interfaces import Similarity
 from vsezoo.parts import load_part
-from vsezoo.search.indexes import INNER_PRODUCT, ExactRows, NearestRows
+from vsezoo.search.indexes import INNER_PRODUCT, ExactRows, KeptRows, NearestRows
 from vsezoo.search.recall import draw_rows, find_best, measure_recall
-from vsezoo.search.stored.manifest import require_model
-from vsezoo.search.stored.opening import open_folder
+from vsezoo.search.stored.manifest import Manifest, read_manifest, require_model
+from vsezoo.search.stored.opening import OpenedFolder, open_folder
+from vsezoo.search.stored.writer import FolderWriter, lock_folder
 from vsezoo.similarities import CosineSimilarity
 
 QUERIES = 500
@@ -70,6 +72,60 @@ def measure_folder(
             compare items with each other and no sentences.
     """
     opened = open_folder(folder)
+    queries, own, compared = _make_queries(checkpoint, folder, opened, sentences, device)
+    side: Literal["images", "texts"] = "texts" if opened.manifest.kind == "text" else "images"
+    index = opened.make_nearest(opened.rows.vectors, compared, side)
+    exact = ExactRows(opened.rows.vectors, compared, side, opened.rows.alive)
+    k = min(k, opened.rows.count - (own is not None))
+    return Measured(
+        k,
+        len(queries),
+        measure_recall(index, queries, find_best(exact, queries, k, own), are_rows=own is not None),
+        time_queries(index, queries, k),
+        time_queries(exact, queries, k),
+    )
+
+
+def tune_folder(
+    checkpoint: Checkpoint,
+    folder: Path,
+    recall: float | None,
+    sentences: Sequence[str] = (),
+    device: str | torch.device = "cpu",
+) -> Manifest:
+    """Choose how much of an index folder a search looks at, so that it finds so much of what an exact search does.
+
+    Args:
+        checkpoint: the model that the index was built with.
+        folder: the index folder.
+        recall: the wanted share of the nearest items; None: as before.
+        sentences: queries, as for `measure_folder`.
+        device: device of the queries.
+
+    Raises:
+        UsageError: as `measure_folder`; for an index that has nothing to choose, or that another process is changing.
+    """
+    read_manifest(folder)
+    with lock_folder(folder):
+        opened = open_folder(folder)
+        manifest = opened.manifest
+        queries, own, _ = _make_queries(checkpoint, folder, opened, sentences, device)
+        backend: type[NearestRows] = registry.load("indexes", manifest.backend)
+        if not issubclass(backend, KeptRows):
+            raise UsageError(
+                f"has the backend {manifest.backend!r}, whose recall cannot be chosen.",
+                file=folder,
+                remedy="Build it with --index ivf, or leave --recall out.",
+            )
+        options = dict(manifest.options) if recall is None else {**manifest.options, "recall": recall}
+        state = backend.tune(folder, opened.rows, manifest.state, queries, own, options)
+        return FolderWriter(folder, manifest).set_state(state, options)
+
+
+def _make_queries(
+    checkpoint: Checkpoint, folder: Path, opened: OpenedFolder, sentences: Sequence[str], device: str | torch.device
+) -> tuple[Tensor, Tensor | None, Similarity]:
+    """Return queries, the rows that they are, and what compares them with the rows."""
     require_model(folder, opened.manifest, checkpoint.recipe.name, checkpoint.digest)
     part = load_part(checkpoint.recipe, "similarity")
     if sentences and opened.manifest.kind == "text":
@@ -90,17 +146,7 @@ def measure_folder(
     else:
         own = draw_rows(opened.rows, QUERIES)
         queries = opened.rows.vectors[own].float().to(device)
-    side: Literal["images", "texts"] = "texts" if opened.manifest.kind == "text" else "images"
-    index = opened.make_nearest(opened.rows.vectors, compared, side)
-    exact = ExactRows(opened.rows.vectors, compared, side, opened.rows.alive)
-    k = min(k, opened.rows.count - (own is not None))
-    return Measured(
-        k,
-        len(queries),
-        measure_recall(index, queries, find_best(exact, queries, k, own), are_rows=own is not None),
-        time_queries(index, queries, k),
-        time_queries(exact, queries, k),
-    )
+    return queries, own, compared
 
 
 @torch.inference_mode()

@@ -120,9 +120,9 @@ class FolderWriter:
             raise UsageError(f"does not contain {unknown[0]!r}{more}.", file=self.folder, remedy="Check the ids.")
         return self._commit(draft, [rows[name] for name in wanted.union(gone) if name in rows])
 
-    def set_state(self, state: Mapping[str, Any]) -> Manifest:
-        """Record another state of the backend, such as how much of the index it searches."""
-        changed = dataclasses.replace(self._advance(), state=dict(state))
+    def set_state(self, state: Mapping[str, Any], options: Mapping[str, Any]) -> Manifest:
+        """Record another state of the backend, such as how much of the index it searches, and other options."""
+        changed = dataclasses.replace(self._advance(), state=dict(state), options=dict(options))
         write_manifest(self.folder, changed)
         self.previous = changed
         return changed
