@@ -30,6 +30,7 @@ REMEDIES = {
     errno.EISDIR: "Use a file, not a folder.",
     errno.ENAMETOOLONG: "The path is too long: check whether a text was given in the place of a file or folder.",
     errno.ELOOP: "Check the path: its symbolic links form a loop.",
+    errno.ENODEV: "Use a plain file, not a pipe, a socket or a device.",
     errno.EMFILE: "Close other programs, or raise the limit with `ulimit -n`.",
 }
 """Remedies for errors of the operating system by number."""

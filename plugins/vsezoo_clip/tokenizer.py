@@ -18,6 +18,7 @@ from torch import Tensor
 from vsezoo.errors import CheckpointError, RecipeError, VsezooWarning
 from vsezoo.interfaces import Tokenizer, Tokens
 from vsezoo.storage.digests import RESTORE
+from vsezoo.storage.json_file import read_object
 from vsezoo_clip.cleaning import CLEANERS
 from vsezoo_clip.families import Family
 from vsezoo_clip.library import shorten
@@ -202,8 +203,10 @@ class DualTokenizer(Tokenizer):
         """Read what `to_files` returned."""
         path = folder / cls.FORM
         try:
-            form = CaptionForm(**json.loads(path.read_bytes()))
+            form = CaptionForm(**read_object(path))
             return cls(read_pieces(folder, form.limit), form)
+        except CheckpointError:
+            raise
         except (OSError, ValueError, TypeError) as error:
             raise CheckpointError(f"cannot be read: {shorten(error)}.", file=path, remedy=RESTORE) from error
 

@@ -17,7 +17,8 @@ from vsezoo import registry
 from vsezoo.cards.card import HERE, Run, render_card
 from vsezoo.cards.metadata import write_eval_results
 from vsezoo.checkpoints.checkpoint import save_checkpoint
-from vsezoo.storage.checkpoint_layout import read_config, read_json
+from vsezoo.storage.checkpoint_layout import read_config
+from vsezoo.storage.json_file import read_object
 
 SECTIONS = ["use", "results", "training"]
 
@@ -41,7 +42,7 @@ def config(folder: Path) -> dict[str, Any]:
 
 @pytest.fixture
 def evaluation(folder: Path) -> dict[str, Any]:
-    return read_json(folder / "metrics.json")
+    return read_object(folder / "metrics.json")
 
 
 def find_row(card: str, head: str) -> list[str]:

@@ -15,7 +15,8 @@ from tiny import save_model
 
 from vsezoo.cards.card import render_card
 from vsezoo.cards.merge import choose_card, merge_card, read_prose
-from vsezoo.storage.checkpoint_layout import read_config, read_json
+from vsezoo.storage.checkpoint_layout import read_config
+from vsezoo.storage.json_file import read_object
 
 WORDS = "Ask Ada before you use it."
 PROSE = "## Intended use and limits"
@@ -25,7 +26,7 @@ PROSE = "## Intended use and limits"
 def facts(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], dict[str, Any]]:
     folder: Path = tmp_path_factory.mktemp("merge") / "best"
     save_model(folder)
-    return read_config(folder), read_json(folder / "metrics.json")
+    return read_config(folder), read_object(folder / "metrics.json")
 
 
 @pytest.fixture

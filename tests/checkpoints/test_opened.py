@@ -23,7 +23,7 @@ from vsezoo.checkpoints.opened import Checkpoint
 from vsezoo.construction import build_loss
 from vsezoo.errors import CheckpointError, UsageError
 from vsezoo.model import JointEmbedding
-from vsezoo.storage.checkpoint_layout import write_json
+from vsezoo.storage.checkpoint_layout import read_config, write_json
 
 Hashed = Callable[[], Counter[str]]
 
@@ -224,7 +224,7 @@ def test_no_load_mixes_two_checkpoints(tmp_path: Path) -> None:
 def test_a_model_that_its_weights_are_not_of_is_refused_before_it_takes_memory(tmp_path: Path) -> None:
     tiny.save_model(tmp_path / "run")
     path = tmp_path / "run" / "config.json"
-    config = json.loads(path.read_bytes())
+    config = read_config(tmp_path / "run")
     for option, value, message in (
         ("num_layers", 100_000_000, r"config\.json: describes a model of more than 1,.* parameter tensors"),
         ("word_dim", 10**8, r"model\.safetensors: has the tensor .* of shape .* require"),

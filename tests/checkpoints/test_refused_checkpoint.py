@@ -22,6 +22,7 @@ from tiny import save_model
 
 from vsezoo import load
 from vsezoo.errors import CheckpointError, VsezooError
+from vsezoo.storage import snapshot
 from vsezoo.storage.digests import digest_files
 
 
@@ -174,7 +175,7 @@ def test_a_config_that_may_not_be_read_is_not_called_damaged(folder: Path, monke
     def refuse(path: Path, *arguments: object, **options: object) -> object:
         raise PermissionError(errno.EACCES, "Permission denied", str(path))
 
-    monkeypatch.setattr(Path, "open", refuse)
+    monkeypatch.setattr(snapshot, "open_plain", refuse)
     error = expect_error(folder, "config.json", r"cannot be read: Permission denied\.")
     assert error.remedy == "Check the permissions, or use another place."
 

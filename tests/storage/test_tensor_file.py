@@ -14,7 +14,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save_file
 
 from vsezoo.errors import CheckpointError
-from vsezoo.storage.tensor_file import TensorFile, map_content
+from vsezoo.storage.plain_file import map_content
+from vsezoo.storage.tensor_file import TensorFile
 
 TENSORS = {
     "weight": torch.arange(6, dtype=torch.float32).reshape(2, 3),

@@ -25,7 +25,8 @@ from vsezoo.pretrained.weights import OpenedWeights, open_weights
 from vsezoo.recipe import Recipe
 from vsezoo.registry import Entry
 from vsezoo.storage.cache import find_cache, identify
-from vsezoo.storage.checkpoint_layout import CONFIG, OPEN_CLIP, UNKNOWN_DATA, is_foreign, read_json
+from vsezoo.storage.checkpoint_layout import CONFIG, OPEN_CLIP, UNKNOWN_DATA, is_foreign
+from vsezoo.storage.json_file import read_object
 
 FORM = 1
 """Increased when the checkpoints written here change."""
@@ -36,7 +37,7 @@ def is_foreign_folder(folder: Path) -> bool:
     if not folder.is_dir():
         return False
     try:
-        config = read_json(folder / CONFIG)
+        config = read_object(folder / CONFIG)
     except CheckpointError:
         return (folder / OPEN_CLIP).is_file()
     return is_foreign(config) or (config.get("format") != "vsezoo" and (folder / OPEN_CLIP).is_file())

@@ -21,6 +21,7 @@ from vsezoo.recipe import Part, Recipe
 from vsezoo.storage.atomic_folder import replace_folder
 from vsezoo.storage.checkpoint_layout import CARD, CONFIG, FORMAT_VERSION, LOCAL, LOSS, METRICS, MODEL, write_json
 from vsezoo.storage.digests import digest_files
+from vsezoo.storage.json_file import seal
 from vsezoo.storage.tensors import list_tensors
 
 
@@ -78,7 +79,7 @@ def save_checkpoint(
             **({} if converted is None else {"converted": dict(converted)}),
             "files": digest_files(temporary),
         }
-        write_json(temporary / CONFIG, config)
+        write_json(temporary / CONFIG, seal(config))
         local = {"folders": [str(place.absolute()) for place in model.list_folders()], "data": data_folder}
         if any(local.values()):
             write_json(temporary / LOCAL, {name: value for name, value in local.items() if value})

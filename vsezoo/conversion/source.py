@@ -15,7 +15,8 @@ from vsezoo.errors import CheckpointError, UsageError
 from vsezoo.hub.reference import parse_reference
 from vsezoo.pretrained.weights import OpenedWeights, open_weights
 from vsezoo.storage.digests import digest_file
-from vsezoo.storage.tensor_file import TensorFile, map_content
+from vsezoo.storage.plain_file import map_content
+from vsezoo.storage.tensor_file import TensorFile
 
 NOUN = "a file of another codebase"
 FOLDER = "folder"

@@ -20,6 +20,7 @@ from vsezoo.encoders.transformer_source import SUITABLE, explain_errors, find_mo
 from vsezoo.errors import CheckpointError, RecipeError
 from vsezoo.interfaces import Tokenizer
 from vsezoo.storage.digests import RESTORE
+from vsezoo.storage.json_file import read_object
 
 # Set explicitly, so that tokenizers does not warn about every worker process that is forked after its use.
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
@@ -103,8 +104,10 @@ class TransformerTokenizer(Tokenizer):
         try:
             pieces = tokenizers.Tokenizer.from_str(path.read_text(encoding="utf-8"))
             path = folder / cls.CONFIG
-            tokenizer = cls(pieces, json.loads(path.read_bytes()))
+            tokenizer = cls(pieces, read_object(path))
             tokenizer.make_config()
+        except CheckpointError:
+            raise
         except Exception as error:  # both libraries raise errors of many types
             raise CheckpointError(f"cannot be read: {shorten(error)}.", file=path, remedy=RESTORE) from error
         return tokenizer

@@ -7,12 +7,11 @@ describes it. Both are kept when all scores are complete, and reused.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 import torch
@@ -22,6 +21,7 @@ from vsezoo.errors import StorageError, explain_system
 from vsezoo.evaluation.encoded import EncodedSide, EncodedSplit
 from vsezoo.evaluation.scratch import Rows
 from vsezoo.storage.checkpoint_layout import write_json
+from vsezoo.storage.json_file import read_object
 
 PROBE = 8
 """Number of images and captions whose scores identify the similarity."""
@@ -83,8 +83,8 @@ class KeptScores:
     def _require(self, about: Path, record: dict[str, object]) -> None:
         """Raise StorageError unless the existing file matches this record."""
         try:
-            found = json.loads(about.read_text(encoding="utf-8"))
-        except (FileNotFoundError, ValueError):
+            found: dict[str, Any] | None = read_object(about, error=StorageError)
+        except StorageError:
             found = None
         if found != record:
             known = isinstance(found, dict) and found.keys() == record.keys()

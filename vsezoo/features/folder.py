@@ -23,12 +23,25 @@ from filelock import FileLock, Timeout
 
 from vsezoo.data.caption_file import write_split
 from vsezoo.data.precomputed.feature_record import MARK, RECORD, UNFINISHED, by_dotted_names, list_changes
-from vsezoo.errors import StorageError, UsageError, explain_system
+from vsezoo.errors import StorageError, UsageError
 from vsezoo.features.part import Part, Record, digest_names, explain, join_parts, replace_text
 from vsezoo.interfaces import PairDataset
 from vsezoo.storage.atomic_folder import flush
+from vsezoo.storage.forms import Anything, Fields, FormError, Integer, ListOf, Mapped, Text
+from vsezoo.storage.json_file import read_object, seal
 
 LOCK = ".lock"
+ENTRIES = Fields(
+    {
+        "settings": Mapped(Anything()),
+        "versions": Mapped(Text()),
+        "splits": Mapped(
+            Fields({"shape": ListOf(Integer(), most=4), "captions": Integer(), "skipped": Mapped(Text())}, others=True)
+        ),
+    },
+    others=True,
+)
+"""The form of `features.json`."""
 
 
 @dataclass(frozen=True)
@@ -216,19 +229,17 @@ class FeatureFolder:
 
     def _read_config(self) -> dict[str, Any]:
         file, remedy = self.folder / RECORD, "Choose another --output."
-        try:
-            config = json.loads(file.read_bytes())
-        except OSError as error:
-            reason, remedy = explain_system(error)
-            raise UsageError(f"cannot be read: {reason}.", file=file, remedy=remedy) from None
-        except (ValueError, RecursionError) as error:
-            raise UsageError(f"cannot be read as JSON: {error}.", file=file, remedy=remedy) from None
-        if not isinstance(config, dict) or not MARK.items() <= config.items():
+        config = read_object(file, error=UsageError, remedy=remedy)
+        if not MARK.items() <= config.items():
             raise UsageError("was not written by this version of `vsezoo features`.", file=file, remedy=remedy)
+        try:
+            ENTRIES.check(config, "")
+        except FormError as error:
+            raise UsageError(f"is damaged: {error}.", file=file, remedy=remedy) from error
         return config
 
     def _write_config(self, config: Mapping[str, Any]) -> None:
-        replace_text(self.folder / RECORD, json.dumps({**MARK, **config}, indent=2, ensure_ascii=False) + "\n")
+        replace_text(self.folder / RECORD, json.dumps(seal({**MARK, **config}), indent=2, ensure_ascii=False) + "\n")
 
     def _require_same(self, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
         if changes := list_changes(by_dotted_names(before), by_dotted_names(now)):

@@ -24,8 +24,11 @@ import numpy as np
 
 from vsezoo.errors import StorageError, explain_system
 from vsezoo.storage.atomic_folder import flush
+from vsezoo.storage.forms import SHA256, Fields, Integer
+from vsezoo.storage.json_file import read_object, seal
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
+RECORD = Fields({"pictures": SHA256, "rows": Integer()})
 COPIED = 16 * 2**20  # bytes copied at a time
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -45,11 +48,15 @@ class Record:
 
     @classmethod
     def read(cls, stem: Path) -> Record | None:
-        """Read the record of a part; None if there is none."""
-        try:
-            return cls(**json.loads(name_files(stem)[1].read_bytes()))
-        except FileNotFoundError:
+        """Read the record of a part; None if there is none.
+
+        Raises:
+            StorageError: for one that is damaged.
+        """
+        file = name_files(stem)[1]
+        if not file.exists():
             return None
+        return cls(**read_object(file, RECORD, error=StorageError, remedy="Start again with another --output."))
 
 
 class Part:
@@ -115,7 +122,7 @@ class Part:
         self._write_record()
 
     def _write_record(self) -> None:
-        replace_text(self._record_file, json.dumps(vars(self.record)))
+        replace_text(self._record_file, json.dumps(seal(vars(self.record))))
 
     def close(self) -> None:
         """Close the file."""

@@ -28,8 +28,8 @@ from vsezoo.storage.checkpoint_layout import (
     is_foreign,
     is_open_clip,
     read_config,
-    read_json,
 )
+from vsezoo.storage.json_file import read_object
 from vsezoo.storage.tensor_file import INDEX, ONE_FILE
 
 PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,127}")
@@ -99,7 +99,7 @@ def is_checkpoint(reference: HubReference) -> bool:
     snapshot.check(CONFIG, LARGEST)
     path = snapshot.fetch(CONFIG)
     try:
-        config = read_json(path)
+        config = read_object(path)
     except CheckpointError:
         return True  # which says what is wrong with it
     return config.get("format") == "vsezoo" or not (is_foreign(config) or snapshot.has(OPEN_CLIP))
@@ -148,7 +148,7 @@ def _read_foreign(config: Path, reference: HubReference) -> dict[str, Any]:
     """Return a `config.json`, which is not to be that of a checkpoint; a damaged one is found by its reader."""
     _refuse_checkpoint(config, reference)
     try:
-        return read_json(config)
+        return read_object(config)
     except CheckpointError:
         return {}
 

@@ -21,9 +21,11 @@ from torch import Tensor
 from vsezoo.errors import CheckpointError, explain_system, list_names
 from vsezoo.hub.reference import is_repository, parse_reference
 from vsezoo.storage.cache import identify, remember
-from vsezoo.storage.checkpoint_layout import OPEN_CLIP_TENSORS, is_open_clip, parse_json
+from vsezoo.storage.checkpoint_layout import OPEN_CLIP_TENSORS, is_open_clip
 from vsezoo.storage.digests import digest_file
-from vsezoo.storage.tensor_file import INDEX, ONE_FILE, Content, TensorFile, map_content
+from vsezoo.storage.json_file import parse_object
+from vsezoo.storage.plain_file import Content, map_content, open_plain, read_plain
+from vsezoo.storage.tensor_file import INDEX, ONE_FILE, TensorFile
 
 VARIABLE = "VSEZOO_WEIGHTS"
 """The environment variable that names a folder of files and folders of weights."""
@@ -191,18 +193,18 @@ def read_small_json(path: Path) -> dict[str, Any]:
         if path.stat().st_size > LARGEST_JSON:
             problem = f"has {path.stat().st_size:,} bytes; the limit is {LARGEST_JSON:,}."
             raise CheckpointError(problem, file=path, remedy=AGAIN)
-        content = path.read_bytes()
+        content = read_plain(path, LARGEST_JSON)
     except OSError as error:
         raise _describe(error, path) from error
     try:
-        return parse_json(content, path)
+        return parse_object(content, path)
     except CheckpointError as error:
         raise CheckpointError(error.problem, file=path, remedy=AGAIN) from error
 
 
 def _map(path: Path) -> Content:
     try:
-        with path.open("rb") as stream:
+        with open_plain(path) as stream:
             return map_content(stream)
     except OSError as error:
         raise _describe(error, path) from error

@@ -22,8 +22,10 @@ from vsezoo.hub.reference import parse_reference
 from vsezoo.pretrained.external import PRETRAINED
 from vsezoo.publishing.curves import CURVES, draw_curves
 from vsezoo.storage.atomic_folder import find_folder
-from vsezoo.storage.checkpoint_layout import BEST, CARD, CONFIG, read_json
-from vsezoo.training.state import LAST, STATE, has_state, read_state
+from vsezoo.storage.checkpoint_layout import BEST, CARD, CONFIG
+from vsezoo.training.layout import LAST, STATE
+from vsezoo.training.state import has_state, read_state
+from vsezoo.training.state_file import read_state_file
 
 NO_LICENSE = "The licence: set it with `vsezoo card RUN --license ID` (an identifier of the Hub) before the push."
 
@@ -187,7 +189,7 @@ def write_card(folder: Path, card: CardFiles) -> list[Path]:
 
 
 def _describe_run(run: Path) -> Run:
-    state = read_json(find_folder(run / LAST) / STATE)["run"]
+    state = read_state_file(find_folder(run / LAST) / STATE)["run"]
     flags = [flag for flag in ("full_dev", "use_restval") if state.get(flag)]
     words = [f"--{flag.replace('_', '-')}" for flag in flags]
     if state.get("on_bad_image") == "skip":
@@ -197,7 +199,7 @@ def _describe_run(run: Path) -> Run:
         folder = Path(state["init"])
         named = folder.parent if folder.name == BEST else folder
         words += ["--init", state["init"] if parse_reference(state["init"]) else named.name]
-    return Run(str(state["captions_sha256"]), tuple(words))
+    return Run(str(state.get("captions_sha256", "")), tuple(words))
 
 
 def _list_weights_to_give(config: Mapping[str, Any]) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, suppress
@@ -12,12 +11,13 @@ from pathlib import Path
 import torch
 
 from vsezoo.checkpoints.opened import Checkpoint
-from vsezoo.errors import UsageError
+from vsezoo.errors import StorageError, UsageError
 from vsezoo.search.array_writers import ArrayWriter, TensorWriter, explain_unwritten, write_array, write_tensors
 from vsezoo.search.collection import Collection
 from vsezoo.search.sources import Images, Texts, collect_images, collect_texts
 from vsezoo.search.store import BLOCK, list_skipped, open_embeddings
 from vsezoo.storage.checkpoint_layout import CONFIG, LOCAL, MODEL, write_json
+from vsezoo.storage.json_file import read_object
 from vsezoo.storage.waiting import Advance
 
 WRITERS: Mapping[str, Callable[[Path], AbstractContextManager[TensorWriter | ArrayWriter]]] = {
@@ -154,9 +154,8 @@ def _require_list(file: Path) -> None:
     """Refuse to overwrite a file that is not a list of ids, such as the captions of a data set."""
     if not file.exists():
         return
-    with suppress(OSError, ValueError, RecursionError):
-        told = json.loads(file.read_bytes())
-        if isinstance(told, dict) and told.keys() >= LISTED:
+    with suppress(StorageError):
+        if read_object(file, error=StorageError).keys() >= LISTED:
             return
     raise UsageError(
         f"{str(file)!r} exists and is not a list of ids of embeddings; refusing to overwrite it.",

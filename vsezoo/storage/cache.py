@@ -15,9 +15,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from vsezoo.errors import CheckpointError
 from vsezoo.storage.addresses import identify_address, is_address
+from vsezoo.storage.atomic_folder import flush
+from vsezoo.storage.forms import Anything, Fields
+from vsezoo.storage.json_file import read_object, seal
 
 CACHE_VARIABLE = "VSEZOO_CACHE"
+ANSWER = Fields({"answer": Anything()})
 
 
 def find_cache() -> Path:
@@ -50,13 +55,14 @@ def remember(topic: str, key: Any, find_out: Callable[[], Any]) -> Any:
     """
     digest = hashlib.sha256(json.dumps(key).encode()).hexdigest()
     file = find_cache() / topic / f"{digest}.json"
-    with suppress(OSError, ValueError):
-        return json.loads(file.read_bytes())
+    with suppress(CheckpointError):  # damaged, or of an earlier version
+        return read_object(file, ANSWER)["answer"]
     answer = find_out()
     with suppress(OSError):
         file.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=file.parent) as temporary:  # remove it if the disk is full
             whole = Path(temporary, file.name)
-            whole.write_text(json.dumps(answer), encoding="utf-8")
+            whole.write_text(json.dumps(seal({"answer": answer})), encoding="utf-8")
+            flush(whole)
             whole.replace(file)
     return answer

@@ -7,8 +7,10 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from vsezoo.errors import CheckpointError, explain_system, list_names
+from vsezoo.errors import CheckpointError, list_names
 from vsezoo.storage.digests import RESTORE, verify_files
+from vsezoo.storage.forms import DIGEST, Anything, Fields, FormError, Integer, ListOf, Mapped, Maybe, Number, Text
+from vsezoo.storage.json_file import read_object
 
 FORMAT_VERSION = 1
 CONFIG, MODEL, LOSS = "config.json", "model.safetensors", "loss.safetensors"
@@ -18,6 +20,39 @@ UNKNOWN_DATA = "unknown"
 BEST = "best"
 """The folder of the best checkpoint in the folder of a run."""
 
+
+ENTRIES = Fields(
+    {
+        "recipe": Mapped(Anything()),
+        "plugins": Mapped(Anything()),
+        "data": Fields(
+            {},
+            {
+                "name": Text(),
+                "kind": Text(),
+                "image_shape": ListOf(Integer(), most=8),
+                "images": Integer(),
+                "captions": Integer(),
+                "extraction": Mapped(Anything()),
+                "account": Mapped(Anything()),
+            },
+            others=True,
+        ),
+        "trained": Fields(
+            {},
+            {
+                "epoch": Maybe(Integer()),
+                "step": Maybe(Integer()),
+                "criterion": Maybe(Text()),
+                "score": Maybe(Number()),
+            },
+            others=True,
+        ),
+    },
+    {"vsezoo_version": Text(), "environment": Mapped(Anything()), "encoders": Mapped(Anything())},
+    others=True,
+)
+"""The form of `config.json`. The recipe, the parts and what was left out are checked where they are used."""
 
 OTHERS = ("model_type", "architectures", "auto_map")
 """Entries of a `config.json` that transformers writes, and vsezoo does not."""
@@ -54,7 +89,7 @@ def read_config(folder: Path, *, verify: bool = True) -> dict[str, Any]:
     path = folder / CONFIG
     if not path.is_file():
         raise describe_absence(folder)
-    config = require_config(read_json(path), path)
+    config = require_config(read_object(path), path)
     if verify:
         verify_files(folder, config["files"])
     return config
@@ -88,6 +123,10 @@ def require_config(config: dict[str, Any], path: Path) -> dict[str, Any]:
     for name in ("recipe", "plugins", "data", "trained", "files"):
         if not isinstance(config.get(name), dict):
             raise CheckpointError(f"lacks the object {name!r}.", file=path, remedy=RESTORE)
+    try:
+        ENTRIES.check(config, "")
+    except FormError as error:
+        raise CheckpointError(f"is damaged: {error}.", file=path, remedy=RESTORE) from error
     _require_digests(config["files"], path)
     if "converted" in config:
         _require_origin(config["converted"], path)
@@ -98,9 +137,10 @@ def require_config(config: dict[str, Any], path: Path) -> dict[str, Any]:
 
 def _require_digests(files: Mapping[str, Any], path: Path) -> None:
     for name, digest in files.items():
-        sound = isinstance(digest, dict) and type(digest.get("size")) is int and isinstance(digest.get("sha256"), str)
-        if not sound:
-            raise CheckpointError(f"has no size and sha256 for {name!r}.", file=path, remedy=RESTORE)
+        try:
+            DIGEST.check(digest, "")
+        except FormError as error:
+            raise CheckpointError(f"has no size and sha256 for {name!r}.", file=path, remedy=RESTORE) from error
 
 
 def _require_origin(converted: Any, path: Path) -> None:
@@ -109,37 +149,6 @@ def _require_origin(converted: Any, path: Path) -> None:
         if not isinstance(converted, dict) or not isinstance(converted.get(name), kind):
             raise CheckpointError(f"has an invalid entry {name!r} about its conversion.", file=path, remedy=RESTORE)
     _require_digests(converted["files"], path)
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON object.
-
-    Raises:
-        CheckpointError: for a file that cannot be read or is not a JSON object.
-    """
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError as error:
-        raise CheckpointError("is missing.", file=path, remedy=RESTORE) from error
-    except OSError as error:
-        reason, remedy = explain_system(error)
-        raise CheckpointError(f"cannot be read: {reason}.", file=path, remedy=remedy) from error
-    return parse_json(content, path)
-
-
-def parse_json(content: bytes, path: Path) -> dict[str, Any]:
-    """Parse a JSON object.
-
-    Raises:
-        CheckpointError: for anything else.
-    """
-    try:
-        value = json.loads(content)
-    except (ValueError, RecursionError) as error:
-        raise CheckpointError(f"cannot be read as JSON: {error}.", file=path, remedy=RESTORE) from error
-    if not isinstance(value, dict):
-        raise CheckpointError("does not contain a JSON object.", file=path, remedy=RESTORE)
-    return value
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:

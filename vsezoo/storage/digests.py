@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from vsezoo.errors import CheckpointError
+from vsezoo.storage.plain_file import Content
 
 RESTORE = "Download or copy the checkpoint folder again."
 """What to do about a folder with a damaged file."""
@@ -22,6 +23,19 @@ def digest_file(file: Path) -> dict[str, Any]:
     """Return size in bytes and SHA-256 of a file."""
     with file.open("rb") as stream:
         return {"size": file.stat().st_size, "sha256": hashlib.file_digest(stream, "sha256").hexdigest()}
+
+
+def require_digest(content: Content, expected: Mapping[str, Any], file: Path, remedy: str = RESTORE) -> None:
+    """Compare the content of a file with its digest.
+
+    Raises:
+        CheckpointError: if it differs.
+    """
+    size = memoryview(content).nbytes
+    if size != expected["size"]:
+        raise CheckpointError(f"has {size:,} bytes instead of {expected['size']:,}.", file=file, remedy=remedy)
+    if hashlib.sha256(content).hexdigest() != expected["sha256"]:
+        raise CheckpointError("was altered: its SHA-256 differs from the recorded one.", file=file, remedy=remedy)
 
 
 def verify_files(folder: Path, digests: Mapping[str, Mapping[str, Any]]) -> None:

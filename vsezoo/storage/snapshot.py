@@ -16,9 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from vsezoo.errors import CheckpointError, explain_system
-from vsezoo.storage.checkpoint_layout import CONFIG, LOCAL, describe_absence, parse_json, require_config
+from vsezoo.storage.checkpoint_layout import CONFIG, LOCAL, describe_absence, require_config
 from vsezoo.storage.digests import RESTORE
-from vsezoo.storage.tensor_file import Content, TensorFile, map_content
+from vsezoo.storage.json_file import LARGEST, parse_object
+from vsezoo.storage.plain_file import Content, map_content, open_plain
+from vsezoo.storage.tensor_file import TensorFile
 
 TENSORS = ".safetensors"
 ATTEMPTS = 100
@@ -99,7 +101,7 @@ class FolderSnapshot:
         if name == LOCAL and name not in self._files:
             return {}
         self.verify([name] if name != LOCAL else [])
-        return parse_json(self.read_bytes(name), self.folder / name)
+        return parse_object(self.read_bytes(name), self.folder / name)
 
     def read_tensors(self, name: str) -> TensorFile:
         """Return the tensors of a listed file.
@@ -180,9 +182,9 @@ def _open(folder: Path) -> FolderSnapshot:
         OSError: if there is no `config.json`, or it cannot be read.
         CheckpointError: see `require_config`.
     """
-    with (folder / CONFIG).open("rb") as stream:  # keep it open, so that its inode number is not reused
-        files = {CONFIG: _File(os.fstat(stream.fileno()), stream.read())}
-        config = require_config(parse_json(bytes(files[CONFIG].content), folder / CONFIG), folder / CONFIG)
+    with open_plain(folder / CONFIG) as stream:  # keep it open, so that its inode number is not reused
+        files = {CONFIG: _File(os.fstat(stream.fileno()), stream.read(LARGEST))}
+        config = require_config(parse_object(bytes(files[CONFIG].content), folder / CONFIG), folder / CONFIG)
         held = {item.name for item in folder.iterdir()}  # a name must not lead out of the folder
         for name in ({*config["files"], LOCAL} - {CONFIG}) & held:
             file = _open_file(folder / name, config["files"].get(name, {}).get("size"))
@@ -196,9 +198,9 @@ def _open_file(path: Path, size: int | None) -> _File | None:
     status = None
     try:
         status = path.stat()
-        if not stat.S_ISREG(status.st_mode):  # opening a pipe would wait for its writer
+        if not stat.S_ISREG(status.st_mode):
             return None
-        with path.open("rb") as stream:
+        with open_plain(path) as stream:
             status = os.fstat(stream.fileno())
             if size is not None and status.st_size != size:
                 return _File(status)

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import json
 import math
-import mmap
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from vsezoo.errors import CheckpointError
+from vsezoo.storage.plain_file import Content
 
-Content = bytes | bytearray | mmap.mmap
 DTYPES = {
     "BOOL": torch.bool,
     "U8": torch.uint8,
@@ -40,17 +39,6 @@ LARGEST_HEADER = 100_000_000
 """Bytes, as in the library safetensors."""
 MOST_DIMENSIONS = 32
 SHOWN = 80  # most characters of a name in a message
-
-
-def map_content(stream: BinaryIO) -> Content:
-    """Return the content of a file, which does not change when another file takes its name.
-
-    If the file system cannot map files, the content is read.
-    """
-    try:
-        return mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_COPY)
-    except (OSError, ValueError):  # ValueError: an empty file
-        return bytearray(stream.read())  # torch requires writable memory
 
 
 class Place(NamedTuple):

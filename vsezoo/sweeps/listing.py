@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,14 +9,24 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from vsezoo.errors import DataError
+from vsezoo.errors import CheckpointError, DataError
 from vsezoo.storage.atomic_folder import find_folder
 from vsezoo.storage.checkpoint_layout import BEST, METRICS
+from vsezoo.storage.forms import Anything, Fields, Flag, Integer, Mapped, Number
+from vsezoo.storage.json_file import parse_strictly, read_object
 from vsezoo.training.board import read_pace
 from vsezoo.training.layout import LAST, LOCK, LOG, STATE, TENSORBOARD
+from vsezoo.training.state_file import read_state_file
 
 FAILURE = "failure.txt"
 """Why a run of a sweep ended, in its folder, until it is tried again."""
+
+RECIPE = Fields({}, {"training": Mapped(Anything())}, others=True)
+EVENTS = {
+    "begin": Fields({"recipe": RECIPE}, {"steps_per_epoch": Integer()}, others=True),
+    "validation": Fields({"epoch": Integer(1), "score": Number()}, {"best": Flag()}, others=True),
+}
+"""The forms of the events of the log that are read."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +98,9 @@ def summarize(folder: Path) -> RunSummary:
     begin, log = _read_log(folder)
     place = _read_place(folder)
     recipe = begin.get("recipe") or _read_json(folder / BEST / "config.json").get("recipe") or {}
-    training = recipe.get("training") or {}
+    if not RECIPE.fits(recipe) or not isinstance(recipe.get("training", {}), dict):
+        recipe = {}
+    training = recipe.get("training", {})
     state = "stopped"
     if place.get("complete"):
         state = "complete"
@@ -103,7 +114,7 @@ def summarize(folder: Path) -> RunSummary:
         state,
         str(recipe.get("name", "")),
         training.get("seed"),
-        max([int(place.get("epoch") or 0), *(int(item["epoch"]) - 1 for item in log)]),
+        max([place.get("epoch", 0), *(item["epoch"] - 1 for item in log)]),
         training.get("num_epochs"),
         str(training.get("criterion", "")),
         max((item["score"] for item in log if item.get("best")), default=place.get("best_score")),
@@ -128,27 +139,30 @@ def _read_log(folder: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         with (folder / LOG).open(encoding="utf-8") as lines:
             for line in lines:
                 if line.startswith(('{"event": "begin"', '{"event": "validation"')):
-                    event = json.loads(line)
+                    event = parse_strictly(line.encode())
+                    EVENTS[event["event"]].check(event, "")
                     if event["event"] == "begin":
                         begin = event
                     else:
                         validations.append(event)
-    except (OSError, ValueError):
+    except (OSError, ValueError, KeyError, TypeError):
         pass  # the last line of a run that is in progress may be incomplete
     return begin, validations
 
 
 def _read_place(folder: Path) -> Mapping[str, Any]:
-    place = _read_json(find_folder(folder / LAST) / STATE).get("place")
-    return place if isinstance(place, dict) else {}
+    try:
+        place: dict[str, Any] = read_state_file(find_folder(folder / LAST) / STATE)["place"]
+    except CheckpointError:
+        return {}
+    return place
 
 
 def _read_json(file: Path) -> dict[str, Any]:
     try:
-        value = json.loads(file.read_bytes())
-    except (OSError, ValueError, RecursionError):
+        return read_object(file)
+    except CheckpointError:
         return {}
-    return value if isinstance(value, dict) else {}
 
 
 def _estimate(folder: Path, begin: Mapping[str, Any]) -> float | None:

@@ -18,6 +18,7 @@ from vsezoo.interfaces import Tokenizer
 from vsezoo.recipe.options import OneOf
 from vsezoo.recipe.signatures import ChecksOptions
 from vsezoo.storage.digests import RESTORE
+from vsezoo.storage.json_file import read_object
 from vsezoo.text.scripts import split_characters
 from vsezoo.text.treebank import split_words
 from vsezoo.text.vocabulary import END, SPECIAL_WORDS, START, UNKNOWN, Vocabulary
@@ -132,10 +133,10 @@ class WordTokenizer(ChecksOptions, Tokenizer):
         """Read `vocab.json`, which names the rule."""
         path = folder / cls.FILE
         try:
-            value = json.loads(path.read_bytes())
+            value = read_object(path)
             name, threshold, words = value["tokenizer"], value["threshold"], value["words"]
             off_by_two = value.get("off_by_two", False)
-        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        except (CheckpointError, KeyError) as error:
             raise CheckpointError("is not a readable vocabulary.", file=path, remedy=RESTORE) from error
         rule = next((key for key, rule in RULES.items() if rule.name == name), None)
         if rule is None:

@@ -8,6 +8,7 @@ best score are stored; the order of the data is a function of seed and epoch.
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,25 +16,35 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
-from vsezoo.errors import CheckpointError
+from vsezoo.errors import CheckpointError, RecipeError, explain_system
 from vsezoo.model import JointEmbedding
 from vsezoo.pretrained.left_out import LeftOut
 from vsezoo.storage.atomic_folder import find_folder, replace_folder
-from vsezoo.storage.checkpoint_layout import read_json, write_json
-from vsezoo.storage.digests import digest_files, verify_files
+from vsezoo.storage.checkpoint_layout import write_json
+from vsezoo.storage.digests import digest_files, require_digest
+from vsezoo.storage.json_file import seal
+from vsezoo.storage.plain_file import map_content, open_plain
+from vsezoo.storage.tensor_file import TensorFile
 from vsezoo.storage.tensors import list_tensors
 from vsezoo.training.layout import LAST as LAST
 from vsezoo.training.layout import STATE as STATE
 from vsezoo.training.record import RunRecord
+from vsezoo.training.state_file import ANEW as ANEW
+from vsezoo.training.state_file import STATE_VERSION, TENSORS, TWISTER_WORDS, read_state_file
+from vsezoo.training.state_file import has_state as has_state
+from vsezoo.training.state_file import read_step as read_step
 
-TENSORS = "state.safetensors"
-STATE_VERSION = 1
 STORED = {"without_improvement": "without_gain"}
 """Names of progress fields in `state.json`, unchanged since its first version."""
-ANEW = "Start a new run with another --output."
+RANDOM = {
+    "random.torch": (torch.uint8, tuple(torch.get_rng_state().shape)),
+    "random.numpy.keys": (torch.int64, (TWISTER_WORDS,)),
+    "random.numpy.rest": (torch.float64, (3,)),
+}
+"""Types and shapes of the states of random generators."""
 
 
 @dataclass
@@ -107,17 +118,7 @@ def save_state(
             **told,
             "files": digest_files(temporary),
         }
-        write_json(temporary / STATE, state)
-
-
-def has_state(output: Path) -> bool:
-    """Return whether a run has saved a state here."""
-    return (find_folder(output / LAST) / STATE).is_file()
-
-
-def read_step(output: Path) -> int | None:
-    """Return the number of steps at the time of the saved state; None without a state."""
-    return read_json(find_folder(output / LAST) / STATE)["place"]["step"] if has_state(output) else None
+        write_json(temporary / STATE, seal(state))
 
 
 def read_state(output: Path) -> State:
@@ -127,22 +128,31 @@ def read_state(output: Path) -> State:
         CheckpointError: for a state that is damaged or has another version.
     """
     folder = find_folder(output / LAST)
-    value = read_json(folder / STATE)
-    if value.get("state_version") != STATE_VERSION:
-        raise CheckpointError(
-            f"has the state version {value.get('state_version')}; this vsezoo resumes from {STATE_VERSION}.",
-            file=folder / STATE,
-            remedy=f"Resume with the version of vsezoo that wrote it. {ANEW}",
-        )
+    value = read_state_file(folder / STATE)
     try:
-        verify_files(folder, {TENSORS: value["files"][TENSORS]})
         told = {"encoders": value.get("encoders", {}), "left_out": value.get("left_out", [])}
         LeftOut.from_json(told["left_out"])
-        tensors = load_file(folder / TENSORS)
         progress, run = Progress.from_json(value["place"]), RunRecord.from_json(value["run"])
-        return State(progress, tensors, value["python_random"], run, told)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, RecipeError) as error:
         raise CheckpointError(f"is damaged: {error}.", file=folder / STATE, remedy=ANEW) from error
+    tensors = _read_tensors(folder / TENSORS, value["files"][TENSORS])
+    return State(progress, tensors, value["python_random"], run, told)
+
+
+def _read_tensors(file: Path, expected: Mapping[str, Any]) -> TensorFile:
+    """Return the tensors of a state from the bytes that were hashed; those of generators have the right form."""
+    try:
+        with open_plain(file) as stream:
+            content = map_content(stream)
+    except OSError as error:
+        reason, remedy = explain_system(error)
+        raise CheckpointError(f"cannot be read: {reason}.", file=file, remedy=remedy) from error
+    require_digest(content, expected, file, ANEW)
+    tensors = TensorFile(content, file, ANEW)
+    for name, (dtype, shape) in RANDOM.items():
+        if name not in tensors or (tensors[name].dtype, tuple(tensors[name].shape)) != (dtype, shape):
+            raise CheckpointError(f"has no valid tensor {name}.", file=file, remedy=ANEW)
+    return tensors
 
 
 def collect_tensors(
@@ -175,9 +185,9 @@ def restore_tensors(state: State, modules: Mapping[str, torch.nn.Module], optimi
     slots: dict[int, dict[str, Tensor]] = {}
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     for name, tensor in state.tensors.items():
-        if name.startswith("optimizer."):
-            _, index, slot = name.split(".", 2)
-            slots.setdefault(int(index), {})[slot] = _lay_out(tensor, parameters, int(index))
+        if found := re.fullmatch(r"optimizer\.(\d{1,9})\.(.+)", name):
+            index, slot = int(found[1]), found[2]
+            slots.setdefault(index, {})[slot] = _lay_out(tensor, parameters, index)
     left_out = state.told["left_out"]
     for module in modules.values():
         if isinstance(module, JointEmbedding):
@@ -189,8 +199,8 @@ def restore_tensors(state: State, modules: Mapping[str, torch.nn.Module], optimi
             held = {n.removeprefix(start): t for n, t in state.tensors.items() if n.startswith(start)}
             kept = {n: t for n, t in module.state_dict().items() if external and n.startswith(external)}
             module.load_state_dict(kept | held)
-    except (RuntimeError, ValueError) as error:
-        reason = str(error).splitlines()[-1].strip()
+    except (RuntimeError, ValueError, KeyError, TypeError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[-1].strip()
         raise CheckpointError(f"the state belongs to another model: {reason}", remedy=ANEW) from error
     _restore_random(state)
 

@@ -23,7 +23,8 @@ from vsezoo.data.precomputed.collected import Piece, collect, is_of_images, orde
 from vsezoo.data.precomputed.region_counts import OTHERS
 from vsezoo.errors import CheckpointError, DataError, list_names, require_package
 from vsezoo.storage.cache import find_cache, identify
-from vsezoo.storage.tensor_file import TensorFile, map_content
+from vsezoo.storage.plain_file import map_content
+from vsezoo.storage.tensor_file import TensorFile
 
 NAMES = ("features", "image_features", "img_features", "feats", "feat", "images", "ims", "embeddings", "arr_0", "data")
 """What the array is called in a file that holds several."""

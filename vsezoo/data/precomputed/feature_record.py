@@ -5,12 +5,13 @@ Imports neither torch nor numpy, so that data sets can be listed quickly.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vsezoo.errors import DataError
+from vsezoo.storage.json_file import LARGEST, parse_object
+from vsezoo.storage.plain_file import read_plain
 
 if TYPE_CHECKING:
     from vsezoo.interfaces import PairDataset
@@ -20,6 +21,8 @@ RECORD, UNFINISHED = "features.json", "unfinished"
 
 MARK = {"format": "vsezoo-features", "format_version": 1}
 
+REMOVE = "Extract the features again. To use them without this record of how they were extracted, remove it."
+
 INDIFFERENT = ("backbone.source", "backbone.origin", "batch_size", "dtype", "precision", "shards", "use_restval")
 """Settings that change only the last digits of features."""
 
@@ -27,12 +30,23 @@ NAMED = 3  # most differences that a message lists
 
 
 def read_record(folder: Path) -> dict[str, Any]:
-    """Return the record in a folder; empty if `vsezoo features` did not write one."""
+    """Return the record in a folder; empty if `vsezoo features` did not write one.
+
+    Raises:
+        DataError: for one that is damaged.
+    """
+    file = folder / RECORD
     try:
-        record = json.loads((folder / RECORD).read_bytes())
-    except (OSError, ValueError, RecursionError):
+        content = read_plain(file, LARGEST)
+    except OSError:
         return {}
-    return record if isinstance(record, dict) and MARK.items() <= record.items() else {}
+    try:
+        record = parse_object(content, file, error=DataError, remedy=REMOVE)
+    except DataError:
+        if b"vsezoo" not in content:  # of another program
+            return {}
+        raise
+    return record if MARK.items() <= record.items() else {}
 
 
 def require_finished(folder: Path) -> None:

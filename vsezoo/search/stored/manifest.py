@@ -16,6 +16,9 @@ from typing import Any
 from vsezoo.errors import DataError, UsageError, explain_system
 from vsezoo.search.array_writers import explain_unwritten, replace_file
 from vsezoo.storage.atomic_folder import flush
+from vsezoo.storage.forms import Anything, Fields, FormError, Integer, Mapped, Text
+from vsezoo.storage.json_file import LARGEST, parse_object, seal
+from vsezoo.storage.plain_file import read_plain
 
 NAME, DRAFT = "index.json", "building.json"
 """The manifest, and that of a change that has not been finished."""
@@ -25,6 +28,23 @@ TABLE = r"(vectors|keys|(ids|texts)(\.ends)?)"
 OWN = re.compile(rf"\d+\.({TABLE}|removed|faiss)|index\.json|building\.json|\.lock|\..+\.tmp")
 """Names of the files in an index folder."""
 REBUILD = "Build it again with `vsezoo index build`."
+FILE = Text(r"[\w.+-]{0,128}", "the name of a file in the folder")
+ENTRIES = Fields(
+    {
+        **{name: Text() for name in ("backend", "model", "digest", "similarity", "kind", "place", "dtype")},
+        "options": Mapped(Anything()),
+        "width": Integer(),
+        "table": FILE,
+        "format": Integer(1, FORMAT),
+    },
+    {
+        **{name: Integer() for name in ("count", "alive", "generation")},
+        "removed": FILE,
+        "state": Mapped(Anything()),
+    },
+    others=True,
+)
+"""The form of both."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +107,7 @@ def read_manifest(folder: Path) -> Manifest:
         DataError: for a manifest that is damaged.
     """
     try:
-        content = (folder / NAME).read_bytes()
+        content = read_plain(folder / NAME, LARGEST)
     except (FileNotFoundError, NotADirectoryError):
         raise UsageError(
             "is not an index.", file=folder, remedy="Name a folder that `vsezoo index build` has written."
@@ -101,7 +121,7 @@ def read_manifest(folder: Path) -> Manifest:
 def read_draft(folder: Path) -> Manifest | None:
     """Return the manifest of an unfinished change; None if there is none, or it is damaged."""
     try:
-        return _parse((folder / DRAFT).read_bytes(), folder / DRAFT)
+        return _parse(read_plain(folder / DRAFT, LARGEST), folder / DRAFT)
     except (OSError, DataError, UsageError):
         return None
 
@@ -114,7 +134,7 @@ def write_manifest(folder: Path, manifest: Manifest, name: str = NAME) -> None:
     """
     file = folder / name
     with replace_file(file) as stream, explain_unwritten(file):
-        stream.write(json.dumps(asdict(manifest), indent=1).encode())
+        stream.write(json.dumps(seal(asdict(manifest)), indent=1).encode())
         stream.flush()
         flush(Path(stream.name))
     with explain_unwritten(file):
@@ -137,15 +157,21 @@ def require_model(folder: Path, manifest: Manifest, model: str, digest: str) -> 
 
 
 def _parse(content: bytes, file: Path) -> Manifest:
+    found = parse_object(content, file, error=DataError, remedy=REBUILD)
+    version = found.get("format")
+    if type(version) is int and version > FORMAT:
+        raise UsageError(
+            f"has the format {version}, which this version does not know.",
+            file=file,
+            remedy="Upgrade vsezoo: python -m pip install --upgrade vsezoo",
+        )
     try:
-        found = json.loads(content)
-        if found["format"] > FORMAT:
-            raise UsageError(
-                f"has the format {found['format']}, which this version does not know.",
-                file=file,
-                remedy="Upgrade vsezoo: python -m pip install --upgrade vsezoo",
-            )
-        known = {one.name for one in fields(Manifest)}
-        return Manifest(**{name: value for name, value in found.items() if name in known})
-    except (ValueError, TypeError, KeyError):
-        raise DataError("is damaged.", file=file, remedy=REBUILD) from None
+        ENTRIES.check(found, "")
+        if not found["alive"] <= found["count"]:
+            raise FormError("it has more items than rows")
+        if found["dtype"] not in ("float32", "float16"):
+            raise FormError("dtype is not 'float32' or 'float16'")
+    except FormError as error:
+        raise DataError(f"is damaged: {error}.", file=file, remedy=REBUILD) from error
+    known = {one.name for one in fields(Manifest)}
+    return Manifest(**{name: value for name, value in found.items() if name in known})

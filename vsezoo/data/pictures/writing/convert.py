@@ -16,6 +16,7 @@ from vsezoo.data.pictures.writing.forms import FORMS
 from vsezoo.data.pictures.writing.samples import Sample, list_samples
 from vsezoo.data.source import OpenOptions
 from vsezoo.errors import StorageError, UsageError, explain_system, require_name
+from vsezoo.storage.json_file import read_object, seal
 
 STATE = ".vsezoo-convert.json"
 """In the output folder until it is complete: what is being written."""
@@ -130,13 +131,13 @@ def _begin(folder: Path, state: Mapping[str, Any], *, resume: bool) -> None:
         raise UsageError("contains an unfinished conversion.", file=folder, remedy="Continue it with --resume.")
     if not file.exists() and any(folder.iterdir()):
         raise UsageError("is not empty.", file=folder, remedy="Give a new folder.")
-    if file.exists() and json.loads(file.read_bytes()) != state:
+    if file.exists() and read_object(file, error=UsageError, remedy="Remove the folder, and start again.") != state:
         raise UsageError(
             "contains an unfinished conversion of other data or to another form.",
             file=folder,
             remedy="Repeat its command with --resume, or give a new folder.",
         )
-    file.write_text(json.dumps(state))
+    file.write_text(json.dumps(seal(state)))
 
 
 def _write_bytes(content: bytes, file: Path) -> None:
