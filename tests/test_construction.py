@@ -16,8 +16,9 @@ from torch.utils._pytree import tree_leaves
 
 import vsezoo
 from vsezoo import registry
+from vsezoo.checkpoints.budget import TooLargeError
 from vsezoo.checkpoints.checkpoint import load_loss, save_checkpoint
-from vsezoo.checkpoints.uninitialized import TooManyParametersError, build_uninitialized
+from vsezoo.checkpoints.uninitialized import build_uninitialized
 from vsezoo.construction import build_loss
 from vsezoo.encoders.precomputed import PrecomputedImageEncoder
 from vsezoo.errors import CheckpointError
@@ -200,7 +201,7 @@ def test_parameters_have_no_memory_when_they_are_checked_and_are_counted() -> No
     assert checked == [built]
     assert not built.weight.requires_grad
     build_uninitialized(lambda: nn.Linear(2, 2), most=2)
-    with pytest.raises(TooManyParametersError, match="more than 1 parameter tensors"):
+    with pytest.raises(TooLargeError, match="more than 1 parameter tensors"):
         build_uninitialized(lambda: nn.Linear(2, 2), most=1)
 
 

@@ -16,7 +16,8 @@ ROOT = Path(__file__).parent.parent
 
 LAYERS: tuple[set[str], ...] = (
     {"errors", "moved"},
-    {"registry", "recipe", "storage", "devices", "batch"},
+    {"storage"},
+    {"registry", "recipe", "devices", "batch"},
     {"interfaces", "hub"},
     {"pretrained"},
     {"parts", "model", "text", "losses", "similarities", "optimization", "backbones", "scaffold"},

@@ -17,6 +17,7 @@ from vsezoo.errors import CheckpointError
 from vsezoo.model import JointEmbedding
 from vsezoo.publishing.publication import build_card, open_publication
 from vsezoo.storage.digests import digest_file
+from vsezoo.storage.json_file import read_object
 
 DATA = {"name": "mine", "kind": "picture", "image_shape": [], "images": 1, "captions": 5}
 
@@ -45,8 +46,7 @@ def save(model: JointEmbedding, folder: Path) -> Path:
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    value: dict[str, Any] = json.loads((folder / "config.json").read_text())
-    return value
+    return read_object(folder / "config.json")
 
 
 def assert_same(again: JointEmbedding, model: JointEmbedding) -> None:

@@ -34,6 +34,7 @@ from vsezoo.recipe import Recipe
 from vsezoo.registry import list_entries, register
 from vsezoo.storage.checkpoint_layout import read_config
 from vsezoo.storage.digests import digest_file
+from vsezoo.storage.json_file import read_object
 
 TEXTS = [*tiny.CAPTIONS, "nothing that it knows", ""]
 
@@ -534,7 +535,7 @@ def test_every_format_is_documented() -> None:
 
 
 def test_a_config_that_does_not_say_where_it_comes_from(made: Path, tmp_path: Path) -> None:
-    config = json.loads((made / "config.json").read_text(encoding="utf-8"))
+    config = read_object(made / "config.json")
     for converted, words in (
         ("from a friend", "has an invalid entry 'format' about its conversion"),
         ({**config["converted"], "notes": []}, "has an invalid entry 'notes' about its conversion"),
@@ -548,7 +549,7 @@ def test_a_config_that_does_not_say_where_it_comes_from(made: Path, tmp_path: Pa
 def test_what_a_strange_config_says_is_no_command_for_a_terminal(made: Path, tmp_path: Path) -> None:
     folder = tmp_path / "here"
     shutil.copytree(made, folder)
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    config = read_object(folder / "config.json")
     config["converted"]["notes"] = {"\x1b[2Jnote": "\x1b[31mred", "options": {"a\x07": "\x1b]0;title\x07"}}
     (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
     shown = commands.run_command(tmp_path, "show", "here").stdout

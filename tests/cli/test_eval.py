@@ -18,6 +18,7 @@ import vsezoo
 from vsezoo import registry
 from vsezoo.cli import main
 from vsezoo.evaluation.metrics import TIE_RULES
+from vsezoo.storage.json_file import read_object
 
 KEYS = [
     *("data", "split", "protocol", "checkpoints", "ensemble", "images", "captions", "i2t", "t2i", "rsum", "mR", "ties"),
@@ -292,7 +293,7 @@ def test_a_model_trained_on_a_folder_wants_to_be_told(root: Path, runs: list[Pat
     run = tmp_path / "run"
     shutil.copytree(runs[0], run)
     path = run / "best" / "config.json"
-    config = json.loads(path.read_bytes())
+    config = read_object(path)
     config["data"]["name"] = "my-photos"
     path.write_text(json.dumps(config), encoding="utf-8")
     message = (
@@ -340,7 +341,7 @@ def remove_the_vocabulary(folder: Path) -> None:
 
 
 def edit(folder: Path, **changes: Any) -> None:
-    config = json.loads((folder / "config.json").read_bytes())
+    config = read_object(folder / "config.json")
     (folder / "config.json").write_text(json.dumps(config | changes), encoding="utf-8")
 
 

@@ -23,6 +23,7 @@ from vsezoo.encoders.transformer_tokenizer import TransformerTokenizer
 from vsezoo.errors import CheckpointError, DataError, UsageError
 from vsezoo.search import indexes
 from vsezoo.search.index import open_index
+from vsezoo.storage.checkpoint_layout import read_config
 
 
 def make_features(count: int) -> np.ndarray:
@@ -112,7 +113,7 @@ def test_an_altered_checkpoint_is_refused_also_with_a_full_cache(tmp_path: Path)
 def test_a_part_of_a_distribution_that_is_not_installed(tmp_path: Path) -> None:
     tiny.save_model(tmp_path / "run")
     np.save(tmp_path / "a.npy", make_features(4))
-    config = json.loads((tmp_path / "run" / "config.json").read_bytes())
+    config = read_config(tmp_path / "run")
     config["recipe"]["text_encoder"]["name"] = "siglip"
     config["plugins"]["text_encoder"] = {"name": "siglip", "distribution": "vsezoo-siglip", "version": "1"}
     (tmp_path / "run" / "config.json").write_text(json.dumps(config), encoding="utf-8")

@@ -91,7 +91,7 @@ def test_the_names_in_the_file_are_those_of_its_first_version(tmp_path: Path) ->
     modules, optimizer = make(1)
     save_state(tmp_path, Progress(epoch=3, without_improvement=2), modules, optimizer, RUN)
     file = tmp_path / "last" / "state.json"
-    stored = json.loads(file.read_text(encoding="utf-8"))
+    stored = read_object(file)
     names = "epoch batch step best_score best_epoch best_step without_gain records_on_plateau complete"
     assert list(stored["place"]) == names.split()
     assert (stored["place"]["epoch"], stored["place"]["without_gain"]) == (3, 2)

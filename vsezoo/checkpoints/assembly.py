@@ -10,7 +10,8 @@ from typing import Any, TypeVar
 
 from torch import Tensor
 
-from vsezoo.checkpoints.uninitialized import TooManyParametersError, build_uninitialized, is_uninitialized
+from vsezoo.checkpoints.budget import SPARE_ELEMENTS, TooLargeError
+from vsezoo.checkpoints.uninitialized import build_uninitialized, is_uninitialized
 from vsezoo.construction import build_loss, build_model, build_part
 from vsezoo.errors import CheckpointError
 from vsezoo.interfaces import ImageEncoder, Loss, Tokenizer
@@ -21,6 +22,7 @@ from vsezoo.recipe import Recipe
 from vsezoo.storage.checkpoint_layout import CONFIG, LOSS, MODEL
 from vsezoo.storage.digests import RESTORE
 from vsezoo.storage.snapshot import FolderSnapshot
+from vsezoo.storage.tensor_file import TensorFile
 from vsezoo.storage.tensors import list_tensors, load_tensors, require_same
 
 Built = TypeVar("Built", JointEmbedding, Loss)
@@ -79,21 +81,27 @@ def load_text_side(
 def load_loss(files: FolderSnapshot, recipe: Recipe, tokenizer: Tokenizer) -> Loss:
     """Build the loss of a checkpoint, in eval mode; see `load_model`."""
     recipe = resolve_recipe(recipe, training=False)
-    loss = _build(files, lambda: build_loss(recipe, tokenizer))
-    if LOSS in files.config["files"] or loss.state_dict():
-        load_tensors(loss, files.read_tensors(LOSS), files.folder / LOSS)
+    held = files.read_tensors(LOSS) if LOSS in files.config["files"] else None
+    loss = _build(files, lambda: build_loss(recipe, tokenizer), held)
+    if held is not None or loss.state_dict():
+        load_tensors(loss, files.read_tensors(LOSS) if held is None else held, files.folder / LOSS)
     return loss.eval()
 
 
 def _build(
     files: FolderSnapshot,
     build: Callable[[], Built],
+    held: TensorFile | None,
     check: Callable[[Built], None] | None = None,
-    most: float = math.inf,
 ) -> Built:
-    try:
-        return build_uninitialized(build, check, most, whole=False)  # all of it is loaded, or reported
-    except TooManyParametersError as error:
+    """Build what the tensors of a file are of; they bound how much it may create before they are compared."""
+    tensors, elements = (0, 0) if held is None else (len(held), held.count_elements())
+    left_out = bool(files.config.get("left_out"))
+    most = 2 * tensors + (SPARE_EXTERNAL if left_out else SPARE)
+    most_elements = math.inf if left_out else 2 * elements + SPARE_ELEMENTS
+    try:  # all of it is loaded, or reported
+        return build_uninitialized(build, check, most, most_elements=most_elements, whole=False)
+    except TooLargeError as error:
         raise CheckpointError(error.problem, file=files.folder / CONFIG, remedy=RESTORE) from error
 
 
@@ -112,8 +120,7 @@ def _fill(files: FolderSnapshot, build: Callable[[], JointEmbedding], folders: S
         tensors, external = choose(model)
         require_same(tensors, list_tensors(model, external), file)
 
-    most = 2 * len(held) + (SPARE_EXTERNAL if files.config.get("left_out") else SPARE)
-    model = _build(files, build, check, most)
+    model = _build(files, build, held, check)
     tensors, external = choose(model)
     text_only = isinstance(model.image_encoder, NoImageEncoder)
     model.restore_external(_read_left_out(files, model), files.config.get("encoders", {}), folders, quick=text_only)

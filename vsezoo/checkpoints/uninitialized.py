@@ -13,13 +13,9 @@ from torch import Tensor, nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
 from torch.utils._pytree import tree_leaves
 
-from vsezoo.errors import VsezooError
+from vsezoo.checkpoints.budget import TensorBudget, TooLargeError
 
 Built = TypeVar("Built", bound=nn.Module)
-
-
-class TooManyParametersError(VsezooError):
-    """A module that requests more parameters than allowed."""
 
 
 def build_uninitialized(
@@ -27,6 +23,7 @@ def build_uninitialized(
     check: Callable[[Built], None] | None = None,
     most: float = math.inf,
     *,
+    most_elements: float = math.inf,
     whole: bool = True,
 ) -> Built:
     """Build a module whose parameters will all be replaced: initialising them can take seconds.
@@ -38,18 +35,19 @@ def build_uninitialized(
         build: builds the module.
         check: called with the module before its parameters have memory; may raise.
         most: maximum number of parameter tensors.
+        most_elements: maximum number of elements of a tensor that the constructor creates.
         whole: fill all of each parameter. False: only both ends, which `is_uninitialized` looks at; memory that is
             filled counts as used before the weights are there.
 
     Raises:
-        TooManyParametersError: for a module with more parameters.
+        TooLargeError: for a module with more parameters or larger tensors.
     """
     with torch.random.fork_rng(devices=()):
         replaced: list[weakref.ref[nn.Parameter]] = []
         try:
-            with _without_memory(replaced, most):
+            with _without_memory(replaced, most), TensorBudget(most_elements):
                 module = build()
-        except TooManyParametersError:
+        except TooLargeError:
             raise
         except Exception:  # a constructor may use its initial weights; other errors occur again here
             return build()
@@ -73,7 +71,7 @@ def _without_memory(replaced: list[weakref.ref[nn.Parameter]], most: float) -> I
             return None
         count += 1
         if count > most:
-            raise TooManyParametersError(
+            raise TooLargeError(
                 f"describes a model of more than {most:,.0f} parameter tensors, more than its weights contain."
             )
         replaced.append(weakref.ref(parameter))

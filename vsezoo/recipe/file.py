@@ -7,7 +7,6 @@ The `config.json` of a checkpoint is also a recipe file.
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,8 @@ from vsezoo.recipe.part import PART_KINDS, TRAINING_PARTS
 from vsezoo.recipe.published import Paper, PublishedResult
 from vsezoo.recipe.recipe import Override, Recipe
 from vsezoo.recipe.values import require_keys
+from vsezoo.storage.json_file import LARGEST, parse_strictly
+from vsezoo.storage.plain_file import read_plain
 
 SUFFIX = ".json"
 TOLD = ("aliases", "distribution", "version", "file", "parameters", "training_options")
@@ -41,11 +42,11 @@ def read_recipe(path: Path) -> tuple[Recipe, dict[str, Any]]:
         RecipeError: if it is not a recipe; without the name of the file.
     """
     try:
-        value = json.loads(path.read_bytes())
+        value = parse_strictly(read_plain(path, LARGEST))
     except OSError as error:
         reason, remedy = explain_system(error)
         raise UsageError(f"cannot be read: {reason}.", file=path, remedy=remedy) from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise RecipeError(
             f"is not JSON: {error}.", remedy="`vsezoo show MODEL --json > FILE.json` writes one."
         ) from None

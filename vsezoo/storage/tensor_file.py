@@ -79,6 +79,10 @@ class TensorFile(Mapping[str, Tensor]):
             data, start, end = bytearray(memoryview(data)[start:end]), 0, end - start
         return torch.frombuffer(data, dtype=dtype, count=math.prod(shape), offset=start).reshape(shape)
 
+    def count_elements(self) -> int:
+        """Return the number of elements of all tensors."""
+        return sum(math.prod(place.shape) for place in self.places.values())
+
     def __iter__(self) -> Iterator[str]:
         """Iterate over the names."""
         return iter(self.places)

@@ -14,6 +14,7 @@ from vsezoo.storage.atomic_folder import find_folder
 from vsezoo.storage.checkpoint_layout import BEST, METRICS
 from vsezoo.storage.forms import Anything, Fields, Flag, Integer, Mapped, Number
 from vsezoo.storage.json_file import parse_strictly, read_object
+from vsezoo.storage.plain_file import open_plain
 from vsezoo.training.board import read_pace
 from vsezoo.training.layout import LAST, LOCK, LOG, STATE, TENSORBOARD
 from vsezoo.training.state_file import read_state_file
@@ -136,10 +137,10 @@ def _read_log(folder: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Return the first event of the log, and those of the validations."""
     begin, validations = {}, []
     try:
-        with (folder / LOG).open(encoding="utf-8") as lines:
+        with open_plain(folder / LOG) as lines:
             for line in lines:
-                if line.startswith(('{"event": "begin"', '{"event": "validation"')):
-                    event = parse_strictly(line.encode())
+                if line.startswith((b'{"event": "begin"', b'{"event": "validation"')):
+                    event = parse_strictly(line)
                     EVENTS[event["event"]].check(event, "")
                     if event["event"] == "begin":
                         begin = event

@@ -49,16 +49,17 @@ class PythonRandom(Form):
 
 
 PLACE = Fields(
+    {"epoch": Integer()},
     {
-        "epoch": Integer(),
         "batch": Integer(),
         "step": Integer(),
         "best_score": Maybe(Number()),
         "best_epoch": Integer(),
         "best_step": Integer(),
         "without_gain": Integer(),
+        "records_on_plateau": Integer(),
+        "complete": Flag(),
     },
-    {"records_on_plateau": Integer(), "complete": Flag()},
 )
 RUN = Fields(
     {"recipe": Mapped(Anything())},
@@ -82,7 +83,7 @@ ENTRIES = Fields(
         "run": RUN,
         "files": Fields({TENSORS: DIGEST}),
     },
-    {"encoders": Mapped(Anything()), "left_out": Anything()},
+    {"encoders": Mapped(Anything()), "left_out": Anything(), "pretrained": Anything()},
 )
 
 
@@ -116,5 +117,5 @@ def read_step(output: Path) -> int | None:
     """Return the number of steps at the time of the saved state; None without a state."""
     if not has_state(output):
         return None
-    step: int = read_state_file(find_folder(output / LAST) / STATE)["place"]["step"]
+    step: int = read_state_file(find_folder(output / LAST) / STATE)["place"].get("step", 0)
     return step

@@ -167,7 +167,7 @@ def _parse(content: bytes, file: Path) -> Manifest:
         )
     try:
         ENTRIES.check(found, "")
-        if not found["alive"] <= found["count"]:
+        if not found.get("alive", 0) <= found.get("count", 0):
             raise FormError("it has more items than rows")
         if found["dtype"] not in ("float32", "float16"):
             raise FormError("dtype is not 'float32' or 'float16'")
