@@ -17,7 +17,7 @@ class TooLargeError(VsezooError):
     """A module that asks for more parameters or larger tensors than its weights allow."""
 
 
-class TensorBudget(TorchDispatchMode):
+class TensorBudget(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Refuses to create a tensor of more than so many elements, before it takes memory.
 
     Args:
@@ -25,7 +25,7 @@ class TensorBudget(TorchDispatchMode):
     """
 
     def __init__(self, most: float) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.most = most
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
