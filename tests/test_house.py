@@ -20,11 +20,13 @@ TYPICAL = 150
 
 OTHERS = {"thirdparty", "before"}
 """Folders of tests that hold no tests: a distribution, and checkpoints."""
+ACROSS = {"fuzz"}
+"""Folders of tests that test parts of all folders."""
 
 FOLDERS = sorted(
     folder.relative_to(TESTS)
     for folder in TESTS.rglob("*")
-    if folder.is_dir() and not OTHERS & set(folder.parts) and any(folder.rglob("test_*.py"))
+    if folder.is_dir() and not (OTHERS | ACROSS) & set(folder.parts) and any(folder.rglob("test_*.py"))
 )
 
 
