@@ -26,7 +26,7 @@ LAYERS: tuple[set[str], ...] = (
     {"checkpoints"},
     {"evaluation", "conversion"},
     {"training", "search", "comparison"},
-    {"publishing", "sweeps", "explanation"},
+    {"publishing", "sweeps", "explanation", "serving"},
     {"reports"},
     {"testing"},
     {"cli"},

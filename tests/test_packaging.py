@@ -23,20 +23,32 @@ MODULES = {"PIL": "pillow"}
 """Modules whose names are not those of their packages."""
 
 
+SERVED = "vsezoo/serving/"
+"""Modules that only `vsezoo serve` imports, and so those of its extra."""
+
+
 def list_packages(requirements: list[str]) -> set[str]:
     return {re.split(r"[<>=\[]", line)[0].replace("-", "_") for line in requirements}
 
 
 def test_what_is_imported_is_a_dependency_and_the_other_way_round() -> None:
-    imported = set()
+    imported, served = set[str](), set[str]()
     for path in [*(ROOT / "vsezoo").rglob("*.py"), *(ROOT / "plugins").rglob("*.py")]:
+        found = served if path.relative_to(ROOT).as_posix().startswith(SERVED) else imported
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Import):
-                imported |= {alias.name.partition(".")[0] for alias in node.names}
+                found |= {alias.name.partition(".")[0] for alias in node.names}
             elif isinstance(node, ast.ImportFrom) and node.level == 0:
-                imported.add(str(node.module).partition(".")[0])
-    foreign = {name for name in imported - sys.stdlib_module_names if not name.startswith("vsezoo")}
-    assert {MODULES.get(name, name) for name in foreign} == list_packages(PROJECT["dependencies"])
+                found.add(str(node.module).partition(".")[0])
+    extra = list_packages(PROJECT["optional-dependencies"]["serve"])
+    assert list_foreign(imported) == list_packages(PROJECT["dependencies"])
+    assert list_foreign(served) - list_foreign(imported) == extra - {"python_multipart"}  # FastAPI imports that one
+
+
+def list_foreign(modules: set[str]) -> set[str]:
+    """Return the packages of modules that are neither Python's nor ours."""
+    foreign = {name for name in modules - sys.stdlib_module_names if not name.startswith("vsezoo")}
+    return {MODULES.get(name, name) for name in foreign}
 
 
 def test_each_extra_is_in_all() -> None:

@@ -40,6 +40,7 @@ EXTRAS = {
     "aiohttp": "network",
     "eccv_caption": "eccv",
     "faiss": "index",
+    "fastapi": "serve",
     "h5py": "hdf5",
     "imagehash": "duplicates",
     "lmdb": "lmdb",
@@ -47,7 +48,9 @@ EXTRAS = {
     "open_clip": "clip",
     "pillow_heif": "heic",
     "pyarrow": "parquet",
+    "python_multipart": "serve",
     "sentencepiece": "clip",
+    "uvicorn": "serve",
 }
 """The extras of vsezoo that install optional packages, by package."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,13 +74,24 @@ class Index:
     ) -> None:
         self.collection, self.skipped = collection, skipped
         self._checkpoint, self._device = checkpoint, device
-        self._rows, self._items, self._count = rows.vectors, items, rows.count
+        self._rows, self._alive, self._items, self._count = rows.vectors, rows.alive, items, rows.count
         self._make_nearest = nearest
-        self._nearest: NearestRows | None = None
+        self._nearest: dict[type[Similarity], NearestRows] = {}
 
     def __len__(self) -> int:
         """Return the number of searchable items."""
         return self._count
+
+    def has(self, item: int) -> bool:
+        """Return whether an item, by its number as `Hit.item`, can be found: neither skipped nor removed."""
+        row = bisect_left(self._items, item)
+        return row < len(self._items) and self._items[row] == item and (self._alive is None or bool(self._alive[row]))
+
+    def sample(self, count: int) -> list[int]:
+        """Return the numbers of items at even distances, from the first to the last; all, if there are fewer."""
+        rows = range(len(self._items)) if self._alive is None else self._alive.nonzero().flatten()
+        places = np.linspace(0, len(rows) - 1, min(count, len(rows))).round().astype(int)
+        return [int(self._items[int(rows[place])]) for place in places]
 
     def knows_words(self, sentence: str) -> bool:
         """Return whether the model knows a word of a sentence; always true for subword tokenizers."""
@@ -149,8 +161,8 @@ class Index:
         Args:
             items: numbers of searchable items, as `Hit.item`.
         """
-        rows = np.searchsorted(np.asarray(self._items), np.asarray(items))
-        return self._rows[torch.from_numpy(rows)].float().to(self._device)
+        rows = [bisect_left(self._items, item) for item in items]
+        return self._rows[rows].float().to(self._device)
 
     def read_uncertainty(self, queries: Any) -> list[float]:
         """Return how uncertain queries are, as `search_many` takes them; see `JointEmbedding.read_uncertainty`.
@@ -196,11 +208,11 @@ class Index:
         return [sorted(hits, key=lambda hit: -hit[0])[:k] for hits in readable]
 
     def _open_rows(self, similarity: Similarity) -> NearestRows:
-        """Return the search backend, which is built once."""
-        if self._nearest is None:
+        """Return the search backend for a similarity, which is built once: the model's, or the cosine."""
+        if type(similarity) not in self._nearest:
             side: Literal["images", "texts"] = "texts" if self.collection.is_text else "images"
-            self._nearest = self._make_nearest(self._rows, similarity, side)
-        return self._nearest
+            self._nearest[type(similarity)] = self._make_nearest(self._rows, similarity, side)
+        return self._nearest[type(similarity)]
 
     def _describe(self, rank: int, score: float, row: int) -> Hit:
         item = int(self._items[row])

@@ -100,7 +100,9 @@ class Inspected(NamedTuple):
     mode: str
 
 
-def read_picture(file: str | Path | BinaryIO, *, name: str = "", short_side: int = SHORT_SIDE) -> Image.Image:
+def read_picture(
+    file: str | Path | BinaryIO, *, name: str = "", short_side: int = SHORT_SIDE, formats: tuple[str, ...] | None = None
+) -> Image.Image:
     """Decode a picture.
 
     It is rotated according to its EXIF data, which the original codes of the field ignore. Transparent pixels become
@@ -111,6 +113,7 @@ def read_picture(file: str | Path | BinaryIO, *, name: str = "", short_side: int
         name: name of a stream in messages.
         short_side: minimum size in pixels kept of a larger JPEG, which may be decoded at 1/2, 1/4 or 1/8 of its
             size. This is fast and takes little memory.
+        formats: Pillow's names of the formats that a stream may have; None: all. Some that it knows are programs.
 
     Returns:
         an RGB picture in main memory; no file stays open.
@@ -122,10 +125,10 @@ def read_picture(file: str | Path | BinaryIO, *, name: str = "", short_side: int
     """
     if isinstance(file, str | Path):
         return Place(str(file)).read(short_side)
-    return _decode(file, name or "the picture", short_side).picture
+    return _decode(file, name or "the picture", short_side, formats).picture
 
 
-def _decode(stream: BinaryIO, name: str, short_side: int) -> Inspected:
+def _decode(stream: BinaryIO, name: str, short_side: int, formats: tuple[str, ...] | None = None) -> Inspected:
     if name.lower().endswith(HEIC):
         _register_heic()
     try:
@@ -134,7 +137,7 @@ def _decode(stream: BinaryIO, name: str, short_side: int) -> Inspected:
         with warnings.catch_warnings():
             # Pillow warns of large pictures, which are errors here, and in each epoch of harmless metadata.
             warnings.filterwarnings("ignore", module="PIL")
-            return _decode_quietly(stream, short_side)
+            return _decode_quietly(stream, short_side, formats)
     except UnidentifiedImageError:
         if is_empty:
             raise DataError("is empty (0 bytes).", file=name, remedy=f"Copy it again, {SKIP}.") from None
@@ -167,8 +170,8 @@ def _register_heic() -> None:
         require_package("pillow_heif", "Reading HEIC").register_heif_opener()
 
 
-def _decode_quietly(stream: BinaryIO, short_side: int) -> Inspected:
-    with Image.open(stream) as picture:
+def _decode_quietly(stream: BinaryIO, short_side: int, formats: tuple[str, ...] | None) -> Inspected:
+    with Image.open(stream, formats=formats) as picture:
         size, mode = picture.size, picture.mode
         if Image.MAX_IMAGE_PIXELS and picture.width * picture.height > Image.MAX_IMAGE_PIXELS:
             raise Image.DecompressionBombError

@@ -1,0 +1,172 @@
+"""The pictures of a collection as a browser shows them, and pictures that are uploaded."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import TypeVar
+
+from PIL import Image
+
+from vsezoo.data.pictures.picture_file import SHORT_SIDE, read_picture
+from vsezoo.data.pictures.thumbnail import QUALITY, SIDE
+from vsezoo.errors import DataError
+from vsezoo.search.collection import Collection
+
+Given = TypeVar("Given")
+Made = TypeVar("Made")
+
+DECODERS = 2
+"""Number of pictures decoded at a time, which bounds their memory."""
+KEPT = 64 * 2**20
+"""Bytes of thumbnails that are kept in memory."""
+SHOWN = {"JPEG": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp", "GIF": "image/gif", "AVIF": "image/avif"}
+"""Formats that every browser shows, with their media types; other files are sent as JPEG."""
+UPLOADED = ("JPEG", "PNG", "WEBP", "GIF", "AVIF", "BMP", "TIFF", "PPM", "JPEG2000")
+"""Formats that are accepted from clients. Pillow also knows some that are programs, such as EPS."""
+
+
+class PictureError(DataError):
+    """A picture that cannot be shown or searched with; `file` is its id, never a path of the server."""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A picture to send.
+
+    Attributes:
+        media_type: of the content or the file.
+        content: the bytes; empty: those of the file.
+        file: the file.
+    """
+
+    media_type: str
+    content: bytes = b""
+    file: Path | None = None
+
+
+class PictureShelf:
+    """Pictures of a collection by their numbers; no path comes from a client.
+
+    Args:
+        collection: the collection. Of files, only those below its folder are shown, links followed.
+    """
+
+    def __init__(self, collection: Collection) -> None:
+        self.has_pictures = collection.kind == "picture"
+        self._collection = collection
+        self._root = os.path.realpath(collection.place) if collection.place else ""
+        self._pool = ThreadPoolExecutor(DECODERS, thread_name_prefix="pictures")
+        self._reading = threading.Lock()
+        self._thumbnails: OrderedDict[int, bytes] = OrderedDict()
+        self._size = 0
+
+    async def read_thumbnail(self, item: int) -> Shown:
+        """Return a small copy.
+
+        Raises:
+            PictureError: for an image that is not a picture, cannot be read, or lies outside of the collection.
+        """
+        content = self._thumbnails.get(item)
+        if content is None:
+            content = await self._run(self._make_thumbnail, item)
+            self._keep(item, content)
+        else:
+            self._thumbnails.move_to_end(item)
+        return Shown("image/jpeg", content)
+
+    async def read_whole(self, item: int) -> Shown:
+        """Return the picture as it is, or as JPEG if a browser may not know its format; see `read_thumbnail`."""
+        return await self._run(self._find_whole, item)
+
+    async def read_upload(self, content: bytes) -> Image.Image:
+        """Decode an uploaded picture.
+
+        Raises:
+            PictureError: for anything else, and for a picture too large to decode.
+        """
+        return await self._run(decode_upload, content)
+
+    def close(self) -> None:
+        """End the threads."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    async def _run(self, function: Callable[[Given], Made], argument: Given) -> Made:
+        return await asyncio.get_running_loop().run_in_executor(self._pool, function, argument)
+
+    def _keep(self, item: int, content: bytes) -> None:
+        if item not in self._thumbnails:
+            self._size += len(content)
+        self._thumbnails[item] = content
+        while self._size > KEPT:
+            _, oldest = self._thumbnails.popitem(last=False)
+            self._size -= len(oldest)
+
+    def _make_thumbnail(self, item: int) -> bytes:
+        found = self._find(item)
+        picture = self._read(item, found, SIDE) if isinstance(found, Path) else found.copy()
+        picture.thumbnail((SIDE, SIDE))
+        return _encode(picture)
+
+    def _find_whole(self, item: int) -> Shown:
+        found = self._find(item)
+        if isinstance(found, Path):
+            form = read_format(found)
+            if form in SHOWN:
+                return Shown(SHOWN[form], file=found)
+            found = self._read(item, found, SHORT_SIDE)
+        return Shown("image/jpeg", _encode(found))
+
+    def _find(self, item: int) -> Path | Image.Image:
+        """Return the file of a picture, with links resolved, or the picture if it has none of its own."""
+        with self._reading:  # data sets are not made for several threads
+            found = self._collection.find_picture(item) if self.has_pictures else None
+        if found is None:
+            raise PictureError("is not a picture.", file=self._collection.label(item))
+        if isinstance(found, Image.Image):
+            return found
+        file = os.path.realpath(found)
+        if os.path.commonpath([file, self._root]) != self._root:
+            raise PictureError("lies outside of the collection.", file=self._collection.label(item))
+        return Path(file)
+
+    def _read(self, item: int, file: Path, short_side: int) -> Image.Image:
+        try:
+            return read_picture(file, short_side=short_side)
+        except DataError as error:
+            raise PictureError(error.problem, file=self._collection.label(item)) from None
+
+
+def read_format(file: Path) -> str:
+    """Return Pillow's name of the format of a picture file; empty if it is not a picture."""
+    try:
+        with Image.open(file) as picture:
+            return picture.format or ""
+    except Exception:  # decoders raise anything for damaged data
+        return ""
+
+
+def decode_upload(content: bytes) -> Image.Image:
+    """Decode an uploaded picture, of a format that is safe to decode; see `read_picture`.
+
+    Raises:
+        PictureError: for anything else.
+    """
+    try:
+        return read_picture(BytesIO(content), formats=UPLOADED)
+    except DataError as error:
+        remedy = "Upload a JPEG, PNG or WebP picture of fewer pixels."
+        raise PictureError(error.problem, file="The picture", remedy=remedy) from None
+
+
+def _encode(picture: Image.Image) -> bytes:
+    stream = BytesIO()
+    picture.convert("RGB").save(stream, "JPEG", quality=QUALITY)
+    return stream.getvalue()
