@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import copy
+import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 from huggingface_hub import ModelCard
@@ -92,7 +94,7 @@ def test_figures_on_other_data_stay(old: str, new: str) -> None:
 
 
 def test_figures_by_another_protocol_stay_with_it(old: str, new: str) -> None:
-    card = ModelCard(old.replace("protocol: full", "protocol: fold5"))
+    card = ModelCard(re.sub(r"\n *config: full", "", old.replace("protocol: full", "protocol: fold5")))
     merged = merge_card(merge_card(str(card), new), new)
     results = yaml.safe_load(merged.split("---")[1])["model-index"][0]["results"]
     figures = [
@@ -154,3 +156,50 @@ def test_whose_words_are_taken(new: str) -> None:
     assert choose_card(theirs, theirs, new) == (theirs, False)
     assert choose_card(mine, theirs, new) == (theirs, True)
     assert "rsum" not in read_prose(new)
+
+
+def make_card(facts: tuple[dict[str, Any], dict[str, Any]], protocol: str, rsum: float) -> str:
+    """Return the card of the model with figures of a protocol, as NumPy's numbers."""
+    config, evaluation = copy.deepcopy(facts)
+    evaluation.update(protocol=protocol, rsum=np.float32(rsum))
+    evaluation["i2t"]["R@1"] = np.float64(rsum / 6)
+    return render_card(config, evaluation).text
+
+
+def list_sums(card: str) -> set[tuple[str, str, Any]]:
+    """Return the protocol, as arguments and as the client groups it, and the rsum of each entry."""
+    index = yaml.safe_load(card.split("---")[1])["model-index"]
+    return {
+        (result["dataset"]["args"]["protocol"], result["dataset"]["config"], metric["value"])
+        for entry in index
+        for result in entry["results"]
+        for metric in result["metrics"]
+        if metric["type"] == "rsum"
+    }
+
+
+def test_two_protocols_stay_apart_through_the_client(facts: tuple[dict[str, Any], dict[str, Any]]) -> None:
+    """huggingface_hub makes one result of all that differ only in their arguments."""
+    folds, full = make_card(facts, "fold5", 400.5), make_card(facts, "full", 300.25)
+    merged = merge_card(folds, full)
+    expected = {("fold5", "fold5", 400.5), ("full", "full", 300.25)}
+    for _ in range(3):
+        assert list_sums(merged) == expected
+        merged = str(ModelCard(merged))
+    assert list_sums(merge_card(merged, make_card(facts, "full", 310.0))) == expected ^ {
+        ("full", "full", 300.25),
+        ("full", "full", 310.0),
+    }
+    assert {type(value) for _, _, value in list_sums(folds)} == {float}
+
+
+def test_figures_of_another_model_stay_under_its_name(old: str, new: str) -> None:
+    head = ModelCard(old).data.to_dict()["model-index"][0]
+    head["name"] = "base"
+    raw = yaml.safe_load(old.split("---")[1])
+    raw["model-index"].append(head)
+    merged = merge_card(f"---\n{yaml.safe_dump(raw)}---\n# Mine\n", new)
+    index = yaml.safe_load(merged.split("---")[1])["model-index"]
+    assert [entry["name"] for entry in index] == ["vsepp", "base"]
+    figures = [m["value"] for e in index for r in e["results"] for m in r["metrics"] if m["type"] == "i2t_recall_at_1"]
+    assert figures == [99.5, pytest.approx(16.7, abs=0.05)]

@@ -35,6 +35,7 @@ def describe_model(model: str, data: str, evaluation: Mapping[str, Any] | None, 
                 task_name="Image-text retrieval",
                 dataset_type=evaluation["data"],
                 dataset_name=evaluation["data"],
+                dataset_config=evaluation["protocol"],  # the client groups results by it, not by their arguments
                 dataset_split=evaluation["split"],
                 dataset_args={"protocol": evaluation["protocol"]},
                 metric_type=kind,
@@ -76,6 +77,6 @@ def _list_figures(evaluation: Mapping[str, Any]) -> Iterator[tuple[str, str, flo
     """Yield type, name and value of each figure; recalls are in percent."""
     for way, words in WAYS.items():
         for label in ("R@1", "R@5", "R@10"):
-            yield f"{way}_recall_at_{label[2:]}", f"{words} {label}", round(evaluation[way][label], 4)
-        yield f"{way}_median_rank", f"{words} MedR", round(evaluation[way]["MedR"], 4)
-    yield "rsum", "rsum", round(evaluation["rsum"], 4)
+            yield f"{way}_recall_at_{label[2:]}", f"{words} {label}", round(float(evaluation[way][label]), 4)
+        yield f"{way}_median_rank", f"{words} MedR", round(float(evaluation[way]["MedR"]), 4)
+    yield "rsum", "rsum", round(float(evaluation["rsum"]), 4)
