@@ -5,7 +5,10 @@ batches, in which other captions of the same image are not negatives; and the ch
 last epochs, while the rate falls along a cosine.
 
     vse-bow     captions are sums of word vectors; nothing is pretrained but the features of the images
+    vse-minilm  captions are states of a pretrained transformer for sentences, all-MiniLM-L6-v2, computed once
 """
+
+import dataclasses
 
 from vsezoo.recipe import Override, Part, Recipe, TrainingSettings
 
@@ -30,4 +33,12 @@ bow = Recipe(
         schedule=Part("cosine", {"warmup_epochs": 1.0}),
     ),
     overrides={"shapes": Override({"embed_size": 128, "training.batch_size": 128}, SHAPES_REASON)},
+)
+
+minilm = dataclasses.replace(
+    bow,
+    name="vse-minilm",
+    summary="Frozen all-MiniLM-L6-v2 and image features through residual heads, InfoNCE, averaged weights.",
+    text_encoder=Part("residual-hf", {"model": "sentence-transformers/all-MiniLM-L6-v2", "layers": [0, -3, -1]}),
+    training=dataclasses.replace(bow.training, cache_frozen=True),
 )

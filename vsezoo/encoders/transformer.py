@@ -208,41 +208,44 @@ class TransformerTextEncoder(FrozenPart, TextEncoder):
 
     def extract(self, inputs: Tokens) -> Tensor:
         """Return the pooled last hidden states `(B, F)`."""
-        states, mask, lengths = self._compute_states(inputs)
-        return self._pool(states, mask, lengths)
+        output, mask, lengths = self.run(inputs)
+        return self.pool_states(output.last_hidden_state, mask, lengths)
 
     def finish(self, features: Tensor) -> Tensor:
         """Return the joint embeddings `(B, D)` of pooled states `(B, F)`."""
         embeddings: Tensor = self.fc(features).float()
-        return self._scale(embeddings)
+        return self.scale(embeddings)
 
     def forward(self, tokens: Tokens) -> Tensor | Embeddings:
         """Return joint embeddings `(B, D)`, with `keep_items` also those of the tokens, `(B, L, D)`."""
-        states, mask, lengths = self._compute_states(tokens)
+        output, mask, lengths = self.run(tokens)
+        states = output.last_hidden_state
         if self.pooling is not None or self.keep_items:
             items = self.fc(states).float().masked_fill(~mask[:, :, None], 0)
         if self.pooling is None:
-            embeddings = self.finish(self._pool(states, mask, lengths))
+            embeddings = self.finish(self.pool_states(states, mask, lengths))
         else:
-            embeddings = self._scale(self.pooling(items, lengths))
+            embeddings = self.scale(self.pooling(items, lengths))
         return Embeddings(embeddings, items, lengths) if self.keep_items else embeddings
 
-    def _compute_states(self, tokens: Tokens) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the last hidden states `(B, L, F)`, the mask of what is not padding, and the lengths."""
+    def run(self, tokens: Tokens, **options: bool) -> tuple[Any, Tensor, Tensor]:
+        """Return the output of the transformer, the mask `(B, L)` of what is not padding, and the lengths."""
         lengths = tokens.lengths.to(tokens.ids.device)
         # Padding is identified by the lengths, not by its id, which in some vocabularies is a regular token.
         mask = torch.arange(tokens.ids.shape[1], device=tokens.ids.device) < lengths[:, None]
         # In eval mode, whoever calls with a graph wants it: the gradient of word embeddings explains a score.
         with torch.set_grad_enabled((self.finetune or not self.training) and torch.is_grad_enabled()):
-            output = self.transformer(input_ids=tokens.ids, attention_mask=mask.long(), return_dict=True)
-        return output.last_hidden_state, mask, lengths
+            output = self.transformer(input_ids=tokens.ids, attention_mask=mask.long(), return_dict=True, **options)
+        return output, mask, lengths
 
-    def _scale(self, embeddings: Tensor) -> Tensor:
+    def scale(self, embeddings: Tensor) -> Tensor:
+        """Return embeddings `(B, D)` as the options `normalize` and `use_abs` have them."""
         if self.normalize:
             embeddings = functional.normalize(embeddings, dim=-1)
         return embeddings.abs() if self.use_abs else embeddings
 
-    def _pool(self, states: Tensor, mask: Tensor, lengths: Tensor) -> Tensor:
+    def pool_states(self, states: Tensor, mask: Tensor, lengths: Tensor) -> Tensor:
+        """Return hidden states `(B, L, F)` as one vector each, `(B, F)`, by the option `pool`."""
         if self.pool == "cls":
             return states[:, 0]
         if self.pool == "last":
