@@ -37,9 +37,9 @@ PROCESSES = 2
 def prepare_loop(recipe: Recipe, data: PairDataset, images: int) -> Loop:
     """Return the training loop of a recipe on the first images of a split, each with one caption; all in float32.
 
-    Pretrained weights are not loaded.
+    Pretrained weights are not loaded, and what frozen parts give is computed in each step.
     """
-    recipe = resolve_recipe(recipe, data)
+    recipe = resolve_recipe(recipe.replace({"training.cache_frozen": False}), data)
     seed_all(recipe.training.seed)
     tokenizer = load_text_encoder(recipe).make_tokenizer(recipe.text_encoder.options)
     tokenizer.fit(tokenizer.split(data.captions))

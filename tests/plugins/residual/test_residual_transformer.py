@@ -64,7 +64,6 @@ def test_a_run_with_the_states_computed_once_equals_one_without(
     settings = {
         **{name: value for name, value in tiny.SETTINGS.items() if not name.startswith("text_encoder")},
         "text_encoder.model": str(bert[0]),
-        "training.batch_size": 32,
     }
     results = []
     for cached in (True, False):
