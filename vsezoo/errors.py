@@ -46,6 +46,7 @@ EXTRAS = {
     "lmdb": "lmdb",
     "matplotlib": "plot",
     "open_clip": "clip",
+    "optuna": "sweep",
     "pillow_heif": "heic",
     "pyarrow": "parquet",
     "python_multipart": "serve",

@@ -28,7 +28,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "tiny" / "test_ids.txt").write_text("".join(f"<b>{row}\n" for row in range(12)))
     tiny.save_model(folder / "run" / "best", data=data)
     steps = [{"event": "step", "step": step, "epoch": 1, "loss": 9 / step} for step in (1, 2, 3)]
-    scores = [{"event": "validation", "step": step, "rsum": 100 * step} for step in (2, 3)]
+    scores = [{"event": "validation", "epoch": 1, "score": 1, "step": step, "rsum": 100 * step} for step in (2, 3)]
     (folder / "run" / "log.jsonl").write_text("\n".join(map(json.dumps, [*steps, *scores])) + '\n{"event": "st')
     (folder / "pictures").mkdir()
     for row in range(6):

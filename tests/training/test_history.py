@@ -9,13 +9,14 @@ from vsezoo.training.history import read_history
 
 def test_what_is_damaged_is_left_out(tmp_path: Path) -> None:
     lines = [
-        '{"event": "begin", "steps_per_epoch": 4}',
+        '{"event": "begin", "recipe": {}, "steps_per_epoch": 4}',
         '{"event": "step", "step": 1, "loss": 2.5}',
         '{"event": "step", "step": 2}',
         "[1]",
         "null",
         '{"event": "note", "text": "…"}',
-        '{"event": "validation", "step": 4, "rsum": 80.5, "best": true}',
+        '{"event": "validation", "epoch": 1, "score": 80.5, "step": 4, "rsum": 80.5, "best": true}',
+        '{"event": "validation", "epoch": 0, "score": 80.5, "step": 5, "rsum": 80.5}',
         '{"event": "step", "step": 5, "lo',
     ]
     (tmp_path / "log.jsonl").write_text("\n".join(lines), encoding="utf-8")

@@ -27,8 +27,9 @@ if TYPE_CHECKING:
 def runs(folder: Path, as_json: bool) -> None:
     """List the training runs in FOLDER with state, best score and time left.
 
-    FOLDER is `runs` by default; folders in it are looked through.
+    FOLDER is `runs` by default; folders in it are looked through. Of a single run, its curves are drawn, too.
     """
+    from vsezoo.cli.curves import print_curves
     from vsezoo.sweeps.listing import list_runs
 
     found = list_runs(folder)
@@ -36,6 +37,8 @@ def runs(folder: Path, as_json: bool) -> None:
         console.print_json({"runs": [run.to_json() for run in found]})
     elif found:
         print_runs(found)
+        if len(found) == 1:
+            print_curves(found[0].folder, console.results())
     else:
         console.messages().print(f"There is no training run in {folder}.")
 

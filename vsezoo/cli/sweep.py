@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     examples=[
         ("vsezoo sweep vsepp --seeds 3", "Train vsepp with the seeds 1, 2 and 3 on shapes."),
         ("vsezoo sweep vsepp --seeds 3 --set loss.margin=0.1,0.2", "Two margins with three seeds each: six runs."),
+        (
+            "vsezoo sweep vsepp --trials 20 --set loss.margin=0.05..0.5",
+            "Search: 20 trials, each with a margin chosen from the trials before.",
+        ),
         ("vsezoo sweep plan.toml --jobs 2", "The runs of a plan, two at a time."),
         ("vsezoo sweep plan.toml --dry-run", "List the runs only."),
     ],
@@ -38,6 +42,12 @@ if TYPE_CHECKING:
     metavar="NAME=VALUE[,VALUE...]",
     help="Settings of the recipe: each combination of the values is a run; repeatable.",
 )
+@click.option(
+    "--trials",
+    type=click.IntRange(1),
+    help="Search with so many runs; --set also takes LOW..HIGH, or `log LOW..HIGH`.",
+)
+@click.option("--no-prune", is_flag=True, help="Search: also finish trials that look hopeless.")
 @click.option("--jobs", type=click.IntRange(1), default=1, show_default=True, help="Runs at a time.")
 @shared_options.full_dev
 @shared_options.use_restval
@@ -52,6 +62,8 @@ def sweep(
     output: Path | None,
     seeds: str | None,
     assignments: tuple[str, ...],
+    trials: int | None,
+    no_prune: bool,
     jobs: int,
     full_dev: bool,
     use_restval: bool,
@@ -63,13 +75,19 @@ def sweep(
     """Train the runs of PLAN, a TOML file, or of MODEL with the settings of the flags.
 
     Each run has a folder. The same command continues an interrupted sweep: what is done is not done again. At the end,
-    one table compares the models on the test split.
+    one table compares the models on the test split. With --trials, settings are searched for by the dev split instead.
     """
     changes = {"data": data, "data_root": None if data_root is None else str(data_root), "output": output}
     opening = {name: True for name, given in (("full_dev", full_dev), ("use_restval", use_restval)) if given}
-    planned = _make_plan(plan, changes, seeds, assignments, opening)
+    planned = _make_plan(plan, changes, seeds, assignments, opening, trials, not no_prune)
     if dry_run:
         _print_plan(planned, as_json)
+        return
+    if planned.search is not None:
+        from vsezoo.cli.search_settings import search_settings
+        from vsezoo.sweeps.running import SweepOptions
+
+        search_settings(planned, SweepOptions(device, workers, jobs), as_json=as_json)
         return
     from vsezoo.cli.runs import print_runs
     from vsezoo.sweeps.listing import summarize
@@ -101,24 +119,34 @@ def sweep(
 
 
 def _make_plan(
-    text: str, changes: dict[str, Any], seeds: str | None, assignments: tuple[str, ...], opening: dict[str, bool]
+    text: str,
+    changes: dict[str, Any],
+    seeds: str | None,
+    assignments: tuple[str, ...],
+    opening: dict[str, bool],
+    trials: int | None,
+    prune: bool,
 ) -> Plan:
     """Return the plan of a file or of flags; flags change what the file says."""
     from dataclasses import replace
 
     from vsezoo.sweeps.plan import Plan, read_plan, read_seeds, split_values
+    from vsezoo.sweeps.space import Search, is_range, read_choice
 
     plan = read_plan(Path(text)) if Path(text).suffix == ".toml" else Plan(text)
     grid, settings = dict(plan.grid), dict(plan.settings)
+    space = {} if plan.search is None else dict(plan.search.space)
     for assignment in assignments:
         name, separator, value = assignment.partition("=")
         if not separator or not name:
             problem = f"--set takes NAME=VALUE[,VALUE...], not {assignment!r}."
             raise UsageError(problem, remedy="Example: --set loss.margin=0.1,0.2")
         values = split_values(value)
-        grid.pop(name, None)
-        settings.pop(name, None)
-        if len(values) == 1:
+        for known in (grid, settings, space):
+            known.pop(name, None)
+        if is_range(value):
+            space[name] = read_choice(name, value)
+        elif len(values) == 1:
             settings[name] = values[0]
         else:
             grid[name] = values
@@ -129,12 +157,23 @@ def _make_plan(
             numbers = []
         changes["seeds"] = read_seeds(numbers[0] if len(numbers) == 1 else numbers or seeds)
     given = {name: value for name, value in changes.items() if value is not None}
+    if trials or plan.search:
+        count = trials or (plan.search.trials if plan.search else 0)
+        seed, prunes = (plan.search.seed, plan.search.prune) if plan.search else (0, True)
+        given["search"] = Search(count, {**space, **grid}, prune and prunes, seed)
+        grid = {}
+    elif space:
+        problem = f"--set {next(iter(space))} names a range, from which only a search chooses."
+        raise UsageError(problem, remedy="Say how many runs it may try, such as --trials 20, or list the values.")
     return replace(plan, grid=grid, settings=settings, opening={**plan.opening, **opening}, **given)
 
 
 def _print_plan(plan: Plan, as_json: bool) -> None:
     import json
 
+    if plan.search is not None:
+        problem = "A search decides what to run as it goes."
+        raise UsageError(problem, remedy="Leave --dry-run out, or --trials.")
     runs = plan.list_runs()
     if as_json:
         console.print_json(

@@ -88,6 +88,7 @@ def train(
     if data is not None and not resume:
         require_data(data)
     from vsezoo.checkpoints.opened import Checkpoint
+    from vsezoo.cli.curves import print_curves
     from vsezoo.cli.figures import render
     from vsezoo.cli.progress import TrainingProgress
     from vsezoo.data.source import OpenOptions
@@ -108,5 +109,6 @@ def train(
         account = Checkpoint.open(result.checkpoint).config["data"].get("account")
         console.print_json({**result.evaluation.to_json(), **({"account": account} if account else {})})
     else:
+        print_curves(result.checkpoint.parent, console.messages())
         console.results().print(render(result.evaluation))
     console.messages().print(f"Checkpoint: {result.checkpoint}")

@@ -12,22 +12,16 @@ from filelock import FileLock, Timeout
 from vsezoo.errors import CheckpointError, DataError
 from vsezoo.storage.atomic_folder import find_folder
 from vsezoo.storage.checkpoint_layout import BEST, METRICS
-from vsezoo.storage.forms import Anything, Fields, Flag, Integer, Mapped, Number
-from vsezoo.storage.json_file import parse_strictly, read_object
-from vsezoo.storage.plain_file import open_plain
+from vsezoo.storage.json_file import read_object
 from vsezoo.training.board import read_pace
+from vsezoo.training.history import RECIPE, read_history
 from vsezoo.training.layout import LAST, LOCK, LOG, STATE, TENSORBOARD
 from vsezoo.training.state_file import read_state_file
 
 FAILURE = "failure.txt"
 """Why a run of a sweep ended, in its folder, until it is tried again."""
-
-RECIPE = Fields({}, {"training": Mapped(Anything())}, others=True)
-EVENTS = {
-    "begin": Fields({"recipe": RECIPE}, {"steps_per_epoch": Integer()}, others=True),
-    "validation": Fields({"epoch": Integer(1), "score": Number()}, {"best": Flag()}, others=True),
-}
-"""The forms of the events of the log that are read."""
+PRUNED = "pruned.txt"
+"""Why a trial of a search was ended early, in the folder of its run."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +30,8 @@ class RunSummary:
 
     Attributes:
         folder: of the run.
-        state: "complete"; "running": a process is training it; "failed" in a sweep; "stopped": `--resume` continues it.
+        state: "complete"; "running": a process is training it; "failed" in a sweep; "pruned" by a search; "stopped":
+            `--resume` continues it.
         model: its recipe.
         seed: `training.seed`; None: not known.
         epoch: epochs done.
@@ -96,7 +91,8 @@ def is_running(folder: Path) -> bool:
 
 def summarize(folder: Path) -> RunSummary:
     """Return what the files of a run say; what is damaged or absent counts as not known."""
-    begin, log = _read_log(folder)
+    history = read_history(folder)
+    begin, log = history.begin, history.validations
     place = _read_place(folder)
     recipe = begin.get("recipe") or _read_json(folder / BEST / "config.json").get("recipe") or {}
     if not RECIPE.fits(recipe) or not isinstance(recipe.get("training", {}), dict):
@@ -107,6 +103,8 @@ def summarize(folder: Path) -> RunSummary:
         state = "complete"
     elif is_running(folder):
         state = "running"
+    elif (folder / PRUNED).exists():
+        state = "pruned"
     elif (folder / FAILURE).exists():
         state = "failed"
     figures = _read_json(find_folder(folder / BEST) / METRICS) if state == "complete" else {}
@@ -131,24 +129,6 @@ def _find_runs(folder: Path) -> Iterator[Path]:
         return
     for inner in sorted(item for item in folder.iterdir() if item.is_dir() and not item.is_symlink()):
         yield from _find_runs(inner)
-
-
-def _read_log(folder: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """Return the first event of the log, and those of the validations."""
-    begin, validations = {}, []
-    try:
-        with open_plain(folder / LOG) as lines:
-            for line in lines:
-                if line.startswith((b'{"event": "begin"', b'{"event": "validation"')):
-                    event = parse_strictly(line)
-                    EVENTS[event["event"]].check(event, "")
-                    if event["event"] == "begin":
-                        begin = event
-                    else:
-                        validations.append(event)
-    except (OSError, ValueError, KeyError, TypeError):
-        pass  # the last line of a run that is in progress may be incomplete
-    return begin, validations
 
 
 def _read_place(folder: Path) -> Mapping[str, Any]:

@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from vsezoo.errors import UsageError, explain_system, suggest_name
+from vsezoo.errors import UsageError, explain_system, require_name, suggest_name
+from vsezoo.sweeps.space import Search, read_choice
 
 SEED = "training.seed"
-KEYS = ("model", "data", "data_root", "output", "seeds", "set", "grid", "runs", "full_dev", "use_restval")
+KEYS = ("model", "data", "data_root", "output", "seeds", "set", "grid", "runs", "search", "full_dev", "use_restval")
 EXAMPLE = 'Example: model = "vsepp", seeds = 3, and in [grid] "loss.margin" = [0.1, 0.2].'
 
 
@@ -45,6 +46,7 @@ class Plan:
         grid: values by dotted names; every combination is a run.
         listed: settings of the runs of a list, in place of or beside the grid.
         opening: `full_dev` and `use_restval`, as for a training run.
+        search: what is searched for, in place of a grid and a list; None: nothing.
     """
 
     model: str
@@ -56,6 +58,7 @@ class Plan:
     grid: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     listed: Sequence[Mapping[str, Any]] = ()
     opening: Mapping[str, bool] = field(default_factory=dict)
+    search: Search | None = None
 
     @property
     def folder(self) -> Path:
@@ -104,7 +107,7 @@ def read_plan(file: Path) -> Plan:
         if key not in KEYS:
             raise UsageError(f"has the unknown entry {key!r}.", file=file, remedy=suggest_name(key, KEYS, EXAMPLE))
     forms = {"model": str, "data": str, "data_root": str, "output": str, "set": dict, "grid": dict, "runs": list}
-    for key, form in (forms | {"full_dev": bool, "use_restval": bool}).items():
+    for key, form in (forms | {"search": dict, "full_dev": bool, "use_restval": bool}).items():
         if not isinstance(value.get(key, form()), form):
             raise UsageError(f"the entry {key!r} has an impossible value.", file=file, remedy=EXAMPLE)
     if not value.get("model"):
@@ -124,7 +127,20 @@ def read_plan(file: Path) -> Plan:
         grid,
         [dict(_flatten(item)) for item in listed],
         {key: value[key] for key in ("full_dev", "use_restval") if key in value},
+        _read_search(value["search"], file) if "search" in value else None,
     )
+
+
+def _read_search(value: Mapping[str, Any], file: Path) -> Search:
+    """Return the search of `[search]`."""
+    for key in value:
+        require_name("entry of [search]", key, ("trials", "prune", "seed", "space"))
+    space = value.get("space", {})
+    if not isinstance(space, dict) or not isinstance(value.get("prune", True), bool) or "trials" not in value:
+        remedy = 'Example: trials = 20, and in [search.space] "loss.margin" = "0.05..0.5".'
+        raise UsageError("[search] needs trials and space.", file=file, remedy=remedy)
+    chosen = {name: read_choice(name, choice) for name, choice in _flatten(space)}
+    return Search(value["trials"], chosen, value.get("prune", True), value.get("seed", 0))
 
 
 def read_seeds(value: Any, file: Path | None = None) -> list[int]:

@@ -6,7 +6,7 @@ import sys
 from typing import Any
 
 from vsezoo.errors import VsezooError
-from vsezoo.sweeps.sweep import do_run
+from vsezoo.sweeps.running import do_run
 
 
 def main(task: dict[str, Any]) -> None:
