@@ -83,15 +83,16 @@ def sweep(
     if dry_run:
         _print_plan(planned, as_json)
         return
+    from vsezoo.sweeps.running import SweepOptions
+
     if planned.search is not None:
         from vsezoo.cli.search_settings import search_settings
-        from vsezoo.sweeps.running import SweepOptions
 
         search_settings(planned, SweepOptions(device, workers, jobs), as_json=as_json)
         return
     from vsezoo.cli.runs import print_runs
     from vsezoo.sweeps.listing import summarize
-    from vsezoo.sweeps.sweep import SweepOptions, find_predictions
+    from vsezoo.sweeps.sweep import find_predictions
     from vsezoo.sweeps.sweep import sweep as do_sweep
 
     outcomes = do_sweep(planned, SweepOptions(device, workers, jobs), report=console.print_note)
