@@ -47,6 +47,7 @@ EXTRAS = {
     "matplotlib": "plot",
     "open_clip": "clip",
     "optuna": "sweep",
+    "peft": "adapters",
     "pillow_heif": "heic",
     "pyarrow": "parquet",
     "python_multipart": "serve",

@@ -1,19 +1,25 @@
-"""What the towers of both sides share: frozen unless they are fine-tuned, and then not stored in checkpoints."""
+"""What the towers of both sides share: their options; frozen unless they are trained, and then not stored."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from vsezoo.errors import RecipeError
+from vsezoo.errors import RecipeError, UsageError
 from vsezoo.interfaces import TextEncoder, Weights
 from vsezoo.pretrained.frozen import FrozenPart
+from vsezoo.recipe.declared import Option
+from vsezoo.recipe.options import Above, AtLeast, Below, OneOf
+from vsezoo.recipe.signatures import read_options
+from vsezoo_clip.adapters import add_adapters, merge_adapters
+from vsezoo_clip.head import HEADS, ProjectionHead
 from vsezoo_clip.library import NEEDED
 from vsezoo_clip.tokenizer import DualTokenizer
 
@@ -30,82 +36,149 @@ class PretrainedTower(nn.Module, ABC):
         """
 
 
+@dataclass(frozen=True)
+class TowerOptions:
+    """How a pretrained tower is used and trained.
+
+    Attributes:
+        normalize: scale embeddings to unit L2 norm. False: as `get_image_features` and `get_text_features` of
+            transformers, and `encode_image` and `encode_text` of open_clip, return them.
+        head: what is trained behind the tower. "none": nothing; "linear": a linear layer; "mlp": one with an MLP beside
+            it, see `ProjectionHead`. It gives embeddings of any width.
+        head_dropout: dropout of the head.
+        adapter_rank: rank of low-rank adapters of all linear layers of the tower, which are trained instead of it; 0:
+            there are none.
+        adapter_scale: what the outputs of adapters are multiplied by.
+        finetune: train the whole tower. False: it stays as it is, and without dropout.
+        learning_rate_scale: learning rate of the tower or its adapters, as a multiple of `training.learning_rate`.
+        store_weights: have checkpoints hold the tower although it is frozen.
+
+    Raises:
+        RecipeError: for an invalid value.
+    """
+
+    normalize: bool = True
+    head: Annotated[str, OneOf(*HEADS)] = "none"
+    head_dropout: Annotated[float, AtLeast(0), Below(1)] = 0.0
+    adapter_rank: Annotated[int, AtLeast(0)] = 0
+    adapter_scale: Annotated[float, Above(0)] = 1.0
+    finetune: bool = False
+    learning_rate_scale: Annotated[float, Above(0)] = 1.0
+    store_weights: bool = False
+
+    def __post_init__(self) -> None:
+        if self.finetune and self.adapter_rank:
+            raise RecipeError(
+                f"finetune trains the whole tower, and adapter_rank is {self.adapter_rank}: adapters are trained "
+                "instead of it.",
+                remedy="Set one of them: adapter_rank=0, or finetune=false.",
+            )
+
+
+OF_TOWER = read_options(TowerOptions)
+
+
 class FrozenTower(FrozenPart):
-    """Mixin of encoders whose pretrained network is `tower`.
+    """Mixin of encoders whose pretrained network is `tower`, and which call `set_tower`.
 
     Attributes:
         tower: the network, with its pooling and its projection.
-        finetune: whether it is trained.
-        learning_rate_scale: its learning rate, as a multiple of `training.learning_rate`.
-        normalize: whether embeddings are scaled to unit length.
-        store_weights: whether checkpoints hold the network although it is frozen.
+        adapters: the adapters of its layers; empty: it has none.
+        head: what is behind it; None: nothing.
+        options: see `TowerOptions`.
     """
 
     external: ClassVar[str] = "tower."
     tower: PretrainedTower
-    finetune: bool
-    learning_rate_scale: float
-    normalize: bool
-    store_weights: bool
+    adapters: nn.ModuleDict
+    head: ProjectionHead | None
+    options: TowerOptions
+
+    @classmethod
+    def more_options(cls, options: Mapping[str, Any]) -> dict[str, Option]:
+        """Return the options that all towers have."""
+        return dict(OF_TOWER)
 
     @classmethod
     def native_width(cls, options: Mapping[str, Any]) -> int | None:
-        """Return the width that the pretrained weights have; None: it is not known."""
-        return options.get("width") or None
+        """Return the width that the pretrained weights have; None: it is not known, or a head changes it."""
+        return (options.get("width") or None) if options.get("head", "none") == "none" else None
 
-    def set_tower(
-        self,
-        tower: PretrainedTower,
-        *,
-        finetune: bool,
-        learning_rate_scale: float,
-        normalize: bool,
-        store_weights: bool,
-    ) -> None:
-        """Set the attributes. The tower receives gradients only if it is to be trained."""
-        self.tower = tower.requires_grad_(finetune)
-        self.finetune, self.learning_rate_scale = finetune, learning_rate_scale
-        self.normalize, self.store_weights = normalize, store_weights
+    def set_tower(self, tower: PretrainedTower, width: int, embed_size: int, options: Mapping[str, Any]) -> None:
+        """Take a tower.
+
+        Args:
+            tower: the network.
+            width: the width of its vectors.
+            embed_size: D, the width of the joint embedding.
+            options: see `TowerOptions`.
+        """
+        self.options = own = TowerOptions(**options)
+        self.tower = tower.requires_grad_(own.finetune)
+        self.adapters = nn.ModuleDict()
+        if own.adapter_rank:
+            self.adapters = add_adapters(tower, own.adapter_rank, own.adapter_scale)
+        self.head = None
+        if own.head != "none":
+            self.head = ProjectionHead(width, embed_size, mlp=own.head == "mlp", dropout=own.head_dropout)
 
     def load_pretrained(self, weights: Weights | None = None) -> None:
         """Take the tower from the file of the dual encoder; see `PretrainedTower.load`."""
         if weights is not None:
             self.tower.load(weights)
 
+    def export_tower(self) -> dict[str, Tensor]:
+        """Return the tensors of the tower, its adapters added to its weights.
+
+        Raises:
+            UsageError: if there is a head, for which other libraries have no place.
+        """
+        if self.head is not None:
+            raise UsageError(
+                f"its {self.options.head} head cannot be written: a dual encoder of another library has none.",
+                remedy="Train the tower or its adapters instead: head=none with finetune=true or adapter_rank=8.",
+            )
+        return merge_adapters(self.tower)
+
     def skips_external_weights(self) -> bool:
         """Return whether the tower is to stay as its source has it."""
-        return not self.finetune and not self.store_weights
+        return not self.options.finetune and not self.options.store_weights
 
     def learning_rate_scales(self) -> Mapping[str, float]:
-        """Return the multiple for the tower."""
-        return {self.external: self.learning_rate_scale}
+        """Return the multiple for the tower, in which the adapters are."""
+        return {self.external: self.options.learning_rate_scale}
 
     def train(self, mode: bool = True) -> Self:
-        """Set the mode; a frozen tower stays in eval mode."""
+        """Set the mode; a tower that is not fine-tuned stays in eval mode."""
         super().train(mode)  # type: ignore[misc] # of torch.nn.Module, which the encoder is
-        self.tower.train(mode and self.finetune)
+        self.tower.train(mode and self.options.finetune)
         return self
 
     def is_fixed(self) -> bool:
-        """Return whether the tower is not trained."""
-        return not self.finetune
+        """Return whether neither the tower nor adapters are trained."""
+        return not self.options.finetune and not self.options.adapter_rank
 
     def forward(self, inputs: Any) -> Tensor:
         """Return the joint embeddings `(B, D)` of what `extract` takes."""
         return self.finish(self.extract(inputs))
 
     def run_tower(self, *inputs: Tensor, **named: Tensor | None) -> Tensor:
-        """Return the vectors `(B, D)` that the tower gives, in float32; in training, without a graph if it is frozen.
+        """Return the vectors `(B, F)` that the tower gives, in float32; in training, without a graph if it is fixed.
 
         In eval mode, whoever calls with a graph wants it: the gradient of pixels explains a score.
         """
-        with torch.set_grad_enabled((self.finetune or not self.training) and torch.is_grad_enabled()):  # type: ignore[attr-defined] # of torch.nn.Module
+        learns = not self.is_fixed() or not self.training  # type: ignore[attr-defined] # of torch.nn.Module
+        with torch.set_grad_enabled(learns and torch.is_grad_enabled()):
             vectors: Tensor = self.tower(*inputs, **named)
             return vectors.float()
 
     def finish(self, features: Tensor) -> Tensor:
-        """Return vectors of unit length if they are to be; a zero vector stays one."""
-        return functional.normalize(features, dim=-1) if self.normalize else features
+        """Return the joint embeddings of vectors: through the head, and of unit length if they are to be.
+
+        A zero vector stays one.
+        """
+        vectors = features if self.head is None else self.head(features)
+        return functional.normalize(vectors, dim=-1) if self.options.normalize else vectors
 
 
 class FrozenTextTower(FrozenTower, TextEncoder):

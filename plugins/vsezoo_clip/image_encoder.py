@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar
 from torch import Tensor
 
 from vsezoo.interfaces import ImageEncoder, Weights
-from vsezoo.recipe.options import Above, AtLeast, OneOf
+from vsezoo.recipe.options import AtLeast, OneOf
 from vsezoo_clip.configurations import describe_networks, measure_width
 from vsezoo_clip.families import FAMILIES, find_family
 from vsezoo_clip.frozen import FrozenTower
@@ -28,10 +28,7 @@ class DualImageEncoder(FrozenTower, ImageEncoder):
         width: the width of the projection.
         processor: the settings of the image processor, as transformers has them.
         backend: implementation of the image processor; their pixels differ by a grey level or two.
-        normalize: scale embeddings to unit L2 norm. False: as `get_image_features` returns them.
-        finetune: train the tower. False: it stays as it is, and without dropout.
-        learning_rate_scale: learning rate of the tower, as a multiple of `training.learning_rate`.
-        store_weights: have checkpoints hold the tower although it is frozen.
+        **of_tower: the options of `TowerOptions`.
 
     Raises:
         RecipeError: for a configuration that is none of the family, or options without pretrained weights.
@@ -50,20 +47,12 @@ class DualImageEncoder(FrozenTower, ImageEncoder):
         width: Annotated[int, AtLeast(0)] = 0,
         processor: Mapping[str, Any] | None = None,
         backend: Annotated[str, OneOf(*BACKENDS)] = BACKENDS[0],
-        normalize: bool = True,
-        finetune: bool = False,
-        learning_rate_scale: Annotated[float, Above(0)] = 1.0,
-        store_weights: bool = False,
+        **of_tower: Any,
     ) -> None:
         super().__init__()
         self.family, self.processor, self.backend = FAMILIES[family], dict(processor or {}), backend
-        self.set_tower(
-            Tower(self.family, self.family.image, network or {}, embed_size),
-            finetune=finetune,
-            learning_rate_scale=learning_rate_scale,
-            normalize=normalize,
-            store_weights=store_weights,
-        )
+        tower = Tower(self.family, self.family.image, network or {}, width or embed_size)
+        self.set_tower(tower, width or embed_size, embed_size, of_tower)
 
     @classmethod
     def resolve_pretrained(cls, options: Mapping[str, Any], weights: Weights) -> dict[str, Any]:

@@ -65,7 +65,7 @@ class TransformersImporter(Importer):
             for kind, side in (("image_encoder", family.image), ("text_encoder", family.text))
         }
         width = {family.width: model.recipe.width} if family.width else {}
-        tensors: dict[str, Tensor] = {**images.tower.state_dict(), **texts.tower.state_dict()}
+        tensors: dict[str, Tensor] = {**images.export_tower(), **texts.export_tower()}
         with quiet():
             config = AutoConfig.for_model(family.name, **networks, **width)
             dual = getattr(transformers, family.architecture)(config)

@@ -11,7 +11,7 @@ from torch import Tensor
 from vsezoo.backbones.transform import decode_picture
 from vsezoo.errors import require_package
 from vsezoo.interfaces import ImageEncoder, Tokens, Weights
-from vsezoo.recipe.options import Above, AtLeast
+from vsezoo.recipe.options import AtLeast
 from vsezoo_clip.frozen import FrozenTextTower, FrozenTower
 from vsezoo_clip.open_clip_towers import CONTEXT, OpenClipTower, read_settings
 from vsezoo_clip.tokenizer import DualTokenizer
@@ -45,10 +45,7 @@ class OpenClipImageEncoder(FrozenTower, ImageEncoder):
         config: `model_cfg` of its configuration.
         preprocess: how pictures are prepared, `preprocess_cfg` of its configuration and the size.
         width: the width of the embedding.
-        normalize: scale embeddings to unit L2 norm. False: as `encode_image` returns them.
-        finetune: train the tower. False: it stays as it is, and without dropout.
-        learning_rate_scale: learning rate of the tower, as a multiple of `training.learning_rate`.
-        store_weights: have checkpoints hold the tower although it is frozen.
+        **of_tower: the options of `TowerOptions`.
 
     Raises:
         RecipeError: for a configuration of which open_clip cannot make a model.
@@ -66,20 +63,12 @@ class OpenClipImageEncoder(FrozenTower, ImageEncoder):
         config: Mapping[str, Any] | None = None,
         preprocess: Mapping[str, Any] | None = None,
         width: Annotated[int, AtLeast(0)] = 0,
-        normalize: bool = True,
-        finetune: bool = False,
-        learning_rate_scale: Annotated[float, Above(0)] = 1.0,
-        store_weights: bool = False,
+        **of_tower: Any,
     ) -> None:
         super().__init__()
         self.preprocess = dict(preprocess or {})
-        self.set_tower(
-            OpenClipTower(config or {}, "image"),
-            finetune=finetune,
-            learning_rate_scale=learning_rate_scale,
-            normalize=normalize,
-            store_weights=store_weights,
-        )
+        tower = OpenClipTower(config or {}, "image")
+        self.set_tower(tower, width or embed_size, embed_size, of_tower)
 
     @classmethod
     def resolve_pretrained(cls, options: Mapping[str, Any], weights: Weights) -> dict[str, Any]:
@@ -110,10 +99,7 @@ class OpenClipTextEncoder(FrozenTextTower):
         tokenizer: that of the weights.
         config: `model_cfg` of its configuration.
         width: the width of the embedding.
-        normalize: scale embeddings to unit L2 norm. False: as `encode_text` returns them.
-        finetune: train the tower. False: it stays as it is, and without dropout.
-        learning_rate_scale: learning rate of the tower, as a multiple of `training.learning_rate`.
-        store_weights: have checkpoints hold the tower although it is frozen.
+        **of_tower: the options of `TowerOptions`.
 
     Raises:
         RecipeError: for a configuration of which open_clip cannot make a model.
@@ -129,20 +115,12 @@ class OpenClipTextEncoder(FrozenTextTower):
         tokenizer: DualTokenizer,
         config: Mapping[str, Any] | None = None,
         width: Annotated[int, AtLeast(0)] = 0,
-        normalize: bool = True,
-        finetune: bool = False,
-        learning_rate_scale: Annotated[float, Above(0)] = 1.0,
-        store_weights: bool = False,
+        **of_tower: Any,
     ) -> None:
         super().__init__()
         self.tokenizer = tokenizer
-        self.set_tower(
-            OpenClipTower(config or {}, "text"),
-            finetune=finetune,
-            learning_rate_scale=learning_rate_scale,
-            normalize=normalize,
-            store_weights=store_weights,
-        )
+        tower = OpenClipTower(config or {}, "text")
+        self.set_tower(tower, width or embed_size, embed_size, of_tower)
 
     @classmethod
     def resolve_pretrained(cls, options: Mapping[str, Any], weights: Weights) -> dict[str, Any]:

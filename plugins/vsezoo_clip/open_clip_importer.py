@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from safetensors.torch import save_file
-from torch import nn
 
 from vsezoo.conversion.importer import Imported, Importer, Source
 from vsezoo.errors import UsageError
@@ -54,11 +53,10 @@ class OpenClipImporter(Importer):
                 f"{model.recipe.name!r} is not a dual encoder of open_clip: {self.name!r} has only those.",
                 remedy="Choose a model with image and text encoder 'open-clip', and 'scaled-cosine'.",
             )
-        named: dict[str, nn.Module] = {IMAGE: images.tower.network, texts.tower.prefix: texts.tower.network}
         tensors = {
-            f"{prefix}{name}": tensor.contiguous()
-            for prefix, network in named.items()
-            for name, tensor in network.state_dict().items()
+            f"{prefix}{name.removeprefix('network.')}": tensor.contiguous()
+            for prefix, encoder in ((IMAGE, images), (texts.tower.prefix, texts))
+            for name, tensor in encoder.export_tower().items()
         }
         scalars = dict(zip(SCALARS, (similarity.scale, similarity.bias), strict=True))
         tensors |= {name: value.detach().reshape(()) for name, value in scalars.items() if value is not None}

@@ -114,8 +114,10 @@ class OpenClipTower(PretrainedTower):
         if not self.prefix or not found:  # a text tower without a name of its own, as in OpenAI's layout
             others = (IMAGE, *SCALARS, *EARLIER)
             found = {name: tensor for name, tensor in weights.tensors("").items() if not name.startswith(others)}
-        require_same(found, self.network.state_dict(), weights.folder)
-        self.network.load_state_dict({name: tensor.float() for name, tensor in found.items()})
+        inner = "network."
+        expected = {name.removeprefix(inner): tensor for name, tensor in self.state_dict().items()}
+        require_same(found, expected, weights.folder)
+        self.load_state_dict({f"{inner}{name}": tensor.float() for name, tensor in found.items()})
 
 
 def _list_downloads(config: Mapping[str, Any]) -> list[str]:

@@ -4,8 +4,11 @@ The image encoder is a vision transformer (ALIGN: a convolutional network), the 
 of each is projected to the joint embedding and scaled to unit length; the score is the cosine times a learned scale.
 Both towers were trained on pairs from the web with a softmax over the batch, or as SigLIP with a sigmoid for each pair.
 
-Here they are used as they are, or trained further on one's own captions: `--set text_encoder.finetune=true`,
-`--set image_encoder.finetune=true`. The settings of the training run are not those of a paper.
+    clip         used as it is, or trained further on one's own captions: both towers by `finetune`, low-rank adapters
+                 of them by `adapter_rank`, or a layer behind them by `head`
+    vse-on-clip  frozen towers, whose outputs are computed once, and a head of its own behind each
+
+The settings of the training runs are not those of a paper.
 """
 
 from __future__ import annotations
@@ -62,4 +65,26 @@ clip = replace(
         "ICML",
         "https://arxiv.org/abs/2103.00020",
     ),
+)
+
+HEAD = {"head": "mlp", "head_dropout": 0.1}
+
+vse_on_clip = Recipe(
+    name="vse-on-clip",
+    summary="Heads for one's own captions behind the frozen towers of a pretrained dual encoder, CLIP of ViT-B/32.",
+    image_encoder=Part("clip", HEAD),
+    text_encoder=Part("clip", HEAD),
+    similarity=Part("cosine"),
+    loss=Part("infonce", {"temperature": 0.05, "learn_temperature": True, "mask_same_image": True}),
+    embed_size=512,
+    training=TrainingSettings(
+        learning_rate=1e-3,
+        batch_size=256,
+        num_epochs=10,
+        val_step=0,
+        cache_frozen=True,
+        optimizer=Part("adamw", {"weight_decay": 0.01}),
+        schedule=Part("cosine", {"warmup_epochs": 1.0}),
+    ),
+    pretrained=clip.pretrained,
 )

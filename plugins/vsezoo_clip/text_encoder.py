@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from torch import Tensor
 
 from vsezoo.interfaces import Tokens, Weights
-from vsezoo.recipe.options import Above, AtLeast, OneOf
+from vsezoo.recipe.options import AtLeast, OneOf
 from vsezoo_clip.cleaning import CLEANERS
 from vsezoo_clip.configurations import describe_networks, measure_width
 from vsezoo_clip.families import FAMILIES, find_family
@@ -36,10 +36,7 @@ class DualTextEncoder(FrozenTextTower):
         clean: what is done to captions before they are cut into ids. "none": nothing, as in transformers;
             "lower": as the code of OpenAI's CLIP does, which resolves `&amp;`, curly quotes and mojibake (by ftfy), and
             lower-cases; "whitespace" and "canonicalize": as configurations of open_clip ask for.
-        normalize: scale embeddings to unit L2 norm. False: as `get_text_features` returns them.
-        finetune: train the tower. False: it stays as it is, and without dropout.
-        learning_rate_scale: learning rate of the tower, as a multiple of `training.learning_rate`.
-        store_weights: have checkpoints hold the tower although it is frozen.
+        **of_tower: the options of `TowerOptions`.
 
     Raises:
         RecipeError: for a configuration that is none of the family, or options without pretrained weights.
@@ -57,20 +54,12 @@ class DualTextEncoder(FrozenTextTower):
         width: Annotated[int, AtLeast(0)] = 0,
         max_len: Annotated[int, AtLeast(0)] = 0,
         clean: Annotated[str, OneOf(*CLEANERS)] = "none",
-        normalize: bool = True,
-        finetune: bool = False,
-        learning_rate_scale: Annotated[float, Above(0)] = 1.0,
-        store_weights: bool = False,
+        **of_tower: Any,
     ) -> None:
         super().__init__()
         self.family, self.tokenizer = FAMILIES[family], tokenizer
-        self.set_tower(
-            Tower(self.family, self.family.text, network or {}, embed_size),
-            finetune=finetune,
-            learning_rate_scale=learning_rate_scale,
-            normalize=normalize,
-            store_weights=store_weights,
-        )
+        tower = Tower(self.family, self.family.text, network or {}, width or embed_size)
+        self.set_tower(tower, width or embed_size, embed_size, of_tower)
 
     @classmethod
     def resolve_pretrained(cls, options: Mapping[str, Any], weights: Weights) -> dict[str, Any]:
