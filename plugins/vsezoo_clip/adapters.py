@@ -48,9 +48,10 @@ def add_adapters(tower: nn.Module, rank: int, scale: float) -> nn.ModuleDict:
     pattern = "|".join(map(re.escape, names))
     config = peft.LoraConfig(r=rank, lora_alpha=rank * scale, target_modules=pattern)
     peft.inject_adapter_in_model(config, tower, NAME)
-    tower.register_state_dict_post_hook(_hide_adapters)
-    tower.register_load_state_dict_pre_hook(_rename_layers)
-    tower.register_load_state_dict_post_hook(_expect_no_adapters)
+    hooked: Any = tower  # torch does not annotate these
+    hooked.register_state_dict_post_hook(_hide_adapters)
+    hooked.register_load_state_dict_pre_hook(_rename_layers)
+    hooked.register_load_state_dict_post_hook(_expect_no_adapters)
     layers = {name: tower.get_submodule(name) for name in names}
     return nn.ModuleDict({name.replace(".", "/"): _take_adapter(layer) for name, layer in layers.items()})
 
