@@ -7,12 +7,17 @@ a bug of vsezoo. Only the standard library is imported.
 from __future__ import annotations
 
 import errno
+import functools
 import importlib
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from types import ModuleType
+from typing import ParamSpec, TypeVar
+
+Parameters = ParamSpec("Parameters")
+Result = TypeVar("Result")
 
 INTERRUPTED = 130
 """Exit code of a process stopped by Ctrl-C, by the convention of shells."""
@@ -164,6 +169,27 @@ def explain_system(error: Exception) -> tuple[str, str]:
     number = error.errno if isinstance(error, OSError) else int(found[1]) if found else None
     reason = getattr(error, "strerror", None) or (os.strerror(number) if number is not None else str(error).rstrip("."))
     return reason, REMEDIES.get(number or 0, "Check whether the disk works and has free space, or use another place.")
+
+
+def describe_system(error: OSError) -> StorageError:
+    """Return the error about a file or the system as one message."""
+    reason, remedy = explain_system(error)
+    return StorageError(f"{reason}.", file=error.filename, remedy=remedy)
+
+
+def report_system_errors(function: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
+    """Let a public function raise a VsezooError for any error of the operating system, whatever its number."""
+
+    @functools.wraps(function)
+    def reporting(*arguments: Parameters.args, **keywords: Parameters.kwargs) -> Result:
+        try:
+            return function(*arguments, **keywords)
+        except OSError as error:
+            if error.errno is None:  # not of the system, but a fault of whatever raised it
+                raise
+            raise describe_system(error) from error
+
+    return reporting
 
 
 def suggest_name(name: str, known: Iterable[str], hint: str = "") -> str:

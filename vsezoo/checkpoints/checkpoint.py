@@ -20,10 +20,12 @@ import torch
 from vsezoo.checkpoints.opened import Checkpoint
 from vsezoo.checkpoints.writing import describe_data as describe_data
 from vsezoo.checkpoints.writing import save_checkpoint as save_checkpoint
+from vsezoo.errors import report_system_errors
 from vsezoo.interfaces import Loss
 from vsezoo.model import JointEmbedding
 
 
+@report_system_errors
 def load(reference: str | Path | Checkpoint, device: str | torch.device = "cpu") -> JointEmbedding:
     """Load the model of a checkpoint.
 
@@ -42,6 +44,7 @@ def load(reference: str | Path | Checkpoint, device: str | torch.device = "cpu")
     return Checkpoint.open(reference).model(device)
 
 
+@report_system_errors
 def load_loss(reference: str | Path | Checkpoint, device: str | torch.device = "cpu") -> Loss:
     """Load the loss that a checkpoint was trained with, including parameters such as those of a caption head.
 

@@ -19,7 +19,7 @@ import click
 from vsezoo import registry
 from vsezoo.cli import console
 from vsezoo.cli.command import Group
-from vsezoo.errors import INTERRUPTED, REMEDIES, PluginError, UsageError, VsezooError, VsezooWarning
+from vsezoo.errors import INTERRUPTED, PluginError, UsageError, VsezooError, VsezooWarning, describe_system
 from vsezoo.registry.audit.api import PluginWarning
 from vsezoo.registry.owners import note_owner
 
@@ -100,10 +100,10 @@ class Commands(Group):
         except VsezooError as error:
             message, code = _describe(error), error.exit_code
         except OSError as error:
-            if error.errno not in REMEDIES:
+            if error.errno is None:  # not of the system, but a fault of whatever raised it
+                note_owner(error)
                 raise
-            place = f"{console.escape(str(error.filename))}: " if error.filename is not None else ""
-            message, code = f"{place}{error.strerror}.\n{REMEDIES[error.errno]}", 1
+            message, code = _describe(describe_system(error)), 1
             _finish_output()
         except Exception as error:
             note_owner(error)

@@ -18,7 +18,7 @@ from vsezoo.checkpoints.opened import Checkpoint
 from vsezoo.conversion.importer import Importer, Source
 from vsezoo.conversion.recognition import find_importer, guard
 from vsezoo.data.lookup import find_source
-from vsezoo.errors import CheckpointError, StorageError, UsageError, suggest_name
+from vsezoo.errors import CheckpointError, StorageError, UsageError, report_system_errors, suggest_name
 from vsezoo.hub.reference import parse_reference
 from vsezoo.parts import accepted_kinds
 from vsezoo.storage.atomic_folder import flush, make_temporary
@@ -50,6 +50,7 @@ class Conversion:
         }
 
 
+@report_system_errors
 def convert(
     path: str | Path,
     output: str | Path | None = None,
@@ -108,6 +109,7 @@ def convert(
     return Conversion(target, Checkpoint.open(target).config)
 
 
+@report_system_errors
 def export(
     reference: str | Path,
     format: str,

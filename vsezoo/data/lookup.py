@@ -11,7 +11,7 @@ from vsezoo import registry
 from vsezoo.data.folder_source import FolderSource
 from vsezoo.data.places import list_roots
 from vsezoo.data.source import DEFAULT_OPTIONS, DataSource, OpenOptions
-from vsezoo.errors import AbsentDataError, UnknownNameError, suggest_name
+from vsezoo.errors import AbsentDataError, UnknownNameError, report_system_errors, suggest_name
 
 if TYPE_CHECKING:
     from vsezoo.interfaces import PairDataset
@@ -87,6 +87,7 @@ def locate(data: str) -> str:
     return data if folder is None else str(folder.absolute())
 
 
+@report_system_errors
 def open_data(
     data: str | Path, split: str, kinds: str | Sequence[str] | None = None, options: OpenOptions = DEFAULT_OPTIONS
 ) -> PairDataset:

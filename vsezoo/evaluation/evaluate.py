@@ -16,7 +16,7 @@ from vsezoo.checkpoints.opened import Checkpoint
 from vsezoo.data.lookup import open_data
 from vsezoo.data.precomputed.feature_record import compare_extraction
 from vsezoo.data.source import OpenOptions
-from vsezoo.errors import CheckpointError, DataError, UsageError
+from vsezoo.errors import CheckpointError, DataError, UsageError, report_system_errors
 from vsezoo.evaluation.collection import Collector, describe_data
 from vsezoo.evaluation.encoded import EncodedSide, EncodedSplit
 from vsezoo.evaluation.predictions import Predictions, require_suffix, write_predictions
@@ -29,6 +29,7 @@ from vsezoo.storage.checkpoint_layout import MODEL
 from vsezoo.storage.waiting import Advance
 
 
+@report_system_errors
 def evaluate(
     references: str | Path | Checkpoint | Sequence[str | Path | Checkpoint],
     data: str | Path | None = None,

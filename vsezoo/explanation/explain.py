@@ -12,7 +12,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from vsezoo.batch import Embeddings, Tokens
-from vsezoo.errors import RecipeError, UsageError
+from vsezoo.errors import RecipeError, UsageError, report_system_errors
 from vsezoo.explanation.gradients import find_grid, weigh_inputs
 from vsezoo.explanation.protocols import Attends, FindsView, NamesTokens
 from vsezoo.explanation.regions import Regions
@@ -71,6 +71,7 @@ class Explanation:
         }
 
 
+@report_system_errors
 def explain(
     model: JointEmbedding, image: Any, caption: str, *, method: Method = "auto", regions: Regions | None = None
 ) -> Explanation:

@@ -16,7 +16,7 @@ from vsezoo.backbones import Backbone
 from vsezoo.data.caption_file import find_unwritable
 from vsezoo.data.pictures.picture_file import SKIP
 from vsezoo.data.source import DEFAULT_OPTIONS, OpenOptions
-from vsezoo.errors import DataError, VsezooError, list_names
+from vsezoo.errors import DataError, VsezooError, list_names, report_system_errors
 from vsezoo.features.extractor import Array, Extractor, FeatureForm
 from vsezoo.features.folder import FeatureFolder, Shard
 from vsezoo.features.part import Part
@@ -59,6 +59,7 @@ class SplitSummary:
     skipped: dict[str, str] = field(default_factory=dict)
 
 
+@report_system_errors
 def extract_features(
     open_split: OpenSplit,
     splits: Sequence[str],

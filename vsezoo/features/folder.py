@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filelock import FileLock, Timeout
 
 from vsezoo.data.caption_file import write_split
 from vsezoo.data.precomputed.feature_record import MARK, RECORD, UNFINISHED, by_dotted_names, list_changes
@@ -29,6 +28,7 @@ from vsezoo.interfaces import PairDataset
 from vsezoo.storage.atomic_folder import flush
 from vsezoo.storage.forms import Anything, Fields, FormError, Integer, ListOf, Mapped, Text
 from vsezoo.storage.json_file import read_object, seal
+from vsezoo.storage.lock import BusyError, hold_lock
 
 LOCK = ".lock"
 ENTRIES = Fields(
@@ -139,8 +139,8 @@ class FeatureFolder:
             with self._lock(), explain(stem):  # so that no other process finds `unfinished` empty and removes it
                 self._unfinished.mkdir(exist_ok=True)
                 try:
-                    held.enter_context(FileLock(f"{stem}.lock", timeout=0))
-                except Timeout:
+                    held.enter_context(hold_lock(stem.with_name(f"{stem.name}.lock")))
+                except BusyError:
                     shard = f"{self._shard.index}/{self._shard.count}"
                     raise UsageError(
                         f"another process is working on shard {shard} of {split!r}.",
@@ -215,14 +215,11 @@ class FeatureFolder:
 
     @contextmanager
     def _lock(self) -> Iterator[None]:
-        with explain(self.folder):
-            self.folder.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(self.folder / LOCK)
-            lock.acquire()
-        try:
+        with ExitStack() as held:
+            with explain(self.folder):
+                self.folder.mkdir(parents=True, exist_ok=True)
+                held.enter_context(hold_lock(self.folder / LOCK, wait=True))
             yield
-        finally:
-            lock.release()
 
     def _find_config(self) -> dict[str, Any] | None:
         return self._read_config() if (self.folder / RECORD).exists() else None

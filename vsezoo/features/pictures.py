@@ -13,7 +13,7 @@ from vsezoo.data.pictures.pairs import PicturePairs
 from vsezoo.data.pictures.picture_file import Place
 from vsezoo.data.pictures.walk import list_pictures, walk_pictures
 from vsezoo.data.source import OpenOptions
-from vsezoo.errors import DataError, UsageError
+from vsezoo.errors import DataError, UsageError, report_system_errors
 from vsezoo.interfaces import PairDataset
 
 LOOSE = "all"
@@ -35,6 +35,7 @@ class PictureSplits(NamedTuple):
     open: Callable[[str, OpenOptions], PairDataset]
 
 
+@report_system_errors
 def find_pictures(data: str, root: Path | None = None) -> PictureSplits:
     """Return the splits of pictures of a data set or of a folder, which may have no captions.
 

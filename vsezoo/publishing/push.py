@@ -16,7 +16,7 @@ from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNot
 from huggingface_hub.hf_api import RepoFile
 
 from vsezoo.checkpoints.opened import Checkpoint
-from vsezoo.errors import HubError, UsageError
+from vsezoo.errors import HubError, UsageError, report_system_errors
 from vsezoo.hub.client import ask, explain_errors, holds, list_files
 from vsezoo.hub.reference import EXAMPLES, HubReference, parse_reference
 from vsezoo.publishing.publication import build_card, list_state, open_publication
@@ -61,6 +61,7 @@ class _Target:
     files: Mapping[str, RepoFile]
 
 
+@report_system_errors
 def push(
     run: str | Path,
     repository: str,

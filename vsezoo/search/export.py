@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from vsezoo.checkpoints.opened import Checkpoint
-from vsezoo.errors import StorageError, UsageError
+from vsezoo.errors import StorageError, UsageError, report_system_errors
 from vsezoo.search.array_writers import ArrayWriter, TensorWriter, explain_unwritten, write_array, write_tensors
 from vsezoo.search.collection import Collection
 from vsezoo.search.sources import Images, Texts, collect_images, collect_texts
@@ -47,6 +47,7 @@ class Export:
     skipped: Mapping[str, str]
 
 
+@report_system_errors
 def embed(
     reference: str | Path | Checkpoint,
     *,

@@ -17,7 +17,7 @@ from vsezoo import registry
 from vsezoo.batch import Embeddings
 from vsezoo.checkpoints.opened import Checkpoint
 from vsezoo.data.kinds import name_source
-from vsezoo.errors import UsageError
+from vsezoo.errors import UsageError, report_system_errors
 from vsezoo.interfaces import PairDataset, Similarity
 from vsezoo.model import JointEmbedding
 from vsezoo.parts import accepted_kinds, load_part
@@ -222,6 +222,7 @@ class Index:
         return Hit(rank, score, self.collection.ids[item], item, text, uncertainty)
 
 
+@report_system_errors
 def open_index(
     reference: str | Path | Checkpoint,
     *,

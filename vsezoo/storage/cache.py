@@ -1,7 +1,8 @@
 """The cache folder: facts about the user's files that can be computed again at any time.
 
 Environment:
-    VSEZOO_CACHE: the folder; by default `$XDG_CACHE_HOME/vsezoo`, that is `~/.cache/vsezoo`.
+    VSEZOO_CACHE: the folder; by default `$XDG_CACHE_HOME/vsezoo`, that is `~/.cache/vsezoo`; without a home folder,
+        `vsezoo-cache-USER` in the temporary folder.
 """
 
 from __future__ import annotations
@@ -28,7 +29,13 @@ ANSWER = Fields({"answer": Anything()})
 def find_cache() -> Path:
     """Return the cache folder, which may not exist yet."""
     named = os.environ.get(CACHE_VARIABLE)
-    return Path(named) if named else Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "vsezoo"
+    if named:
+        return Path(named)
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "vsezoo"
+    except RuntimeError:  # no HOME, and no entry for the user in the list of users: as in some containers
+        user = os.getuid() if hasattr(os, "getuid") else "user"
+        return Path(os.environ.get("TMPDIR") or "/tmp") / f"vsezoo-cache-{user}"
 
 
 def identify(file: str | Path) -> tuple[str, int, int | str]:

@@ -7,12 +7,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from vsezoo.errors import CheckpointError, DataError
 from vsezoo.storage.atomic_folder import find_folder
 from vsezoo.storage.checkpoint_layout import BEST, METRICS
 from vsezoo.storage.json_file import read_object
+from vsezoo.storage.lock import BusyError, hold_lock
 from vsezoo.training.board import read_pace
 from vsezoo.training.history import RECIPE, read_history
 from vsezoo.training.layout import LAST, LOCK, LOG, STATE, TENSORBOARD
@@ -80,13 +79,11 @@ def is_running(folder: Path) -> bool:
     """Tell whether a process is training the run."""
     if not (folder / LOCK).exists():
         return False
-    lock = FileLock(folder / LOCK, timeout=0)
     try:
-        lock.acquire()
-    except (Timeout, OSError, NotImplementedError):
+        with hold_lock(folder / LOCK):
+            return False
+    except (BusyError, OSError):
         return True
-    lock.release()
-    return False
 
 
 def summarize(folder: Path) -> RunSummary:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from vsezoo.errors import DataError, StorageError, UsageError, explain_system
+from vsezoo.storage.lock import BusyError, hold_lock
 from vsezoo.training.layout import LAST, LOCK, LOG, TENSORBOARD
 from vsezoo.training.state import Progress, State, read_step
 
@@ -31,16 +30,13 @@ def hold_run(folder: Path, state: State | None) -> Iterator[None]:
         UsageError: when another run uses it, or has done so since the state was read.
         StorageError: when the folder cannot be written.
     """
-    lock = FileLock(folder / LOCK, timeout=0)
+    held = ExitStack()
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
-    except Timeout:
+        held.enter_context(hold_lock(folder / LOCK))
+    except BusyError:
         remedy = "Wait until it ends, or choose another --output."
         raise UsageError("is in use by another training run.", file=folder, remedy=remedy) from None
-    except NotImplementedError:  # a file system without locks
-        yield
-        return
     except OSError as error:
         reason, remedy = explain_system(error)
         raise StorageError(f"cannot be written: {reason}.", file=folder, remedy=remedy) from error
@@ -51,7 +47,7 @@ def hold_run(folder: Path, state: State | None) -> Iterator[None]:
         yield
     finally:
         (folder / LOCK).unlink(missing_ok=True)  # no other run can hold it without waiting
-        lock.release()
+        held.close()
         with suppress(OSError):  # it is empty if nothing was started
             folder.rmdir()
 

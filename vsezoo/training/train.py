@@ -10,6 +10,7 @@ from typing import Any
 
 from vsezoo.checkpoints.opened import Checkpoint
 from vsezoo.data.source import OpenOptions
+from vsezoo.errors import report_system_errors
 from vsezoo.evaluation.report import Evaluation
 from vsezoo.interfaces import PairDataset
 from vsezoo.parts import accepted_kinds
@@ -42,6 +43,7 @@ Training = TrainingResult
 """The earlier name."""
 
 
+@report_system_errors
 def train(
     model: str | Path,
     data: str | Path | None = None,

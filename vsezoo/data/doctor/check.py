@@ -25,6 +25,7 @@ from vsezoo.data.doctor.scan import ImageScan, scan_images
 from vsezoo.data.doctor.split_comparison import compare_forms, compare_images, compare_likeness, report_unnamed
 from vsezoo.data.lookup import find_source
 from vsezoo.data.source import OpenOptions
+from vsezoo.errors import report_system_errors
 from vsezoo.interfaces import KINDS
 from vsezoo.storage.waiting import AdvanceNamed
 from vsezoo.text import SPECIAL_WORDS, Vocabulary
@@ -33,6 +34,7 @@ SIZES = 10
 """Most sizes of pictures that the figures list."""
 
 
+@report_system_errors
 def check_data(
     data: str,
     *,

@@ -10,7 +10,7 @@ import torch
 
 from vsezoo import registry
 from vsezoo.checkpoints.opened import Checkpoint
-from vsezoo.errors import DataError, UsageError
+from vsezoo.errors import DataError, UsageError, report_system_errors
 from vsezoo.parts import load_part
 from vsezoo.search.collection import Collection
 from vsezoo.search.embedding import EmbeddedBlock, embed_items
@@ -24,6 +24,7 @@ from vsezoo.similarities import CosineSimilarity
 from vsezoo.storage.waiting import Advance
 
 
+@report_system_errors
 def build_index(
     reference: str | Path | Checkpoint,
     folder: str | Path,

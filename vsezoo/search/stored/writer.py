@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filelock import FileLock, Timeout
 
 from vsezoo import registry
 from vsezoo.errors import UsageError
@@ -20,6 +19,7 @@ from vsezoo.search.indexes import KeptRows, NearestRows
 from vsezoo.search.stored.manifest import DRAFT, OWN, Manifest, list_files, read_draft, write_manifest
 from vsezoo.search.stored.table import Table, TableWriter, read_removed
 from vsezoo.storage.atomic_folder import flush
+from vsezoo.storage.lock import BusyError, hold_lock
 from vsezoo.storage.waiting import Advance
 
 LOCK = ".lock"
@@ -40,17 +40,17 @@ def lock_folder(folder: Path) -> Iterator[None]:
     """
     with explain_unwritten(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / LOCK, timeout=0)
         try:
-            lock.acquire()
-        except Timeout:
+            held = ExitStack()
+            held.enter_context(hold_lock(folder / LOCK))
+        except BusyError:
             raise UsageError(
                 "another process is changing this index.", file=folder, remedy="Wait until it has finished."
             ) from None
     try:
         yield
     finally:
-        lock.release()
+        held.close()
 
 
 class FolderWriter:
