@@ -1,0 +1,132 @@
+"""CPU time to a score: what VSE++'s own settings reach in the end, and how soon a recipe is there to stay.
+
+    python benchmarks/speedrun.py --data-root DIR                              both, which takes hours
+    python benchmarks/speedrun.py --data-root DIR --target 275.8 --seeds 1 2 3 the recipe alone
+    python benchmarks/speedrun.py --data-root DIR --before v0.1.0              the first with the code of a git ref
+
+The first side is `vsepp --no-overrides` in float32, hardest negatives, 30 epochs: its score is the rsum on the dev
+split after the last epoch, the mean over the seeds. The second is `--recipe`, with `--set` as in `vsezoo train`. The
+time is that from the start of Python, of all threads, at the first validation from which on the score never falls below
+the target; validations are in it, on both sides.
+
+Target: the recipe at most a quarter of the CPU time of `vsepp`. Run one thing at a time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+REPOSITORY = Path(__file__).parents[1]
+PAPER = {"loss.max_violation": True, "training.precision": "fp32"}
+
+# Runs in a process of its own, maybe with the code of another commit: `observers` is what all of them take.
+TRAIN = """
+import json, sys, time
+import vsezoo
+
+class Clock:
+    def validation(self, progress, evaluation, score, best):
+        print(json.dumps({"cpu": time.process_time(), "score": score}), flush=True)
+
+    def __getattr__(self, name):
+        return lambda *values: None
+
+model, data, options = sys.argv[1], sys.argv[2], json.loads(sys.argv[3])
+vsezoo.train(model, data, observers=[Clock()], device="cpu", **options)
+"""
+
+
+def train(code: Path, model: str, arguments: argparse.Namespace, **options: Any) -> list[dict[str, float]]:
+    """Train with the code of a folder; return the CPU seconds and the score of each validation."""
+    paths = os.pathsep.join(map(str, (code, code / "plugins")))
+    with tempfile.TemporaryDirectory() as folder:
+        given = {"data_root": str(arguments.data_root), "output": str(Path(folder) / "run"), **options}
+        command = [sys.executable, "-c", TRAIN, model, arguments.data, json.dumps(given)]
+        environment = {**os.environ, "PYTHONPATH": paths, "OMP_WAIT_POLICY": "passive"}
+        done = subprocess.run(command, cwd=folder, env=environment, stdout=subprocess.PIPE, text=True, check=True)
+    return [json.loads(line) for line in done.stdout.splitlines() if line.startswith('{"cpu"')]
+
+
+def find_arrival(validations: Sequence[dict[str, float]], target: float) -> float | None:
+    """Return the CPU seconds from which on the score is the target or more; None: it is not at the end."""
+    arrival = None
+    for validation in reversed(validations):
+        if validation["score"] < target:
+            break
+        arrival = validation["cpu"]
+    return arrival
+
+
+def check_out(ref: str, folder: Path) -> Path:
+    """Write the code of a git ref into a folder."""
+    archive = subprocess.run(
+        ["git", "-C", REPOSITORY, "archive", ref, "vsezoo", "plugins"], stdout=subprocess.PIPE, check=True
+    )
+    subprocess.run(["tar", "-x", "-C", folder], input=archive.stdout, check=True)
+    return folder
+
+
+def report(name: str, runs: Sequence[list[dict[str, float]]], target: float) -> float | None:
+    """Print the arrival of each seed; return their mean, None unless all arrive."""
+    arrivals = [find_arrival(run, target) for run in runs]
+    for run, arrival in zip(runs, arrivals, strict=True):
+        words = "does not hold it" if arrival is None else f"holds it from {arrival:.0f} CPU seconds on"
+        print(f"{name}: ends at {run[-1]['score']:.1f} after {run[-1]['cpu']:.0f} CPU seconds, {words}")
+    return None if None in arrivals else mean(arrival for arrival in arrivals if arrival is not None)
+
+
+def main() -> None:
+    """Train both sides and print their times."""
+    parser = argparse.ArgumentParser(description="CPU time to a score.")
+    parser.add_argument("--data", default="f8k_precomp")
+    parser.add_argument("--data-root", type=Path, required=True)
+    parser.add_argument("--recipe", default="vse-bow")
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="of the recipe; JSON or text")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
+    parser.add_argument("--epochs", type=int, default=30, help="of vsepp")
+    parser.add_argument("--before", metavar="REF", help="git ref whose code trains vsepp; default: this code")
+    parser.add_argument("--target", type=float, help="rsum on the dev split; without it vsepp is trained")
+    arguments = parser.parse_args()
+    arguments.data_root = arguments.data_root.absolute()
+
+    target, before = arguments.target, None
+    if target is None:
+        with tempfile.TemporaryDirectory() as folder:
+            code = check_out(arguments.before, Path(folder)) if arguments.before else REPOSITORY
+            settings = {**PAPER, "training.num_epochs": arguments.epochs}
+            runs = [
+                train(code, "vsepp", arguments, overrides=False, settings={**settings, "training.seed": seed})
+                for seed in arguments.seeds
+            ]
+        target = mean(run[-1]["score"] for run in runs)
+        before = mean(run[-1]["cpu"] for run in runs)
+        print(f"target: {target:.1f}")
+        report("vsepp --no-overrides", runs, target)
+
+    settings = {}
+    for assignment in arguments.set:
+        name, _, value = assignment.partition("=")
+        try:
+            settings[name] = json.loads(value)
+        except json.JSONDecodeError:
+            settings[name] = value
+    runs = [
+        train(REPOSITORY, arguments.recipe, arguments, settings={**settings, "training.seed": seed})
+        for seed in arguments.seeds
+    ]
+    arrival = report(arguments.recipe, runs, target)
+    if before is not None and arrival is not None:
+        print(f"speedrun.ratio {arrival / before:.3f}")
+
+
+if __name__ == "__main__":
+    main()
