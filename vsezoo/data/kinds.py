@@ -36,7 +36,8 @@ def require_kind(file: str, kind: str, kinds: Sequence[str]) -> None:
         raise DataError(
             f"this model takes {' or '.join(FORMS[kind] for kind in kinds)}, not {FORMS[kind]}.",
             file=file,
-            remedy="Extract features with `vsezoo features`, with the same settings as for the training data."
+            remedy="Extract features with `vsezoo features`, with the settings of the training data; or make a "
+            "checkpoint that takes pictures: `vsezoo attach-backbone CHECKPOINT --output FOLDER`."
             if kind == "picture"
             else "Name an image of a data set, or a file of images that the model takes.",
         )
