@@ -84,7 +84,7 @@ def test_from_the_command_line(made: Path, tmp_path: Path) -> None:
     again = commands.run_command(tmp_path, *command, "--weights", made / "backbone.safetensors")
     processes.assert_one_message(again, 2, r"pictures: exists\.")
     refused = commands.run_command(tmp_path, "search", made / "run", "thing", "--images", made / "photos")
-    processes.assert_one_message(refused, 1, r"this model takes features, not pictures\.\n.*vsezoo attach-backbone")
+    processes.assert_one_message(refused, 1, r", not pictures\.\n.*vsezoo attach-backbone")
 
 
 def test_other_weights_are_refused(made: Path, tmp_path: Path) -> None:
