@@ -26,7 +26,7 @@ class InitCheckpoint:
     be fine-tuned on the original images.
 
     Args:
-        reference: a checkpoint, as `vsezoo.load` takes it; one on the Hub is resolved to a commit.
+        reference: a checkpoint, as `vsezoo.load` takes it, or an open one; one on the Hub is resolved to a commit.
 
     Attributes:
         reference: an absolute path, or a commit on the Hub.
@@ -39,7 +39,7 @@ class InitCheckpoint:
         HubError: if it cannot be downloaded.
     """
 
-    def __init__(self, reference: str | Path) -> None:
+    def __init__(self, reference: str | Path | Checkpoint) -> None:
         self._checkpoint = checkpoint = Checkpoint.open(reference)
         self.reference = checkpoint.reference if checkpoint.on_hub else str(checkpoint.folder.absolute())
         self.model, self.data = checkpoint.model(), checkpoint.config["data"]
