@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from vsezoo.data.pictures.find import find_files
-from vsezoo.data.pictures.listing import SPLITS, Listing
+from vsezoo.data.pictures.columns import ImageColumns
+from vsezoo.data.pictures.listing import SPLITS, CaptionedImage, Listing
 from vsezoo.data.pictures.walk import walk_pictures
 
 UNLISTED = "named by no list"
@@ -23,7 +24,7 @@ def take_account(listing: Listing) -> dict[str, Any]:
         `left_out` (numbers of the others by reason; `used` and `left_out` add up to all), `absent` (listed pictures
         without a file), `empty_captions`, and `summary`, all of this in one line.
     """
-    images = [image for split in listing.splits.values() for image in split]
+    columns, images = _divide(listing)
     wanted = [image.name for image in images if image.place is None]
     found = iter(find_files(listing.folder, wanted))
     files = [image.place.file if image.place else next(found) for image in images]
@@ -38,23 +39,39 @@ def take_account(listing: Listing) -> dict[str, Any]:
         targets = {os.path.realpath(file) for file in elsewhere}
         others = {file: reason for file, reason in others.items() if os.path.realpath(file) not in targets}
     left_out = Counter(listing.left_out) + Counter(others.values())
-    count = packed + len(used)
+    count = packed + len(used) + sum(map(len, columns))
     account = {
         "folder": str(listing.folder),
         "layout": listing.layout,
         "file": str(listing.file),
         "rule": listing.rule,
         "splits": {
-            name: {"images": len(split), "captions": sum(len(image.captions) for image in split)}
+            name: {"images": len(split), "captions": _count_captions(split)}
             for name, split in sorted(listing.splits.items(), key=_rank)
         },
         "images": count + left_out.total(),
         "used": count,
         "left_out": dict(left_out),
         "absent": files.count(None),
-        "empty_captions": sum(not caption for image in images for caption in image.captions),
+        "empty_captions": sum(not caption for image in images for caption in image.captions)
+        + sum(len(split.empty) for split in columns),
     }
     return {**account, "summary": _summarise(account)}
+
+
+def _divide(listing: Listing) -> tuple[list[ImageColumns], list[CaptionedImage]]:
+    """Return the splits that are columns, whose pictures lie in archives, and the images of the others."""
+    columns, images = [], []
+    for split in listing.splits.values():
+        if isinstance(split, ImageColumns):
+            columns.append(split)
+        else:
+            images.extend(split)
+    return columns, images
+
+
+def _count_captions(split: Sequence[CaptionedImage]) -> int:
+    return len(split.captions) if isinstance(split, ImageColumns) else sum(len(image.captions) for image in split)
 
 
 def _rank(split: tuple[str, Any]) -> tuple[int, str]:

@@ -14,6 +14,9 @@ from vsezoo.data.pictures.listing import clean_caption
 LIST = re.compile(r"""[\[(]\s*(?:[\]),]|[bruBRU]{0,2}['"])""")
 """Starts of a list of texts; a caption may also start with a bracket: `[a sign] on a wall`."""
 
+SENTENCE = ("raw", "caption", "text", "sentence")
+"""Keys of the text in an object of a list of captions."""
+
 LAYOUT_TOKENS = {tokenize.NEWLINE, tokenize.NL, tokenize.ENDMARKER}
 
 
@@ -29,10 +32,15 @@ def read_captions(value: Any) -> list[str]:
         return [""]
     if isinstance(value, str):
         value = _read_list(value.strip())
-    texts = value if isinstance(value, list) else [value]
+    texts = [_take_text(text) for text in value] if isinstance(value, list) else [value]
     if wrong := next((text for text in texts if text is not None and not isinstance(text, str)), None):
         raise ValueError(f"a caption that is not text: {wrong!r}")
     return [clean_caption(text or "") for text in texts] or [""]
+
+
+def _take_text(value: Any) -> Any:
+    """Return the text of a sentence as Karpathy's JSON has it, `{"raw": …, "tokens": …}`; anything else unchanged."""
+    return next((value[name] for name in SENTENCE if name in value), value) if isinstance(value, dict) else value
 
 
 def clean_captions(value: Any) -> list[str]:

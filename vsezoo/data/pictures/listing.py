@@ -61,7 +61,7 @@ class Listing:
 
     folder: Path
     file: Path
-    splits: dict[str, list[CaptionedImage]]
+    splits: Mapping[str, Sequence[CaptionedImage]]
     remedy: str = ""
     rule: str = ""
     layout: str = ""

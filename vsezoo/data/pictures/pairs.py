@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from vsezoo.data.pictures.account import take_account
+from vsezoo.data.pictures.columns import ImageColumns
 from vsezoo.data.pictures.check import find_unreadable
 from vsezoo.data.pictures.find import find_files, find_similar
 from vsezoo.data.pictures.listing import CaptionedImage, Listing
@@ -48,11 +49,19 @@ class PicturePairs(PairDataset):
         read_all: Callable[[], Sequence[str]] | None = None,
         listing: Listing | None = None,
     ) -> None:
+        self.image_ids: Sequence[str]
+        self.captions: Sequence[str]
+        self.places: Sequence[Place]
         self.name, self.split, self.skipped = name, split, dict(skipped or {})
-        self.image_ids = [image.name for image in images]
-        self.captions = [caption for image in images for caption in image.captions]
-        self.image_of = np.repeat(np.arange(len(images)), [len(image.captions) for image in images])
-        self.places = [image.place for image in images if image.place]
+        if isinstance(images, ImageColumns):
+            self.image_ids, self.captions = images.names, images.captions
+            self.image_of = np.repeat(np.arange(len(images)), images.counts)
+            self.places = images.places or ()
+        else:
+            self.image_ids = [image.name for image in images]
+            self.captions = [caption for image in images for caption in image.captions]
+            self.image_of = np.repeat(np.arange(len(images)), [len(image.captions) for image in images])
+            self.places = [image.place for image in images if image.place]
         self._read_all, self._listing = read_all, listing
 
     @functools.cached_property
@@ -97,13 +106,18 @@ def open_pictures(name: str, split: str, listing: Listing, options: OpenOptions)
     Raises:
         DataError: for a split that is missing or has no usable picture, and for missing pictures.
     """
-    images = list(_pick(listing, split))
+    images = _pick(listing, split)
     if split == "train" and options.use_restval:
-        images += _pick(listing, "restval")
+        images = [*images, *_pick(listing, "restval")]
     read_all = None
     if split == "dev" and not options.full_dev and len(images) > DEV_IMAGES:
         images = images[:DEV_IMAGES]
         read_all = functools.partial(_read_captions, name, split, listing, replace(options, full_dev=True))
+    if isinstance(images, ImageColumns) and options.on_bad_image == "error":
+        empty = {images.names[index]: WITHOUT_CAPTION for index in images.find_uncaptioned()}
+        _require_none(empty, images, split, listing)
+        return PicturePairs(name, split, images, {}, read_all, listing)
+    images = list(images)
     _find_places(listing, images)
     has_captions = all if options.on_bad_image == "error" else any
     bad = {image.name: WITHOUT_CAPTION for image in images if not image.captions or not has_captions(image.captions)}

@@ -7,15 +7,12 @@ import os
 import threading
 from collections import OrderedDict
 from io import BytesIO
-from itertools import accumulate
 from typing import Any, BinaryIO
 
 from vsezoo.data.pictures.picture_file import SKIP, AccessError, Place
-from vsezoo.errors import DataError, require_package
-
-PURPOSE = "Reading Parquet and Arrow files"
-KEPT = 128 * 2**20
-"""Bytes of row groups that a process keeps; the last group is always kept."""
+from vsezoo.data.pictures.row_file import KEPT, PURPOSE, RowFile
+from vsezoo.errors import DataError, ServerError, require_package
+from vsezoo.storage.addresses import AddressError
 
 IMAGE = ("image", "img", "picture", "photo", "jpg", "jpeg", "png", "webp", "image_bytes", "img_bytes", "bytes")
 """Columns that may contain pictures, as bytes or as `{bytes, path}`, the first choice first."""
@@ -28,12 +25,16 @@ class RowPlace(Place):
         """Return a stream of the bytes.
 
         Raises:
+            ServerError: when it cannot be read from a server.
             DataError: when the row has no picture.
             AccessError: when the file cannot be read.
             MissingPackageError: without pyarrow.
         """
         try:
             content = READER.read(self.file, self.offset)
+        except AddressError as error:
+            remedy = "Check that the server can be reached, and run the command again; resume training with --resume."
+            raise ServerError(f"cannot be read: {error}.", file=self.name, remedy=remedy) from None
         except (OSError, ValueError) as error:
             reason = str(error).strip().split("\n")[0].rstrip(".")
             remedy = f"Check that the file is complete and that you may read it, {SKIP}."
@@ -48,7 +49,8 @@ class RowReader:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._owner, self._files, self._groups = 0, dict[str, Any](), OrderedDict[tuple[str, int], Any]()
+        self._owner, self._files = 0, dict[str, tuple[RowFile, str]]()
+        self._groups = OrderedDict[tuple[str, int], Any]()
 
     def read(self, file: str, row: int) -> bytes | None:
         """Return the picture of a row, None if the cell is empty."""
@@ -56,15 +58,17 @@ class RowReader:
             if self._owner != os.getpid():  # open files of another process are not shared
                 self._owner, self._files, self._groups = os.getpid(), {}, OrderedDict()
             if file not in self._files:
-                self._files[file] = _open(file)
-            parquet, column, starts = self._files[file]
-            group = bisect.bisect_right(starts, row) - 1
+                opened = RowFile(file)
+                self._files[file] = opened, find_image_column(opened.schema)
+            parquet, column = self._files[file]
+            group = bisect.bisect_right(parquet.starts, row) - 1
             if (file, group) not in self._groups:
-                self._groups[file, group] = _read_group(parquet, group, column)
+                self._groups[file, group] = parquet.read_group(group, column)
                 while len(self._groups) > 1 and sum(one.nbytes for one in self._groups.values()) > KEPT:
                     self._groups.popitem(last=False)
             self._groups.move_to_end((file, group))
-            content: bytes | None = self._groups[file, group][row - starts[group]].as_py()
+            value = self._groups[file, group][row - parquet.starts[group]].as_py()
+            content: bytes | None = value["bytes"] if isinstance(value, dict) else value
             return content
 
 
@@ -92,16 +96,3 @@ def find_image_column(schema: Any) -> str:
             if "bytes" in inner:
                 return f"{field.name}.bytes"
     return ""
-
-
-def _open(file: str) -> tuple[Any, str, list[int]]:
-    parquet = require_package("pyarrow.parquet", PURPOSE, file).ParquetFile(file, memory_map=True)
-    counts = [parquet.metadata.row_group(group).num_rows for group in range(parquet.num_row_groups)]
-    return parquet, find_image_column(parquet.schema_arrow), [0, *accumulate(counts)]
-
-
-def _read_group(parquet: Any, group: int, column: str) -> Any:
-    # In threads of pyarrow a process that was forked would wait for ever.
-    table = parquet.read_row_group(group, columns=[column], use_threads=False)
-    values = table.column(0)
-    return values.combine_chunks().field("bytes") if column.endswith(".bytes") else values.combine_chunks()

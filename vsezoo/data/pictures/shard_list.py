@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from vsezoo.errors import DataError
 from vsezoo.storage.addresses import is_address, show_address
 
+LIST = "shards.txt"
 MOST = 1_000_000  # shards in a list: more are a typing error
 DIGITS = 18  # of a number in a range
 SLIP = "Check the ranges {…}."

@@ -1,233 +1,177 @@
-"""Parquet and Arrow files as the Hub and the library `datasets` have them: pictures as bytes or paths, and captions."""
+"""Parquet and Arrow files as the Hub and the library `datasets` have them: pictures as bytes or paths, and captions.
+
+Files on a server are named in `shards.txt`, as WebDataset's shards are.
+"""
 
 from __future__ import annotations
 
 import functools
+import posixpath
+import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
+from multiprocessing.pool import ThreadPool
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
 
-from vsezoo.data.pictures.cells import read_captions
-from vsezoo.data.pictures.listing import SPLITS, CaptionedImage, Listing, name_split
-from vsezoo.data.pictures.splits import BY_COLUMN, BY_FILE, assign_splits, find_split, find_word, normalise_path
-from vsezoo.data.pictures.table_file import IMAGE_COLUMNS, SPLIT_COLUMN, find_captions
-from vsezoo.errors import DataError, list_names, require_package
+from vsezoo.data.pictures.listing import SPLITS, Listing, name_split
+from vsezoo.data.pictures.shard_list import LIST, read_list
+from vsezoo.data.pictures.splits import (
+    BY_COLUMN,
+    BY_FILE,
+    REMEDY_DRAWN,
+    assign_splits,
+    find_split,
+    find_word,
+    normalise_path,
+)
+from vsezoo.data.pictures.table_file import SPLIT_COLUMN
+from vsezoo.errors import DataError
+from vsezoo.storage.addresses import is_address, show_address
+from vsezoo.storage.waiting import report_done
+
+if TYPE_CHECKING:
+    from vsezoo.data.pictures.columns import ImageColumns
+    from vsezoo.data.pictures.row_columns import FileColumns
 
 ENDINGS = (".parquet", ".arrow")
-PURPOSE = "Reading Parquet and Arrow files"
 DEPTH = 3  # folders in which files are looked for: `name/train/0000.parquet`
-IDS = ("filename", "file_name", "image_id", "img_id", "image_name", "cocoid", "id", "key")
-"""Columns that name the picture of a row, the first choice first."""
-WITHOUT = "of rows without a picture"
 COMPARED = 8  # pairs of rows with one id whose pictures are compared
-NAMED = 3
-
-
-class Row(NamedTuple):
-    """A row of a file: its id, its captions, its split (empty if unknown) and its place (None: a path to be found)."""
-
-    name: str
-    captions: list[str]
-    split: str
-    place: Any
+READERS = 8  # files of a server that are read at the same time
+REVISION = re.compile(r"[^@]*@[^/]+/")
+"""What stands before the path in an address of the Hub, which may contain the name of a split."""
 
 
 def find_parquet(folder: Path, names: Sequence[str]) -> Callable[[], Listing] | None:
-    """Look for `*.parquet` and `*.arrow`, in the folder or in folders in it.
+    """Look for `*.parquet` and `*.arrow`, in the folder or in folders in it, and for a `shards.txt` of such files.
 
     The split of a file is the name of a folder that it is in, or a word of its name: `train-00000-of-00001.parquet`.
     """
-    files = [file for ending in ENDINGS for depth in range(DEPTH) for file in folder.glob(f"{'*/' * depth}*{ending}")]
-    files = sorted(file for file in files if not file.name.startswith((".", "cache-")))
+    found = [file for ending in ENDINGS for depth in range(DEPTH) for file in folder.glob(f"{'*/' * depth}*{ending}")]
+    files = [str(file) for file in sorted(found) if not file.name.startswith((".", "cache-"))]
+    if LIST in names:
+        files += [file for file in read_list(folder / LIST) if urlsplit(file).path.endswith(ENDINGS)]
     return functools.partial(_read, folder, files) if files else None
 
 
-def _read(folder: Path, files: Sequence[Path]) -> Listing:
+def _read(folder: Path, files: Sequence[str]) -> Listing:
     """Read the captions of all rows; pictures stay where they are."""
-    named = {file: _find_split(file, folder) for file in files}
+    labels = {file: _label(file, folder) for file in files}
+    named = {file: find_split(label, folder) or find_word(posixpath.basename(label)) for file, label in labels.items()}
     unnamed = [file for file, split in named.items() if not split]
     if unnamed and len(unnamed) < len(named):
         raise DataError(
             "does not name a split, unlike other files.",
-            file=unnamed[0],
+            file=show_address(unnamed[0]),
             remedy=f"Move each file to a folder, or begin its name with one, of {', '.join(SPLITS[:3])}.",
         )
-    splits: dict[str, dict[str, CaptionedImage]] = {}
     left_out = Counter[str]()
-    rows = [(file, row) for file in files for row in _read_file(file, folder, left_out)]
-    given = {row.split for _, row in rows}
-    if not unnamed:
-        rule, of_row = BY_FILE, [named[file] for file, _ in rows]
-    elif given and "" not in given:
-        rule, of_row = BY_COLUMN.format(SPLIT_COLUMN), [row.split for _, row in rows]
-    else:
-        assigned = assign_splits({row.name: row.name for _, row in rows}, folder)
-        rule, of_row = assigned.rule, [assigned.splits[row.name] for _, row in rows]
-    same = _are_ids(rows)
-    empty = {}
-    for number, ((file, row), split) in enumerate(zip(rows, of_row, strict=True)):
-        name = row.name if same else f"{normalise_path(str(file.absolute()), folder)}#{number}"
-        image = splits.setdefault(split, {}).setdefault(name, CaptionedImage(name, [], row.place))
-        image.captions.extend(row.captions)
-        if not row.captions or not all(row.captions):
-            empty[name] = row.place.member if row.place else row.name
-    listing = {split: list(images.values()) for split, images in splits.items()}
-    return Listing(folder, files[0] if len(files) == 1 else folder, listing, "", rule, empty=empty, left_out=left_out)
+    read = _read_all(labels, left_out)
+    splits, rule = _assign(folder, {file: (named[file], columns) for file, columns in read.items()})
+    groups = {split: _group(columns) for split, columns in splits.items()}
+    merged = {split: columns for split, columns in groups.items() if columns is not None}
+    if len(merged) < len(groups):  # the ids mean nothing
+        merged = {split: _rename(columns, folder) for split, columns in splits.items()}
+    empty = {
+        columns.names[index]: columns.places[index].member if columns.places else columns.names[index]
+        for columns in merged.values()
+        for index in columns.find_uncaptioned()
+    }
+    listing = {split: columns if columns.places else list(columns) for split, columns in merged.items()}
+    file = Path(files[0]) if len(files) == 1 and not is_address(files[0]) else folder
+    remedy = "" if rule in (BY_FILE, BY_COLUMN.format(SPLIT_COLUMN)) else REMEDY_DRAWN
+    return Listing(folder, file, listing, remedy, rule, empty=empty, left_out=left_out)
 
 
-def _find_split(file: Path, folder: Path) -> str:
-    return find_split(file.relative_to(folder).as_posix(), folder) or find_word(file.stem)
+def _label(file: str, folder: Path) -> str:
+    """Return the path of a file without its ending: below the folder, in its repository, or the end of its address."""
+    if not is_address(file):
+        return posixpath.splitext(normalise_path(Path(file).absolute().as_posix(), folder))[0]
+    path = unquote(urlsplit(file).path)
+    if file.startswith("hf://"):
+        return posixpath.splitext(REVISION.sub("", path, count=1).lstrip("/"))[0]
+    return posixpath.splitext("/".join(path.split("/")[-2:]))[0]
 
 
-def _are_ids(rows: Sequence[tuple[Path, Row]]) -> bool:
-    """Return whether rows with the same id have the same picture: some files repeat a row for each caption.
+def _read_all(labels: Mapping[str, str], left_out: Counter[str]) -> dict[str, FileColumns]:
+    from vsezoo.data.pictures.row_columns import read_file  # imports numpy
 
-    Pictures of some such rows are compared, because in other files a name means nothing: `image.jpg` in all rows.
-    """
-    first: dict[tuple[str, str], Row] = {}
-    pairs = (
-        (before, row)
-        for file, row in rows
-        if (before := first.setdefault((row.name, row.split or str(file)), row)) is not row and row.place
-    )
-    return all(_read_bytes(one) == _read_bytes(other) for one, other in islice(pairs, COMPARED))
+    if not any(map(is_address, labels)):
+        return {file: read_file(file, label, left_out) for file, label in labels.items()}
+    with ThreadPool(READERS) as pool:  # the time is spent waiting for a server
+        found = pool.imap(lambda item: read_file(*item, left_out), labels.items())
+        return dict(zip(labels, report_done(found, len(labels), "files read"), strict=True))
 
 
-def _read_bytes(row: Row) -> bytes:
-    with row.place.open() as stream:
-        content: bytes = stream.read()
-        return content
-
-
-def _read_file(file: Path, folder: Path, left_out: Counter[str]) -> Iterator[Row]:
-    from vsezoo.data.pictures.rows import find_image_column  # imports numpy
-
-    arrow = require_package("pyarrow", PURPOSE, file)
-    try:
-        schema, read_columns = _open(file)
-        holder = find_image_column(schema)
-        names = {field.name.strip().lower(): field.name for field in schema}
-        columns = [names[name] for name in find_captions(file, "", list(names))]
-        paths = _find_paths(schema, holder, names)
-        if not holder and not paths:
-            raise _describe_columns(file, schema)
-        id_column = next((names[name] for name in IDS if name in names), "")
-        wanted = list(dict.fromkeys(filter(None, [*columns, paths, id_column, names.get(SPLIT_COLUMN)])))
-        table = read_columns(wanted)
-        places = _find_places(file, holder, table, len(table))
-        cells = [table.column(name).to_pylist() for name in columns]
-        paths_of = _get(table, paths)
-        ids, splits = _get(table, id_column), _get(table, names.get(SPLIT_COLUMN, ""))
-    except (OSError, ValueError, arrow.ArrowException) as error:
-        reason = str(error).strip().split("\n")[0][:200].rstrip(".")
-        problem = f"is not a complete {file.suffix[1:].title()} file: {reason}."
-        raise DataError(problem, file=file, remedy="Download or copy it again.") from None
-    del table
-    for row in range(len(cells[0])):
-        name = ids[row] if ids and ids[row] is not None else paths_of[row] if paths_of else None
-        if not holder:
-            name = paths_of[row]
-        elif places is not None and places[row] is None:
-            left_out[WITHOUT] += 1
-            continue
-        if name is None:
-            name = f"{file.relative_to(folder).with_suffix('').as_posix()}/{row}"
-        try:
-            captions = [caption for column in cells for caption in read_captions(column[row])]
-        except ValueError as error:
-            raise DataError(
-                f"row {row} has {error}.", file=file, remedy="Correct the row, or call the captions `caption`."
-            ) from None
-        split = name_split(str(splits[row])) if splits and splits[row] is not None else ""
-        yield Row(str(name), captions, split, places[row] if places is not None else None)
-
-
-def _get(table: Any, column: str) -> list[Any]:
-    """Return the values of a column; of pictures, their paths."""
-    if not column:
-        return []
-    name, _, inner = column.partition(".")
-    index = next((i for i, one in enumerate(table.column_names) if one in (column, name)), None)
-    if index is None:
-        return []
-    values = table.column(index)
-    if inner:
-        values = values.combine_chunks().field(inner)
-    return list(values.to_pylist())
-
-
-def _find_paths(schema: Any, holder: str, names: dict[str, str]) -> str:
-    """Return the column of the paths: `image.path` beside the bytes, or a text column with the name of one."""
-    types = require_package("pyarrow.types", PURPOSE)
-    if holder.endswith(".bytes"):
-        parent = schema.field(holder.removesuffix(".bytes")).type
-        return f"{holder.removesuffix('bytes')}path" if "path" in {one.name for one in parent} else ""
-    for name in IMAGE_COLUMNS:
-        if name in names and types.is_string(schema.field(names[name]).type):
-            return names[name]
-    return ""
-
-
-def _open(file: Path) -> tuple[Any, Callable[[list[str]], Any]]:
-    """Return the schema of a file, and what reads columns of it; a dotted name is a part of a column."""
-    if file.suffix == ".arrow":
-        table, _ = _map_arrow(file)
-        return table.schema, lambda names: table.select(list(dict.fromkeys(name.partition(".")[0] for name in names)))
-    parquet = require_package("pyarrow.parquet", PURPOSE, file).ParquetFile(file)
-    return parquet.schema_arrow, lambda names: parquet.read(columns=names)
-
-
-def _map_arrow(file: Path) -> tuple[Any, Any]:
-    """Return the table of an Arrow file, in either of the two forms, and the mapped bytes that it lies in."""
-    arrow = require_package("pyarrow", PURPOSE, file)
-    source = arrow.memory_map(str(file))
-    try:
-        table = arrow.ipc.open_stream(source).read_all()
-    except arrow.ArrowInvalid:
-        table = arrow.ipc.open_file(source).read_all()
-    source.seek(0)
-    return table, source.read_buffer()
-
-
-def _find_places(file: Path, holder: str, table: Any, count: int) -> list[Any] | None:
-    """Return the place of each picture; None if the file has paths alone, and None for a row without one."""
-    from vsezoo.data.pictures.picture_file import Place
-    from vsezoo.data.pictures.rows import RowPlace
-
-    if not holder:
-        return None
-    name = str(file)
-    if file.suffix == ".parquet":
-        return [RowPlace(name, row, -1, f"row {row}") for row in range(count)]
-    places: list[Any] = []
-    whole, content = _map_arrow(file)
-    for chunk in whole.column(holder.partition(".")[0]).chunks:
-        values = chunk.field("bytes") if holder.endswith(".bytes") else chunk
-        data = values.buffers()[-1]
-        start = data.address - content.address if data else 0
-        if not 0 <= start <= content.size:
-            raise ValueError("its columns are compressed; `datasets` and pyarrow write them so only if asked")
-        offsets, valid = _read_offsets(values), values.is_valid().to_pylist()
-        for row, known in enumerate(valid):
-            begin, end = offsets[row], offsets[row + 1]
-            places.append(Place(name, start + begin, end - begin, f"row {len(places)}") if known else None)
-    return places
-
-
-def _read_offsets(values: Any) -> list[int]:
+def _assign(folder: Path, read: Mapping[str, tuple[str, FileColumns]]) -> tuple[dict[str, ImageColumns], str]:
+    """Return the images of each split, and the rule: by the files' names, by a column, by folders in ids, or drawn."""
     import numpy as np
 
-    kind = np.int64 if str(values.type).startswith("large") else np.int32
-    offsets = np.frombuffer(values.buffers()[1], kind)
-    return [int(offset) for offset in offsets[values.offset : values.offset + len(values) + 1]]
+    from vsezoo.data.pictures.row_columns import join_images
+
+    if all(split for split, _ in read.values()):
+        parts: dict[str, list[ImageColumns]] = {}
+        for split, columns in read.values():
+            parts.setdefault(split, []).append(columns.images)
+        return {split: join_images(of_split) for split, of_split in parts.items()}, BY_FILE
+    whole = join_images([columns.images for _, columns in read.values()])
+    of_row, rule = _read_column([columns.splits for _, columns in read.values()]), BY_COLUMN.format(SPLIT_COLUMN)
+    if of_row is None:
+        of_row, rule = _assign_names(whole, folder)
+    names = list(dict.fromkeys(of_row))
+    codes = np.fromiter(map({name: code for code, name in enumerate(names)}.__getitem__, of_row), np.int32, len(whole))
+    return {name: whole.take(np.flatnonzero(codes == code)) for code, name in enumerate(names)}, rule
 
 
-def _describe_columns(file: Path, schema: Any) -> DataError:
-    listing = list_names([f"{field.name} ({field.type})" for field in schema], 8)
-    return DataError(
-        f"has no column of pictures (bytes, or {{bytes, path}}) or of paths; its columns are {listing}.",
-        file=file,
-        remedy="Call the column of the pictures `image`, and that of the captions `caption`.",
-    )
+def _read_column(columns: Sequence[Any]) -> list[str] | None:
+    """Return the split of each row by the column `split`; None if a row has none."""
+    if any(column is None or column.null_count for column in columns):
+        return None
+    splits = [name_split(str(value)) for column in columns for value in column.to_pylist()]
+    return splits if all(splits) else None
+
+
+def _assign_names(images: ImageColumns, folder: Path) -> tuple[list[str], str]:
+    """Return the split of each row by the folders in the ids, or drawn, and the rule."""
+    names = list(images.names)
+    assigned = assign_splits({name: name for name in names}, folder)
+    return [assigned.splits[name] for name in names], assigned.rule
+
+
+def _group(images: ImageColumns) -> ImageColumns | None:
+    """Return one image for each id, since some files repeat a row for each caption.
+
+    Pictures of some rows with one id are compared, because in other files a name means nothing: `image.jpg` in all
+    rows.
+
+    Returns:
+        None if they differ.
+    """
+    import numpy as np
+
+    from vsezoo.data.pictures.columns import RowNames
+
+    if isinstance(images.names, RowNames) or images.names.are_distinct():
+        return images
+    codes = images.names.column.combine_chunks().dictionary_encode().indices.to_numpy()
+    firsts = np.unique(codes, return_index=True)[1]
+    if images.places is not None:
+        again = np.setdiff1d(np.arange(len(codes)), firsts)
+        for row in islice(again.tolist(), COMPARED):
+            one, other = (images.places[int(index)] for index in (row, firsts[codes[row]]))
+            with one.open() as its, other.open() as others:
+                if its.read() != others.read():
+                    return None
+    return images.merge(codes)
+
+
+def _rename(images: ImageColumns, folder: Path) -> ImageColumns:
+    """Return the images with the file and the row as ids."""
+    from vsezoo.data.pictures.columns import ImageColumns, RowNames
+
+    if images.places is None:
+        return images
+    names = RowNames([_label(file, folder) for file in images.places.files], images.places, "#")
+    return ImageColumns(names, images.captions, images.counts, images.places)

@@ -20,7 +20,7 @@ from urllib.parse import unquote, urlsplit
 
 from vsezoo.data.pictures.cells import clean_captions
 from vsezoo.data.pictures.listing import SPLITS, CaptionedImage, Listing, name_split
-from vsezoo.data.pictures.shard_list import read_list
+from vsezoo.data.pictures.shard_list import LIST, read_list
 from vsezoo.data.pictures.splits import assign_splits, normalise_path
 from vsezoo.data.pictures.table_file import CAPTION_COLUMNS
 from vsezoo.data.pictures.walk import CONVERT, ENDINGS, UNDECODABLE
@@ -29,10 +29,10 @@ from vsezoo.storage.addresses import is_address, open_address, show_address
 from vsezoo.storage.cache import identify, remember
 from vsezoo.storage.waiting import report_done
 
-LIST = "shards.txt"
 ID_FIELD = "vsezoo_id"
 """In the JSON of a sample, its id; else the key is."""
 FORM = "A sample is a picture (jpg, png, webp) and its captions (txt with one per line, or json)."
+ROW_FILES = (".parquet", ".arrow")  # which another layout reads
 BY_SHARD = "given by the folder or the name of each shard"
 REPLACED = "replaced by a later file of the same name in its shard"
 ANOTHER = "second picture of the same sample of a shard"
@@ -44,14 +44,16 @@ def find_shards(folder: Path, names: Sequence[str]) -> Callable[[], Listing] | N
 
     The split of a shard is its folder, or a word of its name: `train/00.tar`, `flickr-train-00.tar`.
     """
-    shards = sorted([*folder.glob("*.tar"), *folder.glob("*/*.tar")])
-    return functools.partial(_read, folder, shards) if shards or LIST in names else None
+    shards = [str(file) for file in sorted([*folder.glob("*.tar"), *folder.glob("*/*.tar")])]
+    if LIST in names:
+        listed = read_list(folder / LIST)
+        if all(urlsplit(file).path.endswith(ROW_FILES) for file in listed):
+            return None
+        shards += listed
+    return functools.partial(_read, folder, shards) if shards else None
 
 
-def _read(folder: Path, files: Sequence[Path]) -> Listing:
-    shards = [str(file) for file in files]
-    if (folder / LIST).exists():
-        shards += read_list(folder / LIST)
+def _read(folder: Path, shards: Sequence[str]) -> Listing:
     named = {shard: _find_split(shard) for shard in shards}
     unnamed = [shard for shard, split in named.items() if not split]
     if unnamed and len(unnamed) < len(named):

@@ -1,0 +1,252 @@
+"""Pictures and captions as columns of Arrow, of which millions take no more memory than their texts.
+
+An object for each of two million rows would take gigabytes; here it is made when it is asked for.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator, Sequence
+from typing import Any, overload
+
+import numpy as np
+
+from vsezoo.data.pictures.listing import CaptionedImage, clean_caption
+from vsezoo.data.pictures.picture_file import Place
+from vsezoo.data.pictures.rows import RowPlace
+
+AT_ONCE = 10_000  # texts that an iteration converts together
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+class Texts(Sequence[str]):
+    """Texts of an Arrow column.
+
+    Args:
+        column: a `pyarrow.ChunkedArray` of strings without nulls.
+        clean: return captions with single spaces.
+    """
+
+    def __init__(self, column: Any, *, clean: bool = False) -> None:
+        self.column, self._clean = column, clean
+
+    def __len__(self) -> int:
+        """Return the number of texts."""
+        return len(self.column)
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[str]: ...
+    def __getitem__(self, index: int | slice) -> str | list[str]:
+        """Return a text, or a list of them."""
+        if isinstance(index, slice):
+            start, stop, step = index.indices(len(self))
+            if step != 1:
+                return [self[one] for one in range(start, stop, step)]
+            return [self._read(text) for text in self.column.slice(start, max(0, stop - start)).to_pylist()]
+        if not -len(self) <= index < len(self):
+            raise IndexError(index)
+        return self._read(self.column[int(index) % len(self)].as_py())
+
+    def __iter__(self) -> Iterator[str]:
+        """Yield the texts."""
+        for start in range(0, len(self), AT_ONCE):
+            yield from self[start : start + AT_ONCE]
+
+    def are_distinct(self) -> bool:
+        """Return whether no text comes up twice, by a sum over the bytes of each that hardly ever is equal by chance.
+
+        False may then be wrong; a table of all texts would take several times their memory.
+        """
+        sums = [_sum_bytes(chunk) for chunk in self.column.chunks]
+        every = np.sort(np.concatenate(sums)) if sums else np.zeros(0, np.uint64)
+        return bool((every[1:] != every[:-1]).all())
+
+    def take(self, indices: Array) -> Texts:
+        """Return the texts at these indices."""
+        return Texts(self.column.take(indices), clean=self._clean)
+
+    def _read(self, text: str) -> str:
+        return clean_caption(text) if self._clean else text
+
+
+def _sum_bytes(chunk: Any) -> Array:
+    """Return for each text of a chunk of large strings the sum of its bytes by random weights of their positions."""
+    _, places, content = chunk.buffers()
+    ends = np.frombuffer(places, np.int64)[chunk.offset : chunk.offset + len(chunk) + 1]
+    lengths = np.diff(ends)
+    weights = np.random.default_rng(0).integers(1, 2**63, int(lengths.max(initial=0)) + 1, np.uint64)
+    sums = weights[-1] * lengths.astype(np.uint64)
+    written = np.flatnonzero(lengths)  # `reduceat` would give an empty text the sum of another
+    if len(written):
+        codes = np.frombuffer(content, np.uint8)[ends[0] : ends[-1]].astype(np.uint64) + np.uint64(1)
+        positions = np.arange(len(codes)) - np.repeat(ends[:-1] - ends[0], lengths)
+        sums[written] += np.add.reduceat(codes * weights[positions], (ends[:-1] - ends[0])[written])
+    return sums
+
+
+class RowPlaces(Sequence[Place]):
+    """The places of pictures in rows of files.
+
+    Args:
+        files: the files.
+        file_of: `(N,)`, the index of the file of each picture.
+        rows: `(N,)`, its row in the file.
+        spans: `(N, 2)`, where its bytes start in an Arrow file, and their number; None: all files are Parquet.
+    """
+
+    def __init__(self, files: Sequence[str], file_of: Array, rows: Array, spans: Array | None = None) -> None:
+        self.files, self.file_of, self.rows, self.spans = files, file_of, rows, spans
+
+    def __len__(self) -> int:
+        """Return the number of pictures."""
+        return len(self.rows)
+
+    @overload
+    def __getitem__(self, index: int) -> Place: ...
+    @overload
+    def __getitem__(self, index: slice) -> RowPlaces: ...
+    def __getitem__(self, index: int | slice) -> Place | RowPlaces:
+        """Return a place, or those of a slice."""
+        if isinstance(index, slice):
+            return self.take(np.arange(len(self))[index])
+        file, row = self.files[self.file_of[index]], int(self.rows[index])
+        if self.spans is None or not file.endswith(".arrow"):
+            return RowPlace(file, row, -1, f"row {row}")
+        return Place(file, int(self.spans[index, 0]), int(self.spans[index, 1]), f"row {row}")
+
+    @classmethod
+    def join(cls, parts: Sequence[RowPlaces]) -> RowPlaces:
+        """Return the places of several together."""
+        files = [file for part in parts for file in part.files]
+        firsts = np.cumsum([0, *(len(part.files) for part in parts)])
+        file_of = [part.file_of + np.int32(first) for part, first in zip(parts, firsts, strict=False)]
+        rows = np.concatenate([part.rows for part in parts])
+        if all(part.spans is None for part in parts):
+            return cls(files, np.concatenate(file_of), rows)
+        spans = [np.zeros((len(part), 2), np.int64) if part.spans is None else part.spans for part in parts]
+        return cls(files, np.concatenate(file_of), rows, np.concatenate(spans))
+
+    def take(self, indices: Array) -> RowPlaces:
+        """Return the places at these indices."""
+        spans = None if self.spans is None else self.spans[indices]
+        return RowPlaces(self.files, self.file_of[indices], self.rows[indices], spans)
+
+
+class RowNames(Sequence[str]):
+    """Ids that are made from the file and the row of each picture.
+
+    Args:
+        labels: of the files.
+        places: of the pictures.
+        between: stands between the label and the row.
+    """
+
+    def __init__(self, labels: Sequence[str], places: RowPlaces, between: str = "/") -> None:
+        self.labels, self.places, self._between = labels, places, between
+
+    def __len__(self) -> int:
+        """Return the number of ids."""
+        return len(self.places)
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[str]: ...
+    def __getitem__(self, index: int | slice) -> str | list[str]:
+        """Return an id, or a list of them."""
+        if isinstance(index, slice):
+            files, rows = self.places.file_of[index].tolist(), self.places.rows[index].tolist()
+            return [f"{self.labels[file]}{self._between}{row}" for file, row in zip(files, rows, strict=True)]
+        return f"{self.labels[self.places.file_of[index]]}{self._between}{self.places.rows[index]}"
+
+    def __iter__(self) -> Iterator[str]:
+        """Yield the ids."""
+        for start in range(0, len(self), AT_ONCE):
+            yield from self[start : start + AT_ONCE]
+
+    def take(self, indices: Array) -> RowNames:
+        """Return the ids at these indices."""
+        return RowNames(self.labels, self.places.take(indices), self._between)
+
+
+class ImageColumns(Sequence[CaptionedImage]):
+    """Images with their captions.
+
+    Args:
+        names: the id of each image.
+        captions: those of all images, image after image.
+        counts: `(N,)`, how many each image has, 1 or more.
+        places: where each picture is; None: they are looked for by name.
+    """
+
+    def __init__(self, names: Texts | RowNames, captions: Texts, counts: Array, places: RowPlaces | None) -> None:
+        self.names, self.captions, self.counts, self.places = names, captions, counts, places
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+        return len(self.counts)
+
+    @overload
+    def __getitem__(self, index: int) -> CaptionedImage: ...
+    @overload
+    def __getitem__(self, index: slice) -> ImageColumns: ...
+    def __getitem__(self, index: int | slice) -> CaptionedImage | ImageColumns:
+        """Return an image, or the columns of a slice."""
+        if isinstance(index, slice):
+            return self.take(np.arange(len(self))[index])
+        start = int(self.counts[:index].sum())
+        captions = self.captions[start : start + int(self.counts[index])]
+        return CaptionedImage(self.names[index], captions, self.places[index] if self.places else None)
+
+    def __iter__(self) -> Iterator[CaptionedImage]:
+        """Yield the images."""
+        captions = iter(self.captions)
+        for index, (name, count) in enumerate(zip(self.names, self.counts.tolist(), strict=True)):
+            texts = [next(captions) for _ in range(count)]
+            yield CaptionedImage(name, texts, self.places[index] if self.places else None)
+
+    def take(self, indices: Array) -> ImageColumns:
+        """Return the images at these indices."""
+        ends = np.cumsum(self.counts)
+        counts = self.counts[indices]
+        starts = np.repeat(ends[indices] - counts, counts)
+        within = np.arange(int(counts.sum())) - np.repeat(np.cumsum(counts) - counts, counts)
+        places = self.places.take(indices) if self.places else None
+        return ImageColumns(self.names.take(indices), self.captions.take(starts + within), counts, places)
+
+    def merge(self, codes: Array) -> ImageColumns:
+        """Return one image for each code, with the captions of all images of the code, in order.
+
+        Args:
+            codes: `(N,)`, from 0 on without a gap; codes of a lower number come up first.
+        """
+        of_caption = np.repeat(codes, self.counts)
+        firsts = np.unique(codes, return_index=True)[1]
+        return ImageColumns(
+            self.names.take(firsts),
+            self.captions.take(np.argsort(of_caption, kind="stable")),
+            np.bincount(of_caption, minlength=len(firsts)).astype(self.counts.dtype),
+            self.places.take(firsts) if self.places else None,
+        )
+
+    @functools.cached_property
+    def empty(self) -> Array:
+        """Where captions are empty: their indices among all captions."""
+        from pyarrow import compute
+
+        found, start = [], 0
+        for chunk in self.captions.column.chunks:
+            bare = compute.match_substring_regex(chunk, r"^\s*$")
+            found.append(np.flatnonzero(bare.to_numpy(zero_copy_only=False)) + start)
+            start += len(chunk)
+        return np.concatenate(found) if found else np.zeros(0, np.int64)
+
+    def find_uncaptioned(self) -> list[int]:
+        """Return the indices of images that have an empty caption."""
+        if not len(self.empty):
+            return []
+        indices: list[int] = np.unique(np.searchsorted(np.cumsum(self.counts), self.empty, side="right")).tolist()
+        return indices

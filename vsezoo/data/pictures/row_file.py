@@ -1,0 +1,135 @@
+"""Parquet files on this machine or on a server: their columns, and their row groups, of which some are cached.
+
+A row group of a server is kept in the cache folder once it was read, as are the columns of texts; a file whose
+address contains a commit of the Hub can then be read without a network. A row group that is larger than the memory
+that is meant for it is written to the cache folder once as well, from which single rows are read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import cached_property
+from itertools import accumulate
+from pathlib import Path
+from typing import Any
+
+from vsezoo.errors import require_package
+from vsezoo.storage.addresses import is_address, open_address, show_address
+from vsezoo.storage.cache import find_cache, identify
+
+PURPOSE = "Reading Parquet and Arrow files"
+KEPT = 128 * 2**20
+"""Bytes of row groups that a process keeps in memory; one that is larger is read from the cache folder."""
+AT_ONCE = 64  # rows that are copied to the cache together
+COUNTS = b"vsezoo.counts"  # of rows in the row groups, in the metadata of a cached schema
+
+
+class RowFile:
+    """A Parquet file.
+
+    Args:
+        file: path or address.
+
+    Raises:
+        OSError: of a file that cannot be read; also in the methods.
+        MissingPackageError: without pyarrow.
+    """
+
+    def __init__(self, file: str) -> None:
+        self.file = file
+        self._arrow = require_package("pyarrow", PURPOSE, show_address(file))
+        self._is_remote = is_address(file)
+
+    @cached_property
+    def schema(self) -> Any:
+        """The schema, a `pyarrow.Schema`."""
+        return self._outline[0]
+
+    @cached_property
+    def starts(self) -> list[int]:
+        """The first row of each row group, and at last the number of rows."""
+        return [0, *accumulate(self._outline[1])]
+
+    def read_columns(self, names: Sequence[str]) -> Any:
+        """Return columns of all rows as a `pyarrow.Table`."""
+        if not self._is_remote:
+            return self._parquet.read(columns=list(names), use_threads=False)
+        file = self._folder / f"columns-{hashlib.sha256(repr(names).encode()).hexdigest()[:16]}.arrow"
+        return self._keep(file, lambda: iter([self._parquet.read(columns=list(names), use_threads=False)]))
+
+    def read_group(self, group: int, column: str) -> Any:
+        """Return a column of a row group: in memory, or mapped from the cache folder."""
+        size = self.starts[group + 1] - self.starts[group]
+        if self._is_remote or (size > 1 and self._measure(group, column) > KEPT):
+            file = self._folder / f"{column}-{group}.arrow"
+            if (table := self._map(file)) is None:
+                table = self._keep(file, lambda: self._stream(group, column))
+        else:  # in threads of pyarrow a process that was forked would wait for ever
+            table = self._parquet.read_row_group(group, columns=[column], use_threads=False)
+        return table.column(0)
+
+    def _stream(self, group: int, column: str) -> Any:
+        batches = self._parquet.iter_batches(AT_ONCE, row_groups=[group], columns=[column], use_threads=False)
+        return (self._arrow.Table.from_batches([batch]) for batch in batches)
+
+    def _measure(self, group: int, column: str) -> int:
+        """Return the bytes of a column in a row group, without compression."""
+        known = self._parquet.metadata.row_group(group)
+        parts = (known.column(index) for index in range(known.num_columns))
+        return sum(part.total_uncompressed_size for part in parts if part.path_in_schema == column)
+
+    @cached_property
+    def _outline(self) -> tuple[Any, list[int]]:
+        file = self._folder / "schema.arrow" if self._is_remote else None
+        if file is not None and (table := self._map(file)) is not None:
+            metadata = dict(table.schema.metadata)
+            counts = json.loads(metadata.pop(COUNTS))
+            return table.schema.with_metadata(metadata), counts
+        known = self._parquet.metadata
+        counts = [known.row_group(group).num_rows for group in range(known.num_row_groups)]
+        schema = self._parquet.schema_arrow
+        if file is not None:
+            marked = schema.with_metadata({**(schema.metadata or {}), COUNTS: json.dumps(counts).encode()})
+            self._keep(file, lambda: iter([marked.empty_table()]))
+        return schema, counts
+
+    @cached_property
+    def _parquet(self) -> Any:
+        parquet = require_package("pyarrow.parquet", PURPOSE, show_address(self.file))
+        if self._is_remote:
+            return parquet.ParquetFile(open_address(self.file))
+        return parquet.ParquetFile(self.file, memory_map=True)
+
+    @cached_property
+    def _folder(self) -> Path:
+        return find_cache() / "rows" / hashlib.sha256(repr(identify(self.file)).encode()).hexdigest()
+
+    def _map(self, file: Path) -> Any:
+        """Return a table of the cache; None if it is not there."""
+        with suppress(OSError, self._arrow.ArrowInvalid):
+            return self._arrow.ipc.open_file(self._arrow.memory_map(str(file))).read_all()
+        return None
+
+    def _keep(self, file: Path, read: Callable[[], Any]) -> Any:
+        """Return tables together, from the cache if it can be written."""
+        if (table := self._map(file)) is not None:
+            return table
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            folder = tempfile.TemporaryDirectory(dir=file.parent)  # removed if the disk is full
+        except OSError:
+            return self._arrow.concat_tables(list(read()))
+        with folder as name:
+            part, tables = Path(name, file.name), read()
+            first = next(tables)
+            with self._arrow.OSFile(str(part), "wb") as sink, self._arrow.ipc.new_file(sink, first.schema) as writer:
+                writer.write_table(first)
+                for table in tables:
+                    writer.write_table(table)
+            part.replace(file)
+        return self._map(file)
+
