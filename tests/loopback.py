@@ -326,6 +326,10 @@ class Handler(BaseHTTPRequestHandler):
             entries.append(entry)
         return entries
 
+    def paths_info(self, name: str, revision: str) -> Any:
+        asked = parse_qs(self.body.decode())["paths"]
+        return [entry for entry in self.tree(name, revision) if entry["path"] in asked]
+
     def resolve(self, name: str, revision: str, path: str) -> tuple[int, bytes, dict[str, str]]:
         repository = self.open(name)
         if repository.gated and self.token != OWNER:
@@ -338,11 +342,11 @@ class Handler(BaseHTTPRequestHandler):
         headers = {"X-Repo-Commit": commit, "ETag": f'"{blob.etag}"'}
         if blob.lfs:
             headers |= {"X-Linked-Etag": f'"{blob.etag}"', "X-Linked-Size": str(blob.size)}
-        start = re.match(r"bytes=(\d+)-", self.headers.get("Range", ""))
-        if start and self.command == "GET":
-            first = int(start[1])
-            headers["Content-Range"] = f"bytes {first}-{blob.size - 1}/{blob.size}"
-            return 206, blob.content[first:], headers
+        asked = re.match(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
+        if asked and self.command == "GET":
+            first, last = int(asked[1]), int(asked[2] or blob.size - 1)
+            headers["Content-Range"] = f"bytes {first}-{last}/{blob.size}"
+            return 206, blob.content[first : last + 1], headers
         return 200, blob.content, headers
 
     def validate(self) -> Any:
@@ -427,7 +431,9 @@ class Handler(BaseHTTPRequestHandler):
         return 200, json.dumps(body).encode(), headers
 
 
-REPOSITORY = r"(?P<name>[^/]+/[^/]+)"
+REPOSITORY = r"(?P<name>(?:datasets/)?[^/]+/[^/]+)"
+DATASET = r"(?P<name>datasets/[^/]+/[^/]+)"
+REVISION = r"(?P<revision>refs/pr/\d+|refs/convert/parquet|[^/]+)"
 ROUTES: list[tuple[str, Callable[..., Any]]] = [
     (r"POST /api/repos/create", Handler.create),
     (r"POST /api/validate-yaml", Handler.validate),
@@ -441,5 +447,9 @@ ROUTES: list[tuple[str, Callable[..., Any]]] = [
     (rf"POST /{REPOSITORY}\.git/info/lfs/objects/batch", Handler.batch),
     (r"PUT /lfs/(?P<oid>[0-9a-f]{64})", Handler.put),
     (r"POST /lfs-verify", Handler.verify),
-    (rf"(?:GET|HEAD) /{REPOSITORY}/resolve/(?P<revision>refs/pr/\d+|[^/]+)/(?P<path>.+)", Handler.resolve),
+    (rf"GET /api/{DATASET}/revision/(?P<revision>.+)", Handler.info),
+    (rf"GET /api/{DATASET}/tree/(?P<revision>[^?/]+)(?:/.*)?", Handler.tree),
+    (rf"POST /api/{DATASET}/paths-info/{REVISION}", Handler.paths_info),
+    (rf"GET /api/{DATASET}", Handler.info),
+    (rf"(?:GET|HEAD) /{REPOSITORY}/resolve/{REVISION}/(?P<path>.+)", Handler.resolve),
 ]

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 from vsezoo import registry
 from vsezoo.data.folder_source import FolderSource
+from vsezoo.data.hub_data import find_hub_data, is_hub_data
+from vsezoo.data.pictures.source import PictureSource
 from vsezoo.data.places import list_roots
 from vsezoo.data.source import DEFAULT_OPTIONS, DataSource, OpenOptions
 from vsezoo.errors import AbsentDataError, UnknownNameError, report_system_errors, suggest_name
@@ -26,6 +28,8 @@ def as_folder(data: str) -> Path | None:
     Raises:
         ConflictError: see `vsezoo.registry.find`.
     """
+    if is_hub_data(data):
+        return None
     if os.sep in data or "/" in data:
         return Path(data)
     try:
@@ -36,12 +40,16 @@ def as_folder(data: str) -> Path | None:
 
 
 def find_source(data: str) -> DataSource:
-    """Return the data set of a registered name, or of a folder of features or pictures; see `as_folder`.
+    """Return the data set of a registered name, of the Hub, or of a folder of features or pictures; see `as_folder`.
 
     Raises:
+        HubError, DataError, UsageError: see `vsezoo.data.hub_data.find_hub_data`.
         UnknownNameError: for a name that is neither registered nor a folder.
         ConflictError, PluginError: see `vsezoo.registry.load`.
     """
+    if is_hub_data(data):
+        found = find_hub_data(data)
+        return PictureSource(found.name, found.address, folder=found.folder, address=found.address)
     if (folder := as_folder(data)) is not None:
         return FolderSource(folder)
     try:
@@ -59,6 +67,8 @@ def require_data(data: str) -> None:
         AbsentDataError: for the path of a folder that does not exist.
     """
     folder = as_folder(data)
+    if is_hub_data(data):
+        return
     if folder is None:
         try:
             registry.find("datasets", data)
@@ -82,7 +92,9 @@ def _describe_unknown(data: str, error: UnknownNameError) -> UnknownNameError:
 
 
 def locate(data: str) -> str:
-    """Return a name that is valid in every working directory: for a folder, its absolute path."""
+    """Return a name that is valid everywhere: the absolute path of a folder, on the Hub the address with its commit."""
+    if is_hub_data(data):
+        return find_hub_data(data).address
     folder = as_folder(data)
     return data if folder is None else str(folder.absolute())
 

@@ -97,13 +97,17 @@ def identify_address(address: str) -> tuple[str, int, str]:
     return show_address(address), info["size"], hashlib.sha256(version.encode()).hexdigest()
 
 
-def open_address(address: str) -> io.BufferedReader:
-    """Return a seekable stream, best read from start to end: it requests a few million bytes at a time.
+def open_address(address: str, block: int = BLOCK) -> io.BufferedReader:
+    """Return a seekable stream.
+
+    Args:
+        address: of the file.
+        block: the fewest bytes of a request; few for reading parts, many for reading from start to end.
 
     Raises:
         AddressError: as `identify_address`; in its `read`, as `read_part`.
     """
-    return io.BufferedReader(_Stream(address, identify_address(address)[1]), BLOCK)
+    return io.BufferedReader(_Stream(address, identify_address(address)[1]), block)
 
 
 def read_part(address: str, offset: int, size: int) -> bytes:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import tempfile
 from collections.abc import Callable
 from contextlib import suppress
@@ -22,6 +23,7 @@ from vsezoo.storage.atomic_folder import flush
 from vsezoo.storage.forms import Anything, Fields
 from vsezoo.storage.json_file import read_object, seal
 
+PINNED = re.compile(r"hf://[^@]+@[0-9a-f]{40}/")
 CACHE_VARIABLE = "VSEZOO_CACHE"
 ANSWER = Fields({"answer": Anything()})
 
@@ -41,11 +43,14 @@ def find_cache() -> Path:
 def identify(file: str | Path) -> tuple[str, int, int | str]:
     """Return an identity that changes with a file: absolute path, size in bytes, modification time in ns.
 
-    For a remote file: address, size, and the version reported by the server.
+    For a remote file: address, size, and the version reported by the server. An address of the Hub with a commit is
+    its own identity, and no server is asked.
 
     Raises:
         OSError: for a file that does not exist.
     """
+    if PINNED.match(str(file)):
+        return str(file), 0, 0
     if is_address(str(file)):
         return identify_address(str(file))
     found = Path(file).stat()

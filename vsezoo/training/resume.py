@@ -87,4 +87,4 @@ def resume_data(folder: Path, state: State, data: str | None, options: OpenOptio
         if getattr(options, name) not in (getattr(begun, name), getattr(DEFAULT_OPTIONS, name)):
             flag = f"--{name.replace('_', '-')}"
             raise UsageError(f"the run was started without {flag}.", file=folder, remedy=LEAVE_OUT)
-    return data or stored, replace(begun, root=options.root or begun.root)
+    return data if data and moved else stored, replace(begun, root=options.root or begun.root)

@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from vsezoo.data.pictures.find import find_files
 from vsezoo.data.pictures.columns import ImageColumns
+from vsezoo.data.pictures.find import find_files
 from vsezoo.data.pictures.listing import SPLITS, CaptionedImage, Listing
 from vsezoo.data.pictures.walk import walk_pictures
 
@@ -41,7 +41,7 @@ def take_account(listing: Listing) -> dict[str, Any]:
     left_out = Counter(listing.left_out) + Counter(others.values())
     count = packed + len(used) + sum(map(len, columns))
     account = {
-        "folder": str(listing.folder),
+        "folder": listing.address or str(listing.folder),
         "layout": listing.layout,
         "file": str(listing.file),
         "rule": listing.rule,

@@ -11,8 +11,8 @@ import numpy as np
 from PIL import Image
 
 from vsezoo.data.pictures.account import take_account
-from vsezoo.data.pictures.columns import ImageColumns
 from vsezoo.data.pictures.check import find_unreadable
+from vsezoo.data.pictures.columns import ImageColumns
 from vsezoo.data.pictures.find import find_files, find_similar
 from vsezoo.data.pictures.listing import CaptionedImage, Listing
 from vsezoo.data.pictures.picture_file import SKIP, Place

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -215,6 +215,14 @@ def _describe_columns(file: str, schema: Any) -> DataError:
         file=show_address(file),
         remedy="Call the column of the pictures `image`, and that of the captions `caption`.",
     )
+
+
+def encode_texts(columns: Sequence[Any]) -> tuple[list[str], Array]:
+    """Return the distinct values of columns as texts, and the index of each row's."""
+    arrow = require_package("pyarrow", PURPOSE)
+    texts = [column.cast(arrow.large_string()).combine_chunks() for column in columns]
+    found = arrow.chunked_array(texts, arrow.large_string()).combine_chunks().dictionary_encode()
+    return found.dictionary.to_pylist(), found.indices.to_numpy()
 
 
 def join_images(parts: Sequence[ImageColumns]) -> ImageColumns:

@@ -8,7 +8,6 @@ that is meant for it is written to the cache folder once as well, from which sin
 from __future__ import annotations
 
 import hashlib
-import json
 import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -25,7 +24,7 @@ PURPOSE = "Reading Parquet and Arrow files"
 KEPT = 128 * 2**20
 """Bytes of row groups that a process keeps in memory; one that is larger is read from the cache folder."""
 AT_ONCE = 64  # rows that are copied to the cache together
-COUNTS = b"vsezoo.counts"  # of rows in the row groups, in the metadata of a cached schema
+BLOCK = 2**16  # bytes of a request to a server: texts and pictures take turns in a file
 
 
 class RowFile:
@@ -47,12 +46,13 @@ class RowFile:
     @cached_property
     def schema(self) -> Any:
         """The schema, a `pyarrow.Schema`."""
-        return self._outline[0]
+        return self._footer.schema.to_arrow_schema()
 
     @cached_property
     def starts(self) -> list[int]:
         """The first row of each row group, and at last the number of rows."""
-        return [0, *accumulate(self._outline[1])]
+        groups = range(self._footer.num_row_groups)
+        return [0, *accumulate(self._footer.row_group(group).num_rows for group in groups)]
 
     def read_columns(self, names: Sequence[str]) -> Any:
         """Return columns of all rows as a `pyarrow.Table`."""
@@ -78,31 +78,34 @@ class RowFile:
 
     def _measure(self, group: int, column: str) -> int:
         """Return the bytes of a column in a row group, without compression."""
-        known = self._parquet.metadata.row_group(group)
+        known = self._footer.row_group(group)
         parts = (known.column(index) for index in range(known.num_columns))
         return sum(part.total_uncompressed_size for part in parts if part.path_in_schema == column)
 
     @cached_property
-    def _outline(self) -> tuple[Any, list[int]]:
-        file = self._folder / "schema.arrow" if self._is_remote else None
-        if file is not None and (table := self._map(file)) is not None:
-            metadata = dict(table.schema.metadata)
-            counts = json.loads(metadata.pop(COUNTS))
-            return table.schema.with_metadata(metadata), counts
-        known = self._parquet.metadata
-        counts = [known.row_group(group).num_rows for group in range(known.num_row_groups)]
-        schema = self._parquet.schema_arrow
-        if file is not None:
-            marked = schema.with_metadata({**(schema.metadata or {}), COUNTS: json.dumps(counts).encode()})
-            self._keep(file, lambda: iter([marked.empty_table()]))
-        return schema, counts
+    def _footer(self) -> Any:
+        """The metadata at the end of the file, a `pyarrow.parquet.FileMetaData`; of a server's, kept in the cache."""
+        file = self._folder / "footer.parquet" if self._is_remote else None
+        if file is None:
+            return self._parquet.metadata
+        with suppress(OSError, self._arrow.ArrowInvalid):
+            return self._module.read_metadata(file)
+        footer = self._module.read_metadata(open_address(self.file, BLOCK))
+        with suppress(OSError), self._make_temporary() as folder:
+            part = Path(folder, file.name)
+            footer.write_metadata_file(str(part))
+            part.replace(file)
+        return footer
 
     @cached_property
     def _parquet(self) -> Any:
-        parquet = require_package("pyarrow.parquet", PURPOSE, show_address(self.file))
         if self._is_remote:
-            return parquet.ParquetFile(open_address(self.file))
-        return parquet.ParquetFile(self.file, memory_map=True)
+            return self._module.ParquetFile(open_address(self.file, BLOCK), metadata=self._footer)
+        return self._module.ParquetFile(self.file, memory_map=True)
+
+    @property
+    def _module(self) -> Any:
+        return require_package("pyarrow.parquet", PURPOSE, show_address(self.file))
 
     @cached_property
     def _folder(self) -> Path:
@@ -119,8 +122,7 @@ class RowFile:
         if (table := self._map(file)) is not None:
             return table
         try:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            folder = tempfile.TemporaryDirectory(dir=file.parent)  # removed if the disk is full
+            folder = self._make_temporary()
         except OSError:
             return self._arrow.concat_tables(list(read()))
         with folder as name:
@@ -133,3 +135,7 @@ class RowFile:
             part.replace(file)
         return self._map(file)
 
+    def _make_temporary(self) -> tempfile.TemporaryDirectory[str]:
+        """Return a folder in the cache, which is removed with what is in it, also if the disk is full."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        return tempfile.TemporaryDirectory(dir=self._folder)

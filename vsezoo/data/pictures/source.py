@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,6 +35,7 @@ class PictureSource(DataSource):
         layouts: layouts to look for, in order of precedence. None: all registered layouts.
         wanted: the required files, as listed when they are absent.
         folder: the folder of the data set; None: it is looked for by name.
+        address: shown in the place of the folder, if this lists files on a server.
     """
 
     name: str
@@ -45,6 +46,7 @@ class PictureSource(DataSource):
     layouts: tuple[Find, ...] | None = None
     wanted: str = WANTED
     folder: Path | None = None
+    address: str = ""
 
     def open(self, split: str, kinds: Sequence[str], options: OpenOptions = DEFAULT_OPTIONS) -> PicturePairs:
         """Open one split; see `DataSource.open`, and `vsezoo.data.pictures.pairs.open_pictures` for the options.
@@ -101,7 +103,8 @@ class PictureSource(DataSource):
         places = list_places(self.name, root) if self.folder is None else [self.folder]
         read = find_layout(self.name, places, self.inspect, "pictures", self.describe_wanted(), self.origin)
         with pause_collection():
-            return apply_split_file(read()) if own_splits else read()
+            listing = replace(read(), address=self.address)
+            return apply_split_file(listing) if own_splits else listing
 
     def describe_wanted(self) -> str:
         """Return a description of the accepted files, including layouts of plugins if they are looked for."""

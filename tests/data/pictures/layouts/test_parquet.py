@@ -7,10 +7,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from picture_folders import list_shades, make_picture, open_error, open_split, show, write_pictures
 
-from vsezoo.data.pictures import rows
+from vsezoo.data.pictures import row_file, rows
 from vsezoo.errors import DataError, MissingPackageError
 
 pa = pytest.importorskip("pyarrow")
@@ -140,3 +143,65 @@ def test_the_figures_of_img2dataset_beside_its_files_are_no_data(tmp_path: Path)
     for split in ("train", "dev", "test"):
         with suppress(DataError):
             assert open_split(tmp_path, split).account["layout"] == "texts"
+
+
+def test_a_large_row_group_is_copied_to_the_cache_and_not_to_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VSEZOO_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(row_file, "KEPT", 1)
+    monkeypatch.setattr(rows, "READER", rows.RowReader())
+    shades = list(range(1, 100))
+    write(tmp_path / "all" / "train.parquet", {"image": holders(shades), "text": [f"t{shade}" for shade in shades]})
+    assert list_shades(open_split(tmp_path / "all")) == shades
+    assert len(list((tmp_path / "cache").rglob("*.arrow"))) == 1
+    monkeypatch.setattr(row_file.RowFile, "_stream", None)  # not read again
+    monkeypatch.setattr(rows, "READER", rows.RowReader())
+    assert list_shades(open_split(tmp_path / "all")) == shades
+
+
+def test_the_column_split_is_heeded_in_files_of_one_name(tmp_path: Path) -> None:
+    """As in the Hub's Flickr30K, whose only files are called `test`."""
+    splits = ["train", "val", "test", "train"]
+    columns = {"image": holders([1, 2, 3, 4]), "caption": [["a"]] * 4, "split": splits}
+    write(tmp_path / "TEST" / "test-00000-of-00001.parquet", columns)
+    train = open_split(tmp_path)
+    assert (list_shades(train), train.account["rule"]) == ([1, 4], "given by the column `split`")
+    assert list_shades(open_split(tmp_path, "dev")) == [2]
+
+
+def test_sentences_as_karpathy_has_them(tmp_path: Path) -> None:
+    sentences = [[{"raw": "a dog", "sentid": 1}, {"raw": "a cat", "sentid": 2}]]
+    write(tmp_path / "train.parquet", {"image": holders([1]), "sentences": sentences})
+    assert list(open_split(tmp_path).captions) == ["a dog", "a cat"]
+
+
+@pytest.mark.slow
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.lists(st.text("ab é", max_size=3), min_size=1, max_size=3), min_size=1, max_size=9), st.data())
+def test_columns_are_what_lists_of_objects_would_be(captions: list[list[str]], data: st.DataObject) -> None:
+    from vsezoo.data.pictures.columns import ImageColumns, RowPlaces, Texts
+
+    def column(texts: list[str]) -> Texts:
+        parts = [texts[start : start + 2] for start in range(0, len(texts), 2)]
+        return Texts(pa.chunked_array([pa.array(part, pa.large_string()) for part in parts], pa.large_string()))
+
+    count = len(captions)
+    names = data.draw(st.lists(st.text("abc", max_size=4), min_size=count, max_size=count))
+    places = RowPlaces(["f.parquet"], np.zeros(count, np.int32), np.arange(count, dtype=np.int32))
+    flat = column([text for texts in captions for text in texts])
+    columns = ImageColumns(column(names), flat, np.array([len(texts) for texts in captions]), places)
+    assert [(one.name, one.captions) for one in columns] == list(zip(names, captions, strict=True))
+    assert [columns[index] for index in range(count)] == list(columns)
+    chosen = data.draw(st.lists(st.integers(0, count - 1), max_size=6))
+    assert list(columns.take(np.array(chosen, int))) == [columns[index] for index in chosen]
+    assert list(columns[1:3]) == list(columns)[1:3]
+    assert columns.find_uncaptioned() == [i for i, texts in enumerate(captions) if not all(map(str.strip, texts))]
+    if columns.names.are_distinct():  # type: ignore[union-attr]
+        assert len(set(names)) == count
+    else:
+        assert len(set(names)) < count
+    codes = [list(dict.fromkeys(names)).index(name) for name in names]
+    merged = columns.merge(np.array(codes))
+    wanted = {name: [t for n, texts in zip(names, captions, strict=True) if n == name for t in texts] for name in names}
+    assert {one.name: one.captions for one in merged} == wanted

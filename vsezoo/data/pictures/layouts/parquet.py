@@ -9,7 +9,7 @@ import functools
 import posixpath
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import islice
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
@@ -21,8 +21,11 @@ from vsezoo.data.pictures.shard_list import LIST, read_list
 from vsezoo.data.pictures.splits import (
     BY_COLUMN,
     BY_FILE,
+    DRAWN,
     REMEDY_DRAWN,
+    REMEDY_WORDS,
     assign_splits,
+    draw_split,
     find_split,
     find_word,
     normalise_path,
@@ -60,13 +63,6 @@ def _read(folder: Path, files: Sequence[str]) -> Listing:
     """Read the captions of all rows; pictures stay where they are."""
     labels = {file: _label(file, folder) for file in files}
     named = {file: find_split(label, folder) or find_word(posixpath.basename(label)) for file, label in labels.items()}
-    unnamed = [file for file, split in named.items() if not split]
-    if unnamed and len(unnamed) < len(named):
-        raise DataError(
-            "does not name a split, unlike other files.",
-            file=show_address(unnamed[0]),
-            remedy=f"Move each file to a folder, or begin its name with one, of {', '.join(SPLITS[:3])}.",
-        )
     left_out = Counter[str]()
     read = _read_all(labels, left_out)
     splits, rule = _assign(folder, {file: (named[file], columns) for file, columns in read.items()})
@@ -81,7 +77,9 @@ def _read(folder: Path, files: Sequence[str]) -> Listing:
     }
     listing = {split: columns if columns.places else list(columns) for split, columns in merged.items()}
     file = Path(files[0]) if len(files) == 1 and not is_address(files[0]) else folder
-    remedy = "" if rule in (BY_FILE, BY_COLUMN.format(SPLIT_COLUMN)) else REMEDY_DRAWN
+    remedy = REMEDY_DRAWN if rule == DRAWN else ""
+    if rule == BY_COLUMN.format(SPLIT_COLUMN) and not set(merged) & set(SPLITS):
+        remedy = REMEDY_WORDS
     return Listing(folder, file, listing, remedy, rule, empty=empty, left_out=left_out)
 
 
@@ -106,38 +104,70 @@ def _read_all(labels: Mapping[str, str], left_out: Counter[str]) -> dict[str, Fi
 
 
 def _assign(folder: Path, read: Mapping[str, tuple[str, FileColumns]]) -> tuple[dict[str, ImageColumns], str]:
-    """Return the images of each split, and the rule: by the files' names, by a column, by folders in ids, or drawn."""
+    """Return the images of each split, and the rule: by a column, by the files' names, by folders in ids, or drawn."""
     import numpy as np
 
     from vsezoo.data.pictures.row_columns import join_images
 
-    if all(split for split, _ in read.values()):
+    unnamed = [file for file, (split, _) in read.items() if not split]
+    of_column = _read_column([columns.splits for _, columns in read.values()], are_named=not unnamed)
+    if of_column is None and 0 < len(unnamed) < len(read):
+        raise DataError(
+            "does not name a split, unlike other files.",
+            file=show_address(unnamed[0]),
+            remedy=f"Move each file to a folder, or begin its name with one, of {', '.join(SPLITS[:3])}.",
+        )
+    if of_column is None and not unnamed:
         parts: dict[str, list[ImageColumns]] = {}
         for split, columns in read.values():
             parts.setdefault(split, []).append(columns.images)
         return {split: join_images(of_split) for split, of_split in parts.items()}, BY_FILE
     whole = join_images([columns.images for _, columns in read.values()])
-    of_row, rule = _read_column([columns.splits for _, columns in read.values()]), BY_COLUMN.format(SPLIT_COLUMN)
-    if of_row is None:
-        of_row, rule = _assign_names(whole, folder)
-    names = list(dict.fromkeys(of_row))
-    codes = np.fromiter(map({name: code for code, name in enumerate(names)}.__getitem__, of_row), np.int32, len(whole))
+    rule = BY_COLUMN.format(SPLIT_COLUMN)
+    if of_column is None:
+        found, rule = _assign_names(whole, folder)
+        of_column = _encode(found, len(whole))
+    names, codes = of_column
     return {name: whole.take(np.flatnonzero(codes == code)) for code, name in enumerate(names)}, rule
 
 
-def _read_column(columns: Sequence[Any]) -> list[str] | None:
-    """Return the split of each row by the column `split`; None if a row has none."""
+def _read_column(columns: Sequence[Any], *, are_named: bool) -> tuple[list[str], Any] | None:
+    """Return the splits that the column `split` names, and the index of each row's; None if a row has none.
+
+    A column of other words than those of splits counts only where the files are not named after splits.
+    """
+    import numpy as np
+
+    from vsezoo.data.pictures.row_columns import encode_texts
+
     if any(column is None or column.null_count for column in columns):
         return None
-    splits = [name_split(str(value)) for column in columns for value in column.to_pylist()]
-    return splits if all(splits) else None
+    words, codes = encode_texts(columns)
+    splits = [name_split(word) for word in words]
+    names = list(dict.fromkeys(splits))
+    if not all(splits) or (are_named and not set(names) <= set(SPLITS)):
+        return None
+    return names, np.array([names.index(split) for split in splits], np.int32)[codes]
 
 
-def _assign_names(images: ImageColumns, folder: Path) -> tuple[list[str], str]:
+def _encode(splits: Iterable[str], count: int) -> tuple[list[str], Any]:
+    """Return the distinct splits, and the index of each row's."""
+    import numpy as np
+
+    names: dict[str, int] = {}
+    codes = np.fromiter((names.setdefault(split, len(names)) for split in splits), np.int32, count)
+    return list(names), codes
+
+
+def _assign_names(images: ImageColumns, folder: Path) -> tuple[Iterable[str], str]:
     """Return the split of each row by the folders in the ids, or drawn, and the rule."""
+    from vsezoo.data.pictures.columns import RowNames
+
+    if isinstance(images.names, RowNames):  # whose files are in no folder of a split
+        return map(draw_split, images.names), DRAWN
     names = list(images.names)
     assigned = assign_splits({name: name for name in names}, folder)
-    return [assigned.splits[name] for name in names], assigned.rule
+    return (assigned.splits[name] for name in names), assigned.rule
 
 
 def _group(images: ImageColumns) -> ImageColumns | None:
