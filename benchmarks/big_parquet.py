@@ -54,6 +54,14 @@ def write_set(folder: Path, files: int) -> int:
     return first.stat().st_size * files
 
 
+def measure_peak() -> int:
+    """Return the peak memory of this process in bytes; `ru_maxrss` would contain that of the process before `exec`."""
+    status = Path("/proc/self/status")
+    if not status.exists():
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return next(int(line.split()[1]) for line in status.read_text().splitlines() if line.startswith("VmHWM")) * 1024
+
+
 def measure(folder: str) -> None:
     """Open the set and read batches; print the figures."""
     import pyarrow.compute
@@ -62,20 +70,19 @@ def measure(folder: str) -> None:
     import vsezoo
     import vsezoo.data.pictures.row_columns  # imported before the clock starts
 
-    unit = 1 if sys.platform == "darwin" else 1024
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    before = measure_peak()
     start, cpu = time.perf_counter(), time.process_time()
     train = vsezoo.open_data(folder, "train")
     images, captions = len(train.image_ids), len(train.captions)
     opened, cpu = time.perf_counter() - start, time.process_time() - cpu
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    peak = measure_peak()
     order = np.random.default_rng(0).permutation(images)
     seconds = []
     for number in range(BATCHES):
         start = time.perf_counter()
         assert len(train.images(order[BATCH * number : BATCH * (number + 1)])) == BATCH
         seconds.append(time.perf_counter() - start)
-    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    after = measure_peak()
     figures = {
         "images": images,
         "captions": captions,
