@@ -61,7 +61,7 @@ def take_account(listing: Listing) -> dict[str, Any]:
 
 def _divide(listing: Listing) -> tuple[list[ImageColumns], list[CaptionedImage]]:
     """Return the splits that are columns, whose pictures lie in archives, and the images of the others."""
-    columns, images = [], []
+    columns, images = list[ImageColumns](), list[CaptionedImage]()
     for split in listing.splits.values():
         if isinstance(split, ImageColumns):
             columns.append(split)

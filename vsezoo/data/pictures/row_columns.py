@@ -79,8 +79,8 @@ def _read(file: str, label: str, left_out: Counter[str]) -> FileColumns:
     if holder:
         spans = source.find_spans(holder) if isinstance(source, _ArrowFile) else None
         places = RowPlaces([file], np.zeros(len(table), np.int32), np.arange(len(table), dtype=np.int32), spans)
-    names = Texts(ids) if ids is not None or places is None else RowNames([label], places)
-    images = ImageColumns(names, Texts(captions, clean=True), counts, places)
+    unique = Texts(ids) if ids is not None or places is None else RowNames([label], places)
+    images = ImageColumns(unique, Texts(captions, clean=True), counts, places)
     splits = table.column(split_column) if split_column else None
     if places is not None and places.spans is not None and (absent := places.spans[:, 1] < 0).any():
         left_out[WITHOUT] += int(absent.sum())
@@ -129,7 +129,8 @@ def _join(columns: Sequence[tuple[Any, Array]], rows: int) -> tuple[Any, Array]:
     arrow = require_package("pyarrow", PURPOSE)
     of_row = np.concatenate([np.repeat(np.arange(rows), counts) for _, counts in columns])
     texts = arrow.chunked_array([chunk for column, _ in columns for chunk in column.chunks], arrow.large_string())
-    return texts.take(np.argsort(of_row, kind="stable")), np.sum([counts for _, counts in columns], 0, dtype=np.int32)
+    counts: Array = np.sum([counts for _, counts in columns], axis=0, dtype=np.int32)
+    return texts.take(np.argsort(of_row, kind="stable")), counts
 
 
 def _name_rows(table: Any, columns: Sequence[str], label: str, file: str, *, is_path: bool) -> Any:
@@ -230,7 +231,7 @@ def join_images(parts: Sequence[ImageColumns]) -> ImageColumns:
     arrow = require_package("pyarrow", PURPOSE)
 
     def join(columns: Sequence[Sequence[str]], *, clean: bool) -> Texts:
-        chunks = []
+        chunks: list[Any] = []
         for column in columns:
             chunks += column.column.chunks if isinstance(column, Texts) else [arrow.array(column, arrow.large_string())]
         return Texts(arrow.chunked_array(chunks, arrow.large_string()), clean=clean)

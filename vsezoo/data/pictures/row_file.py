@@ -101,7 +101,7 @@ class RowFile:
     def _parquet(self) -> Any:
         if self._is_remote:
             return self._module.ParquetFile(open_address(self.file, BLOCK), metadata=self._footer)
-        return self._module.ParquetFile(self.file, memory_map=True)
+        return self._module.ParquetFile(self.file)  # not mapped: pages of a mapping count as memory
 
     @property
     def _module(self) -> Any:
