@@ -129,7 +129,7 @@ def _join(columns: Sequence[tuple[Any, Array]], rows: int) -> tuple[Any, Array]:
     arrow = require_package("pyarrow", PURPOSE)
     of_row = np.concatenate([np.repeat(np.arange(rows), counts) for _, counts in columns])
     texts = arrow.chunked_array([chunk for column, _ in columns for chunk in column.chunks], arrow.large_string())
-    counts: Array = np.sum([counts for _, counts in columns], axis=0, dtype=np.int32)
+    counts: Array = np.stack([counts for _, counts in columns]).sum(axis=0, dtype=np.int32)
     return texts.take(np.argsort(of_row, kind="stable")), counts
 
 
