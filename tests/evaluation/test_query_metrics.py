@@ -1,8 +1,11 @@
 """Metrics of one query, beside those of other libraries on the same scores.
 
 The figures of the others were recorded, each query by itself: pytrec_eval-terrier 0.5.11 (numpy 2.4.6), torchmetrics
-1.9.0 and `recall_at_k` of clip-benchmark 1.6.2 (both with torch 2.14.1).
+1.9.0 and `recall_at_k` of clip-benchmark 1.6.2 (both with torch 2.14.1). Where a library is installed,
+it is asked again.
 """
+
+from typing import Any
 
 import numpy as np
 import pytest
@@ -82,3 +85,78 @@ def test_map_at_r_forgets_what_is_beyond_r() -> None:
     assert query_metrics.map_at_r((1, 4, 7)) == pytest.approx(1 / 3)
     assert query_metrics.map_at_r((1, 3, 4)) == pytest.approx((1 + 2 / 3) / 3)
     assert query_metrics.map_at_r((1, 2)) == 1
+
+
+# The libraries themselves, where they are installed: none of them is needed.
+
+QUERIES = [f"q{image}" for image in range(4)]
+QRELS = {query: {f"d{d}": 1 for d in own if d >= 0} for query, own in zip(QUERIES, OWN, strict=True)}
+RUN = {
+    query: {f"d{d}": float(score) for d, score in enumerate(row)} for query, row in zip(QUERIES, SCORES, strict=True)
+}
+
+
+def test_pytrec_eval_itself() -> None:
+    pytrec_eval = pytest.importorskip("pytrec_eval")
+    names = {"map", "Rprec", "success.1,5", "recall.1,5", "P.5", "recip_rank"}
+    found = pytrec_eval.RelevanceEvaluator(QRELS, names).evaluate(RUN)
+    for name, expected in PYTREC.items():
+        assert [found[query][name] for query in QUERIES] == pytest.approx(expected), name
+
+
+def test_ir_measures_itself() -> None:
+    """It hands over to pytrec_eval, whose rule for ties it has."""
+    ir_measures = pytest.importorskip("ir_measures")
+    measures = {"map": "AP", "Rprec": "Rprec", "success_1": "Success@1", "recall_5": "R@5", "recip_rank": "RR"}
+    for name, text in measures.items():
+        measure = ir_measures.parse_measure(text)
+        found = {item.query_id: item.value for item in ir_measures.iter_calc([measure], QRELS, RUN)}
+        assert [found[query] for query in QUERIES] == pytest.approx(PYTREC[name]), text
+
+
+@pytest.mark.parametrize(("shift", "expected"), [(0, TORCHMETRICS), (1, SHIFTED)], ids=["as they are", "plus 1"])
+def test_torchmetrics_itself(shift: int, expected: dict[str, list[float]]) -> None:
+    retrieval = pytest.importorskip("torchmetrics.functional.retrieval")
+    functions: dict[str, Any] = {
+        "map": retrieval.retrieval_average_precision,
+        "recall_5": lambda scores, own: retrieval.retrieval_recall(scores, own, top_k=5),
+        "recip_rank": retrieval.retrieval_reciprocal_rank,
+    }
+    for row, own in enumerate(OWN):
+        scores = torch.tensor(SCORES[row]) + shift
+        matches = torch.tensor([d in own for d in range(9)])
+        for name, function in functions.items():
+            value = float(function(scores, matches))
+            if row == 3 and name != "recall_5":  # the tie: its sort is unstable
+                continue
+            assert value == pytest.approx(expected[name][row], abs=1e-6), (name, row)
+
+
+def test_clip_benchmark_itself() -> None:
+    module = pytest.importorskip("clip_benchmark.metrics.zeroshot_retrieval")
+    positive = torch.tensor([[d in own for d in range(9)] for own in OWN])
+    for k in (1, 5):
+        found = module.recall_at_k(torch.tensor(SCORES), positive, k).tolist()
+        assert found == pytest.approx(CLIP_BENCHMARK[f"recall_{k}"])
+
+
+def test_mteb_itself() -> None:
+    """Its recall is true recall: at 1 it is 1/3 at most for three captions. Its hit rate is the R@K of papers."""
+    metrics = pytest.importorskip("mteb._evaluators.retrieval_metrics")
+    found = metrics.calculate_retrieval_scores(RUN, QRELS, [1, 5])
+    for name in ("recall", "success"):
+        values = found.recall if name == "recall" else found.hit_rate
+        for k in (1, 5):
+            (value,) = [value for key, value in values.items() if key.endswith((f"@{k}", f"_{k}"))]
+            assert value == pytest.approx(np.mean(PYTREC[f"{name}_{k}"]), abs=1e-4)
+
+
+def test_ranx_itself() -> None:
+    """Without ties it counts as vsezoo does."""
+    ranx = pytest.importorskip("ranx")
+    queries = QUERIES[:3]
+    qrels, run = ({query: part[query] for query in queries} for part in (QRELS, RUN))
+    names = {"map": "map", "Rprec": "r-precision", "success_1": "hit_rate@1", "recall_5": "recall@5"}
+    found = ranx.evaluate(ranx.Qrels(qrels), ranx.Run(run), list(names.values()))
+    for name, theirs in names.items():
+        assert found[theirs] == pytest.approx(np.mean([OURS[name](ranks) for ranks in RANKS[:3]])), name
