@@ -1,4 +1,4 @@
-"""Write the model cards of all recipes, and the measured tables of the results and of the README, from `measured.json`.
+"""Write the model cards of all recipes, and the measured tables of the pages, from `measured.json`.
 
     python model_cards/generate.py            writes them
     python model_cards/generate.py --check    exits with 1 where they are not current
@@ -26,7 +26,7 @@ import json
 import re
 import statistics
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,7 @@ import jinja2
 
 from vsezoo import registry
 from vsezoo.cards.command import flatten
+from vsezoo.evaluation.metrics import PROTOCOLS
 from vsezoo.parts import load_part, resolve_recipe
 from vsezoo.recipe import PART_KINDS, Paper, Recipe
 
@@ -43,7 +44,8 @@ TEMPLATE = FOLDER / "template.md"
 MEASURED = FOLDER / "measured.json"
 RESULTS = FOLDER.parent / "docs" / "results.md"
 README = FOLDER.parent / "README.md"
-BLOCK = re.compile(r"(<!-- (?P<form>measured|overview): (?P<ids>[^\n]+) -->\n)[\s\S]*?(?=<!-- end -->)")
+ORIGINALS = FOLDER.parent / "docs" / "originals.md"
+BLOCK = re.compile(r"(<!-- (?P<form>measured|overview|ranks|originals): (?P<ids>[^\n]+) -->\n)[\s\S]*?(?=<!-- end -->)")
 
 Figures = Sequence[float | None]
 
@@ -105,7 +107,7 @@ def find_outdated() -> dict[Path, str | None]:
     wanted: dict[Path, str | None] = {}
     for recipe in list_recipes():
         wanted[FOLDER / f"{recipe.name}.md"] = render_card(recipe, runs)
-    for page in (RESULTS, README):
+    for page in (RESULTS, README, ORIGINALS):
         wanted[page] = render_tables(page.read_text(encoding="utf-8"), runs)
     for file in set(FOLDER.glob("*.md")) - wanted.keys() - {TEMPLATE}:
         wanted[file] = None
@@ -184,7 +186,9 @@ def render_tables(text: str, runs: Sequence[Run]) -> str:
     by_id = {run.id: run for run in runs}
 
     def render(match: re.Match[str]) -> str:
-        form = tabulate if match["form"] == "measured" else tabulate_briefly
+        if match["form"] == "originals":
+            return f"{match[1]}\n{tabulate_originals(match['ids'], list_recipes(), by_id)}\n\n"
+        form = {"measured": tabulate, "overview": tabulate_briefly, "ranks": tabulate_ranks}[match["form"]]
         return f"{match[1]}\n{form([by_id[name] for name in match['ids'].split()])}\n\n"
 
     return BLOCK.sub(render, text)
@@ -218,6 +222,50 @@ def tabulate_briefly(runs: Iterable[Run]) -> str:
         total = spread(sums) if len(sums) > 1 else show(sums[0])
         rows.append(f"| {run.label} | `{run.data}` | {' | '.join(first)} | **{total}** | {len(sums)} | {run.beside} |")
     return "\n".join(rows)
+
+
+def tabulate_ranks(runs: Iterable[Run]) -> str:
+    """Return a table of mean ranks, with a row for each seed."""
+    rows = ["| run, seed | mean rank i2t | mean rank t2i |", "|---|---|---|"]
+    for run in runs:
+        for seed in run.seeds:
+            rows.append(f"| {run.label}, {seed.seed} | {show(seed.i2t[4])} | **{show(seed.t2i[4])}** |")
+    return "\n".join(rows)
+
+
+SEEDS = ("kiros-lstm", "kiros-gru", "order", "vse0", "vsepp", "vsrn")
+"""The recipes whose originals have tables of their own, in the order of the page."""
+OURS = {("kiros-lstm", "f8k"): "kiros-lstm-f8k_precomp", ("kiros-gru", "f8k"): "kiros-gru-f8k_precomp"}
+"""The runs that stand beside published figures, by recipe and collection of data."""
+
+
+def tabulate_originals(collection: str, recipes: Iterable[Recipe], runs: Mapping[str, Run]) -> str:
+    """Return the published figures of the originals on a collection of data, each beside our own."""
+    rows = [
+        "| recipe | features, protocol | theirs, i2t R@1/5/10 (MedR) | theirs, t2i | ours, i2t | ours, t2i | source |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    by_name = {recipe.name: recipe for recipe in recipes}
+    for name in SEEDS:
+        own = OURS.get((name, collection))
+        ours = ["not measured"] * 2 if own is None else _average_recalls(runs[own])
+        for result in (one for one in by_name[name].published if name_collection(one.data) == collection):
+            theirs = [
+                "/".join(map(show, way)) + ("" if median is None else f" ({median:g})")
+                for way, median in ((result.i2t, result.i2t_medr), (result.t2i, result.t2i_medr))
+            ]
+            how = ", ".join(filter(None, (result.features, PROTOCOLS.get(result.protocol, result.protocol))))
+            rows.append(f"| `{name}` | {how} | {' | '.join([*theirs, *ours])} | {result.source} |")
+    return "\n".join(rows)
+
+
+def _average_recalls(run: Run) -> list[str]:
+    """Return the recalls of both directions in the mean of the seeds, and how many there are."""
+    ways = zip(*((seed.i2t, seed.t2i) for seed in run.seeds), strict=True)
+    means = [
+        "/".join(show(statistics.mean(column)) for column in zip(*(f[:3] for f in way), strict=True)) for way in ways
+    ]
+    return [means[0], f"{means[1]} ({len(run.seeds)} seeds)"]
 
 
 def spread(sample: Sequence[Any]) -> str:
