@@ -56,6 +56,7 @@ EXTRAS = {
     "pillow_heif": "heic",
     "pyarrow": "parquet",
     "python_multipart": "serve",
+    "qdrant_client": "qdrant",
     "sentencepiece": "clip",
     "uvicorn": "serve",
 }

@@ -80,6 +80,7 @@ def index() -> None:
         help="Share of the nearest items that a search is to find, for ivf.  [default: 0.95]",
     ),
     click.option("--queries", metavar="FILE", help="Sentences to choose it with, for ivf.  [default: items]"),
+    click.option("--url", help="Address of the server, for qdrant.  [default: http://localhost:6333]"),
 )
 @shared_options.device
 @shared_options.as_json
@@ -96,6 +97,7 @@ def build(
     dtype: str,
     recall: float | None,
     queries: str | None,
+    url: str | None,
     device: str,
     as_json: bool,
 ) -> None:
@@ -109,7 +111,7 @@ def build(
     from vsezoo.search.stored.building import build_folder
 
     opened = Checkpoint.open(checkpoint)
-    options = {"recall": recall, "queries": queries and str(Path(queries).absolute())}
+    options = {"recall": recall, "queries": queries and str(Path(queries).absolute()), "url": url}
     given = {name: value for name, value in options.items() if value is not None}
     if data is not None and (images or texts):
         raise UsageError("--data cannot be combined with --images or --texts.")

@@ -14,8 +14,6 @@ from processes import assert_one_message
 from torch import Tensor
 from torch.nn import functional
 
-pytest.importorskip("faiss")
-
 from vsezoo.errors import DataError
 from vsezoo.search.backends import cells, ivf
 from vsezoo.search.backends.ivf import CellRows
@@ -23,6 +21,8 @@ from vsezoo.search.indexes import ExactRows, Rows
 from vsezoo.search.recall import choose_least
 from vsezoo.similarities import CosineSimilarity
 from vsezoo.testing import check_index
+
+pytest.importorskip("faiss")
 
 WIDTH, COSINE = 24, CosineSimilarity()
 

@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Self
 
-import numpy as np
-import torch
 from torch import Tensor
 
 from vsezoo.interfaces import Similarity
+from vsezoo.search.backends.candidates import CandidateRows
 from vsezoo.search.backends.cells import Cells, make_cells, open_cells
-from vsezoo.search.indexes import INNER_PRODUCT, ExactRows, KeptRows, Rows
+from vsezoo.search.collection import Array
+from vsezoo.search.indexes import Rows
 from vsezoo.search.recall import choose_least, draw_rows, find_best, measure_recall
 from vsezoo.similarities import CosineSimilarity
 
@@ -21,12 +21,6 @@ LEAST = 10_000
 """Below so many rows all are scored."""
 LATE = 0.05
 """Share of rows beside the cells, added later or removed, from which on the cells are made anew."""
-SPARE, FACTOR = 32, 2
-"""`FACTOR * k + SPARE` candidates are scored again for `k` results."""
-MOST = 0.05
-"""With a `k` above this share of the rows all are scored."""
-TOLERANCE = 2**-11
-"""Error of a score of float16 rows, relative to it."""
 HARD = 0.1
 """Share of the cells from which on a search may take as long as an exact one."""
 QUERIES = 400
@@ -59,11 +53,10 @@ class CellState:
     queries: str = "items"
 
 
-class CellRows(KeptRows):
+class CellRows(CandidateRows):
     """Inner products with the rows of the cells nearest to a query.
 
-    Scores are those of the similarity, and ties are as in `ExactRows`. Rows that were added after the cells were made
-    are scored, too, until they are too many.
+    Rows that were added after the cells were made are scored one and all, until they are too many.
 
     Args:
         rows: as for `NearestRows`; the cells are made in memory.
@@ -71,12 +64,12 @@ class CellRows(KeptRows):
         side: what the rows are.
     """
 
-    metric = INNER_PRODUCT
     options = ("recall", "queries")
 
     def __init__(self, rows: Tensor, similarity: Similarity, side: Literal["images", "texts"]) -> None:
         cells = make_cells(Rows(rows, None)) if len(rows) >= LEAST else None
-        self._set(Rows(rows, None), cells, len(rows), similarity, side)
+        self._set(Rows(rows, None), len(rows), similarity, side)
+        self._set_cells(cells)
         if cells is not None:
             self.probes = self.choose_probes(*_draw_queries(Rows(rows, None)), RECALL)[0]
 
@@ -160,46 +153,20 @@ class CellRows(KeptRows):
         probes: int = 1,
     ) -> Self:
         index = cls.__new__(cls)
-        index._set(rows, cells, indexed, similarity, side, probes)
+        index._set(rows, indexed, similarity, side)
+        index._set_cells(cells, probes)
         return index
 
-    def _set(
-        self,
-        rows: Rows,
-        cells: Cells | None,
-        indexed: int,
-        similarity: Similarity,
-        side: Literal["images", "texts"],
-        probes: int = 1,
-    ) -> None:
-        self._rows, self._cells, self._count, self.probes = rows, cells, rows.count, probes
-        self._similarity, self._side = similarity, side
-        self._all = ExactRows(rows.vectors, similarity, side, rows.alive)
-        late = Rows(rows.vectors[indexed:], None if rows.alive is None else rows.alive[indexed:])
-        self._late, self._indexed = late, indexed
-        self._exact_late = ExactRows(late.vectors, similarity, side, late.alive)
+    def _set_cells(self, cells: Cells | None, probes: int = 1) -> None:
+        self._cells, self.probes = cells, probes
 
     def find(self, queries: Tensor, k: int) -> tuple[Tensor, Tensor]:
         """Return the scores of the nearest rows and their row numbers; see `NearestRows.find`."""
-        if self._cells is None or k > MOST * self._count:
-            return self._all.find(queries, k)
-        late: list[list[int]] = [[]] * len(queries)
-        if self._late.count:
-            late = (self._exact_late.find(queries, min(k, self._late.count))[1] + self._indexed).tolist()
-        best, places = queries.new_empty(len(queries), k), torch.empty(len(queries), k, dtype=torch.int64)
-        unfinished, wanted, probes = list(range(len(queries))), FACTOR * k + SPARE, self.probes
-        while unfinished:
-            products, numbers = self._cells.find(queries[unfinished], wanted, probes)
-            left = []
-            for query, own, found in zip(unfinished, products, numbers, strict=True):
-                candidates = np.union1d(found[found >= 0], np.array(late[query], np.int64))
-                if len(candidates) >= k:
-                    best[query], places[query] = self._score(queries[query : query + 1], candidates, k)
-                if len(candidates) < k or _is_cut(own, found, float(best[query, -1])):
-                    left.append(query)
-            unfinished, wanted = left, min(4 * wanted, self._count)
-            probes = 2 * probes if any(len(row[row >= 0]) < k for row in numbers) else probes
-        return best, places.to(queries.device)
+        return self._all.find(queries, k) if self._cells is None else super().find(queries, k)
+
+    def _fetch(self, queries: Tensor, count: int, wider: int) -> tuple[Array, Array] | None:
+        assert self._cells is not None
+        return self._cells.find(queries, count, self.probes * wider)
 
     def choose_probes(self, queries: Tensor, own: Tensor | None, recall: float) -> tuple[int, float]:
         """Return how many cells find so much, and how much they find of other queries.
@@ -221,17 +188,6 @@ class CellRows(KeptRows):
 
         chosen = choose_least(self._cells.count, lambda probes: measure(probes, parts[0]) >= recall)
         return chosen, measure(chosen, parts[1])
-
-    def _score(self, query: Tensor, candidates: np.ndarray[Any, Any], k: int) -> tuple[Tensor, Tensor]:
-        """Return the best of the candidates, which are in order, by the similarity."""
-        numbers = torch.from_numpy(candidates)
-        scores, places = ExactRows(self._rows.vectors[numbers], self._similarity, self._side).find(query, k)
-        return scores[0], numbers[places[0].cpu()]
-
-
-def _is_cut(products: np.ndarray[Any, Any], numbers: np.ndarray[Any, Any], worst: float) -> bool:
-    """Return whether rows that were not fetched may score as high as the worst result, or equal it."""
-    return bool(numbers[-1] >= 0) and float(products[-1]) * (1 + TOLERANCE) >= worst
 
 
 def _is_recent(state: CellState, rows: Rows) -> bool:
