@@ -79,12 +79,15 @@ class QdrantRows(CandidateRows):
         """Connect to the server; see `KeptRows.open`."""
         index = cls.__new__(cls)
         index._set(rows, len(rows.vectors), similarity, side)
-        index._client, index._url, index._name = connect(state["url"]), state["url"], state["collection"]
-        with explain_server(index._url):
-            exists = index._client.collection_exists(index._name)
-        if not exists:
-            raise ServerError(f"has no collection {index._name!r}.", file=index._url, remedy=REBUILD)
+        index._set_collection(state["url"], state["collection"])
         return index
+
+    def _set_collection(self, url: str, name: str) -> None:
+        self._client, self._url, self._name = connect(url), url, name
+        with explain_server(url):
+            exists = self._client.collection_exists(name)
+        if not exists:
+            raise ServerError(f"has no collection {name!r}.", file=url, remedy=REBUILD)
 
     def _fetch(self, queries: Tensor, count: int, wider: int) -> tuple[Array, Array] | None:
         if wider > 1:
@@ -118,10 +121,7 @@ def connect(url: str) -> Any:
     )
     with explain_server(url):
         found, own = client.info().version, version("qdrant-client")
-    versions = [re.match(r"(\d+)\.(\d+)", text) for text in (found, own)]
-    (major, minor), (own_major, own_minor) = (
-        [int(part) for part in one.groups()] if one else [0, 0] for one in versions
-    )
+    (major, minor), (own_major, own_minor) = _read_version(found), _read_version(own)
     if major != own_major or abs(minor - own_minor) > 1:
         raise ServerError(
             f"is Qdrant {found}, and the installed client is for {own_major}.{own_minor}.",
@@ -149,6 +149,11 @@ def explain_server(url: str) -> Iterator[None]:
         elif "validation error" in str(error):
             reason, remedy = "does not answer as Qdrant does", "Check the address."
         raise ServerError(f"{reason}.", file=url, remedy=remedy) from error
+
+
+def _read_version(text: str) -> tuple[int, int]:
+    found = re.match(r"(\d+)\.(\d+)", text)
+    return (int(found[1]), int(found[2])) if found else (0, 0)
 
 
 def _import_client() -> Any:
