@@ -2,7 +2,7 @@
 
     python benchmarks/crops.py PICTURES --weights mobilenetv2_100.safetensors --output crops_ims.npy
 
-Writes 12 features of each picture, scaled to unit norm, float32, and beside them `crops_ids.txt`. To be cheap, the
+Writes 12 features of each picture, scaled to unit norm, float32, and next to them `crops_ids.txt`. To be cheap, the
 picture goes through a MobileNetV2 once, at 160 pixels in bfloat16, and what is cropped is its last feature map: a
 feature is the mean over 2 x 3 of the 5 x 5 cells.
 """

@@ -1,4 +1,4 @@
-"""How fast `vsezoo features` is beside its backbone alone.
+"""How fast `vsezoo features` is next to its backbone alone.
 
     taskset -c 0,1 python benchmarks/extraction.py flickr8k --data-root DIR --weights mobilenetv2_100.safetensors
 

@@ -1,4 +1,4 @@
-"""Made-up data of the size and shape of the real ones, for the benchmarks; see the scripts beside this module."""
+"""Made-up data of the size and shape of the real ones, for the benchmarks; see the scripts next to this module."""
 
 from __future__ import annotations
 

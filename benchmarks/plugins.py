@@ -88,7 +88,7 @@ def main() -> None:
     options = parser.parse_args()
     script = shutil.which("vsezoo", path=str(Path(sys.executable).parent))
     if script is None:
-        sys.exit("vsezoo is not installed beside this Python.")
+        sys.exit("vsezoo is not installed next to this Python.")
     command = [script, *options.command]
     with tempfile.TemporaryDirectory() as folder:
         write_plugins(Path(folder), options.plugins)

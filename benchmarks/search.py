@@ -1,4 +1,4 @@
-"""The second search among 8,000 pictures, beside the start of Python and torch alone.
+"""The second search among 8,000 pictures, next to the start of Python and torch alone.
 
     python benchmarks/search.py [--images 8000] [--runs 9]
 
@@ -47,7 +47,7 @@ def main() -> None:
     options = parser.parse_args()
     script = shutil.which("vsezoo", path=str(Path(sys.executable).parent))
     if script is None:
-        sys.exit("vsezoo is not installed beside this Python.")
+        sys.exit("vsezoo is not installed next to this Python.")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_pictures(folder / "photos", options.images)

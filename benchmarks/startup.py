@@ -1,4 +1,4 @@
-"""Start-up of the command line, beside what its two libraries cost alone.
+"""Start-up of the command line, next to what its two libraries cost alone.
 
     python benchmarks/startup.py [--runs 15]
 
@@ -25,7 +25,7 @@ def main() -> None:
     runs = parser.parse_args().runs
     script = shutil.which("vsezoo", path=str(Path(sys.executable).parent))
     if script is None:
-        sys.exit("vsezoo is not installed beside this Python.")
+        sys.exit("vsezoo is not installed next to this Python.")
     commands = {"vsezoo list-models": [script, "list-models"], "import click, rich.console": LIBRARIES}
     for command in commands.values():
         measure_seconds(command)  # the first run reads the disk and writes bytecode

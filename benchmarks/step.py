@@ -1,4 +1,4 @@
-"""What a step of `vsezoo train` costs beside a bare loop, and what bfloat16 gains.
+"""What a step of `vsezoo train` costs next to a bare loop, and what bfloat16 gains.
 
     python benchmarks/step.py                                                made-up data of Flickr8K's shape
     python benchmarks/step.py --data f8k_precomp --data-root ~/features      the real ones
@@ -130,7 +130,7 @@ def main() -> None:
 
 
 def measure(data: str, root: Path | None, output: Path, runtime: Runtime, steps: int) -> tuple[Clock, int]:
-    """Train for some steps beside the bare loop; return the times, and the captions in a batch."""
+    """Train for some steps next to the bare loop; return the times, and the captions in a batch."""
     changes = {"training.precision": runtime.precision, "training.val_step": 0}
     recipe = plan_recipe("vsepp", data, changes, overrides=False)
     pairs = open_data(data, "train", accepted_kinds(recipe), OpenOptions(root))

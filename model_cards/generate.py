@@ -10,7 +10,7 @@
     label      what tells the run from others of the recipe, as Markdown
     command    as it was called, with {seed} where the seed stands
     precision, hardware (a name of a machine), commit (null: not recorded), note
-    beside     figures of others for the same task, with their source, for the README; may be left out
+    next to     figures of others for the same task, with their source, for the README; may be left out
     seeds      for each seed: i2t and t2i (R@1, R@5, R@10 in percent, MedR, MeanR; null: not recorded), rsum, cost
 
 A card is written for each recipe of this distribution, and the card of a recipe that is gone is removed. Its chapter is
@@ -214,7 +214,7 @@ def tabulate(runs: Iterable[Run]) -> str:
 
 def tabulate_briefly(runs: Iterable[Run]) -> str:
     """Return a table with a row for each run: R@1 in the mean of its seeds, rsum with its spread, figures of others."""
-    rows = ["| model | data | i2t R@1 | t2i R@1 | rsum | seeds | beside it |", "|---|---|---|---|---|---|---|"]
+    rows = ["| model | data | i2t R@1 | t2i R@1 | rsum | seeds | for comparison |", "|---|---|---|---|---|---|---|"]
     for run in runs:
         ways = zip(*((seed.i2t, seed.t2i) for seed in run.seeds), strict=True)
         first = [show(statistics.mean(figures[0] or 0 for figures in way)) for way in ways]

@@ -212,7 +212,7 @@ def run_vsezoo() -> Callable[..., subprocess.CompletedProcess[str]]:
     """Run the console script in a process of its own, with folders put on Python's path."""
     script = shutil.which("vsezoo", path=str(Path(sys.executable).parent))
     if script is None:
-        pytest.skip("the console script is not installed beside this Python")
+        pytest.skip("the console script is not installed next to this Python")
 
     def run(*arguments: str, path: tuple[Path, ...] = (), **options: Any) -> subprocess.CompletedProcess[str]:
         clean = {
@@ -274,7 +274,7 @@ def start_vse(environment: dict[str, str], tmp_path: Path) -> Vse:
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run on tiny data in the name of a registered data set; the data lie beside it, in data/."""
+    """A run on tiny data in the name of a registered data set; the data lie next to it, in data/."""
     folder = tmp_path_factory.mktemp("trained")
     tiny.write_data(folder / "data" / "f8k_precomp")
     settings: dict[str, Any] = tiny.SETTINGS

@@ -1,6 +1,6 @@
 """Python environments into which wheels are installed, without the network; no tests in here.
 
-An environment has what is installed beside these tests, torch above all, but for vsezoo itself, which it has from a
+An environment has what is installed next to these tests, torch above all, but for vsezoo itself, which it has from a
 wheel.
 """
 
@@ -37,7 +37,7 @@ class Environment:
     Attributes:
         folder: of the environment.
         work: where commands run.
-        variables: of the environment of commands, beside those that every command has.
+        variables: of the environment of commands, next to those that every command has.
     """
 
     folder: Path
@@ -87,7 +87,7 @@ def make_environment(folder: Path, *wheels: Path) -> Environment:
     work = folder / "work"
     work.mkdir()
     environment = Environment(folder / "venv", work)
-    # vsezoo may be among what is installed beside these tests, and would be enough for pip.
+    # vsezoo may be among what is installed next to these tests, and would be enough for pip.
     environment.install("--ignore-installed", *wheels)
     return environment
 
@@ -101,7 +101,7 @@ def build_wheel(source: Path, folder: Path) -> Path:
         pytest.skip("pip and setuptools are wanted to build a wheel")
     if int(metadata.version("setuptools").split(".")[0]) < SETUPTOOLS:
         pytest.skip(f"setuptools {SETUPTOOLS} or later is wanted to build a wheel")
-    copy = folder / "source"  # building writes beside the sources
+    copy = folder / "source"  # building writes next to the sources
     copy.mkdir(parents=True)
     for name in ("vsezoo", "plugins", "src", "pyproject.toml", "README.md", "LICENSE"):
         if (source / name).is_dir():

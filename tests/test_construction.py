@@ -29,7 +29,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "vsrn": {"loss.hidden_size": 8, "loss.word_dim": 4},
     "kiros-bow": {"text_encoder.word_dim": 0},
 }
-"""What makes the recipes small beside these, and the networks of `tiny_bert.list_small_settings`."""
+"""What makes the recipes small next to these, and the networks of `tiny_bert.list_small_settings`."""
 WORDS = {"text_encoder.word_dim": 4, "text_encoder.vocab_threshold": 1}
 
 

@@ -35,7 +35,7 @@ LAYERS: tuple[set[str], ...] = (
 """Parts of the core. Each imports from itself and from lower layers, the ones above it in this list; lazily neither."""
 
 TOP_MODULES = 10
-"""Most modules at the top of `vsezoo/`, beside its folders, `__init__.py` and `__main__.py`."""
+"""Most modules at the top of `vsezoo/`, next to its folders, `__init__.py` and `__main__.py`."""
 
 
 HEAVY = ("torch", "torchvision", "timm", "numpy", "transformers", "huggingface_hub", "safetensors", "nltk", "PIL")

@@ -211,7 +211,7 @@ ImageOutput = Embeddings
 
 
 def score_sides(similarity: Any, images: Tensor | Embeddings, texts: Tensor | Embeddings) -> Tensor:
-    """Return the scores `(N, M)` of a similarity: of sets or vectors, as it wants them, in tiles in eval mode.
+    """Return the scores `(N, M)` of a similarity: of sets or vectors, as it needs them, in tiles in eval mode.
 
     Raises:
         UsageError: for vectors, if the similarity compares sets.

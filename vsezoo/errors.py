@@ -109,7 +109,7 @@ class DataError(VsezooError):
 
 
 class AbsentDataError(DataError):
-    """A data set named on the command line that is not there."""
+    """A data set named on the command line that does not exist."""
 
     exit_code = 2
 
@@ -123,7 +123,7 @@ class CheckpointError(VsezooError):
 
 
 class AbsentCheckpointError(CheckpointError):
-    """A checkpoint named on the command line that is not there."""
+    """A checkpoint named on the command line that does not exist."""
 
     exit_code = 2
 

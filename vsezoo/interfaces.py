@@ -295,7 +295,7 @@ class Loss(ModelPart):
     """
 
     needs: ClassVar[Literal["vectors", "extras", "image_sets", "sets"]] = "vectors"
-    """What `forward` gets beside the scores: "vectors", tensors `(B, D)`; "extras", `Embeddings` without items;
+    """What `forward` gets in addition to the scores: "vectors", tensors `(B, D)`; "extras", `Embeddings` without items;
     "image_sets", `Embeddings` with items of the images; "sets", of both sides."""
 
     needs_regions: ClassVar[bool] = False  # True: `needs = "image_sets"`

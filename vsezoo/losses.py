@@ -157,8 +157,8 @@ class InfoNCELoss(Loss):
         matches = torch.arange(len(scores), device=scores.device)
         i2t = functional.cross_entropy(logits, matches, reduction="sum")
         t2i = functional.cross_entropy(logits.T, matches, reduction="sum")
-        learnt = {"temperature": 1 / scale.detach()} if self.learn_temperature else {}
-        return LossOutput(i2t + t2i, {"i2t": i2t.detach(), "t2i": t2i.detach(), **learnt})
+        learned = {"temperature": 1 / scale.detach()} if self.learn_temperature else {}
+        return LossOutput(i2t + t2i, {"i2t": i2t.detach(), "t2i": t2i.detach(), **learned})
 
 
 class SigmoidLoss(Loss):
@@ -216,7 +216,7 @@ def _share_image(batch: Batch) -> Tensor:
 
 
 def wants_sets(loss: Loss | type[Loss]) -> tuple[bool, bool]:
-    """Return whether a loss wants regions, and whether it wants words."""
+    """Return whether a loss needs regions, and whether it needs words."""
     return loss.needs in ("image_sets", "sets"), loss.needs == "sets"
 
 

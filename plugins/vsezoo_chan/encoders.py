@@ -1,6 +1,6 @@
 """The encoders of CHAN (Pan et al. 2023, section 3.1): regions that attend to each other, and words, of unit L2 norm.
 
-The vectors beside the sets, the mean region and the last state, are not in the paper; `vsezoo search` finds its
+The vectors next to the sets, the mean region and the last state, are not in the paper; `vsezoo search` finds its
 candidates by them.
 """
 

@@ -1,4 +1,4 @@
-"""Checkpoints of ppanzx/CHAN with a GRU: model_best.pth, and the vocabulary beside it.
+"""Checkpoints of ppanzx/CHAN with a GRU: model_best.pth, and the vocabulary next to it.
 
 As VSE∞'s, its vocabulary file has one word fewer than the word embedding has rows: `<mask>` is appended after reading.
 The linear layer of its text encoder is in the files and takes no part in anything.
@@ -32,7 +32,7 @@ SETTINGS = {
     "belta": ("similarity.pooling_scale",),
     "vse_mean_warmup_epochs": ("loss.warmup_epochs",),
 }
-"""The settings that each option is, beside those of VSE++."""
+"""The settings that each option is, in addition to those of VSE++."""
 
 RELATIONS = {"selfattention": "self-attention", "basic": "none"}
 CHOICES = {
@@ -106,7 +106,7 @@ class CHANImporter(Importer):
         return state_dicts.fit_tensors(source, recipe, tokenizer, held, data)
 
     def write(self, model: JointEmbedding, path: Path, data: str = "") -> list[Path]:
-        """Write the checkpoint to `path`, and the vocabulary without the mask beside it."""
+        """Write the checkpoint to `path`, and the vocabulary without the mask next to it."""
         recipe = resolve_recipe(model.recipe)
         image, text = state_dict_files.list_tensors(model)
         relations = {ours: theirs for theirs, ours in RELATIONS.items()}

@@ -100,7 +100,7 @@ class HardAlignmentSimilarity(PairwiseSimilarity):
         return cosines
 
     def _pool(self, codes: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Return scores `(N, M)` of codes `(N, M, K)`, of which a mask that fits tells which are there."""
+        """Return scores `(N, M)` of codes `(N, M, K)`, of which a mask that fits says which exist."""
         if mask is not None and self.pooling in ("Mean", "Sum"):
             total = codes.masked_fill(~mask, 0).sum(dim=2)
             return total / mask.sum(dim=2) if self.pooling == "Mean" else total

@@ -165,7 +165,7 @@ class FrozenTower(FrozenPart):
     def run_tower(self, *inputs: Tensor, **named: Tensor | None) -> Tensor:
         """Return the vectors `(B, F)` that the tower gives, in float32; in training, without a graph if it is fixed.
 
-        In eval mode, whoever calls with a graph wants it: the gradient of pixels explains a score.
+        In eval mode, a caller with gradients enabled needs the graph: the gradient of pixels explains a score.
         """
         learns = not self.is_fixed() or not self.training  # type: ignore[attr-defined] # of torch.nn.Module
         with torch.set_grad_enabled(learns and torch.is_grad_enabled()):

@@ -130,7 +130,7 @@ class OpenClipTextEncoder(FrozenTextTower):
 
     @classmethod
     def read_pretrained_tokenizer(cls, options: Mapping[str, Any], weights: Weights) -> DualTokenizer:
-        """Read the tokenizer beside the weights, or take open_clip's own where the configuration names none.
+        """Read the tokenizer next to the weights, or take open_clip's own where the configuration names none.
 
         Raises:
             CheckpointError: for one that cannot be read, or does not belong to the weights.

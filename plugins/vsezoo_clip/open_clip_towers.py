@@ -23,7 +23,7 @@ from vsezoo_clip.library import NEEDED, shorten
 IMAGE, TEXT = "visual.", "text."
 SCALARS = ("logit_scale", "logit_bias")
 EARLIER = ("input_resolution", "context_length", "vocab_size", "attn_mask")
-"""What OpenAI's files have beside the tensors of the networks."""
+"""What OpenAI's files have in addition to the tensors of the networks."""
 CONTEXT = 77
 """Ids of a caption where the configuration does not say."""
 

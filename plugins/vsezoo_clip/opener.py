@@ -21,7 +21,7 @@ def open_transformers(weights: Weights) -> Recipe | None:
     """Return the recipe of a dual encoder of transformers; None: the weights are not of transformers.
 
     Raises:
-        CheckpointError: for weights of transformers that are no dual encoder, or one that cannot be used.
+        CheckpointError: for weights of transformers that are not a dual encoder, or one that cannot be used.
     """
     config = weights.config()
     if not {"model_type", "architectures", "auto_map"} & config.keys():

@@ -76,7 +76,7 @@ class DualTextEncoder(FrozenTextTower):
 
     @classmethod
     def read_pretrained_tokenizer(cls, options: Mapping[str, Any], weights: Weights) -> DualTokenizer:
-        """Read the tokenizer beside the weights.
+        """Read the tokenizer next to the weights.
 
         Raises:
             CheckpointError: for one that cannot be read, or does not belong to the weights.

@@ -83,7 +83,7 @@ def _make_embedding(rows: int, width: int) -> nn.Embedding:
 
 
 class Block(nn.Module):
-    """Self-attention and two linear layers, each behind a layer norm and beside the identity."""
+    """Self-attention and two linear layers, each after a layer norm, with a residual connection."""
 
     def __init__(self, config: Mapping[str, Any]) -> None:
         super().__init__()

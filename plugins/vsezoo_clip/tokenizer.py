@@ -35,7 +35,7 @@ SAMPLE = "a photo of a dog"
 
 @dataclass(frozen=True)
 class CaptionForm:
-    """How captions become ids, beside the tokenizer's own files.
+    """How captions become ids, in addition to the tokenizer's own files.
 
     Attributes:
         limit: ids that a caption may have, marks included.

@@ -66,7 +66,7 @@ class KirosImporter(Importer):
     file_name = "model.npz"
 
     def recognise(self, source: Source) -> bool:
-        """Return whether it contains such arrays, and no pickle of order-embeddings is beside it."""
+        """Return whether it contains such arrays, and no pickle of order-embeddings is next to it."""
         return theano.holds_weights(source) and theano.count_pickles(source) != 1
 
     def read(self, source: Source, options: Mapping[str, Any]) -> Imported:
@@ -80,12 +80,12 @@ class KirosImporter(Importer):
             source,
             f"{name}.pkl",
             *moved,
-            remedy=f"Put the options beside {name}, or beside the words, as X.pkl for --vocab X.dictionary.pkl",
+            remedy=f"Put the options next to {name}, or next to the words, as X.pkl for --vocab X.dictionary.pkl",
         )
         words = open_companion(
             source,
             vocab or f"{name}.dictionary.pkl",
-            remedy=f"Put the dictionary of words beside {name}, or give its path: --vocab FILE",
+            remedy=f"Put the dictionary of words next to {name}, or give its path: --vocab FILE",
         )
         held, file = require_options(pickled.content, pickled.path), pickled.path
         encoder = choose_option(held, "encoder", theano.ENCODERS, file)
@@ -103,7 +103,7 @@ class KirosImporter(Importer):
         return make_imported(recipe, tokenizer, theano.make_tensors(arrays, encoder), held, held.get("data"))
 
     def write(self, model: JointEmbedding, path: Path, data: str = "") -> list[Path]:
-        """Write the weights to a path `NAME.npz`, with options and dictionary beside it."""
+        """Write the weights to a path `NAME.npz`, with options and dictionary next to it."""
         require_settings(
             model, "Kiros' release", {**PARTS, "text_encoder": (GRUTextEncoder, BagOfWordsTextEncoder)}, NOT_ABSOLUTE
         )
@@ -172,7 +172,7 @@ class Linxd5Importer(Importer):
         return make_imported(recipe, tokenizer, named, held, held.get("data"))
 
     def write(self, model: JointEmbedding, path: Path, data: str = "") -> list[Path]:
-        """Write NAME_model_lstm.pkl, with options and dictionary beside it.
+        """Write NAME_model_lstm.pkl, with options and dictionary next to it.
 
         Args:
             model: a model with an LSTM.

@@ -44,7 +44,7 @@ class OrderImporter(Importer):
     file_name = "order.npz"
 
     def recognise(self, source: Source) -> bool:
-        """Return whether it contains such arrays, and no pickle of Kiros' release, which has the same, is beside it."""
+        """Return whether it contains such arrays, and the pickle next to it is not one of Kiros' release."""
         return theano.holds_weights(source) and theano.count_pickles(source) != 2
 
     def read(self, source: Source, options: Mapping[str, Any]) -> Imported:
@@ -64,7 +64,7 @@ class OrderImporter(Importer):
         return make_imported(recipe, tokenizer, theano.make_tensors(arrays, "gru"), held, DATA.get(data, data))
 
     def write(self, model: JointEmbedding, path: Path, data: str = "") -> list[Path]:
-        """Write the weights to a path `NAME.npz`, with NAME.pkl beside it."""
+        """Write the weights to a path `NAME.npz`, with NAME.pkl next to it."""
         pickled = path.with_suffix(".pkl")
         if pickled == path:
             raise UsageError("is the name of the options file, not of the weights.", file=path, remedy="Give NAME.npz.")

@@ -199,7 +199,7 @@ class PCMEPPClipTextEncoder(TextEncoder):
 
     @classmethod
     def read_pretrained_tokenizer(cls, options: Mapping[str, Any], weights: Weights) -> TransformerTokenizer:
-        """Read the tokenizer beside the pretrained weights."""
+        """Read the tokenizer next to the pretrained weights."""
         return TransformerTokenizer.from_pretrained(str(weights.folder), options.get("positions", 77))
 
     @classmethod

@@ -1,6 +1,6 @@
 """Checkpoints of naver-ai/pcmepp: the .ckpt of PyTorch Lightning, with model, loss and averaged weights.
 
-The file has no tokenizer. `tokenizer.json` and `transformer.json` beside it are taken, else those of `model`.
+The file has no tokenizer. `tokenizer.json` and `transformer.json` next to it are taken, else those of `model`.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class PCMEPPImporter(Importer):
     options: ClassVar[Mapping[str, str]] = {
         "averaged": "true, for the averaged weights (SWA) of the file",
         "model": "folder or Hub's name of the CLIP whose tokenizer it has (openai/clip-vit-base-patch32), unless "
-        "tokenizer.json and transformer.json are beside the file",
+        "tokenizer.json and transformer.json are next to the file",
     }
     file_name = "model.ckpt"
 
@@ -123,7 +123,7 @@ class PCMEPPImporter(Importer):
         return Imported(recipe, tokenizer, tensors, data if data["name"] else {"kind": "picture"}, notes, parts["loss"])
 
     def write(self, model: JointEmbedding, path: Path, data: str = "") -> list[Path]:
-        """Write the checkpoint to `path`, and the tokenizer beside it.
+        """Write the checkpoint to `path`, and the tokenizer next to it.
 
         The loss is not part of a model: its scale and shift are written as they are at first.
         """

@@ -26,8 +26,8 @@ class ProbabilisticMatchingLoss(Loss):
     the diagonal is the match; the original code takes the first.
 
     Args:
-        scale: a at first; learnt.
-        shift: b at first; learnt.
+        scale: a at first; learned.
+        shift: b at first; learned.
         vib: β, weight of the regulariser.
         pseudo: α, weight of the pseudo-positives.
         smoothing: ε, labels are ε and 1 - ε.

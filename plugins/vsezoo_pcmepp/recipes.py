@@ -5,10 +5,10 @@ them are compared by the closed-form sampled distance, the expected squared dist
 
     d(Z_v, Z_t) = ||μ_v - μ_t||² + Σ σ²_v + Σ σ²_t,
 
-and the logit of a match is `b - a d` with learnt a and b. The loss is the binary cross-entropy of all pairs of a batch,
-with soft labels: pairs that score as high as the match are pseudo-positives, and some pictures are mixed with others,
-whose captions then have a share of them. A regulariser keeps the variances from vanishing. `Σ σ²` is the uncertainty
-of an input: how much the model could not tell about it.
+and the logit of a match is `b - a d` with learned a and b. The loss is the binary cross-entropy of all pairs of a
+batch, with soft labels: pairs that score as high as the match are pseudo-positives, and some pictures are mixed with
+others, whose captions then have a share of them. A regulariser keeps the variances from vanishing. `Σ σ²` is the
+uncertainty of an input: how much the model cannot say about it.
 
 The parents are VSE∞, whose pooling (GPO) and size augmentation it has on both sides, and PCME, which compares samples.
 

@@ -1,4 +1,4 @@
-"""The text encoder without anything pretrained: a bag of words through a linear layer and a perceptron beside it."""
+"""The text encoder without anything pretrained: a bag of words through a linear layer and a parallel perceptron."""
 
 from __future__ import annotations
 

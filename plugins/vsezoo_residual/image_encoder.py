@@ -1,4 +1,4 @@
-"""The image encoder: features of a frozen network, standardised, through a linear layer and a perceptron beside it."""
+"""The image encoder: features of a frozen network, standardised, through a linear layer and a parallel perceptron."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Light models of frozen features, for few images and little time. Not from one paper.
 
-Both sides end in a linear layer with a small perceptron beside it, under dropout; the loss is InfoNCE over large
+Both sides end in a linear layer with a small parallel perceptron, under dropout; the loss is InfoNCE over large
 batches, in which other captions of the same image are not negatives; and the checkpoint has the averaged weights of the
 last epochs, while the rate falls along a cosine.
 

@@ -1,4 +1,4 @@
-"""What both sides have beside their linear layer: a perceptron, and dropout."""
+"""What both sides have in addition to their linear layer: a perceptron, and dropout."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """The encoders of SCAN (Lee et al. 2018, sections 3.2 and 3.3): sets of regions and words, each of unit L2 norm.
 
 They differ from `regions` and `gru` in what they give as a set: every region and every word is scaled. The vectors
-beside the sets, the mean region and the last state, are not in the paper; `vsezoo search` finds its candidates by them.
+that accompany the sets, the mean region and the last state, are not in the paper; `vsezoo search` finds its candidates
+by them.
 """
 
 from __future__ import annotations

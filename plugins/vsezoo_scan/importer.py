@@ -1,4 +1,4 @@
-"""Checkpoints of kuanghuei/SCAN: model_best.pth.tar and the vocabulary as JSON beside it."""
+"""Checkpoints of kuanghuei/SCAN: model_best.pth.tar and the vocabulary as JSON next to it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SETTINGS = {
     "lambda_lse": ("similarity.lse_scale",),
     "bi_gru": ("text_encoder.bidirectional",),
 }
-"""The settings that each option is, beside those of VSE++."""
+"""The settings that each option is, in addition to those of VSE++."""
 
 CHOICES = {
     "cross_attn": ("t2i", "i2t"),
@@ -74,7 +74,7 @@ class SCANImporter(Importer):
         return state_dicts.make_imported(source, recipe, dataclasses.replace(held, image=image), options, data)
 
     def write(self, model: JointEmbedding, path: Path, data: str = "") -> list[Path]:
-        """Write the checkpoint to `path`, and the vocabulary beside it."""
+        """Write the checkpoint to `path`, and the vocabulary next to it."""
         recipe = resolve_recipe(model.recipe)
         image, text = state_dict_files.list_tensors(model)
         theirs = {ours: name for name, ours in OURS.items()}

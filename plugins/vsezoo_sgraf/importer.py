@@ -1,4 +1,4 @@
-"""Checkpoints of Paranioar/SGRAF: model_best.pth.tar and the vocabulary as JSON beside it.
+"""Checkpoints of Paranioar/SGRAF: model_best.pth.tar and the vocabulary as JSON next to it.
 
 The original keeps the global nodes of both sides in the similarity; here they belong to the encoders.
 """
@@ -26,7 +26,7 @@ SETTINGS = {
     "bi_gru": ("text_encoder.bidirectional",),
     "sim_dim": ("similarity.sim_dim",),
 }
-"""The settings that each option is, beside those of VSE++."""
+"""The settings that each option is, in addition to those of VSE++."""
 
 STEPS = "sgr_step"
 APART = ("no_imgnorm", "no_txtnorm", "module_name")
@@ -91,7 +91,7 @@ class SGRAFImporter(Importer):
         return state_dicts.make_imported(source, recipe, ours, options, data)
 
     def write(self, model: JointEmbedding, path: Path, data: str = "") -> list[Path]:
-        """Write the checkpoint to `path`, and the vocabulary beside it.
+        """Write the checkpoint to `path`, and the vocabulary next to it.
 
         Raises:
             UsageError: for a model that the original cannot have.

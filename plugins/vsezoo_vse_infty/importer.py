@@ -1,4 +1,4 @@
-"""Checkpoints of woodfrog/vse_infty on region features, by BiGRU or BERT: model_best.pth, and the vocabulary beside it.
+"""Checkpoints of woodfrog/vse_infty on region features, by BiGRU or BERT: model_best.pth, and its vocabulary.
 
 The original appends `<mask>` to the vocabulary after reading it, so the file has one word fewer than the word embedding
 has rows. `mlp.bns.1` is in its files and takes no part in anything.
@@ -31,7 +31,7 @@ SETTINGS = {
     "img_dim": ("image_encoder.img_dim",),
     "vse_mean_warmup_epochs": ("loss.warmup_epochs",),
 }
-"""The settings that each option is, beside those of VSE++."""
+"""The settings that each option is, in addition to those of VSE++."""
 
 UNUSED: dict[str, Any] = {
     "backbone_lr_factor": 0.01,
@@ -118,7 +118,7 @@ class VSEInftyImporter(Importer):
         return state_dicts.fit_tensors(source, recipe, tokenizer, held, data)
 
     def write(self, model: JointEmbedding, path: Path, data: str = "") -> list[Path]:
-        """Write the checkpoint to `path`, and for the BiGRU the vocabulary beside it, without the mask."""
+        """Write the checkpoint to `path`, and for the BiGRU the vocabulary next to it, without the mask."""
         recipe = resolve_recipe(model.recipe)
         bert = recipe.text_encoder.name == vse_infty_bert.text_encoder.name
         image, text = state_dict_files.list_tensors(model)
@@ -169,7 +169,7 @@ def _make_recipe(options: Mapping[str, Any], bert: bool, file: Path) -> Recipe:
 def _read_words(
     source: Source, options: Mapping[str, Any], held: state_dicts.StateDicts, recipe: Recipe
 ) -> MaskedWordTokenizer:
-    """Return the tokenizer of the vocabulary beside the checkpoint, with the mask that the original appends.
+    """Return the tokenizer of the vocabulary next to the checkpoint, with the mask that the original appends.
 
     Raises:
         CheckpointError: for a vocabulary of another size.

@@ -2,13 +2,13 @@
 
 The parent is VSE++: one vector for each side, compared by their cosine, and hardest negatives. What is new is how sets
 become vectors. The regions of an image and the words of a caption are pooled by GPO, the generalized pooling operator:
-each dimension is sorted, and learnt weights, one for each place, add the sorted numbers up,
+each dimension is sorted, and learned weights, one for each place, add the sorted numbers up,
 
     v_d = Σ_k θ_k max_k(x_d),    θ = softmax(u · h_k / 0.1),
 
 where h are the states of a small bidirectional GRU over the codes of the positions 1 to K. The weights depend on K
-alone. Regions get a two-layer MLP beside the linear layer. In training, a fifth of the regions is left out, and a fifth
-of the words is masked, replaced or left out (size augmentation).
+alone. Regions get a two-layer MLP in parallel to the linear layer. In training, a fifth of the regions is left out, and
+a fifth of the words is masked, replaced or left out (size augmentation).
 
 As the original code's scripts run it: AdamW, 25 epochs, learning rate 5e-4, a tenth of it from epoch 15, gradients
 limited to 2, all negatives in the first epoch and the hardest from then on.
@@ -63,7 +63,7 @@ def _published(
 
 vse_infty_bigru = Recipe(
     name="vse-infty-bigru",
-    summary="Regions and the states of a bidirectional GRU, each pooled by weights that are learnt (GPO).",
+    summary="Regions and the states of a bidirectional GRU, each pooled by learned weights (GPO).",
     image_encoder=Part("vse-infty-regions"),
     text_encoder=Part("vse-infty-gru"),
     similarity=Part("cosine"),
@@ -90,7 +90,7 @@ LIGHT_DECAY = {"optimizer.weight_decay": 1e-4}
 vse_infty_bert = dataclasses.replace(
     vse_infty_bigru.replace(LIGHT_DECAY),
     name="vse-infty-bert",
-    summary="Regions and the last hidden states of BERT, each pooled by weights that are learnt (GPO).",
+    summary="Regions and the last hidden states of BERT, each pooled by learned weights (GPO).",
     text_encoder=BERT,
     overrides={},
     published=(

@@ -83,7 +83,7 @@ class VSEppImporter(Importer):
         return state_dicts.make_imported(source, recipe, dataclasses.replace(held, image=image), options, data)
 
     def write(self, model: JointEmbedding, path: Path, data: str = "") -> list[Path]:
-        """Write the checkpoint to `path`, with the vocabulary beside it."""
+        """Write the checkpoint to `path`, with the vocabulary next to it."""
         recipe = resolve_recipe(model.recipe)
         image, text = state_dict_files.list_tensors(model)
         image = {_rename(name, {ours: theirs for theirs, ours in OURS.items()}): t for name, t in image.items()}

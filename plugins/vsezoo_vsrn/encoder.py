@@ -76,7 +76,7 @@ class VSRNImageEncoder(FeatureImageEncoder):
         norm_axis: along what the regions are scaled to an L2 norm of 1: "region" (the original code) or "feature".
         first_norm: scale the regions before the first block; the original does for all data but `f30k_precomp`.
         final_batch_norm: batch norm before the embedding is scaled; the original has it only for `f30k_precomp`.
-        update_bias: what the bias of the GRU's update gate begins with, beside its random part. At 0, as in the paper,
+        update_bias: what the bias of the GRU's update gate starts with, plus its random part. At 0, as in the paper,
             the GRU halves what it remembers at each region, so that the last few decide at first; at 3 it begins near
             the mean of the last twenty (after Jozefowicz et al. 2015, who do so to an LSTM's forget gate).
         **of_features: the options of `FeatureImageEncoder`; its features are those of the regions.

@@ -31,7 +31,7 @@ SETTINGS = {
     "input_dropout_p": ("loss.dropout",),
     "max_len": ("loss.max_len",),
 }
-"""Settings of options, beside those of VSE++."""
+"""Settings of options, in addition to those of VSE++."""
 
 CHOICES = {"rnn_type": ("gru",), "bidirectional": (0,)}
 """Options of the decoder with only one supported value."""
@@ -84,7 +84,7 @@ class VSRNImporter(Importer):
         return state_dicts.make_imported(source, recipe, dataclasses.replace(held, image=image), options, data)
 
     def write(self, model: JointEmbedding, path: Path, data: str = "") -> list[Path]:
-        """Write the checkpoint to `path`, with the vocabulary beside it."""
+        """Write the checkpoint to `path`, with the vocabulary next to it."""
         recipe = resolve_recipe(model.recipe)
         image, text = state_dict_files.list_tensors(model)
         batch_norm = recipe.image_encoder.options.get("final_batch_norm", False)

@@ -78,7 +78,7 @@ def test_pickles_alone(hub: LoopbackHub, vse: Vse, source: Path, photos: Path, t
 def test_a_repository_of_open_clip(
     hub: LoopbackHub, environment: dict[str, str], tmp_path: Path, other: dict[str, object] | None
 ) -> None:
-    """Also one that has the image tower for timm beside it, as timm's have, and pickles."""
+    """Also one that has the image tower for timm next to it, as timm's have, and pickles."""
     pytest.importorskip("open_clip")
     if not FIXTURES.is_dir():
         pytest.skip("VSEZOO_SHARED has no fixtures")

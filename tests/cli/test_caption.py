@@ -41,7 +41,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def run(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run that has learnt a little."""
+    """A run that has learned a little."""
     run = tmp_path_factory.mktemp("runs") / "vsrn"
     vsezoo.train("vsrn", photos, output=run, settings=SETTINGS, device="cpu")
     return run

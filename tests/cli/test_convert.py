@@ -40,7 +40,7 @@ TEXTS = [*tiny.CAPTIONS, "nothing that it knows", ""]
 
 
 class ListsImporter(Importer):
-    """Weights as lists of numbers, the tokenizer in a folder beside them."""
+    """Weights as lists of numbers, the tokenizer in a folder next to them."""
 
     name, summary, file_name = "lists", "Lists of numbers.", "lists.json"
     options: Mapping[str, str] = {"vocab": "the FILE of the words", "scale": "what multiplies every weight"}
@@ -220,7 +220,9 @@ def test_options_and_data(source: Path, original: JointEmbedding, tmp_path: Path
     (tmp_path / "words").mkdir()
     shutil.copy(source.with_name("vocab.json"), tmp_path / "words")
     processes.assert_one_message(
-        convert(tmp_path, "moved.json", code=1), 1, r"vocab\.json: does not exist, but is needed\.\nPut it beside moved"
+        convert(tmp_path, "moved.json", code=1),
+        1,
+        r"vocab\.json: does not exist, but is needed\.\nPut it next to moved",
     )
     told = ("--vocab", "words/vocab.json", "--option", "scale=2", "--data", "coco_precomp")
     value = json.loads(convert(tmp_path, "moved.json", *told, "--json").stdout)

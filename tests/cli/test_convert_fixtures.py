@@ -29,7 +29,7 @@ class Case(NamedTuple):
     file: str
     format: str
     data: str
-    vocab: str = ""  # given by --vocab; where it is empty, it stands beside the file under its usual name
+    vocab: str = ""  # given by --vocab; where it is empty, it stands next to the file under its usual name
     copied: Mapping[str, str] = {}  # files with their usual names, put into a folder of their own
 
 
@@ -153,7 +153,7 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
 
 
 def read_options(path: Path) -> dict[str, Any]:
-    """Return the options that stand in the file of the weights, or beside it."""
+    """Return the options that stand in the file of the weights, or next to it."""
     if path.suffix == ".tar":
         return dict(read_torch(path)["opt"].attributes)
     names = {".npz": (f"{path.name}.pkl", f"{path.stem}.pkl"), ".pkl": (path.name.replace("model", "params"),)}

@@ -70,7 +70,7 @@ def test_the_figures_are_those_of_the_training(root: Path, runs: list[Path]) -> 
     assert {**found, "checkpoints": 0} == {**stored, "checkpoints": 0}
     labels = ("f30k_precomp", "test", "full", False, 20, 100)
     assert tuple(found[key] for key in ("data", "split", "protocol", "ensemble", "images", "captions")) == labels
-    assert found["rsum"] > 300  # it has learnt something
+    assert found["rsum"] > 300  # it has learned something
     assert evaluate(runs[0] / "best", "--data", root / "f30k_precomp") == {
         **found,
         "checkpoints": [found["checkpoints"][0] | {"reference": str(runs[0] / "best")}],

@@ -131,7 +131,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if not all(map(importlib.util.find_spec, ("setuptools", "pip"))):
         pytest.skip("setuptools and pip are wanted to build a distribution")
     work = tmp_path_factory.mktemp("thirdparty")
-    source = shutil.copytree(THIRDPARTY, work / "source")  # building writes beside the sources
+    source = shutil.copytree(THIRDPARTY, work / "source")  # building writes next to the sources
     options = ["--quiet", "--no-deps", "--no-build-isolation", "--no-index", "--disable-pip-version-check"]
     command = [sys.executable, "-m", "pip", "install", *options, "--target", str(work / "site"), str(source)]
     done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": ""})

@@ -21,7 +21,7 @@ import vsezoo
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a run that has learnt what its features show, and with its data."""
+    """A folder with a run that has learned what its features show, and with its data."""
     folder = tmp_path_factory.mktemp("search")
     data = tiny.write_data(folder / "photos")
     (data / "test_ids.txt").write_text("\n".join(f"photo-{index}.jpg" for index in range(20)), encoding="utf-8")

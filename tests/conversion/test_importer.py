@@ -86,7 +86,7 @@ def test_what_is_absent_is_named(tmp_path: Path) -> None:
     (tmp_path / "x.npz").touch()
     with pytest.raises(CheckpointError, match=r"vocab\.pkl: does not exist, but is needed") as caught:
         Source(tmp_path / "x.npz").open("vocab.pkl")
-    assert caught.value.remedy == "Put it beside x.npz, or give its path."
+    assert caught.value.remedy == "Put it next to x.npz, or give its path."
     with pytest.raises(CheckpointError, match="is a folder, not a file"):
         _ = Source(tmp_path).content
 

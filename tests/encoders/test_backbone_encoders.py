@@ -156,10 +156,10 @@ def test_a_frozen_backbone_has_no_gradients(finetune: bool) -> None:
     features = encoder.extract(make_images())
     assert features.requires_grad is finetune
     encoder.head(features)[:, 0].sum().backward()
-    learnt = {name for name, parameter in encoder.named_parameters() if parameter.grad is not None}
-    assert {name for name, parameter in encoder.named_parameters() if parameter.requires_grad} == learnt
-    assert {"head.fc.weight", "head.fc.bias"} <= learnt
-    assert any(name.startswith("backbone.") for name in learnt) == finetune
+    learned = {name for name, parameter in encoder.named_parameters() if parameter.grad is not None}
+    assert {name for name, parameter in encoder.named_parameters() if parameter.requires_grad} == learned
+    assert {"head.fc.weight", "head.fc.bias"} <= learned
+    assert any(name.startswith("backbone.") for name in learned) == finetune
 
 
 def test_the_backbone_is_trained_from_an_epoch_on() -> None:

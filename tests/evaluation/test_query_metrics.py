@@ -1,4 +1,4 @@
-"""Metrics of one query, beside those of other libraries on the same scores.
+"""Metrics of one query, next to those of other libraries on the same scores.
 
 The figures of the others were recorded, each query by itself: pytrec_eval-terrier 0.5.11 (numpy 2.4.6), torchmetrics
 1.9.0 and `recall_at_k` of clip-benchmark 1.6.2 (both with torch 2.14.1). Where a library is installed,

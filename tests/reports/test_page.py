@@ -21,7 +21,7 @@ from vsezoo.training.history import read_history
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run with a log, on features, beside a folder of pictures with their ids."""
+    """A run with a log, on features, next to a folder of pictures with their ids."""
     folder = tmp_path_factory.mktemp("report")
     data = tiny.TinyPairs(images=12)
     tiny.write_data(folder / "tiny", images={"train": 12, "test": 12})

@@ -40,7 +40,7 @@ class Products(ExactRows):
 
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder of a checkpoint, beside a file of features."""
+    """The folder of a checkpoint, next to a file of features."""
     monkeypatch.setattr(Backwards, "built", [], raising=False)
     registry.register("indexes", "backwards")(Backwards)
     registry.register("indexes", "products")(Products)

@@ -1,4 +1,4 @@
-"""An embedding that ends before its end, or beside another one: what was embedded stays."""
+"""An embedding that ends before its end, or next to another one: what was embedded stays."""
 
 from __future__ import annotations
 

@@ -134,7 +134,7 @@ class ConfusesSides(ShowsAttention):
 
 @exhibit("blocks")
 class ComparesWords(SoundSets):
-    """The score is that beside the other captions."""
+    """The score is that next to the other captions."""
 
     def summarise(self, best: Tensor, texts: Embeddings) -> Tensor:
         scores = super().summarise(best, texts)

@@ -36,7 +36,7 @@ OPTIONS: dict[tuple[str, str], list[dict[str, Any]]] = {
     ("losses", "sigmoid"): [{}, {"learn": False, "mask_same_image": True}],
     ("losses", "caption"): [{"hidden_size": 8, "word_dim": 4, "dropout": 0.0}],
 }
-"""What is checked beside the defaults, or in place of them."""
+"""What is checked next to the defaults, or in place of them."""
 
 NEED_FILES = [("text_encoders", name) for name in ("hf", "pcmepp-clip", "vse-infty-hf")]
 """Parts that are built from files: see below."""

@@ -163,7 +163,7 @@ def write_vse_infty(folder: Path) -> Path:
 
 
 def write_pcmepp(folder: Path) -> Path:
-    """The tokenizer is beside it."""
+    """The tokenizer is next to it."""
     recipe = registry.load("models", "pcmepp")
     model = create_model("pcmepp", settings={"embed_size": 8, **list_small_settings(recipe)})
     path: Path = registry.load("importers", "pcmepp")().write(model, folder / "model.ckpt")[0]

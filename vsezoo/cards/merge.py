@@ -12,7 +12,7 @@ from vsezoo.cards.metadata import UNKNOWN_LICENSE
 
 SECTION = re.compile(r"<!-- vsezoo: begin (?P<name>\w+) -->.*?<!-- vsezoo: end (?P=name) -->", flags=re.DOTALL)
 RESULTS = "results"
-"""The section that every card must have: old figures must not stay beside a new model."""
+"""The section that every card must have: old figures must not stay next to a new model."""
 
 INDEX = "model-index"
 

@@ -23,7 +23,7 @@ FIRST = "Options"
 """The heading of the options that belong to no section."""
 
 LABEL_WIDTH = 30
-"""The longest label of an option that has its help beside it; click's own default."""
+"""The longest label of an option that has its help next to it; click's own default."""
 
 
 class Command(click.Command):

@@ -47,7 +47,7 @@ class ConvertCommand(Command):
 )
 @click.argument("path")
 @click.option("--from", "source_format", metavar="FORMAT", help="Format of PATH.  [default: recognised by its content]")
-@click.option("--vocab", metavar="FILE", help="Vocabulary file, if it is not found beside PATH.")
+@click.option("--vocab", metavar="FILE", help="Vocabulary file, if it is not found next to PATH.")
 @click.option("--data", metavar="DATASET", help="Training data set, if PATH does not name it.")
 @click.option("--option", "assignments", multiple=True, metavar="NAME=VALUE", help="Importer option; repeatable.")
 @click.option("--to", "target_format", metavar="FORMAT", help="Export the checkpoint PATH to this format.")
@@ -67,7 +67,7 @@ def convert(
 ) -> None:
     """Convert PATH, a file written by another codebase, to a checkpoint.
 
-    Nothing in the file is executed. Files that belong to it, such as a vocabulary, are looked for beside it.
+    Nothing in the file is executed. Files that belong to it, such as a vocabulary, are looked for next to it.
 
     With --to, PATH is a checkpoint of vsezoo and is exported to the format of the other codebase.
     """

@@ -45,7 +45,7 @@ data.add_command(convert)
     type=click.IntRange(min=1),
     default=4,
     show_default=True,
-    help="Occurrences from which on a word is in the vocabulary.",
+    help="Minimum occurrences of a word in the vocabulary.",
 )
 @click.option("--html", type=click.Path(path_type=Path), metavar="FILE", help="Also write a self-contained page.")
 @shared_options.as_json

@@ -44,8 +44,8 @@ def split(
 ) -> None:
     """Choose the splits of the pictures of DATASET, a registered name or a folder.
 
-    Writes splits.csv into the folder of the data. All commands heed it, whatever the layout says; pictures that it does
-    not name are left out.
+    Writes splits.csv into the folder of the data. Every command follows it, whatever the layout says; pictures that
+    it does not name are left out.
     """
     from vsezoo.cli.progress import make_bar
     from vsezoo.data.lookup import find_source

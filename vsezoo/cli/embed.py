@@ -48,7 +48,7 @@ def embed(
     """Write the joint embeddings of images, sentences, or both, computed by CHECKPOINT.
 
     A .safetensors file holds the float32 tensors `images` and `texts`, one row per item; a .npy file holds one of them.
-    The ids of the rows are written to a .json file beside it.
+    The ids of the rows are written to a .json file next to it.
     """
     if data is not None and (images or texts):
         raise UsageError(

@@ -196,7 +196,7 @@ def features(
 
 
 def _refuse_unused(*names: str) -> None:
-    """Refuse options of a backbone beside `--from`."""
+    """Refuse options of a backbone together with `--from`."""
     context = click.get_current_context()
     for name in names:
         if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:

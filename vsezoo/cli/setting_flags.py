@@ -93,7 +93,9 @@ LOSS = (
         ("loss.mask_same_image",),
         "Never take other captions of the same image as negatives.",
     ),
-    SettingFlag("--ncon", ("loss.ncon",), "Negatives by so many cyclic shifts of the batch; 0: the whole batch.", int),
+    SettingFlag(
+        "--ncon", ("loss.ncon",), "Negatives by this number of cyclic shifts of the batch; 0: the whole batch.", int
+    ),
     SettingFlag("--max-len", ("loss.max_len",), "Longest caption of a caption head in words, marks included.", int),
 )
 TRAINING = (
@@ -121,8 +123,13 @@ TRAINING = (
     SettingFlag(
         "--precision", ("training.precision",), "Precision of the encoders.", metavar="|".join(CHOICES["precision"])
     ),
-    SettingFlag("--max-words", ("training.max_words",), "Train on captions of at most so many words; 0: all.", int),
-    SettingFlag("--patience", ("training.patience",), "Stop after so many validations without gain; 0: never.", int),
+    SettingFlag("--max-words", ("training.max_words",), "Longest caption to train on, in words; 0: no limit.", int),
+    SettingFlag(
+        "--patience",
+        ("training.patience",),
+        "Stop after this number of validations without improvement; 0: never.",
+        int,
+    ),
     SettingFlag("--val-step", ("training.val_step",), "Steps between validations within an epoch; 0: none.", int),
     SettingFlag("--log-step", ("training.log_step",), "Steps between two log records of the loss.", int),
 )

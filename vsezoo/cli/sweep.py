@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 @click.option(
     "--output", type=click.Path(path_type=Path), help="Folder of the runs.  [default: runs/MODEL-DATASET-sweep]"
 )
-@click.option("--seeds", metavar="NUMBER|LIST", help="How many seeds, from 1 on, or a list such as 1,5,7.")
+@click.option("--seeds", metavar="NUMBER|LIST", help="Number of seeds, starting with 1, or a list such as 1,5,7.")
 @click.option(
     "--set",
     "assignments",
@@ -74,7 +74,7 @@ def sweep(
 ) -> None:
     """Train the runs of PLAN, a TOML file, or of MODEL with the settings of the flags.
 
-    Each run has a folder. The same command continues an interrupted sweep: what is done is not done again. At the end,
+    Each run has a folder. The same command continues an interrupted sweep: finished runs are not repeated. At the end,
     one table compares the models on the test split. With --trials, settings are searched for by the dev split instead.
     """
     changes = {"data": data, "data_root": None if data_root is None else str(data_root), "output": output}

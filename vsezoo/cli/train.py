@@ -79,8 +79,8 @@ def train(
 
     MODEL is a registered model, or a recipe file as `vsezoo show MODEL --json` writes it.
 
-    `vsezoo show MODEL` lists all settings of a recipe with their values. The flags below have the names that the
-    field knows; --set changes any setting by its name.
+    `vsezoo show MODEL` lists all settings of a recipe with their values. The flags below have the names used in
+    the field; --set changes any setting by its name.
     """
     settings = setting_flags.read_settings(flags, assignments)
     if not resume and not is_recipe_file(model):  # a misspelt name or setting is answered before torch is imported

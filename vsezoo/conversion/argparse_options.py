@@ -80,7 +80,7 @@ TRAINING_ALONE = (
     "text_encoder.vocab_threshold",
     "text_encoder.word_dropout",
 )
-"""Settings that do not affect a trained model, beside those of the loss and of training."""
+"""Settings that do not affect a trained model, in addition to those of the loss and of training."""
 
 REMEDY = "Use the code that wrote it."
 
@@ -97,8 +97,8 @@ def apply_options(
     Args:
         recipe: a recipe with the parts of the codebase.
         options: the options in the file.
-        settings: settings of further options, beside `SETTINGS`.
-        noted: options that do not affect the model or are handled elsewhere, beside `NOTED`.
+        settings: settings of further options, in addition to `SETTINGS`.
+        noted: options that do not affect the model or are handled elsewhere, in addition to `NOTED`.
         file: the file, for the message.
 
     Raises:
@@ -159,7 +159,7 @@ def list_options(
 
     Args:
         recipe: the recipe of the model to export.
-        settings: settings of further options, beside `SETTINGS`.
+        settings: settings of further options, in addition to `SETTINGS`.
         codebase: name of the codebase, for the message.
         similarities: those of the codebase.
 

@@ -64,7 +64,7 @@ def convert(
     """Convert files of another codebase to a checkpoint folder. Nothing in them is executed.
 
     Args:
-        path: the file or folder of the weights; files that belong to it are looked for beside it. Or
+        path: the file or folder of the weights; files that belong to it are looked for next to it. Or
             `hub:org/name[@revision]`.
         output: the checkpoint folder; None: `runs/NAME`, from the name of the file.
         format: name of the importer; None: the one that recognises the content.

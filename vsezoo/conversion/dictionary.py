@@ -14,7 +14,7 @@ from vsezoo.errors import CheckpointError
 from vsezoo.model import JointEmbedding
 from vsezoo.text import RULES, Vocabulary, WordTokenizer
 
-VOCAB = {"vocab": "the FILE of the words, if it is not beside the weights under its usual name"}
+VOCAB = {"vocab": "the FILE of the words, if it is not next to the weights under its usual name"}
 """The option of importers with the path of the dictionary."""
 
 WORD_IDS = "worddict"
@@ -103,14 +103,14 @@ def open_both(source: Source, options: Mapping[str, Any], name: str) -> tuple[So
     both = open_companion(
         source,
         name,
-        remedy=f"Put it beside {source.path.name}, or give the path of this file, which contains options and words: "
+        remedy=f"Put it next to {source.path.name}, or give the path of this file, which contains options and words: "
         "--vocab FILE",
     )
     return both, given or both
 
 
 def holds_both(source: Source) -> bool:
-    """Return whether a file contains a dictionary beside options."""
+    """Return whether a file contains a dictionary as well as options."""
     return isinstance(source.content, dict) and isinstance(source.content.get(WORD_IDS), dict)
 
 

@@ -222,7 +222,7 @@ def require_settings(
         model: the model to export.
         codebase: name of the codebase, for the message.
         parts: the allowed classes of each part.
-        settings: required values of options, beside `WRITTEN`, for parts that have them.
+        settings: required values of options, in addition to `WRITTEN`, for parts that have them.
 
     Raises:
         UsageError: with the first setting that differs.

@@ -45,7 +45,7 @@ class PickleMachine:
     Args:
         stream: positioned at the start of the pickle, and afterwards at its end. In memory, so that declared sizes need
             not be trusted.
-        more: names allowed beside `pickle_contents.ALLOWED`, with their functions.
+        more: names allowed in addition to `pickle_contents.ALLOWED`, with their functions.
         load_persistent: returns the object of a persistent id; None: there are none.
         protocols: the allowed protocols.
 

@@ -54,7 +54,7 @@ def require_tree(root: Any, leaves: tuple[type, ...] = ()) -> None:
 
     Args:
         root: the value of a pickle.
-        leaves: types allowed beside plain data.
+        leaves: types allowed in addition to plain data.
     """
     allowed = (*_LEAVES, *leaves)
     measured: dict[int, tuple[int, int]] = {}  # depth and size of a container, by its id

@@ -150,7 +150,7 @@ class Source:
             raise CheckpointError(
                 "does not exist, but is needed.",
                 file=wanted,
-                remedy=f"Put it beside {self.path.name}, or give its path.",
+                remedy=f"Put it next to {self.path.name}, or give its path.",
             )
         return self._companions.setdefault(wanted, Source(wanted))
 

@@ -28,7 +28,7 @@ def write_state_dicts(
     """Write a checkpoint like the originals, in the older format of torch, which every version reads.
 
     Args:
-        model: the model, whose vocabulary is written beside it, named after `data_name` in the options: as a pickle
+        model: the model, whose vocabulary is written next to it, named after `data_name` in the options: as a pickle
             like the originals, and as JSON like SCAN.
         path: the file of the checkpoint.
         image: tensors of the image encoder, by their original names.

@@ -1,4 +1,4 @@
-"""Checkpoints of VSE++ and of codebases derived from it, and the vocabularies beside them.
+"""Checkpoints of VSE++ and of codebases derived from it, and the vocabularies next to them.
 
     {'epoch', 'model': [image encoder, text encoder], 'best_rsum', 'opt': Namespace, 'Eiters'}
 
@@ -169,7 +169,7 @@ def make_imported(
 
 
 def read_words(source: Source, chosen: Mapping[str, Any], name: str) -> tuple[list[str], Path]:
-    """Return the words of the vocabulary beside a checkpoint, or of the one that was chosen, and its path.
+    """Return the words of the vocabulary next to a checkpoint, or of the one that was chosen, and its path.
 
     Args:
         source: the file of the checkpoint.
@@ -185,7 +185,7 @@ def read_words(source: Source, chosen: Mapping[str, Any], name: str) -> tuple[li
     companion = open_companion(
         source,
         *([vocab] if vocab else [*usual, "vocab.json", "vocab.pkl"]),
-        remedy=f"Put its vocabulary beside {source.path.name}, or give the path: --vocab FILE",
+        remedy=f"Put its vocabulary next to {source.path.name}, or give the path: --vocab FILE",
     )
     words = list_words(companion.content, companion.path)
     if tuple(words[: len(SPECIAL_WORDS)]) != SPECIAL_WORDS:

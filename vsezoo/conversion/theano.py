@@ -37,7 +37,7 @@ def holds_weights(source: Source) -> bool:
 
 
 def count_pickles(source: Source) -> int:
-    """Return the number of pickles of the codebase of NAME.npz, from the given file or from the files beside it.
+    """Return the number of pickles of the codebase of NAME.npz, from the given file or from the files next to it.
 
     Returns:
         1: NAME.pkl has options and words, as in order-embeddings. 2: NAME.npz.pkl or NAME.npz.dictionary.pkl exists, as

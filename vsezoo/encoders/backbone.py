@@ -208,7 +208,7 @@ class BackboneImageEncoder(FrozenPart, CompositeImageEncoder):
 
     def extract(self, pictures: Tensor) -> Tensor:
         """Return the input of the head: features `(B, F)`, or a grid `(B, R, F)`, float32."""
-        # In eval mode, whoever calls with a graph wants it: the gradient of pixels explains a score.
+        # In eval mode, a caller with gradients enabled needs the graph: the gradient of pixels explains a score.
         with torch.set_grad_enabled((self._learns or not self.training) and torch.is_grad_enabled()):
             features: Tensor = self.backbone(pictures)
             return functional.normalize(features, dim=-1) if self.normalize_features else features

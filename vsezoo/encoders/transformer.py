@@ -233,7 +233,7 @@ class TransformerTextEncoder(FrozenPart, TextEncoder):
         lengths = tokens.lengths.to(tokens.ids.device)
         # Padding is identified by the lengths, not by its id, which in some vocabularies is a regular token.
         mask = torch.arange(tokens.ids.shape[1], device=tokens.ids.device) < lengths[:, None]
-        # In eval mode, whoever calls with a graph wants it: the gradient of word embeddings explains a score.
+        # In eval mode, a caller with gradients enabled needs the graph: gradients of word embeddings explain a score.
         with torch.set_grad_enabled((self.finetune or not self.training) and torch.is_grad_enabled()):
             output = self.transformer(input_ids=tokens.ids, attention_mask=mask.long(), return_dict=True, **options)
         return output, mask, lengths

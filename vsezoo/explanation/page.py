@@ -69,7 +69,7 @@ def _draw_maps(explanation: Explanation) -> list[dict[str, Any]]:
     paint, form = (paint_attention, "{:.3f}") if attention else (paint_signed, "{:+.4f}")
     drawn = []
     for row, of_word in enumerate(weights):
-        # Where regions attend to words, those of a word do not add up to 1: only beside others do they say something.
+        # Where regions attend to words, those of a word do not add up to 1: only next to others do they mean something.
         largest = float(np.abs(weights if explanation.attends == "regions" else of_word).max())
         best = [int(region) for region in np.argsort(-of_word, kind="stable")[:LISTED]]
         places = [regions.describe(region) or NOWHERE for region in best]

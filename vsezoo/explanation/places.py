@@ -1,4 +1,4 @@
-"""Find where the regions of a named image are, and its picture: in the data set, or in files beside the features."""
+"""Find where the regions of a named image are, and its picture: in the data set, or in files next to the features."""
 
 from __future__ import annotations
 

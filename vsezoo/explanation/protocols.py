@@ -1,4 +1,4 @@
-"""What parts may offer to `vsezoo explain`, beside what `vsezoo.interfaces` requires of them.
+"""What parts may offer to `vsezoo explain`, in addition to what `vsezoo.interfaces` requires of them.
 
 None of these methods is required, and no class needs to be extended: a part that has the method offers it. Without
 any of them, a model is explained by the gradient of its score, and regions are shown by their numbers.

@@ -54,7 +54,7 @@ class CardFiles:
 
     Attributes:
         text: the card; None if the existing one cannot be updated and must stay.
-        others: contents of the files beside it, by path.
+        others: contents of the files next to it, by path.
         missing: missing facts, one sentence each.
     """
 

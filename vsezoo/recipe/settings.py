@@ -56,7 +56,7 @@ class TrainingSettings:
         RecipeError: for an invalid value of a setting.
     """
 
-    learning_rate: Annotated[float, AtLeast(0)] = 2e-4  # 0: nothing is learnt, to see what the rest costs
+    learning_rate: Annotated[float, AtLeast(0)] = 2e-4  # 0: nothing is learned, to see what the rest costs
     _: KW_ONLY
     num_epochs: Annotated[int, AtLeast(1)] = 30
     batch_size: Annotated[int, AtLeast(1)] = 128

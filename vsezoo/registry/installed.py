@@ -36,7 +36,7 @@ class Metadata(NamedTuple):
 def find_metadata(group_prefix: str) -> Iterator[Metadata]:
     """Find the distributions with an entry-point group whose name begins with a prefix, in the order of `sys.path`.
 
-    Files that cannot be read are passed over: they may not concern us.
+    Files that cannot be read are skipped: they may not concern us.
     """
     if _has_plain_folders():
         yield from _find_in_folders(f"[{group_prefix}")

@@ -51,7 +51,7 @@ class Filters:
         return self.since is None and not self.folder and not self.unique
 
     def choose(self, hits: Sequence[Hit], k: int) -> list[Hit]:
-        """Return the first `k` hits that pass, ranked anew."""
+        """Return the first `k` hits that pass, ranked again."""
         self._digests.clear()
         self._sketches.clear()
         chosen: list[Hit] = []

@@ -44,7 +44,7 @@ class Plan:
         seeds: of each combination.
         settings: of all runs.
         grid: values by dotted names; every combination is a run.
-        listed: settings of the runs of a list, in place of or beside the grid.
+        listed: settings of the runs of a list, instead of the grid or in addition to it.
         opening: `full_dev` and `use_restval`, as for a training run.
         search: what is searched for, in place of a grid and a list; None: nothing.
     """

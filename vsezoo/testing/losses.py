@@ -214,7 +214,7 @@ class LossKit(PartKit):
 
     @promise(
         "plateau",
-        "Keep the inherited plateau; override it only for losses with costly parts beside the scores.",
+        "Keep the inherited plateau; override it only for losses with costly parts in addition to the scores.",
     )
     def check_plateau(self) -> None:
         """The method plateau returns the loss of equal scores, which is used to detect a collapse."""

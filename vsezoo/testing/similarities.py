@@ -99,7 +99,7 @@ class SimilarityKit(PartKit):
         for row in range(IMAGES):
             for column in range(TEXTS):
                 alone = self._score(similarity, images[row : row + 1], texts[column : column + 1])
-                require_equal(alone[0, 0], whole[row, column], "the score of a pair alone and beside others")
+                require_equal(alone[0, 0], whole[row, column], "the score of a pair alone and among others")
 
     @promise(
         "direction",

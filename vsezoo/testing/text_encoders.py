@@ -92,12 +92,12 @@ class TextEncoderKit(EncoderKit):
         "Pack the sequences or mask the padding by tokens.lengths; the id 0 may belong to a word.",
     )
     def check_padding(self) -> None:
-        """A caption has the same embedding alone and beside longer ones: padding has no effect."""
+        """A caption has the same embedding alone and among longer ones: padding has no effect."""
         built = self._build_trained()
         together = Embeddings.of(self._encode(built, CAPTIONS))
         for index, caption in enumerate(CAPTIONS):
             alone = self._encode(built, [caption])
-            require_same(alone, together[index : index + 1], f"{caption!r} alone and beside longer captions")
+            require_same(alone, together[index : index + 1], f"{caption!r} alone and among longer captions")
 
     @promise(
         "batch",

@@ -78,7 +78,7 @@ def test_pictures_beside_the_file(tmp_path: Path) -> None:
     (tmp_path / "images").mkdir()
     for name in ("ex_0_img_0.png", "ex_0_img_1.png"):
         Image.fromarray(pixels).save(tmp_path / "images" / name)
-    with pytest.raises(DataError, match=r"lacks the picture 7\.jpg\.\n.*beside the file of choices"):
+    with pytest.raises(DataError, match=r"lacks the picture 7\.jpg\.\n.*next to the file of choices"):
         choices.open_images(tmp_path)
     Image.fromarray(pixels).save(tmp_path / "7.png")
     data = choices.open_images(tmp_path)

@@ -1,4 +1,4 @@
-"""The encoders with a perceptron beside their linear layer: their equations, padding, dropout, and standardisation."""
+"""The encoders with a perceptron next to their linear layer: their equations, padding, dropout, and standardisation."""
 
 from __future__ import annotations
 

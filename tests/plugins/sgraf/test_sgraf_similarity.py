@@ -1,4 +1,4 @@
-"""The similarities of SGRAF beside a slow reference for one pair, and what they promise in training."""
+"""The similarities of SGRAF next to a slow reference for one pair, and what they promise in training."""
 
 from __future__ import annotations
 

@@ -155,7 +155,7 @@ def test_there_and_back_to_the_bit(model: JointEmbedding, tmp_path: Path) -> Non
 
 
 def test_a_vocabulary_of_another_size(tmp_path: Path) -> None:
-    """One word short beside the mask: the last word is left out of the file."""
+    """One word short next to the mask: the last word is left out of the file."""
     value = json.loads((FOLDER / "f30k_precomp_vocab.json").read_text())
     last = value["idx2word"].pop(str(len(value["word2idx"]) - 1))
     del value["word2idx"][last]

@@ -32,7 +32,7 @@ def read(path: Path, **told: Any) -> tuple[Source, Imported]:
 
 @pytest.fixture
 def checkpoint(tmp_path: Path) -> Callable[..., Path]:
-    """Write a checkpoint whose options differ from `VSEPP`, and the vocabulary beside it."""
+    """Write a checkpoint whose options differ from `VSEPP`, and the vocabulary next to it."""
 
     def write(model: Any = None, words: tuple[str, ...] = WORDS, legacy: bool = False, **changes: Any) -> Path:
         options = {name: value for name, value in {**VSEPP, **changes}.items() if value is not ...}

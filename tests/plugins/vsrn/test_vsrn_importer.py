@@ -44,7 +44,7 @@ def read(path: Path, **told: Any) -> tuple[Source, Imported]:
 
 @pytest.fixture
 def checkpoint(tmp_path: Path) -> Callable[..., Path]:
-    """Write a checkpoint whose options differ from `VSRN`, and the vocabulary beside it."""
+    """Write a checkpoint whose options differ from `VSRN`, and the vocabulary next to it."""
 
     def write(model: Any = None, legacy: bool = False, **changes: Any) -> Path:
         options = {**VSRN, **changes}

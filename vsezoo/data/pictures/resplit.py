@@ -1,4 +1,4 @@
-"""Choose the splits of a data set of pictures anew, by group, and write them to `splits.csv`."""
+"""Choose the splits of a data set of pictures again, by group, and write them to `splits.csv`."""
 
 from __future__ import annotations
 

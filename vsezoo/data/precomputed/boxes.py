@@ -1,4 +1,4 @@
-"""The boxes of region features: `SPLIT_ims_bbx.npy` beside `SPLIT_ims.npy`, as GSMN and RCAR name them.
+"""The boxes of region features: `SPLIT_ims_bbx.npy` next to `SPLIT_ims.npy`, as GSMN and RCAR name them.
 
 It has the corners `(images, R, 4)` of each region: left, top, right, bottom, in pixels of the picture or as shares of
 its width and height; with features `(all regions, F)` they are `(all regions, 4)`. In a file of several arrays they

@@ -1,6 +1,6 @@
 """Features in pieces, collected once into one array in the cache folder: Parquet, and an array for each image.
 
-The array is `(images, F)`, or `(all regions, F)` with the number of regions of each image beside it, as
+The array is `(images, F)`, or `(all regions, F)` with the number of regions of each image next to it, as
 `vsezoo.data.precomputed.region_counts` reads them.
 """
 
@@ -31,7 +31,7 @@ Piece = tuple[Array, Array | None, Array | None]
 
 
 def collect(path: Path, part: str, read: Callable[[], Iterator[Piece]]) -> Path:
-    """Return the file of the collected array, which is written if it is not there.
+    """Return the file of the collected array, which is written if it does not exist.
 
     Args:
         path: the file that has the pieces.
@@ -55,7 +55,7 @@ def collect(path: Path, part: str, read: Callable[[], Iterator[Piece]]) -> Path:
 
 
 def write_pieces(path: Path, pieces: Iterator[Piece], target: Path) -> None:
-    """Write pieces to one array, with the numbers of regions and the boxes in files beside it.
+    """Write pieces to one array, with the numbers of regions and the boxes in files next to it.
 
     If all images have as many regions, the array is `(images, R, F)` and needs no numbers.
 

@@ -1,7 +1,7 @@
-"""How many regions each image has, if images have different numbers of them: lengths or masks beside the features.
+"""How many regions each image has, if images have different numbers of them: lengths or masks next to the features.
 
 Features are then `(all regions, F)`, one image after the other, or `(images, R, F)` with padding. What says where the
-regions of an image are is in the same file, under one of the names below, or beside a `.npy` file: `SPLIT_ims.npy` has
+regions of an image are is in the same file, under one of the names below, or next to a `.npy` file: `SPLIT_ims.npy` has
 `SPLIT_ims_lengths.npy` or `SPLIT_ims_mask.npy`.
 """
 
@@ -83,7 +83,7 @@ def read_counts(path: Path, content: Path, shape: tuple[int, ...]) -> RegionCoun
 
 
 def read_beside(path: Path, names: Sequence[str]) -> tuple[str, Array] | None:
-    """Return an array of one of these names from a file of features, or from a file beside it, and what it is called.
+    """Return an array of one of these names from a file of features, or from a file next to it, and what it is called.
 
     Raises:
         DataError: for a file that cannot be read, or whose array is pickled.

@@ -56,7 +56,7 @@ class SplitPaths(NamedTuple):
         return read_captions(self.captions, len(ids)), ids
 
     def list_files(self) -> Iterator[Path]:
-        """Yield the files that are there."""
+        """Yield the existing files."""
         yield from filter(Path.is_file, (self.features, self.captions, self.ids))
 
 

@@ -68,7 +68,7 @@ def _read_file(file: Path) -> Iterator[Choice]:
         try:
             choice = _read_entry(entry, file.stem)
         except (KeyError, TypeError, ValueError) as error:
-            raise DataError(f"entry {number} is no choice: {error!r}.", file=file, remedy=OBTAIN) from error
+            raise DataError(f"entry {number} is not a choice: {error!r}.", file=file, remedy=OBTAIN) from error
         if len(choice.captions) < 2 or len(choice.images) not in (1, len(choice.captions)):
             problem = f"entry {number} has {len(choice.images)} images and {len(choice.captions)} captions."
             raise DataError(problem, file=file, remedy="Give one image and several captions, or as many of both.")
@@ -91,7 +91,7 @@ def _read_entries(file: Path) -> list[Mapping[str, Any]]:
 
 
 def _read_entry(entry: Mapping[str, Any], group: str) -> Choice:
-    """Return the item of an entry, whose form its keys tell."""
+    """Return the item of an entry, whose form its keys show."""
     if "caption_0" in entry:  # Winoground
         images, captions = (
             [entry[f"image_{side}"] for side in (0, 1)],

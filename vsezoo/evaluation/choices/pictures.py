@@ -48,7 +48,7 @@ class ChoicePictures(PairDataset):
 
 
 def open_choice_pictures(folder: Path, crops: Iterable[Crop]) -> ChoicePictures:
-    """Find the pictures of choices beside their files, in `images` or in another subfolder, which may be a link.
+    """Find the pictures of choices next to their files, in `images` or in another subfolder, which may be a link.
 
     Raises:
         DataError: if a picture is absent.
@@ -66,7 +66,7 @@ def open_choice_pictures(folder: Path, crops: Iterable[Crop]) -> ChoicePictures:
             raise DataError(
                 f"lacks the picture {crop.file}.",
                 file=folder,
-                remedy="Put the pictures, or a link to their folder, beside the file of choices, such as in images.",
+                remedy="Put the pictures, or a link to their folder, next to the file of choices, such as in images.",
             )
         files[crop.file] = found
     return ChoicePictures(folder.absolute().name, wanted, files)

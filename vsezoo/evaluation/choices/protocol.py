@@ -30,7 +30,7 @@ class Choices(Protocol):
     summary = "Winoground, SugarCrepe, ARO and others: the right caption, or the right image, of a few."
 
     def open_images(self, folder: Path) -> ChoicePictures:
-        """Return the pictures beside the files of choices."""
+        """Return the pictures next to the files of choices."""
         crops = [crop for choice in read_choices(folder) for crop in choice.images]
         return open_choice_pictures(folder if folder.is_dir() else folder.absolute().parent, crops)
 
@@ -99,7 +99,7 @@ def _find_places(choices: Sequence[Choice], data: PairDataset) -> dict[Crop, int
         if index is None:
             raise DataError(
                 f"the split {data.split} of {data.name} lacks the image {crop.name}.",
-                remedy="Leave out --data to take the pictures beside the file of choices, or name data that have them.",
+                remedy="Leave out --data to use the pictures next to the file of choices, or name data that have them.",
             )
         places[crop] = index
     return places

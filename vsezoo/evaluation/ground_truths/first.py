@@ -48,7 +48,7 @@ def find_alike(
     Args:
         compare: the scores of items of one kind.
         items: all of them.
-        wanted: places of those that are queries; an item is no candidate of itself.
+        wanted: places of those that are queries; an item is not a candidate of itself.
         count: how many candidates to find.
     """
     found = []

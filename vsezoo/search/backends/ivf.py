@@ -20,7 +20,7 @@ from vsezoo.similarities import CosineSimilarity
 LEAST = 10_000
 """Below so many rows all are scored."""
 LATE = 0.05
-"""Share of rows beside the cells, added later or removed, from which on the cells are made anew."""
+"""Share of rows next to the cells, added later or removed, from which on the cells are made anew."""
 HARD = 0.1
 """Share of the cells from which on a search may take as long as an exact one."""
 QUERIES = 400

@@ -38,7 +38,7 @@ def build_index(
     on_bad_image: str = "skip",
     advance: Advance | None = None,
 ) -> Manifest:
-    """Build an index folder, or replace the one that is there.
+    """Build an index folder, or replace an existing one.
 
     An interrupted build continues when it is called again; until it is complete, the previous index stays valid.
     Vectors that the previous index has of unchanged items are copied, not computed.

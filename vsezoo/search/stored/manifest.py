@@ -1,6 +1,6 @@
 """The manifest of an index folder, `index.json`: the one file that says which of the others are valid.
 
-An index folder is changed by writing new files beside the old ones, then replacing the manifest atomically. A killed
+An index folder is changed by writing new files next to the old ones, then replacing the manifest atomically. A killed
 process leaves the manifest, and so the index, as it was.
 """
 

@@ -1,4 +1,4 @@
-"""Text beside picture, lists in JSON, COCO's form, and the archives of Flickr as they unpack."""
+"""Text next to picture, lists in JSON, COCO's form, and the archives of Flickr as they unpack."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Layouts that plugins register: for folders of one's own, beside vsezoo's."""
+"""Layouts that plugins register: for folders of one's own, next to vsezoo's."""
 
 from __future__ import annotations
 

@@ -90,7 +90,7 @@ def _read(
                 images[name] = CaptionedImage(name, captions[name])
         splits[split] = list(images.values())
     remedy = f"The lists are {', '.join(lists.values())}."
-    return Listing(folder, captions_file, splits, remedy, "given by the lists beside the captions")
+    return Listing(folder, captions_file, splits, remedy, "given by the lists next to the captions")
 
 
 def _read_captions(file: Path, pattern: re.Pattern[str]) -> dict[str, list[str]]:
