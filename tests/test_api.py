@@ -31,6 +31,7 @@ def run(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return output
 
 
+@pytest.mark.slow
 def test_a_folder_may_be_a_path_and_texts_any_iterable(data: Path, run: Path) -> None:
     assert vsezoo.evaluate(run, data).to_json() == vsezoo.evaluate(run, str(data)).to_json()
     model, texts = vsezoo.load(run), ["a red thing", "old and cold ."]

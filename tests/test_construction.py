@@ -48,6 +48,7 @@ RECIPES = [name for name in sorted(vsezoo.list_models()) if not registry.load("m
 """Without those of pretrained weights, which would be downloaded."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", RECIPES)
 def test_every_recipe_is_loaded_to_the_bit(name: str, tmp_path: Path) -> None:
     recipe = registry.load("models", name)
@@ -65,6 +66,7 @@ def test_every_recipe_is_loaded_to_the_bit(name: str, tmp_path: Path) -> None:
     assert torch.equal(torch.get_rng_state(), before)
 
 
+@pytest.mark.slow
 def test_a_frozen_backbone_comes_from_its_source(tmp_path: Path) -> None:
     weights = pictures.write_weights(tmp_path / "resnet.safetensors")
     model = vsezoo.create_model(

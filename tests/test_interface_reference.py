@@ -19,6 +19,7 @@ def generate(load_script: Callable[[str], ModuleType]) -> ModuleType:
     return load_script("docs/generate.py")
 
 
+@pytest.mark.slow
 def test_the_page_is_current(generate: ModuleType) -> None:
     page = (DOCS / "reference.md").read_text(encoding="utf-8")
     assert generate.render_reference() == page, "run: python docs/generate.py"

@@ -31,6 +31,7 @@ def generate(load_script: Callable[[str], ModuleType]) -> ModuleType:
     return load_script("model_cards/generate.py")
 
 
+@pytest.mark.slow
 def test_cards_and_tables_are_current(generate: ModuleType) -> None:
     assert not generate.find_outdated(), CALL
 
@@ -171,6 +172,7 @@ def test_citation(generate: ModuleType, authors: str, venue: str, expected: list
     assert entry.count("{") == entry.count("}")
 
 
+@pytest.mark.slow
 def test_check_names_what_is_not_current_and_writes_nothing(
     generate: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -2,7 +2,7 @@
 
 Every linear layer `W x + b` becomes `W x + b + s B A x`, where A has few rows, B few columns, and B begins as zeros.
 peft puts a layer of its own in the place of each. To checkpoints, digests and converters the tower looks as before:
-its tensors have the names of its source, and those of the adapters are stored beside it.
+its tensors have the names of its source, and those of the adapters are stored next to it.
 """
 
 from __future__ import annotations
@@ -95,5 +95,5 @@ def _rename_layers(tower: nn.Module, tensors: dict[str, Any], prefix: str, *more
 
 
 def _expect_no_adapters(tower: nn.Module, incompatible: Any) -> None:
-    """Report no adapters as missing: they are loaded beside the tower."""
+    """Report no adapters as missing: they are loaded next to the tower."""
     incompatible.missing_keys[:] = [name for name in incompatible.missing_keys if ADAPTER not in name]

@@ -39,6 +39,7 @@ def as_file(path: Path, network: nn.Module, **changes: Any) -> Path:
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "left_out", "pooled", "grid"),
     [
@@ -63,6 +64,7 @@ def test_features_without_the_classifier(name: str, left_out: list[str], pooled:
     assert (backbone.width,) == pooled
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("model", "last", "width"), [("vgg19", "classifier.6", 4096), ("resnet152", "fc", 2048)])
 def test_the_networks_of_the_paper(model: str, last: str, width: int) -> None:
     with torch.device("meta"):
@@ -73,6 +75,7 @@ def test_the_networks_of_the_paper(model: str, last: str, width: int) -> None:
     assert set(whole.state_dict()) - set(backbone.network.state_dict()) == {f"{last}.weight", f"{last}.bias"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [TIMM, TORCHVISION])
 def test_pooled_features_are_the_mean_of_the_grid(name: str) -> None:
     """Of a ResNet, whose pooling is the mean; and the library's own network gives the same."""
@@ -92,6 +95,7 @@ def test_pooled_features_are_the_mean_of_the_grid(name: str) -> None:
         torch.testing.assert_close(features, whole(make_pictures()), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_cells_are_row_by_row() -> None:
     """A change in the upper right corner of a picture changes the second cell of 2 x 2 most."""
     backbone = make(TORCHVISION, features="grid", image_size=64)
@@ -111,6 +115,7 @@ def test_a_grid_of_cells_of_a_transformer_has_no_class_token() -> None:
         torch.testing.assert_close(backbone(pictures), tokens[:, 1:])
 
 
+@pytest.mark.slow
 def test_another_size_of_pictures() -> None:
     assert measure_features("timm:test_vit", features="grid", image_size=96) == (36, 64)
     assert measure_features("timm:test_resnet", features="grid", image_size=192) == (36, 96)
@@ -118,6 +123,7 @@ def test_another_size_of_pictures() -> None:
         assert measure_features("torchvision:vgg11", features="grid", image_size=192) == (36, 512)
 
 
+@pytest.mark.slow
 def test_features_of_crops_are_averaged() -> None:
     backbone, crops = make(), make_pictures(6).unflatten(0, (2, 3))
     with torch.inference_mode():
@@ -125,6 +131,7 @@ def test_features_of_crops_are_averaged() -> None:
         torch.testing.assert_close(backbone(crops), expected, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [TIMM, TORCHVISION])
 def test_weights_from_a_file_with_a_classifier_or_without(tmp_path: Path, name: str) -> None:
     source = timm.create_model("test_resnet") if name == TIMM else torchvision.models.resnet18(weights=None)
@@ -155,6 +162,7 @@ def test_arguments_of_the_constructor(tmp_path: Path) -> None:
         make(TIMM, model_args={"colour": "red"})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -171,6 +179,7 @@ def test_weights_that_do_not_fit(tmp_path: Path, changes: dict[str, Any], messag
     assert "model_args" in caught.value.remedy
 
 
+@pytest.mark.slow
 def test_files_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "x.safetensors"
     with pytest.raises(CheckpointError, match=r"x\.safetensors: is not a file of weights") as caught:
@@ -188,6 +197,7 @@ def test_files_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert backbone.file == elsewhere / "y.safetensors"
 
 
+@pytest.mark.slow
 def test_a_digest_tells_when_weights_have_changed(tmp_path: Path) -> None:
     file = as_file(tmp_path / "x.safetensors", torchvision.models.resnet18(weights=None))
     backbone = make(weights=str(file))
@@ -223,6 +233,7 @@ def test_the_network_is_absent(monkeypatch: pytest.MonkeyPatch) -> None:
         assert "--image-weights FILE.safetensors" in caught.value.remedy
 
 
+@pytest.mark.slow
 def test_pretrained_weights_of_torchvision_are_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = {}
     whole = torchvision.models.resnet18(weights=None)
@@ -309,6 +320,7 @@ def test_options_that_cannot_be(options: dict[str, Any], message: str) -> None:
         make(**options)
 
 
+@pytest.mark.slow
 def test_real_weights_and_pictures() -> None:
     """The features of real pictures are near those that another implementation made of the same network."""
     if "VSEZOO_SHARED" not in os.environ:

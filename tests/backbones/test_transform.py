@@ -27,6 +27,7 @@ def draw(height: int, width: int) -> Image.Image:
     return Image.fromarray(np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "model", ["test_vit", "mobilenetv2_100", "vit_tiny_patch16_224", "vit_base_patch16_siglip_224", "test_convnext2"]
 )
@@ -39,6 +40,7 @@ def test_timm_has_the_same_at_test_time(model: str) -> None:
     torch.testing.assert_close(backbone.transform(training=False)([picture])[0], expected)
 
 
+@pytest.mark.slow
 def test_torchvision_has_the_same_at_test_time() -> None:
     picture = draw(180, 250)
     for model, weights in (("resnet18", "ResNet18_Weights"), ("efficientnet_b0", "EfficientNet_B0_Weights")):

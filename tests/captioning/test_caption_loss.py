@@ -78,6 +78,7 @@ def write_slowly(decoder: CaptionDecoder, regions: Tensor, tokens: Tokens, max_l
     return total / size
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=40)
 @given(st.lists(st.integers(2, 9), min_size=1, max_size=5), st.integers(3, 9), st.integers(0, 2**31))
 def test_against_the_original_step_by_step(lengths: list[int], max_len: int, seed: int) -> None:
@@ -181,6 +182,7 @@ def test_initial_weights() -> None:
         assert layer.weight.std().item() == pytest.approx(math.sqrt(2 / (fan_in + fan_out)), rel=0.02)
 
 
+@pytest.mark.slow
 def test_a_caption_can_be_learnt_by_heart() -> None:
     torch.manual_seed(0)
     loss = CaptionLoss(embed_size=5, tokenizer=make_tokenizer(), hidden_size=24, word_dim=8)

@@ -198,6 +198,7 @@ def test_a_digest_that_is_not_told(tmp_path: Path, weights: Path) -> None:
         load(folder)
 
 
+@pytest.mark.slow
 def test_checkpoints_of_earlier_versions(tmp_path: Path) -> None:
     """They have the whole CNN under other names, fewer options, and another word for the pretrained weights."""
     model = make("none", encoder="torchvision:resnet18", cnn_mode="legacy")

@@ -135,6 +135,7 @@ def test_figures_are_equal(name: str, exact: bool) -> None:
     assert_figures(vsezoo.evaluate(BEFORE / name / "finished", find_data(name)), name, exact)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", RUNS)
 def test_a_stopped_run_goes_on(name: str, exact: bool, machine: dict[str, str], tmp_path: Path) -> None:
     if name == "vsrn" and machine["dropout"] != MADE["dropout"]:

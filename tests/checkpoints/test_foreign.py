@@ -43,6 +43,7 @@ def publish(hub: LoopbackHub, folder: Path, leave_out: str = "") -> Repository:
     return repository
 
 
+@pytest.mark.slow
 def test_a_repository(
     hub: LoopbackHub, vse: Vse, environment: dict[str, str], source: Path, photos: Path, tmp_path: Path
 ) -> None:
@@ -74,6 +75,7 @@ def test_pickles_alone(hub: LoopbackHub, vse: Vse, source: Path, photos: Path, t
         processes.assert_one_message(done, 1, rf"has no model\.safetensors.*\n.*{words}.* unpickled")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("other", [None, {"architecture": "vit_base_patch32_clip_224", "num_features": 512}])
 def test_a_repository_of_open_clip(
     hub: LoopbackHub, environment: dict[str, str], tmp_path: Path, other: dict[str, object] | None
@@ -105,6 +107,7 @@ def test_a_gated_repository(hub: LoopbackHub, vse: Vse, source: Path, photos: Pa
     processes.assert_one_message(done, 1, r"hub:org/clip.*: is gated, and you have no access\.\nRequest access")
 
 
+@pytest.mark.slow
 def test_a_name(hub: LoopbackHub, vse: Vse, environment: dict[str, str], source: Path, tmp_path: Path) -> None:
     commit = publish(hub, source).branches["main"]
     settings = {"text_encoder.normalize": False}

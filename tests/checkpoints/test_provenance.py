@@ -167,6 +167,7 @@ def test_a_head_that_another_distribution_has_under_the_same_name(
     assert type(model.image_encoder.head).__name__ == "Mean"
 
 
+@pytest.mark.slow
 def test_an_old_checkpoint_and_one_of_a_stranger(headed: Path) -> None:
     change_config(headed, set_value("recipe", "image_encoder", "options", "head", to="precomp"))
     change_config(headed, lambda config: config["plugins"].pop("image_encoder.head"))

@@ -258,6 +258,7 @@ odd = st.sampled_from(
 values = scalars | odd | st.lists(scalars, max_size=3) | st.dictionaries(st.text(max_size=3), scalars, max_size=2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["config.json", "vocab.json"])
 @settings(deadline=None, max_examples=250)
 @given(data=st.data())
@@ -296,6 +297,7 @@ def test_no_json_brings_anything_but_a_clear_error(
         assert error.remedy
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=100)
 @given(data=st.data())
 def test_no_damaged_tensors_bring_anything_but_a_clear_error(

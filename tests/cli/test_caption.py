@@ -92,6 +92,7 @@ def test_rows_of_a_file_are_the_images_of_the_split(run: Path, photos: Path, tmp
     assert len(read_captions(tmp_path, run, file)) == 20
 
 
+@pytest.mark.slow
 def test_another_split(run: Path, photos: Path, tmp_path: Path) -> None:
     (found,) = read_captions(tmp_path, run, "4", "--data", photos, "--split", "dev")
     (row,) = read_captions(tmp_path, run, f"{photos / 'dev_ims.npy'}:4")

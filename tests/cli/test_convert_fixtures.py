@@ -166,6 +166,7 @@ UNTOLD = {"data_path", "dispFreq", "logger_name", "saveto", "use_restval", "voca
 """Options of the original that are written and tell of its folders and logs alone, or do nothing."""
 
 
+@pytest.mark.slow
 def test_the_way_back_has_the_same_weights_to_the_bit(converted: Result) -> None:
     case, folder = converted.case, converted.folder
     source = (folder if case.copied else converted.origin) / case.file

@@ -216,6 +216,7 @@ def coco(root: Path, runs: list[Path], tmp_path_factory: pytest.TempPathFactory)
     return folder
 
 
+@pytest.mark.slow
 def test_fold5(runs: list[Path], coco: Path) -> None:
     place = ("--data", "coco_precomp", "--data-root", coco.parent)
     folds = evaluate(runs[0], *place, "--fold5")
@@ -270,6 +271,7 @@ def test_data_that_are_not_there(runs: list[Path], tmp_path: Path) -> None:
     processes.assert_one_message(unknown, 2, r"^There is no data set 'f30k_precom'\.\nDid you mean 'f30k_precomp'\?")
 
 
+@pytest.mark.slow
 def test_a_folder_of_ones_own_is_found_again(tmp_path: Path) -> None:
     data, run = tiny.write_data(tmp_path / "mine"), tmp_path / "run"
     trained = vsezoo.train("vsepp", data, output=run, settings=tiny.SETTINGS, device="cpu").evaluation
@@ -280,6 +282,7 @@ def test_a_folder_of_ones_own_is_found_again(tmp_path: Path) -> None:
     assert evaluate(run, "--data", tmp_path / "moved")["rsum"] == trained.metrics.rsum
 
 
+@pytest.mark.slow
 def test_a_folder_of_ones_own_without_a_test_split(tmp_path: Path) -> None:
     data, run = tiny.write_data(tmp_path / "mine"), tmp_path / "run"
     for file in data.glob("test_*"):

@@ -96,6 +96,7 @@ def test_shapes_are_drawn_on(tmp_path: Path) -> None:
     assert page.count("data:image/png") == 13  # the picture, and two maps for each of six words
 
 
+@pytest.mark.slow
 def test_a_picture(tmp_path: Path) -> None:
     data = pictures.PicturePairs()
     settings = {"image_encoder": pictures.BACKBONE, "image_encoder.weights": "none", "image_encoder.image_size": 64}

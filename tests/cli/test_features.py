@@ -55,6 +55,7 @@ def invoke(data: Path | str, weights: Path, *more: str | Path) -> Result:
     return CliRunner().invoke(main, name_arguments(data, weights, *more))
 
 
+@pytest.mark.slow
 def test_features_are_those_of_a_training_with_the_frozen_backbone(tmp_path: Path, photos: Path, weights: Path) -> None:
     done = extract(tmp_path, photos, weights)
     assert done.code == 0, done.stderr
@@ -84,6 +85,7 @@ def test_json_tells_what_came_of_each_split(tmp_path: Path, photos: Path, weight
     ]
 
 
+@pytest.mark.slow
 def test_a_training_on_the_output(tmp_path: Path, photos: Path, weights: Path) -> None:
     assert extract(tmp_path, photos, weights, "--normalize").code == 0
     flags = [word for name, value in pictures.SIZES.items() for word in ("--set", f"{name}={value}")]
@@ -93,6 +95,7 @@ def test_a_training_on_the_output(tmp_path: Path, photos: Path, weights: Path) -
     assert config["data"]["image_shape"] == [pictures.WIDTH]
 
 
+@pytest.mark.slow
 def test_a_grid_and_ten_crops(tmp_path: Path, photos: Path, weights: Path) -> None:
     given = ("--set", "image_size=64", "--split", "dev")
     assert extract(tmp_path, photos, weights, *given, "--grid", "--dtype", "float16").code == 0
@@ -141,6 +144,7 @@ def test_pictures_that_cannot_be_read(tmp_path: Path, weights: Path, captions: b
     assert "empty" in split["skipped"]["train2.png"]
 
 
+@pytest.mark.slow
 def test_it_can_be_interrupted_and_shared(tmp_path: Path, photos: Path, weights: Path) -> None:
     assert extract(tmp_path / "whole", photos, weights, "--batch-size", "2").code == 0
     for shard in ("1/2", "0/2"):
@@ -252,6 +256,7 @@ def test_data_without_pictures(tmp_path: Path, weights: Path, monkeypatch: pytes
     assert_one_message(done, done.exit_code, said.get(data, data.removeprefix("./")))
 
 
+@pytest.mark.slow
 def test_an_output_that_is_there(tmp_path: Path, photos: Path, weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert invoke(photos, weights).exit_code == 0

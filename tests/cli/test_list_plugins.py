@@ -25,6 +25,7 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 THIRDPARTY = Path(__file__).parent.parent / "thirdparty"
 
 
+@pytest.mark.slow
 def test_json_without_check(make_distribution: Callable[..., Path]) -> None:
     points = {"losses": {"bad": "made_bad:Loss"}, "models": {"m2": "made_bad:x", "m10": "made_bad:y"}}
     path = (make_distribution("demo", points, {"made_bad": "print('imported')\n1 / 0\nx = 1"}, version="3.1"),)
@@ -87,6 +88,7 @@ def test_a_traceback_on_demand(run_vsezoo: Run, make_distribution: Callable[...,
     assert (bad["state"], bad["reason"]) == ("failed", "ZeroDivisionError: division by zero")
 
 
+@pytest.mark.slow
 def test_the_table(make_distribution: Callable[..., Path]) -> None:
     path = (
         make_distribution("left", {"losses": {"twin": "made_a:A", "gone": "made_g:G"}}, {"made_a": "1 / 0\nA = 1"}),

@@ -65,6 +65,7 @@ def path(packages: dict[str, Path]) -> tuple[Path, ...]:
     return tuple(folder / "src" for folder in packages.values())
 
 
+@pytest.mark.slow
 def test_every_name_is_registered_and_can_be_loaded(path: tuple[Path, ...]) -> None:
     with install(path):
         entries = [(kind, entry) for kind in registry.KINDS for entry in registry.list_entries(kind)]

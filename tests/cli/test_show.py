@@ -81,6 +81,7 @@ def test_json(demo: tuple[Path, ...]) -> None:
     assert shown["published"][0]["source"] == "table 3, row 15"
 
 
+@pytest.mark.slow
 def test_settings_for_a_data_set(demo: tuple[Path, ...]) -> None:
     shown = json.loads(call_vsezoo("show", "demo", "--data", "f30k_precomp", "--json", path=demo).stdout)
     assert shown["data"] == "f30k_precomp"
@@ -127,6 +128,7 @@ def test_mistakes(make_distribution: Callable[..., Path]) -> None:
     assert "There is no similarity 'cosin'.\nDid you mean 'cosine'?" in part.stderr
 
 
+@pytest.mark.slow
 def test_every_model_of_vsezoo() -> None:
     for model in describe_models():
         done = CliRunner().invoke(main, ["show", model["name"], "--json"])

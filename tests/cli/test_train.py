@@ -156,6 +156,7 @@ def test_a_run_that_is_at_work_is_left_alone(data: Path, tmp_path: Path) -> None
     assert not (tmp_path / "run" / ".lock").exists()
 
 
+@pytest.mark.slow
 def test_a_collapse_is_printed_once(tmp_path: Path) -> None:
     data = tiny.write_data(tmp_path / "data", mean=1.0)
     settings = tiny.make_flags(training__num_epochs=25)
@@ -187,6 +188,7 @@ def test_a_full_disk_at_the_first_save(data: Path, tmp_path: Path) -> None:
     assert not list((tmp_path / "run").glob(".*.tmp"))
 
 
+@pytest.mark.slow
 def test_a_full_disk_later(data: Path, trained: tuple[Path, processes.Done], tmp_path: Path) -> None:
     """The checkpoint and the state that there are survive, and the run goes on when there is space again."""
     output = tmp_path / "run"
@@ -209,6 +211,7 @@ def test_a_full_disk_later(data: Path, trained: tuple[Path, processes.Done], tmp
     assert read_state(output).progress.step == 40
 
 
+@pytest.mark.slow
 def test_a_full_disk_while_logging(data: Path, tmp_path: Path) -> None:
     settings = tiny.make_flags(training__val_step=1, training__num_epochs=20)
     command = ["train", "vsepp", "--data", data, "--output", "run", *settings]
@@ -280,6 +283,7 @@ def test_every_flag_of_the_field_reaches_the_recipe(data: Path, tmp_path: Path) 
     assert (recipe.optimizer.name, settings.weight_decay) == ("theano_adam", 0.01)
 
 
+@pytest.mark.slow
 def test_overrides_for_a_data_set(data: Path, tmp_path: Path) -> None:
     folder = tmp_path / "f8k_precomp"  # by its name
     shutil.copytree(data, folder)
@@ -292,6 +296,7 @@ def test_overrides_for_a_data_set(data: Path, tmp_path: Path) -> None:
         assert config["recipe"]["image_encoder"]["options"]["center"] is center
 
 
+@pytest.mark.slow
 def test_without_a_test_split(data: Path, tmp_path: Path) -> None:
     folder = tmp_path / "two"
     shutil.copytree(data, folder, ignore=shutil.ignore_patterns("test_*"))

@@ -68,6 +68,7 @@ def test_holm_by_hand() -> None:
     np.testing.assert_allclose(adjust_holm(np.array([0.9, 0.8])), [1, 1])
 
 
+@pytest.mark.slow
 def test_coverage_of_the_interval() -> None:
     """A small simulation of images that differ in difficulty; benchmarks/intervals.py has the large one."""
     images, repeats, covered, naive = 150, 300, 0, 0

@@ -38,6 +38,7 @@ opcodes = st.sampled_from(list(b"Rb\x81.(tuse0\x94\x85q")) | st.integers(0, 255)
 changes = st.lists(st.tuples(st.integers(0, 2**16), st.integers(0, 8), st.lists(opcodes, max_size=8)), max_size=5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", SOUND)
 @settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(changes=changes)

@@ -33,6 +33,7 @@ def load_as_the_original_does(path: Path) -> dict[str, Any]:
     return value
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("importer", "options", "model"),
     [
@@ -99,6 +100,7 @@ def test_the_vocabulary_is_read_where_the_class_is(tmp_path: Path) -> None:
     assert words["idx"] == 12
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("importer", "model", "message"),
     [
@@ -125,6 +127,7 @@ def test_models_that_the_originals_do_not_have(importer: Importer, model: Any, m
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("importer", "model"),
     [

@@ -38,6 +38,7 @@ def read(folder: Path, content: bytes) -> Any:
     return read_pickle(path)
 
 
+@pytest.mark.slow
 @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(value=trees, protocol=st.sampled_from(PROTOCOLS))
 def test_what_python_writes_comes_back(value: Any, protocol: int, tmp_path: Path) -> None:

@@ -99,6 +99,7 @@ def test_the_checkpoints_of_the_originals(folder: str) -> None:
     require_vocabulary(vocabularies[0], len(zipped["model"][1]["embed.weight"]), place)
 
 
+@pytest.mark.slow
 @shared
 def test_the_files_of_kiros_and_his_followers() -> None:
     place = Path(str(SHARED)) / "fixtures"

@@ -205,6 +205,7 @@ def test_listing_data_sets_imports_neither_torch_nor_numpy() -> None:
     assert done.stdout == "[]\n"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif("VSEZOO_SHARED" not in os.environ, reason="VSEZOO_SHARED is not set")
 def test_flickr8k(monkeypatch: pytest.MonkeyPatch, pytestconfig: pytest.Config) -> None:
     from nltk.tokenize import NLTKWordTokenizer

@@ -33,6 +33,7 @@ def make_images(count: int = 2) -> Tensor:
     return torch.randn(count, 3, 64, 64, generator=torch.Generator().manual_seed(1))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("normalize_features", "use_abs"), [(False, True), (True, False)])
 def test_the_formula(normalize_features: bool, use_abs: bool) -> None:
     encoder = TorchvisionImageEncoder(
@@ -209,6 +210,7 @@ def test_learning_rates() -> None:
     assert model.learning_rate_scales() == {"image_encoder.backbone.": 0.1}
 
 
+@pytest.mark.slow
 def test_the_mean_of_the_features_is_that_of_the_training_pictures() -> None:
     data = pictures.PicturePairs(40)  # of which 32 are computed at once
     model = create_model(
@@ -228,6 +230,7 @@ def test_the_mean_of_the_features_is_that_of_the_training_pictures() -> None:
     np.testing.assert_allclose(encoder.head.mean, torch.cat(each).mean(dim=0), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_pictures_to_embeddings(tmp_path: Path) -> None:
     file = pictures.write_weights(tmp_path / "w.safetensors")
     model = create_model(

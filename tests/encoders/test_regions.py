@@ -88,6 +88,7 @@ def write_regions(folder: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_training_on_regions(tmp_path: Path) -> None:
     data = write_regions(tmp_path / "data")
     flags = tiny.make_flags(training__num_epochs=1)

@@ -149,6 +149,7 @@ def test_normalize_and_use_abs(bert: Path) -> None:
     torch.testing.assert_close(unit, (raw / raw.norm(dim=1, keepdim=True)).abs())
 
 
+@pytest.mark.slow
 def test_frozen_weights_are_those_of_the_source_and_have_no_dropout(bert: Path, data: Path, tmp_path: Path) -> None:
     result = vsezoo.train("vsepp", data, output=tmp_path / "run", settings=settings_of(bert))
     encoder = load(result.checkpoint).text_encoder
@@ -168,6 +169,7 @@ def test_frozen_weights_are_those_of_the_source_and_have_no_dropout(bert: Path, 
     assert all(parameter.grad is None for parameter in encoder.transformer.parameters())
 
 
+@pytest.mark.slow
 def test_finetuning_moves_the_transformer_as_far_as_its_scale_says(bert: Path, data: Path, tmp_path: Path) -> None:
     source = BertModel.from_pretrained(bert).state_dict()
     moved = {}
@@ -188,6 +190,7 @@ def test_finetuning_draws_dropout(bert: Path) -> None:
     assert torch.equal(encoder.eval()(tokens), encoder(tokens))
 
 
+@pytest.mark.slow
 def test_a_resumed_finetuning_ends_with_the_same_bits(bert: Path, data: Path, tmp_path: Path) -> None:
     settings = settings_of(bert, finetune=True, learning_rate_scale=0.1) | {"training.num_epochs": 2}
     whole = vsezoo.train("vsepp", data, output=tmp_path / "whole", settings=settings)
@@ -201,6 +204,7 @@ def test_a_resumed_finetuning_ends_with_the_same_bits(bert: Path, data: Path, tm
     assert first.read_bytes() == second.read_bytes()
 
 
+@pytest.mark.slow
 def test_a_training_that_begins_with_a_checkpoint_needs_no_source(data: Path, tmp_path: Path) -> None:
     write_model(tmp_path / "source")
     settings = settings_of(tmp_path / "source", store_weights=True)
@@ -263,6 +267,7 @@ def list_stored(folder: Path) -> set[str]:
     return {name for name in load_file(folder / "model.safetensors") if name.startswith("text_encoder.")}
 
 
+@pytest.mark.slow
 def test_a_frozen_transformer_is_not_stored(bert: Path, tmp_path: Path) -> None:
     model = make_model(bert)
     tiny.save_model(tmp_path / "checkpoint", model)
@@ -302,6 +307,7 @@ def test_a_transformer_that_was_changed_is_stored(bert: Path, tmp_path: Path) ->
     assert torch.equal(load(tmp_path / "checkpoint").encode_texts(CAPTIONS), model.encode_texts(CAPTIONS))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", ["variable", "checkpoint", "working folder"])
 def test_where_the_folder_is_looked_for(
     bert: Path, tmp_path: Path, place: str, monkeypatch: pytest.MonkeyPatch
@@ -348,6 +354,7 @@ def test_weights_that_are_not_described(bert: Path, tmp_path: Path, stored: Any)
         load(tmp_path / "checkpoint")
 
 
+@pytest.mark.slow
 def test_a_model_of_the_hub_is_read_at_its_commit(bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[tuple[str, str | None]] = []
     snapshot = tmp_path / "hub" / "snapshots" / ("a" * 40)
@@ -369,6 +376,7 @@ def test_a_model_of_the_hub_is_read_at_its_commit(bert: Path, tmp_path: Path, mo
     assert build_card(open_publication(tmp_path / "checkpoint")).missing == (NO_LICENSE,)
 
 
+@pytest.mark.slow
 def test_a_resumed_run_reads_the_frozen_weights_again(bert: Path, data: Path, tmp_path: Path) -> None:
     settings = settings_of(bert) | {"training.num_epochs": 2}
     whole = vsezoo.train("vsepp", data, output=tmp_path / "whole", settings=settings)

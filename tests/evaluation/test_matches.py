@@ -41,6 +41,7 @@ def splits(draw):
     return torch.tensor(rows).float(), image_of
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=60)
 @given(splits(), st.sampled_from(sorted(TIE_RULES)))
 def test_the_first_position_is_the_rank(split, ties):
@@ -60,6 +61,7 @@ def test_the_first_position_is_the_rank(split, ties):
             assert found[len(matches) :] == [float("inf")] * (width - len(matches))
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=60)
 @given(splits(), st.integers(0, 6))
 def test_the_first_candidates(split, count):

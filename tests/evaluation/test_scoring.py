@@ -43,6 +43,7 @@ class Counted(BestRegions):
         return scores
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(images=st.integers(1, 9), texts=st.integers(1, 14), seed=st.integers(0, 99), memory=st.sampled_from([0, 2**20]))
 def test_equals_each_pair_alone(
@@ -137,6 +138,7 @@ class Fails(BestRegions):
         return super().forward(images, texts)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fails", [False, True])
 def test_nothing_is_left_of_temporary_files(fails: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scratch, "IN_MEMORY", 0)

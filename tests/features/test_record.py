@@ -54,6 +54,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_features_of_the_same_kind_are_nothing_to_warn_of(trained: Path, tmp_path: Path) -> None:
     """Nor are those of which nobody knows; a warning would be an error here."""
     extract(tmp_path / "halves", form=FeatureForm(dtype="float16", batch_size=3))
@@ -86,6 +87,7 @@ def test_other_features_than_those_of_the_training_are_warned_of(
         vsezoo.evaluate(trained / "run", f"{tmp_path}/other", split="dev")
 
 
+@pytest.mark.slow
 def test_a_training_and_a_search_warn_as_well(trained: Path, tmp_path: Path) -> None:
     extract(tmp_path / "other", backbone=MadeBackbone(image_size=24))
     said = "that the model was trained on: backbone.transform.image_size is 24 and was 16"

@@ -73,6 +73,7 @@ def assert_same(found: dict[str, bytes], whole: dict[str, bytes], shards: int = 
     assert found == {**whole, "features.json": record}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [1, 2])
 def test_stopped_at_every_moment(tmp_path: Path, whole: dict[str, bytes], count: int) -> None:
     """Each life is a moment longer than the one before it, and goes on with what that one left."""

@@ -73,6 +73,7 @@ def test_a_reference_is_resolved_to_a_commit(hub: LoopbackHub, vse: Vse, work: P
     assert [path for method, path, _ in hub.requests if path == "/api/models/org/name"] == ["/api/models/org/name"]
 
 
+@pytest.mark.slow
 def test_no_more_than_the_checkpoint_is_fetched_and_once(hub: LoopbackHub, vse: Vse, work: Path) -> None:
     repository = publish(hub, work / "run" / "best")
     repository.commit({"pytorch_model.bin": Blob.of(b"x" * 100, True), "train.py": Blob.of(b"1", False)})
@@ -97,6 +98,7 @@ def test_an_ensemble_of_the_hub_and_a_folder(hub: LoopbackHub, vse: Vse, work: P
 # The cache
 
 
+@pytest.mark.slow
 def test_offline(hub: LoopbackHub, vse: Vse, work: Path) -> None:
     repository = publish(hub, work / "run" / "best")
     old = repository.branches["main"]
@@ -125,6 +127,7 @@ def test_from_the_cache_when_the_hub_is_down(hub: LoopbackHub, start_vse: Vse, v
 # Who may see it
 
 
+@pytest.mark.slow
 def test_private_and_gated(hub: LoopbackHub, vse: Vse, work: Path) -> None:
     publish(hub, work / "run" / "best", "org/private", private=True)
     publish(hub, work / "run" / "best", "org/gated", gated=True)
@@ -143,6 +146,7 @@ def test_private_and_gated(hub: LoopbackHub, vse: Vse, work: Path) -> None:
     one(show("hub:org/private", HF_TOKEN="hf_wrong"), 1, "does not accept your token.*\n.*settings/tokens")
 
 
+@pytest.mark.slow
 def test_what_is_not_there(hub: LoopbackHub, vse: Vse, work: Path) -> None:
     hub.repositories["org/name"] = Repository()
     one = processes.assert_one_message
@@ -156,6 +160,7 @@ def test_what_is_not_there(hub: LoopbackHub, vse: Vse, work: Path) -> None:
     one(vse("eval", "org/name"), 1, r"^org/name: does not exist\.\n.*runs/NAME, or hub:org/name")
 
 
+@pytest.mark.slow
 def test_the_data_are_not_there(hub: LoopbackHub, vse: Vse, work: Path) -> None:
     publish(hub, work / "run" / "best")
     (work / "data").rename(work / "elsewhere")
@@ -173,6 +178,7 @@ def test_the_data_are_not_there(hub: LoopbackHub, vse: Vse, work: Path) -> None:
 EVIL = ["../model.safetensors", "/etc/passwd", "a/b", "..", ".", "", "C:\\x", "a\\b", ".git", "x\n", "a" * 200, "~root"]
 
 
+@pytest.mark.slow
 def test_names_that_lead_elsewhere(hub: LoopbackHub, vse: Vse, work: Path) -> None:
     for number, name in enumerate(EVIL):
         repository = publish(hub, work / "run" / "best", f"org/evil{number}")

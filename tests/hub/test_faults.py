@@ -49,6 +49,7 @@ PULL = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PULL)
 def test_pull(hub: LoopbackHub, vse: Vse, work: Path, name: str) -> None:
     publish(hub, work / "run" / "best")
@@ -84,6 +85,7 @@ def test_what_the_client_overcomes(hub: LoopbackHub, vse: Vse, work: Path, fault
     assert_whole(work / "hf")
 
 
+@pytest.mark.slow
 def test_a_file_damaged_on_this_disk(hub: LoopbackHub, vse: Vse, work: Path) -> None:
     publish(hub, work / "run" / "best")
     assert vse("eval", "hub:org/name").code == 0
@@ -130,6 +132,7 @@ PUSH: dict[str, tuple[str, dict[str, Any], str]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PUSH)
 def test_push(hub: LoopbackHub, vse: Vse, work: Path, name: str) -> None:
     pattern, fault, message = PUSH[name]
@@ -155,6 +158,7 @@ def test_push(hub: LoopbackHub, vse: Vse, work: Path, name: str) -> None:
         assert hub.repositories["org/name"].read("README.md").decode().endswith("<!-- vsezoo: end results -->\n")
 
 
+@pytest.mark.slow
 def test_a_push_that_the_client_gets_through(hub: LoopbackHub, vse: Vse, work: Path) -> None:
     hub.fail("POST .*/preupload/", 500, times=1)
     hub.fail("PUT ", 503, times=1)

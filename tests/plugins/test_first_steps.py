@@ -89,6 +89,7 @@ def draws_as_recorded() -> bool:
         return float(torch.nn.functional.dropout(torch.ones(64, 33), 0.5).sum()) == 2110.0
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not draws_as_recorded(), reason="this torch draws other dropout masks")
 @pytest.mark.parametrize("name", list_recipes())
 def test_the_first_losses(name: str) -> None:

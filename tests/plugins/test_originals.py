@@ -56,6 +56,7 @@ def test_ranks_and_figures(model: JointEmbedding, original: Original) -> None:
         assert figures[: len(wanted)] == pytest.approx(wanted, abs=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ending", ["_vocab.pkl", "_vocab_py2.pkl", "_vocab.json"])
 @pytest.mark.parametrize("name", [name for name in TORCH if not name.endswith("_legacy")])
 def test_every_form_of_the_vocabulary(name: str, ending: str) -> None:
@@ -66,6 +67,7 @@ def test_every_form_of_the_vocabulary(name: str, ending: str) -> None:
     assert_ids(tokenizer.encode(original.captions), original)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TORCH)
 def test_there_and_back_to_the_bit(name: str, tmp_path: Path) -> None:
     original = TORCH[name]

@@ -80,6 +80,7 @@ def test_the_attention_is_that_of_scan(plugin: Mapping[str, Any]) -> None:
             torch.testing.assert_close(found, expected)
 
 
+@pytest.mark.slow
 def test_the_recipe_keeps_what_the_core_relies_on(plugin: Mapping[str, Any]) -> None:
     """Two processes included, whose captions are of different lengths."""
     check_recipe(replace(plugin["example_words"], name="checked"), settings={"embed_size": 8}, leave_out=["light"])

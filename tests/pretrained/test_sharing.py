@@ -95,6 +95,7 @@ def test_the_source_is_opened_once(source: Path, monkeypatch: pytest.MonkeyPatch
     assert opened == ["tiny-clip"]
 
 
+@pytest.mark.slow
 def test_frozen_towers_are_named_once_by_their_source(source: Path, tmp_path: Path) -> None:
     model = make(source)
     with torch.no_grad():
@@ -117,6 +118,7 @@ def test_frozen_towers_are_named_once_by_their_source(source: Path, tmp_path: Pa
     assert torch.equal(side.encode_texts(CAPTIONS), model.encode_texts(CAPTIONS))
 
 
+@pytest.mark.slow
 def test_a_tower_that_learns_or_is_asked_for_is_stored(source: Path, tmp_path: Path) -> None:
     model = make(source, image_encoder__finetune=True)
     folder = save(model, tmp_path / "one")
@@ -186,6 +188,7 @@ def test_a_damaged_list_of_what_is_left_out(source: Path, tmp_path: Path, left_o
         vsezoo.load(folder)
 
 
+@pytest.mark.slow
 def test_beside_an_encoder_with_a_source_of_its_own(source: Path, tmp_path: Path) -> None:
     weights = pictures.write_weights(tmp_path / "resnet.safetensors")
     model = make(source, image_encoder=pictures.BACKBONE, image_encoder__weights=str(weights))
@@ -246,6 +249,7 @@ def train(data: Path, output: Path, source: Path, **more: Any) -> Path:
     return vsezoo.train(RECIPE.name, data, output=output, device="cpu", settings=settings, **more).checkpoint
 
 
+@pytest.mark.slow
 def test_a_training_loads_them_into_every_part(source: Path, data: Path, tmp_path: Path) -> None:
     train(data, tmp_path / "still", source, settings={"training.learning_rate": 1e-30})
     still, scale = vsezoo.Checkpoint.open(tmp_path / "still"), write_dual(tmp_path / "clip").logit_scale
@@ -262,6 +266,7 @@ def test_a_training_loads_them_into_every_part(source: Path, data: Path, tmp_pat
         assert torch.equal(trained, given)
 
 
+@pytest.mark.slow
 def test_a_resumed_run_ends_with_the_same_bits(source: Path, data: Path, tmp_path: Path) -> None:
     epochs = {"training.num_epochs": 2}
     train(data, tmp_path / "whole", source, settings=epochs)
@@ -273,6 +278,7 @@ def test_a_resumed_run_ends_with_the_same_bits(source: Path, data: Path, tmp_pat
     assert first.read_bytes() == second.read_bytes()
 
 
+@pytest.mark.slow
 def test_a_training_that_begins_with_such_a_checkpoint(source: Path, data: Path, tmp_path: Path) -> None:
     first = train(data, tmp_path / "first", source)
     second = train(data, tmp_path / "second", source, init=first, settings={"training.learning_rate": 1e-30})
@@ -282,6 +288,7 @@ def test_a_training_that_begins_with_such_a_checkpoint(source: Path, data: Path,
     assert after.similarity.log_scale == before.similarity.log_scale
 
 
+@pytest.mark.slow
 def test_an_importer_of_a_folder(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     made = vsezoo.convert(source, format="tiny-dual")
@@ -296,6 +303,7 @@ def test_an_importer_of_a_folder(source: Path, tmp_path: Path, monkeypatch: pyte
 # The fixture that transformers computed
 
 
+@pytest.mark.slow
 @needs_fixtures
 def test_a_clip_of_transformers(tmp_path: Path) -> None:
     fixture = FIXTURES / "dual_clip"

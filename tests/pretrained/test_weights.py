@@ -136,6 +136,7 @@ def list_fetched(hub: LoopbackHub) -> set[str]:
     return {path.rsplit("/", 1)[1] for method, path, _ in hub.requests if method == "GET" and "/resolve/" in path}
 
 
+@pytest.mark.slow
 def test_no_code_and_no_pickle_is_fetched(hub: LoopbackHub, environment: dict[str, str], source: Path) -> None:
     dual.register_dual()
     others = {"pytorch_model.bin": b"evil", "modeling.py": b"evil", "model.fp16.safetensors": b"x", "README.md": b"x"}
@@ -155,6 +156,7 @@ def test_no_code_and_no_pickle_is_fetched(hub: LoopbackHub, environment: dict[st
             open_weights("hub:org/other")
 
 
+@pytest.mark.slow
 def test_a_checkpoint_names_the_commit(
     hub: LoopbackHub, environment: dict[str, str], source: Path, tmp_path: Path
 ) -> None:
@@ -174,6 +176,7 @@ def test_a_checkpoint_names_the_commit(
         assert torch.equal(vsezoo.load(tmp_path / "run").encode_texts(CAPTIONS), model.encode_texts(CAPTIONS))
 
 
+@pytest.mark.slow
 def test_convert(hub: LoopbackHub, vse: Vse, source: Path, tmp_path: Path, environment: dict[str, str]) -> None:
     dual.register_dual()
     commit = publish(hub, source).branches["main"]
@@ -189,6 +192,7 @@ def test_convert(hub: LoopbackHub, vse: Vse, source: Path, tmp_path: Path, envir
     assert f"hub:org/clip@{commit}" in vse("show", "runs/clip").stdout
 
 
+@pytest.mark.slow
 def test_repositories_that_cannot_be_converted(hub: LoopbackHub, vse: Vse, work: Path, tmp_path: Path) -> None:
     publish(hub, work / "run" / "best", "org/checkpoint")
     message = r"^hub:org/checkpoint@\w+: is a checkpoint of vsezoo already\.\nUse it as it is: vsezoo eval hub:org"

@@ -60,17 +60,20 @@ def test_a_built_in_part(check: Check) -> None:
     check()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [{}, {"finetune": True, "pool": "gpo", "max_len": 6}], ids=["frozen", "fine-tuned"])
 def test_the_transformer(tmp_path: Path, options: dict[str, Any]) -> None:
     write_model(tmp_path)
     check_text_encoder("hf", options={"model": str(tmp_path), **options})
 
 
+@pytest.mark.slow
 def test_the_text_side_of_pcmepp(tmp_path: Path) -> None:
     write_model(tmp_path)
     check_text_encoder("pcmepp-clip", options={"model": str(tmp_path), **CLIP})
 
 
+@pytest.mark.slow
 def test_the_transformer_of_vse_infty(tmp_path: Path) -> None:
     write_model(tmp_path)
     check_text_encoder("vse-infty-hf", options={"model": str(tmp_path)})

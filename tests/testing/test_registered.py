@@ -45,6 +45,7 @@ RECIPES = sorted(
 """Without those of pretrained weights, which would be downloaded."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", RECIPES)
 def test_a_built_in_recipe(name: str) -> None:
     check_recipe(name, settings=shrink(name), leave_out=("light",))
@@ -75,6 +76,7 @@ def test_a_built_in_command(name: str) -> None:
     check_command(name, arguments=READS.get(name), leave_out=("light",))
 
 
+@pytest.mark.slow
 def test_generated_data() -> None:
     check_dataset("shapes", leave_out=("light",))
 
@@ -186,6 +188,7 @@ WRITERS: dict[str, Callable[[Path], Path]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", list_own("importers"))
 def test_a_built_in_importer(tmp_path: Path, name: str) -> None:
     """Each of them on a file of its codebase that is made here."""

@@ -21,7 +21,7 @@ class Pruning(Callback):
     """Looks at a trial after each validation but the last.
 
     Args:
-        folder: of its run, beside those of the others.
+        folder: of its run, next to those of the others.
     """
 
     def __init__(self, folder: Path) -> None:

@@ -313,6 +313,7 @@ def test_generated_data_are_checked_through_what_they_yield() -> None:
     assert figures.rows is None
 
 
+@pytest.mark.slow
 @pytest.mark.skipif("VSEZOO_SHARED" not in os.environ, reason="wants the real data")
 def test_flickr8k() -> None:
     report = check_data(str(Path(os.environ["VSEZOO_SHARED"], "data", "f8k_precomp")))

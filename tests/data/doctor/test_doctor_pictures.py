@@ -76,6 +76,7 @@ def test_sound_pictures(folder: Path) -> None:
     assert train.captions_per_image.max == 3
 
 
+@pytest.mark.slow
 def test_sizes_and_modes_are_those_of_the_files(folder: Path) -> None:
     Image.effect_noise((9, 7), 50).save(folder / "dev0.png")
     Image.effect_noise((4000, 3000), 50).convert("CMYK").save(folder / "big.jpg")

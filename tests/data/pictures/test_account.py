@@ -31,6 +31,7 @@ NAMES = ("a.jpg", "b.JFIF", "._a.jpg", ".c.png", "d.HEIC", "e.nef", "notes.txt",
 LISTED = ("photos/a.jpg", "photos/b.JFIF", "./photos/2024/a.jpg", "photos/f", "photos/gone.jpg", "photos/d.HEIC")
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=60, suppress_health_check=UNCHECKED)
 @given(
     st.sets(st.tuples(st.sampled_from(FOLDERS), st.sampled_from(NAMES)), min_size=1),
@@ -83,6 +84,7 @@ def test_list_may_name_files_by_links(tmp_path: Path) -> None:
 MEMBERS = st.sets(st.tuples(st.sampled_from("abcd"), st.sampled_from(("jpg", "png", "txt", "heic", "json", "cls"))))
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=40, suppress_health_check=UNCHECKED)
 @given(MEMBERS)
 def test_the_same_for_texts_beside_pictures_and_for_shards(members: set[tuple[str, str]]) -> None:

@@ -47,6 +47,7 @@ def check_form(form: str, names: dict[str, tuple[str, list[str]]], size: int) ->
             assert read(target, split) == read(source, split), (form, split)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=25)
 @given(
     st.dictionaries(

@@ -246,6 +246,7 @@ def test_limit_of_pixels_is_that_of_pillow(monkeypatch: pytest.MonkeyPatch) -> N
 SEEDS = [encode(make_picture(), form).getvalue() for form in ("JPEG", "PNG", "GIF", "TIFF", "WEBP", "BMP")]
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=150)
 @given(st.sampled_from(SEEDS), st.lists(st.tuples(st.floats(0, 0.999), st.integers(0, 255)), min_size=1, max_size=8))
 @pytest.mark.filterwarnings("ignore")

@@ -163,6 +163,7 @@ def test_nothing_that_can_be_used(tmp_path: Path) -> None:
     assert "no usable picture in the split train (a.jpg: is absent)" in open_error(folder, on_bad_image="skip")
 
 
+@pytest.mark.slow
 def test_dev_is_cut_before_the_check(tmp_path: Path) -> None:
     names = [f"{index}.jpg" for index in range(1003)]
     folder = write_table(tmp_path / "own", *names, split="dev")

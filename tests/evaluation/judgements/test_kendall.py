@@ -13,6 +13,7 @@ from vsezoo.evaluation.judgements.kendall import correlate
 points = st.lists(st.tuples(st.integers(0, 6), st.integers(0, 3)), min_size=2, max_size=30)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=100)
 @given(points)
 def test_against_all_pairs(drawn):

@@ -115,6 +115,7 @@ def test_regions_attend_to_each_other_and_some_are_left_out_in_training() -> Non
         plain(torch.zeros(2, 6))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "name"),
     [("image_encoders", "chan-regions"), ("text_encoders", "chan-gru"), ("similarities", "hard-alignment")],
@@ -134,6 +135,7 @@ def read(source: Source) -> vsezoo.JointEmbedding:
     return CHANImporter().read(source, {}).build(source)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changed",
     [
@@ -178,6 +180,7 @@ def test_options_that_are_refused(tmp_path: Path, changed: dict[str, Any], words
     assert words in str(caught.value)
 
 
+@pytest.mark.slow
 def test_a_vocabulary_that_holds_the_mask_already_or_lacks_a_word(tmp_path: Path) -> None:
     """The original appends `<mask>` after reading."""
     source = write(tmp_path)

@@ -88,6 +88,7 @@ def test_all_fifteen_variants(expected: dict[str, Any]) -> None:
         np.testing.assert_allclose(scores.numpy()[finite], variants[name][finite], err_msg=name, **TOLERANCE)
 
 
+@pytest.mark.slow
 def test_there_and_back(tmp_path: Path) -> None:
     model = read_model()
     written = Source(CHANImporter().write(model, tmp_path / "x.pth", "f30k_precomp")[0])

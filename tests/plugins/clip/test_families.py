@@ -23,6 +23,7 @@ CAPTIONS = ["a dog", "the red thing is small and round", "dogs", "this old blue 
 PICTURES = [pictures.draw(0), pictures.draw(3, 50), pictures.draw(4, 33)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["torchvision", "pil"])
 @pytest.mark.parametrize("family", FAMILIES)
 def test_embeddings_and_logits_are_those_of_transformers(family: str, backend: str, tmp_path: Path) -> None:
@@ -73,6 +74,7 @@ def test_only_the_outer_projection_dim(tmp_path: Path) -> None:
     assert vsezoo.load(tmp_path / "model").recipe.embed_size == original.config.projection_dim == 5
 
 
+@pytest.mark.slow
 def test_buffers_and_names_of_earlier_versions(tmp_path: Path) -> None:
     original = dual_families.write(tmp_path / "model", "vision-text-dual-encoder")
     file = tmp_path / "model" / "model.safetensors"
@@ -86,6 +88,7 @@ def test_buffers_and_names_of_earlier_versions(tmp_path: Path) -> None:
     torch.testing.assert_close(texts, dual_families.normalise(expected[1]), rtol=0, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_clip_inside_a_vision_text_dual_encoder_of_transformers_4(tmp_path: Path) -> None:
     from transformers import BertConfig, CLIPVisionConfig, VisionTextDualEncoderConfig, VisionTextDualEncoderModel
 
@@ -176,6 +179,7 @@ def test_a_checkpoint_of_it_is_whole_without_the_folder(tmp_path: Path) -> None:
 # Converted, and back
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", [name for name in FAMILIES if name != "blip"])
 def test_a_checkpoint_is_written_as_transformers_reads_it(family: str, tmp_path: Path) -> None:
     original = dual_families.write(tmp_path / "model", family)
@@ -189,6 +193,7 @@ def test_a_checkpoint_is_written_as_transformers_reads_it(family: str, tmp_path:
         torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_blip_is_not_written_without_its_head(tmp_path: Path) -> None:
     dual_families.write(tmp_path / "model", "blip")
     made = vsezoo.convert(tmp_path / "model", tmp_path / "made").checkpoint

@@ -75,6 +75,7 @@ def compute(folder: Path) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     return images, texts, logits if model.logit_bias is None else logits + model.logit_bias.detach()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", FORMS)
 def test_embeddings_and_logits_are_those_of_open_clip(form: str, tmp_path: Path) -> None:
     write(tmp_path / "model", form)
@@ -91,6 +92,7 @@ def test_embeddings_and_logits_are_those_of_open_clip(form: str, tmp_path: Path)
     torch.testing.assert_close(side.encode_texts(CAPTIONS).clone(), expected[1], rtol=0, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["clip", "last"])
 def test_and_back(form: str, tmp_path: Path) -> None:
     write(tmp_path / "model", form)
@@ -103,6 +105,7 @@ def test_and_back(form: str, tmp_path: Path) -> None:
         vsezoo.export(made, "transformers", tmp_path / "back" / "model.safetensors")
 
 
+@pytest.mark.slow
 def test_a_pickle_beside_it_is_not_read(tmp_path: Path) -> None:
     write(tmp_path / "model", "clip")
     (tmp_path / "model" / "open_clip_pytorch_model.bin").write_bytes(b"cposix\nsystem\n(S'false'\ntR.")

@@ -91,6 +91,7 @@ def test_the_checkpoint_that_is_kept_is_small_and_made_once(source: Path) -> Non
     assert torch.equal(side.encode_texts(CAPTIONS), second.model().encode_texts(CAPTIONS))
 
 
+@pytest.mark.slow
 def test_changed_weights_are_another_checkpoint(source: Path, tmp_path: Path) -> None:
     shutil.copytree(source, tmp_path / "copy")
     before = vsezoo.load(tmp_path / "copy").encode_texts(CAPTIONS).clone()
@@ -99,6 +100,7 @@ def test_changed_weights_are_another_checkpoint(source: Path, tmp_path: Path) ->
     assert not torch.allclose(vsezoo.load(tmp_path / "copy").encode_texts(CAPTIONS), before)
 
 
+@pytest.mark.slow
 def test_it_can_be_trained_from(source: Path, photos: Path, tmp_path: Path) -> None:
     lines = "".join(f"{index}.png,{colour} thing,train\n" for index, colour in enumerate(["red", "green", "blue"]))
     (photos / "captions.csv").write_text(f"image,caption,split\n{lines}3.png,a white thing,dev\n")
@@ -206,6 +208,7 @@ def test_captions_are_cleaned_as_openais_code_does(source: Path) -> None:
     ]
 
 
+@pytest.mark.slow
 @needs_fixtures
 @pytest.mark.parametrize("name", ["dual_clip", "dual_siglip"])
 def test_embed_of_the_fixtures(name: str, tmp_path: Path) -> None:

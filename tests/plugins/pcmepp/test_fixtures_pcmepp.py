@@ -157,6 +157,7 @@ def test_rates_of_all_parameters(clip: Path) -> None:
     assert all(ours[name] == pytest.approx(5e-4) for name in ours.keys() - theirs.keys())
 
 
+@pytest.mark.slow
 def test_there_and_back_to_the_bit(clip: Path, tmp_path: Path) -> None:
     model, _ = read(clip)
     files = PCMEPPImporter().write(model, tmp_path / "model.ckpt", "coco")

@@ -237,6 +237,7 @@ def test_a_model_that_gives_none(tmp_path: Path) -> None:
     assert "gives no uncertainty" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_resumed_run_draws_the_same(tmp_path: Path) -> None:
     """Two epochs at once, and one that is resumed for another: the same bits, whatever training has drawn."""
     data = tiny.write_regions(tmp_path / "data")

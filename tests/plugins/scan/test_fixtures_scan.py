@@ -50,6 +50,7 @@ def model(folder: Path, request: pytest.FixtureRequest) -> JointEmbedding:
     return SCANImporter().read(source, {}).build(source)
 
 
+@pytest.mark.slow
 def test_sets_and_scores(model: JointEmbedding, inputs: dict[str, Any], expected: dict[str, Any]) -> None:
     images = model.embed_images(inputs["images"])
     texts = model.embed_texts([str(caption) for caption in inputs["captions"]])
@@ -60,6 +61,7 @@ def test_sets_and_scores(model: JointEmbedding, inputs: dict[str, Any], expected
     np.testing.assert_allclose(scores.detach(), expected["sims"], **TOLERANCE)
 
 
+@pytest.mark.slow
 def test_ranks_and_figures(model: JointEmbedding, inputs: dict[str, Any], expected: dict[str, Any]) -> None:
     """Equal captions are tied; the original's reversed sort puts the own one last."""
     images = model.embed_images(inputs["images"])
@@ -74,6 +76,7 @@ def test_ranks_and_figures(model: JointEmbedding, inputs: dict[str, Any], expect
         assert figures == pytest.approx(expected[f"{direction}_metrics"].tolist(), abs=1e-9)
 
 
+@pytest.mark.slow
 def test_all_forty_variants(folder: Path, expected: dict[str, Any]) -> None:
     options = json.loads((folder / "opt.json").read_text())
     images, texts = _make_sets(expected, 10, slice(0, 60))
@@ -115,6 +118,7 @@ def test_losses_and_gradients(folder: Path, expected: dict[str, Any], hardest: b
     np.testing.assert_allclose(texts.regions.grad, expected[f"{name}_grad_cap"], **TOLERANCE)
 
 
+@pytest.mark.slow
 def test_the_ensemble_of_both_directions() -> None:
     members = [dict(np.load(FIXTURES / name / "expected.npz")) for name in ("scan_t2i", "scan_i2t")]
     together = np.load(FIXTURES / "scan_i2t" / "ensemble.npz")
@@ -127,6 +131,7 @@ def test_the_ensemble_of_both_directions() -> None:
     np.testing.assert_allclose(np.mean(scores, axis=0), together["sims"], **TOLERANCE)
 
 
+@pytest.mark.slow
 def test_five_steps_of_adam(folder: Path, inputs: dict[str, Any], expected: dict[str, Any]) -> None:
     """Hardest negatives, gradients clipped at an L2 norm of 2, as the original trains."""
     options = json.loads((folder / "opt.json").read_text())
@@ -154,6 +159,7 @@ def test_five_steps_of_adam(folder: Path, inputs: dict[str, Any], expected: dict
     np.testing.assert_allclose(row.detach(), expected["after_embed_row4"], **TOLERANCE)
 
 
+@pytest.mark.slow
 def test_there_and_back_to_the_bit(folder: Path, model: JointEmbedding, tmp_path: Path) -> None:
     written = Source(SCANImporter().write(model, tmp_path / "x.pth.tar", "f30k_precomp")[0])
     old = Source(folder / "model_best.pth.tar").content

@@ -51,6 +51,7 @@ def read_model(folder: Path, name: str = "model_best.pth.tar") -> JointEmbedding
     return SGRAFImporter().read(source, {}).build(source).eval()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["model_best.pth.tar", "model_best_legacy.pth.tar"])
 def test_sets_nodes_and_scores(folder: Path, name: str, inputs: dict[str, Any], expected: dict[str, Any]) -> None:
     model = read_model(folder, name)
@@ -74,6 +75,7 @@ def test_sets_nodes_and_scores(folder: Path, name: str, inputs: dict[str, Any], 
         assert figures[:3] == pytest.approx(expected[f"{direction}_metrics"][:3].tolist(), abs=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("hardest", [False, True])
 def test_losses_and_gradients(folder: Path, expected: dict[str, Any], hardest: bool) -> None:
     """Those of the original go through the global nodes, too."""
@@ -118,6 +120,7 @@ def test_scores_and_statistics_of_training(folder: Path, expected: dict[str, Any
         np.testing.assert_allclose(state[f"{ours[theirs]}.{kind}"], expected[name], err_msg=name, **TOLERANCE)
 
 
+@pytest.mark.slow
 def test_the_ensemble_of_both() -> None:
     together = np.load(FIXTURES / "sgraf_saf" / "ensemble.npz")
     inputs = np.load(FIXTURES / "sgraf_saf" / "inputs.npz")
@@ -130,6 +133,7 @@ def test_the_ensemble_of_both() -> None:
     np.testing.assert_allclose(np.mean(scores, axis=0), together["sims"], **TOLERANCE)
 
 
+@pytest.mark.slow
 def test_there_and_back_to_the_bit(folder: Path, tmp_path: Path) -> None:
     model = read_model(folder)
     written = Source(SGRAFImporter().write(model, tmp_path / "x.pth.tar", "f30k_precomp")[0])

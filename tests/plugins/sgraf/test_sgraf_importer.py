@@ -32,6 +32,7 @@ def read(source: Source) -> JointEmbedding:
     return SGRAFImporter().read(source, {}).build(source)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("changed", OPTIONS)
 def test_options_and_tensors_there_and_back(tmp_path: Path, changed: dict[str, Any]) -> None:
     source = write(tmp_path, changed)

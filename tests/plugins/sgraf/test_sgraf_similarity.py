@@ -80,6 +80,7 @@ def test_scores_are_those_of_the_paper_pair_by_pair(
             torch.testing.assert_close(scores[row, column], expected, atol=1e-6, rtol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("training", [False, True])
 @pytest.mark.parametrize("share", ["few", "all"])
@@ -216,6 +217,7 @@ def test_another_number_of_regions_is_refused() -> None:
         SGRSimilarity(embed_size=4, sim_dim=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "name"),
     [

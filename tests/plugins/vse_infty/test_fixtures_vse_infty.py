@@ -55,6 +55,7 @@ def get_encoders(model: JointEmbedding) -> tuple[VSEInftyImageEncoder, VSEInftyT
     return model.image_encoder, model.text_encoder
 
 
+@pytest.mark.slow
 def test_embeddings_scores_and_figures(model: JointEmbedding, inputs: dict[str, Any], expected: dict[str, Any]) -> None:
     images = model.encode_images(inputs["images"])
     captions = [str(caption) for caption in inputs["captions"]]
@@ -114,6 +115,7 @@ def test_losses(model: JointEmbedding, inputs: dict[str, Any], expected: dict[st
     assert total.item() == pytest.approx(float(expected["loss_max" if hardest else "loss_sum"]), abs=1e-4)
 
 
+@pytest.mark.slow
 def test_five_steps(inputs: dict[str, Any], expected: dict[str, Any]) -> None:
     model = read("init.pth")
     image_encoder, text_encoder = get_encoders(model.train())
@@ -143,6 +145,7 @@ def test_five_steps(inputs: dict[str, Any], expected: dict[str, Any]) -> None:
         np.testing.assert_allclose(state[ours], expected[f"after_{name}"], **TOLERANCE)
 
 
+@pytest.mark.slow
 def test_there_and_back_to_the_bit(model: JointEmbedding, tmp_path: Path) -> None:
     written = VSEInftyImporter().write(model, tmp_path / "x.pth", "f30k_precomp")
     vocabulary = json.loads((tmp_path / "f30k_precomp_vocab.json").read_text())

@@ -146,6 +146,7 @@ def test_pooled_features_are_refused(tmp_path: Path) -> None:
         model.encode_images(tiny.TinyPairs().images([0, 1]))
 
 
+@pytest.mark.slow
 def test_a_checkpoint_with_bert_there_and_back(bert: Path, tmp_path: Path) -> None:
     """As the original writes it: prefixes of DataParallel, and the pooler, which takes no part."""
     model = make_bert(bert)
@@ -167,6 +168,7 @@ def test_a_checkpoint_with_bert_there_and_back(bert: Path, tmp_path: Path) -> No
     np.testing.assert_array_equal(again.encode_images(features), model.encode_images(features))
 
 
+@pytest.mark.slow
 def test_checkpoints_that_are_refused(tmp_path: Path) -> None:
     options, parts = vsepp_files.VSE_INFTY, vsepp_files.make_vse_infty(vsepp_files.VSE_INFTY)
     vsepp_files.write_words(tmp_path / "f30k_precomp_vocab.json")
@@ -183,6 +185,7 @@ def test_checkpoints_that_are_refused(tmp_path: Path) -> None:
         importer.read(source, {})
 
 
+@pytest.mark.slow
 def test_a_resumed_run_draws_the_same(tmp_path: Path) -> None:
     """Two epochs at once, and one that is resumed for another: the same bits, whatever training has drawn."""
     data = tiny.write_regions(tmp_path / "data")

@@ -171,6 +171,7 @@ def test_what_cannot_be_expressed_is_refused(
     assert caught.value.remedy
 
 
+@pytest.mark.slow
 def test_an_option_that_does_nothing_is_named_by_the_user(checkpoint: Callable[..., Path]) -> None:
     path = checkpoint(gpu=1, seed=3)
     with pytest.raises(CheckpointError) as caught:
@@ -298,6 +299,7 @@ def test_a_name_of_data_leads_to_no_other_folder(checkpoint: Callable[..., Path]
         read(path)
 
 
+@pytest.mark.slow
 def test_coco_has_two_vocabularies_and_the_wrong_one_is_refused(
     checkpoint: Callable[..., Path], tmp_path: Path
 ) -> None:

@@ -54,6 +54,7 @@ def path(resnet: torch.nn.Module, tmp_path_factory: pytest.TempPathFactory) -> P
     return write_checkpoint(folder, COCO, [image, make_text(COCO)], legacy=True)
 
 
+@pytest.mark.slow
 def test_pictures_are_embedded_by_the_formula(path: Path, resnet: torch.nn.Module) -> None:
     rng = np.random.default_rng(0)
     pictures = [Image.fromarray(rng.integers(0, 256, (*size, 3), dtype=np.uint8)) for size in ((300, 260), (240, 500))]
@@ -72,6 +73,7 @@ def test_pictures_are_embedded_by_the_formula(path: Path, resnet: torch.nn.Modul
     assert model.encode_texts(CAPTIONS).shape == (len(CAPTIONS), 6)
 
 
+@pytest.mark.slow
 def test_options_of_pictures_are_settings(path: Path) -> None:
     imported = VSEppImporter().read(Source(path), {})
     expected = {
@@ -89,6 +91,7 @@ def test_options_of_pictures_are_settings(path: Path) -> None:
     assert imported.data == {"name": "coco", "kind": "picture", "image_shape": [224, 224, 3]}
 
 
+@pytest.mark.slow
 def test_pictures_there_and_back(path: Path, tmp_path: Path) -> None:
     source, importer = Source(path), VSEppImporter()
     model = importer.read(source, {}).build(source)
@@ -111,6 +114,7 @@ class Given(Source):
         self.__dict__.update(content=content, format="torch")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["vgg19", "vgg19 old", "vgg16_bn old", "resnet152", "resnet152 old"])
 def test_names_of_large_cnns(form: str, tmp_path: Path) -> None:
     cnn, _, old = form.partition(" ")

@@ -11,6 +11,7 @@ from vsezoo import registry
 from vsezoo.parts import resolve_recipe
 
 
+@pytest.mark.slow
 @needs_fixtures
 @pytest.mark.parametrize(("name", "data"), [("VSRN_coco", "coco_precomp"), ("VSRN_f30k", "f30k_precomp")])
 def test_the_architecture_is_that_of_the_recipe(name: str, data: str, tmp_path: Path) -> None:

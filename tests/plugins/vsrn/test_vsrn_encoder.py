@@ -258,6 +258,7 @@ def test_batch_norm_of_one_pair(images: Tensor) -> None:
 # As a model
 
 
+@pytest.mark.slow
 def test_a_few_steps_lower_the_loss_and_move_every_parameter() -> None:
     data = open_data("shapes", "train", VSRNImageEncoder.kinds)
     torch.manual_seed(5)
@@ -308,6 +309,7 @@ def testall(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_an_ensemble_on_five_folds(testall: Path, tmp_path: Path) -> None:
     features = np.load(testall / "testall_ims.npy")
     captions = (testall / "testall_caps.txt").read_text(encoding="utf-8").splitlines()

@@ -54,6 +54,7 @@ def checkpoint(tmp_path: Path) -> Callable[..., Path]:
     return write
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("legacy", [False, True])
 @pytest.mark.parametrize(
     ("data", "batch_norm", "told", "first_norm", "axis"),
@@ -87,6 +88,7 @@ def test_embeddings_are_the_formulas(
     assert imported.data == {"name": told.get("data", data), "kind": "regions"}
 
 
+@pytest.mark.slow
 def test_names_in_data_parallel_and_without_batch_counts(checkpoint: Callable[..., Path]) -> None:
     image, text = make_vsrn(VSRN, batch_norm=True)
     image = {f"module.{name}": tensor for name, tensor in image.items() if not name.endswith("num_batches_tracked")}
@@ -97,6 +99,7 @@ def test_names_in_data_parallel_and_without_batch_counts(checkpoint: Callable[..
     assert held["image_encoder.bn.num_batches_tracked"] == 0
 
 
+@pytest.mark.slow
 def test_options_are_settings(checkpoint: Callable[..., Path]) -> None:
     _, imported = read(checkpoint(dim_vid=31, measure="order", use_abs=True, no_imgnorm=True))
     held = flatten(imported.recipe)
@@ -129,6 +132,7 @@ def test_options_are_settings(checkpoint: Callable[..., Path]) -> None:
     assert imported.notes["options"]["rnn_dropout_p"] == 0.5
 
 
+@pytest.mark.slow
 def test_a_decoder_of_the_width_of_the_embedding_says_nothing_of_it(checkpoint: Callable[..., Path]) -> None:
     _, imported = read(checkpoint())
     assert imported.recipe.loss.options["region_dim"] == 0
@@ -164,6 +168,7 @@ def test_a_batch_norm_that_the_original_does_not_have_for_these_data(checkpoint:
     assert "--data f30k_precomp" in caught.value.remedy
 
 
+@pytest.mark.slow
 def test_tensors_that_do_not_fit(checkpoint: Callable[..., Path]) -> None:
     image, text = make_vsrn(VSRN)
     image["Rs_GCN_2.g.weight"] = image["Rs_GCN_2.g.weight"].repeat(1, 1, 3)

@@ -203,6 +203,7 @@ def test_several_tables(tmp_path: Path) -> None:
     assert "several caption tables: dev/metadata.csv, val/metadata.csv" in open_error(tmp_path / "own")
 
 
+@pytest.mark.slow
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.dictionaries(st.integers(0, 9), st.lists(st.text(), min_size=1, max_size=4), min_size=1))
 def test_any_text_comes_back_with_single_spaces(captions: dict[int, list[str]]) -> None:

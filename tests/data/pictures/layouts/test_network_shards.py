@@ -42,6 +42,7 @@ def write_list(folder: Path, *lines: str) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_shards_of_a_server_are_those_of_a_disk(web: Web, tmp_path: Path) -> None:
     folder = write_list(
         tmp_path / "own",

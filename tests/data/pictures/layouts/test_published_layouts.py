@@ -223,6 +223,7 @@ def test_coco_that_does_not_fit(tmp_path: Path) -> None:
     assert "no files that assign them to splits" in open_error(tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif("VSEZOO_SHARED" not in os.environ, reason="VSEZOO_SHARED is not set")
 def test_real_flickr8k(tmp_path: Path, pytestconfig: pytest.Config) -> None:
     """By the JSON and by the token file the same, and the same as the features that were made of the pictures."""
