@@ -43,7 +43,7 @@ class TowerOptions:
     Attributes:
         normalize: scale embeddings to unit L2 norm. False: as `get_image_features` and `get_text_features` of
             transformers, and `encode_image` and `encode_text` of open_clip, return them.
-        head: what is trained behind the tower. "none": nothing; "linear": a linear layer; "mlp": one with an MLP next to
+        head: what is trained after the tower. "none": nothing; "linear": a linear layer; "mlp": one with an MLP next to
             it, see `ProjectionHead`. It gives embeddings of any width.
         head_dropout: dropout of the head.
         adapter_rank: rank of low-rank adapters of all linear layers of the tower, which are trained instead of it; 0:

@@ -1,4 +1,4 @@
-"""The head of a pretrained encoder whose features are one vector each: a linear layer, or one with an MLP next to it."""
+"""The head of a pretrained encoder whose features are one vector each: a linear layer, or that plus an MLP."""
 
 from __future__ import annotations
 

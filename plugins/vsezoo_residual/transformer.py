@@ -19,7 +19,7 @@ from vsezoo_residual.residual import Residual
 class ResidualTransformerEncoder(TransformerTextEncoder):
     """`g(c) = residual(x)`, then unit L2 norm, with x the pooled hidden states of one or more layers of a transformer.
 
-    The pooled states of each layer are scaled to mean 0 and variance 1 over their numbers, and stand next to each other.
+    The pooled states of each layer are scaled to mean 0 and variance 1 over their numbers, and concatenated.
 
     Args:
         embed_size: D, the width of the joint embedding.
