@@ -236,11 +236,11 @@ def tabulate_ranks(runs: Iterable[Run]) -> str:
 SEEDS = ("kiros-lstm", "kiros-gru", "order", "vse0", "vsepp", "vsrn")
 """The recipes whose originals have tables of their own, in the order of the page."""
 OURS = {("kiros-lstm", "f8k"): "kiros-lstm-f8k_precomp", ("kiros-gru", "f8k"): "kiros-gru-f8k_precomp"}
-"""The runs that stand beside published figures, by recipe and collection of data."""
+"""The runs that stand next to published figures, by recipe and collection of data."""
 
 
 def tabulate_originals(collection: str, recipes: Iterable[Recipe], runs: Mapping[str, Run]) -> str:
-    """Return the published figures of the originals on a collection of data, each beside our own."""
+    """Return the published figures of the originals on a collection of data, each next to our own."""
     rows = [
         "| recipe | features, protocol | theirs, i2t R@1/5/10 (MedR) | theirs, t2i | ours, i2t | ours, t2i | source |",
         "|---|---|---|---|---|---|---|",

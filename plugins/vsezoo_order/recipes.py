@@ -28,7 +28,7 @@ VSE++ compares itself with order-embeddings too; its recipes `order0` and `order
 Bugs of the port that `order-f8k` does not reproduce: its batches are not shuffled, its split is by position (the last
 tenth of the images) instead of Karpathy's, its vocabulary is of cleaned words while captions are encoded uncleaned, so
 that capitals and punctuated words are unknown, captions go through the network one by one, and its README names the
-cosine where the code has the order. Its figure, the mean rank over 800 images of that split, stands beside ours in
+cosine where the code has the order. Its figure, the mean rank over 800 images of that split, stands next to ours in
 docs/originals.md.
 """
 

@@ -168,7 +168,7 @@ def _take_column(table: Any, column: str) -> Any:
 
 
 def _find_paths(schema: Any, holder: str, names: dict[str, str]) -> str:
-    """Return the column of the paths: `image.path` beside the bytes, or a text column with the name of one."""
+    """Return the column of the paths: `image.path` next to the bytes, or a text column with the name of one."""
     types = require_package("pyarrow.types", PURPOSE)
     if holder.endswith(".bytes"):
         parent = schema.field(holder.removesuffix(".bytes")).type
