@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from safetensors.numpy import load_file
 
 from vsezoo.errors import StorageError
-from vsezoo.search.array_writers import TensorWriter, replace_file, write_array, write_tensors
+from vsezoo.search.array_writers import TensorWriter, write_array, write_tensors
+from vsezoo.storage.atomic_file import replace_file
 
 ROWS = np.arange(60, dtype=np.float32).reshape(20, 3)
 

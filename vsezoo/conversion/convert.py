@@ -21,7 +21,8 @@ from vsezoo.data.lookup import find_source
 from vsezoo.errors import CheckpointError, StorageError, UsageError, report_system_errors, suggest_name
 from vsezoo.hub.reference import parse_reference
 from vsezoo.parts import accepted_kinds
-from vsezoo.storage.atomic_folder import flush, make_temporary
+from vsezoo.storage.atomic_file import flush
+from vsezoo.storage.atomic_folder import make_temporary
 from vsezoo.storage.checkpoint_layout import CONFIG, UNKNOWN_DATA
 
 VOCAB, DATA = "vocab", "data"

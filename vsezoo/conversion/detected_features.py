@@ -19,7 +19,8 @@ from vsezoo.data.pictures.source import PictureSource
 from vsezoo.data.precomputed.collected import Piece, write_pieces
 from vsezoo.data.precomputed.feature_record import MARK, RECORD
 from vsezoo.errors import DataError, UsageError, list_names, require_name
-from vsezoo.storage.atomic_folder import remove_leftovers, replace_folder
+from vsezoo.storage.atomic_folder import replace_folder
+from vsezoo.storage.leftovers import remove_leftovers
 
 LOOSE = "all"
 """The only split of regions without captions."""

@@ -6,6 +6,7 @@ caption.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Sequence
 from itertools import groupby
@@ -154,3 +155,5 @@ def write_split(stem: Path, ids: Sequence[str], captions: Sequence[Sequence[str]
             path, errors = stem.with_name(f"{stem.name}_{ending}.txt"), "strict" if ending == "ids" else "replace"
             with path.open("w", encoding="utf-8", errors=errors, newline="\n") as file:
                 file.writelines(text.replace("\n", " ") + "\n" for text in texts)
+                file.flush()
+                os.fsync(file.fileno())

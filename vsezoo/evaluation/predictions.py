@@ -7,13 +7,13 @@ A `.jsonl` file has one JSON object in each line. The first says what was evalua
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from vsezoo.errors import DataError, StorageError, UsageError, explain_system
+from vsezoo.storage.atomic_file import prepare_file
 from vsezoo.storage.garbage import pause_collection
 
 FORMAT, FORMAT_VERSION = "vsezoo-predictions", 1
@@ -148,16 +148,16 @@ def write_predictions(file: Path, predictions: Predictions) -> None:
         if file.suffix == PARQUET:
             from vsezoo.evaluation.parquet_predictions import write_table
 
-            write_table(_beside(file), _mark(predictions), [query.to_json() for query in predictions.queries])
+            with prepare_file(file) as temporary:
+                write_table(temporary, _mark(predictions), [query.to_json() for query in predictions.queries])
         elif file.suffix == ".jsonl":
-            _write_lines(_beside(file), _to_lines(predictions))
+            with prepare_file(file) as temporary:
+                _write_lines(temporary, _to_lines(predictions))
         else:
             for name, lines in make_runs(predictions).items():
-                _write_lines(file.with_suffix(name), lines)
-            return
-        _beside(file).replace(file)
+                with prepare_file(file.with_suffix(name)) as temporary:
+                    _write_lines(temporary, lines)
     except OSError as error:
-        _beside(file).unlink(missing_ok=True)
         reason, remedy = explain_system(error)
         raise StorageError(f"cannot be written: {reason}.", file=file, remedy=remedy) from error
 
@@ -207,7 +207,3 @@ def _write_lines(file: Path, lines: Iterable[str]) -> None:
     # Characters that UTF-8 cannot encode, as in some file names, become the escapes of JSON.
     with file.open("w", encoding="utf-8", errors="backslashreplace", newline="\n") as stream:
         stream.writelines(f"{line}\n" for line in lines)
-
-
-def _beside(file: Path) -> Path:
-    return file.with_name(f".{file.name}.{os.getpid()}")

@@ -11,7 +11,7 @@ from jinja2 import Environment, StrictUndefined
 
 from vsezoo.explanation.explain import Explanation
 from vsezoo.explanation.heat import embed_photo, paint_attention, paint_signed
-from vsezoo.search.array_writers import explain_unwritten, replace_file
+from vsezoo.storage.atomic_file import explain_unwritten, replace_file
 
 TEMPLATE = "page.html"
 NOWHERE = "none"

@@ -25,7 +25,7 @@ from vsezoo.data.precomputed.feature_record import MARK, RECORD, UNFINISHED, by_
 from vsezoo.errors import StorageError, UsageError
 from vsezoo.features.part import Part, Record, digest_names, explain, join_parts, replace_text
 from vsezoo.interfaces import PairDataset
-from vsezoo.storage.atomic_folder import flush
+from vsezoo.storage.atomic_file import flush
 from vsezoo.storage.forms import Anything, Fields, FormError, Integer, ListOf, Mapped, Text
 from vsezoo.storage.json_file import read_object, seal
 from vsezoo.storage.lock import BusyError, hold_lock

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from vsezoo.errors import StorageError, explain_system
-from vsezoo.storage.atomic_folder import flush
+from vsezoo.storage.atomic_file import prepare_file
 from vsezoo.storage.forms import SHA256, Fields, Integer
 from vsezoo.storage.json_file import read_object, seal
 
@@ -177,11 +177,8 @@ def replace_text(file: Path, text: str) -> None:
     Raises:
         StorageError: when the disk is full.
     """
-    temporary = file.with_name(f".{file.name}.tmp")
-    with explain(file):
+    with explain(file), prepare_file(file) as temporary:
         temporary.write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")
-        flush(temporary)
-        temporary.replace(file)
 
 
 @contextmanager

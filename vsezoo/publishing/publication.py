@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,10 +15,11 @@ from vsezoo.cards.merge import choose_card, merge_card
 from vsezoo.cards.metadata import EVAL_RESULTS, UNKNOWN_LICENSE, write_eval_results
 from vsezoo.checkpoints.locate import find_named
 from vsezoo.checkpoints.opened import Checkpoint
-from vsezoo.errors import CheckpointError, MissingPackageError, StorageError, UsageError, explain_system
+from vsezoo.errors import CheckpointError, MissingPackageError, UsageError
 from vsezoo.hub.reference import parse_reference
 from vsezoo.pretrained.external import PRETRAINED
 from vsezoo.publishing.curves import CURVES, draw_curves
+from vsezoo.storage.atomic_file import write_whole
 from vsezoo.storage.atomic_folder import find_folder
 from vsezoo.storage.checkpoint_layout import BEST, CARD, CONFIG
 from vsezoo.training.layout import LAST, STATE
@@ -173,17 +172,7 @@ def write_card(folder: Path, card: CardFiles) -> list[Path]:
     written = []
     for name, content in card.files.items():
         path = folder / name
-        temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-        try:
-            path.parent.mkdir(exist_ok=True)
-            temporary.write_bytes(content)
-            temporary.replace(path)
-        except OSError as error:
-            reason, remedy = explain_system(error)
-            raise StorageError(f"cannot be written: {reason}.", file=path, remedy=remedy) from error
-        finally:
-            with suppress(OSError):  # the problem is already reported
-                temporary.unlink()
+        write_whole(path, content)
         written.append(path)
     return written
 

@@ -30,7 +30,7 @@ from vsezoo.reports.summary import (
     measure_curve,
     split_directions,
 )
-from vsezoo.search.array_writers import explain_unwritten, replace_file
+from vsezoo.storage.atomic_file import explain_unwritten, replace_file
 from vsezoo.training.history import History
 
 NAMES = {"i2t": "image to text", "t2i": "text to image"}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +12,7 @@ from typing import IO, Any, BinaryIO
 import numpy as np
 from numpy.lib import format as npy
 
-from vsezoo.errors import StorageError, explain_system
+from vsezoo.storage.atomic_file import explain_unwritten, replace_file
 
 HEADER = 4096
 """Length of the header of a `.safetensors` file. Sizes are known only at the end, and the format allows padding."""
@@ -108,44 +107,3 @@ def write_array(path: Path) -> Iterator[ArrayWriter]:
         writer = ArrayWriter(path, stream)
         yield writer
         writer.finish()
-
-
-@contextmanager
-def replace_file(path: Path) -> Iterator[BinaryIO]:
-    """Context manager for a stream; its content is at `path` when the block ends without an error.
-
-    Paths that are not regular files, such as `/dev/stdout`, are written directly; links are followed.
-
-    Raises:
-        StorageError: when it cannot be written; an existing file is left unchanged.
-    """
-    with explain_unwritten(path):
-        replaces = path.is_file() or not path.exists()
-        target = (
-            Path(os.path.realpath(path)) if replaces else path
-        )  # Path.resolve raises various errors for a loop of links
-        target.parent.mkdir(parents=True, exist_ok=True)
-        written = target.with_name(f".{path.name}.{os.getpid()}.tmp") if replaces else path
-        stream = written.open("wb")
-    try:
-        try:
-            yield stream
-        finally:
-            with explain_unwritten(path):
-                stream.close()  # writes the rest of the buffer
-        if replaces:
-            with explain_unwritten(path):
-                written.replace(target)
-    finally:
-        if replaces:
-            written.unlink(missing_ok=True)
-
-
-@contextmanager
-def explain_unwritten(path: Path) -> Iterator[None]:
-    """Convert an error while writing a file to one message with a remedy."""
-    try:
-        yield
-    except OSError as error:
-        reason, remedy = explain_system(error)
-        raise StorageError(f"cannot be written: {reason}.", file=path, remedy=remedy) from error

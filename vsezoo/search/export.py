@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
@@ -12,10 +11,11 @@ import torch
 
 from vsezoo.checkpoints.opened import Checkpoint
 from vsezoo.errors import StorageError, UsageError, report_system_errors
-from vsezoo.search.array_writers import ArrayWriter, TensorWriter, explain_unwritten, write_array, write_tensors
+from vsezoo.search.array_writers import ArrayWriter, TensorWriter, write_array, write_tensors
 from vsezoo.search.collection import Collection
 from vsezoo.search.sources import Images, Texts, collect_images, collect_texts
 from vsezoo.search.store import BLOCK, list_skipped, open_embeddings
+from vsezoo.storage.atomic_file import explain_unwritten, prepare_file
 from vsezoo.storage.checkpoint_layout import CONFIG, LOCAL, MODEL, write_json
 from vsezoo.storage.json_file import read_object
 from vsezoo.storage.waiting import Advance
@@ -117,10 +117,8 @@ def embed(
         **ids,
         "skipped": skipped,
     }
-    with explain_unwritten(list_file), tempfile.TemporaryDirectory(dir=list_file.parent) as temporary:
-        whole = Path(temporary, list_file.name)
-        write_json(whole, description)
-        whole.replace(list_file)
+    with prepare_file(list_file) as temporary, explain_unwritten(list_file):
+        write_json(temporary, description)
     return Export(output, list_file, {name: len(own) for name, own in ids.items()}, skipped)
 
 

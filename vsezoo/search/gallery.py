@@ -11,9 +11,9 @@ from jinja2 import Environment, StrictUndefined
 
 from vsezoo.data.pictures.thumbnail import SIDE as SIDE
 from vsezoo.data.pictures.thumbnail import embed_thumbnail
-from vsezoo.search.array_writers import explain_unwritten, replace_file
 from vsezoo.search.collection import Collection
 from vsezoo.search.index import Hit
+from vsezoo.storage.atomic_file import explain_unwritten, replace_file
 
 TEMPLATE = "gallery.html"
 

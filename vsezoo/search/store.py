@@ -30,9 +30,10 @@ from torch import Tensor
 from vsezoo.data.pictures.picture_file import AccessError
 from vsezoo.errors import DataError, StorageError
 from vsezoo.model import JointEmbedding
-from vsezoo.search.array_writers import TensorWriter, explain_unwritten
+from vsezoo.search.array_writers import TensorWriter
 from vsezoo.search.collection import Array, Collection
 from vsezoo.search.embedding import embed_items
+from vsezoo.storage.atomic_file import explain_unwritten
 from vsezoo.storage.cache import find_cache
 from vsezoo.storage.waiting import Advance
 

@@ -7,16 +7,16 @@ two renames, `find_folder` falls back to it.
 
 from __future__ import annotations
 
-import os
 import shutil
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from safetensors import SafetensorError
 
 from vsezoo.errors import StorageError, explain_system
+from vsezoo.storage.atomic_file import flush
+from vsezoo.storage.leftovers import name_temporary, remove_leftovers
 
 LOOKS = 5
 
@@ -35,11 +35,11 @@ def replace_folder(target: Path) -> Iterator[Path]:
         flush(temporary)
         previous = _previous(target)
         if target.exists():
-            shutil.rmtree(previous, ignore_errors=True)
+            _clear(previous, target)
             target.rename(previous)
         temporary.rename(target)
         flush(target.parent)
-        shutil.rmtree(previous, ignore_errors=True)
+        _clear(previous, target)
 
 
 @contextmanager
@@ -55,8 +55,10 @@ def make_temporary(target: Path) -> Iterator[Path]:
         if find_folder(target).exists():
             kept = " The previous state is kept."
         target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent))
-        temporary.chmod(0o777 & ~_umask())
+        remove_leftovers(target)
+        named = name_temporary(target)
+        named.mkdir()
+        temporary = named
         yield temporary
     except (OSError, SafetensorError) as error:
         reason, remedy = explain_system(error)
@@ -76,26 +78,12 @@ def find_folder(target: Path) -> Path:
     return target
 
 
-def remove_leftovers(target: Path) -> None:
-    """Remove half-written folders that killed processes left next to `target`."""
-    for folder in target.parent.glob(f".{target.name}.*.tmp"):
-        shutil.rmtree(folder, ignore_errors=True)
-
-
 def _previous(target: Path) -> Path:
     return target.parent / f"{target.name}.previous"  # with_name fails for ".", which has no name
 
 
-def flush(path: Path) -> None:
-    """Flush a file or folder to disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+def _clear(folder: Path, target: Path) -> None:
+    """Remove a folder, or give it a temporary name: one that is read on a network disk cannot be removed yet."""
+    shutil.rmtree(folder, ignore_errors=True)
+    with suppress(OSError):
+        folder.rename(name_temporary(target))

@@ -11,15 +11,14 @@ import hashlib
 import json
 import os
 import re
-import tempfile
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from vsezoo.errors import CheckpointError
+from vsezoo.errors import CheckpointError, StorageError
 from vsezoo.storage.addresses import identify_address, is_address
-from vsezoo.storage.atomic_folder import flush
+from vsezoo.storage.atomic_file import write_whole
 from vsezoo.storage.forms import Anything, Fields
 from vsezoo.storage.json_file import read_object, seal
 
@@ -70,11 +69,6 @@ def remember(topic: str, key: Any, find_out: Callable[[], Any]) -> Any:
     with suppress(CheckpointError):  # damaged, or of an earlier version
         return read_object(file, ANSWER)["answer"]
     answer = find_out()
-    with suppress(OSError):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=file.parent) as temporary:  # remove it if the disk is full
-            whole = Path(temporary, file.name)
-            whole.write_text(json.dumps(seal({"answer": answer})), encoding="utf-8")
-            flush(whole)
-            whole.replace(file)
+    with suppress(StorageError):
+        write_whole(file, json.dumps(seal({"answer": answer})).encode())
     return answer

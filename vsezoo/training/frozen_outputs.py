@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, suppress
 from importlib.metadata import version
@@ -22,11 +21,12 @@ from torch import Tensor
 from vsezoo.batch import Embeddings
 from vsezoo.data.view import PairView
 from vsezoo.encoders.precomputed import to_tensor
-from vsezoo.errors import RecipeError
+from vsezoo.errors import RecipeError, StorageError
 from vsezoo.evaluation.scratch import ScratchArray
 from vsezoo.interfaces import Encoder, ImageEncoder, PairDataset, TextEncoder, Tokens
 from vsezoo.model import JointEmbedding
 from vsezoo.pretrained.frozen import FrozenPart, digest_frozen
+from vsezoo.storage.atomic_file import replace_file
 from vsezoo.storage.cache import find_cache, identify
 from vsezoo.storage.read_ahead import read_ahead
 from vsezoo.training.batches import TokenTable
@@ -257,10 +257,6 @@ def _recall(key: Any, compute: Callable[[], Rows]) -> Rows:
         found: Rows = np.load(file, mmap_mode="r")
         return found
     rows = compute()
-    with suppress(OSError):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=file.parent) as temporary:  # removed if the disk is full
-            whole = Path(temporary, file.name)
-            np.save(whole, rows)
-            whole.replace(file)
+    with suppress(OSError, StorageError), replace_file(file) as stream:
+        np.save(stream, rows)
     return rows

@@ -12,8 +12,9 @@ from vsezoo.data.source import DEFAULT_OPTIONS, OpenOptions
 from vsezoo.errors import CheckpointError, UsageError
 from vsezoo.parts import expand_parts
 from vsezoo.recipe import Recipe
-from vsezoo.storage.atomic_folder import find_folder, remove_leftovers
+from vsezoo.storage.atomic_folder import find_folder
 from vsezoo.storage.checkpoint_layout import BEST, CONFIG
+from vsezoo.storage.leftovers import remove_leftovers
 from vsezoo.training.layout import LAST, LOG
 from vsezoo.training.state import ANEW, State, has_state, read_state
 

@@ -12,7 +12,8 @@ from jinja2 import Environment, StrictUndefined
 
 from vsezoo.data.doctor.report import LEVELS, Finding, Report
 from vsezoo.data.pictures.thumbnail import embed_thumbnail
-from vsezoo.errors import DataError, StorageError, explain_system
+from vsezoo.errors import DataError
+from vsezoo.storage.atomic_file import write_whole
 
 TEMPLATE = "page.html"
 SIDE = 200
@@ -45,13 +46,7 @@ def write_page(path: Path, report: Report) -> None:
         charts=list(_draw(report)),
         findings=[_show(finding, report) for finding in report.findings],
     )
-    part = path.with_name(f".{path.name}.part")
-    try:
-        part.write_bytes(page.encode(errors="backslashreplace"))  # file names need not be valid UTF-8
-        part.replace(path)
-    except OSError as error:
-        reason, remedy = explain_system(error)
-        raise StorageError(f"cannot be written: {reason}.", file=path, remedy=remedy) from None
+    write_whole(path, page.encode(errors="backslashreplace"))  # file names need not be valid UTF-8
 
 
 def _describe(name: str, report: Report) -> list[str]:

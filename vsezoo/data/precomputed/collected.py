@@ -7,7 +7,6 @@ The array is `(images, F)`, or `(all regions, F)` with the number of regions of 
 from __future__ import annotations
 
 import re
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
@@ -18,6 +17,7 @@ from numpy.lib import format as npy
 
 from vsezoo.data.caption_file import find_runs, read_lines
 from vsezoo.errors import DataError, list_names, require_package
+from vsezoo.storage.atomic_folder import replace_folder
 from vsezoo.storage.cache import find_cache, identify
 
 LENGTHS, BOXES = "lengths", "boxes"
@@ -44,13 +44,8 @@ def collect(path: Path, part: str, read: Callable[[], Iterator[Piece]]) -> Path:
     digest = sha256(repr((identify(path), part)).encode()).hexdigest()
     target = find_cache() / "features" / digest / "collected.npy"
     if not target.exists():
-        target.parent.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=target.parent.parent) as folder:  # removed if the disk is full
-            whole = Path(folder, digest)
-            whole.mkdir()
-            write_pieces(path, read(), whole / target.name)
-            if not target.parent.exists():
-                whole.rename(target.parent)
+        with replace_folder(target.parent) as folder:
+            write_pieces(path, read(), folder / target.name)
     return target
 
 

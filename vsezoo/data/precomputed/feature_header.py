@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 import struct
-import tempfile
 import warnings
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
@@ -22,6 +21,7 @@ from numpy.lib import format as npy
 from vsezoo.data.precomputed.collected import Piece, collect, is_of_images, order_images, read_parquet
 from vsezoo.data.precomputed.region_counts import OTHERS
 from vsezoo.errors import CheckpointError, DataError, list_names, require_package
+from vsezoo.storage.atomic_file import replace_file
 from vsezoo.storage.cache import find_cache, identify
 from vsezoo.storage.plain_file import map_content
 from vsezoo.storage.tensor_file import TensorFile
@@ -151,12 +151,8 @@ def _unpack(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path) -> Pa
     digest = sha256(repr((identify(path), member.filename)).encode()).hexdigest()
     target = find_cache() / "features" / f"{digest}.npy"
     if not target.exists():
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=target.parent) as folder:  # removed if the disk is full
-            whole = Path(folder, target.name)
-            with archive.open(member) as source, whole.open("wb") as stream:
-                copyfileobj(source, stream, 1 << 20)
-            whole.replace(target)
+        with replace_file(target) as stream, archive.open(member) as source:
+            copyfileobj(source, stream, 1 << 20)
     return target
 
 

@@ -15,11 +15,10 @@ import torch
 from torch import Tensor
 
 from vsezoo.errors import DataError, require_package
-from vsezoo.search.array_writers import explain_unwritten, replace_file
 from vsezoo.search.collection import Array
 from vsezoo.search.indexes import Rows
 from vsezoo.search.stored.manifest import REBUILD
-from vsezoo.storage.atomic_folder import flush
+from vsezoo.storage.atomic_file import explain_unwritten, flush, replace_file
 
 CELLS_PER_ROOT = 4
 """Cells for each square root of the number of rows."""

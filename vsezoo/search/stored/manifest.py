@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from vsezoo.errors import DataError, UsageError, explain_system
-from vsezoo.search.array_writers import explain_unwritten, replace_file
-from vsezoo.storage.atomic_folder import flush
+from vsezoo.storage.atomic_file import explain_unwritten, flush, replace_file
 from vsezoo.storage.forms import Anything, Fields, FormError, Integer, Mapped, Text
 from vsezoo.storage.json_file import LARGEST, parse_object, seal
 from vsezoo.storage.plain_file import read_plain

@@ -21,10 +21,10 @@ import torch
 from torch import Tensor
 
 from vsezoo.errors import DataError
-from vsezoo.search.array_writers import explain_unwritten
 from vsezoo.search.collection import ANY, KEY_BYTES, Array
 from vsezoo.search.indexes import Rows
 from vsezoo.search.stored.manifest import REBUILD, Manifest
+from vsezoo.storage.atomic_file import explain_unwritten
 
 ENDS = np.dtype("<u8")
 DTYPES: dict[str, np.dtype[Any]] = {"float32": np.dtype("<f4"), "float16": np.dtype("<f2")}

@@ -12,13 +12,12 @@ import numpy as np
 
 from vsezoo import registry
 from vsezoo.errors import UsageError
-from vsezoo.search.array_writers import explain_unwritten, replace_file
 from vsezoo.search.collection import KEY_BYTES, Collection, Sentences
 from vsezoo.search.embedding import EmbeddedBlock
 from vsezoo.search.indexes import KeptRows, NearestRows
 from vsezoo.search.stored.manifest import DRAFT, OWN, Manifest, list_files, read_draft, write_manifest
 from vsezoo.search.stored.table import Table, TableWriter, read_removed
-from vsezoo.storage.atomic_folder import flush
+from vsezoo.storage.atomic_file import explain_unwritten, flush, replace_file
 from vsezoo.storage.lock import BusyError, hold_lock
 from vsezoo.storage.waiting import Advance
 

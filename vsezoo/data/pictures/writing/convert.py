@@ -16,6 +16,7 @@ from vsezoo.data.pictures.writing.forms import FORMS
 from vsezoo.data.pictures.writing.samples import Sample, list_samples
 from vsezoo.data.source import OpenOptions
 from vsezoo.errors import StorageError, UsageError, explain_system, require_name
+from vsezoo.storage.atomic_file import flush
 from vsezoo.storage.json_file import read_object, seal
 
 STATE = ".vsezoo-convert.json"
@@ -149,6 +150,7 @@ def _replace(target: Path, write: Callable[[Path], object]) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(f".{target.name}.part")
     write(part)
+    flush(part)
     part.replace(target)
 
 

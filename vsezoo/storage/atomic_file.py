@@ -1,0 +1,94 @@
+"""Files that are written whole or not at all: under a temporary name, flushed to disk, then renamed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from vsezoo.errors import StorageError, explain_system
+from vsezoo.storage.leftovers import name_temporary, remove, remove_leftovers
+
+
+@contextmanager
+def replace_file(path: Path) -> Iterator[BinaryIO]:
+    """Context manager for a stream; its content is at `path` when the block ends without an error.
+
+    Paths that are not regular files, such as `/dev/stdout`, are written directly; links are followed.
+
+    Raises:
+        StorageError: when it cannot be written; an existing file is left unchanged.
+    """
+    with explain_unwritten(path):
+        replaces = path.is_file() or not path.exists()
+    if not replaces:
+        with explain_unwritten(path):
+            stream = path.open("wb")
+        try:
+            yield stream
+        finally:
+            with explain_unwritten(path):
+                stream.close()  # writes the rest of the buffer
+        return
+    with prepare_file(path) as temporary:
+        with explain_unwritten(path):
+            stream = temporary.open("wb")
+        try:
+            yield stream
+        finally:
+            with explain_unwritten(path):
+                stream.close()
+
+
+@contextmanager
+def prepare_file(path: Path) -> Iterator[Path]:
+    """Context manager for the path of a temporary file, which becomes `path` when the block ends without an error.
+
+    Raises:
+        StorageError: when it cannot be written; an existing file is left unchanged. Errors of the block stay as they
+            are.
+    """
+    with explain_unwritten(path):
+        target = Path(os.path.realpath(path))  # Path.resolve raises various errors for a loop of links
+        target.parent.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(target)
+    temporary = name_temporary(target)
+    try:
+        yield temporary
+        with explain_unwritten(path):
+            flush(temporary)
+            temporary.replace(target)
+            flush(target.parent)
+    finally:
+        remove(temporary)
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file.
+
+    Raises:
+        StorageError: see `replace_file`.
+    """
+    with replace_file(path) as stream, explain_unwritten(path):
+        stream.write(content)
+
+
+def flush(path: Path) -> None:
+    """Flush a file or folder to disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def explain_unwritten(path: Path) -> Iterator[None]:
+    """Convert an error while writing a file to one message with a remedy."""
+    try:
+        yield
+    except OSError as error:
+        reason, remedy = explain_system(error)
+        raise StorageError(f"cannot be written: {reason}.", file=path, remedy=remedy) from error
