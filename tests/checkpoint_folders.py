@@ -17,7 +17,7 @@ from vsezoo.storage.digests import digest_files
 def change_config(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
     path = folder / "config.json"
     config = json.loads(path.read_text())
-    config.pop("sha256", None)  # of the other entries, which whoever alters them on purpose can write again
+    config.pop("entries_sha256", None)  # of the other entries, which whoever alters them on purpose can write again
     change(config)
     path.write_text(json.dumps(config))
 

@@ -37,7 +37,7 @@ def read_json(done: processes.Done) -> dict[str, Any]:
 
 def change_config(repository: Repository, change: Callable[[dict[str, Any]], object]) -> None:
     config = json.loads(repository.read(CONFIG))
-    del config["sha256"]
+    del config["entries_sha256"]
     change(config)
     repository.edit(CONFIG, json.dumps(config).encode())
 

@@ -190,9 +190,12 @@ def explain(file: Path) -> Iterator[None]:
     """
     try:
         yield
-    except OSError as error:
-        reason, remedy = explain_system(error)
-        if error.errno in FULL:
+    except (OSError, StorageError) as error:
+        cause = error if isinstance(error, OSError) else error.__cause__
+        if not isinstance(cause, OSError):
+            raise
+        reason, remedy = explain_system(cause)
+        if cause.errno in FULL:
             remedy += " Earlier work is kept: continue with --resume."
         raise StorageError(f"cannot be written: {reason}.", file=file, remedy=remedy) from error
 

@@ -24,7 +24,7 @@ LARGEST = 256 * 2**20
 """Bytes of a file."""
 DEEPEST = 64
 """Levels of objects and lists in one another."""
-SEAL = "sha256"
+SEAL = "entries_sha256"
 """The entry with the digest of all other entries."""
 
 
