@@ -44,9 +44,7 @@ def test_a_sealed_object_comes_back_and_no_other(tmp_path: Path) -> None:
     file.write_text(json.dumps(dict(reversed(seal(value).items())), indent=5))
     assert read_object(file) == value  # in any order and with any spaces
     file.write_text(json.dumps({**seal(value), "numbers": [1, 2.5, -0.0, None, False]}))
-    with pytest.raises(
-        DataError, match=r"a\.json: was altered: its entries differ from its 'entries_sha256'\.\nMake it again"
-    ):
+    with pytest.raises(DataError, match=r"a\.json: was altered: its entries differ from .*\.\nMake it again"):
         read_object(file, error=DataError, remedy="Make it again.")
     file.write_text(json.dumps(value))
     assert read_object(file) == value  # of an earlier version
