@@ -20,6 +20,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import mean
@@ -67,11 +68,23 @@ def find_arrival(validations: Sequence[dict[str, float]], target: float) -> floa
 
 
 def check_out(ref: str, folder: Path) -> Path:
-    """Write the code of a git ref into a folder."""
+    """Write the code of a git ref into a folder, with the entry points by which it finds its parts."""
     archive = subprocess.run(
-        ["git", "-C", REPOSITORY, "archive", ref, "vsezoo", "plugins"], stdout=subprocess.PIPE, check=True
+        ["git", "-C", REPOSITORY, "archive", ref, "vsezoo", "plugins", "pyproject.toml"],
+        stdout=subprocess.PIPE,
+        check=True,
     )
     subprocess.run(["tar", "-x", "-C", folder], input=archive.stdout, check=True)
+    groups = tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))["project"]["entry-points"]
+    lines = [
+        line
+        for name, entries in groups.items()
+        for line in [f"[{name}]", *(f"{key} = {value}" for key, value in entries.items())]
+    ]
+    described = folder / "vsezoo-0.dist-info"
+    described.mkdir()
+    (described / "METADATA").write_text("Metadata-Version: 2.1\nName: vsezoo\nVersion: 0\n", encoding="utf-8")
+    (described / "entry_points.txt").write_text("\n".join(lines), encoding="utf-8")
     return folder
 
 
