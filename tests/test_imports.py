@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import graphlib
 import os
 import subprocess
@@ -55,7 +56,8 @@ PLUGINS = find_modules(ROOT / "plugins")
 MODULES = CORE | PLUGINS
 
 
-def read_imports(name: str, *, at_start: bool = False) -> set[str]:
+@functools.cache
+def read_imports(name: str, *, at_start: bool = False) -> frozenset[str]:
     """Return the modules that a module imports, as far as they belong to this repository.
 
     Args:
@@ -76,14 +78,17 @@ def read_imports(name: str, *, at_start: bool = False) -> set[str]:
         else:
             continue
         found |= {target for target in targets if target in MODULES}
-    return found - {name}
+    return frozenset(found - {name})
 
 
 def _walk(node: ast.AST, at_start: bool) -> Iterator[ast.AST]:
+    if not at_start:
+        yield from ast.walk(node)
+        return
     for child in ast.iter_child_nodes(node):
         lazy = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
         typing = isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test)
-        if not (at_start and (lazy or typing)):
+        if not (lazy or typing):
             yield child
             yield from _walk(child, at_start)
 
@@ -105,13 +110,14 @@ def test_the_walk_sees_imports() -> None:
     assert any(name.startswith("vsezoo_vsepp") for name in PLUGINS)
 
 
-@pytest.mark.parametrize("name", sorted(set(CORE) - {"vsezoo"}))
-def test_core_imports_point_one_way(name: str) -> None:
-    for target in read_imports(name):
-        assert target in CORE, f"{name} imports the plugin {target}"
-        assert target != "vsezoo", f"{name} imports the package's public names instead of the module that has them"
-        same = target.split(".")[1] == name.split(".")[1]
-        assert same or layer_of(target) < layer_of(name), f"{name} imports {target}"
+@pytest.mark.parametrize("part", sorted({name.split(".")[1] for name in CORE if name != "vsezoo"}))
+def test_core_imports_point_one_way(part: str) -> None:
+    for name in (name for name in CORE if name.split(".")[1:2] == [part]):
+        for target in read_imports(name):
+            assert target in CORE, f"{name} imports the plugin {target}"
+            assert target != "vsezoo", f"{name} imports the package's public names instead of the module that has them"
+            same = target.split(".")[1] == part
+            assert same or layer_of(target) < layer_of(name), f"{name} imports {target}"
 
 
 def test_few_modules_stand_at_the_top() -> None:
@@ -123,12 +129,12 @@ def test_the_public_names_are_loaded_lazily() -> None:
     assert read_imports("vsezoo", at_start=True) == {"vsezoo.moved"}
 
 
-@pytest.mark.parametrize("name", sorted(PLUGINS))
-def test_a_plugin_imports_the_core_and_no_other_plugin(name: str) -> None:
-    package = name.split(".")[0]
-    for target in read_imports(name):
-        assert target.split(".")[0] in {"vsezoo", package}, f"{name} imports {target}"
-        assert not target.startswith("vsezoo.cli"), f"{name} imports {target}"
+@pytest.mark.parametrize("package", sorted({name.split(".")[0] for name in PLUGINS}))
+def test_a_plugin_imports_the_core_and_no_other_plugin(package: str) -> None:
+    for name in (name for name in PLUGINS if name.split(".")[0] == package):
+        for target in read_imports(name):
+            assert target.split(".")[0] in {"vsezoo", package}, f"{name} imports {target}"
+            assert not target.startswith("vsezoo.cli"), f"{name} imports {target}"
 
 
 def test_no_circle() -> None:

@@ -8,6 +8,7 @@ import os
 import threading
 import warnings
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from vsezoo.search.sources import collect_images
 from vsezoo.search.stored.building import add_to_folder, build_index, remove_from_folder
 from vsezoo.search.stored.manifest import read_manifest
 
-qdrant_client = pytest.importorskip("qdrant_client")
+pytestmark = pytest.mark.skipif(find_spec("qdrant_client") is None, reason="qdrant_client is not installed")
 
 SERVER = os.environ.get("QDRANT_URL", "")
 
@@ -33,6 +34,8 @@ SERVER = os.environ.get("QDRANT_URL", "")
 def client(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """A client that all connections share in this process, or of the server, without what the test has made."""
     if request.param == "memory":
+        import qdrant_client  # takes seconds
+
         shared = qdrant_client.QdrantClient(":memory:")
         monkeypatch.setattr(qdrant, "connect", lambda url: shared)
     else:
@@ -55,6 +58,7 @@ def names(client: Any) -> list[str]:
     return sorted(one.name for one in client.get_collections().collections)
 
 
+@pytest.mark.slow
 def test_it_finds_what_exact_does(run: Path, tmp_path: Path, client: Any) -> None:
     features, folder = write_features(tmp_path / "a.npy"), tmp_path / "a.index"
     build_index(run, folder, images=features, index="qdrant")
