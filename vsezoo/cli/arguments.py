@@ -76,6 +76,10 @@ class _CheckedDataset(_Dataset):
 class _Checkpoint(_Named):
     """A checkpoint: a folder, a reference to the Hub, or a registered name."""
 
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the value unchanged; with `vsezoo search --at`, a service has the checkpoint, and it is the query."""
+        return value if ctx is not None and ctx.params.get("at") else super().convert(value, param, ctx)
+
     def check(self, value: str) -> None:
         from vsezoo.checkpoints.locate import require_existence
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vsezoo.cli import console, shared_options
+from vsezoo.cli.arguments import CHECKPOINT
 from vsezoo.cli.command import Group, section
 from vsezoo.cli.index_report import describe, info, measure, print_advice, tune
 from vsezoo.cli.skipped import print_skipped
@@ -19,14 +20,17 @@ if TYPE_CHECKING:
     from vsezoo.search.stored.manifest import Manifest
 
 BUILD = [
-    ("vsezoo index build runs/pictures photos.index --images photos/", "Embed a folder of images."),
-    ("vsezoo index build runs/pictures photos.index --images photos/ --dtype float16", "In half the space."),
+    ("vsezoo index build runs/p photos.index --images photos/", "Embed a folder of images."),
+    ("vsezoo index build runs/p photos.index --images photos/ --dtype float16", "In half the space."),
     (
-        "vsezoo index build runs/pictures photos.index --images photos/ --index ivf --recall 0.98",
+        "vsezoo index build runs/p photos.index --images photos/ --index ivf",
         "For faster searches.",
     ),
 ]
-ADD = [("vsezoo index add runs/pictures photos.index", "Add new and changed images of the same folder.")]
+ADD = [
+    ("vsezoo index add runs/p photos.index", "Add new and changed images of the same folder."),
+    ("vsezoo index add runs/p features.index --images more_ims.npy", "Add the rows of another file of features."),
+]
 REMOVE = [
     ("vsezoo index remove photos.index 2024/dog.jpg", "Remove an image."),
     ("vsezoo index remove photos.index --gone", "Remove the images whose files are gone."),
@@ -39,11 +43,7 @@ texts_option = click.option(
 )
 
 
-@click.group(
-    "index",
-    cls=Group,
-    examples=[*BUILD[:1], *ADD, ('vsezoo search runs/pictures "a dog" --index ./photos.index', "Search it.")],
-)
+@click.group("index", cls=Group, examples=[*BUILD[:1], *ADD[:1], *REMOVE[1:]])
 def index() -> None:
     """Build and change index folders, which hold the embeddings of a collection.
 
@@ -53,7 +53,7 @@ def index() -> None:
 
 
 @index.command("build", examples=BUILD)
-@click.argument("checkpoint")
+@click.argument("checkpoint", type=CHECKPOINT)
 @folder_argument
 @section(
     "Collection",
@@ -124,7 +124,7 @@ def build(
 
 
 @index.command("add", examples=ADD)
-@click.argument("checkpoint")
+@click.argument("checkpoint", type=CHECKPOINT)
 @folder_argument
 @section(
     "Collection",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vsezoo.cli import console, shared_options
+from vsezoo.cli.arguments import CHECKPOINT
 from vsezoo.cli.command import Command
 
 if TYPE_CHECKING:
@@ -62,7 +63,14 @@ def read_queries(file: str | None) -> list[str]:
     return [sentence.text for sentence in read_sentences(Path(file))] if file else []
 
 
-@click.command("info", cls=Command, examples=[("vsezoo index info photos.index", "Show what an index contains.")])
+@click.command(
+    "info",
+    cls=Command,
+    examples=[
+        ("vsezoo index info photos.index", "Show what an index contains."),
+        ("vsezoo index info photos.index --json", "The same for programs."),
+    ],
+)
 @click.argument("folder", type=click.Path(path_type=Path), metavar="INDEX")
 @shared_options.as_json
 def info(folder: Path, as_json: bool) -> None:
@@ -84,12 +92,12 @@ def info(folder: Path, as_json: bool) -> None:
     "measure",
     cls=Command,
     examples=[
-        ("vsezoo index measure runs/pictures photos.index", "Compare with an exact search, the images being queries."),
-        ("vsezoo index measure runs/pictures photos.index --queries sentences.txt", "The same for sentences."),
-        ("vsezoo index measure runs/pictures photos.index --queries sentences.txt --recall 0.98", "Find more of them."),
+        ("vsezoo index measure runs/p photos.index", "Compare with an exact search, images being queries."),
+        ("vsezoo index measure runs/p photos.index --queries a.txt", "The same for sentences."),
+        ("vsezoo index measure runs/p photos.index --queries a.txt --recall 0.98", "Find more of them."),
     ],
 )
-@click.argument("checkpoint")
+@click.argument("checkpoint", type=CHECKPOINT)
 @click.argument("folder", type=click.Path(path_type=Path), metavar="INDEX")
 @click.option("--queries", metavar="FILE", help="Sentences: one per line, or .csv, .tsv, .jsonl.  [default: items]")
 @click.option("-k", type=click.IntRange(1), default=10, show_default=True, help="Number of results.")

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import asdict
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import click
 
-from vsezoo.cli import console, search_terms, shared_options
+from vsezoo.cli import console, search_many, search_terms, shared_options
 from vsezoo.cli.arguments import CHECKPOINT
 from vsezoo.cli.command import Command
+from vsezoo.cli.hits import describe, print_hits
 from vsezoo.cli.skipped import print_skipped
 from vsezoo.errors import UsageError
 
 if TYPE_CHECKING:
     from vsezoo.interfaces import PairDataset
     from vsezoo.search.collection import Collection
-    from vsezoo.search.index import Hit
+    from vsezoo.search.index import Index
     from vsezoo.storage.waiting import Advance
 
 
@@ -28,17 +27,25 @@ if TYPE_CHECKING:
     cls=Command,
     examples=[
         ('vsezoo search runs/pictures "two dogs in the snow" --images photos/', "Find images for a sentence."),
-        (
-            "vsezoo search runs/pictures dog.jpg --texts sentences.txt -k 3",
-            "Find the three best sentences for an image.",
-        ),
+        ("vsezoo search runs/pictures dog.jpg --texts sentences.txt -k 3", "Find sentences for an image."),
         ('vsezoo search runs/pictures "a beach" --minus people --images photos/ --unique', "Combine queries."),
-        ("vsezoo search runs/pictures dog.jpg --images photos/ --since 2024", "Find images like an image."),
-        ("vsezoo search runs/vsepp-shapes 17", "Find captions of the test split for its image 17."),
+        (
+            "vsezoo search runs/pictures --queries many.jsonl --index ./photos.index",
+            "Many queries, by an index folder.",
+        ),
+        ('vsezoo search --at http://localhost:8000 "a dog"', "Search at a service, as `vsezoo serve` runs it."),
     ],
 )
-@click.argument("checkpoint", type=CHECKPOINT)
-@click.argument("query")
+@click.argument("checkpoint", type=CHECKPOINT, required=False)
+@click.argument("query", required=False)
+@click.option(
+    "--queries",
+    metavar="FILE",
+    help="Many queries instead: JSON lines (.jsonl, - for standard input) or sentences. Writes JSON lines.",
+)
+@click.option(
+    "--at", is_eager=True, metavar="URL", help="Search at a service, without CHECKPOINT; $VSEZOO_TOKEN is its token."
+)
 @click.option("--images", metavar="X", help="Search a folder of images, or FILE.npy with features.")
 @click.option("--texts", metavar="FILE", help="Search the sentences of FILE: one per line, or .csv, .tsv, .jsonl.")
 @shared_options.data("as in training")
@@ -59,8 +66,10 @@ if TYPE_CHECKING:
 @shared_options.device
 @shared_options.as_json
 def search(
-    checkpoint: str,
-    query: str,
+    checkpoint: str | None,
+    query: str | None,
+    queries: str | None,
+    at: str | None,
     images: str | None,
     texts: str | None,
     data: str | None,
@@ -86,6 +95,15 @@ def search(
     split are searched; with --images, an image file finds images like it. The first search embeds the collection once;
     later searches are immediate.
     """
+    filters = {"--since": since, "--in": folder, "--unique": unique, "--html": html, "--uncertainty": uncertainty}
+    if at is not None:
+        search_many.refuse(
+            {"--images": images, "--texts": texts, "--data": data, "A checkpoint": query, **filters}, "--at"
+        )
+        search_many.ask_service(at, checkpoint, queries, plus, minus, k, as_json)
+        return
+    if checkpoint is None or (query is None) == (queries is None):
+        raise UsageError("Give a checkpoint and a query, or --queries FILE.", remedy="See vsezoo search --help.")
     if images and texts:
         raise UsageError("Search either --images or --texts.")
     from vsezoo.checkpoints.opened import Checkpoint
@@ -95,6 +113,7 @@ def search(
     from vsezoo.parts import accepted_kinds, load_part
     from vsezoo.search.index import index_collection
     from vsezoo.search.queries import resolve_query
+    from vsezoo.search.query_file import answer_queries, read_queries
     from vsezoo.search.sources import collect_images, collect_texts, open_split
     from vsezoo.search.stored.manifest import is_index, read_manifest
 
@@ -113,6 +132,31 @@ def search(
     alone = is_index(index) and not (images or texts or data)
     if alone:
         searched = "texts" if read_manifest(Path(index)).kind == "text" else "images"
+
+    def open_found(collection: Collection | None) -> Index:
+        with ExitStack() as shown_now:
+
+            @cache
+            def show_bar() -> Advance:
+                from vsezoo.cli.progress import show_encoding  # slow to import and rarely needed
+
+                return shown_now.enter_context(show_encoding("Embedding"))
+
+            return index_collection(
+                opened, chosen, collection, index, lambda *progress: show_bar()(*progress), console.print_warning
+            )
+
+    if query is None:
+        search_many.refuse({"--plus": plus, "--minus": minus, **filters}, "--queries")
+        asked_many = read_queries(queries or "", k)
+        source = (
+            None if alone else collect_texts(texts) if texts else collect_images(images or open_data(), on_bad_image)
+        )
+        found = open_found(source)
+        print_skipped(found.skipped)
+        answers = answer_queries(found, opened, chosen, asked_many)
+        search_many.print_lines(asked_many, ([describe(hit) for hit in hits] for hits in answers))
+        return
     asked = resolve_query(query, accepted_kinds(opened.recipe), open_data, searched)
     collection: Collection | None = None
     if alone:
@@ -122,17 +166,7 @@ def search(
     else:
         collection = collect_texts(texts or open_data())
     content = asked.read()
-    with ExitStack() as shown_now:
-
-        @cache
-        def show_bar() -> Advance:
-            from vsezoo.cli.progress import show_encoding  # slow to import and rarely needed
-
-            return shown_now.enter_context(show_encoding("Embedding"))
-
-        found = index_collection(
-            opened, chosen, collection, index, lambda *progress: show_bar()(*progress), console.print_warning
-        )
+    found = open_found(collection)
     print_skipped(found.skipped)
     with name_source(asked.image.source if asked.image else ""):
         terms = [*((text, False) for text in plus), *((text, True) for text in minus)]
@@ -170,28 +204,3 @@ def search(
 
         shown = None if asked.image is None else content
         write_gallery(html, asked.name, shown, hits, found.collection, opened.recipe.name)
-
-
-def describe(hit: Hit, uncertainty: bool = False) -> dict[str, Any]:
-    """Return a hit for JSON; an image has no text, and uncertainty is there if it is wanted."""
-    left_out = {"text"} if not hit.text else set[str]()
-    left_out |= set[str]() if uncertainty else {"uncertainty"}
-    return {name: value for name, value in asdict(hit).items() if name not in left_out}
-
-
-def print_hits(hits: Sequence[Hit], uncertainty: bool = False) -> None:
-    """Print the hits as a table; the scale of score and uncertainty depends on the model."""
-    columns = ["rank", "score", *(["uncertainty"] if uncertainty else []), "id"]
-    columns += ["text"] if any(hit.text for hit in hits) else []
-    rows = []
-    for hit in hits:
-        doubt = "" if hit.uncertainty is None else f"{hit.uncertainty:.4g}"
-        cells = {
-            "rank": str(hit.rank),
-            "score": f"{hit.score:.4f}",
-            "uncertainty": doubt,
-            "id": hit.id,
-            "text": hit.text,
-        }
-        rows.append([cells[column] for column in columns])
-    console.print_table(columns, rows)
