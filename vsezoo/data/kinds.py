@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any, Protocol, runtime_checkable
 
 from vsezoo.errors import DataError
 
@@ -41,3 +42,11 @@ def require_kind(file: str, kind: str, kinds: Sequence[str]) -> None:
             if kind == "picture"
             else "Name an image of a data set, or a file of images that the model takes.",
         )
+
+
+@runtime_checkable
+class ShowsPictures(Protocol):
+    """A data set of features that also has the pictures."""
+
+    def picture(self, index: int) -> Any:
+        """Return the picture of an image, a `PIL.Image.Image`; None if there is none."""

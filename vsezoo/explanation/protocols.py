@@ -6,12 +6,13 @@ any of them, a model is explained by the gradient of its score, and regions are 
 
 from __future__ import annotations
 
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from torch import Tensor
 
 from vsezoo.batch import Embeddings
+from vsezoo.data.kinds import ShowsPictures as ShowsPictures
 
 Box = tuple[float, float, float, float]
 """Left, top, right, bottom, as shares of the width and height of a picture."""
@@ -60,11 +61,3 @@ class LocatesRegions(Protocol):
         They are in pixels, or, if none is above 1, shares of width and height; NaN for a region without a place.
         None: unknown.
         """
-
-
-@runtime_checkable
-class ShowsPictures(Protocol):
-    """A data set of features that also has the pictures."""
-
-    def picture(self, index: int) -> Any:
-        """Return the picture of an image, a `PIL.Image.Image`; None if there is none."""

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from vsezoo.data.caption_file import find_runs, read_lines
+from vsezoo.data.kinds import ShowsPictures
 from vsezoo.data.precomputed.feature_file import FeatureFile
 from vsezoo.errors import DataError, ServerError
 from vsezoo.interfaces import PairDataset
@@ -79,6 +80,11 @@ class Collection(ABC):
     def title(self) -> str:
         """The name for output to others: without the folders that contain it."""
         return Path(os.path.normpath(self.place)).name if self.place else self.name
+
+    @property
+    def has_pictures(self) -> bool:
+        """Whether `find_picture` finds pictures."""
+        return self.kind == "picture"
 
     def label(self, item: int) -> str:
         """Return the name of an item for output to others."""
@@ -162,11 +168,16 @@ class SplitImages(Collection):
         """Read images."""
         return Block(self._data.images(items))
 
+    @property
+    def has_pictures(self) -> bool:
+        """Whether the data set has pictures, which may be those of its features."""
+        return self.kind == "picture" or isinstance(self._data, ShowsPictures)
+
     def find_picture(self, item: int) -> Any:
         """Return the picture, if the data set has pictures."""
-        if self._data.kind != "picture":
-            return None
-        return self._data.images([item])[0]
+        if self.kind == "picture":
+            return self._data.images([item])[0]
+        return self._data.picture(item) if isinstance(self._data, ShowsPictures) else None
 
 
 class Sentences(Collection):

@@ -31,6 +31,8 @@ COUNTED = ("/search", "/embed")
 UPLOADS = frozenset({"/search/picture", "/embed/picture"})
 BODY = 256 * 1024
 """Most bytes of a request that is not an upload."""
+DISCARDED = 64 * 2**20
+"""Most bytes that are received of a body that is too large."""
 CLIENTS = 10_000
 """Number of clients whose rate is remembered."""
 
@@ -103,8 +105,8 @@ class Guard:
             self._require_token(scope, headers)
             self._count(scope)
             most = self._limits.upload if scope["path"] in UPLOADS else BODY
-            require_size(headers, most)
             async with asyncio.timeout(self._limits.seconds):
+                await require_size(headers, most, receive)
                 await self._app(scope, _limit(receive, most), send_with_headers)
         except TimeoutError:
             refusal = _Refusal(
@@ -113,6 +115,8 @@ class Guard:
                 "Send it again, or a smaller one.",
                 {"retry-after": "1", "connection": "close"},
             )
+        except asyncio.CancelledError:  # the server waits no longer
+            refusal = _Refusal(503, "The service has been stopped.", "Start it again.", {"connection": "close"})
         except _Refusal as error:
             refusal = error
         else:
@@ -171,15 +175,21 @@ def make_cookie(token: str) -> str:
     return hmac.new(token.encode(), b"vsezoo page", hashlib.sha256).hexdigest()
 
 
-def require_size(headers: Mapping[str, str], most: int) -> None:
+async def require_size(headers: Mapping[str, str], most: int, receive: Receive) -> None:
     """Refuse a body that declares to be larger."""
     length = headers.get("content-length", "")
     if length.isdecimal() and int(length) > most:
-        raise _refuse_size(most)
+        if int(length) <= DISCARDED:
+            await _discard(receive)
+        raise _Refusal(413, _describe_size(most), "Send a smaller one.", {"connection": "close"})
 
 
-def _refuse_size(most: int) -> _Refusal:
-    return _Refusal(413, _describe_size(most), "Send a smaller one.", {"connection": "close"})
+async def _discard(receive: Receive) -> None:
+    """Receive the rest of a body: a client that is still sending when it is refused would not see the answer."""
+    received, message = 0, await receive()
+    while message.get("more_body") and received < DISCARDED:
+        received += len(message["body"])
+        message = await receive()
 
 
 def _describe_size(most: int) -> str:
@@ -195,6 +205,8 @@ def _limit(receive: Receive, most: int) -> Receive:
         message = await receive()
         received += len(message.get("body", b""))
         if received > most:
+            if message.get("more_body"):
+                await _discard(receive)
             raise HTTPException(413, _describe_size(most), {"connection": "close"})
         return message
 

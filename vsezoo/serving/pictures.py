@@ -60,7 +60,7 @@ class PictureShelf:
     """
 
     def __init__(self, collection: Collection) -> None:
-        self.has_pictures = collection.kind == "picture"
+        self.has_pictures = collection.has_pictures
         self._collection = collection
         self._root = os.path.realpath(collection.place) if collection.place else ""
         self._pool = ThreadPoolExecutor(DECODERS, thread_name_prefix="pictures")

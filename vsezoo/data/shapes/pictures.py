@@ -40,19 +40,20 @@ _CORNERS: dict[str, list[tuple[float, float]]] = {
 }
 
 
-def draw_scene(scene: Scene) -> Image.Image:
-    """Draw a scene as an RGB picture of `SIDE` by `SIDE` pixels on white."""
-    picture = Image.new("RGB", (SIDE * _SUPERSAMPLING, SIDE * _SUPERSAMPLING), WHITE)
+def draw_scene(scene: Scene, scale: int = 1) -> Image.Image:
+    """Draw a scene as an RGB picture on white, `SIDE` times the scale in width and height."""
+    unit = scale * _SUPERSAMPLING
+    picture = Image.new("RGB", (SIDE * unit, SIDE * unit), WHITE)
     draw = ImageDraw.Draw(picture)
     for thing in scene.objects:
-        _draw_object(draw, thing)
+        _draw_object(draw, thing, unit)
     return picture.reduce(_SUPERSAMPLING)
 
 
-def _draw_object(draw: ImageDraw.ImageDraw, thing: SceneObject) -> None:
+def _draw_object(draw: ImageDraw.ImageDraw, thing: SceneObject, unit: int) -> None:
     # (x, y) names a pixel; its centre lies half a pixel further on.
-    x, y = (thing.x + 0.5) * _SUPERSAMPLING, (thing.y + 0.5) * _SUPERSAMPLING
-    radius = (RADIUS[thing.size] + 0.5) * _SUPERSAMPLING
+    x, y = (thing.x + 0.5) * unit, (thing.y + 0.5) * unit
+    radius = (RADIUS[thing.size] + 0.5) * unit
     if thing.shape == "circle":
         draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=RGB[thing.colour])
     else:
