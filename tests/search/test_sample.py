@@ -52,7 +52,7 @@ def test_scores_do_not_depend_on_earlier_searches(tmp_path: Path) -> None:
     save_colour_model(tmp_path / "run", "scaled-cosine")
     np.save(tmp_path / "test_ims.npy", np.eye(3, dtype=np.float32))
     checkpoint = Checkpoint.open(tmp_path / "run")
-    checkpoint.text_side().similarity.scale.data.fill_(math.log(10))
+    checkpoint.model().similarity.scale.data.fill_(math.log(10))
     index = open_index(checkpoint, images=tmp_path / "test_ims.npy")
     for _ in range(2):
         assert index.search("red", 1)[0].score == pytest.approx(10)
