@@ -1,0 +1,226 @@
+"""`vsezoo serve` with 50 clients at once, beside one client, and beside its text encoder alone; and its page.
+
+    python benchmarks/serve.py [--items 8000] [--clients 50] [--queries 20000] [--page-items 100000]
+
+Makes features and an untrained model of the usual sizes (GRU of 1,024, 10,000 words) in a temporary folder, and starts
+`vsezoo serve` on the loopback. One process asks, with one connection per client and no pause between an answer and the
+next query. Prints throughput, latencies and their distance from the text encoder's own time, which is that of a batch
+of as many sentences as there are clients; and the memory of the service after every tenth of the queries. With playwright
+and Chromium ($CHROMIUM), also the time from the last key to the drawn answer in the page, its pause for further keys
+(120 ms) included; --page-items 0 leaves that out. Takes some minutes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import random
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+WIDTH = 2048
+WORDS = 10_000
+RUNS = 20
+LETTERS = str.maketrans("0123456789", "abcdefghij")
+VOCABULARY = [f"w{index}".translate(LETTERS) for index in range(WORDS)]
+DRAWN = """async (word) => {
+    const input = document.querySelector("#query");
+    const seen = new Promise((resolve) => new MutationObserver((_, watching) => {
+        watching.disconnect();
+        requestAnimationFrame(() => setTimeout(() => resolve(performance.now()), 0));
+    }).observe(document.querySelector("#results"), { childList: true }));
+    input.value = word;
+    const start = performance.now();
+    input.dispatchEvent(new Event("input", { bubbles: true }));
+    return await seen - start;
+}"""
+
+
+class Run(NamedTuple):
+    """What clients saw.
+
+    Attributes:
+        seconds: of each query.
+        wall: of all.
+        errors: answers other than 200.
+    """
+
+    seconds: list[float]
+    wall: float
+    errors: int
+
+    @property
+    def rate(self) -> float:
+        """Queries a second."""
+        return len(self.seconds) / self.wall
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--items", type=int, default=8000, help="items (default 8,000)")
+    parser.add_argument("--clients", type=int, default=50, help="clients at once (default 50)")
+    parser.add_argument("--queries", type=int, default=20_000, help="queries of all of them (default 20,000)")
+    parser.add_argument("--page-items", type=int, default=100_000, help="items behind the page (default 100,000)")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        write_model(folder / "run")
+        write_features(folder / "test_ims.npy", options.items)
+        encoder = time_encoder(folder / "run", options.clients)
+        print(f"{'text encoder alone':<26}{encoder[0] * 1e3:8.1f} ms for one, {encoder[1] * 1e3:.1f} ms for a batch")
+        with serve(folder, "test_ims.npy") as (process, port):
+            asyncio.run(ask(port, 1, 50))
+            one = asyncio.run(ask(port, 1, 500))
+            report("one client", one, encoder[0])
+            memory, runs = [read_memory(process)], []
+            for _ in range(10):
+                runs.append(asyncio.run(ask(port, options.clients, options.queries // 10)))
+                memory.append(read_memory(process))
+        many = Run([s for run in runs for s in run.seconds], sum(r.wall for r in runs), sum(r.errors for r in runs))
+        report(f"{options.clients} clients", many, encoder[1])
+        print(f"{'throughput':<26}{many.rate / one.rate:8.1f} times that of one client")
+        print(f"{'memory of the service':<26}{' '.join(f'{size:.0f}' for size in memory)} MB")
+        if options.page_items:
+            write_features(folder / "page_ims.npy", options.page_items)
+            with serve(folder, "page_ims.npy") as (_, port):
+                seconds = time_page(port)
+            print(
+                f"{'page, last key to drawn':<26}{statistics.median(seconds):8.0f} ms (median of {RUNS}), "
+                f"{max(seconds):.0f} ms at most; {options.page_items:,} items"
+            )
+
+
+def report(label: str, run: Run, encoder: float) -> None:
+    """Print a line about what clients saw."""
+    p50, p99 = (float(np.percentile(run.seconds, share)) for share in (50, 99))
+    beyond = f"beyond the encoder {(p50 - encoder) * 1e3:.1f} and {(p99 - encoder) * 1e3:.1f} ms"
+    print(
+        f"{label:<26}{run.rate:8.1f} queries/s; p50 {p50 * 1e3:.1f}, p99 {p99 * 1e3:.1f} ms; {beyond}; "
+        f"{run.errors} errors of {len(run.seconds):,}"
+    )
+
+
+def write_model(folder: Path) -> None:
+    """Write the checkpoint of an untrained model of features."""
+    from vsezoo.checkpoints.checkpoint import save_checkpoint
+    from vsezoo.construction import create_model
+
+    data = {"name": "made", "kind": "vector", "image_shape": [WIDTH], "images": 0, "captions": 0}
+    settings = {"text_encoder.vocab_threshold": 1, "image_encoder.img_dim": WIDTH}
+    model = create_model("vsepp", captions=[" ".join(VOCABULARY)], settings=settings)
+    save_checkpoint(folder, model, data, {"epoch": 0, "step": 0, "criterion": "rsum", "score": 0.0})
+
+
+def write_features(file: Path, count: int) -> None:
+    """Write features of noise, block by block."""
+    rng = np.random.default_rng(0)
+    rows = np.lib.format.open_memmap(file, "w+", np.float32, (count, WIDTH))
+    for start in range(0, count, 4096):
+        rows[start : start + 4096] = rng.standard_normal((min(4096, count - start), WIDTH), np.float32)
+    rows.flush()
+
+
+def make_sentence(rng: random.Random) -> str:
+    """Return 8 to 12 words."""
+    return " ".join(rng.choices(VOCABULARY, k=rng.randint(8, 12)))
+
+
+def time_encoder(run: Path, batch: int) -> tuple[float, float]:
+    """Return the median seconds of the text encoder for one sentence, and for a batch."""
+    from vsezoo.checkpoints.opened import Checkpoint
+
+    model, rng = Checkpoint.open(run).text_side(), random.Random(1)
+    times: dict[int, list[float]] = {1: [], batch: []}
+    for _ in range(RUNS):
+        for size, seconds in times.items():
+            sentences = [make_sentence(rng) for _ in range(size)]
+            start = time.perf_counter()
+            model.encode_texts(sentences)
+            seconds.append(time.perf_counter() - start)
+    return statistics.median(times[1]), statistics.median(times[batch])
+
+
+@contextmanager
+def serve(folder: Path, images: str) -> Iterator[tuple[int, int]]:
+    """Run the service; yield its process id and its port."""
+    script = shutil.which("vsezoo", path=str(Path(sys.executable).parent))
+    if script is None:
+        sys.exit("vsezoo is not installed beside this Python.")
+    command = [script, "serve", "run", "--images", images, "--port", "0", "--device", "cpu"]
+    environment = {**os.environ, "VSEZOO_CACHE": str(folder / "cache")}
+    with subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        yield process.pid, int(process.stdout.readline().strip().rstrip("/").rpartition(":")[2])
+        process.terminate()
+
+
+async def ask(port: int, clients: int, queries: int) -> Run:
+    """Ask queries, as many at once as there are clients."""
+    start = time.perf_counter()
+    seeds = [random.Random(number) for number in range(clients)]
+    found = await asyncio.gather(*(ask_one(port, rng, queries // clients) for rng in seeds))
+    wall = time.perf_counter() - start
+    return Run([s for seconds, _ in found for s in seconds], wall, sum(errors for _, errors in found))
+
+
+async def ask_one(port: int, rng: random.Random, queries: int) -> tuple[Sequence[float], int]:
+    """Ask queries one after the other on one connection; return the seconds of each, and the number of errors."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    seconds, errors = [], 0
+    for _ in range(queries):
+        body = json.dumps({"query": make_sentence(rng), "k": 10}).encode()
+        start = time.perf_counter()
+        head = (
+            f"POST /search HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
+        )
+        writer.write(f"{head}\r\n\r\n".encode() + body)
+        answer = await reader.readuntil(b"\r\n\r\n")
+        length = next(line for line in answer.lower().split(b"\r\n") if line.startswith(b"content-length:"))
+        await reader.readexactly(int(length.partition(b":")[2]))
+        seconds.append(time.perf_counter() - start)
+        errors += not answer.startswith(b"HTTP/1.1 200 ")
+    writer.close()
+    return seconds, errors
+
+
+def read_memory(process: int) -> float:
+    """Return the resident memory of a process, in MB."""
+    pages = int(Path(f"/proc/{process}/statm").read_text(encoding="utf-8").split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+def time_page(port: int) -> list[float]:
+    """Return the milliseconds from a last key to the drawn answer."""
+    from playwright.sync_api import sync_playwright
+
+    rng = random.Random(2)
+    with sync_playwright() as tool:
+        chromium = os.environ.get("CHROMIUM") or shutil.which("chromium")
+        flags = ["--no-sandbox", "--headless=new", "--disable-gpu"]
+        browser = tool.chromium.launch(executable_path=chromium, args=flags)
+        page = browser.new_page()
+        page.goto(f"http://127.0.0.1:{port}/")
+        page.wait_for_selector(".card")
+        seconds = []
+        for _ in range(RUNS):
+            page.wait_for_timeout(300)
+            seconds.append(float(page.evaluate(DRAWN, make_sentence(rng))))
+        browser.close()
+    return seconds
+
+
+if __name__ == "__main__":
+    main()
