@@ -5,9 +5,9 @@
 Makes features and an untrained model of the usual sizes (GRU of 1,024, 10,000 words) in a temporary folder, and starts
 `vsezoo serve` on the loopback. One process asks, with one connection per client and no pause between an answer and the
 next query. Prints throughput, latencies and their distance from the text encoder's own time, which is that of a batch
-of as many sentences as there are clients; and the memory of the service after every tenth of the queries. With playwright
-and Chromium ($CHROMIUM), also the time from the last key to the drawn answer in the page, its pause for further keys
-(120 ms) included; --page-items 0 leaves that out. Takes some minutes.
+of as many sentences as there are clients; and the memory of the service after every tenth of the queries. With
+playwright and Chromium ($CHROMIUM), also the time from the last key to the drawn answer in the page, its pause for
+further keys (120 ms) included; --page-items 0 leaves that out. Takes some minutes.
 """
 
 from __future__ import annotations
