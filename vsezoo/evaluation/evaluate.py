@@ -15,6 +15,7 @@ from vsezoo.batch import Embeddings
 from vsezoo.checkpoints.opened import Checkpoint
 from vsezoo.data.lookup import open_data
 from vsezoo.data.precomputed.feature_record import compare_extraction
+from vsezoo.data.sentinel import compare_with_training, describe_repeated
 from vsezoo.data.source import OpenOptions
 from vsezoo.errors import CheckpointError, DataError, UsageError, report_system_errors
 from vsezoo.evaluation.collection import Collector, describe_data
@@ -27,6 +28,12 @@ from vsezoo.model import JointEmbedding
 from vsezoo.parts import accepted_kinds
 from vsezoo.storage.checkpoint_layout import MODEL
 from vsezoo.storage.waiting import Advance
+from vsezoo.text.known_words import check_known_words
+
+UNFINISHED = (
+    "The training run is not finished, or its data have no test split: dev is what the best checkpoint was chosen by. "
+    "--split test measures the test split."
+)
 
 
 @report_system_errors
@@ -94,7 +101,8 @@ def evaluate(
         model = checkpoint.model(device)
         if data is None:
             data = checkpoint.training_data()
-            split = split or _measured_on(checkpoint, protocol)
+            if split is None and (split := _measured_on(checkpoint, protocol)) == "dev":
+                note(f"{checkpoint.reference}: measured on the split dev. {UNFINISHED}")
         split = split or choose_split(protocol)
         kinds = accepted_kinds(model.recipe)
         if kinds not in opened:
@@ -103,6 +111,8 @@ def evaluate(
             opened[kinds] = open_data(str(data), split, kinds, options)
             note(opened[kinds].account.get("summary", ""))
         if warning := compare_extraction(checkpoint.config["data"], opened[kinds]):
+            warn(f"{checkpoint.reference}: {warning}")
+        for warning in _look_at(checkpoint, model, opened[kinds]):
             warn(f"{checkpoint.reference}: {warning}")
         try:
             members.append(embed_pairs(model, opened[kinds], advance=advance))
@@ -131,6 +141,13 @@ def evaluate(
         about = {"evaluation": evaluation.to_json(), **describe_data(data_ranked), "recipes": recipes, "top": top}
         write_predictions(predictions, Predictions(about, collector.queries))
     return replace(evaluation, account=data_ranked.account)
+
+
+def _look_at(checkpoint: Checkpoint, model: JointEmbedding, data: PairDataset) -> Iterator[str]:
+    """Yield warnings about data that a model does not suit, or that are not what they were."""
+    if not compare_extraction(checkpoint.config["data"], data):  # which would say the same
+        yield from compare_with_training(checkpoint.config["data"], data)
+    yield from filter(None, (describe_repeated(data), check_known_words(model.tokenizer, data.captions, "captions")))
 
 
 def _measured_on(checkpoint: Checkpoint, protocol: str) -> str | None:

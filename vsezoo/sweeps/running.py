@@ -94,17 +94,18 @@ def do_run(task: dict[str, Any]) -> None:
     from vsezoo.data.source import OpenOptions
     from vsezoo.devices import choose_device
     from vsezoo.evaluation.evaluate import evaluate
-    from vsezoo.training.plan import RunOptions
+    from vsezoo.training.plan import DEFAULT_DATA, RunOptions
+    from vsezoo.training.resume import is_begun
     from vsezoo.training.train import start_run
 
     folder, root = Path(task["folder"]), None if task["data_root"] is None else Path(task["data_root"])
     (folder / FAILURE).unlink(missing_ok=True)
     opening = OpenOptions(root, **task["opening"])
-    options = RunOptions(folder, True, None, task["device"], task["workers"], opening=opening)
+    options = RunOptions(folder, is_begun(folder), None, task["device"], task["workers"], opening=opening)
     if task["trial"]:
         do_trial(task, options)
         return
-    result = start_run(task["model"], task["data"], task["settings"], options)
+    result = start_run(task["model"], task["data"] or DEFAULT_DATA, task["settings"], options)
     labels = result.evaluation
     evaluate(
         result.checkpoint,
@@ -120,12 +121,13 @@ def do_run(task: dict[str, Any]) -> None:
 def do_trial(task: Mapping[str, Any], options: RunOptions) -> None:
     """Train a trial of a search, or continue it, until it is done or hopeless."""
     from vsezoo.sweeps.pruning import PrunedTrial, Pruning
+    from vsezoo.training.plan import DEFAULT_DATA
     from vsezoo.training.train import start_run
 
     folder = Path(task["folder"])
     callbacks = [Pruning(folder)] if task["prune"] else []
     try:
-        start_run(task["model"], task["data"], task["settings"], options, callbacks=callbacks)
+        start_run(task["model"], task["data"] or DEFAULT_DATA, task["settings"], options, callbacks=callbacks)
     except PrunedTrial:
         (folder / PRUNED).write_text("Worse than the median of the other trials at this point.\n", encoding="utf-8")
 

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vsezoo.checkpoints.checkpoint import save_checkpoint
+from vsezoo.checkpoints.checkpoint import describe_data, save_checkpoint
 from vsezoo.errors import InterruptedTrainingError
 from vsezoo.evaluation.metrics import score_metrics
 from vsezoo.evaluation.report import Evaluation
@@ -63,6 +63,7 @@ class Loop:
     ) -> None:
         self.model, self.loss = model, loss = prepared.model, prepared.loss
         self.train, self.dev, self.run, self.warnings = prepared.train, prepared.dev, prepared.run, prepared.warnings
+        self.sentinel = prepared.sentinel
         self.runtime, self.output, self.progress, self.log = runtime, output, progress, log
         self.callbacks = [*([log] if log else []), *callbacks] if runtime.is_main else []
         self.workers, self.save_step = workers, save_step
@@ -262,9 +263,8 @@ class Loop:
             "score": self.progress.best_score,
         }
         folder = self.run.data if Path(self.run.data).is_absolute() else ""
-        save_checkpoint(
-            self.output / BEST, model, self.train.data, trained, evaluation.to_json(), loss, data_folder=folder
-        )
+        data = describe_data(self.train.data) | ({"sentinel": self.sentinel} if self.sentinel else {})
+        save_checkpoint(self.output / BEST, model, data, trained, evaluation.to_json(), loss, data_folder=folder)
 
     def _record(self, output: LossOutput, norm: Tensor, plateau: float, rate: float) -> None:
         loss, progress = output.total.item(), self.progress

@@ -27,7 +27,7 @@ class RunOptions:
 
     Attributes:
         output: folder of the run; None: `runs/MODEL-DATA`.
-        resume: continue the run in `output`; a run without a saved state starts again.
+        resume: continue the run in `output`; one without a saved state starts again, with the data and settings given.
         init: a checkpoint whose weights and vocabulary initialise the model; None: none.
         device: `auto`, `cpu`, `cuda`, …
         workers: data loader workers; 0 reads in the main process.
@@ -79,6 +79,12 @@ def plan_run(
     opening = replace(options.opening, root=None if root is None else root.resolve())
     state = find_run(folder, options.resume)
     if state is None:
+        if options.resume and data is None:
+            raise UsageError(
+                "has no saved state: the run was stopped before it saved one.",
+                file=folder,
+                remedy="Repeat its first command, with its data and settings, and --resume.",
+            )
         data = data or DEFAULT_DATA
         plan = RunPlan(plan_recipe(model, data, settings, overrides=overrides), data, folder, options)
     else:

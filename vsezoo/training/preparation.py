@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ import torch
 from vsezoo.construction import build_loss, build_model, open_pretrained
 from vsezoo.data.lookup import locate
 from vsezoo.data.precomputed.feature_record import compare_extraction
+from vsezoo.data.sentinel import describe_repeated, make_sentinel
 from vsezoo.data.view import PairView
 from vsezoo.errors import DataError, UsageError
 from vsezoo.interfaces import Loss, PairDataset, Tokenizer
@@ -20,10 +21,10 @@ from vsezoo.model import JointEmbedding
 from vsezoo.parts import make_tokenizer, resolve_recipe
 from vsezoo.pretrained.sharing import load_part
 from vsezoo.recipe import Recipe
+from vsezoo.text.known_words import check_known_words
 from vsezoo.training.batches import TokenTable
 from vsezoo.training.callbacks import Callback
 from vsezoo.training.init_from import InitCheckpoint
-from vsezoo.training.known_words import check_known_words
 from vsezoo.training.plan import RunPlan
 from vsezoo.training.record import RunRecord
 from vsezoo.training.splits import Split, Splits
@@ -42,6 +43,7 @@ class Prepared:
         dev: the split for choosing the best checkpoint.
         run: record of the start of the run.
         warnings: warnings at the start of the run.
+        sentinel: what the checkpoint remembers of the data.
     """
 
     model: JointEmbedding
@@ -50,6 +52,7 @@ class Prepared:
     dev: Split
     run: RunRecord
     warnings: tuple[str, ...] = ()
+    sentinel: Mapping[str, Any] = field(default_factory=dict)
 
 
 def prepare(plan: RunPlan, splits: Splits, device: torch.device, callbacks: Sequence[Callback]) -> Prepared:
@@ -95,8 +98,10 @@ def prepare(plan: RunPlan, splits: Splits, device: torch.device, callbacks: Sequ
     )
     others = "" if init is None else compare_extraction(init.data, splits.train)
     unknown = check_known_words(tokenizer, splits.train.captions)
-    warnings = (*splits.warnings, *list_warnings(recipe), *filter(None, (unknown, others)))
-    return Prepared(model, loss, train, dev, run, warnings)
+    repeated = filter(None, map(describe_repeated, (splits.train, splits.dev)))
+    warnings = (*splits.warnings, *repeated, *list_warnings(recipe), *filter(None, (unknown, others)))
+    sentinel = make_sentinel(splits.train, splits.dev, splits.test)
+    return Prepared(model, loss, train, dev, run, warnings, sentinel)
 
 
 def open_init(plan: RunPlan, recipe: Recipe) -> InitCheckpoint | None:

@@ -15,7 +15,7 @@ from vsezoo.recipe import Recipe
 from vsezoo.storage.atomic_folder import find_folder
 from vsezoo.storage.checkpoint_layout import BEST, CONFIG
 from vsezoo.storage.leftovers import remove_leftovers
-from vsezoo.training.layout import LAST, LOG
+from vsezoo.training.layout import LAST, LOCK, LOG
 from vsezoo.training.state import ANEW, State, has_state, read_state
 
 CHOICES = ("full_dev", "use_restval", "on_bad_image")
@@ -36,6 +36,12 @@ def find_run(folder: Path, resume: bool) -> State | None:
             remedy="Continue it with --resume, choose another --output, or remove the folder.",
         )
     if resume:
+        if not is_begun(folder):
+            raise UsageError(
+                "contains no training run to continue.",
+                file=folder,
+                remedy="Check --output, or leave out --resume to start a new run.",
+            )
         for name in (LAST, BEST):
             remove_leftovers(folder / name)
         if has_state(folder):
@@ -44,6 +50,11 @@ def find_run(folder: Path, resume: bool) -> State | None:
             problem = f"contains {BEST}/ but no {LAST}/, so there is nothing to resume from."
             raise CheckpointError(problem, file=folder, remedy=ANEW)
     return None  # a new run, or one that was killed before its first save
+
+
+def is_begun(folder: Path) -> bool:
+    """Return whether a run was started in a folder, even if nothing was saved yet."""
+    return any(find_folder(folder / name).exists() for name in (LAST, BEST, LOG, LOCK))
 
 
 def resume_recipe(folder: Path, state: State, model: str, settings: Mapping[str, Any]) -> Recipe:

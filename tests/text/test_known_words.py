@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from vsezoo.text import WordTokenizer
-from vsezoo.training.known_words import check_known_words
+from vsezoo.text.known_words import check_known_words
 
 CHINESE = [f"灰色背景上有一个红色的圆形{number}" for number in range(20)]
 

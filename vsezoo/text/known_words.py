@@ -11,12 +11,13 @@ SAMPLED = 1000  # equidistant captions that are looked at
 MOST = 0.5  # the share of captions without a known word from which there is a warning
 
 
-def check_known_words(tokenizer: Tokenizer, captions: Sequence[str]) -> str:
+def check_known_words(tokenizer: Tokenizer, captions: Sequence[str], which: str = "training captions") -> str:
     """Return a warning if most captions contain no word that the tokenizer knows; otherwise an empty string.
 
     Args:
         tokenizer: with its vocabulary.
-        captions: training captions.
+        captions: the captions.
+        which: what they are, for the warning.
     """
     step = max(1, len(captions) // SAMPLED)
     sample = captions[::step]
@@ -30,6 +31,6 @@ def check_known_words(tokenizer: Tokenizer, captions: Sequence[str]) -> str:
             "character is a word."
         )
     return (
-        f"{unknown / len(sample):.0%} of the training captions contain no word that the model knows: all such captions "
+        f"{unknown / len(sample):.0%} of the {which} contain no word that the model knows: all such captions "
         f"of one length are the same to it. {remedy}"
     )
