@@ -251,9 +251,17 @@ def test_killed_before_anything_was_saved(data: Path, whole: Path, tmp_path: Pat
     assert_same(output, whole)
 
 
-def test_resume_where_there_was_no_run(data: Path, whole: Path, tmp_path: Path) -> None:
-    train(data, tmp_path / "run", resume=True, settings=SETTINGS)
-    assert_same(tmp_path / "run", whole)
+def test_resume_where_there_was_no_run(data: Path, tmp_path: Path) -> None:
+    """Often a misspelt folder: a new run would be on other data, and take hours until somebody notices."""
+    with pytest.raises(UsageError, match=r"run: contains no training run to continue\.\nCheck --output"):
+        train(data, tmp_path / "run", resume=True, settings=SETTINGS)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_without_a_state_needs_its_data_again(tmp_path: Path) -> None:
+    (tmp_path / "log.jsonl").touch()
+    with pytest.raises(UsageError, match=r"has no saved state: .*\nRepeat its first command"):
+        vsezoo.train("vsepp", output=tmp_path, resume=True, settings=SETTINGS)
 
 
 @pytest.fixture
