@@ -30,6 +30,7 @@ import torch
 
 import vsezoo
 from vsezoo import registry
+from vsezoo.cli.arguments import CHECKPOINT, DATASET
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell without job control makes what it starts in the background ignore Ctrl-C, and all that this starts, too.
@@ -300,3 +301,10 @@ def work(trained: Path, tmp_path: Path) -> Path:
     shutil.copytree(trained / "run", tmp_path / "run")
     shutil.copytree(trained / "data", tmp_path / "data")
     return tmp_path
+
+
+@pytest.fixture
+def unchecked_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the command line accept checkpoints and data sets that are not there, as in examples."""
+    for kind in (CHECKPOINT, DATASET):
+        monkeypatch.setattr(kind, "check", lambda value: None)

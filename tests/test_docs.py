@@ -75,6 +75,7 @@ def test_commands_are_found() -> None:
     assert len(found) > 30
 
 
+@pytest.mark.usefixtures("unchecked_names")
 @pytest.mark.parametrize(("page", "command", "running"), COMMANDS)
 def test_command_parses(page: str, command: str, running: bool) -> None:
     arguments = [word for word in shlex.split(command, comments=True)[1:] if word != "…"]

@@ -12,7 +12,6 @@ from click.testing import CliRunner
 
 from vsezoo import registry
 from vsezoo.cli import main, shared_options
-from vsezoo.cli.arguments import CHECKPOINT, DATASET
 from vsezoo.cli.command import Command, Group, section
 from vsezoo.cli.setting_flags import SETTING_FLAGS
 from vsezoo.recipe import TRAINING_FIELDS, TRAINING_PARTS, Recipe
@@ -49,10 +48,9 @@ def read_sections(text: str) -> dict[str, str]:
     return sections
 
 
+@pytest.mark.usefixtures("unchecked_names")
 @pytest.mark.parametrize("call", COMMANDS)
-def test_examples_stand_at_the_end_and_parse(call: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    for kind in (CHECKPOINT, DATASET):
-        monkeypatch.setattr(kind, "check", lambda value: None)  # what they name need not be there
+def test_examples_stand_at_the_end_and_parse(call: str) -> None:
     assert 2 <= len(COMMANDS[call].examples) <= 5
     *_, last = read_sections(read_help(call))
     assert last == "Examples"
