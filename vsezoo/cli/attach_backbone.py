@@ -24,7 +24,7 @@ from vsezoo.cli.command import Command
 )
 @click.argument("checkpoint", type=CHECKPOINT)
 @click.option("--output", type=click.Path(path_type=Path), required=True, help="Folder of the new checkpoint.")
-@click.option("--weights", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="Its weights.")
+@click.option("--weights", type=click.Path(path_type=Path), help="Its weights.")
 @click.option("--overwrite", is_flag=True, help="Replace an existing output.")
 @shared_options.as_json
 def attach_backbone(checkpoint: str, output: Path, weights: Path | None, overwrite: bool, as_json: bool) -> None:
