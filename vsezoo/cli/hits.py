@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from vsezoo.cli import console
 
 if TYPE_CHECKING:
-    from vsezoo.search.index import Hit
+    from vsezoo.search.hit import Hit
 
 
 def describe(hit: Hit, uncertainty: bool = False) -> dict[str, Any]:

@@ -111,9 +111,10 @@ def search(
     from vsezoo.data.source import OpenOptions
     from vsezoo.devices import choose_device
     from vsezoo.parts import accepted_kinds, load_part
+    from vsezoo.search.answers import answer_queries
     from vsezoo.search.index import index_collection
     from vsezoo.search.queries import resolve_query
-    from vsezoo.search.query_file import answer_queries, read_queries
+    from vsezoo.search.query_file import read_queries
     from vsezoo.search.sources import collect_images, collect_texts, open_split
     from vsezoo.search.stored.manifest import is_index, read_manifest
 

@@ -36,7 +36,7 @@ def ask_service(
 ) -> None:
     """Search at a service, and print the results: of a file of queries as JSON lines."""
     from vsezoo.cli.hits import print_hits
-    from vsezoo.search.index import Hit
+    from vsezoo.search.hit import Hit
     from vsezoo.search.query_file import Asked, read_queries
     from vsezoo.search.service import Service
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,6 +21,7 @@ from vsezoo.interfaces import PairDataset, Similarity
 from vsezoo.model import JointEmbedding
 from vsezoo.parts import accepted_kinds, load_part
 from vsezoo.search.collection import Collection, Sentences
+from vsezoo.search.hit import Hit as Hit
 from vsezoo.search.indexes import ExactRows, NearestRows, Rows, require_metric
 from vsezoo.search.queries import resolve_query
 from vsezoo.search.rescoring import CANDIDATES, score_candidates
@@ -31,27 +31,6 @@ from vsezoo.search.stored.manifest import is_index, require_model
 from vsezoo.search.stored.opening import MakeNearest, open_folder
 from vsezoo.similarities import CosineSimilarity
 from vsezoo.storage.waiting import Advance
-
-
-@dataclass(frozen=True)
-class Hit:
-    """A search result.
-
-    Attributes:
-        rank: position, from 1.
-        score: score of the model's similarity; higher is better.
-        id: id in the collection.
-        item: index in the collection.
-        text: the sentence; empty for an image.
-        uncertainty: of a probabilistic model, how little it could tell about the item; None for others.
-    """
-
-    rank: int
-    score: float
-    id: str
-    item: int
-    text: str = ""
-    uncertainty: float | None = None
 
 
 class Index:

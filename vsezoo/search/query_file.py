@@ -1,28 +1,20 @@
-"""Many queries at once: a file of them, and their answers."""
+"""Many queries at once: a file of them."""
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from vsezoo.checkpoints.opened import Checkpoint
 from vsezoo.data.caption_file import read_lines
 from vsezoo.errors import DataError
-from vsezoo.search.index import Hit, Index
-from vsezoo.search.queries import Query
 from vsezoo.search.sentence_file import read_sentences
-from vsezoo.search.terms import search_by_terms
 
 LINES = ".jsonl"
 STANDARD_INPUT = "-"
-BLOCK = 256
-"""Number of queries that are searched together."""
 FIELDS = {"id", "query", "plus", "minus", "k"}
 
 
@@ -63,33 +55,6 @@ def read_queries(path: str, k: int) -> list[Asked]:
     if not asked:
         raise DataError("contains no queries.", file=path, remedy='Write one on each line: {"query": "a dog"}')
     return asked
-
-
-def answer_queries(
-    index: Index, checkpoint: Checkpoint, device: str | torch.device, queries: Sequence[Asked]
-) -> Iterator[list[Hit]]:
-    """Yield the results of each query, in order. Queries of one sentence are embedded and searched together.
-
-    Args:
-        index: the collection.
-        checkpoint: its model.
-        device: device of the model.
-        queries: the queries.
-
-    Raises:
-        UsageError: see `Index.search_many` and `search_by_terms`.
-    """
-    for start in range(0, len(queries), BLOCK):
-        block = queries[start : start + BLOCK]
-        plain = [one for one in block if not one.plus and not one.minus]
-        most = max((one.k for one in plain), default=1)
-        together = iter(index.search_many([one.query for one in plain], most) if plain else [])
-        for one in block:
-            if not one.plus and not one.minus:
-                yield next(together)[: one.k]
-                continue
-            plus, minus = ([Query(text) for text in texts] for texts in ((one.query, *one.plus), one.minus))
-            yield search_by_terms(index, checkpoint, device, plus, minus, one.k)
 
 
 def _parse(path: str, number: int, line: str, k: int) -> Asked:

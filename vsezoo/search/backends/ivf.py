@@ -25,6 +25,8 @@ HARD = 0.1
 """Share of the cells from which on a search may take as long as an exact one."""
 QUERIES = 400
 """Rows that are queries when the number of cells is chosen: one half to choose it, the other to measure."""
+MARGIN = 0.2
+"""Share of the rest that the chosen number of cells finds beyond the wanted recall: other queries may find less."""
 FEW = 20
 """Below so many queries of a half, all of them do both."""
 RECALL, RECALL_K = 0.95, 10
@@ -186,7 +188,8 @@ class CellRows(CandidateRows):
             self.probes = probes
             return measure_recall(self, queries[part], best[part], are_rows=own is not None)
 
-        chosen = choose_least(self._cells.count, lambda probes: measure(probes, parts[0]) >= recall)
+        wanted = recall + MARGIN * (1 - recall)
+        chosen = choose_least(self._cells.count, lambda probes: measure(probes, parts[0]) >= wanted)
         return chosen, measure(chosen, parts[1])
 
 
