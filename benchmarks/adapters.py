@@ -24,7 +24,7 @@ import vsezoo
 from vsezoo.data.lookup import open_data
 from vsezoo.data.shapes.scenes import SIDE
 
-WIDTH, LAYERS, HEADS, EMBED_SIZE, EPOCHS = 64, 3, 4, 64, (8, 4)
+WIDTH, LAYERS, HEADS, EMBED_SIZE, EPOCHS = 48, 2, 4, 48, (4, 2)
 SIDES = ("image_encoder", "text_encoder")
 
 
@@ -41,7 +41,7 @@ def main() -> None:
 def compare(folder: Path, seed: int) -> None:
     """Pretrain the towers in a folder, and train them further in every way."""
     write_random(folder / "random", seed)
-    first = {"training.learning_rate": 1e-3, "training.num_epochs": EPOCHS[0], **choose("finetune", True)}
+    first = {"training.learning_rate": 2e-3, "training.num_epochs": EPOCHS[0], **choose("finetune", True)}
     pretrained = folder / "tiny-clip"
     pretrained.mkdir()
     done, seconds = train(folder / "random", folder / "runs" / "pretraining", first, seed)
@@ -111,7 +111,7 @@ def write_random(folder: Path, seed: int) -> None:
     text = {"vocab_size": len(tokenizer), "max_position_embeddings": 32, "bos_token_id": 2, "eos_token_id": 3}
     config = CLIPConfig(
         text_config={**sizes, **text, "pad_token_id": 0},
-        vision_config={**sizes, "image_size": SIDE, "patch_size": 8},
+        vision_config={**sizes, "image_size": SIDE, "patch_size": 16},
         projection_dim=EMBED_SIZE,
     )
     CLIPModel(config).save_pretrained(folder)

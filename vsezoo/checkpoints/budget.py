@@ -3,43 +3,69 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 from vsezoo.errors import VsezooError
 
 SPARE_ELEMENTS = 2**26
 """Elements of tensors that are not stored, such as positions and masks: 256 MiB of float32."""
+SHAPED = ("empty", "empty_strided", "eye", "full", "ones", "rand", "randint", "randn", "zeros")
+"""Functions that create a tensor of a shape; those of tensors are `new_empty`, …"""
+COUNTED = ("arange", "linspace", "randperm")
+"""Functions that create as many numbers as one of their arguments says."""
 
 
 class TooLargeError(VsezooError):
     """A module that asks for more parameters or larger tensors than its weights allow."""
 
 
-class TensorBudget(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class TensorBudget(TorchFunctionMode):
     """Refuses to create a tensor of more than so many elements, before it takes memory.
+
+    It looks at the functions of torch, not at its operators: for a mode of those, torch imports its compiler, which
+    takes seconds and 150 MB.
 
     Args:
         most: number of elements.
     """
 
     def __init__(self, most: float) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self.most = most
 
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Iterable[type],
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
         """Look at the sizes that functions such as `empty`, `zeros` and `randn` get, then call them."""
-        given = kwargs or {}
-        for place, argument in enumerate(func._schema.arguments):
-            if argument.name == "size" and "expand" not in func._schema.name and "view" not in func._schema.name:
-                size = args[place] if place < len(args) else given.get("size", ())
-                if math.prod(size) > self.most:
-                    raise TooLargeError(
-                        f"describes a tensor of shape {tuple(size)}, which is larger than all of its weights."
-                    )
-            elif argument.name in ("end", "n", "steps") and place < len(args):
-                count = args[place]
-                if isinstance(count, int | float) and count > self.most:
-                    raise TooLargeError(f"describes a tensor of {count:,} numbers, more than all of its weights.")
-        return func(*args, **given)
+        name = getattr(func, "__name__", "").removeprefix("new_")
+        given = [*args, *(kwargs or {}).values()]
+        if name in SHAPED:
+            size = _find_size(given)
+            if math.prod(size) > self.most:
+                raise TooLargeError(f"describes a tensor of shape {size}, which is larger than all of its weights.")
+        elif name in COUNTED:
+            count = max((value for value in given if isinstance(value, int | float)), default=0)
+            if count > self.most:
+                raise TooLargeError(f"describes a tensor of {count:,} numbers, more than all of its weights.")
+        return func(*args, **(kwargs or {}))
+
+
+def _find_size(given: Iterable[Any]) -> tuple[int, ...]:
+    """Return the size among the arguments of a function: its first sequence, or all numbers before anything else."""
+    numbers: list[int] = []
+    for value in given:
+        if isinstance(value, tuple | list):
+            return tuple(value)
+        if isinstance(value, int) and not isinstance(value, bool):
+            numbers.append(value)
+        elif not isinstance(value, Tensor):  # of the methods, the tensor itself comes first
+            break
+    return tuple(numbers)
