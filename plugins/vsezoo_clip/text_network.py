@@ -60,6 +60,12 @@ class TextNetwork(nn.Module):
         """Return whether a configuration is that of such a network."""
         return config.get("model_type") in KINDS and config.get("hidden_act") in ACTIVATIONS
 
+    def release_after_blocks(self, release: Callable[[], None]) -> None:
+        """Have a function called whenever a block has been computed."""
+        blocks: Any = self.encoder.layers
+        for block in blocks:
+            block.register_forward_hook(lambda module, inputs, output: release())
+
     def forward(
         self, input_ids: Tensor, attention_mask: Tensor | None = None, return_dict: bool = True
     ) -> SimpleNamespace:
@@ -78,8 +84,8 @@ class TextNetwork(nn.Module):
 
 
 def _make_embedding(rows: int, width: int) -> nn.Embedding:
-    """Return zeros, which pretrained weights replace: to draw them, also on the meta device, takes a second."""
-    return nn.Embedding(rows, width, _weight=torch.zeros(rows, width))
+    """Return an embedding whose memory is not filled: pretrained weights replace it, and to draw them takes a second."""
+    return nn.Embedding(rows, width, _weight=torch.empty(rows, width))
 
 
 class Block(nn.Module):

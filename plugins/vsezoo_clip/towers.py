@@ -99,6 +99,8 @@ class Tower(PretrainedTower):
         require_same(found, expected, weights.folder)
         kept = getattr(weights, "may_keep", False)
         self.load_state_dict({name: tensor.float() for name, tensor in found.items()}, assign=kept)
+        if kept and isinstance(self.network, TextNetwork):  # a search needs the memory of one block at a time
+            self.network.release_after_blocks(weights.release)  # type: ignore[attr-defined] # of OpenedWeights
 
 
 def build_network(side: Side, config: Mapping[str, Any]) -> nn.Module:

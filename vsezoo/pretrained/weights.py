@@ -10,6 +10,7 @@ Nothing is executed or unpickled.
 from __future__ import annotations
 
 import hashlib
+import mmap
 import os
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -78,6 +79,15 @@ class OpenedWeights:
             return next(iter(digests.values()))
         listing = "".join(f"{file} {digest}\n" for file, digest in sorted(digests.items()))
         return hashlib.sha256(listing.encode()).hexdigest()
+
+    def release(self) -> None:
+        """Give the memory of mapped tensors back to the system, which reads again what is used again.
+
+        Only for tensors that nothing was written to.
+        """
+        for content in self._contents.values():
+            if isinstance(content, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+                content.madvise(mmap.MADV_DONTNEED)
 
     def recall_sha256(self) -> str:
         """Return `sha256`, computed once for each time that the files were written, and kept in the cache folder."""
