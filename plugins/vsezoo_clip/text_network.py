@@ -84,7 +84,7 @@ class TextNetwork(nn.Module):
 
 
 def _make_embedding(rows: int, width: int) -> nn.Embedding:
-    """Return an embedding whose memory is not filled: pretrained weights replace it, and to draw them takes a second."""
+    """Return an embedding with unfilled memory: pretrained weights replace it, and to draw them takes a second."""
     return nn.Embedding(rows, width, _weight=torch.empty(rows, width))
 
 
