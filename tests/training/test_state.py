@@ -102,7 +102,7 @@ def test_the_names_in_the_file_are_those_of_its_first_version(tmp_path: Path) ->
 
 def test_a_record_of_an_earlier_version_has_fewer_entries() -> None:
     value = RUN.to_json()
-    names = "recipe data data_root full_dev use_restval on_bad_image init captions_sha256 log_size"
+    names = "recipe data data_root full_dev use_restval on_bad_image init captions_sha256 log_size world_size"
     assert list(value) == names.split()
     assert RunRecord.from_json(value) == RUN
     del value["on_bad_image"], value["init"], value["full_dev"]

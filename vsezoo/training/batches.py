@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from vsezoo.data.workers import draw_from, leave_interrupts_to_parent
-from vsezoo.errors import VsezooError
+from vsezoo.errors import TrainingError, VsezooError
 from vsezoo.interfaces import Batch, PairDataset, RegionSets, Tokens
 
 
@@ -102,7 +102,19 @@ class PairBatches(Dataset[Batch | VsezooError]):
             # Its own generator: creating the iterator draws a number, which must not affect training.
             generator=torch.Generator(),
         )
-        for batch in loader:
+        batches = iter(loader)
+        while True:
+            try:
+                batch = next(batches)
+            except StopIteration:
+                return
+            except RuntimeError as error:
+                if "DataLoader worker" not in str(error):
+                    raise
+                raise TrainingError(
+                    "a data loader worker was killed, perhaps because the memory was full.",
+                    remedy="Continue with --resume and fewer --workers; the last saved state is kept.",
+                ) from None
             if isinstance(batch, VsezooError):
                 raise batch
             yield batch

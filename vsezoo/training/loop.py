@@ -132,7 +132,7 @@ class Loop:
     def save(self) -> None:
         """Save the state, in the main process."""
         if self.runtime.is_main and self.log:
-            run = replace(self.run, log_size=self.log.size)
+            run = replace(self.run, log_size=self.log.size, world_size=self.runtime.world_size)
             save_state(self.output, self.progress, self.modules, self.optimizer, run)
 
     def step(self, batch: Batch) -> tuple[LossOutput, Tensor, float]:

@@ -25,6 +25,7 @@ class RunRecord:
         init: the checkpoint whose weights and vocabulary initialised the model; None: none.
         captions_sha256: digest of the captions as ids and of the tokenizer.
         log_size: size of the log in bytes when the state was saved.
+        world_size: number of processes that shared the batches; None: not recorded, by an earlier version.
     """
 
     recipe: Recipe
@@ -36,6 +37,7 @@ class RunRecord:
     init: str | None = None
     captions_sha256: str = ""
     log_size: int = 0
+    world_size: int | None = None
 
     @property
     def opening(self) -> OpenOptions:

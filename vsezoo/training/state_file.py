@@ -72,6 +72,7 @@ RUN = Fields(
         "init": Maybe(Text()),
         "captions_sha256": Text(),
         "log_size": Integer(),
+        "world_size": Maybe(Integer(1)),
     },
     others=True,
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from typing import Any
 
 from vsezoo.checkpoints.opened import Checkpoint
 from vsezoo.data.source import OpenOptions
-from vsezoo.errors import report_system_errors
+from vsezoo.errors import TrainingError, UsageError, report_system_errors
 from vsezoo.evaluation.report import Evaluation
 from vsezoo.interfaces import PairDataset
 from vsezoo.parts import accepted_kinds
@@ -24,6 +25,9 @@ from vsezoo.training.run_folder import discard_unless_begun, hold_run
 from vsezoo.training.runtime import Runtime
 from vsezoo.training.splits import Split, evaluate_split, open_splits
 from vsezoo.training.state import restore_tensors, seed_all
+
+LOST = re.compile(r"closed by peer|reset by peer|gloo|nccl|timed out|store", re.IGNORECASE)
+"""In the errors of torch's libraries when another process has ended."""
 
 
 @dataclass(frozen=True)
@@ -114,7 +118,8 @@ def start_run(
     best = plan.folder / BEST
     if plan.progress.complete:
         return TrainingResult(best, read_evaluation(best))
-    with closing(Runtime(options.device, plan.recipe.training.precision)) as runtime:
+    with closing(Runtime(options.device, plan.recipe.training.precision)) as runtime, explain_lost(runtime, plan):
+        require_same_world(plan, runtime)
         seed_all(plan.recipe.training.seed)
         splits = open_splits(plan.data, accepted_kinds(plan.recipe), plan.options.opening)
         prepared = prepare(plan, splits, runtime.device, callbacks)
@@ -125,6 +130,43 @@ def start_run(
                 _finish(loop, best, splits.test)
             runtime.wait()
     return TrainingResult(best, read_evaluation(best))
+
+
+def require_same_world(plan: RunPlan, runtime: Runtime) -> None:
+    """Refuse to resume a run with another number of processes: its batches would be shared and added up differently.
+
+    Raises:
+        UsageError: names both numbers.
+    """
+    begun = None if plan.state is None else plan.state.run.world_size
+    if begun not in (None, runtime.world_size):
+        start = f"torchrun --nproc-per-node {begun} -m vsezoo train" if begun != 1 else "vsezoo train"
+        raise UsageError(
+            f"the run was started with {begun:,} process{'es' * (begun != 1)}, not with {runtime.world_size:,}: the "
+            "numbers would differ.",
+            file=plan.folder,
+            remedy=f"Continue it with: {start} {plan.recipe.name} --output {plan.folder} --resume",
+        )
+
+
+@contextmanager
+def explain_lost(runtime: Runtime, plan: RunPlan) -> Iterator[None]:
+    """Report a process of the run that has ended, which the others notice when they wait for it.
+
+    Raises:
+        TrainingError: instead of the errors of torch's libraries.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if runtime.world_size == 1 or not LOST.search(str(error)):
+            raise
+        raise TrainingError(
+            f"another process of the run has ended, so rank {runtime.rank} of {runtime.world_size} cannot continue; "
+            "the report of torchrun says which, and its own message is above.",
+            file=plan.folder,
+            remedy="The last saved state is kept: repeat the command with --resume and as many processes.",
+        ) from None
 
 
 def read_evaluation(folder: Path) -> Evaluation:

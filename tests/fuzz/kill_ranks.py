@@ -1,0 +1,88 @@
+"""Kill one of two processes of a run at random moments, resume it, and compare the result with an uninterrupted run.
+
+    python tests/fuzz/kill_ranks.py --kills 10
+
+Prints what the other process says, whether one process alone is refused, and whether the resumed run ends with the
+same bits.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+import tiny
+
+FILES = ("best/model.safetensors", "best/vocab.json", "best/metrics.json", "last/state.safetensors")
+
+
+def start(output: Path, ranks: int, *more: str) -> list[subprocess.Popen[str]]:
+    """Start the processes of a run, as torch's launcher does."""
+    with socket.socket() as probe:
+        probe.bind(("localhost", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "vsezoo", "train", "vsepp", "--output", str(output), "--device", "cpu", *more]
+    shared = {"WORLD_SIZE": str(ranks), "MASTER_ADDR": "localhost", "MASTER_PORT": str(port), "OMP_NUM_THREADS": "1"}
+    return [
+        subprocess.Popen(
+            command,
+            env=os.environ | shared | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(ranks)
+    ]
+
+
+def finish(processes: list[subprocess.Popen[str]]) -> list[str]:
+    """Wait for processes, and return their last lines with their exit codes."""
+    texts = [process.communicate(timeout=300)[1].strip().splitlines() for process in processes]
+    return [f"{process.returncode}: {text[-2:]}" for process, text in zip(processes, texts, strict=True)]
+
+
+def main() -> int:
+    """Kill, resume and compare."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--kills", type=int, default=10)
+    parser.add_argument("--seed", type=int, default=0)
+    given = parser.parse_args()
+    dice, failed = random.Random(given.seed), 0
+    with tempfile.TemporaryDirectory() as temporary:
+        data = tiny.write_data(Path(temporary, "data"))
+        new = ["--data", str(data), *tiny.make_flags(training__num_epochs=6), "--save-step", "3"]
+        begun = time.perf_counter()
+        finish(start(Path(temporary, "whole"), 2, *new))
+        seconds = time.perf_counter() - begun
+        expected = [Path(temporary, "whole", name).read_bytes() for name in FILES]
+        for number in range(given.kills):
+            output, killed = Path(temporary, "run"), dice.randrange(2)
+            shutil.rmtree(output, ignore_errors=True)
+            processes = start(output, 2, *new)
+            time.sleep(dice.uniform(0.3, 1) * seconds)
+            processes[killed].send_signal(signal.SIGKILL)
+            said = finish(processes)[1 - killed]
+            saved = (output / "last" / "state.json").exists()
+            more = ["--resume"] if saved else ["--resume", *new] if output.exists() else new
+            alone = finish(start(output, 1, *more))[0] if saved else "not tried: nothing was saved"
+            finish(start(output, 2, *more))
+            same = [(output / name).read_bytes() for name in FILES] == expected
+            failed += not same or (saved and not alone.startswith(("2:", "0:")))
+            print(f"{number}: rank {killed} killed, state {saved}, equal bits {same}")
+            print(f"   other: {said}\n   alone: {alone}", flush=True)
+    return int(failed > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
