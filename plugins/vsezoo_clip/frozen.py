@@ -89,6 +89,7 @@ class FrozenTower(FrozenPart):
     """
 
     external: ClassVar[str] = "tower."
+    finishing: ClassVar[frozenset[str]] = frozenset(OF_TOWER)  # with adapters or fine-tuning, nothing is kept
     tower: PretrainedTower
     adapters: nn.ModuleDict
     head: ProjectionHead | None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -36,6 +36,7 @@ class ResidualTransformerEncoder(TransformerTextEncoder):
     """
 
     gives = "vectors"
+    finishing: ClassVar[frozenset[str]] = TransformerTextEncoder.finishing | {"hidden_size", "input_dropout", "dropout"}
 
     def __init__(
         self,

@@ -107,7 +107,10 @@ def test_networks_run_once_and_their_outputs_are_kept(
     vsezoo.train("clip", data, output=tmp_path / "second", settings={**settings, "training.seed": 1})
     assert seen == [2]
     seen.clear()
-    vsezoo.train("clip", data, output=tmp_path / "third", settings={**settings, "image_encoder.backend": "pil"})
+    vsezoo.train("clip", data, output=tmp_path / "third", settings={**settings, "image_encoder.normalize": False})
+    assert seen == [2]
+    seen.clear()
+    vsezoo.train("clip", data, output=tmp_path / "fourth", settings={**settings, "image_encoder.backend": "pil"})
     assert seen == [8, 3, 2]
 
 

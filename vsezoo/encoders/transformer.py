@@ -60,6 +60,7 @@ class TransformerTextEncoder(FrozenPart, TextEncoder):
 
     gives = "sets"
     external: ClassVar[str] = "transformer."
+    finishing: ClassVar[frozenset[str]] = frozenset({"learning_rate_scale", "normalize", "use_abs", "store_weights"})
     tokenizer: TransformerTokenizer
     transformer: PreTrainedModel
 

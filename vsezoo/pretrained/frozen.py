@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
@@ -17,7 +17,12 @@ class FrozenPart(ExternalWeights, ABC):
 
     The external weights are those that `extract` uses. With `training.cache_frozen` it is computed once for each image
     or caption, from pictures that are prepared as for evaluation.
+
+    Attributes:
+        finishing: the options that `extract` does not depend on: what it gives is kept for runs that differ in these.
     """
+
+    finishing: ClassVar[frozenset[str]] = frozenset()
 
     @abstractmethod
     def is_fixed(self) -> bool:

@@ -109,9 +109,11 @@ class FrozenOutputs:
                 items.update(json.dumps([[*place, files[place.file]] for place in split.data.places]).encode())
             else:
                 return None
+        finishing = encoder.finishing if isinstance(encoder, FrozenPart) else ()
         options = getattr(self._model.recipe, name).options
+        used = {option: value for option, value in options.items() if option not in finishing}
         versions = [version("vsezoo"), torch.__version__]
-        return [type(encoder).__qualname__, dict(options), digest_frozen(encoder), items.hexdigest(), versions]
+        return [type(encoder).__qualname__, used, digest_frozen(encoder), items.hexdigest(), versions]
 
 
 class Table:

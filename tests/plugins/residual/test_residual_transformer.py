@@ -16,6 +16,7 @@ import vsezoo
 from vsezoo.errors import RecipeError
 from vsezoo.interfaces import Tokens
 from vsezoo.model import JointEmbedding
+from vsezoo.storage.cache import find_cache
 
 CAPTIONS = ("red and blue .", "see how old and new it is", "hot dogs")
 
@@ -77,3 +78,23 @@ def test_fine_tuning_changes_the_transformer(bert: tuple[Path, PreTrainedModel])
     model = make_model(bert[0], text_encoder__finetune=True, training__cache_frozen=False).train()
     model.text_encoder(Tokens.pad(model.tokenizer.encode(list(CAPTIONS)))).sum().backward()
     assert model.text_encoder.transformer.embeddings.word_embeddings.weight.grad is not None
+
+
+def test_runs_with_other_heads_find_the_states_again(
+    bert: tuple[Path, PreTrainedModel], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is kept depends on the layers, and not on the perceptron or dropout after them."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    data = tiny.write_data(tmp_path / "data")
+    settings = {
+        **{name: value for name, value in tiny.SETTINGS.items() if not name.startswith("text_encoder")},
+        "text_encoder.model": str(bert[0]),
+        "training.num_epochs": 1,
+    }
+    kept = []
+    for index, more in enumerate(
+        [{}, {"text_encoder.dropout": 0.5, "text_encoder.hidden_size": 3}, {"text_encoder.layers": [-1]}]
+    ):
+        vsezoo.train("vse-minilm", str(data), output=tmp_path / f"run-{index}", settings=settings | more, device="cpu")
+        kept.append(len(list((find_cache() / "frozen").iterdir())))
+    assert kept == [1, 1, 2]
