@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import inspect
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +15,7 @@ import tiny
 import torch
 
 import vsezoo
+from vsezoo.evaluation.predictions import read_predictions
 from vsezoo.evaluation.report import Evaluation
 from vsezoo.training.callbacks import Observer
 
@@ -207,3 +210,64 @@ def test_errors_are_of_one_family(data: Path, run: Path, tmp_path: Path) -> None
         with pytest.raises(vsezoo.VsezooError):
             call()
     assert not (tmp_path / "run").exists()
+
+
+def test_arrays_as_asked(data: Path, run: Path) -> None:
+    model = vsezoo.load(run)
+    features = np.load(data / "test_ims.npy")
+    for encode, given in ((model.encode_images, features), (model.encode_texts, ["a red thing", "snow"])):
+        vectors = encode(given, as_numpy=True)
+        assert isinstance(vectors, np.ndarray)
+        assert vectors.dtype == np.float32
+        assert np.array_equal(vectors, encode(given).numpy())
+
+
+def test_results_as_tables(data: Path, run: Path, tmp_path: Path) -> None:
+    pandas = pytest.importorskip("pandas")
+    evaluation = vsezoo.evaluate(run, data, predictions=tmp_path / "p.jsonl")
+    frame = pandas.concat([evaluation.to_frame(), evaluation.to_frame()])
+    assert len(frame) == 4
+    assert list(frame["direction"]) == ["i2t", "t2i"] * 2
+    assert frame.iloc[0]["R@1"] == evaluation.metrics.i2t.r1
+    assert set(frame["model"]) == {"vsepp"}
+    queries = read_predictions(tmp_path / "p.jsonl").to_frame()
+    assert len(queries) == 120
+    ranks = queries[queries["direction"] == "t2i"]["rank"]
+    assert 100 * (ranks <= 1).mean() == pytest.approx(evaluation.metrics.t2i.r1)
+
+
+def test_without_pandas(run: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(vsezoo.VsezooError, match="pip install pandas"):
+        vsezoo.evaluate(run, data).to_frame()
+
+
+def test_what_objects_say_of_themselves(data: Path, run: Path) -> None:
+    model, split = vsezoo.load(run), vsezoo.open_data(str(data), "test", kinds=("vector",))
+    count = sum(parameter.numel() for parameter in model.parameters())
+    assert repr(model) == f"<JointEmbedding vsepp: precomp + gru, cosine, 16 wide, {count:,} parameters>"
+    assert repr(model.recipe).startswith("<Recipe vsepp: image_encoder=precomp, text_encoder=gru, similarity=cosine, ")
+    assert repr(split).endswith(" data, test: 20 images (vector, 12), 100 captions>")
+    evaluation = vsezoo.evaluate(run, data)
+    assert re.fullmatch(
+        r"<Evaluation vsepp on data, test, full: i2t R@1/5/10 [\d./]+, t2i R@1/5/10 [\d./]+, rsum [\d.]+>",
+        repr(evaluation),
+    )
+    index = vsezoo.open_index(run, images=split)
+    assert re.fullmatch(r"<Index of .*: 20 items, by vsepp>", repr(index))
+    assert "rank=1" in repr(index.search("a red thing"))
+
+
+def test_help_names_what_there_is() -> None:
+    """`help(vsezoo.NAME)` shows arguments and errors, and every argument of a function is explained."""
+    for name in vsezoo.__all__:
+        thing = getattr(vsezoo, name)
+        if not inspect.isfunction(thing):
+            continue
+        text, arguments = inspect.getdoc(thing) or "", list(inspect.signature(thing).parameters)
+        assert text.split("\n")[0].endswith("."), name
+        if len(arguments) > 1:
+            missing = [
+                argument for argument in arguments if not re.search(rf"^    (\*\*)?{argument}: ", text, re.MULTILINE)
+            ]
+            assert not missing, f"{name}: {missing}"

@@ -13,7 +13,7 @@ TESTS = ROOT / "tests"
 SOURCES = sorted([*(ROOT / "vsezoo").rglob("*.py"), *(ROOT / "plugins").rglob("*.py")])
 LONGEST = 300
 """Lines of a file."""
-LONGER = {"vsezoo/interfaces.py": 330}
+LONGER = {"vsezoo/interfaces.py": 340}
 """The one file that the author of a part must read."""
 TYPICAL = 150
 """Lines of more than half of the files."""

@@ -20,7 +20,7 @@ LAYERS: tuple[set[str], ...] = (
     {"storage"},
     {"registry", "recipe", "devices", "batch"},
     {"interfaces", "hub"},
-    {"pretrained"},
+    {"pretrained", "vectors"},
     {"parts", "model", "text", "losses", "similarities", "optimization", "backbones", "scaffold"},
     {"data", "construction", "captioning"},
     {"encoders", "features", "cards"},

@@ -63,6 +63,11 @@ class PairDataset(ABC):
     extraction: Mapping[str, Any] = MappingProxyType({})
     places: Sequence[Any] = ()
 
+    def __repr__(self) -> str:
+        """Return the sizes in one line."""
+        images = f"{len(self.image_ids):,} images ({self.kind}, {' x '.join(map(str, self.image_shape)) or 'any size'})"
+        return f"<{type(self).__name__} {self.name}, {self.split}: {images}, {len(self.captions):,} captions>"
+
     @property
     def all_captions(self) -> Sequence[str]:
         """The captions of the whole split, for the vocabulary; `captions` may be those of its first images only."""

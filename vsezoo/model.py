@@ -16,6 +16,7 @@ from vsezoo.interfaces import Encoder, ImageEncoder, ModelPart, Similarity, Text
 from vsezoo.pretrained.parts import PretrainedParts
 from vsezoo.recipe import Recipe
 from vsezoo.registry.owners import describe
+from vsezoo.vectors import EncodesVectors
 
 SETS = {"image_encoder": ("regions", "regions"), "text_encoder": ("gru", "words")}
 """For each side, an encoder that returns sets, and what their items are."""
@@ -24,7 +25,7 @@ LARGEST_BATCH = 256 * 3 * 224 * 224
 """Maximum number of values in images encoded at a time: the computation takes many times their memory."""
 
 
-class JointEmbedding(PretrainedParts, nn.Module):
+class JointEmbedding(PretrainedParts, EncodesVectors, nn.Module):
     """An image encoder and a text encoder with a joint embedding space, and the similarity of their outputs.
 
     Args:
@@ -44,6 +45,12 @@ class JointEmbedding(PretrainedParts, nn.Module):
         self.text_encoder = text_encoder
         self.similarity = similarity
         self.keep_items(images=self.compares_sets, texts=self.compares_sets)
+
+    def __repr__(self) -> str:
+        """Return the parts and their size in one line; `named_children` has the modules."""
+        count = sum(parameter.numel() for parameter in self.parameters())
+        parts = f"{self.recipe.image_encoder.name} + {self.recipe.text_encoder.name}, {self.recipe.similarity.name}"
+        return f"<JointEmbedding {self.recipe.name}: {parts}, {self.recipe.width} wide, {count:,} parameters>"
 
     def forward(self, images: Tensor, tokens: Tokens) -> tuple[Tensor | Embeddings, Tensor | Embeddings]:
         """Return what the encoders return for a batch, images first: vectors `(B, D)`, or `Embeddings`.
@@ -151,10 +158,6 @@ class JointEmbedding(PretrainedParts, nn.Module):
         """The tokenizer of the text encoder."""
         return self.text_encoder.tokenizer
 
-    def encode_images(self, images: Any, batch_size: int = 256) -> Tensor:
-        """Return the vectors of images, `(N, D)` float32, on the model's device; see `embed_images`."""
-        return self.embed_images(images, batch_size, sets=False).embeddings
-
     @torch.inference_mode()
     def embed_images(self, images: Any, batch_size: int = 256, *, sets: bool | None = None) -> Embeddings:
         """Return the joint embeddings of images.
@@ -213,10 +216,6 @@ class JointEmbedding(PretrainedParts, nn.Module):
             )
         return Embeddings.of(embeddings).embeddings[:, -1]
 
-    def encode_texts(self, texts: Iterable[str], batch_size: int = 128) -> Tensor:
-        """Return the vectors of captions, `(M, D)` float32, on the model's device; see `embed_texts`."""
-        return self.embed_texts(texts, batch_size, sets=False).embeddings
-
     def embed_texts(self, texts: Iterable[str], batch_size: int = 128, *, sets: bool | None = None) -> Embeddings:
         """Return the joint embeddings of M captions in float32, on the model's device.
 
@@ -239,10 +238,6 @@ class JointEmbedding(PretrainedParts, nn.Module):
                     remedy="Pass text; bytes become text by .decode('utf-8').",
                 )
         return self.embed_tokens(self.tokenizer.encode(texts), batch_size, sets=sets)
-
-    def encode_tokens(self, captions: Sequence[np.ndarray], batch_size: int = 128) -> Tensor:
-        """Return the vectors `(M, D)` of captions given as ids."""
-        return self.embed_tokens(captions, batch_size, sets=False).embeddings
 
     @torch.inference_mode()
     def embed_tokens(

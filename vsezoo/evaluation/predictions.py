@@ -10,11 +10,14 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from vsezoo.errors import DataError, StorageError, UsageError, explain_system
+from vsezoo.errors import DataError, StorageError, UsageError, explain_system, require_package
 from vsezoo.storage.atomic_file import prepare_file
 from vsezoo.storage.garbage import pause_collection
+
+if TYPE_CHECKING:
+    import pandas
 
 FORMAT, FORMAT_VERSION = "vsezoo-predictions", 1
 PARQUET = ".parquet"
@@ -83,7 +86,7 @@ class Query:
         return cls(value["direction"], value["query"], ranks, matches, value["tied"], names, scores, text, fold)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Predictions:
     """Per-query results, and what they are of.
 
@@ -96,6 +99,22 @@ class Predictions:
 
     about: Mapping[str, Any]
     queries: Sequence[Query]
+
+    def __repr__(self) -> str:
+        """Return what they are of in one line."""
+        labels = self.about.get("evaluation", {})
+        where = ", ".join(str(labels.get(name, "?")) for name in ("data", "split", "protocol"))
+        return f"<Predictions of {len(self.queries):,} queries on {where}>"
+
+    def to_frame(self) -> pandas.DataFrame:
+        """Return a table with a row for each query: the columns are the keys of a `.jsonl` file.
+
+        Raises:
+            MissingPackageError: without pandas.
+        """
+        pd = require_package("pandas", "to_frame")
+        frame: pandas.DataFrame = pd.DataFrame([query.to_json() for query in self.queries])
+        return frame
 
 
 def read_predictions(file: str | Path) -> Predictions:

@@ -6,13 +6,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import isfinite
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from vsezoo.errors import CheckpointError
+from vsezoo.errors import CheckpointError, require_package
 from vsezoo.evaluation.metrics import LABELS, DirectionMetrics, Metrics, Ties
 
+if TYPE_CHECKING:
+    import pandas
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, repr=False)
 class Evaluation:
     """Metrics with their labels.
 
@@ -42,6 +45,36 @@ class Evaluation:
     def ensemble(self) -> bool:
         """Whether the similarities of several checkpoints were averaged."""
         return len(self.checkpoints) > 1
+
+    def __repr__(self) -> str:
+        """Return the labels and recalls in one line."""
+        models = " + ".join(str(member.get("model", "")) for member in self.checkpoints)
+        ways = ", ".join(
+            f"{way} R@1/5/10 {'/'.join(f'{recall:.1f}' for recall in figures.recalls)}"
+            for way, figures in (("i2t", self.metrics.i2t), ("t2i", self.metrics.t2i))
+        )
+        where = f"{self.data}, {self.split}, {self.protocol}"
+        return f"<Evaluation {models} on {where}: {ways}, rsum {self.metrics.rsum:.1f}>"
+
+    def to_frame(self) -> pandas.DataFrame:
+        """Return a table with a row for each direction: what was evaluated, and the figures.
+
+        Tables of several evaluations have the same columns, so that `pandas.concat` joins them.
+
+        Raises:
+            MissingPackageError: without pandas.
+        """
+        pd = require_package("pandas", "to_frame")
+        labels = {
+            "model": " + ".join(str(member.get("model", "")) for member in self.checkpoints),
+            "data": self.data,
+            "split": self.split,
+            "protocol": self.protocol,
+        }
+        ways = {"i2t": self.metrics.i2t, "t2i": self.metrics.t2i}
+        rows = [{**labels, "direction": way, **figures.to_json()} for way, figures in ways.items()]
+        frame: pandas.DataFrame = pd.DataFrame(rows)
+        return frame
 
     def to_json(self) -> dict[str, Any]:
         """Return the content of `eval --json` and `metrics.json`."""

@@ -32,7 +32,7 @@ class Override:
     reason: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Recipe:
     """A named model: its parts, its training settings, its paper and published results."""
 
@@ -52,6 +52,11 @@ class Recipe:
     def __post_init__(self) -> None:
         for name in FIELDS:
             FIELDS[name].convert(getattr(self, name), name)
+
+    def __repr__(self) -> str:
+        """Return the parts in one line; `to_json` has every setting."""
+        parts = ", ".join(f"{kind}={getattr(self, kind).name}" for kind in PART_KINDS)
+        return f"<Recipe {self.name}: {parts}, embed_size={self.embed_size}>"
 
     @property
     def width(self) -> int:

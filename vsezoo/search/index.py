@@ -57,6 +57,10 @@ class Index:
         self._make_nearest = nearest
         self._nearest: dict[type[Similarity], NearestRows] = {}
 
+    def __repr__(self) -> str:
+        """Return what is searched, and by which model."""
+        return f"<Index of {self.collection.title}: {len(self):,} items, by {self._checkpoint.recipe.name}>"
+
     def __len__(self) -> int:
         """Return the number of searchable items."""
         return self._count

@@ -1,0 +1,69 @@
+"""A user's program against the types of the package: what is right passes `mypy --strict`, what is wrong does not."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PROGRAM = """
+from pathlib import Path
+
+import numpy as np
+
+import vsezoo
+from vsezoo.training.callbacks import StepRecord
+
+
+class Losses(vsezoo.Callback):
+    def __init__(self) -> None:
+        self.losses: list[float] = []
+
+    def record(self, record: StepRecord) -> None:
+        self.losses.append(record.loss)
+
+
+def main(run: Path) -> dict[str, float]:
+    losses = Losses()
+    result = vsezoo.train("vsepp", "shapes", output=run, settings={"embed_size": 32}, callbacks=[losses])
+    model = vsezoo.load(result.checkpoint)
+    texts = model.encode_texts(["a red circle"])
+    test = vsezoo.open_data("shapes", "test", kinds=("vector",))
+    images = model.encode_images(test.images(range(10)), as_numpy=True)
+    best: int = int(np.argmax(images @ texts.numpy().T))
+    scores = model.similarity(model.encode_images(test.images([best])), texts)
+    index = vsezoo.open_index(run, images=test)
+    found: list[str] = [hit.id for hit in index.search("a red circle", k=3)]
+    evaluation = vsezoo.evaluate(run)
+    recall: float = evaluation.metrics.i2t.r1
+    table = evaluation.to_frame()
+    try:
+        vsezoo.load("no-such-run")
+    except vsezoo.VsezooError as error:
+        print(error.problem, error.remedy, len(found), table, scores.shape)
+    return {"recall": recall, "rsum": evaluation.metrics.rsum}
+"""
+MISTAKES = {
+    "vsezoo.lode('x')": "lode",
+    "vsezoo.evaluate(3)": "arg-type",
+    "vsezoo.load('x').encode_texts(['a']).tolists()": "tolists",
+    "vsezoo.load('x').encode_texts(['a'], as_numpy=True).cpu()": "cpu",
+    "vsezoo.evaluate('x').metrics.r1": "r1",
+}
+
+
+@pytest.mark.slow
+@pytest.mark.process
+def test_a_users_program(tmp_path: Path) -> None:
+    pytest.importorskip("mypy")
+    right, wrong = tmp_path / "right.py", tmp_path / "wrong.py"
+    right.write_text(PROGRAM)
+    wrong.write_text("import vsezoo\n\n" + "\n".join(MISTAKES) + "\n")
+    command = [sys.executable, "-m", "mypy", "--strict", "--no-error-summary", str(right), str(wrong)]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=1200)
+    lines = done.stdout.splitlines()
+    assert not [line for line in lines if line.startswith("right.py")], done.stdout
+    for number, (code, word) in enumerate(MISTAKES.items(), start=3):
+        assert any(f"wrong.py:{number}:" in line and word in line for line in lines), (code, done.stdout)
