@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+import vsezoo
 
 PROGRAM = """
 from pathlib import Path
@@ -61,8 +64,19 @@ def test_a_users_program(tmp_path: Path) -> None:
     right, wrong = tmp_path / "right.py", tmp_path / "wrong.py"
     right.write_text(PROGRAM)
     wrong.write_text("import vsezoo\n\n" + "\n".join(MISTAKES) + "\n")
-    command = [sys.executable, "-m", "mypy", "--strict", "--no-error-summary", str(right), str(wrong)]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=1200)
+    command = [
+        sys.executable,
+        "-m",
+        "mypy",
+        "--strict",
+        "--no-error-summary",
+        "--follow-imports=silent",
+        str(right),
+        str(wrong),
+    ]
+    # An editable installation is not found by itself.
+    environment = {**os.environ, "MYPYPATH": str(Path(vsezoo.__file__).parents[1])}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=1200)
     lines = done.stdout.splitlines()
     assert not [line for line in lines if line.startswith("right.py")], done.stdout
     for number, (code, word) in enumerate(MISTAKES.items(), start=3):

@@ -4,6 +4,8 @@ import csv
 import io
 import json
 import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -179,6 +181,19 @@ def test_latex(seeds: list[str]) -> None:
     assert rows[2].count(r"$\pm$") == 7
     assert text.count("{") == text.count("}")
     assert [body.count(rule) for rule in (r"\toprule", r"\midrule", r"\bottomrule")] == [1, 1, 1]
+
+
+@pytest.mark.process
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
+def test_latex_compiles(seeds: list[str], tmp_path: Path) -> None:
+    table = tables.to_latex(compare(read_groups([f"a_b & 50% #1 ~^={seeds[0]}", f"ü={seeds[2]}"]), resamples=200))
+    page = ["\\documentclass{article}", "\\usepackage{booktabs}", "\\begin{document}", table, "\\end{document}"]
+    (tmp_path / "page.tex").write_text("\n".join(page), encoding="utf-8")
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "page.tex"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, timeout=300)
+    assert done.returncode == 0, done.stdout.decode(errors="replace")[-2000:]
+    assert (tmp_path / "page.pdf").read_bytes().startswith(b"%PDF")
 
 
 def test_queries_that_differ(tmp_path: Path) -> None:
