@@ -203,6 +203,7 @@ def test_json_round_trip() -> None:
     assert read.overrides == {}
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(
     st.builds(

@@ -180,6 +180,7 @@ def test_an_upload_that_is_no_picture(service: httpx.Client, content: bytes, err
     assert list_ids(service.post("/search", json={"query": "red"}))[0] == RED
 
 
+@pytest.mark.slow
 def test_a_decompression_bomb(service: httpx.Client) -> None:
     """A picture of a few kB whose pixels would take 3 GB is refused by its header."""
     stream = BytesIO()

@@ -51,8 +51,10 @@ def list_parts() -> Iterator[Any]:
                 continue
             for options in OPTIONS.get((kind, entry.name), [{}]):
                 words = "-".join(f"{name}={value}" for name, value in options.items())
+                marks = () if entry.value.startswith("vsezoo.") else pytest.mark.slow  # those of the papers: many
                 for check in list_checks(kind, entry.name, options=options):
-                    yield pytest.param(check, id=f"{entry.name}-{words}-{check.name}".replace("--", "-"))
+                    name = f"{entry.name}-{words}-{check.name}".replace("--", "-")
+                    yield pytest.param(check, id=name, marks=marks)
 
 
 @pytest.mark.parametrize("check", list(list_parts()))

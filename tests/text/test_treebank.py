@@ -76,6 +76,7 @@ def test_words_by_hand_are_those_of_nltk(sentence: str) -> None:
     assert split_words(sentence) == NLTKWordTokenizer().tokenize(sentence)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=1000)
 @given(st.lists(st.sampled_from(PIECES), max_size=14).map("".join) | st.text(max_size=14))
 def test_any_text_has_the_words_of_the_rules_of_nltk(text: str) -> None:
