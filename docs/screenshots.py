@@ -31,7 +31,7 @@ from vsezoo.serving.engine import Engine
 
 SCALE = 8
 """Pixels of a picture for each pixel that a model sees."""
-SEARCH = "?q=a+red+star+above+a+blue+circle&minus=green"
+SEARCH = "?q=a+purple+triangle+and+an+orange+circle&minus=red"
 SHOTS = {
     "serve-desktop": (SEARCH, {"viewport": {"width": 1280, "height": 860}}),
     "serve-dark": (SEARCH, {"viewport": {"width": 1280, "height": 860}, "color_scheme": "dark"}),
@@ -70,7 +70,7 @@ def take(browser: Any, address: str, view: dict[str, Any], file: Path) -> None:
     page.wait_for_selector(".card.ranked")
     page.wait_for_load_state("networkidle")
     if "picture" in file.name:
-        page.locator(".card .open").nth(1).click()
+        page.locator(".card .open").nth(0).click()
         page.wait_for_timeout(1000)
     page.screenshot(path=file)
     with Image.open(file) as shot:

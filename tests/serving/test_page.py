@@ -337,6 +337,8 @@ def test_a_token_is_asked_for(visit: Open, photos: Path, monkeypatch: pytest.Mon
         other = visit(client, "#token=let+me+in")
         expect(other.page, "#status", "24 of 32 images in photos")
         assert "token" not in other.page.url
+        other.page.wait_for_load_state("networkidle")
+        page.wait_for_load_state("networkidle")
 
 
 def test_the_service_has_ended(visit: Open, photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
