@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vsezoo.data.diagnosis import describe_folder
 from vsezoo.data.pictures.source import PictureSource
 from vsezoo.data.places import find_layout
 from vsezoo.data.precomputed.source import PrecomputedSource
@@ -79,4 +80,4 @@ class FolderSource(DataSource):
             return [source for source in (features, pictures) if source.inspect(folder, names)]
 
         wanted = f"{features.wanted}; or {pictures.describe_wanted()}"
-        return find_layout(self.name, [self.folder], inspect, "images", wanted)
+        return find_layout(self.name, [self.folder], inspect, "images", wanted, diagnose=describe_folder)

@@ -19,7 +19,6 @@ from typing import NamedTuple
 from vsezoo.data.pictures.listing import SPLITS, name_split
 from vsezoo.data.pictures.shard_list import LIST
 from vsezoo.errors import DataError, HubError, UsageError, list_names
-from vsezoo.storage.cache import find_cache
 
 PREFIX = "hf://datasets/"
 FORM = re.compile(
@@ -80,9 +79,15 @@ def find_hub_data(data: str) -> HubData:
     _require_one(data, repository, chosen, inside)
     address = f"{PREFIX}{repository}@{commit}{f'/{inside}' if inside else ''}"
     name = repository.replace("/", "--") + (f"--{inside.replace('/', '--')}" if inside else "")
-    folder = find_cache() / "hub" / name / commit
+    folder = _find_home() / name / commit
     _write(folder / LIST, "".join(f"{PREFIX}{repository}@{commit}/{file}\n" for file in chosen))
     return HubData(address, folder, posixpath.basename(repository))
+
+
+def _find_home() -> Path:
+    from vsezoo.storage.cache import find_cache  # imports safetensors
+
+    return find_cache() / "hub"
 
 
 def _choose_files(files: Sequence[str], inside: str) -> list[str]:
@@ -106,7 +111,7 @@ def _require_one(data: str, repository: str, files: Sequence[str], inside: str) 
 
 def _list_files(repository: str, revision: str) -> tuple[str, list[str]]:
     """Return the commit of a revision and the paths of its files: from the Hub, or else as they were last seen."""
-    record = find_cache() / "hub" / repository.replace("/", "--") / f"{revision.replace('/', '--')}.json"
+    record = _find_home() / repository.replace("/", "--") / f"{revision.replace('/', '--')}.json"
     try:
         commit, files = _ask_hub(repository, revision)
     except HubError as error:

@@ -38,6 +38,7 @@ def find_layout(
     noun: str,
     wanted: str,
     origin: str = "",
+    diagnose: Callable[[Path], str] = lambda folder: "",
 ) -> Found:
     """Return the result of `inspect` for the first folder that is recognised.
 
@@ -48,11 +49,12 @@ def find_layout(
         noun: what is looked for, such as "features".
         wanted: the accepted files.
         origin: where to get the data.
+        diagnose: says of a folder that is not recognised what it seems to be, and what to do.
 
     Raises:
         DataError: when nothing is found, with the accepted files and the contents of each folder.
     """
-    looked_in = []
+    looked_in, seems = [], []
     for folder in places:
         try:
             names = sorted(path.name for path in folder.iterdir())
@@ -62,6 +64,13 @@ def find_layout(
         found = inspect(folder, names)
         if found:
             return found
+        seems += [text for text in (diagnose(folder),) if text]
         looked_in.append(f"  {folder.absolute()} ({f'contains {list_names(names, 8)}' if names else 'empty'})")
-    remedy = [f"Expected files: {wanted}.", "Looked in:", *looked_in, *([f"Origin: {origin}"] if origin else [])]
+    remedy = [
+        *seems,
+        f"Expected files: {wanted}.",
+        "Looked in:",
+        *looked_in,
+        *([f"Origin: {origin}"] if origin else []),
+    ]
     raise DataError(f"The {noun} of data set {name!r} were not found.", remedy="\n".join(remedy))

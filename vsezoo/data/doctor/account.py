@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from vsezoo.data.doctor.report import Finding
 from vsezoo.data.pictures.account import UNLISTED
+from vsezoo.data.pictures.layouts.registered import ORDER, list_recognised
 from vsezoo.data.pictures.splits import DRAWN, REMEDY_DRAWN
 from vsezoo.data.pictures.walk import APPLE_DOUBLE, CONVERT, HIDDEN, IN_SYSTEM
+
+CONTAINED = ("texts", "parquet")
+"""Layouts whose files may belong to another one: the texts and figures that img2dataset writes beside its shards."""
 
 
 def report_account(account: Mapping[str, Any]) -> Iterator[Finding]:
@@ -18,6 +23,10 @@ def report_account(account: Mapping[str, Any]) -> Iterator[Finding]:
     """
     if account.get("rule") == DRAWN:
         yield Finding("note", None, f"The splits are {DRAWN}.", REMEDY_DRAWN, account["file"])
+    if others := _find_others(account):
+        what = f"The folder also has files of the layout {', '.join(others)}: they are not read."
+        remedy = f"If they are what you mean, move the files of the layout {account['layout']} to another folder."
+        yield Finding("note", None, what, remedy, account["folder"])
     for reason, count in account.get("left_out", {}).items():
         if reason == UNLISTED:
             continue
@@ -28,3 +37,11 @@ def report_account(account: Mapping[str, Any]) -> Iterator[Finding]:
             remedy = "Convert them to JPEG, for example with `magick mogrify -format jpg FILE`."
         text = f"{count:,} image file{'s' * (count > 1)} left out: {reason}."
         yield Finding(level, None, text, remedy, account["folder"], (), count)
+
+
+def _find_others(account: Mapping[str, Any]) -> list[str]:
+    """Return the other layouts that the folder has."""
+    layout, folder = account.get("layout"), Path(account.get("folder", ""))
+    if layout not in ORDER or not folder.is_dir():
+        return []
+    return [name for name in list_recognised(folder) if name != layout and name not in CONTAINED]

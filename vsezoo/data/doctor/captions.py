@@ -16,6 +16,7 @@ CAPTIONS_AT_ONCE = 5000  # tokenised between two updates of the progress bar
 LONG = 100  # words; the longest caption that Kiros et al. (2014) train on
 WELL_KNOWN = 0.9  # share of running words of dev and test; a lower one is reported
 
+NUMBER = re.compile(r"\s*[-+]?\d[\d.,]*\s*")
 BYTES = re.compile(r"""b(['"]).*\1""")
 ODD = re.compile(
     "\ufffd|[\x00-\x08\x0e-\x1f\x7f-\x9f]|[\u00c2\u00c3][\u0080-\u00bf]|\u00e2\u20ac|&(?:amp|quot|lt|gt|#\\d+);"
@@ -68,6 +69,15 @@ def report_captions(split: OpenSplit) -> Iterator[Finding]:
             literals,
             "written as Python bytes, b'…': their first and last words are not real words",
             "Write text, `file.write(caption.decode())`. To convert a line: `ast.literal_eval(line).decode()`.",
+        )
+    if numbers := find(NUMBER.fullmatch):
+        yield _report(
+            split,
+            "warning",
+            numbers,
+            "nothing but a number",
+            "Check that the column of the captions is the right one.",
+            show=lambda index: f"{split.caption_place(index)}: {captions[index]}",
         )
     if odd := find(ODD.search):
         yield _report(

@@ -56,6 +56,7 @@ def take_account(listing: Listing) -> dict[str, Any]:
         "empty_captions": sum(not caption for image in images for caption in image.captions)
         + sum(len(split.empty) for split in columns),
     }
+    account |= {"bad_rows": len(listing.bad)} if listing.bad else {}
     return {**account, "summary": _summarise(account)}
 
 
@@ -90,6 +91,8 @@ def _summarise(account: Mapping[str, Any]) -> str:
         parts.append(f"{account['images'] - account['used']:,} more image files left out: {reasons}.")
     if account["absent"]:
         parts.append(f"{account['absent']:,} images of the list are absent.")
+    if account.get("bad_rows"):
+        parts.append(f"{account['bad_rows']:,} bad rows of the list.")
     if account["empty_captions"]:
         parts.append(f"{account['empty_captions']:,} captions are empty.")
     return " ".join(parts)

@@ -33,8 +33,8 @@ def read_captions(value: Any) -> list[str]:
     if isinstance(value, str):
         value = _read_list(value.strip())
     texts = [_take_text(text) for text in value] if isinstance(value, list) else [value]
-    if wrong := next((text for text in texts if text is not None and not isinstance(text, str)), None):
-        raise ValueError(f"a caption that is not text: {wrong!r}")
+    if wrong := [text for text in texts if text is not None and not isinstance(text, str)]:
+        raise ValueError(f"a caption that is not text: {wrong[0]!r}")
     return [clean_caption(text or "") for text in texts] or [""]
 
 

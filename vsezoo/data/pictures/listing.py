@@ -56,6 +56,7 @@ class Listing:
         rule: how splits were assigned, such as `vsezoo.data.pictures.splits.DRAWN`; empty: by a list.
         layout: name of the layout; set when it is recognised.
         empty: positions of empty captions, such as "line 3", by picture id.
+        bad: what is wrong with rows that were left out; an error unless bad images are skipped.
         address: shown in the place of the folder, if this lists files on a server.
         left_out: number of pictures or captions skipped by the layout, by reason.
     """
@@ -68,6 +69,7 @@ class Listing:
     layout: str = ""
     empty: Mapping[str, str] = field(default_factory=dict)
     left_out: Mapping[str, int] = field(default_factory=dict)
+    bad: Sequence[DataError] = ()
     address: str = ""
 
 

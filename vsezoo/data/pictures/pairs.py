@@ -22,6 +22,7 @@ from vsezoo.errors import DataError, list_names
 from vsezoo.interfaces import PairDataset
 
 NAMED = 3  # most pictures that a message lists
+SKIP_FLAG = "--on-bad-image skip"
 ABSENT, WITHOUT_CAPTION = "is absent", "has no caption"
 
 
@@ -106,6 +107,8 @@ def open_pictures(name: str, split: str, listing: Listing, options: OpenOptions)
     Raises:
         DataError: for a split that is missing or has no usable picture, and for missing pictures.
     """
+    if listing.bad and options.on_bad_image == "error":
+        raise _describe_bad(listing)
     images = _pick(listing, split)
     if split == "train" and options.use_restval:
         images = [*images, *_pick(listing, "restval")]
@@ -134,6 +137,17 @@ def open_pictures(name: str, split: str, listing: Listing, options: OpenOptions)
         raise DataError(problem, file=listing.file, remedy="Copy the pictures to this folder.")
     skipped = {image.name: bad[image.name] for image in images if image.name in bad}
     return PicturePairs(name, split, good, skipped, read_all, listing)
+
+
+def _describe_bad(listing: Listing) -> DataError:
+    """Return the error of the first bad row, which tells where the others are."""
+    first, *others = listing.bad
+    problem = first.problem
+    if others:
+        named = list_names([one.problem.rstrip(".") for one in others], NAMED)
+        are = "more rows are" if len(others) > 1 else "more row is"
+        problem = f"{problem.rstrip('.')}; {len(others):,} {are} bad: {named}."
+    return DataError(problem, file=first.file, remedy=f"{first.remedy.rstrip('.')}, or skip them with {SKIP_FLAG}.")
 
 
 def _read_captions(name: str, split: str, listing: Listing, options: OpenOptions) -> Sequence[str]:

@@ -47,18 +47,29 @@ SEPARATORS = ",;\t|"
 HEADER_BYTES = 1 << 20  # maximum length of the first line
 
 
-def read_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+def read_rows(path: Path, bad: list[DataError] | None = None) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield the rows of a table, each with its place: "line 3", the line on which it ends, counted from 1.
 
     Empty rows are skipped. Column names are stripped and lowercased. A quoted CSV cell may contain line feeds. The
     separator is found from the first line: the one that gives a column of pictures and one of captions, or the one that
     Excel writes there (`sep=;`).
 
+    Args:
+        path: the table.
+        bad: gets the errors of malformed lines, which are left out; None: they are raised.
+
     Raises:
         DataError: for a file that cannot be read, is not UTF-8 or UTF-16, or has a malformed line.
     """
     read = {".jsonl": _read_objects, ".json": _read_list}.get(path.suffix.lower(), _read_cells)
-    return read(path)
+    return read(path, bad)
+
+
+def note(error: DataError, bad: list[DataError] | None) -> None:
+    """Raise the error of a row, or add it to those of rows that are left out."""
+    if bad is None:
+        raise error
+    bad.append(error)
 
 
 def find_columns(path: Path, place: str, columns: Sequence[str]) -> tuple[str, list[str]]:
@@ -146,7 +157,7 @@ def _find_separator_line(line: str) -> str:
     return found[1] if found else ""
 
 
-def _read_objects(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+def _read_objects(path: Path, bad: list[DataError] | None) -> Iterator[tuple[str, dict[str, Any]]]:
     remedy = 'Write one object on each line, such as {"file_name": "a.jpg", "text": "a dog runs"}.'
     for number, line in enumerate(read_lines(path), start=1):
         if not line:
@@ -154,13 +165,15 @@ def _read_objects(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         try:
             value = json.loads(line)
         except (ValueError, RecursionError) as error:
-            raise DataError(f"line {number} is not JSON: {error}.", file=path, remedy=remedy) from None
+            note(DataError(f"line {number} is not JSON: {error}.", file=path, remedy=remedy), bad)
+            continue
         if not isinstance(value, dict):
-            raise DataError(f"line {number} is not a JSON object.", file=path, remedy=remedy)
+            note(DataError(f"line {number} is not a JSON object.", file=path, remedy=remedy), bad)
+            continue
         yield f"line {number}", {name.strip().lower(): cell for name, cell in value.items()}
 
 
-def _read_list(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+def _read_list(path: Path, bad: list[DataError] | None) -> Iterator[tuple[str, dict[str, Any]]]:
     remedy = 'Write a list of objects such as {"image": "a.jpg", "caption": "a dog runs"}.'
     try:
         value = json.loads("\n".join(read_lines(path)))
@@ -168,11 +181,12 @@ def _read_list(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         raise DataError(f"is not JSON: {error}.", file=path, remedy=remedy) from None
     for number, entry in enumerate(value if isinstance(value, list) else [value]):
         if not isinstance(entry, dict):
-            raise DataError(f"entry {number} is not a JSON object.", file=path, remedy=remedy)
+            note(DataError(f"entry {number} is not a JSON object.", file=path, remedy=remedy), bad)
+            continue
         yield f"entry {number}", {name.strip().lower(): cell for name, cell in entry.items()}
 
 
-def _read_cells(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+def _read_cells(path: Path, bad: list[DataError] | None) -> Iterator[tuple[str, dict[str, Any]]]:
     texts = read_lines(path, keep_tabs=True)
     separator = _find_separator_line(texts[0]) if texts else ""
     skipped = 1 if separator else 0
@@ -199,13 +213,10 @@ def _read_cells(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
                 continue
             line = reader.line_num + skipped
             if len(cells) > len(columns):
-                raise DataError(
-                    f"line {line} has {len(cells)} cells, the first line has {len(columns)}.",
-                    file=path,
-                    remedy=f'Put a caption with a {separator!r} in it in quotes: a.jpg,"a dog, running".'
-                    if quotes
-                    else "Remove tabs from captions.",
-                )
+                problem = f"line {line} has {len(cells)} cells, the first line has {len(columns)}."
+                remedy = f'Put a caption with a {separator!r} in it in quotes: a.jpg,"a dog, running".'
+                note(DataError(problem, file=path, remedy=remedy if quotes else "Remove tabs from captions."), bad)
+                continue
             cells += [""] * (len(columns) - len(cells))
             if quotes is None:
                 cells = [_unquote(cell) for cell in cells]

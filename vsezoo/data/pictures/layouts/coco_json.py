@@ -78,7 +78,9 @@ def _read_pairs(file: Path, prefix: str) -> Iterator[tuple[str, str | None]]:
     content = read_json(file)
     try:
         names = {image["id"]: posixpath.join(prefix, image["file_name"]) for image in content["images"]}
-        pairs = [(names[entry["image_id"]], str(entry["caption"])) for entry in content["annotations"]]
+        pairs = [(names[entry["image_id"]], entry["caption"]) for entry in content["annotations"]]
+        if wrong := [text for _, text in pairs if text is not None and not isinstance(text, str)]:
+            raise TypeError(f"a caption that is not text: {wrong[0]!r}")
     except (KeyError, TypeError) as error:
         raise explain_json(file, error) from None
     yield from ((name, None) for name in names.values())

@@ -67,17 +67,20 @@ def _read(
 ) -> Listing:
     place = captions_file.parent
     lists_there = {split: place / file for split, file in lists.items() if (place / file).is_file()}
+    bad: list[DataError] = []
     if not lists_there and may_draw:
-        found = {name: CaptionedImage(name, texts) for name, texts in _read_captions(captions_file, pattern).items()}
+        texts_of = _read_captions(captions_file, pattern, bad)
+        found = {name: CaptionedImage(name, texts) for name, texts in texts_of.items()}
         drawn = gather(folder, captions_file, found)
-        return replace(drawn, remedy=f"{drawn.remedy} The standard splits are {', '.join(lists.values())}.".strip())
+        remedy = f"{drawn.remedy} The standard splits are {', '.join(lists.values())}.".strip()
+        return replace(drawn, bad=bad, remedy=remedy)
     if not lists_there:
         raise DataError(
             "has captions, but there are no lists of the pictures in each split.",
             file=captions_file,
             remedy=f"Copy {', '.join(lists.values())} to the same folder{OF_30K if ending else ''}.",
         )
-    captions = _read_captions(captions_file, pattern)
+    captions = _read_captions(captions_file, pattern, bad)
     splits = {}
     for split, file in lists_there.items():
         images: dict[str, CaptionedImage] = {}
@@ -86,15 +89,17 @@ def _read(
                 name = line if line.endswith(ending) else line + ending
                 if name not in captions:
                     problem = f"line {number} names {name}, which has no captions in {captions_file.name}."
-                    raise DataError(problem, file=file, remedy="Remove it from the list, or add its captions.")
+                    remedy = "Remove it from the list, or add its captions."
+                    bad.append(DataError(problem, file=file, remedy=remedy))
+                    continue
                 images[name] = CaptionedImage(name, captions[name])
         splits[split] = list(images.values())
     remedy = f"The lists are {', '.join(lists.values())}."
-    return Listing(folder, captions_file, splits, remedy, "given by the lists next to the captions")
+    return Listing(folder, captions_file, splits, remedy, "given by the lists next to the captions", bad=bad)
 
 
-def _read_captions(file: Path, pattern: re.Pattern[str]) -> dict[str, list[str]]:
-    """Return the first five captions of each picture, in the order of their numbers."""
+def _read_captions(file: Path, pattern: re.Pattern[str], bad: list[DataError]) -> dict[str, list[str]]:
+    """Return the first five captions of each picture, in the order of their numbers; lines of another form are bad."""
     numbered: dict[str, dict[int, str]] = {}
     for number, line in enumerate(read_lines(file), start=1):
         if not line or (number == 1 and line.startswith("image_name|")):
@@ -103,7 +108,8 @@ def _read_captions(file: Path, pattern: re.Pattern[str]) -> dict[str, list[str]]
         if found is None:
             form = "IMAGE#NUMBER, a tab, and a caption" if pattern is TOKEN else "IMAGE| NUMBER| CAPTION"
             problem = f"line {number} is not {form}: {line[:60]!r}."
-            raise DataError(problem, file=file, remedy="Fix the line, or download the file again.")
+            bad.append(DataError(problem, file=file, remedy="Fix the line, or download the file again."))
+            continue
         numbered.setdefault(found[1], {})[int(found[2])] = clean_caption(found[3])
     return {
         name: [captions[number] for number in sorted(captions)][:CAPTIONS_PER_IMAGE]

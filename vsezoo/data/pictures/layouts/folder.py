@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,7 +12,7 @@ from typing import Any, NamedTuple
 from vsezoo.data.pictures.cells import read_captions
 from vsezoo.data.pictures.listing import SPLITS, CaptionedImage, Listing, name_split
 from vsezoo.data.pictures.splits import BY_COLUMN, BY_TABLE, REMEDY_WORDS, find_word, gather, normalise_path
-from vsezoo.data.pictures.table_file import SPLIT_COLUMN, SPLIT_SYNONYMS, find_columns, is_table, read_rows
+from vsezoo.data.pictures.table_file import SPLIT_COLUMN, SPLIT_SYNONYMS, find_columns, is_table, note, read_rows
 from vsezoo.errors import DataError
 
 TABLES = ("captions.csv", "captions.tsv", "captions.jsonl", "captions.txt", "metadata.jsonl", "metadata.csv")
@@ -83,11 +84,12 @@ def _take_one(folder: Path, tables: Sequence[Path]) -> Path:
 
 
 class _Pictures:
-    """Pictures by id, each with the captions of all its rows."""
+    """Pictures by id, each with the captions of all its rows; and the errors of rows that are left out."""
 
     def __init__(self) -> None:
         self.of: dict[str, CaptionedImage] = {}
         self.empty: dict[str, str] = {}
+        self.bad: list[DataError] = []
 
     def add(self, name: str, row: Row) -> None:
         self.of.setdefault(name, CaptionedImage(name, [])).captions.extend(row.captions)
@@ -96,17 +98,19 @@ class _Pictures:
 
 
 def _read_table(folder: Path, file: Path) -> Listing:
-    rows, column = _read_rows(file)
+    pictures, of_row = _Pictures(), dict[str, str]()
+    rows, column = _read_rows(file, pictures.bad)
+    if not rows and pictures.bad:
+        raise pictures.bad[0]
     if not rows:
         remedy = "Write a line for each caption; the first line of a CSV file names the columns: image,caption."
         raise DataError("names no picture.", file=file, remedy=remedy)
     with_split = [row for row in rows if row.split]
-    if with_split and len(with_split) < len(rows):
-        place = next(row.place for row in rows if not row.split)
-        remedy = "Write train, dev or test into each row, or leave the column out."
-        raise DataError(f"{place} has no split, but others do.", file=file, remedy=remedy)
-    pictures, of_row = _Pictures(), dict[str, str]()
     for row in rows:
+        if with_split and not row.split:
+            remedy = "Write train, dev or test into each row, or leave the column out."
+            pictures.bad.append(DataError(f"{row.place} has no split, but others do.", file=file, remedy=remedy))
+            continue
         name = normalise_path(row.image, folder)
         if row.split != of_row.setdefault(name, row.split):
             problem = f"{row.place} has {name} in the split {row.split}, another line has it in {of_row[name]}."
@@ -114,7 +118,7 @@ def _read_table(folder: Path, file: Path) -> Listing:
         pictures.add(name, row)
     if with_split:
         return _gather(folder, file, pictures, of_row, column)
-    return gather(folder, file, pictures.of, pictures.empty)
+    return replace(gather(folder, file, pictures.of, pictures.empty), bad=pictures.bad)
 
 
 def _gather(folder: Path, file: Path, pictures: _Pictures, of: dict[str, str], column: str) -> Listing:
@@ -122,31 +126,31 @@ def _gather(folder: Path, file: Path, pictures: _Pictures, of: dict[str, str], c
     for name, image in pictures.of.items():
         splits.setdefault(of[name], []).append(image)
     remedy = "" if set(splits) & set(SPLITS) else REMEDY_WORDS
-    return Listing(folder, file, splits, remedy, BY_COLUMN.format(column), empty=pictures.empty)
+    return Listing(folder, file, splits, remedy, BY_COLUMN.format(column), empty=pictures.empty, bad=pictures.bad)
 
 
 def _read_splits(folder: Path, tables: dict[str, Path], *, within: bool) -> Listing:
     """Read a table for each split; its names are relative to its own folder."""
     splits: dict[str, list[CaptionedImage]] = {}
-    empty: dict[str, str] = {}
+    empty, bad = dict[str, str](), list[DataError]()
     for split, file in tables.items():
         pictures = _Pictures()
         prefix = f"{file.parent.relative_to(folder).as_posix()}/" if within else ""
-        for row in _read_rows(file)[0]:
+        for row in _read_rows(file, bad)[0]:
             if row.split not in ("", split):
                 problem = f"{row.place} has the split {row.split}, and the table is that of {split}."
                 raise DataError(problem, file=file, remedy="Fix the column, or move the table.")
             pictures.add(normalise_path(f"{prefix}{row.image}", folder), row)
         splits[split] = list(pictures.of.values())
         empty |= pictures.empty
-    return Listing(folder, folder, splits, rule=BY_TABLE, empty=empty)
+    return Listing(folder, folder, splits, rule=BY_TABLE, empty=empty, bad=bad)
 
 
-def _read_rows(file: Path) -> tuple[list[Row], str]:
+def _read_rows(file: Path, bad: list[DataError]) -> tuple[list[Row], str]:
     """Return the rows, and the column of the splits; empty if there is none."""
-    rows = list(read_rows(file))
+    rows = list(read_rows(file, bad))
     column = _find_split_column(rows)
-    return list(_interpret(file, rows, column)), column
+    return list(_interpret(file, rows, column, bad)), column
 
 
 def _find_split_column(rows: Sequence[tuple[str, dict[str, Any]]]) -> str:
@@ -159,23 +163,24 @@ def _find_split_column(rows: Sequence[tuple[str, dict[str, Any]]]) -> str:
     return ""
 
 
-def _interpret(file: Path, rows: Sequence[tuple[str, dict[str, Any]]], split_column: str) -> Iterator[Row]:
+def _interpret(
+    file: Path, rows: Sequence[tuple[str, dict[str, Any]]], split_column: str, bad: list[DataError]
+) -> Iterator[Row]:
     image_column, caption_columns = "", list[str]()
     for place, row in rows:
         if not caption_columns or not all(name in row for name in (image_column, *caption_columns)):
             image_column, caption_columns = find_columns(file, place, list(row))  # objects may have other columns
         image, split = row[image_column], row.get(split_column) or ""
         if not isinstance(image, str) or not image.strip():
-            raise DataError(
-                f"{place} names no picture in the column {image_column!r}.",
-                file=file,
-                remedy="Write the path of its file there, relative to the table.",
-            )
+            remedy = "Write the path of its file there, relative to the table."
+            note(DataError(f"{place} names no picture in the column {image_column!r}.", file=file, remedy=remedy), bad)
+            continue
         try:
             captions = [caption for name in caption_columns for caption in read_captions(row[name])]
             if not isinstance(split, str):
                 raise ValueError(f"an invalid split: {split!r}")
         except ValueError as error:
             problem = f"{place} has {error} ({image.strip()})."
-            raise DataError(problem, file=file, remedy="Fix the row, or remove it.") from None
+            note(DataError(problem, file=file, remedy="Fix the row, or remove it."), bad)
+            continue
         yield Row(place, image.strip(), captions, name_split(split))

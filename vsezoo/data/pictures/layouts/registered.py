@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -45,6 +46,17 @@ def recognise(folder: Path, names: Sequence[str]) -> Callable[[], Listing] | Non
             remedy="Enable only one of the plugins: set VSEZOO_PLUGINS to its name.",
         )
     return next((partial(_read, name, found) for name, found in claims.items()), None)
+
+
+def list_recognised(folder: Path) -> list[str]:
+    """Return the names of all of vsezoo's own layouts that a folder has, of which the first is read."""
+    names = sorted(path.name for path in folder.iterdir())
+    own = {entry.name: entry for entry in registry.list_entries("layouts") if entry.own}
+    found = []
+    for name in ORDER:
+        with suppress(DataError):  # several files of a layout that is not read
+            found += [name] if own[name].load()(folder, names) else []
+    return found
 
 
 def list_plugin_layouts() -> list[str]:

@@ -176,6 +176,9 @@ def _look_through(shard: str) -> dict[str, Any]:
                 captions[ending] = _read_captions(content, form, named)
                 if form == "json" and (own := _read_id(content)):
                     ids[key] = own
+        stream.seek(archive.offset)
+        if stream.read(tarfile.BLOCKSIZE).strip(b"\0"):  # tarfile takes what is no header for the end
+            raise tarfile.ReadError(f"there is no header of a file at byte {archive.offset:,}")
     name = show_address(shard)
     part_of = _choose(parts, [ending[1:] for ending in ENDINGS], "pictures", name)
     text_of = _choose(texts, ["txt", "json"], "captions", name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import unicodedata
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -23,7 +24,13 @@ def find_texts(folder: Path, names: Sequence[str]) -> Callable[[], Listing] | No
 
 
 def _find_text(picture: Path) -> Path | None:
-    return next((text for ending in ENDINGS if (text := picture.with_suffix(ending)).is_file()), None)
+    """Return the text beside a picture; one of them may have its accents composed and the other decomposed."""
+    texts = [picture.with_suffix(ending) for ending in ENDINGS]
+    found = next((text for text in texts if text.is_file()), None)
+    if found or picture.name.isascii():
+        return found
+    spelt = ((unicodedata.normalize(form, text.name), text) for text in texts for form in ("NFC", "NFD"))
+    return next((other for name, text in spelt if (other := text.with_name(name)).is_file()), None)
 
 
 def _read(folder: Path) -> Listing:

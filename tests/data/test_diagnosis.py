@@ -1,0 +1,68 @@
+"""A folder in no known form: what it seems to be, and the one thing to do."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from picture_folders import write_pictures
+
+from vsezoo.data.lookup import open_data
+from vsezoo.errors import DataError
+
+
+def make_photos(folder: Path) -> None:
+    write_pictures(folder, ["2024/a.jpg", "2024/@eaDir/a.jpg", "b.png"])
+
+
+def make_inner(folder: Path) -> None:
+    write_pictures(folder, ["mine/a.jpg"])
+    (folder / "mine" / "captions.csv").write_text("image,caption\na.jpg,a dog\n")
+
+
+def make_conversations(folder: Path) -> None:
+    write_pictures(folder, ["a.jpg"])
+    talk = [{"id": "1", "image": "a.jpg", "conversations": [{"from": "human", "value": "<image>What?"}]}]
+    (folder / "chat.json").write_text(json.dumps(talk))
+
+
+def make_features(folder: Path) -> None:
+    np.save(folder / "resnet.npy", np.ones((3, 4)))
+
+
+def make_archive(folder: Path) -> None:
+    (folder / "flickr30k.zip").write_bytes(b"PK")
+
+
+def make_columns(folder: Path) -> None:
+    write_pictures(folder, ["a.jpg"])
+    (folder / "labels.csv").write_text("photo;class\na.jpg;dog\n")
+
+
+def make_raw(folder: Path) -> None:
+    write_pictures(folder, ["a.nef"])
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (make_photos, "a folder of 2 images without captions, such as b.png. Write .*captions.csv"),
+        (make_inner, "a folder in a known form: mine. Give it: --data .*/mine"),
+        (make_conversations, "chat.json has conversations about images, as LLaVA"),
+        (make_features, "features: resnet.npy. Call those of a split train_ims.npy"),
+        (make_archive, "not unpacked: flickr30k.zip. Unpack it: unzip flickr30k.zip"),
+        (make_columns, "labels.csv has the columns photo, class, none of which"),
+        (make_raw, "none can be used: a.nef: camera raw"),
+    ],
+)
+def test_what_a_folder_seems_to_be(tmp_path: Path, make: object, words: str) -> None:
+    assert callable(make)
+    make(tmp_path)
+    with pytest.raises(DataError, match="were not found") as caught:
+        open_data(tmp_path, "train")
+    first, *others = caught.value.remedy.split("\n")
+    assert re.search(words, first), first
+    assert others[0].startswith("Expected files: ")

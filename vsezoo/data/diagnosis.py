@@ -1,0 +1,131 @@
+"""What a folder seems to be that is in no known form: which file it lacks, and the one thing to do.
+
+Imports neither torch nor numpy.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+from vsezoo.data.pictures.layouts.registered import recognise
+from vsezoo.data.pictures.table_file import HEADER_BYTES
+from vsezoo.data.pictures.walk import walk_pictures
+from vsezoo.data.precomputed.split_files import ENDINGS, find_splits
+from vsezoo.errors import VsezooError, list_names
+
+ARCHIVES = (".zip", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz", ".7z", ".rar", ".gz")
+TABLES = (".csv", ".tsv", ".txt", ".json", ".jsonl")
+LOOKED_AT = 1 << 16  # bytes of a file
+MOST = 50  # files or folders that are looked into
+NAMED = 4
+
+
+def describe_folder(folder: Path) -> str:
+    """Return a sentence about a folder and one about what to do; empty if nothing is known about it."""
+    files = [path for path in _list(folder) if path.is_file()]
+    found = (describe(folder, files) for describe in (_inner, _archives, _conversations, _features, _tables, _pictures))
+    return next(filter(None, found), "")
+
+
+def _list(folder: Path) -> list[Path]:
+    try:
+        return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    except OSError:
+        return []
+
+
+def _inner(folder: Path, files: list[Path]) -> str:
+    """Describe a folder whose folders are data sets."""
+    known = [path for path in islice(filter(Path.is_dir, _list(folder)), MOST) if _is_known(path)]
+    if not known:
+        return ""
+    names = list_names([path.name for path in known], NAMED)
+    is_one = len(known) == 1
+    return (
+        f"{folder} contains {'a folder' if is_one else f'{len(known)} folders'} in a known form: {names}. "
+        f"Give {'it' if is_one else 'one of them'}: --data {known[0]}"
+    )
+
+
+def _is_known(folder: Path) -> bool:
+    names = [path.name for path in _list(folder)]
+    try:
+        return bool(find_splits(folder, names, folder.name)) or recognise(folder, names) is not None
+    except VsezooError:
+        return False
+
+
+def _archives(folder: Path, files: list[Path]) -> str:
+    packed = [path.name for path in files if path.name.lower().endswith(ARCHIVES)]
+    if not packed or next(walk_pictures(folder), None):
+        return ""
+    tool = "unzip" if packed[0].lower().endswith(".zip") else "tar -xf" if ".t" in packed[0].lower() else "7z x"
+    return f"It seems to be a download that is not unpacked: {list_names(packed, NAMED)}. Unpack it: {tool} {packed[0]}"
+
+
+def _conversations(folder: Path, files: list[Path]) -> str:
+    """Describe LLaVA's form."""
+    for path in islice((one for one in files if one.suffix.lower() in (".json", ".jsonl")), MOST):
+        if '"conversations"' in (start := _read(path)) and '"image"' in start:
+            return (
+                f"{path.name} has conversations about images, as LLaVA is trained on, not captions. Write a table with "
+                "`image` and `caption` from it, for example of the answers to the first question."
+            )
+    return ""
+
+
+def _features(folder: Path, files: list[Path]) -> str:
+    arrays = [path.name for path in files if path.suffix.lower() in ENDINGS]
+    if not arrays:
+        return ""
+    return (
+        f"It seems to be features: {list_names(arrays, NAMED)}. Call those of a split "
+        f"train_ims{Path(arrays[0]).suffix}, and write its captions to train_caps.txt, five lines for each image; the "
+        "same for dev and test."
+    )
+
+
+def _tables(folder: Path, files: list[Path]) -> str:
+    for path, columns in islice(_list_columns(files), 1):
+        return (
+            f"{path.name} has the columns {list_names(columns, 6)}, none of which is known to be the "
+            "image or the caption. Call them `image` and `caption` in its first line."
+        )
+    return ""
+
+
+def _list_columns(files: list[Path]) -> Iterator[tuple[Path, list[str]]]:
+    """Yield the tables with a picture's name below the first line, and their columns."""
+    for path in islice((one for one in files if one.suffix.lower() in TABLES), MOST):
+        start = _read(path)
+        if path.suffix.lower() in (".json", ".jsonl"):
+            columns = list(dict.fromkeys(re.findall(r'"(\w+)"\s*:', start)))
+        else:
+            columns = [cell.strip(' "\ufeff') for cell in re.split(r"[,;\t|]", start.partition("\n")[0].strip())]
+        if len(columns) > 1 and re.search(r"\.(jpe?g|png|webp)\b", start, re.IGNORECASE):
+            yield path, columns
+
+
+def _pictures(folder: Path, files: list[Path]) -> str:
+    found = list(walk_pictures(folder))
+    usable = [one for one in found if not one.reason]
+    if not found:
+        return ""
+    if not usable:
+        return f"It has {len(found):,} image files, and none can be used: {found[0].name}: {found[0].reason}."
+    return (
+        f"It seems to be a folder of {len(usable):,} images without captions, such as {usable[0].name}. Write "
+        f"{folder / 'captions.csv'} with a first line `image,caption`, or a text file beside each image. "
+        "`vsezoo search` and `vsezoo features` need no captions."
+    )
+
+
+def _read(path: Path) -> str:
+    try:
+        with path.open("rb") as stream:
+            return stream.read(min(LOOKED_AT, HEADER_BYTES)).decode("utf-8-sig", errors="replace")
+    except OSError:
+        return ""
