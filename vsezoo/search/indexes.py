@@ -14,7 +14,7 @@ from torch import Tensor
 from vsezoo.errors import UsageError, VsezooError
 from vsezoo.interfaces import Similarity
 
-BLOCK = 4096
+BLOCK = 8192
 """Number of rows that are compared with the queries at a time."""
 
 INNER_PRODUCT = "inner_product"
