@@ -17,7 +17,7 @@ import vsezoo
 ROOT = Path(__file__).parent.parent
 PAGES = ROOT / "build" / "pages"
 PATTERNS = ("*.md", "docs/*.md", "docs/**/*.svg", "docs/**/*.png", "docs/**/*.webp", "model_cards/*.md", "LICENSE")
-PATTERNS += ("findings/README.md", "benchmarks/README.md")
+PATTERNS += ("docs/notebooks/*.ipynb", "findings/README.md", "benchmarks/README.md")
 
 
 def main() -> int:

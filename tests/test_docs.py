@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -212,3 +213,14 @@ def test_the_readme_lists_every_model() -> None:
 def test_every_benchmark_has_a_line() -> None:
     page = (ROOT / "benchmarks" / "README.md").read_text(encoding="utf-8")
     assert set(re.findall(r"`(\w+\.py)`", page)) == {script.name for script in (ROOT / "benchmarks").glob("*.py")}
+
+
+@pytest.mark.slow
+@pytest.mark.process
+@pytest.mark.parametrize("notebook", sorted((ROOT / "docs" / "notebooks").glob("*.ipynb")), ids=lambda path: path.stem)
+def test_notebooks_run(notebook: Path, tmp_path: Path) -> None:
+    """As programs: what Jupyter adds is not ours. They are stored without outputs."""
+    cells = [cell for cell in json.loads(notebook.read_text(encoding="utf-8"))["cells"] if cell["cell_type"] == "code"]
+    assert all(cell["outputs"] == [] for cell in cells)
+    printed = run_python("\n".join("".join(cell["source"]) for cell in cells), tmp_path)
+    assert printed.strip()
