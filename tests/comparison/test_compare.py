@@ -154,6 +154,18 @@ def test_the_table(seeds: list[str]) -> None:
     assert f"{first.mean[-1]:.1f} ± {first.spread[-1]:.1f}" in lines[2]
 
 
+def test_a_narrow_terminal_has_a_column_for_each_model(seeds: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    models = [f"with-hard-negatives={seeds[0]}", f"kiros={seeds[2]}", f"kiros={seeds[3]}"]
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = run(*models).stdout.splitlines()
+    assert lines[1].split() == ["model", "with-hard-negatives", "kiros"]
+    assert lines[2].split() == ["runs", "1", "2"]
+    assert [line.split()[0] for line in lines[3:10]] == ["i2t"] * 3 + ["t2i"] * 3 + ["rsum"]
+    assert max(map(len, lines)) <= 80
+    monkeypatch.setenv("COLUMNS", "200")
+    assert run(*models).stdout.splitlines()[1].split()[:4] == ["model", "runs", "i2t", "R@1"]
+
+
 def test_csv_is_not_rounded(seeds: list[str]) -> None:
     done = run(*seeds, "--group", "seeds", "--resamples", "200", "--csv")
     rows = list(csv.DictReader(io.StringIO(done.stdout)))

@@ -83,8 +83,10 @@ def print_comparison(comparison: Comparison) -> None:
     """Write the table of a comparison."""
     from vsezoo.comparison import tables
 
-    about = comparison.evaluation
-    console.print_table(*tables.tabulate(comparison), title=f"{about['data']}, {about['split']} split")
+    about, (headings, rows) = comparison.evaluation, tables.tabulate(comparison)
+    if not console.has_room(headings, rows):  # a column for each model: names are longer than figures, and fewer
+        headings, *rows = map(list, zip(headings, *rows, strict=True))
+    console.print_table(headings, rows, title=f"{about['data']}, {about['split']} split")
     for line in tables.explain(comparison):
         console.results().print(line, style="dim")
 

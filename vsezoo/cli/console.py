@@ -107,6 +107,14 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str | Text]], ti
     results().print(table)
 
 
+def has_room(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> bool:
+    """Tell whether a table fits on standard output without wrapped cells; it always does if that is not a terminal."""
+    if not _is_drawn(sys.stdout):
+        return True
+    widths = [max(map(cell_len, column)) + GAP for column in zip(columns, *rows, strict=True)]
+    return sum(widths) - GAP <= results().width
+
+
 def print_fields(title: str, fields: Iterable[Sequence[str | Text]]) -> None:
     """Write a title and, indented below it, names with values, each with a note or without."""
     results().print(title, style="bold")
