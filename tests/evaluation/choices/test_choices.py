@@ -58,7 +58,7 @@ def test_forms(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        ([{"image": "a.jpg"}], r"entry 1 is no choice: KeyError\('caption_options'\)"),
+        ([{"image": "a.jpg"}], r"entry 1 is not a choice: KeyError\('caption_options'\)"),
         ([{"image": "a.jpg", "captions": ["one"]}], "entry 1 has 1 images and 1 captions"),
         ([{"images": ["a", "b"], "captions": ["1", "2", "3"]}], "entry 1 has 2 images and 3 captions"),
         ([{"image": 3, "captions": ["1", "2"]}], "images and captions are texts"),
