@@ -177,6 +177,7 @@ def test_train_load_evaluate(data: Path, run: Path) -> None:
     assert vsezoo.evaluate(run, str(data), split="dev").split == "dev"
 
 
+@pytest.mark.slow
 def test_another_seed_is_another_run(data: Path, run: Path, tmp_path: Path) -> None:
     settings = tiny.SETTINGS | {"training.seed": 1}
     other = vsezoo.train("vsepp", str(data), output=tmp_path / "run", settings=settings, device="cpu").checkpoint

@@ -45,6 +45,7 @@ def test_outputs_of_commands_are_current(generate: ModuleType) -> None:
     assert "".join(generate.render(page).split()) == "".join(page.split()), "run: python docs/generate.py"
 
 
+@pytest.mark.slow
 def test_every_command_has_its_help_in_the_reference() -> None:
     page = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
     documented = set(re.findall(r"<!-- output: vsezoo (\S+) --help -->", page))

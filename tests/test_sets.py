@@ -165,6 +165,7 @@ def test_parts_that_do_not_suit_each_other(case: str, tmp_path: Path) -> None:
         create_model("vsepp", settings=settings)
 
 
+@pytest.mark.slow
 def test_a_training_is_refused_before_it_begins(tmp_path: Path) -> None:
     begun: list[Any] = []
 

@@ -213,6 +213,7 @@ def test_a_digest_tells_when_weights_have_changed(tmp_path: Path) -> None:
         backbone.load_pretrained(sha256="0000")
 
 
+@pytest.mark.slow
 def test_the_network_is_absent(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*arguments: Any, **options: Any) -> None:
         raise URLError("no route to host")
@@ -287,6 +288,7 @@ def test_names_that_are_none(name: str, error: type[Exception], message: str) ->
         create_backbone(name)
 
 
+@pytest.mark.slow
 def test_a_vision_transformer_of_torchvision_has_no_grid() -> None:
     message = r"vit_b_32 has no grid of features.\nUse a CNN, or a vision"
     with torch.device("meta"), pytest.raises(RecipeError, match=message):

@@ -86,6 +86,7 @@ def test_several_scales_are_the_crops_of_each_in_turn(crops: int) -> None:
     torch.testing.assert_close(cut(0.5, (1.0, 0.8)), torch.cat([cut(1.0), cut(0.8)], dim=1), rtol=0, atol=0)
 
 
+@pytest.mark.slow
 def test_features_of_several_scales_are_averaged() -> None:
     def extract(**options: Any) -> torch.Tensor:
         torch.manual_seed(0)
@@ -95,6 +96,7 @@ def test_features_of_several_scales_are_averaged() -> None:
     torch.testing.assert_close(extract(scales=[1.0, 0.5]), (extract(crop_pct=1.0) + extract(crop_pct=0.5)) / 2)
 
 
+@pytest.mark.slow
 def test_training_draws_parts_from_the_generator_of_torch() -> None:
     transform = create_backbone("torchvision:resnet18", weights="none", image_size=48, crop_size=32).transform(True)
     pictures = [draw(90, 120)] * 4

@@ -120,6 +120,7 @@ def list_captions(table: dict[int, dict[int, float]], max_len: int) -> list[tupl
     return [([word for word in words if word not in (START, END)], steps) for words, steps in finished + open_ones]
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=40)
 @given(st.lists(words_of_three, min_size=3, max_size=3), st.integers(1, 4))
 def test_a_beam_that_keeps_everything_finds_the_best_of_all(counts: list[list[int]], max_len: int) -> None:
@@ -175,6 +176,7 @@ def test_captions_are_words_and_the_same_at_each_call(parts: dict[str, Any]) -> 
         assert [caption.text for caption in one_by_one] == [caption.text for caption in captions]
 
 
+@pytest.mark.slow
 def test_the_log_probability_is_that_of_the_training(parts: dict[str, Any]) -> None:
     """What the loss says of a written caption, less what it adds for the <pad> after the end."""
     model, loss, images = parts.values()

@@ -54,6 +54,7 @@ def assert_same(again: JointEmbedding, model: JointEmbedding) -> None:
     torch.testing.assert_close(again.encode_images(images), model.encode_images(images), rtol=0, atol=0)
 
 
+@pytest.mark.slow
 def test_a_frozen_backbone_is_not_stored(tmp_path: Path, weights: Path) -> None:
     model = make(weights)
     folder = save(model, tmp_path / "stored")
@@ -71,6 +72,7 @@ def test_a_frozen_backbone_is_not_stored(tmp_path: Path, weights: Path) -> None:
     assert_same(load(save(again, tmp_path / "once more")), model)
 
 
+@pytest.mark.slow
 def test_no_path_of_this_machine_is_published(tmp_path: Path, weights: Path) -> None:
     folder = save(make(weights), tmp_path / "stored")
     publication = open_publication(folder)
@@ -84,6 +86,7 @@ def test_no_path_of_this_machine_is_published(tmp_path: Path, weights: Path) -> 
     assert "resnet.safetensors" not in " ".join(stored.missing)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", ["variable", "checkpoint", "working folder"])
 def test_where_the_weights_are_looked_for(
     tmp_path: Path, weights: Path, place: str, monkeypatch: pytest.MonkeyPatch
@@ -104,6 +107,7 @@ def test_where_the_weights_are_looked_for(
     assert_same(load(folder), model)
 
 
+@pytest.mark.slow
 def test_other_weights_are_refused(tmp_path: Path, weights: Path) -> None:
     folder = save(make(weights), tmp_path / "stored")
     pictures.write_weights(weights, seed=8)
@@ -111,6 +115,7 @@ def test_other_weights_are_refused(tmp_path: Path, weights: Path) -> None:
         load(folder)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
     [{"store_weights": True}, {"finetune": True}, {"cnn_mode": "legacy"}, {"cnn_mode": "train"}, {"weights": "none"}],
@@ -125,6 +130,7 @@ def test_what_may_change_or_is_asked_for_is_stored(tmp_path: Path, weights: Path
     assert_same(load(folder), model)
 
 
+@pytest.mark.slow
 def test_a_backbone_with_other_weights_than_its_source_is_stored(tmp_path: Path, weights: Path) -> None:
     model = make(weights)
     with torch.no_grad():
@@ -134,6 +140,7 @@ def test_a_backbone_with_other_weights_than_its_source_is_stored(tmp_path: Path,
     assert_same(load(folder), model)
 
 
+@pytest.mark.slow
 def test_pretrained_weights_are_fetched_again(tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     weights = weights.rename(weights.with_name("model.safetensors"))
     monkeypatch.setattr(
@@ -149,6 +156,7 @@ def test_pretrained_weights_are_fetched_again(tmp_path: Path, weights: Path, mon
     assert caught.value.remedy == "Install the version of timm that the model was trained with."
 
 
+@pytest.mark.slow
 def test_a_fine_tuned_backbone_needs_no_network(tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     weights = weights.rename(weights.with_name("model.safetensors"))
     fetch = "vsezoo.backbones.timm_backbone.snapshot_download"
@@ -183,6 +191,7 @@ def test_a_damaged_list_of_folders(tmp_path: Path, weights: Path, told: Any) -> 
         load(folder)
 
 
+@pytest.mark.slow
 def test_a_folder_of_a_name_that_none_can_have(tmp_path: Path, weights: Path) -> None:
     folder = save(make(weights), tmp_path / "stored")
     (folder / "local.json").write_text(json.dumps({"folders": ["x" * 5000, "a\0b"]}))
@@ -191,6 +200,7 @@ def test_a_folder_of_a_name_that_none_can_have(tmp_path: Path, weights: Path) ->
         load(folder)
 
 
+@pytest.mark.slow
 def test_a_digest_that_is_not_told(tmp_path: Path, weights: Path) -> None:
     folder = save(make(weights), tmp_path / "stored")
     (folder / "config.json").write_text(json.dumps({**read_config(folder), "encoders": {"image_encoder": {}}}))

@@ -150,6 +150,7 @@ def test_a_stopped_run_goes_on(name: str, exact: bool, machine: dict[str, str], 
     assert_same_run(run, name, exact)
 
 
+@pytest.mark.slow
 def test_a_run_copied_elsewhere_finds_its_data(exact: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     run = move(BEFORE / "kiros-lstm" / "stopped", tmp_path / "first")
@@ -160,6 +161,7 @@ def test_a_run_copied_elsewhere_finds_its_data(exact: bool, tmp_path: Path, monk
     assert_figures(vsezoo.evaluate(again), "kiros-lstm", exact)
 
 
+@pytest.mark.slow
 def test_a_checkpoint_copied_elsewhere_finds_its_data_and_weights(
     exact: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

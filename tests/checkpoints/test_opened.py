@@ -221,6 +221,7 @@ def test_no_load_mixes_two_checkpoints(tmp_path: Path) -> None:
 # What a configuration asks for
 
 
+@pytest.mark.slow
 def test_a_model_that_its_weights_are_not_of_is_refused_before_it_takes_memory(tmp_path: Path) -> None:
     tiny.save_model(tmp_path / "run")
     path = tmp_path / "run" / "config.json"

@@ -150,6 +150,7 @@ def test_a_head_that_is_not_installed(headed: Path) -> None:
     assert error.remedy == "It was written with the distribution vsezoo-heads 0.2: pip install vsezoo-heads"
 
 
+@pytest.mark.slow
 def test_a_head_that_another_distribution_has_under_the_same_name(
     headed: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

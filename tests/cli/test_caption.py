@@ -61,6 +61,7 @@ def read_captions(folder: Path, *arguments: str | Path) -> list[dict[str, Any]]:
     return found["captions"]
 
 
+@pytest.mark.slow
 def test_captions_are_those_of_the_checkpoint(run: Path, photos: Path, tmp_path: Path) -> None:
     model, loss = vsezoo.load(run), load_loss(run)
     assert isinstance(loss, CaptionLoss)
@@ -81,6 +82,7 @@ def test_training_makes_captions_likelier(run: Path, photos: Path) -> None:
     assert costs[-1] < costs[0] / 1.5
 
 
+@pytest.mark.slow
 def test_rows_of_a_file_are_the_images_of_the_split(run: Path, photos: Path, tmp_path: Path) -> None:
     file = photos / "test_ims.npy"
     split = read_captions(tmp_path, run, "0", "1", "2", "5", "--data", photos)
@@ -161,6 +163,7 @@ def test_images_of_another_form(run: Path, photos: Path, tmp_path: Path) -> None
     processes.assert_one_message(caption(tmp_path, run, "wide.npy"), 1, message)
 
 
+@pytest.mark.slow
 def test_images_that_are_not_there(run: Path, photos: Path, tmp_path: Path) -> None:
     place = ("--data", photos)
     message = r"^'photo-3' is neither a file nor an image of the test split of photos\.\nDid you mean 'photo-3\.jpg'\?"

@@ -50,6 +50,7 @@ def run(folder: Path, *arguments: str) -> processes.Done:
     return done
 
 
+@pytest.mark.slow
 def test_a_table_and_a_warning(folder: Path) -> None:
     done = run(folder, "search", "run", "a red thing", "--images", "photos")
     assert done.code == 0, done.stderr
@@ -109,6 +110,7 @@ def test_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
     assert CLEAR not in terminal.getvalue()
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(st.text(st.characters(exclude_characters="\\")))
 def test_what_is_escaped_can_be_read_back(text: str) -> None:
@@ -119,6 +121,7 @@ def test_what_is_escaped_can_be_read_back(text: str) -> None:
     assert console.escape_lines(text).replace("\n", r"\n") == shown
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(st.text())
 def test_json_of_any_text(text: str) -> None:

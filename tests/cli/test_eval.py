@@ -107,6 +107,7 @@ def test_the_table(root: Path, runs: list[Path]) -> None:
     assert re.findall(r"[\d.]+", row.replace("t2i", "")) == [f"{figure:.1f}" for figure in found["t2i"].values()]
 
 
+@pytest.mark.slow
 def test_ensemble(root: Path, runs: list[Path]) -> None:
     alone = [evaluate(run, "--data-root", root) for run in runs]
     both = evaluate(*runs, "--ensemble", "--data-root", root)
@@ -135,6 +136,7 @@ def test_scores_are_kept(root: Path, runs: list[Path], tmp_path: Path) -> None:
     assert np.load(tmp_path / "scores.npy").shape == (first["images"], first["captions"])
 
 
+@pytest.mark.slow
 def test_several_checkpoints_one_by_one(root: Path, runs: list[Path], tmp_path: Path) -> None:
     output = tmp_path / "figures.json"
     found = evaluate(*runs, "--data-root", root, "--output", output)
@@ -245,6 +247,7 @@ def test_fold5_of_another_number_of_images(root: Path, runs: list[Path]) -> None
 # Mistakes
 
 
+@pytest.mark.slow
 def test_wrong_data(root: Path, runs: list[Path], tmp_path: Path) -> None:
     wide = tiny.write_data(tmp_path / "wide", width=tiny.WIDTH + 1)
     shapes = r"shape \(20, 13\), but this model takes features of \(images, 12\)\.\nUse the features that it was"
@@ -410,6 +413,7 @@ def test_predictions_are_of_one_evaluation(root: Path, runs: list[Path], tmp_pat
     assert "two.txt: its suffix does not say" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_registered_protocol(root: Path, runs: list[Path], tmp_path: Path) -> None:
     from vsezoo.evaluation.protocol import Protocol
 

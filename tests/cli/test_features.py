@@ -125,6 +125,7 @@ def test_a_folder_without_captions(tmp_path: Path, weights: Path) -> None:
     assert_one_message(extract(tmp_path / "dev", tmp_path / "loose", weights, "--split", "dev"), 2, "no split 'dev'")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("captions", [True, False])
 def test_pictures_that_cannot_be_read(tmp_path: Path, weights: Path, captions: bool) -> None:
     folder = pictures.write_pictures(tmp_path / "photos", train=4)
@@ -265,6 +266,7 @@ def test_an_output_that_is_there(tmp_path: Path, photos: Path, weights: Path, mo
     assert_one_message(invoke(photos, weights, "--output", photos), 2, "photos: already exists, and has no features")
 
 
+@pytest.mark.slow
 def test_no_network(tmp_path: Path, photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*arguments: Any, **options: Any) -> None:
         raise URLError("no route to host")

@@ -166,6 +166,7 @@ def probe(make_distribution: Callable[..., Path]) -> Path:
     return make_distribution("prober", {"commands": {"probe": "made_probe:probe"}}, {"made_probe": COMMAND})
 
 
+@pytest.mark.slow
 def test_underscores_in_options_and_not_in_values(probe: Path) -> None:
     for option in ("--two-words", "--two_words"):
         assert call_vsezoo("probe", option, "a_b-c", path=(probe,)).stdout == "a_b-c\n"

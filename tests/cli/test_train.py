@@ -181,6 +181,7 @@ def limit_to_60_kib() -> None:
     limit_files(60 * 1024)
 
 
+@pytest.mark.slow
 def test_a_full_disk_at_the_first_save(data: Path, tmp_path: Path) -> None:
     command = ["train", "vsepp", "--data", data, "--output", "run", *tiny.make_flags()]
     done = commands.run_command(tmp_path, *command, before=limit_to_4_kib)
@@ -309,6 +310,7 @@ def test_without_a_test_split(data: Path, tmp_path: Path) -> None:
     assert "two, dev split" in done.stdout
 
 
+@pytest.mark.slow
 def test_an_epoch_of_fewer_steps_than_a_record(data: Path, tmp_path: Path) -> None:
     flags = tiny.make_flags(training__num_epochs=1, training__batch_size=200)
     done = invoke("train", "vsepp", "--data", data, "--output", tmp_path / "run", *flags)

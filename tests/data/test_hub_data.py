@@ -73,6 +73,7 @@ def count_bytes(hub: LoopbackHub) -> int:
     return sum(size for method, path, size in hub.requests if method == "GET" and "/resolve/" in path)
 
 
+@pytest.mark.slow
 def test_a_set_is_read_in_place_and_pinned(photos: LoopbackHub) -> None:
     commit = photos.repositories["datasets/org/photos"].branches["main"]
     train = read()
@@ -84,6 +85,7 @@ def test_a_set_is_read_in_place_and_pinned(photos: LoopbackHub) -> None:
     assert list_shades(read(split="test")) == [7]
 
 
+@pytest.mark.slow
 def test_only_the_row_groups_that_are_wanted_are_read(photos: LoopbackHub, monkeypatch: pytest.MonkeyPatch) -> None:
     publish(photos, {"data/train-00000-of-00001.parquet": (whole := make_parquet(list(range(200))))})
     monkeypatch.setattr(row_file, "BLOCK", 2**9)
@@ -95,6 +97,7 @@ def test_only_the_row_groups_that_are_wanted_are_read(photos: LoopbackHub, monke
     assert before < len(whole) / 4
 
 
+@pytest.mark.slow
 def test_without_a_network_the_cache_is_enough(photos: LoopbackHub, monkeypatch: pytest.MonkeyPatch) -> None:
     for split in ("train", "dev"):
         list_shades(read(split=split))
@@ -110,6 +113,7 @@ def test_without_a_network_the_cache_is_enough(photos: LoopbackHub, monkeypatch:
         read(split="test").images([0])
 
 
+@pytest.mark.slow
 def test_a_new_commit_is_seen_by_the_next_process_and_a_revision_is_kept(
     photos: LoopbackHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -127,6 +131,7 @@ def test_a_server_that_fails_for_a_moment_is_asked_again(photos: LoopbackHub) ->
     assert list_shades(read()) == SHADES["train"]
 
 
+@pytest.mark.slow
 def test_a_server_that_stops_half_way(photos: LoopbackHub, monkeypatch: pytest.MonkeyPatch) -> None:
     train = read()
     monkeypatch.setattr(rows, "READER", rows.RowReader())
@@ -138,6 +143,7 @@ def test_a_server_that_stops_half_way(photos: LoopbackHub, monkeypatch: pytest.M
     assert list_shades(train) == SHADES["train"]  # nothing half was kept
 
 
+@pytest.mark.slow
 def test_shards_and_the_converted_branch(photos: LoopbackHub, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     photos.repositories["datasets/org/photos"] = Repository()
     shard = write_shard(tmp_path / "a.tar", make_sample("a", 3, "a dog")).read_bytes()

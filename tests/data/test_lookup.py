@@ -137,6 +137,7 @@ def test_form_that_the_encoder_does_not_take(tmp_path: Path, shape: tuple[int, .
     assert all(repr(kind) in str(caught.value) for kind in kinds)
 
 
+@pytest.mark.slow
 def test_a_single_kind_may_be_a_string() -> None:
     assert open_data("shapes", "test", kinds="regions").kind == "regions"
     with pytest.raises(DataError, match=r"no images of kind 'region'"):

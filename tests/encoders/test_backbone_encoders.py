@@ -128,6 +128,7 @@ def test_the_encoder_of_a_recipe_becomes_the_head() -> None:
     assert plain.image_encoder == Part("precomp")
 
 
+@pytest.mark.slow
 def test_vsrn_takes_from_pictures_what_it_takes_from_regions() -> None:
     settings = {**tiny.SETTINGS, "image_encoder": "timm:test_resnet", "image_encoder.weights": "none"}
     settings = {name.replace(".", "__"): value for name, value in settings.items()}

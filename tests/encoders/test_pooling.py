@@ -100,6 +100,7 @@ def test_a_set_of_no_items_becomes_zeros(name: str) -> None:
     assert not pooling(torch.randn(2, 0, 3)).any()
 
 
+@pytest.mark.slow
 def test_the_gradient_of_gpo_is_the_slope() -> None:
     torch.manual_seed(0)
     pooling = GeneralizedPooling().double()

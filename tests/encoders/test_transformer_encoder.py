@@ -289,6 +289,7 @@ def test_a_frozen_transformer_is_not_stored(bert: Path, tmp_path: Path) -> None:
     assert "requires bert" in " ".join(build_card(open_publication(tmp_path / "checkpoint")).missing)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [{"store_weights": True}, {"finetune": True}])
 def test_what_is_asked_for_or_may_change_is_stored(bert: Path, tmp_path: Path, options: dict[str, Any]) -> None:
     shutil.copytree(bert, tmp_path / "source")
@@ -299,6 +300,7 @@ def test_what_is_asked_for_or_may_change_is_stored(bert: Path, tmp_path: Path, o
     assert torch.equal(load(tmp_path / "checkpoint").encode_texts(CAPTIONS), model.encode_texts(CAPTIONS))
 
 
+@pytest.mark.slow
 def test_a_transformer_that_was_changed_is_stored(bert: Path, tmp_path: Path) -> None:
     model = make_model(bert)
     with torch.no_grad():
@@ -329,6 +331,7 @@ def test_where_the_folder_is_looked_for(
     assert torch.equal(load(folder).encode_texts(CAPTIONS), model.encode_texts(CAPTIONS))
 
 
+@pytest.mark.slow
 def test_other_weights_are_refused(tmp_path: Path) -> None:
     write_model(tmp_path / "source")
     tiny.save_model(tmp_path / "checkpoint", make_model(tmp_path / "source"))
@@ -389,6 +392,7 @@ def test_a_resumed_run_reads_the_frozen_weights_again(bert: Path, data: Path, tm
     assert first.read_bytes() == second.read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "model",
     [

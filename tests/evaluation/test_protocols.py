@@ -77,6 +77,7 @@ def test_folds_of_images_in_any_order_sum_their_ties():
     assert measured.ties == Ties("pessimistic", 10, 20)
 
 
+@pytest.mark.slow
 def test_fold5_of_5000_images():
     images = torch.nn.functional.one_hot(torch.arange(5000) % 1000, 1000).float()
     member = EncodedSplit(images, images, InnerProduct())

@@ -89,6 +89,7 @@ def test_regions_of_another_number_are_not_used() -> None:
     assert vsezoo.explain(make_scan(), REGIONS.features[0], "a dog", regions=boxes).regions == Regions(3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("head", ["scan-regions", "precomp"])
 def test_pictures_have_cells_on_the_part_that_was_seen(head: str) -> None:
     model = "scan-t2i" if head == "scan-regions" else "vsepp"
@@ -108,6 +109,7 @@ def test_pictures_have_cells_on_the_part_that_was_seen(head: str) -> None:
     assert found.regions.picture is not None
 
 
+@pytest.mark.slow
 def test_several_crops_have_no_place() -> None:
     settings = {"image_encoder.weights": "none", "image_encoder.image_size": 64, "image_encoder.crops": 10}
     model = create_model(

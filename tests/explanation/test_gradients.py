@@ -107,6 +107,7 @@ def make_picture_model(**settings: Any) -> JointEmbedding:
     ).eval()
 
 
+@pytest.mark.slow
 def test_a_picture_is_weighed_by_the_cells_of_its_last_feature_map(monkeypatch: pytest.MonkeyPatch) -> None:
     """Through a frozen backbone, which passes no gradient in training."""
     model = make_picture_model().double()

@@ -133,6 +133,7 @@ def test_what_was_done_is_not_done_again(tmp_path: Path, monkeypatch: pytest.Mon
     assert summary.done == 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [2, 3, 8])
 def test_shards_in_any_order_are_one_extraction(tmp_path: Path, whole: dict[str, bytes], count: int) -> None:
     """With eight of six batches, some have nothing to do."""

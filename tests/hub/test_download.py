@@ -89,6 +89,7 @@ def test_no_more_than_the_checkpoint_is_fetched_and_once(hub: LoopbackHub, vse: 
     assert_whole(work / "hf")
 
 
+@pytest.mark.slow
 def test_an_ensemble_of_the_hub_and_a_folder(hub: LoopbackHub, vse: Vse, work: Path) -> None:
     commit = publish(hub, work / "run" / "best").branches["main"]
     found = read_json(vse("eval", "hub:org/name", "run", "--ensemble", "--json"))
@@ -245,6 +246,7 @@ def test_a_pickle_is_not_read(hub: LoopbackHub, vse: Vse, work: Path) -> None:
     assert not (work / "evil").exists()
 
 
+@pytest.mark.slow
 def test_python(hub: LoopbackHub, work: Path, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     publish(hub, work / "run" / "best")
     monkeypatch.chdir(work)

@@ -64,6 +64,7 @@ def test_pull(hub: LoopbackHub, vse: Vse, work: Path, name: str) -> None:
     assert_whole(work / "hf")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "fault",
     [

@@ -69,6 +69,7 @@ def test_what_names_no_revision(revision: str) -> None:
         parse_reference(f"hub:org/name@{revision}")
 
 
+@pytest.mark.slow
 @given(st.text(max_size=30))
 @settings(deadline=None)
 def test_any_text_is_a_reference_or_refused(text: str) -> None:

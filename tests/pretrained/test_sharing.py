@@ -134,6 +134,7 @@ def test_a_tower_that_learns_or_is_asked_for_is_stored(source: Path, tmp_path: P
     assert_same(vsezoo.load(folder), model)
 
 
+@pytest.mark.slow
 def test_a_frozen_tower_that_was_changed_is_stored(source: Path, tmp_path: Path) -> None:
     model = make(source)
     with torch.no_grad():
@@ -144,6 +145,7 @@ def test_a_frozen_tower_that_was_changed_is_stored(source: Path, tmp_path: Path)
     assert_same(vsezoo.load(folder), model)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", ["variable", "checkpoint", "where it was"])
 def test_where_the_source_is_looked_for(
     source: Path, tmp_path: Path, place: str, monkeypatch: pytest.MonkeyPatch
@@ -162,6 +164,7 @@ def test_where_the_source_is_looked_for(
     assert_same(vsezoo.load(folder), model)
 
 
+@pytest.mark.slow
 def test_other_weights_are_refused(tmp_path: Path) -> None:
     write_dual(tmp_path / "clip")
     folder = save(make(tmp_path / "clip"), tmp_path / "run")

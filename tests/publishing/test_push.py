@@ -40,6 +40,7 @@ def change_metrics(work: Path, rsum: float) -> None:
         path.write_text(json.dumps(value), encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_a_push_and_one_more_without_a_change(hub: LoopbackHub, vse: Vse, work: Path) -> None:
     before = processes.read_files(work / "run")
     done = push(vse)
@@ -64,6 +65,7 @@ def test_a_push_and_one_more_without_a_change(hub: LoopbackHub, vse: Vse, work: 
     assert processes.read_files(work / "run") == before
 
 
+@pytest.mark.slow
 def test_what_has_changed_is_sent_and_no_more(hub: LoopbackHub, vse: Vse, work: Path) -> None:
     push(vse)
     change_metrics(work, 512.5)
@@ -76,6 +78,7 @@ def test_what_has_changed_is_sent_and_no_more(hub: LoopbackHub, vse: Vse, work: 
     assert "rsum 512.5" in hub.repositories["org/name"].read("README.md").decode()
 
 
+@pytest.mark.slow
 def test_the_words_of_people_stay(hub: LoopbackHub, vse: Vse, work: Path) -> None:
     push(vse)
     repository = hub.repositories["org/name"]
@@ -90,6 +93,7 @@ def test_the_words_of_people_stay(hub: LoopbackHub, vse: Vse, work: Path) -> Non
     assert card.data.to_dict()["license"] == "cc-by-nc-4.0"
 
 
+@pytest.mark.slow
 def test_words_on_both_sides(hub: LoopbackHub, vse: Vse, work: Path) -> None:
     push(vse)
     local = work / "run" / "best" / "README.md"
@@ -102,6 +106,7 @@ def test_words_on_both_sides(hub: LoopbackHub, vse: Vse, work: Path) -> None:
     assert repository.read("README.md").endswith(b"\nTheirs.\n")
 
 
+@pytest.mark.slow
 def test_a_dry_run_sends_nothing(hub: LoopbackHub, vse: Vse, work: Path) -> None:
     done = push(vse, "--dry-run")
     for name in FILES:
@@ -112,6 +117,7 @@ def test_a_dry_run_sends_nothing(hub: LoopbackHub, vse: Vse, work: Path) -> None
     assert json.loads(push(vse, "--dry-run", "--json").stdout)["sent"] == {}
 
 
+@pytest.mark.slow
 def test_a_dry_run_without_a_hub_lists_all(hub: LoopbackHub, vse: Vse, work: Path) -> None:
     done = push(vse, "--dry-run", "--json", HF_HUB_OFFLINE="1")
     assert set(json.loads(done.stdout)["sent"]) == FILES
@@ -125,6 +131,7 @@ def test_a_push_never_works_offline(hub: LoopbackHub, vse: Vse, work: Path) -> N
     processes.assert_one_message(done, 1, message)
 
 
+@pytest.mark.slow
 def test_a_branch_and_a_pull_request(hub: LoopbackHub, vse: Vse, work: Path) -> None:
     push(vse, "--revision", "next")
     repository = hub.repositories["org/name"]
@@ -138,6 +145,7 @@ def test_a_branch_and_a_pull_request(hub: LoopbackHub, vse: Vse, work: Path) -> 
     assert json.loads(shown.stdout)["recipe"]["name"] == "vsepp"
 
 
+@pytest.mark.slow
 def test_private(hub: LoopbackHub, vse: Vse, work: Path) -> None:
     push(vse, "--private")
     assert hub.repositories["org/name"].private
@@ -150,6 +158,7 @@ def test_private(hub: LoopbackHub, vse: Vse, work: Path) -> None:
     assert set(hub.repositories["org/open"].head) == {".gitattributes"}
 
 
+@pytest.mark.slow
 def test_the_training_state_is_sent_only_when_asked_for(hub: LoopbackHub, vse: Vse, work: Path) -> None:
     push(vse)
     assert not any("state" in name for name in hub.repositories["org/name"].head)
@@ -165,6 +174,7 @@ def test_the_training_state_is_sent_only_when_asked_for(hub: LoopbackHub, vse: V
 # The card
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("card", [b"---\na: [\n---\n# Mine\n", b"---\n- a list\n---\n", b"\xff\xfe"])
 def test_a_card_on_the_hub_that_cannot_be_read_is_left_alone(
     hub: LoopbackHub, vse: Vse, work: Path, card: bytes
@@ -182,6 +192,7 @@ def test_a_card_on_the_hub_that_cannot_be_read_is_left_alone(
         assert repository.read("README.md") == card
 
 
+@pytest.mark.slow
 def test_a_card_that_the_hub_refuses_is_left_out(hub: LoopbackHub, vse: Vse, work: Path) -> None:
     local = work / "run" / "best" / "README.md"
     local.write_text(local.read_text(encoding="utf-8").replace("license: unknown", "license: MINE"), encoding="utf-8")
@@ -200,6 +211,7 @@ def test_a_card_of_a_model_that_is_not_known_here_is_sent(hub: LoopbackHub, vse:
 # xet
 
 
+@pytest.mark.slow
 def test_with_xet_where_there_is_none(hub: LoopbackHub, vse: Vse, work: Path) -> None:
     done = push(vse, HF_HUB_DISABLE_XET=None)
     assert f"{hub.endpoint} does not accept xet: uploaded with LFS." in done.stderr
@@ -208,6 +220,7 @@ def test_with_xet_where_there_is_none(hub: LoopbackHub, vse: Vse, work: Path) ->
     assert vse("show", "hub:org/name", HF_HUB_DISABLE_XET=None).code == 0
 
 
+@pytest.mark.slow
 def test_with_xet(hub: LoopbackHub, vse: Vse, work: Path) -> None:
     hub.xet = f"local://{work / 'xet'}"
     done = push(vse, HF_HUB_DISABLE_XET=None)

@@ -37,6 +37,7 @@ def show(*arguments: str) -> dict[str, Any]:
     return dict(json.loads(done.stdout))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["vsepp", "vsrn", "kiros-gru", "order", "vsepp-resnet152", "vsepp-tf"])
 def test_what_show_writes_is_the_same_recipe(name: str, write: Write) -> None:
     recipe, read = registry.load("models", name), load_recipe(write(show(name)))
@@ -44,6 +45,7 @@ def test_what_show_writes_is_the_same_recipe(name: str, write: Write) -> None:
     assert (read.overrides, read.paper, read.published) == (recipe.overrides, recipe.paper, recipe.published)
 
 
+@pytest.mark.slow
 def test_what_the_file_does_not_change_is_left_to_the_data(write: Write) -> None:
     path = write(show("vsepp"))
     assert "img_dim" not in load_recipe(path).image_encoder.options  # 4,096 by default
@@ -176,6 +178,7 @@ def data(tmp_path: Path) -> Path:
     return tiny.write_data(tmp_path / "data")
 
 
+@pytest.mark.slow
 def test_a_file_is_trained_shown_and_resumed(
     tmp_path: Path, data: Path, write: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:

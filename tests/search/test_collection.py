@@ -90,6 +90,7 @@ def test_images_of_a_split() -> None:
     assert np.flatnonzero((SplitImages(data).keys() != keys).any(axis=1)).tolist() == [66]
 
 
+@pytest.mark.slow
 def test_pictures_of_shards_on_a_server(tmp_path: Path) -> None:
     for name in ("0.tar", "1.tar"):
         (tmp_path / name).write_bytes(b"pictures")

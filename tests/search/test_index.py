@@ -34,6 +34,7 @@ def make_features(count: int) -> np.ndarray:
     return features
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["vsepp", "orderpp"])
 @pytest.mark.parametrize("block", [7, 8192])
 def test_the_nearest_are_those_of_all_scores_sorted(
@@ -72,6 +73,7 @@ def test_the_other_way(model: str, tmp_path: Path) -> None:
     assert [hits[0].item for hits in many] == [index.search(feature, 3)[0].item for feature in data.features]
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(count=st.integers(1, 40))
 def test_equal_images_stand_in_their_order(count: int, tmp_path: Path) -> None:

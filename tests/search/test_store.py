@@ -141,6 +141,7 @@ def test_a_block_of_pictures_is_decoded_in_batches(run: Path, tmp_path: Path) ->
     assert told == [(64, 70), (70, 70)]
 
 
+@pytest.mark.slow
 def test_many_blocks(run: Path, tmp_path: Path) -> None:
     """More rows than are embedded, copied or compared at a time; then one file of which a part is new."""
     path = tmp_path / "a.txt"

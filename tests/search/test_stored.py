@@ -196,6 +196,7 @@ def test_a_second_builder_is_refused(run: Path, photos: Path, folder: Path) -> N
     assert build_index(run, folder, images=photos).alive == 4
 
 
+@pytest.mark.slow
 def test_an_interrupted_build_leaves_the_one_before_and_continues(
     run: Path, photos: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -28,6 +28,7 @@ def encode(colour: tuple[int, int, int], form: str = "PNG") -> bytes:
     return stream.getvalue()
 
 
+@pytest.mark.slow
 def test_a_sentence(start: Any, photos: Path) -> None:
     client = start(photos)
     answer = client.post("/search", json={"query": "blue", "k": 2}).json()
@@ -39,6 +40,7 @@ def test_a_sentence(start: Any, photos: Path) -> None:
     assert str(photos.parent) not in str(answer)
 
 
+@pytest.mark.slow
 def test_terms(start: Any, photos: Path) -> None:
     client = start(photos)
 
@@ -55,6 +57,7 @@ def test_terms(start: Any, photos: Path) -> None:
     assert [(r["id"], r["score"]) for r in repeated] == [(RED, 0.0), (GREEN, 0.0), (BLUE, -1.0)]
 
 
+@pytest.mark.slow
 def test_a_picture(start: Any, photos: Path) -> None:
     client = start(photos)
     files = {"picture": ("any name.bin", encode(COLOURS["green"]))}
@@ -64,6 +67,7 @@ def test_a_picture(start: Any, photos: Path) -> None:
     assert [(r["id"], r["score"]) for r in answer] == [(BLUE, 2.0), (RED, 0.0)]
 
 
+@pytest.mark.slow
 def test_vectors(start: Any, photos: Path) -> None:
     client = start(photos)
     answer = client.post("/embed", json={"sentences": ["red", "green blue"]}).json()
@@ -72,6 +76,7 @@ def test_vectors(start: Any, photos: Path) -> None:
     assert found["vectors"] == [[0, 0, 1]]
 
 
+@pytest.mark.slow
 def test_what_is_searched(start: Any, photos: Path) -> None:
     client = start(photos)
     assert client.get("/health").json() == {"status": "ok"}
@@ -80,6 +85,7 @@ def test_what_is_searched(start: Any, photos: Path) -> None:
     assert [item["id"] for item in client.get("/sample?k=2").json()["items"]] == [RED, BLUE]
 
 
+@pytest.mark.slow
 def test_pictures_are_shown(start: Any, photos: Path) -> None:
     Image.new("RGB", (900, 300), COLOURS["blue"]).save(photos / "d-tall.tif")
     client = start(photos)
@@ -95,6 +101,7 @@ def test_pictures_are_shown(start: Any, photos: Path) -> None:
     assert "immutable" in whole.headers["cache-control"]
 
 
+@pytest.mark.slow
 def test_features_have_no_pictures(start: Any, tmp_path: Path) -> None:
     np.save(tmp_path / "test_ims.npy", np.eye(3, dtype=np.float32))
     client = start(tmp_path / "test_ims.npy")
@@ -105,6 +112,7 @@ def test_features_have_no_pictures(start: Any, tmp_path: Path) -> None:
     assert (answer.status_code, answer.json()["error"]) == (404, "test_ims.npy:1 is not a picture.")
 
 
+@pytest.mark.slow
 def test_a_model_that_only_compares_images_with_sentences(start: Any, photos: Path) -> None:
     client = start(photos, similarity="order")
     told = client.get("/collection").json()
@@ -117,6 +125,7 @@ def test_a_model_that_only_compares_images_with_sentences(start: Any, photos: Pa
     assert (answer.status_code, answer.json()["error"]) == (422, "The model 'vsepp' cannot search with pictures.")
 
 
+@pytest.mark.slow
 def test_unknown_words_are_noted(start: Any, photos: Path) -> None:
     client = start(photos)
     assert "knows none" in client.post("/search", json={"query": "zebra"}).json()["note"]
@@ -190,12 +199,14 @@ def test_a_decompression_bomb(service: httpx.Client) -> None:
     assert "too many to decode safely" in answer.json()["error"]
 
 
+@pytest.mark.slow
 def test_names_that_are_not_unicode(start: Any, photos: Path) -> None:
     paint(photos / "d-\udcff.png", COLOURS["blue"])
     answer = start(photos).post("/search", json={"query": "blue", "k": 2}).json()["results"]
     assert [result["id"] for result in answer] == ["d-\udcff.png", BLUE]
 
 
+@pytest.mark.slow
 def test_concurrent_requests_get_their_own_answers(service: httpx.Client) -> None:
     def ask(number: int) -> str:
         word = ("red", "green", "blue")[number % 3]

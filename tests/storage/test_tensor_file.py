@@ -112,6 +112,7 @@ def test_what_is_not_a_safetensors_file(content: bytes) -> None:
         TensorFile(content, "a", "Mend it.")
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=300)
 @given(data=st.data())
 def test_what_is_read_is_what_the_library_reads(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:

@@ -88,6 +88,7 @@ def is_ordinary(character: str) -> bool:
     return all((re.match(kind, character) is None) == (regex.match(kind, character) is None) for kind in (r"\w", r"\s"))
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=300)
 @given(st.text(st.characters(max_codepoint=0x24F).filter(is_ordinary), max_size=20))
 def test_latin_text_has_the_words_of_nltk(text: str) -> None:

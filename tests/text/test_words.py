@@ -56,6 +56,7 @@ def test_vocabulary_of_a_hand_counted_text() -> None:
     assert [vocabulary.id_of(word) for word in ("b", "a", "c", "d")] == [4, 5, 6, UNKNOWN]
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(st.lists(st.lists(st.sampled_from([*"abcde", "<unk>", "<pad>"]))), st.integers(1, 5))
 def test_vocabulary_against_counting(captions: list[list[str]], threshold: int) -> None:
@@ -113,6 +114,7 @@ def test_special_words_in_a_tokenized_caption_are_unknown() -> None:
     assert tokenizer.encode(["<eos> a UNK"])[0].tolist() == [1, 2, 1, 0]
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(st.lists(st.text("abc \t", max_size=12), max_size=6), st.text("abcd ", max_size=12))
 def test_off_by_two_against_the_original_rule(captions: list[str], caption: str) -> None:

@@ -78,6 +78,7 @@ def read_losses(output: Path) -> list[float]:
     return [event["loss"] for event in events if event["event"] == "step"]
 
 
+@pytest.mark.slow
 def test_the_example_learns_its_colours(data: Path, weights: Path, tmp_path: Path) -> None:
     result = train(data, tmp_path / "run", weights=weights)
     losses = read_losses(tmp_path / "run")
@@ -88,6 +89,7 @@ def test_the_example_learns_its_colours(data: Path, weights: Path, tmp_path: Pat
     assert not [name for name in held if "backbone" in name]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
     [{"cnn_mode": "legacy"}, {"cnn_mode": "legacy", "finetune": True, "finetune_epoch": 1}, {}],

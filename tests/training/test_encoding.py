@@ -83,6 +83,7 @@ def take_step(loop: Loop, train: bool = False) -> dict[str, torch.Tensor]:
     return {"loss": output.total.detach(), "norm": norm, **gradients}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_gradient_is_that_of_the_whole_batch(make_loop: Callable[..., Loop], kind: str) -> None:
     whole = take_step(make_loop(kind))
@@ -168,6 +169,7 @@ class Stop(Callback):
             raise VsezooError("stopped")
 
 
+@pytest.mark.slow
 def test_a_resumed_run_ends_with_the_same_bits(folders: tuple[Path, Path], tmp_path: Path) -> None:
     registry.register("text_encoders", "noisy-gru")(NoisyGRU)
     settings = {"text_encoder": "noisy-gru", **tiny.SETTINGS, MICRO: 7}

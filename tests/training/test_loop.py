@@ -113,6 +113,7 @@ def encode_gru(weights: dict[str, np.ndarray], ids: np.ndarray) -> np.ndarray:
     return state / np.linalg.norm(state)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("hardest", [False, True])
 @pytest.mark.parametrize("masked", [False, True])
 def test_the_first_loss(make_loop: MakeLoop, hardest: bool, masked: bool) -> None:
@@ -157,6 +158,7 @@ def test_bf16_is_for_the_encoders_alone(make_loop: MakeLoop) -> None:
 # Schedule, clipping, validations
 
 
+@pytest.mark.slow
 def test_schedule(make_loop: MakeLoop) -> None:
     witness = Witness()
     make_loop(witness, training__num_epochs=5, schedule__every=2, schedule__factor=0.1).start()
@@ -164,6 +166,7 @@ def test_schedule(make_loop: MakeLoop) -> None:
     assert [rates[epoch] for epoch in range(1, 6)] == pytest.approx([1e-2, 1e-2, 1e-3, 1e-3, 1e-4])
 
 
+@pytest.mark.slow
 def test_the_rate_of_the_schedule_is_what_adam_uses(make_loop: MakeLoop) -> None:
     loop = make_loop(training__num_epochs=2, schedule__every=1)
     used = []
@@ -172,6 +175,7 @@ def test_the_rate_of_the_schedule_is_what_adam_uses(make_loop: MakeLoop) -> None
     assert used == pytest.approx([0.01] * tiny.STEPS + [0.001] * tiny.STEPS)
 
 
+@pytest.mark.slow
 def test_the_schedule_is_asked_at_each_step(make_loop: MakeLoop) -> None:
     loop = make_loop(
         training__num_epochs=2, schedule="cosine", schedule__warmup=4, schedule__final=0.1, optimizer="adamw"
@@ -184,6 +188,7 @@ def test_the_schedule_is_asked_at_each_step(make_loop: MakeLoop) -> None:
     assert max(used) == used[4] == 0.01
 
 
+@pytest.mark.slow
 def test_the_weight_of_the_loss_rises_in_one_epoch(make_loop: MakeLoop, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of ten steps, the first has the weight 0 and the last 0.9; before and after it is 1. What is logged has none."""
     loop = make_loop(training__ramp_epoch=1, training__num_epochs=3, training__grad_clip=0.0)
@@ -233,6 +238,7 @@ def test_clipping(make_loop: MakeLoop, limit: float) -> None:
     assert applied == [pytest.approx(2.0 if limit == 2.0 else norm.item(), rel=1e-4)]
 
 
+@pytest.mark.slow
 def test_validations(make_loop: MakeLoop) -> None:
     witness = Witness()
     make_loop(witness, training__val_step=4).start()
@@ -241,12 +247,14 @@ def test_validations(make_loop: MakeLoop) -> None:
     assert not any(best for step, _, best in witness.validations if step not in (10, 20))
 
 
+@pytest.mark.slow
 def test_validations_inside_epochs_alone(make_loop: MakeLoop) -> None:
     witness = Witness()
     make_loop(witness, training__val_step=4, training__val_epoch=False, training__select_mid_epoch=True).start()
     assert [step for step, _, _ in witness.validations] == [4, 8, 12, 16, 20]  # and at the very end
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mid_epoch", [False, True])
 def test_who_may_be_the_best(make_loop: MakeLoop, monkeypatch: pytest.MonkeyPatch, mid_epoch: bool) -> None:
     scores = iter([10.0, 30.0, 20.0, 25.0, 25.0, 20.0])  # of the steps 4, 8, 10, 12, 16, 20
@@ -265,6 +273,7 @@ def evaluation(r1: float, r5: float = 0, r10: float = 0, search: tuple[float, fl
     return Evaluation(metrics, "data", "dev", "full", [], 20, 100)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mid_epoch", [False, True])
 def test_patience(make_loop: MakeLoop, monkeypatch: pytest.MonkeyPatch, mid_epoch: bool) -> None:
     """Two choosing validations in a row without gain end the training; those that cannot choose do not count."""
@@ -279,6 +288,7 @@ def test_patience(make_loop: MakeLoop, monkeypatch: pytest.MonkeyPatch, mid_epoc
     assert read_state(loop.output).progress.step == validated[-1]  # and its state is saved
 
 
+@pytest.mark.slow
 def test_captions_that_are_too_long_are_left_out(make_loop: MakeLoop) -> None:
     witness = Witness()
     loop = make_loop(witness, training__max_words=6)
@@ -299,6 +309,7 @@ def test_all_captions_are_too_long(make_loop: MakeLoop) -> None:
         make_loop(training__max_words=1).start()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("criterion", "epoch", "score"), [("rsum", 1, 160.0), ("search", 2, 90.0), ("r1+r5", 3, 100.0)]
 )
@@ -319,6 +330,7 @@ def test_the_best_by_each_criterion(
     assert (trained["criterion"], trained["epoch"], trained["score"]) == (criterion, epoch, score)
 
 
+@pytest.mark.slow
 def test_dropout_is_off_in_validations_alone(make_loop: MakeLoop, monkeypatch: pytest.MonkeyPatch) -> None:
     modes = []
     monkeypatch.setattr(loops, "evaluate_split", lambda model, split: modes.append(model.training) or evaluation(1))
@@ -330,6 +342,7 @@ def test_dropout_is_off_in_validations_alone(make_loop: MakeLoop, monkeypatch: p
     assert in_steps == {(True, True)}
 
 
+@pytest.mark.slow
 def test_the_loss_is_told_of_each_epoch(make_loop: MakeLoop, monkeypatch: pytest.MonkeyPatch) -> None:
     told = []
     monkeypatch.setattr(HingeLoss, "start_epoch", lambda self, epoch: told.append(epoch))
@@ -357,6 +370,7 @@ class Faulty(HingeLoss):
         return LossOutput(output.total * math.nan)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("in_gradient", [False, True])
 @pytest.mark.parametrize(
     ("at", "save_step", "val_step", "saved"),
@@ -406,6 +420,7 @@ def test_an_unknown_criterion_fails_before_anything_is_written(data: Path, tmp_p
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_the_plateau_is_the_loss_of_equal_scores(make_loop: MakeLoop) -> None:
     for hardest, masked in ((True, False), (False, False), (False, True)):
         loop = make_loop(loss__max_violation=hardest, loss__mask_same_image=masked, training__log_step=1)
@@ -419,6 +434,7 @@ def test_the_plateau_is_the_loss_of_equal_scores(make_loop: MakeLoop) -> None:
 # Features that are stored once or five times (`im_div` 1 and 5)
 
 
+@pytest.mark.slow
 def test_duplicated_features_train_alike(data: Path, make_loop: MakeLoop, tmp_path: Path) -> None:
     duplicated = tiny.write_data(tmp_path / "duplicated", copies=5)
     assert len(np.load(duplicated / "train_ims.npy")) == 5 * len(np.load(data / "train_ims.npy"))
@@ -450,6 +466,7 @@ class Scaled(Loss):
         return LossOutput(scores.logsumexp(dim=1).sum() - scores.diagonal().sum())
 
 
+@pytest.mark.slow
 def test_a_loss_with_parameters_is_trained_and_saved(data: Path, tmp_path: Path) -> None:
     registry.register("losses", "scaled")(Scaled)
     settings = {name: value for name, value in tiny.SETTINGS.items() if not name.startswith("loss.")}
@@ -467,6 +484,7 @@ def test_a_loss_with_parameters_is_trained_and_saved(data: Path, tmp_path: Path)
     assert loss.scale.item() in (pytest.approx(first), pytest.approx(last))
 
 
+@pytest.mark.slow
 def test_a_checkpoint_without_the_parameters_of_its_loss(data: Path, tmp_path: Path) -> None:
     registry.register("losses", "scaled")(Scaled)
     settings = {name: value for name, value in tiny.SETTINGS.items() if not name.startswith("loss.")}
@@ -482,6 +500,7 @@ def test_a_checkpoint_without_the_parameters_of_its_loss(data: Path, tmp_path: P
     assert vsezoo.load(tmp_path / "run").recipe.loss.name == "scaled"
 
 
+@pytest.mark.slow
 def test_a_batch_of_one_pair_is_told(data: Path, tmp_path: Path) -> None:
     settings = tiny.SETTINGS | {"training.num_epochs": 1, "training.batch_size": 1}
     witness = Witness()

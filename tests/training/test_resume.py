@@ -121,6 +121,7 @@ def assert_same(output: Path, whole: Path) -> None:
     assert [path.name for path in output.iterdir() if path.name.endswith((".tmp", ".previous"))] == []
 
 
+@pytest.mark.slow
 def test_the_run_is_not_trivial(whole: Path) -> None:
     events = [json.loads(line) for line in (whole / "log.jsonl").read_bytes().splitlines()]
     validations = [event for event in events if event["event"] == "validation"]
@@ -141,6 +142,7 @@ def test_killed_between_steps(data: Path, whole: Path, tmp_path: Path, step: int
     assert_same(output, whole)
 
 
+@pytest.mark.slow
 def test_another_optimizer_and_schedule_go_on_alike(data: Path, tmp_path: Path) -> None:
     changes = {"optimizer": "adamw", "optimizer.weight_decay": 0.1, "schedule": "cosine", "schedule.warmup": 6}
     train(data, tmp_path / "whole", settings=changes)
@@ -202,6 +204,7 @@ def test_killed_again_and_again(data: Path, whole: Path, tmp_path: Path) -> None
     assert_same(output, whole)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop", [{"step": 7}, {"step": 10}, {"step": 20}, {"validation": 2}, {"validation": 6}])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted(data: Path, whole: Path, tmp_path: Path, number: int, stop: dict[str, int]) -> None:
@@ -220,6 +223,7 @@ def test_interrupted(data: Path, whole: Path, tmp_path: Path, number: int, stop:
     assert_same(output, whole)
 
 
+@pytest.mark.slow
 def test_a_second_interrupt_ends_at_once(data: Path, whole: Path, tmp_path: Path) -> None:
     class Twice(Stop):
         def step(self, progress: Progress) -> None:
@@ -241,6 +245,7 @@ def test_workers_change_nothing(data: Path, whole: Path, tmp_path: Path) -> None
     assert_same(tmp_path / "run", whole)
 
 
+@pytest.mark.slow
 def test_killed_before_anything_was_saved(data: Path, whole: Path, tmp_path: Path) -> None:
     output = tmp_path / "run"
     output.mkdir()
@@ -251,6 +256,7 @@ def test_killed_before_anything_was_saved(data: Path, whole: Path, tmp_path: Pat
     assert_same(output, whole)
 
 
+@pytest.mark.slow
 def test_resume_where_there_was_no_run(data: Path, tmp_path: Path) -> None:
     """Often a misspelt folder: a new run would be on other data, and take hours until somebody notices."""
     with pytest.raises(UsageError, match=r"run: contains no training run to continue\.\nCheck --output"):
@@ -284,6 +290,7 @@ def test_a_finished_run_gives_its_figures_at_once(finished: Path, monkeypatch: p
     assert result.evaluation.split == "test"
 
 
+@pytest.mark.slow
 def test_more_epochs(data: Path, whole: Path, tmp_path: Path) -> None:
     output = tmp_path / "run"
     train(data, output, settings={"training.num_epochs": 1})
@@ -323,6 +330,7 @@ def test_other_data_and_another_model_are_refused(data: Path, finished: Path) ->
     assert vsezoo.train("vse++", str(data), output=finished, resume=True).evaluation.data == "data"  # an alias
 
 
+@pytest.mark.slow
 def test_data_that_have_moved(data: Path, finished: Path, tmp_path: Path) -> None:
     shutil.copytree(data, tmp_path / "data")
     with pytest.raises(InterruptedTrainingError):
@@ -337,6 +345,7 @@ def test_the_same_settings_are_no_change(data: Path, finished: Path) -> None:
     assert train(data, finished, resume=True, settings=SETTINGS).checkpoint == finished / "best"
 
 
+@pytest.mark.slow
 def test_other_captions_are_refused(data: Path, tmp_path: Path) -> None:
     copy, output = tmp_path / "data", tmp_path / "run"
     shutil.copytree(data, copy)
@@ -349,6 +358,7 @@ def test_other_captions_are_refused(data: Path, tmp_path: Path) -> None:
         train(copy, output, resume=True)
 
 
+@pytest.mark.slow
 def test_a_warning_of_the_beginning_is_logged_once(data: Path, tmp_path: Path) -> None:
     copy = tmp_path / "data"
     shutil.copytree(data, copy, ignore=shutil.ignore_patterns("test_*"))
@@ -360,6 +370,7 @@ def test_a_warning_of_the_beginning_is_logged_once(data: Path, tmp_path: Path) -
     assert (tmp_path / "run" / "log.jsonl").read_bytes().count(b"has no split 'test'") == 1
 
 
+@pytest.mark.slow
 def test_moved_data(data: Path, whole: Path, tmp_path: Path) -> None:
     """A registered data set may lie elsewhere when a run goes on."""
     first, second, output = tmp_path / "first", tmp_path / "second", tmp_path / "run"
@@ -374,6 +385,7 @@ def test_moved_data(data: Path, whole: Path, tmp_path: Path) -> None:
     assert (output / "best/model.safetensors").read_bytes() == (whole / "best/model.safetensors").read_bytes()
 
 
+@pytest.mark.slow
 def test_a_moved_folder(data: Path, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A run knows its folder of data in every working folder, and is told where that has moved to."""
     first, second, output = tmp_path / "first", tmp_path / "second", tmp_path / "run"

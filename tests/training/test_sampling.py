@@ -25,6 +25,7 @@ def order_batches(captions: int, batch_size: int, seed: int, epoch: int, **field
     return order_epoch(training, np.arange(captions), lengths, image_of, epoch)
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(captions=sizes, batch_size=sizes, seed=st.integers(0, 2**40), epoch=st.integers(0, 100))
 def test_every_caption_once_in_an_epoch(captions: int, batch_size: int, seed: int, epoch: int) -> None:
@@ -50,6 +51,7 @@ def test_the_order_is_shuffled() -> None:
     assert distances.mean() == pytest.approx(1000 / 3, rel=0.1)  # as between independent uniform numbers
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(captions=sizes, batch_size=sizes, ranks=st.integers(1, 5))
 def test_shares(captions: int, batch_size: int, ranks: int) -> None:
@@ -67,6 +69,7 @@ def test_shares(captions: int, batch_size: int, ranks: int) -> None:
         assert len(batch) - len(joined) < ranks
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(captions=sizes, batch_size=st.integers(1, 40), epoch=st.integers(0, 5))
 def test_batches_of_one_length(captions: int, batch_size: int, epoch: int) -> None:

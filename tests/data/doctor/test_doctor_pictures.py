@@ -170,6 +170,7 @@ BROKEN: dict[str, tuple[Callable[[Path], object], bool]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BROKEN)
 def test_the_doctor_and_a_training_agree(
     name: str, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

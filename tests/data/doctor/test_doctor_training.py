@@ -94,6 +94,7 @@ def test_the_doctor_and_a_training_agree(name: str, tmp_path: Path) -> None:
         assert [finding for finding in report.findings if finding.level in ("error", "warning")]
 
 
+@pytest.mark.slow
 def test_what_is_read_at_the_end_of_a_training_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of a large file, opening looks at samples: the training fails when it reads the rest."""
     monkeypatch.setattr("vsezoo.data.precomputed.feature_file.CHECKED_WHOLE", 0)

@@ -175,6 +175,7 @@ def test_first_frame_of_an_animation() -> None:
         assert read(frames[0], form, save_all=True, append_images=frames[1:])[0, 0].tolist() == [255, 0, 0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["JPEG", "MPO"])
 def test_huge_jpeg_is_decoded_small(form: str) -> None:
     side = 2 * SHORT_SIDE

@@ -44,6 +44,7 @@ def test_empty_lines_at_the_end_complete_a_group_of_five_or_go(tmp_path: Path, c
     assert len(read_captions(write_captions(tmp_path, content))) == count
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(st.lists(st.text(st.characters(exclude_characters="\n", exclude_categories=["Cs"])), min_size=5, max_size=5))
 def test_a_caption_may_hold_every_other_line_boundary(
@@ -145,6 +146,7 @@ def test_other_files_are_refused(tmp_path: Path, content: bytes) -> None:
     assert "not a .npy feature file" in refuse_features(path)
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(st.binary(max_size=80))
 def test_no_header_ends_in_a_traceback(tmp_path_factory: pytest.TempPathFactory, header: bytes) -> None:

@@ -173,6 +173,7 @@ def test_float64_beyond_float32_is_not_finite(tmp_path: Path) -> None:
     assert "row 1 " in str(open_error(tmp_path))
 
 
+@pytest.mark.slow
 def test_value_that_is_not_finite_in_a_large_file_is_found_when_read(tmp_path: Path) -> None:
     path = tmp_path / "train_ims.npy"
     rows, width = 700, 2**17

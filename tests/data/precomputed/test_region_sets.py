@@ -247,6 +247,7 @@ def test_sets_without_regions_or_of_other_widths_are_refused() -> None:
             model.embed_images(images)
 
 
+@pytest.mark.slow
 def test_a_model_trains_evaluates_and_searches(tmp_path: Path) -> None:
     for split in ("train", "dev", "test"):
         write(tmp_path / "sets", "npy and lengths", split)

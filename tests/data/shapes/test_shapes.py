@@ -37,6 +37,7 @@ def read_all(data: ShapesDataset) -> np.ndarray:
     return images
 
 
+@pytest.mark.slow
 def test_counts_and_ids(split: ShapesDataset) -> None:
     scenes = {"train": 2000, "dev": 300, "test": 500}[split.split]
     assert len(split.scenes) == len(set(split.image_ids)) == scenes
@@ -52,6 +53,7 @@ def test_captions_are_the_same_everywhere(split: ShapesDataset) -> None:
     assert hashlib.sha256("\n".join(split.captions).encode()).hexdigest() == CAPTIONS_SHA256[split.split]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", FEATURES_SHA256)
 def test_features_are_the_same_everywhere(kind: str) -> None:
     images = read_all(shapes.open("test", [kind]))

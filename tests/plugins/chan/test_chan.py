@@ -193,6 +193,7 @@ def test_a_vocabulary_that_holds_the_mask_already_or_lacks_a_word(tmp_path: Path
     assert caught.value.file == str(path)
 
 
+@pytest.mark.slow
 def test_what_the_original_does_not_have_cannot_be_written(tmp_path: Path) -> None:
     settings = {"embed_size": 8, "image_encoder.heads": 4, "text_encoder.vocab_threshold": 1}
     model = vsezoo.create_model("chan", None, vsepp_files.CAPTIONS, settings=settings)

@@ -55,6 +55,7 @@ def test_features_that_are_not_normalised(family: str, tmp_path: Path) -> None:
     torch.testing.assert_close(model.encode_texts(CAPTIONS).clone(), texts, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_weights_in_float16_are_used_in_float32(tmp_path: Path) -> None:
     original = dual_families.make("clip").half()
     dual_families.write(tmp_path / "half", "clip", original)
@@ -66,6 +67,7 @@ def test_weights_in_float16_are_used_in_float32(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_only_the_outer_projection_dim(tmp_path: Path) -> None:
     """The classes of single towers in transformers take the inner one, which is 512 by default."""
     original = dual_families.write(tmp_path / "model", "clip", dual_families.make("clip", projection_dim=5))
@@ -105,6 +107,7 @@ def test_a_clip_inside_a_vision_text_dual_encoder_of_transformers_4(tmp_path: Pa
     assert original.config.projection_dim == 6
 
 
+@pytest.mark.slow
 def test_an_eos_of_2_means_the_largest_id(tmp_path: Path) -> None:
     """As in configurations of before transformers 4.31; here the mark with the largest id is not [SEP]."""
     folder = tmp_path / "model"

@@ -46,6 +46,7 @@ def edit(folder: Path, **changes: Any) -> None:
     (folder / "config.json").write_text(json.dumps(config))
 
 
+@pytest.mark.slow
 def test_search_embed_show_and_eval(source: Path, photos: Path, tmp_path: Path) -> None:
     model = vsezoo.load(source)
     done = commands.run_command(tmp_path, "search", source, "a dog", "--images", photos, "--json")
@@ -71,6 +72,7 @@ def test_search_embed_show_and_eval(source: Path, photos: Path, tmp_path: Path) 
     processes.assert_one_message(done, 2, r"tiny-clip: does not say what data set it was trained on\.\nName the data")
 
 
+@pytest.mark.slow
 def test_explain(source: Path, photos: Path) -> None:
     """Through frozen towers; the image tower has the output of its patch embedding as the last feature map."""
     model = vsezoo.load(source)
@@ -82,6 +84,7 @@ def test_explain(source: Path, photos: Path) -> None:
     assert abs(found.word_weights).max() > 1e-5
 
 
+@pytest.mark.slow
 def test_the_checkpoint_that_is_kept_is_small_and_made_once(source: Path) -> None:
     first, second = vsezoo.Checkpoint.open(source), vsezoo.Checkpoint.open(source)
     assert first.folder == second.folder != source
@@ -163,6 +166,7 @@ def test_folders_that_lack_a_file(source: Path, tmp_path: Path, name: str, messa
         vsezoo.load(tmp_path / "bad")
 
 
+@pytest.mark.slow
 def test_the_text_tower_alone(source: Path, tmp_path: Path) -> None:
     shutil.copytree(source, tmp_path / "bad")
     file = tmp_path / "bad" / "model.safetensors"
@@ -185,6 +189,7 @@ def test_without_pretrained_weights() -> None:
 # Captions
 
 
+@pytest.mark.slow
 def test_long_captions_are_cut_and_counted(source: Path, tmp_path: Path) -> None:
     model = vsezoo.load(source)
     long = " ".join(["dog"] * 40)
@@ -198,6 +203,7 @@ def test_long_captions_are_cut_and_counted(source: Path, tmp_path: Path) -> None
     assert texts.isfinite().all()
 
 
+@pytest.mark.slow
 def test_captions_are_cleaned_as_openais_code_does(source: Path) -> None:
     pytest.importorskip("ftfy")
     settings = {"pretrained": str(source), "text_encoder.clean": "lower"}

@@ -49,6 +49,7 @@ def read_tensors(checkpoint: Path) -> dict[str, torch.Tensor]:
     return load_file(checkpoint / "model.safetensors")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", ["clip", "siglip", "altclip", "chinese_clip", "blip", "vision-text-dual-encoder"])
 def test_adapters_begin_as_the_pretrained_model(family: str, tmp_path: Path) -> None:
     dual_families.write(tmp_path / "model", family)
@@ -85,6 +86,7 @@ def test_an_adapter_adds_a_product_of_low_rank(source: Path) -> None:
     torch.testing.assert_close(encoder.export_tower()[f"{name}.weight"], merged)
 
 
+@pytest.mark.slow
 def test_only_adapters_and_heads_are_trained_and_stored(
     source: Path, data: Path, tmp_path: Path, settings: dict[str, Any]
 ) -> None:
@@ -107,6 +109,7 @@ def test_only_adapters_and_heads_are_trained_and_stored(
     assert vsezoo.evaluate(done.checkpoint, data, split="test").metrics == done.evaluation.metrics
 
 
+@pytest.mark.slow
 def test_other_weights_below_adapters_are_refused(data: Path, tmp_path: Path) -> None:
     dual_families.write(tmp_path / "tiny", "clip")
     changed = {**SETTINGS, "pretrained": str(tmp_path / "tiny"), **RANKS, "training.num_epochs": 1}
@@ -123,6 +126,7 @@ class Stop(Callback):
             raise KeyboardInterrupt
 
 
+@pytest.mark.slow
 def test_a_run_with_adapters_resumes(data: Path, tmp_path: Path, settings: dict[str, Any]) -> None:
     changed = {**settings, **RANKS}
     whole = vsezoo.train("clip", data, output=tmp_path / "whole", settings=changed)
@@ -133,6 +137,7 @@ def test_a_run_with_adapters_resumes(data: Path, tmp_path: Path, settings: dict[
     assert all(torch.equal(tensor, expected[name]) for name, tensor in read_tensors(resumed.checkpoint).items())
 
 
+@pytest.mark.slow
 def test_a_trained_model_is_written_for_transformers(data: Path, tmp_path: Path, settings: dict[str, Any]) -> None:
     done = vsezoo.train("clip", data, output=tmp_path / "run", settings={**settings, **RANKS})
     (tmp_path / "back").mkdir()
@@ -150,6 +155,7 @@ def test_a_linear_head_begins_as_the_identity(source: Path) -> None:
     torch.testing.assert_close(model.encode_images(PICTURES), plain.encode_images(PICTURES), rtol=0, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_the_recipe_of_heads(data: Path, tmp_path: Path, settings: dict[str, Any]) -> None:
     done = vsezoo.train("vse-on-clip", data, output=tmp_path / "run", settings={**settings, "embed_size": 7})
     assert vsezoo.load(done.checkpoint).encode_texts(CAPTIONS).shape == (2, 7)
@@ -167,6 +173,7 @@ def test_heads_are_not_written_for_other_libraries(source: Path) -> None:
             encoder.export_tower()  # type: ignore[operator]
 
 
+@pytest.mark.slow
 def test_open_clip(data: Path, tmp_path: Path) -> None:
     """Its transformers have attention that does not call linear layers; those behind it have adapters."""
     pytest.importorskip("open_clip")

@@ -154,6 +154,7 @@ def test_parts_of_both_kinds_are_refused(settings: dict[str, Any]) -> None:
         create_model("pcmepp-regions", tiny.TinyPairs(shape=(4, tiny.WIDTH)), settings={"embed_size": 8, **settings})
 
 
+@pytest.mark.slow
 def test_captions_that_are_too_long() -> None:
     recipe = registry.load("models", "pcmepp")
     settings = {"embed_size": 4, **tiny_bert.list_small_settings(recipe), "text_encoder.positions": 6}
@@ -208,6 +209,7 @@ def search(*arguments: str) -> Any:
     return CliRunner().invoke(main, ["search", *arguments])
 
 
+@pytest.mark.slow
 def test_the_uncertainty_in_a_search(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VSEZOO_CACHE", str(checkpoint.parent / "cache"))
     regions = str(checkpoint.parent / "regions.npy")

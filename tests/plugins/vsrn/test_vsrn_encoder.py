@@ -189,6 +189,7 @@ def test_float32_norms_under_autocast(images: Tensor) -> None:
 # Size
 
 
+@pytest.mark.slow
 def test_the_size_that_the_paper_has() -> None:
     """fc 4.2 million, GRU 25.2, four blocks of 16.8; the text encoder 14.4 and 300 for each word."""
     counts = count_parameters(registry.load("models", "vsrn"))

@@ -48,6 +48,7 @@ def _later(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(api, "API_VERSIONS", LIVES)
 
 
+@pytest.mark.slow
 def test_the_first_version_needs_no_declaration(install_for: Callable[..., None]) -> None:
     install_for()
     assert registry.load("models", "demo").name == "demo"
@@ -59,6 +60,7 @@ def test_the_present_version(install_for: Callable[..., None]) -> None:
     assert registry.load("models", "demo").name == "demo"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("needs", "wanted"),
     [
@@ -82,6 +84,7 @@ def test_too_new(install_for: Callable[..., None], needs: str, wanted: str) -> N
     assert get_state()[:2] == (2, "too new")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_later")
 def test_too_old(install_for: Callable[..., None]) -> None:
     install_for()
@@ -95,6 +98,7 @@ def test_too_old(install_for: Callable[..., None]) -> None:
     assert get_state()[:2] == (1, "too old")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_later")
 def test_a_deprecated_version_is_told_once(install_for: Callable[..., None]) -> None:
     install_for("2", release="1.5.1")  # of a release, it is told once in a process
@@ -120,6 +124,7 @@ def test_a_deprecated_version_where_warnings_are_errors(install_for: Callable[..
             registry.load("models", "demo")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_later")
 def test_the_newest_known_of_several_counts(install_for: Callable[..., None]) -> None:
     install_for("1", "3", "4")
@@ -127,6 +132,7 @@ def test_the_newest_known_of_several_counts(install_for: Callable[..., None]) ->
     assert get_state() == (3, "unchecked", "")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("version", ["0", "1.0", "two", "-1"])
 def test_a_version_is_a_whole_number(install_for: Callable[..., None], version: str) -> None:
     install_for(version)
@@ -164,6 +170,7 @@ def test_the_command_line_warns_in_one_line(
     )
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_later", "install")
 def test_vsezoo_itself_is_of_the_present_version() -> None:
     assert {plugin.api_version for plugin in plugins("vsezoo")} == {3}

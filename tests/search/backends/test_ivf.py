@@ -55,6 +55,7 @@ def assert_equal_to_exact(index: CellRows, rows: Rows, queries: Tensor, k: int) 
     torch.testing.assert_close(scores, expected[0], rtol=0, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_it_keeps_what_is_promised() -> None:
     check_index("ivf", recall=0.8)
 
@@ -66,6 +67,7 @@ def test_small_collections_are_scored_whole(tmp_path: Path) -> None:
     assert_equal_to_exact(reopen(tmp_path, rows, {}), rows, draw(5, seed=1), 99)
 
 
+@pytest.mark.slow
 def test_all_cells_find_what_exact_does_with_its_scores(tmp_path: Path) -> None:
     rows = Rows(draw(3000), None)
     state = keep(tmp_path, rows)
@@ -76,6 +78,7 @@ def test_all_cells_find_what_exact_does_with_its_scores(tmp_path: Path) -> None:
         assert_equal_to_exact(index, rows, draw(7, seed=1), k)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("copies", [50, 400])
 def test_of_equal_rows_the_first_are_found(tmp_path: Path, copies: int) -> None:
     """Faiss returns any of them, and they do not all fit among the candidates."""
@@ -86,6 +89,7 @@ def test_of_equal_rows_the_first_are_found(tmp_path: Path, copies: int) -> None:
     assert_equal_to_exact(index, rows, vectors[:1], 10)
 
 
+@pytest.mark.slow
 def test_cells_with_too_few_rows_are_not_the_end(tmp_path: Path) -> None:
     rows = Rows(draw(3000), None)
     index = reopen(tmp_path, rows, keep(tmp_path, rows) | {"probes": 1})
@@ -94,6 +98,7 @@ def test_cells_with_too_few_rows_are_not_the_end(tmp_path: Path) -> None:
     assert bool((scores[:, 1:] <= scores[:, :-1]).all())
 
 
+@pytest.mark.slow
 def test_rows_that_are_removed_and_added(tmp_path: Path) -> None:
     before = Rows(draw(3000), None)
     state = keep(tmp_path, before)
@@ -110,12 +115,14 @@ def test_rows_that_are_removed_and_added(tmp_path: Path) -> None:
     assert_equal_to_exact(reopen(tmp_path, many, again | {"probes": 10**6}), many, draw(9, seed=1), 10)
 
 
+@pytest.mark.slow
 def test_float16_rows(tmp_path: Path) -> None:
     rows = Rows(draw(1000).half(), None)
     index = reopen(tmp_path, rows, keep(tmp_path, rows) | {"probes": 10**6})
     assert_equal_to_exact(index, rows, draw(5, seed=1), 10)
 
 
+@pytest.mark.slow
 def test_files_that_are_missing_or_damaged(tmp_path: Path) -> None:
     rows = Rows(draw(1000), None)
     state = keep(tmp_path, rows)
@@ -136,6 +143,7 @@ def test_the_number_of_cells_is_the_least_that_is_enough() -> None:
     assert choose_least(1, lambda count: True) == 1
 
 
+@pytest.mark.slow
 def test_more_recall_needs_more_cells(tmp_path: Path) -> None:
     noise = functional.normalize(torch.randn(4000, WIDTH, generator=torch.Generator().manual_seed(0)), dim=1)
     rows = Rows(noise, None)
@@ -144,6 +152,7 @@ def test_more_recall_needs_more_cells(tmp_path: Path) -> None:
     assert few["recall"] < many["recall"]
 
 
+@pytest.mark.slow
 def test_a_folder_of_cells(run: Path, tmp_path: Path, vse: Any) -> None:
     """What the commands build, choose, warn of and measure; each mistake has one message."""
     rows = functional.normalize(torch.randn(400, 3, generator=torch.Generator().manual_seed(0)), dim=1)

@@ -115,6 +115,7 @@ def test_a_build_that_fails_leaves_the_one_before(
     assert build_index(run, folder, images=tmp_path / "b.npy", index="qdrant").generation == 2
 
 
+@pytest.mark.slow
 def test_a_collection_that_is_gone(run: Path, tmp_path: Path, client: Any) -> None:
     folder = tmp_path / "a.index"
     build_index(run, folder, images=write_features(tmp_path / "a.npy"), index="qdrant")

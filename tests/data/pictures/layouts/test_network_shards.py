@@ -58,6 +58,7 @@ def test_shards_of_a_server_are_those_of_a_disk(web: Web, tmp_path: Path) -> Non
     assert [path.name for path in folder.iterdir()] == ["shards.txt"]
 
 
+@pytest.mark.slow
 def test_a_shard_is_looked_through_once_and_a_picture_is_one_request(web: Web, tmp_path: Path) -> None:
     folder = write_list(tmp_path / "own", f"{web.address}/big-train-00.tar")
     open_split(folder)
@@ -128,6 +129,7 @@ def test_shards_that_their_queries_tell_apart(versions: bool, web: Web, tmp_path
         assert show(open_split(folder)) == {key: ["a dog"]}
 
 
+@pytest.mark.slow
 def test_another_signature_is_no_other_file(web: Web, tmp_path: Path) -> None:
     for signature in (
         "X-Amz-Date={0}&X-Amz-Signature={0}",
@@ -151,6 +153,7 @@ def test_the_doctor_reads_each_picture_once(web: Web, tmp_path: Path) -> None:
     assert sorted(part for method, _, part in web.asked if method == "GET") == sorted(parts)
 
 
+@pytest.mark.slow
 def test_a_server_without_ranges_does_not_fill_the_memory(web: Web, tmp_path: Path) -> None:
     write_shard(web.folder / "train.tar", {"a.bin": bytes(40_000_000)} | make_sample("a", 1, "a dog"))
     web.ranges = False
@@ -182,6 +185,7 @@ def _image_error(pairs: object) -> str:
     return str(caught.value)
 
 
+@pytest.mark.slow
 def test_what_is_wrong_with_a_shard_of_a_server(web: Web, tmp_path: Path) -> None:
     folder = write_list(tmp_path / "own", f"{web.address}/train/gone.tar?signature=secret")
     assert f"{web.address}/train/gone.tar: cannot be read: it does not exist." in open_error(folder)
