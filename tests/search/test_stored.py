@@ -173,7 +173,7 @@ def test_folders_that_are_no_index(run: Path, photos: Path, folder: Path) -> Non
     with pytest.raises(DataError, match=r"1\.vectors: is shorter than it was"):
         open_index(run, index=str(folder))
     (folder / NAME).write_text("{", encoding="utf-8")
-    with pytest.raises(DataError, match=r"index\.json: is damaged"):
+    with pytest.raises(DataError, match=r"index\.json: cannot be read as JSON"):
         open_index(run, index=str(folder))
     assert build_index(run, folder, images=photos).alive == 3
     (folder / NAME).write_text(json.dumps({"format": 9}), encoding="utf-8")

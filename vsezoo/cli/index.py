@@ -167,6 +167,25 @@ def remove(folder: Path, ids: tuple[str, ...], gone: bool, as_json: bool) -> Non
     _print_changed(folder, remove_from_folder(folder, ids, gone=gone), {}, as_json)
 
 
+@index.command(
+    "copy",
+    examples=[
+        ("vsezoo index copy photos.index s3://bucket/photos.index", "Publish an index; s3:// needs the package s3fs."),
+        ("vsezoo index copy photos.index gs://bucket/photos.index", "The same at another provider; needs gcsfs."),
+    ],
+)
+@folder_argument
+@click.argument("address")
+def copy(folder: Path, address: str) -> None:
+    """Copy INDEX to object storage, at any ADDRESS that fsspec knows.
+
+    `vsezoo search --index ADDRESS` copies it to the cache when it has changed, and searches there.
+    """
+    from vsezoo.search.stored.remote import send_folder
+
+    send_folder(folder, address)
+
+
 index.add_command(info)
 index.add_command(measure)
 

@@ -117,6 +117,7 @@ def search(
     from vsezoo.search.query_file import read_queries
     from vsezoo.search.sources import collect_images, collect_texts, open_split
     from vsezoo.search.stored.manifest import is_index, read_manifest
+    from vsezoo.search.stored.remote import locate_folder
 
     chosen, opened = choose_device(device), Checkpoint.open(checkpoint)
     if uncertainty and not load_part(opened.recipe, "similarity").uncertain:
@@ -132,7 +133,7 @@ def search(
     searched: Literal["images", "texts"] | None = "images" if images else "texts" if texts else None
     alone = is_index(index) and not (images or texts or data)
     if alone:
-        searched = "texts" if read_manifest(Path(index)).kind == "text" else "images"
+        searched = "texts" if read_manifest(locate_folder(index)).kind == "text" else "images"
 
     def open_found(collection: Collection | None) -> Index:
         with ExitStack() as shown_now:

@@ -29,6 +29,7 @@ from vsezoo.search.sources import Images, Texts, collect_images, collect_texts
 from vsezoo.search.store import list_skipped, open_embeddings
 from vsezoo.search.stored.manifest import is_index, require_model
 from vsezoo.search.stored.opening import MakeNearest, open_folder
+from vsezoo.search.stored.remote import locate_folder
 from vsezoo.similarities import CosineSimilarity
 from vsezoo.storage.waiting import Advance
 
@@ -263,8 +264,8 @@ def index_collection(
 ) -> Index:
     """Return the index of a collection; see `open_index`. An index folder needs none."""
     if is_index(index):
-        folder = open_folder(Path(index), collection)
-        require_model(Path(index), folder.manifest, checkpoint.recipe.name, checkpoint.digest)
+        folder = open_folder(locate_folder(index), collection)
+        require_model(Path(folder.items.name), folder.manifest, checkpoint.recipe.name, checkpoint.digest)
         items = range(len(folder.rows.vectors))
         return Index(checkpoint, device, folder.items, folder.rows, items, {}, folder.make_nearest)
     if collection is None:

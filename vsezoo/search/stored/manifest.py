@@ -22,9 +22,9 @@ from vsezoo.storage.plain_file import read_plain
 NAME, DRAFT = "index.json", "building.json"
 """The manifest, and that of a change that has not been finished."""
 FORMAT = 1
-TABLE = r"(vectors|keys|(ids|texts)(\.ends)?)"
-"""Endings of the files of a table."""
-OWN = re.compile(rf"\d+\.({TABLE}|removed|faiss)|index\.json|building\.json|\.lock|\..+\.tmp")
+TABLE = ("vectors", "keys", "ids", "ids.ends", "texts", "texts.ends")
+"""Endings of the files of a table; images have no texts."""
+OWN = re.compile(rf"\d+\.({'|'.join(map(re.escape, TABLE))}|removed|faiss)|index\.json|building\.json|\.lock|\..+\.tmp")
 """Names of the files in an index folder."""
 REBUILD = "Build it again with `vsezoo index build`."
 FILE = Text(r"[\w.+-]{0,128}", "the name of a file in the folder")
@@ -85,12 +85,15 @@ class Manifest:
     state: Mapping[str, Any] = field(default_factory=dict)
     format: int = FORMAT
 
+    def list_names(self) -> list[str]:
+        """Return the names of the files, the manifest excepted."""
+        names = [f"{self.table}.{name}" for name in TABLE if self.kind == "text" or not name.startswith("texts")]
+        return [*names, *([self.removed] if self.removed else []), *self.state.get("files", [])]
+
 
 def list_files(folder: Path, manifest: Manifest) -> list[Path]:
-    """Return the files of an index folder that its manifest names, itself included."""
-    valid = {NAME, manifest.removed, *manifest.state.get("files", [])}
-    table = re.compile(rf"{manifest.table}\.{TABLE}")
-    return [file for file in sorted(folder.iterdir()) if file.name in valid or table.fullmatch(file.name)]
+    """Return the files of an index folder that its manifest names and that are there, itself included."""
+    return [folder / name for name in (*manifest.list_names(), NAME) if (folder / name).exists()]
 
 
 def is_index(name: str | Path) -> bool:
@@ -114,13 +117,13 @@ def read_manifest(folder: Path) -> Manifest:
     except OSError as error:
         reason, remedy = explain_system(error)
         raise DataError(f"cannot be read: {reason}.", file=folder / NAME, remedy=remedy) from None
-    return _parse(content, folder / NAME)
+    return parse_manifest(content, folder / NAME)
 
 
 def read_draft(folder: Path) -> Manifest | None:
     """Return the manifest of an unfinished change; None if there is none, or it is damaged."""
     try:
-        return _parse(read_plain(folder / DRAFT, LARGEST), folder / DRAFT)
+        return parse_manifest(read_plain(folder / DRAFT, LARGEST), folder / DRAFT)
     except (OSError, DataError, UsageError):
         return None
 
@@ -155,7 +158,13 @@ def require_model(folder: Path, manifest: Manifest, model: str, digest: str) -> 
     raise UsageError(problem, file=folder, remedy=f"Use the checkpoint that it was built with. {REBUILD}")
 
 
-def _parse(content: bytes, file: Path) -> Manifest:
+def parse_manifest(content: bytes, file: str | Path) -> Manifest:
+    """Return the manifest with this content.
+
+    Raises:
+        UsageError: for one of a later version.
+        DataError: for one that is damaged.
+    """
     found = parse_object(content, file, error=DataError, remedy=REBUILD)
     version = found.get("format")
     if type(version) is int and version > FORMAT:
