@@ -158,7 +158,7 @@ def require_model(folder: Path, manifest: Manifest, model: str, digest: str) -> 
     raise UsageError(problem, file=folder, remedy=f"Use the checkpoint that it was built with. {REBUILD}")
 
 
-def parse_manifest(content: bytes, file: str | Path) -> Manifest:
+def parse_manifest(content: bytes, file: Path) -> Manifest:
     """Return the manifest with this content.
 
     Raises:

@@ -63,7 +63,7 @@ def locate_folder(name: str | Path) -> Path:
             content = stream.read()
         if (target / NAME).exists() and (target / NAME).read_bytes() == content:
             return target
-        manifest = parse_manifest(content, f"{show_address(address)}/{NAME}")
+        manifest = parse_manifest(content, Path(show_address(address), NAME))
         with replace_folder(target) as temporary:
             for file in manifest.list_names():
                 with closing(open_address(f"{address}/{file}")) as stream, (temporary / file).open("wb") as written:
