@@ -25,6 +25,7 @@ IMAGE_COLUMNS = (
     "image_name",
     "img_path",
     "path",
+    "name",
 )
 CAPTION_COLUMNS = (
     "caption",
@@ -37,12 +38,20 @@ CAPTION_COLUMNS = (
     "raw",
     "description",
     "comment",
+    "alt_text",
+    "caption_str",
+    "utterance",
 )
 SPLIT_COLUMN = "split"
 SPLIT_SYNONYMS = ("splits", "set", "subset", "partition", "phase", "fold")
 """Columns used as `split` if they contain only names of splits."""
 
+TAGGED = re.compile(r"(?P<image>[^\s#]+)#(?:[A-Za-z]+#)?\d+\s+(?P<caption>.*\S)")
+"""A line `a.jpg#0 a dog` or `a#zhm#0 …`: of Flickr8k-CN and COCO-CN, whose files have no line of column names."""
+PICTURE_NAME = re.compile(r".+\.\w{3,4}")
+
 NO_CAPTION = f"captions ({', '.join(CAPTION_COLUMNS[:5])}, …, or caption_0, caption_1, …)"
+LINES = (".txt", ".token")  # suffixes of files that are tables only if their lines are tagged
 SEPARATORS = ",;\t|"
 HEADER_BYTES = 1 << 20  # maximum length of the first line
 
@@ -130,6 +139,8 @@ def is_table(path: Path) -> bool:
             return isinstance(value, dict) and _has_columns([name.strip().lower() for name in value])
         return False
     first, _, second = text.partition("\n")
+    if TAGGED.match(first.strip("\ufeff")) or path.suffix.lower() in LINES:
+        return TAGGED.match(first.strip("\ufeff")) is not None
     header = second if _find_separator_line(first) else first
     return any(_has_columns(_cut(header, mark)) for mark in SEPARATORS)
 
@@ -188,6 +199,9 @@ def _read_list(path: Path, bad: list[DataError] | None) -> Iterator[tuple[str, d
 
 def _read_cells(path: Path, bad: list[DataError] | None) -> Iterator[tuple[str, dict[str, Any]]]:
     texts = read_lines(path, keep_tabs=True)
+    if texts and TAGGED.match(texts[0]):
+        yield from _read_tagged(path, texts, bad)
+        return
     separator = _find_separator_line(texts[0]) if texts else ""
     skipped = 1 if separator else 0
     header = texts[skipped] if len(texts) > skipped else ""
@@ -225,6 +239,17 @@ def _read_cells(path: Path, bad: list[DataError] | None) -> Iterator[tuple[str, 
         remedy = "Double each quote inside a quoted cell, and close each quoted cell."
         problem = f"line {reader.line_num + skipped} is not a table row: {error}."
         raise DataError(problem, file=path, remedy=remedy) from None
+
+
+def _read_tagged(path: Path, lines: list[str], bad: list[DataError] | None) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield rows of lines `IMAGE#NUMBER CAPTION`; images without an ending are JPEG files."""
+    for number, line in enumerate(lines, start=1):
+        if found := TAGGED.match(line):
+            name = found["image"] if PICTURE_NAME.fullmatch(found["image"]) else f"{found['image']}.jpg"
+            yield f"line {number}", {"image": name, "caption": found["caption"]}
+        elif line.strip():
+            problem = f"line {number} is not IMAGE#NUMBER and a caption: {line[:60]!r}."
+            note(DataError(problem, file=path, remedy="Fix the line, or download the file again."), bad)
 
 
 def _unquote(cell: str) -> str:

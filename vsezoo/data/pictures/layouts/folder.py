@@ -12,11 +12,11 @@ from typing import Any, NamedTuple
 from vsezoo.data.pictures.cells import read_captions
 from vsezoo.data.pictures.listing import SPLITS, CaptionedImage, Listing, name_split
 from vsezoo.data.pictures.splits import BY_COLUMN, BY_TABLE, REMEDY_WORDS, find_word, gather, normalise_path
-from vsezoo.data.pictures.table_file import SPLIT_COLUMN, SPLIT_SYNONYMS, find_columns, is_table, note, read_rows
+from vsezoo.data.pictures.table_file import LINES, SPLIT_COLUMN, SPLIT_SYNONYMS, find_columns, is_table, note, read_rows
 from vsezoo.errors import DataError
 
 TABLES = ("captions.csv", "captions.tsv", "captions.jsonl", "captions.txt", "metadata.jsonl", "metadata.csv")
-ENDINGS = (".csv", ".tsv", ".jsonl", ".json")
+ENDINGS = (".csv", ".tsv", ".jsonl", ".json", *LINES)
 """Suffixes of tables with other names, which are recognised by their first line."""
 MOST = 100  # files whose first line is read
 
