@@ -55,11 +55,13 @@ class Run(NamedTuple):
         seconds: of each query.
         wall: of all.
         errors: answers other than 200.
+        processor: seconds of the processor that the service took.
     """
 
     seconds: list[float]
     wall: float
     errors: int
+    processor: float
 
     @property
     def rate(self) -> float:
@@ -82,14 +84,17 @@ def main() -> None:
         encoder = time_encoder(folder / "run", options.clients)
         print(f"{'text encoder alone':<26}{encoder[0] * 1e3:8.1f} ms for one, {encoder[1] * 1e3:.1f} ms for a batch")
         with serve(folder, "test_ims.npy") as (process, port):
-            asyncio.run(ask(port, 1, 50))
-            one = asyncio.run(ask(port, 1, 500))
+            measure(process, port, 1, 50)
+            one = measure(process, port, 1, options.queries // 40)
             report("one client", one, encoder[0])
             memory, runs = [read_memory(process)], []
             for _ in range(10):
-                runs.append(asyncio.run(ask(port, options.clients, options.queries // 10)))
+                runs.append(measure(process, port, options.clients, options.queries // 10))
                 memory.append(read_memory(process))
-        many = Run([s for run in runs for s in run.seconds], sum(r.wall for r in runs), sum(r.errors for r in runs))
+        many = Run(
+            [s for run in runs for s in run.seconds],
+            *(sum(values) for values in zip(*[run[1:] for run in runs], strict=True)),
+        )
         report(f"{options.clients} clients", many, encoder[1])
         print(f"{'throughput':<26}{many.rate / one.rate:8.1f} times that of one client")
         print(f"{'memory of the service':<26}{' '.join(f'{size:.0f}' for size in memory)} MB")
@@ -107,8 +112,9 @@ def report(label: str, run: Run, encoder: float) -> None:
     """Print a line about what clients saw."""
     p50, p99 = (float(np.percentile(run.seconds, share)) for share in (50, 99))
     beyond = f"beyond the encoder {(p50 - encoder) * 1e3:.1f} and {(p99 - encoder) * 1e3:.1f} ms"
+    processor = f"{run.processor / len(run.seconds) * 1e3:.1f} ms of the processor a query"
     print(
-        f"{label:<26}{run.rate:8.1f} queries/s; p50 {p50 * 1e3:.1f}, p99 {p99 * 1e3:.1f} ms; {beyond}; "
+        f"{label:<26}{run.rate:8.1f} queries/s; p50 {p50 * 1e3:.1f}, p99 {p99 * 1e3:.1f} ms; {beyond}; {processor}; "
         f"{run.errors} errors of {len(run.seconds):,}"
     )
 
@@ -139,17 +145,21 @@ def make_sentence(rng: random.Random) -> str:
 
 
 def time_encoder(run: Path, batch: int) -> tuple[float, float]:
-    """Return the median seconds of the text encoder for one sentence, and for a batch."""
+    """Return the median seconds of the text encoder for one sentence, and for a batch; print those of the processor."""
     from vsezoo.checkpoints.opened import Checkpoint
 
     model, rng = Checkpoint.open(run).text_side(), random.Random(1)
     times: dict[int, list[float]] = {1: [], batch: []}
+    taken = dict.fromkeys(times, 0.0)
     for _ in range(RUNS):
         for size, seconds in times.items():
             sentences = [make_sentence(rng) for _ in range(size)]
-            start = time.perf_counter()
+            start, used = time.perf_counter(), time.process_time()
             model.encode_texts(sentences)
             seconds.append(time.perf_counter() - start)
+            taken[size] += time.process_time() - used
+    shares = [taken[size] / RUNS / size * 1e3 for size in times]
+    print(f"{'':<26}{shares[0]:8.1f} ms of the processor a sentence, {shares[1]:.1f} ms in a batch")
     return statistics.median(times[1]), statistics.median(times[batch])
 
 
@@ -167,13 +177,26 @@ def serve(folder: Path, images: str) -> Iterator[tuple[int, int]]:
         process.terminate()
 
 
-async def ask(port: int, clients: int, queries: int) -> Run:
+def measure(process: int, port: int, clients: int, queries: int) -> Run:
     """Ask queries, as many at once as there are clients."""
+    before = read_processor(process)
+    run = asyncio.run(ask(port, clients, queries))
+    return run._replace(processor=read_processor(process) - before)
+
+
+def read_processor(process: int) -> float:
+    """Return the seconds of the processor that a process has taken."""
+    fields = Path(f"/proc/{process}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+async def ask(port: int, clients: int, queries: int) -> Run:
+    """Ask queries; see `measure`."""
     start = time.perf_counter()
     seeds = [random.Random(number) for number in range(clients)]
     found = await asyncio.gather(*(ask_one(port, rng, queries // clients) for rng in seeds))
     wall = time.perf_counter() - start
-    return Run([s for seconds, _ in found for s in seconds], wall, sum(errors for _, errors in found))
+    return Run([s for seconds, _ in found for s in seconds], wall, sum(errors for _, errors in found), 0.0)
 
 
 async def ask_one(port: int, rng: random.Random, queries: int) -> tuple[Sequence[float], int]:
