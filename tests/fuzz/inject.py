@@ -1,0 +1,189 @@
+"""Inject faults into the system calls of commands with strace, repeat the command, and compare with an undisturbed one.
+
+    apt install strace
+    python tests/fuzz/inject.py --tries 10
+
+For each command, each fault (SIGKILL, EIO, ENOSPC, ESTALE) and each try, one system call that writes is chosen at random. The
+disturbed command must end with one message, by the signal, or well if it could do without. Then the same command, continued
+where it can be, must give the files of an undisturbed one and leave nothing else.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+HERE = Path(__file__).parent.parent
+sys.path[:0] = [str(HERE), str(HERE / "features")]
+
+import numpy as np
+import tiny
+import torch
+from made_pictures import extract
+
+import vsezoo
+from vsezoo.errors import VsezooError
+from vsezoo.features.extractor import FeatureForm
+from vsezoo.search.stored.building import build_index
+from vsezoo.training.resume import is_begun
+
+CALLS = "write,pwrite64,fsync,rename,mkdir,ftruncate,unlink,rmdir,flock"
+FAULTS = {"SIGKILL": "signal=SIGKILL", "EIO": "error=EIO", "ENOSPC": "error=ENOSPC", "ESTALE": "error=ESTALE"}
+LEFT = re.compile(r"\.tmp$|\.part$|\.previous$|^unfinished$")
+VARYING = re.compile(r"log\.jsonl|events\.out|\.lock")
+"""Files with times in them, and locks."""
+SHARED = Path(tempfile.gettempdir(), f"vsezoo-inject-{os.getpid()}")
+
+
+def train(output: Path) -> None:
+    """Train for a few steps, or continue."""
+    settings = tiny.SETTINGS | {"training.num_epochs": 1}
+    begun = is_begun(output)
+    data = str(SHARED / "data")
+    vsezoo.train("vsepp", data, output=output, settings=settings, device="cpu", save_step=4, resume=begun)
+
+
+def extract_features(output: Path) -> None:
+    """Extract features, or continue."""
+    extract(output, form=FeatureForm(batch_size=2), resume=True)
+
+
+def embed(output: Path) -> None:
+    """Write embeddings."""
+    output.mkdir(exist_ok=True)
+    vsezoo.embed(SHARED / "model", output=output / "rows.npy", texts=["red", "green thing", "blue one"])
+
+
+def export(output: Path) -> None:
+    """Write a checkpoint for another codebase."""
+    vsezoo.export(SHARED / "model", "vsepp", output / "model.pth.tar", data="f8k_precomp", overwrite=True)
+
+
+def index(output: Path) -> None:
+    """Build an index folder."""
+    build_index(SHARED / "model", output, images=SHARED / "rows.npy")
+
+
+TASKS: dict[str, Callable[[Path], None]] = {
+    "training": train,
+    "extraction": extract_features,
+    "embedding": embed,
+    "conversion": export,
+    "index build": index,
+}
+
+
+def run(task: Callable[[Path], None], output: Path, inject: str = "", log: Path | None = None) -> tuple[int, str]:
+    """Run a task in a process of its own, under strace if something is to be injected; return its code and message."""
+    report = SHARED / "report"
+    report.unlink(missing_ok=True)
+    go = SHARED / "go"
+    go.unlink(missing_ok=True)
+    child = os.fork()
+    if not child:
+        code = 4
+        try:
+            while (inject or log) and not go.exists():
+                time.sleep(0.01)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                task(output)
+            code = 0
+        except VsezooError as error:
+            code = 3
+            report.write_text(str(error))
+        except BaseException as error:
+            report.write_text(f"{type(error).__name__}: {error}")
+        finally:
+            os._exit(code)
+    tracer = None
+    if inject or log:
+        options = ["-e", f"inject={CALLS}:{inject}"] if inject else []
+        command = ["strace", "-f", "-o", str(log or os.devnull), "-e", f"trace={CALLS}", *options, "-p", str(child)]
+        tracer = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        assert tracer.stderr is not None
+        tracer.stderr.readline()  # "Process … attached"
+        go.touch()
+    _, status = os.waitpid(child, 0)
+    if tracer is not None:
+        tracer.communicate()
+    return os.waitstatus_to_exitcode(status), report.read_text() if report.exists() else ""
+
+
+def read(folder: Path) -> dict[str, bytes]:
+    """Return the files that must be the same."""
+    files = [file for file in sorted(folder.rglob("*")) if file.is_file() and not VARYING.search(file.name)]
+    return {str(file.relative_to(folder)): file.read_bytes() for file in files if file.suffix not in (".tar", ".md")}
+
+
+def find_left(*folders: Path) -> list[str]:
+    """Return what should not be there."""
+    return [str(file) for folder in folders if folder.exists() for file in folder.rglob("*") if LEFT.search(file.name)]
+
+
+def main() -> int:
+    """Inject, and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--tries", type=int, default=10)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--task", choices=TASKS, action="append")
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    dice, failed = random.Random(given.seed), 0
+    cache = SHARED / "cache"
+    os.environ["VSEZOO_CACHE"] = str(cache)
+    SHARED.mkdir()
+    try:
+        tiny.write_data(SHARED / "data")
+        tiny.save_model(SHARED / "model")
+        np.save(SHARED / "rows.npy", np.eye(8, tiny.WIDTH, dtype=np.float32))
+        print(
+            f"{'command':12} {'calls':>6} {'tried':>6} {'message':>8} {'killed':>7} {'did without':>12} {'survived':>9}"
+        )
+        for name in given.task or TASKS:
+            task, whole, log = TASKS[name], SHARED / "whole", SHARED / "log"
+            assert run(task, whole, log=log) == (0, ""), name
+            expected, calls = read(whole), len(log.read_text().splitlines())
+            results, survived = Counter[str](), 0
+            for fault in [fault for fault in FAULTS for _ in range(given.tries)]:
+                output = SHARED / "output"
+                shutil.rmtree(cache, ignore_errors=True)
+                when = dice.randint(1, calls)
+                code, text = run(task, output, f"{FAULTS[fault]}:when={when}")
+                result = {0: "did without", 3: "message", -9: "killed"}.get(code, f"code {code}")
+                again, problem = run(task, output)
+                left = find_left(output, cache)
+                sound = again == 0 and read(output) == expected and not left and code in (0, 3, -9)
+                results[result] += 1
+                survived += sound
+                if not sound:
+                    failed += 1
+                    print(
+                        f"{name}, {fault} at call {when}: {result} {text!r}; again {again} {problem!r}; left {left}",
+                        file=sys.stderr,
+                    )
+                shutil.rmtree(output, ignore_errors=True)
+            shutil.rmtree(whole)
+            counts = [results[key] for key in ("message", "killed", "did without")]
+            print(
+                f"{name:12} {calls:6} {len(FAULTS) * given.tries:6} {counts[0]:8} {counts[1]:7} {counts[2]:12} {survived:9}",
+                flush=True,
+            )
+    finally:
+        shutil.rmtree(SHARED, ignore_errors=True)
+    return int(failed > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
