@@ -3,9 +3,9 @@
     apt install strace
     python tests/fuzz/inject.py --tries 10
 
-For each command, each fault (SIGKILL, EIO, ENOSPC, ESTALE) and each try, one system call that writes is chosen at random. The
-disturbed command must end with one message, by the signal, or well if it could do without. Then the same command, continued
-where it can be, must give the files of an undisturbed one and leave nothing else.
+For each command, each fault (SIGKILL, EIO, ENOSPC, ESTALE) and each try, one system call that writes is chosen at
+random. The disturbed command must end with one message, by the signal, or well if it could do without. Then the same
+command, continued where it can be, must give the files of an undisturbed one and leave nothing else.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-HERE = Path(__file__).parent.parent
-sys.path[:0] = [str(HERE), str(HERE / "features")]
+sys.path.insert(0, str(Path(__file__).parent.parent))
+sys.path.insert(0, str(Path(__file__).parent.parent / "features"))
 
 import numpy as np
 import tiny
@@ -40,6 +40,8 @@ from vsezoo.training.resume import is_begun
 
 CALLS = "write,pwrite64,fsync,rename,mkdir,ftruncate,unlink,rmdir,flock"
 FAULTS = {"SIGKILL": "signal=SIGKILL", "EIO": "error=EIO", "ENOSPC": "error=ENOSPC", "ESTALE": "error=ESTALE"}
+ENDS = {3: "message", -9: "killed", 0: "did without"}
+"""How a command may end, by its exit code."""
 LEFT = re.compile(r"\.tmp$|\.part$|\.previous$|^unfinished$")
 VARYING = re.compile(r"log\.jsonl|events\.out|\.lock")
 """Files with times in them, and locks."""
@@ -84,7 +86,20 @@ TASKS: dict[str, Callable[[Path], None]] = {
 }
 
 
-def run(task: Callable[[Path], None], output: Path, inject: str = "", log: Path | None = None) -> tuple[int, str]:
+def list_calls(log: Path) -> list[tuple[str, int]]:
+    """Return the system calls of a log of strace, each with its number among those of its name."""
+    names = [found[1] for line in log.read_text().splitlines() if (found := re.match(r"(?:\d+ +)?(\w+)\(", line))]
+    seen = Counter[str]()
+    calls = []
+    for name in names:
+        seen[name] += 1
+        calls.append((name, seen[name]))
+    return calls
+
+
+def run(
+    task: Callable[[Path], None], output: Path, inject: str = "", log: Path | None = None, call: str = CALLS
+) -> tuple[int, str]:
     """Run a task in a process of its own, under strace if something is to be injected; return its code and message."""
     report = SHARED / "report"
     report.unlink(missing_ok=True)
@@ -109,7 +124,7 @@ def run(task: Callable[[Path], None], output: Path, inject: str = "", log: Path 
             os._exit(code)
     tracer = None
     if inject or log:
-        options = ["-e", f"inject={CALLS}:{inject}"] if inject else []
+        options = ["-e", f"inject={call}:{inject}"] if inject else []
         command = ["strace", "-f", "-o", str(log or os.devnull), "-e", f"trace={CALLS}", *options, "-p", str(child)]
         tracer = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
         assert tracer.stderr is not None
@@ -148,38 +163,30 @@ def main() -> int:
         tiny.write_data(SHARED / "data")
         tiny.save_model(SHARED / "model")
         np.save(SHARED / "rows.npy", np.eye(8, tiny.WIDTH, dtype=np.float32))
-        print(
-            f"{'command':12} {'calls':>6} {'tried':>6} {'message':>8} {'killed':>7} {'did without':>12} {'survived':>9}"
-        )
+        print(f"{'command':12}" + "".join(f"{word:>13}" for word in ("calls", "tried", *ENDS.values(), "survived")))
         for name in given.task or TASKS:
-            task, whole, log = TASKS[name], SHARED / "whole", SHARED / "log"
+            task, whole, log, output = TASKS[name], SHARED / "whole", SHARED / "log", SHARED / "output"
             assert run(task, whole, log=log) == (0, ""), name
-            expected, calls = read(whole), len(log.read_text().splitlines())
+            expected, calls = read(whole), list_calls(log)
             results, survived = Counter[str](), 0
             for fault in [fault for fault in FAULTS for _ in range(given.tries)]:
-                output = SHARED / "output"
                 shutil.rmtree(cache, ignore_errors=True)
-                when = dice.randint(1, calls)
-                code, text = run(task, output, f"{FAULTS[fault]}:when={when}")
-                result = {0: "did without", 3: "message", -9: "killed"}.get(code, f"code {code}")
+                call, when = dice.choice(calls)
+                code, text = run(task, output, f"{FAULTS[fault]}:when={when}", call=call)
+                result = ENDS.get(code, f"code {code}")
                 again, problem = run(task, output)
                 left = find_left(output, cache)
-                sound = again == 0 and read(output) == expected and not left and code in (0, 3, -9)
+                sound = again == 0 and read(output) == expected and not left and code in ENDS
                 results[result] += 1
                 survived += sound
                 if not sound:
                     failed += 1
-                    print(
-                        f"{name}, {fault} at call {when}: {result} {text!r}; again {again} {problem!r}; left {left}",
-                        file=sys.stderr,
-                    )
+                    found = f"{result} {text!r}; again {again} {problem!r}; left {left}"
+                    print(f"{name}, {fault} at {call} {when}: {found}", file=sys.stderr)
                 shutil.rmtree(output, ignore_errors=True)
             shutil.rmtree(whole)
-            counts = [results[key] for key in ("message", "killed", "did without")]
-            print(
-                f"{name:12} {calls:6} {len(FAULTS) * given.tries:6} {counts[0]:8} {counts[1]:7} {counts[2]:12} {survived:9}",
-                flush=True,
-            )
+            counts = [len(calls), results.total(), *(results[end] for end in ENDS.values()), survived]
+            print(f"{name:12}" + "".join(f"{count:13}" for count in counts), flush=True)
     finally:
         shutil.rmtree(SHARED, ignore_errors=True)
     return int(failed > 0)

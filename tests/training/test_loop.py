@@ -27,6 +27,7 @@ from vsezoo.interfaces import Batch, ImageOutput, Loss, LossOutput, Tokens
 from vsezoo.losses import HingeLoss
 from vsezoo.optimization.schedules import cosine
 from vsezoo.parts import load_text_encoder, resolve_recipe
+from vsezoo.storage.json_file import read_object
 from vsezoo.training import loop as loops
 from vsezoo.training.batches import PairBatches, TokenTable
 from vsezoo.training.callbacks import Callback, RunLog
@@ -491,7 +492,7 @@ def test_a_checkpoint_without_the_parameters_of_its_loss(data: Path, tmp_path: P
     settings |= {"loss": "scaled", "training.num_epochs": 1}
     vsezoo.train("vsepp", str(data), output=tmp_path / "run", settings=settings, device="cpu")
     config = tmp_path / "run" / "best" / "config.json"
-    value = json.loads(config.read_bytes())
+    value = read_object(config)
     del value["files"]["loss.safetensors"]
     config.write_text(json.dumps(value))
     (config.parent / "loss.safetensors").unlink()

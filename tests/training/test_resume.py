@@ -27,6 +27,7 @@ from vsezoo.errors import CheckpointError, InterruptedTrainingError, UsageError,
 from vsezoo.evaluation.report import Evaluation
 from vsezoo.interfaces import Tokens
 from vsezoo.training.callbacks import Callback
+from vsezoo.training.resume import is_begun
 from vsezoo.training.state import Progress, read_state
 
 SETTINGS = {
@@ -82,9 +83,8 @@ def train_until(data: Path, output: Path, resume: bool, moment: int, noted: Path
 
     def noting(original: Callable[..., Any], name: str) -> Callable[..., Any]:
         def call(target: Any, *arguments: Any, **options: Any) -> Any:
-            touched.append(
-                name if name == "fsync" else f"{name} {re.sub('[.][a-z0-9_]{8}[.]', '.', Path(target).name)}"
-            )
+            shown = re.sub("[.][0-9a-f]{8}-[0-9]+-[0-9a-f]{8}[.]", ".", str(target)).rpartition("/")[2]
+            touched.append(name if name == "fsync" else f"{name} {shown}")
             if len(touched) == moment:
                 os.kill(os.getpid(), signal.SIGKILL)
             return original(target, *arguments, **options)
@@ -191,7 +191,7 @@ def test_killed_again_and_again(data: Path, whole: Path, tmp_path: Path) -> None
     output, moments, kills = tmp_path / "run", random.Random(7), 0
     changes = {"save_step": 1, "settings": SETTINGS}
     for _ in range(60):
-        process = processes.start(train_in_process, data, output, kills > 0, None, changes)
+        process = processes.start(train_in_process, data, output, is_begun(output), None, changes)
         process.join(moments.uniform(0.05, 0.3) * 1.05**kills)  # longer and longer: a busy machine needs it to get on
         process.kill()
         process.join()

@@ -7,9 +7,10 @@ two renames, `find_folder` falls back to it.
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from safetensors import SafetensorError
@@ -19,6 +20,8 @@ from vsezoo.storage.atomic_file import flush
 from vsezoo.storage.leftovers import name_temporary, remove_leftovers
 
 LOOKS = 5
+TORCH_WRITES = re.compile(r"write\(\): fd \d+ failed with|PytorchStreamWriter failed")
+"""In the errors of `torch.save` when a file cannot be written."""
 
 
 @contextmanager
@@ -60,7 +63,9 @@ def make_temporary(target: Path) -> Iterator[Path]:
         named.mkdir()
         temporary = named
         yield temporary
-    except (OSError, SafetensorError) as error:
+    except (OSError, SafetensorError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and not TORCH_WRITES.search(str(error)):
+            raise
         reason, remedy = explain_system(error)
         raise StorageError(f"cannot be written: {reason}.", file=target, remedy=remedy + kept) from error
     finally:
@@ -85,5 +90,5 @@ def _previous(target: Path) -> Path:
 def _clear(folder: Path, target: Path) -> None:
     """Remove a folder, or give it a temporary name: one that is read on a network disk cannot be removed yet."""
     shutil.rmtree(folder, ignore_errors=True)
-    with suppress(OSError):
+    if folder.exists():
         folder.rename(name_temporary(target))
