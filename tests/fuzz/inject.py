@@ -36,6 +36,7 @@ import vsezoo
 from vsezoo.errors import VsezooError
 from vsezoo.features.extractor import FeatureForm
 from vsezoo.search.stored.building import build_index
+from vsezoo.search.stored.opening import open_folder
 from vsezoo.training.resume import is_begun
 
 CALLS = "write,pwrite64,fsync,rename,mkdir,ftruncate,unlink,rmdir,flock"
@@ -137,7 +138,10 @@ def run(
 
 
 def read(folder: Path) -> dict[str, bytes]:
-    """Return the files that must be the same."""
+    """Return the files that must be the same; of an index what it contains, as each build numbers its files."""
+    if (folder / "index.json").exists():
+        opened = open_folder(folder)
+        return {"ids": "\n".join(opened.items.ids).encode(), "rows": opened.rows.vectors.numpy().tobytes()}
     files = [file for file in sorted(folder.rglob("*")) if file.is_file() and not VARYING.search(file.name)]
     return {str(file.relative_to(folder)): file.read_bytes() for file in files if file.suffix not in (".tar", ".md")}
 

@@ -9,6 +9,7 @@ same bits.
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import random
 import shutil
@@ -24,6 +25,8 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 import tiny
 
+STEPS = 57
+"""The last step before which a process is killed; the run has 60."""
 FILES = ("best/model.safetensors", "best/vocab.json", "best/metrics.json", "last/state.safetensors")
 
 
@@ -52,6 +55,17 @@ def finish(processes: list[subprocess.Popen[str]]) -> list[str]:
     return [f"{process.returncode}: {text[-2:]}" for process, text in zip(processes, texts, strict=True)]
 
 
+def wait_for(output: Path, step: int, process: subprocess.Popen[str]) -> None:
+    """Wait until the saved state is of a step, or the run ends."""
+    while process.poll() is None:
+        try:
+            if json.loads((output / "last" / "state.json").read_bytes())["place"]["step"] >= step:
+                return
+        except (OSError, ValueError):  # not there yet, or being replaced
+            pass
+        time.sleep(0.01)
+
+
 def main() -> int:
     """Kill, resume and compare."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -62,15 +76,14 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as temporary:
         data = tiny.write_data(Path(temporary, "data"))
         new = ["--data", str(data), *tiny.make_flags(training__num_epochs=6), "--save-step", "3"]
-        begun = time.perf_counter()
         finish(start(Path(temporary, "whole"), 2, *new))
-        seconds = time.perf_counter() - begun
         expected = [Path(temporary, "whole", name).read_bytes() for name in FILES]
         for number in range(given.kills):
             output, killed = Path(temporary, "run"), dice.randrange(2)
             shutil.rmtree(output, ignore_errors=True)
             processes = start(output, 2, *new)
-            time.sleep(dice.uniform(0.3, 1) * seconds)
+            wait_for(output, dice.randrange(STEPS), processes[0])
+            time.sleep(dice.uniform(0, 0.2))
             processes[killed].send_signal(signal.SIGKILL)
             said = finish(processes)[1 - killed]
             saved = (output / "last" / "state.json").exists()
