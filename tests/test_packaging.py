@@ -31,6 +31,7 @@ def list_packages(requirements: list[str]) -> set[str]:
     return {re.split(r"[<>=\[]", line)[0].replace("-", "_") for line in requirements}
 
 
+@pytest.mark.slow
 def test_what_is_imported_is_a_dependency_and_the_other_way_round() -> None:
     imported, served = set[str](), set[str]()
     for path in [*(ROOT / "vsezoo").rglob("*.py"), *(ROOT / "plugins").rglob("*.py")]:

@@ -42,6 +42,7 @@ def explain(folder: Path, *arguments: str | Path, **options: Any) -> processes.D
     return commands.run_command(folder, "explain", *arguments, "--device", "cpu", **options)
 
 
+@pytest.mark.slow
 def test_attention(run: Path, photos: Path, tmp_path: Path) -> None:
     done = explain(tmp_path, run, "2", CAPTION, "--data", photos, "--json", "--html", "page.html")
     assert (done.code, done.stderr) == (0, "")
@@ -75,6 +76,7 @@ def test_gradient(run: Path, photos: Path, tmp_path: Path) -> None:
     assert weights == sorted(weights, reverse=True)
 
 
+@pytest.mark.slow
 def test_an_image_of_one_vector(tmp_path: Path) -> None:
     tiny.save_model(tmp_path / "plain")
     data = tiny.write_data(tmp_path / "vectors")

@@ -135,6 +135,7 @@ def test_the_message_says_what_is_wrong(name: str, words: str, outcomes: dict[st
     assert words in outcomes[name]["text"]
 
 
+@pytest.mark.slow
 def test_a_vocabulary_of_another_size_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "coco_precomp_vocab.json"
     value = {

@@ -65,6 +65,7 @@ def test_features_of_the_same_kind_are_nothing_to_warn_of(trained: Path, tmp_pat
             vsezoo.evaluate(trained / "run", f"{folder}/", split="dev")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("image_size", "normalize", "said"),
     [

@@ -30,6 +30,7 @@ def without_matplotlib(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(sys.modules, name, None)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("without_matplotlib")
 def test_what_it_writes(work: Path) -> None:
     best = work / "run" / "best"
@@ -51,6 +52,7 @@ def test_what_it_writes(work: Path) -> None:
     assert processes.read_files(best) == after
 
 
+@pytest.mark.slow
 def test_the_curves_are_those_of_the_log(work: Path) -> None:
     best = work / "run" / "best"
     write_card(work / "run")
@@ -62,6 +64,7 @@ def test_the_curves_are_those_of_the_log(work: Path) -> None:
     assert draw_curves(work / "run") is None
 
 
+@pytest.mark.slow
 def test_a_licence_is_named_and_stays(work: Path) -> None:
     card = work / "run" / "best" / "README.md"
     assert "licence" not in write_card(work / "run", "--license", "cc-by-nc-4.0").stderr
@@ -80,6 +83,7 @@ def test_words_stay_and_damaged_logs_cost_only_the_curves(work: Path) -> None:
     assert "curves.png" not in card.read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_a_card_that_cannot_be_read_is_left_alone(work: Path) -> None:
     card = work / "run" / "best" / "README.md"
     card.write_text("---\na: [\n---\n# Mine\n", encoding="utf-8")

@@ -29,6 +29,7 @@ def list_found() -> list[tuple[str, str, str, str]]:
     return [(one.folder, os.path.realpath(one.location), one.entry_points, one.fields) for one in found]
 
 
+@pytest.mark.slow
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.lists(

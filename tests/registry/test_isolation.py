@@ -116,6 +116,7 @@ def test_list_plugins_tells_all(run_vsezoo: Run, museum: tuple[Path, ...]) -> No
     assert found["bad-slow"]["seconds"] >= 1.5
 
 
+@pytest.mark.slow
 def test_list_plugins_imports_nothing_by_itself(museum: tuple[Path, ...]) -> None:
     done = call_vsezoo("list-plugins", "--json", path=museum)
     assert done.returncode == 1
@@ -124,6 +125,7 @@ def test_list_plugins_imports_nothing_by_itself(museum: tuple[Path, ...]) -> Non
     assert get_marks(museum) == set()
 
 
+@pytest.mark.slow
 def test_every_other_command_goes_on(museum: tuple[Path, ...]) -> None:
     version = call_vsezoo("--version", path=museum)
     assert version.stdout.startswith("vsezoo ")
@@ -153,6 +155,7 @@ def test_every_other_command_goes_on(museum: tuple[Path, ...]) -> None:
     assert not {"vanishes", "crashes", "part", "slow", "new"} & get_marks(museum)
 
 
+@pytest.mark.slow
 def test_who_uses_a_broken_name_is_told(museum: tuple[Path, ...]) -> None:
     used = call_vsezoo("show", "bad-raises:bad", path=museum)
     assert (used.returncode, used.stdout) == (1, "")

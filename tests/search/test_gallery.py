@@ -44,6 +44,7 @@ def decode(source: str) -> Image.Image:
     return Image.open(BytesIO(base64.b64decode(match[1])))
 
 
+@pytest.mark.slow
 def test_pictures(tmp_path: Path) -> None:
     save_colour_model(tmp_path / "run")
     photos = paint_folder(tmp_path / "photos")
@@ -78,6 +79,7 @@ def test_sentences_of_a_picture(tmp_path: Path) -> None:
     assert "i" not in read.tags
 
 
+@pytest.mark.slow
 def test_no_folder_of_the_machine_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     save_colour_model(tmp_path / "run")
     folder = tmp_path / "private" / "album"

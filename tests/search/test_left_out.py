@@ -24,6 +24,7 @@ def photos(tmp_path: Path) -> Path:
     return paint_folder(tmp_path / "photos")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cause", [errno.EACCES, errno.EMFILE, errno.EIO, errno.ESTALE])
 def test_what_this_machine_could_not_read_is_tried_again(
     cause: int, run: Path, photos: Path, cache: Path, monkeypatch: pytest.MonkeyPatch

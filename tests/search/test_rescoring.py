@@ -101,6 +101,7 @@ def test_sentences_for_an_image(model: JointEmbedding, tmp_path: Path) -> None:
         assert hits[0].text == data.captions[hits[0].item]
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=20)
 @given(st.lists(st.sets(st.integers(0, 11), min_size=1), min_size=1, max_size=3))
 def test_each_item_is_read_once_and_scored_with_its_queries(chosen: list[set[int]]) -> None:

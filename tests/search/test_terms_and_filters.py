@@ -26,6 +26,7 @@ def refuse_split() -> None:
     raise AssertionError("no split is needed")
 
 
+@pytest.mark.slow
 def test_terms_add_up_and_are_taken_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The score of a combined query is the sum of the scores of its terms."""
     monkeypatch.setenv("VSEZOO_CACHE", str(tmp_path / "cache"))

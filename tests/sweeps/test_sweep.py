@@ -74,6 +74,7 @@ def test_a_sweep(data: Path, tmp_path: Path) -> None:
     assert listed.stdout.count("complete") == 4
 
 
+@pytest.mark.slow
 def test_a_run_that_fails_does_not_stop_the_others(data: Path, tmp_path: Path) -> None:
     plan = make_plan(data, tmp_path / "out", listed=[{"loss": "none-such"}, {"loss.margin": 0.1}])
     lines: list[str] = []

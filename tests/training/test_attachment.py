@@ -59,6 +59,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_pictures_have_the_embeddings_of_their_features(made: Path, tmp_path: Path) -> None:
     attach_backbone(made / "run", tmp_path / "pictures", weights=made / "backbone.safetensors")
     before, after = vsezoo.load(made / "run"), vsezoo.load(tmp_path / "pictures")
@@ -94,6 +95,7 @@ def test_other_weights_are_refused(made: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "pictures").exists()
 
 
+@pytest.mark.slow
 def test_features_of_unknown_origin(made: Path, tmp_path: Path) -> None:
     data = tiny.write_data(tmp_path / "data")
     settings = {**tiny.SETTINGS, "training.num_epochs": 1}

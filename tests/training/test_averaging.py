@@ -50,6 +50,7 @@ def train(data: Path, output: Path, **options: Any) -> Any:
     return vsezoo.train("vsepp", str(data), output=output, device="cpu", **options)
 
 
+@pytest.mark.slow
 def test_the_checkpoint_has_the_average_and_the_training_does_not(data: Path, tmp_path: Path) -> None:
     train(data, tmp_path / "plain", settings=SETTINGS | {"training.average": 0.0})
     train(data, tmp_path / "averaged", settings=SETTINGS)
@@ -64,6 +65,7 @@ def test_the_checkpoint_has_the_average_and_the_training_does_not(data: Path, tm
         assert not torch.equal(tensor, averaged[f"model.{name}"]), name
 
 
+@pytest.mark.slow
 def test_a_stopped_run_goes_on_with_its_average(data: Path, tmp_path: Path) -> None:
     class Stop(Callback):
         def step(self, progress: Progress) -> None:

@@ -109,6 +109,7 @@ def test_a_stopped_run_goes_on_exactly(
     assert found == expected
 
 
+@pytest.mark.slow
 def test_a_run_without_its_weights_does_not_go_on(data: Path, weights: Path, tmp_path: Path) -> None:
     with pytest.raises(InterruptedTrainingError):
         train(data, tmp_path / "run", weights=weights, stop=3)
@@ -120,6 +121,7 @@ def test_a_run_without_its_weights_does_not_go_on(data: Path, weights: Path, tmp
         train(data, tmp_path / "run", resume=True)
 
 
+@pytest.mark.slow
 def test_the_backbone_learns_from_its_epoch_on(data: Path, weights: Path, tmp_path: Path) -> None:
     result = train(data, tmp_path / "run", weights=weights, finetune=True, finetune_epoch=1)
     first = load_file(weights)
@@ -132,6 +134,7 @@ def test_the_backbone_learns_from_its_epoch_on(data: Path, weights: Path, tmp_pa
     assert not torch.equal(state[f"model.image_encoder.backbone.network.{name}"], first[name])
 
 
+@pytest.mark.slow
 def test_a_training_begins_with_a_fine_tuned_backbone_without_its_source(
     data: Path, weights: Path, tmp_path: Path
 ) -> None:
@@ -146,6 +149,7 @@ def test_a_training_begins_with_a_fine_tuned_backbone_without_its_source(
         train(data, tmp_path / "third", weights=weights, init=frozen.checkpoint)
 
 
+@pytest.mark.slow
 def test_a_training_that_begins_with_a_frozen_backbone_leaves_it_out_again(
     data: Path, weights: Path, tmp_path: Path
 ) -> None:

@@ -33,6 +33,7 @@ def write_with_tensorboard(start: int, step: int, scalars: dict[str, float]) -> 
     return stream.getvalue()
 
 
+@pytest.mark.slow
 @given(
     start=st.integers(0, 2**62),
     step=st.integers(1, 2**62),

@@ -42,6 +42,7 @@ class OnePoint(GRUTextEncoder):
         return first.expand(len(tokens.ids), -1)
 
 
+@pytest.mark.slow
 def test_a_collapsed_training_warns_once(data: Path, tmp_path: Path) -> None:
     registry.register("text_encoders", "one_point")(OnePoint)
     settings = {"text_encoder": "one_point", **tiny.SETTINGS, "loss.mask_same_image": False}
@@ -76,6 +77,7 @@ class Leave(Callback):
             signal.raise_signal(signal.SIGINT)
 
 
+@pytest.mark.slow
 def test_a_collapse_is_told_once_in_a_run_that_was_stopped(tmp_path: Path) -> None:
     folder = tiny.write_data(tmp_path / "data", mean=1.0)
     settings = tiny.SETTINGS | {"training.num_epochs": 25}
@@ -91,6 +93,7 @@ def test_a_collapse_is_told_once_in_a_run_that_was_stopped(tmp_path: Path) -> No
     assert (tmp_path / "run" / "log.jsonl").read_bytes() == log
 
 
+@pytest.mark.slow
 def test_a_real_collapse_and_a_cure(tmp_path: Path) -> None:
     """Hardest negatives on features that share a large mean; with the mean subtracted, the same training learns."""
     folder = tiny.write_data(tmp_path / "data", mean=1.0)
@@ -103,6 +106,7 @@ def test_a_real_collapse_and_a_cure(tmp_path: Path) -> None:
         assert (len(witness.warnings), last < 10) == ((0, True) if center else (1, False))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("hardest", [False, True])
 def test_a_healthy_training_does_not_warn(data: Path, tmp_path: Path, hardest: bool) -> None:
     witness = Witness()

@@ -58,6 +58,7 @@ def read_run(folder: Path) -> tuple[list[float], dict[str, torch.Tensor]]:
     return numbers, load_file(folder / "best" / "model.safetensors")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("more", [{}, {"training.micro_batch": 4}])
 def test_it_trains_the_same(data: Path, settings: dict[str, Any], tmp_path: Path, more: dict[str, Any]) -> None:
     """Of 40 captions in 4 steps an epoch, with validations inside an epoch and behind it."""
@@ -78,6 +79,7 @@ class Stop(Callback):
             raise KeyboardInterrupt
 
 
+@pytest.mark.slow
 def test_it_resumes(data: Path, settings: dict[str, Any], tmp_path: Path) -> None:
     changed = {**settings, **CACHED}
     vsezoo.train("clip", data, output=tmp_path / "whole", settings=changed)
@@ -88,6 +90,7 @@ def test_it_resumes(data: Path, settings: dict[str, Any], tmp_path: Path) -> Non
     assert all(torch.equal(resumed[name], tensor) for name, tensor in whole.items())
 
 
+@pytest.mark.slow
 def test_networks_run_once_and_their_outputs_are_kept(
     data: Path, settings: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -114,6 +117,7 @@ def test_networks_run_once_and_their_outputs_are_kept(
     assert seen == [8, 3, 2]
 
 
+@pytest.mark.slow
 def test_a_backbone_with_a_head(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Words are trained, the backbone is not; without the cache folder, too."""
     monkeypatch.setenv("VSEZOO_CACHE", str(tmp_path / "file"))

@@ -38,6 +38,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return data, folder / "first"
 
 
+@pytest.mark.slow
 def test_weights_and_vocabulary_are_the_checkpoints(folders: tuple[Path, Path], tmp_path: Path) -> None:
     data, first = folders
     model, ancestor = train(data, tmp_path / "second", NO_STEP, init=first), vsezoo.load(first)
@@ -51,6 +52,7 @@ def test_weights_and_vocabulary_are_the_checkpoints(folders: tuple[Path, Path], 
     assert not torch.allclose(first_weights, weights, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_a_resumed_run_reads_the_vocabulary_again(folders: tuple[Path, Path], tmp_path: Path) -> None:
     data, first = folders
     train(data, tmp_path / "run", init=first)
@@ -78,6 +80,7 @@ def test_another_width_is_refused_and_leaves_nothing(folders: tuple[Path, Path],
         assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_the_command_of_the_card_names_it(folders: tuple[Path, Path], tmp_path: Path) -> None:
     data, first = folders
     train(data, tmp_path / "second", init=first, full_dev=True)
@@ -94,6 +97,7 @@ def test_a_head_and_a_whole_encoder_exchange_names() -> None:
     assert rename_tensors({"fc.weight": one}, {"fc.weight": one}) == {"fc.weight": one}
 
 
+@pytest.mark.slow
 def test_a_caption_head_is_handed_down(tmp_path: Path) -> None:
     settings = {
         "embed_size": 16,

@@ -51,6 +51,7 @@ def test_bad_picture_is_left_out_and_told(tmp_path: Path, monkeypatch: pytest.Mo
     assert (metrics["images"], metrics["captions"]) == (2, 4)  # pictures 8 and 9 have 3 captions and 1
 
 
+@pytest.mark.slow
 def test_bad_picture_ends_the_run_with_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     done = train(tmp_path, monkeypatch)
     assert_one_message(done, 1, r"photos/images/1\.jpg: is empty \(0 bytes\)\.\n.*--on-bad-image skip")

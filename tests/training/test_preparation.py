@@ -17,6 +17,7 @@ from vsezoo.training.run_folder import hold_run
 from vsezoo.training.splits import describe_skipped
 
 
+@pytest.mark.slow
 def test_a_mistake_before_the_first_step_leaves_the_folder_free(tmp_path: Path) -> None:
     data, run = tiny.write_data(tmp_path / "data"), tmp_path / "run"
     mistaken = {**tiny.SETTINGS, "training.last_batch": "drop", "training.batch_size": 1000}
@@ -80,6 +81,7 @@ def test_a_run_is_held_by_one_training(tmp_path: Path) -> None:
     assert not folder.exists()  # nothing was begun
 
 
+@pytest.mark.slow
 def test_what_another_training_did_meanwhile_is_noticed(tmp_path: Path) -> None:
     data, run = tiny.write_data(tmp_path / "data"), tmp_path / "run"
     vsezoo.train("vsepp", data, output=run, settings=tiny.SETTINGS, device="cpu")

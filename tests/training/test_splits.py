@@ -42,6 +42,7 @@ def source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CountingSource:
     return source
 
 
+@pytest.mark.slow
 def test_a_run_opens_each_split_once(source: CountingSource, tmp_path: Path) -> None:
     settings = {**tiny.SETTINGS, "training.num_epochs": 1}
     vsezoo.train("vsepp", "counted", output=tmp_path / "run", settings=settings, device="cpu", overrides=False)

@@ -35,6 +35,7 @@ def test_neighbouring_equal_ids_are_one_image(tmp_path: Path) -> None:
     assert pairs.images([2, 0])[:, 0].tolist() == [2, 0]
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=40)
 @given(sizes=st.lists(st.integers(1, 7), min_size=1, max_size=12))
 def test_every_number_of_captions_reads_back(tmp_path_factory: pytest.TempPathFactory, sizes: list[int]) -> None:

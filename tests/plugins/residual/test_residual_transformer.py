@@ -34,6 +34,7 @@ def make_model(folder: Path, **changes: Any) -> JointEmbedding:
     return vsezoo.create_model("vse-minilm", tiny.TinyPairs(), settings=settings)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layers", [[-1], [0, 1, -1]])
 def test_the_states_of_the_layers(bert: tuple[Path, PreTrainedModel], layers: list[int]) -> None:
     model = make_model(bert[0], text_encoder__layers=layers).eval()
@@ -57,6 +58,7 @@ def test_a_layer_that_is_not_there(bert: tuple[Path, PreTrainedModel], layer: in
         make_model(bert[0], text_encoder__layers=[layer])
 
 
+@pytest.mark.slow
 def test_a_run_with_the_states_computed_once_equals_one_without(
     bert: tuple[Path, PreTrainedModel], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

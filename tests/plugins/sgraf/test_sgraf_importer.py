@@ -68,6 +68,7 @@ def test_options_that_are_refused(tmp_path: Path, changed: dict[str, Any], words
     assert words in str(caught.value)
 
 
+@pytest.mark.slow
 def test_tensors_that_are_refused(tmp_path: Path) -> None:
     source = write(tmp_path)
     image, text, similarity = source.content["model"]

@@ -124,6 +124,7 @@ def test_a_tokenizer_without_a_mask(tmp_path: Path) -> None:
     assert make_bert(tmp_path, size_augmentation=0.0) is not None
 
 
+@pytest.mark.slow
 def test_rates_of_bert_and_of_a_backbone(bert: Path) -> None:
     grid = registry.load("models", "vse-infty-grid-bert").replace(
         {"image_encoder.model": "resnet18", "image_encoder.weights": "none", "text_encoder.model": str(bert)}

@@ -140,6 +140,7 @@ def test_names_of_large_cnns(form: str, tmp_path: Path) -> None:
     assert imported.recipe.image_encoder.options["cnn_mode"] == "train"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

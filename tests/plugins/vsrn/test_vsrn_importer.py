@@ -138,6 +138,7 @@ def test_a_decoder_of_the_width_of_the_embedding_says_nothing_of_it(checkpoint: 
     assert imported.recipe.loss.options["region_dim"] == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changes", "told", "error", "message"),
     [

@@ -23,6 +23,7 @@ def find(distribution: str, **options: bool) -> list[Plugin]:
     return found
 
 
+@pytest.mark.slow
 def test_all_that_vsezoo_registers_is_there() -> None:
     own = find("vsezoo")
     assert {(plugin.kind, plugin.name) for plugin in own} == {
@@ -36,6 +37,7 @@ def test_all_that_vsezoo_registers_is_there() -> None:
     assert vsepp.version == vsezoo.__version__
 
 
+@pytest.mark.slow
 def test_the_order_is_that_of_kinds_and_names(install: Install) -> None:
     install("demo-10", {"losses": {"b10": "made_a:x", "b9": "made_a:x"}, "models": {"z": "made_a:x"}})
     install("demo-9", {"losses": {"a": "made_a:x"}})
@@ -72,6 +74,7 @@ def test_a_check_imports_nothing_in_this_process(install: Install) -> None:
     assert not {"made_good", "made_bad"} & set(sys.modules)
 
 
+@pytest.mark.slow
 def test_a_name_of_this_session_comes_first(install: Install) -> None:
     registry.register("models", "vsepp", replace=True)(registry.load("models", "vse0"))
     (vsepp,) = [p for p in find("vsezoo") if (p.kind, p.name) == ("models", "vsepp")]
