@@ -54,6 +54,7 @@ class Index:
     ) -> None:
         self.collection, self.skipped = collection, skipped
         self._checkpoint, self._device = checkpoint, device
+        self._is_uncertain: bool = load_part(checkpoint.recipe, "similarity").uncertain
         self._rows, self._alive, self._items, self._count = rows.vectors, rows.alive, items, rows.count
         self._make_nearest = nearest
         self._nearest: dict[type[Similarity], NearestRows] = {}
@@ -201,8 +202,7 @@ class Index:
     def _describe(self, rank: int, score: float, row: int) -> Hit:
         item = int(self._items[row])
         text = self.collection.sentence(item)
-        uncertain = load_part(self._checkpoint.recipe, "similarity").uncertain
-        uncertainty = float(self._rows[row, -1]) if uncertain else None
+        uncertainty = float(self._rows[row, -1]) if self._is_uncertain else None
         return Hit(rank, score, self.collection.ids[item], item, text, uncertainty)
 
 
