@@ -313,7 +313,7 @@ def test_a_model_trained_on_a_folder_wants_to_be_told(root: Path, runs: list[Pat
     ("arguments", "message"),
     [
         (["--ensemble"], "--ensemble needs at least two checkpoints"),
-        (["absent", "--scores", "s.npy"], "--scores names one file, and there are several checkpoints"),
+        (["hub:org/absent", "--scores", "s.npy"], "--scores names one file, and there are several checkpoints"),
         (["--ties", "random"], "'random' is not one of 'lower.index', 'pessimistic', 'expected'"),
         (["--device", "nonsense"], r"the device 'nonsense' cannot be used: .*\nTry --device cpu"),
         (["--folds", "5"], "No such option '?--folds'?"),
@@ -325,7 +325,7 @@ def test_mistakes(root: Path, runs: list[Path], arguments: list[str], message: s
 
 def test_no_checkpoint(tmp_path: Path) -> None:
     processes.assert_one_message(invoke(), 2, "Missing argument 'CHECKPOINT...'")
-    processes.assert_one_message(invoke(tmp_path / "none"), 1, rf"^{tmp_path}/none: does not exist\.\n.*vsezoo train")
+    processes.assert_one_message(invoke(tmp_path / "none"), 2, rf"^{tmp_path}/none: does not exist\.\n.*vsezoo train")
     processes.assert_one_message(
         invoke(tmp_path), 1, r"is not a checkpoint folder: it has no config\.json \(it contains nothing\)"
     )

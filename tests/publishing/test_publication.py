@@ -106,6 +106,6 @@ def test_a_checkpoint_without_its_run(work: Path) -> None:
 def test_mistakes(work: Path) -> None:
     invoke = CliRunner().invoke
     processes.assert_one_message(invoke(main, ["card", "hub:org/name"]), 2, "is already on the Hub")
-    processes.assert_one_message(invoke(main, ["card", str(work / "none")]), 1, "does not exist")
+    processes.assert_one_message(invoke(main, ["card", str(work / "none")]), 2, "does not exist")
     (work / "run" / "best" / ".eval_results").write_text("", encoding="utf-8")
     processes.assert_one_message(invoke(main, ["card", str(work / "run")]), 1, r"vsezoo\.yaml: cannot be written: ")
