@@ -58,7 +58,8 @@ def test_a_run(trained: tuple[Path, processes.Done]) -> None:
     output, done = trained
     assert done.code == 0
     # No warning of Python, of torch or of TensorBoard; no bar where there is no terminal.
-    begin, first, second, end = done.stderr.splitlines()
+    begin, first, second, *curves, end = done.stderr.splitlines()
+    assert [line.split()[0] for line in curves] == ["loss", "rsum"]
     assert begin == "Training vsepp: 2 epochs of 10 steps, fp32, seed 0"
     recalls = r"dev R@1/5/10 i2t .*, t2i .*, score [\d.]+ \(best\); \d+:\d\d left"
     assert re.fullmatch(rf"epoch 1/2, step 10: mean loss [\d.]+; {recalls}", first)
@@ -94,9 +95,10 @@ def test_the_default_is_shapes(run_vsezoo: Run, tmp_path: Path) -> None:
     done = run_vsezoo("train", "vsepp", *size, cwd=tmp_path, **options)
     assert done.returncode == 0, done.stderr
     assert "shapes, test split" in done.stdout
-    assert [line.split(":")[0] for line in done.stderr.splitlines()] == [
+    assert [line.partition(":")[0].partition("  ")[0] for line in done.stderr.splitlines()] == [
         "Training vsepp",
         "epoch 1/1, step 79",
+        "loss",
         "Checkpoint",
     ]
     config = json.loads((tmp_path / "runs/vsepp-shapes/best/config.json").read_bytes())

@@ -17,7 +17,7 @@ from vsezoo.cli.command import Command
     examples=[
         ("vsezoo attach-backbone runs/features --output runs/pictures", "With the library's pretrained weights."),
         (
-            "vsezoo attach-backbone runs/features --weights mobilenetv2.safetensors --output runs/pictures",
+            "vsezoo attach-backbone runs/vgg --weights vgg.safetensors --output runs/new",
             "With the file of weights that the features were extracted with.",
         ),
     ],

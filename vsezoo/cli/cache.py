@@ -27,7 +27,13 @@ def cache() -> None:
     """
 
 
-@cache.command("show", examples=[("vsezoo cache show", "Show what the cache folder contains.")])
+@cache.command(
+    "show",
+    examples=[
+        ("vsezoo cache show", "Show what the cache folder contains."),
+        ("VSEZOO_CACHE=/data/cache vsezoo cache show", "The same of another folder."),
+    ],
+)
 @shared_options.as_json
 def show(as_json: bool) -> None:
     """List the folders of the cache with their sizes."""
@@ -44,7 +50,13 @@ def show(as_json: bool) -> None:
         console.print_table(["folder", "entries", "MB", "what"], rows)
 
 
-@cache.command("verify", examples=[("vsezoo cache verify", "Look for damaged files.")])
+@cache.command(
+    "verify",
+    examples=[
+        ("vsezoo cache verify", "Look for damaged files."),
+        ("vsezoo cache verify --json > damaged.json", "Write them as JSON."),
+    ],
+)
 @shared_options.as_json
 def verify(as_json: bool) -> None:
     """Compare the files of the cache with their digests; the exit code is 1 if one is damaged."""
@@ -62,11 +74,21 @@ def verify(as_json: bool) -> None:
         raise click.exceptions.Exit(1)
 
 
-@cache.command("clean", examples=[("vsezoo cache clean --all", "Remove everything.")])
+@cache.command(
+    "clean",
+    examples=[
+        ("vsezoo cache clean", "Remove damaged files and what killed commands left."),
+        ("vsezoo cache clean --all", "Remove everything."),
+    ],
+)
 @click.option("--all", "everything", is_flag=True, help="Remove everything, not only what is damaged or left over.")
-def clean(everything: bool) -> None:
+@shared_options.as_json
+def clean(everything: bool, as_json: bool) -> None:
     """Remove damaged files and what killed commands left, or everything."""
     from vsezoo.storage.cache_contents import clean as clean_cache
 
     count, size = clean_cache(everything=everything)
+    if as_json:
+        console.print_json({"removed": count, "bytes": size})
+        return
     console.results().print(f"Removed {count:,} entries, {size / UNIT:,.1f} MB.")

@@ -16,7 +16,8 @@ from click.testing import CliRunner
 
 from vsezoo.cli import main
 from vsezoo.errors import UsageError
-from vsezoo.sweeps.listing import list_runs
+from vsezoo.sweeps import trials as trials_module
+from vsezoo.sweeps.listing import is_complete, list_runs
 from vsezoo.sweeps.plan import Plan
 from vsezoo.sweeps.running import SweepOptions
 from vsezoo.sweeps.search import find_best, search, write_command
@@ -127,7 +128,7 @@ def test_a_search(data: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_hopeless_trial_ends_early(data: Path, tmp_path: Path) -> None:
+def test_a_hopeless_trial_ends_early(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plan = Plan(
         "vsepp",
         str(data),
@@ -139,8 +140,7 @@ def test_a_hopeless_trial_ends_early(data: Path, tmp_path: Path) -> None:
         trial = add_trial(plan.folder, number, {"training.learning_rate": 0.01})
         lines = [{"event": "validation", "epoch": n, "step": 10 * n, "rsum": 599, "score": 599.0} for n in (1, 2)]
         (trial.folder / "log.jsonl").write_text("\n".join(map(json.dumps, lines)))
-        (trial.folder / "last").mkdir()
-        (trial.folder / "last" / "state.json").write_text('{"place": {"complete": true}}')
+    monkeypatch.setattr(trials_module, "is_complete", lambda folder: folder.name != "trial-6" or is_complete(folder))
     add_trial(plan.folder, 6, {"training.learning_rate": 0.0001})
     trials = search(plan, SweepOptions("cpu"))
     assert (trials[5].state, len(trials[5].scores)) == ("pruned", 1)
