@@ -75,43 +75,6 @@ def test_every_public_name_is_documented() -> None:
     assert {name for name in vsezoo.__all__ if not any(f"`{name}" in line for line in table)} == set()
 
 
-PROGRAM = """
-import vsezoo
-
-class Patience(vsezoo.Observer):
-    pass
-
-names: list[str] = [*vsezoo.list_models("vse*"), *vsezoo.list_datasets()]
-checkpoint = vsezoo.train("vsepp", "shapes", observers=[Patience()]).checkpoint
-model: vsezoo.JointEmbedding = vsezoo.load(checkpoint)
-test = vsezoo.open_data("shapes", "test", kinds=("vector",), options=vsezoo.OpenOptions(full_dev=True))
-scores = model.similarity(model.encode_images(test.images([0])), model.encode_texts(["a red circle"]))
-rsum: float = vsezoo.evaluate([checkpoint], "shapes").metrics.rsum
-print(vsezoo.check_data("shapes").fails, vsezoo.open_index(checkpoint, images=test).search("red")[0].score, scores)
-"""
-
-
-def run_mypy(program: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    """Run mypy as this repository does, with its cache, on a program of a user."""
-    pytest.importorskip("mypy")
-    (folder / "program.py").write_text(program, encoding="utf-8")
-    command = [sys.executable, "-m", "mypy", str(folder / "program.py")]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
-
-
-@pytest.mark.process
-def test_a_program_of_a_user_passes_mypy(tmp_path: Path) -> None:
-    done = run_mypy(PROGRAM, tmp_path)
-    assert done.returncode == 0, done.stdout
-
-
-@pytest.mark.process
-def test_mypy_finds_mistakes_in_it(tmp_path: Path) -> None:
-    done = run_mypy("import vsezoo\n\nvsezoo.lode('x')\nn: int = vsezoo.load(3).embed_size\n", tmp_path)
-    assert 'Module has no attribute "lode"' in done.stdout
-    assert 'Argument 1 to "load" has incompatible type "int"' in done.stdout
-
-
 @pytest.mark.process
 def test_the_library_loads_nothing_of_the_command_line() -> None:
     code = (

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tomllib
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -36,7 +37,7 @@ def test_what_is_imported_is_a_dependency_and_the_other_way_round() -> None:
     imported, served = set[str](), set[str]()
     for path in [*(ROOT / "vsezoo").rglob("*.py"), *(ROOT / "plugins").rglob("*.py")]:
         found = served if path.relative_to(ROOT).as_posix().startswith(SERVED) else imported
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in walk_executed(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Import):
                 found |= {alias.name.partition(".")[0] for alias in node.names}
             elif isinstance(node, ast.ImportFrom) and node.level == 0:
@@ -44,6 +45,14 @@ def test_what_is_imported_is_a_dependency_and_the_other_way_round() -> None:
     extra = list_packages(PROJECT["optional-dependencies"]["serve"])
     assert list_foreign(imported) == list_packages(PROJECT["dependencies"])
     assert list_foreign(served) - list_foreign(imported) == extra - {"python_multipart"}  # FastAPI imports that one
+
+
+def walk_executed(tree: ast.AST) -> Iterator[ast.AST]:
+    """Walk a module, except what only type checkers read: no program needs what is imported there."""
+    yield tree
+    is_typing = isinstance(tree, ast.If) and ast.unparse(tree.test) == "TYPE_CHECKING"
+    for node in tree.orelse if is_typing else ast.iter_child_nodes(tree):
+        yield from walk_executed(node)
 
 
 def list_foreign(modules: set[str]) -> set[str]:

@@ -28,6 +28,10 @@ class Losses(vsezoo.Callback):
         self.losses.append(record.loss)
 
 
+class Patience(vsezoo.Observer):
+    pass
+
+
 def main(run: Path) -> dict[str, float]:
     losses = Losses()
     result = vsezoo.train("vsepp", "shapes", output=run, settings={"embed_size": 32}, callbacks=[losses])
@@ -47,9 +51,19 @@ def main(run: Path) -> dict[str, float]:
     except vsezoo.VsezooError as error:
         print(error.problem, error.remedy, len(found), table, scores.shape)
     return {"recall": recall, "rsum": evaluation.metrics.rsum}
+
+
+names: list[str] = [*vsezoo.list_models("vse*"), *vsezoo.list_datasets()]
+checkpoint = vsezoo.train("vsepp", "shapes", observers=[Patience()]).checkpoint
+model: vsezoo.JointEmbedding = vsezoo.load(checkpoint)
+test = vsezoo.open_data("shapes", "test", kinds=("vector",), options=vsezoo.OpenOptions(full_dev=True))
+scores = model.similarity(model.encode_images(test.images([0])), model.encode_texts(["a red circle"]))
+rsum: float = vsezoo.evaluate([checkpoint], "shapes").metrics.rsum
+print(vsezoo.check_data("shapes").fails, vsezoo.open_index(checkpoint, images=test).search("red")[0].score, scores)
 """
 MISTAKES = {
-    "vsezoo.lode('x')": "lode",
+    "vsezoo.lode('x')": 'Module has no attribute "lode"',
+    "vsezoo.load(3).embed_size": 'Argument 1 to "load" has incompatible type "int"',
     "vsezoo.evaluate(3)": "arg-type",
     "vsezoo.load('x').encode_texts(['a']).tolists()": "tolists",
     "vsezoo.load('x').encode_texts(['a'], as_numpy=True).cpu()": "cpu",
@@ -71,6 +85,6 @@ def test_a_users_program(tmp_path: Path) -> None:
     environment = {**os.environ, "MYPYPATH": str(Path(vsezoo.__file__).parents[1])}
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=1200)
     lines = done.stdout.splitlines()
-    assert not [line for line in lines if line.startswith("right.py")], done.stdout
+    assert {line.partition(":")[0] for line in lines} == {"wrong.py"}, done.stdout + done.stderr
     for number, (code, word) in enumerate(MISTAKES.items(), start=3):
         assert any(f"wrong.py:{number}:" in line and word in line for line in lines), (code, done.stdout)

@@ -330,7 +330,7 @@ def test_a_full_disk_on_the_way_back(made: Path, tmp_path: Path) -> None:
         (("MADE", "--to", "lists", "--option", "a=1"), 2, r"^--option cannot be combined with --to\."),
         (("MADE", "--to", "lists", "--output", "."), 2, r"^\.: is a folder, not a file\."),
         (("SOURCE", "--to", "lists"), 2, r"lists\.v2\.json: is a file, but .*\nConvert it first: vsezoo convert /"),
-        (("nowhere", "--to", "lists"), 1, r"^nowhere: does not exist\."),
+        (("nowhere", "--to", "lists"), 2, r"^nowhere: does not exist\."),
     ],
 )
 def test_mistakes_on_the_way_back(

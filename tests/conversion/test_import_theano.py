@@ -256,7 +256,7 @@ def test_the_first_release_had_another_loss_and_no_learning_rate(tmp_path: Path)
         ({"dropout": 0.5}, "has the option 'dropout', which is unknown in this format"),
         ({"margin": "large"}, "has the option margin='large', which is not supported. loss.margin"),
         ({"margin": -1.0}, "has the option margin=-1.0, which is not supported. loss.margin"),
-        ({"lrate": 0}, "has the option lrate=0, which is not supported. training.learning_rate"),
+        ({"lrate": -0.1}, "has the option lrate=-0.1, which is not supported. training.learning_rate"),
         ({"batch_size": 1.5}, "has the option batch_size=1.5, which is not supported"),
         ({"dim": "7"}, "has the option dim='7'; it must be a positive integer"),
         ({"dim_word": 0}, "has the option dim_word=0; it must be a positive integer"),

@@ -19,6 +19,7 @@ import vsezoo
 Vse = Callable[..., processes.Done]
 
 CONFIG = "config.json"
+DIGEST = {"size": 1, "sha256": "0" * 64}
 
 
 def publish(hub: LoopbackHub, folder: Path, name: str = "org/name", **more: Any) -> Repository:
@@ -158,7 +159,7 @@ def test_what_is_not_there(hub: LoopbackHub, vse: Vse, work: Path) -> None:
         1,
         r"is not a checkpoint of vsezoo: it has no config\.json \(it contains \.gitattr",
     )
-    one(vse("eval", "org/name"), 1, r"^org/name: does not exist\.\n.*runs/NAME, or hub:org/name")
+    one(vse("eval", "org/name"), 2, r"^org/name: does not exist\.\n.*runs/NAME, or hub:org/name")
 
 
 @pytest.mark.slow
@@ -183,8 +184,7 @@ EVIL = ["../model.safetensors", "/etc/passwd", "a/b", "..", ".", "", "C:\\x", "a
 def test_names_that_lead_elsewhere(hub: LoopbackHub, vse: Vse, work: Path) -> None:
     for number, name in enumerate(EVIL):
         repository = publish(hub, work / "run" / "best", f"org/evil{number}")
-        digest = {"size": 1, "sha256": "0" * 64}
-        change_config(repository, lambda config, name=name, digest=digest: config["files"].update({name: digest}))
+        change_config(repository, lambda config, name=name: config["files"].update({name: DIGEST}))
         repository.commit({name: Blob.of(b"x", False)})
     hub.requests.clear()
     for number in (0, 1, 2, 6, 8):
@@ -201,10 +201,10 @@ def test_names_that_lead_elsewhere(hub: LoopbackHub, vse: Vse, work: Path) -> No
             r"vocab\.json has \d+ bytes on the Hub; config\.json",
         ),
         (
-            lambda files: files.update({f"f{n}": {"size": 1, "sha256": ""} for n in range(200)}),
+            lambda files: files.update({f"f{n}": DIGEST for n in range(200)}),
             "lists 203 files; at most",
         ),
-        (lambda files: files.update({"x.json": {"size": 1, "sha256": ""}}), r"it has no x\.json"),
+        (lambda files: files.update({"x.json": DIGEST}), r"it has no x\.json"),
     ],
 )
 def test_lists_of_files_that_are_not_true(

@@ -193,8 +193,10 @@ def test_a_file_is_trained_shown_and_resumed(
     for model in (path, "mine"):  # nobody registers this name; the run knows the recipe
         resumed = vsezoo.train(model, output="runs/mine-data", resume=True, settings={"training.num_epochs": 2})
         assert resumed.evaluation == result.evaluation
-    with pytest.raises(UnknownNameError, match="There is no model 'mine'"):
+    with pytest.raises(UsageError, match=r"other: contains no training run to continue\."):
         vsezoo.train("mine", data, output=tmp_path / "other", resume=True)
+    with pytest.raises(UnknownNameError, match="There is no model 'mine'"):
+        vsezoo.train("mine", data, output=tmp_path / "other")
     done = CliRunner().invoke(main, ["show", str(path)])
     assert done.exit_code == 0, done.output
     assert done.stdout.startswith("mine: ")

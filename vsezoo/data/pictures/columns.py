@@ -13,7 +13,9 @@ import numpy as np
 
 from vsezoo.data.pictures.listing import CaptionedImage, clean_caption
 from vsezoo.data.pictures.picture_file import Place
+from vsezoo.data.pictures.row_file import PURPOSE
 from vsezoo.data.pictures.rows import RowPlace
+from vsezoo.errors import require_package
 
 AT_ONCE = 10_000  # texts that an iteration converts together
 
@@ -235,8 +237,7 @@ class ImageColumns(Sequence[CaptionedImage]):
     @functools.cached_property
     def empty(self) -> Array:
         """Where captions are empty: their indices among all captions."""
-        from pyarrow import compute
-
+        compute = require_package("pyarrow.compute", PURPOSE)
         found, start = [], 0
         for chunk in self.captions.column.chunks:
             bare = compute.match_substring_regex(chunk, r"^\s*$")
