@@ -9,6 +9,7 @@ from typing import Any
 import pictures
 import pytest
 import torch
+from checkpoint_folders import change_config, expect_error
 from safetensors.torch import load_file, save_file
 
 from vsezoo.checkpoints.checkpoint import load, save_checkpoint
@@ -168,19 +169,18 @@ def test_a_fine_tuned_backbone_needs_no_network(tmp_path: Path, weights: Path, m
 
 
 @pytest.mark.parametrize(
-    "change",
+    ("change", "message"),
     [
-        {"left_out": ["text_encoder"]},
-        {"left_out": "image_encoder"},
-        {"encoders": []},
-        {"encoders": {"image_encoder": 5}},
+        ({"left_out": ["text_encoder"]}, "has an invalid 'left_out' or 'encoders' entry"),
+        ({"left_out": "image_encoder"}, "has an invalid 'left_out' or 'encoders' entry"),
+        ({"encoders": []}, "encoders is not an object"),
+        ({"encoders": {"image_encoder": 5}}, "has an invalid 'left_out' or 'encoders' entry"),
     ],
 )
-def test_a_damaged_configuration(tmp_path: Path, weights: Path, change: dict[str, Any]) -> None:
+def test_a_damaged_configuration(tmp_path: Path, weights: Path, change: dict[str, Any], message: str) -> None:
     folder = save(make(weights), tmp_path / "stored")
-    (folder / "config.json").write_text(json.dumps({**read_config(folder), **change}))
-    with pytest.raises(CheckpointError, match="has an invalid 'left_out' or 'encoders' entry"):
-        load(folder)
+    change_config(folder, lambda config: config.update(change))
+    expect_error(folder, "config.json", message)
 
 
 @pytest.mark.parametrize("told", [{"folders": 5}, {"folders": [5]}, {"folders": None}, {"data": ["a"]}])

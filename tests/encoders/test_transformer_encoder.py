@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import tiny
 import torch
+from checkpoint_folders import change_config
 from huggingface_hub import constants
 from processes import assert_one_message, run_command
 from safetensors.torch import load_file
@@ -44,7 +45,6 @@ from vsezoo.model import JointEmbedding
 from vsezoo.parts import expand_parts
 from vsezoo.pretrained.digests import digest_tensors
 from vsezoo.publishing.publication import NO_LICENSE, build_card, open_publication
-from vsezoo.storage.checkpoint_layout import write_json
 from vsezoo.training.optimizer_step import build_optimizer, group_parameters
 
 CAPTIONS = ["a dog", "The REDISH thing is hot and dry", "dogs", "", "the old one [PAD]"]
@@ -350,9 +350,8 @@ def test_other_weights_are_refused(tmp_path: Path) -> None:
 )
 def test_weights_that_are_not_described(bert: Path, tmp_path: Path, stored: Any) -> None:
     tiny.save_model(tmp_path / "checkpoint", make_model(bert))
-    config = read_config(tmp_path / "checkpoint")
-    config["encoders"] = {} if stored is None else {"text_encoder": stored}
-    write_json(tmp_path / "checkpoint" / "config.json", config)
+    encoders = {} if stored is None else {"text_encoder": stored}
+    change_config(tmp_path / "checkpoint", lambda config: config.update(encoders=encoders))
     with pytest.raises(CheckpointError, match="does not describe the weights of bert"):
         load(tmp_path / "checkpoint")
 
@@ -434,7 +433,7 @@ def test_the_configuration_in_a_checkpoint_chooses_no_code(bert: Path) -> None:
     [
         ("tokenizer.json", b"{}", "tokenizer.json: cannot be read"),
         ("tokenizer.json", b"\xff", "tokenizer.json: cannot be read"),
-        ("transformer.json", b"[1]", "transformer.json: cannot be read"),
+        ("transformer.json", b"[1]", "transformer.json: does not contain a JSON object"),
         ("transformer.json", b'{"hidden_size": 16}', "transformer.json: cannot be read"),
         ("transformer.json", b'{"model_type": "no-such-model"}', "transformer.json: cannot be read: Unrecognized"),
     ],

@@ -12,6 +12,7 @@ import pictures
 import pytest
 import tiny
 import torch
+from checkpoint_folders import change_config
 from dual import RECIPE, DualText, register_dual, write_dual
 from originals import FIXTURES, needs_fixtures
 from safetensors.torch import load_file
@@ -186,7 +187,7 @@ def test_other_weights_are_refused(tmp_path: Path) -> None:
 )
 def test_a_damaged_list_of_what_is_left_out(source: Path, tmp_path: Path, left_out: Any) -> None:
     folder = save(make(source), tmp_path / "run")
-    (folder / "config.json").write_text(json.dumps({**read_config(folder), "left_out": left_out}))
+    change_config(folder, lambda config: config.update(left_out=left_out))
     with pytest.raises(CheckpointError, match="has an invalid 'left_out' or 'encoders' entry"):
         vsezoo.load(folder)
 

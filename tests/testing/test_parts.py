@@ -38,7 +38,7 @@ OPTIONS: dict[tuple[str, str], list[dict[str, Any]]] = {
 }
 """What is checked next to the defaults, or in place of them."""
 
-NEED_FILES = [("text_encoders", name) for name in ("hf", "pcmepp-clip", "vse-infty-hf")]
+NEED_FILES = [("text_encoders", name) for name in ("hf", "pcmepp-clip", "residual-hf", "vse-infty-hf")]
 """Parts that are built from files: see below."""
 NEED_PRETRAINED = ("clip", "open-clip")
 """Encoders that cannot be built without pretrained weights: tests/plugins/clip has them."""
@@ -73,6 +73,12 @@ def test_the_transformer(tmp_path: Path, options: dict[str, Any]) -> None:
 def test_the_text_side_of_pcmepp(tmp_path: Path) -> None:
     write_model(tmp_path)
     check_text_encoder("pcmepp-clip", options={"model": str(tmp_path), **CLIP})
+
+
+@pytest.mark.slow
+def test_the_transformer_with_a_perceptron(tmp_path: Path) -> None:
+    write_model(tmp_path)
+    check_text_encoder("residual-hf", options={"model": str(tmp_path), "layers": [0, -1], "hidden_size": 8})
 
 
 @pytest.mark.slow

@@ -46,6 +46,7 @@ def test_bad_picture_is_left_out_and_told(tmp_path: Path, monkeypatch: pytest.Mo
     # pictures 0, 2, 3, 4, 5 have 1, 3, 1, 2 and 3 captions
     account = config["data"].pop("account")
     assert (account["layout"], account["images"]) == ("table", 10)
+    assert config["data"].pop("sentinel").keys() == {"splits"}
     assert config["data"] == {"name": "photos", "kind": "picture", "image_shape": [], "images": 5, "captions": 10}
     metrics = json.loads((tmp_path / "work" / "run" / "best" / "metrics.json").read_text())
     assert (metrics["images"], metrics["captions"]) == (2, 4)  # pictures 8 and 9 have 3 captions and 1

@@ -10,17 +10,17 @@ from __future__ import annotations
 
 import hashlib
 import os
+import platform
 import re
 import secrets
 import shutil
-import socket
 import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
 PATTERN = re.compile(r"\.(?P<name>.+)\.(?P<host>[0-9a-f]{8})-(?P<process>\d+)-[0-9a-f]{8}\.tmp", re.DOTALL)
-HOST = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]
+HOST = hashlib.sha256(platform.node().encode()).hexdigest()[:8]
 OLD = 24 * 3600.0
 """Seconds after which a temporary file of another machine counts as left behind."""
 LONGEST = 200  # characters of the name that are kept: a file system allows 255 bytes

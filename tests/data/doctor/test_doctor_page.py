@@ -32,5 +32,5 @@ def test_equal_pictures_are_shown_side_by_side_and_nothing_is_loaded(tmp_path: P
     assert "train: captions by number of words" in page
     assert "places" not in report.to_json()
     with pytest.raises(StorageError, match="cannot be written"):
-        write_page(tmp_path / "absent" / "check.html", report)
+        write_page(tmp_path / "check.html" / "check.html", report)
     assert report.to_json()["findings"][0].keys() >= {"images", "at", "count"}

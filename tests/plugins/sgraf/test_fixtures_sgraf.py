@@ -91,7 +91,7 @@ def test_losses_and_gradients(folder: Path, expected: dict[str, Any], hardest: b
     output = loss(model.similarity(images, texts), images.embeddings, texts.embeddings, batch)
     output.total.backward()
     name = "loss_max" if hardest else "loss_sum"
-    assert output.total.item() == pytest.approx(float(expected[name]), abs=1e-5)
+    assert output.total.item() == pytest.approx(float(expected[name]), rel=1e-6, abs=1e-5)  # 87: floats lie 8e-6 apart
     for found, side in ((regions.grad, "img"), (words.grad, "cap")):
         gradient = expected[f"{name}_grad_{side}"]  # of numbers as large as 10
         np.testing.assert_allclose(found, gradient, rtol=0, atol=1e-5 * max(1, np.abs(gradient).max()))
