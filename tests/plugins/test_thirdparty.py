@@ -88,7 +88,7 @@ def test_its_commands_run(environment: Environment) -> None:
     assert len(ids) == 6  # the mark, three letters, two pairs of letters
     assert environment.vsezoo("example-tokens", RUN, "one").stdout.split() == [str(index) for index in ids]
     failed = environment.vsezoo("example-tokens", "nowhere", "one", check=False)
-    assert (failed.returncode, failed.stdout) == (1, "")
+    assert (failed.returncode, failed.stdout) == (2, "")
     assert failed.stderr.startswith("Error: nowhere: does not exist.")
 
 
