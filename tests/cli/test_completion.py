@@ -7,11 +7,11 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+import processes
 import pytest
 from click.shell_completion import ShellComplete
 from click.testing import CliRunner
 
-from tests import processes
 from vsezoo.cli import main
 from vsezoo.storage.checkpoint_layout import CONFIG
 
