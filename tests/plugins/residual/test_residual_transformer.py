@@ -27,6 +27,12 @@ def bert(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, PreTrainedMode
     return folder, tiny_bert.write_model(folder)
 
 
+def make_settings(folder: Path) -> dict[str, Any]:
+    """Return the settings of a tiny training with the transformer in a folder."""
+    others = {name: value for name, value in tiny.SETTINGS.items() if not name.startswith("text_encoder")}
+    return {**others, "text_encoder.model": str(folder)}
+
+
 def make_model(folder: Path, **changes: Any) -> JointEmbedding:
     settings = {"embed_size": 8, "text_encoder__model": str(folder), **changes}
     torch.manual_seed(3)
@@ -64,10 +70,7 @@ def test_a_run_with_the_states_computed_once_equals_one_without(
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     data = tiny.write_data(tmp_path / "data")
-    settings = {
-        **{name: value for name, value in tiny.SETTINGS.items() if not name.startswith("text_encoder")},
-        "text_encoder.model": str(bert[0]),
-    }
+    settings = make_settings(bert[0])
     results = []
     for cached in (True, False):
         changes = {**settings, "training.cache_frozen": cached}
@@ -88,11 +91,7 @@ def test_runs_with_other_heads_find_the_states_again(
     """What is kept depends on the layers, and not on the perceptron or dropout after them."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     data = tiny.write_data(tmp_path / "data")
-    settings = {
-        **{name: value for name, value in tiny.SETTINGS.items() if not name.startswith("text_encoder")},
-        "text_encoder.model": str(bert[0]),
-        "training.num_epochs": 1,
-    }
+    settings = {**make_settings(bert[0]), "training.num_epochs": 1}
     kept = []
     for index, more in enumerate(
         [{}, {"text_encoder.dropout": 0.5, "text_encoder.hidden_size": 3}, {"text_encoder.layers": [-1]}]
