@@ -22,6 +22,7 @@ from safetensors.numpy import save_file
 
 from vsezoo.data.doctor.check import check_data
 from vsezoo.data.lookup import open_data
+from vsezoo.data.pictures.layouts.registered import list_recognised
 from vsezoo.data.source import OpenOptions
 from vsezoo.errors import DataError, VsezooError
 from vsezoo.interfaces import PairDataset
@@ -350,6 +351,12 @@ def test_two_forms_in_one_folder_are_told(tmp_path: Path) -> None:
     make_karpathy(tmp_path)
     (finding,) = (one for one in check_data(str(tmp_path)).findings if "also has files" in one.what)
     assert "of the layout table: they are not read" in finding.what
+
+
+def test_one_file_that_two_forms_know_is_not_a_second_form(tmp_path: Path) -> None:
+    (tmp_path / "results.csv").write_text("image_name| comment_number| comment\na.png| 0| a dog\n")
+    assert list_recognised(tmp_path) == ["flickr30k", "table"]
+    assert list_recognised(tmp_path, tmp_path / "results.csv") == []
 
 
 def test_captions_that_are_numbers_are_told(tmp_path: Path) -> None:

@@ -13,10 +13,11 @@ from web import serve
 
 from vsezoo.data.pictures.picture_file import Place
 from vsezoo.errors import DataError, ServerError, UsageError
+from vsezoo.search import sources
 from vsezoo.search.collection import FeatureRows, Sentences, SplitImages, list_captions
 from vsezoo.search.picture_folder import PictureFolder
 from vsezoo.search.sentence_file import Sentence, read_sentences
-from vsezoo.search.sources import collect_images, collect_texts
+from vsezoo.search.sources import collect_images, collect_texts, find_default_split
 
 
 def test_the_pictures_of_a_folder(tmp_path: Path) -> None:
@@ -174,10 +175,19 @@ def test_bad_files_of_sentences(tmp_path: Path, name: str, content: bytes, messa
         collect_texts(tmp_path / name)
 
 
+def test_the_split_that_is_opened_is_the_one_that_was_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sources, "find_measured_split", {"small": "dev", "new": None}.get)
+    chosen = [find_default_split(*named) for named in (("small", None), ("small", "photos"), ("new", None))]  # type: ignore[arg-type]
+    assert chosen == ["dev", "test", "test"]
+
+
 def test_what_is_no_collection(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "features").mkdir()
     np.save(tmp_path / "features" / "test_ims.npy", np.ones((2, 3), np.float32))
+    for place, file in (("shards", "train.tar"), ("photos", "a.nef")):
+        (tmp_path / place).mkdir()
+        (tmp_path / place / file).touch()
     picture = paint(tmp_path / "one" / "a.png", COLOURS["red"])
     for path, message in (
         (tmp_path / "none", r"none: is not a folder"),
@@ -186,6 +196,14 @@ def test_what_is_no_collection(tmp_path: Path) -> None:
         (
             tmp_path / "features",
             r"contains no pictures, only test_ims\.npy\.\nIt contains features: .* --data .*features",
+        ),
+        (
+            tmp_path / "shards",
+            r"contains no pictures, only train\.tar\.\nIt is a data set .* layout shards: use --data .*shards",
+        ),
+        (
+            tmp_path / "photos",
+            r"contains no usable picture, only 1 such as a\.nef: camera raw, which cannot be decoded here: convert",
         ),
         (picture, r"a\.png: is neither a folder of pictures nor .*\nName the folder that it is in: .*one"),
     ):

@@ -45,7 +45,7 @@ def caption(
     images: tuple[str, ...],
     data: str | None,
     data_root: Path | None,
-    split: str,
+    split: str | None,
     rows: str,
     beam: int,
     max_len: int | None,
@@ -68,13 +68,15 @@ def caption(
     from vsezoo.devices import choose_device
     from vsezoo.parts import accepted_kinds
     from vsezoo.search.queries import batch_images, find_images
+    from vsezoo.search.sources import find_default_split
 
     chosen, opened = choose_device(device), Checkpoint.open(checkpoint)
     model, loss = opened.model(chosen), _load_head(opened, chosen)
     kinds = accepted_kinds(model.recipe)
 
     def open_split() -> PairDataset:
-        return open_data(data or opened.training_data(), split, kinds, OpenOptions(data_root))
+        wanted = split or find_default_split(opened, data)
+        return open_data(data or opened.training_data(), wanted, kinds, OpenOptions(data_root))
 
     named = find_images(images, kinds, open_split, rows)
     written = []

@@ -39,7 +39,7 @@ def embed(
     texts: str | None,
     data: str | None,
     data_root: Path | None,
-    split: str,
+    split: str | None,
     output: Path,
     on_bad_image: str,
     device: str,

@@ -59,7 +59,7 @@ def explain(
     caption: str,
     data: str | None,
     data_root: Path | None,
-    split: str,
+    split: str | None,
     pictures: Path | None,
     method: Literal["auto", "attention", "gradient"],
     html: Path | None,

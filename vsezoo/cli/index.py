@@ -91,7 +91,7 @@ def build(
     texts: str | None,
     data: str | None,
     data_root: Path | None,
-    split: str,
+    split: str | None,
     on_bad_image: str,
     backend: str,
     dtype: str,

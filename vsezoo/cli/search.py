@@ -74,7 +74,7 @@ def search(
     texts: str | None,
     data: str | None,
     data_root: Path | None,
-    split: str,
+    split: str | None,
     k: int,
     uncertainty: bool,
     index: str,

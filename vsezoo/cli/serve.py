@@ -60,7 +60,7 @@ def serve(
     images: str | None,
     data: str | None,
     data_root: Path | None,
-    split: str,
+    split: str | None,
     index: str,
     host: str,
     port: int,

@@ -15,7 +15,10 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 data_root = click.option(
     "--data-root", type=click.Path(path_type=Path), help="Folder that contains the data set's folder."
 )
-split = click.option("--split", default="test", show_default=True, help="Split of the data set: train, dev, test, …")
+split = click.option(
+    "--split",
+    help="Split of the data set: train, dev, test, …  [default: test; dev if the checkpoint was measured on it]",
+)
 full_dev = click.option("--full-dev", is_flag=True, help="Use the whole dev split, not its first 1,000 images.")
 use_restval = click.option("--use-restval", is_flag=True, help="COCO: add the restval split to train.")
 device = click.option("--device", default="auto", show_default=True, help="cpu, cuda, …")

@@ -101,7 +101,7 @@ def evaluate(
         model = checkpoint.model(device)
         if data is None:
             data = checkpoint.training_data()
-            if split is None and (split := _measured_on(checkpoint, protocol)) == "dev":
+            if split is None and (split := find_measured_split(checkpoint, protocol)) == "dev":
                 note(f"{checkpoint.reference}: measured on the split dev. {UNFINISHED}")
         split = split or choose_split(protocol)
         kinds = accepted_kinds(model.recipe)
@@ -150,7 +150,7 @@ def _look_at(checkpoint: Checkpoint, model: JointEmbedding, data: PairDataset) -
     yield from filter(None, (describe_repeated(data), check_known_words(model.tokenizer, data.captions, "captions")))
 
 
-def _measured_on(checkpoint: Checkpoint, protocol: str) -> str | None:
+def find_measured_split(checkpoint: Checkpoint, protocol: str = "full") -> str | None:
     """Return the split of a checkpoint's stored metrics, if they belong to its training data and this protocol."""
     try:
         figures = checkpoint.evaluation()

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from PIL import Image
 
+from vsezoo.data.pictures.layouts.registered import list_recognised
 from vsezoo.data.pictures.picture_file import read_picture
-from vsezoo.data.pictures.walk import ENDINGS, walk_pictures
+from vsezoo.data.pictures.walk import ENDINGS, FoundFile, walk_pictures
 from vsezoo.errors import DataError, list_names
 from vsezoo.search.collection import Array, Block, Collection, digest_files
 
@@ -36,7 +37,7 @@ class PictureFolder(Collection):
         found = list(walk_pictures(folder))
         self._files = [one.file for one in found if not one.reason]
         if not self._files:
-            raise DataError(_describe_contents(folder), file=folder, remedy=_advise(folder))
+            raise DataError(_describe_contents(folder, found), file=folder, remedy=_advise(folder))
         self.ids = [one.name for one in found if not one.reason]
         self.skipped = {one.name: one.reason for one in found if one.reason}
 
@@ -64,7 +65,9 @@ class PictureFolder(Collection):
             return error
 
 
-def _describe_contents(folder: Path) -> str:
+def _describe_contents(folder: Path, found: Sequence[FoundFile]) -> str:
+    if found:
+        return f"contains no usable picture, only {len(found):,} such as {found[0].name}: {found[0].reason}."
     names = sorted(path.name for path in folder.iterdir())
     if not names:
         return "is empty: it contains no pictures."
@@ -74,4 +77,8 @@ def _describe_contents(folder: Path) -> str:
 def _advise(folder: Path) -> str:
     if any(folder.glob("*_ims.npy")):
         return f"It contains features: use --data {folder} and --split, or --images with one of its files."
+    if layouts := list_recognised(folder):
+        return (
+            f"It is a data set whose pictures are in files of the layout {layouts[0]}: use --data {folder} and --split."
+        )
     return f"Name a folder of pictures, with the suffixes {', '.join(ENDINGS)}."

@@ -10,6 +10,7 @@ from vsezoo.data.lookup import open_data
 from vsezoo.data.precomputed.feature_record import compare_extraction
 from vsezoo.data.source import OpenOptions
 from vsezoo.errors import DataError, UsageError
+from vsezoo.evaluation.evaluate import find_measured_split
 from vsezoo.interfaces import PairDataset
 from vsezoo.parts import accepted_kinds
 from vsezoo.search.collection import Collection, FeatureRows, Sentences, SplitImages, list_captions, name_split
@@ -66,7 +67,7 @@ def collect_texts(source: Texts) -> Collection:
 def open_split(
     checkpoint: Checkpoint,
     data: str | None,
-    split: str,
+    split: str | None,
     options: OpenOptions,
     warn: Callable[[str], object],
     note: Callable[[str], object] = lambda text: None,
@@ -76,7 +77,7 @@ def open_split(
     Args:
         checkpoint: checkpoint of the model, which names the training data.
         data: a registered data set or a folder; None: the training data.
-        split: `train`, `dev`, `test`, …
+        split: `train`, `dev`, `test`, …; None: see `find_default_split`.
         options: how to open it.
         warn: called with a message if the features were extracted differently from the training features.
         note: called with a summary of the data folder; empty if nothing is known.
@@ -85,8 +86,20 @@ def open_split(
         DataError: when the data are absent, damaged, or of a kind that the model does not take.
         UsageError: when no data are named and the training data set is not registered.
     """
+    if split is None and (split := find_default_split(checkpoint, data)) != "test":
+        note(f"{checkpoint.reference}: the split {split}, on which the checkpoint was measured.")
     opened = open_data(data or checkpoint.training_data(), split, accepted_kinds(checkpoint.recipe), options)
     note(opened.account.get("summary", ""))
     if warning := compare_extraction(checkpoint.config["data"], opened):
         warn(warning)
     return opened
+
+
+def find_default_split(checkpoint: Checkpoint, data: str | None) -> str:
+    """Return the split to open if none is named: the one whose metrics the checkpoint stores, otherwise `test`.
+
+    Args:
+        checkpoint: checkpoint of the model.
+        data: a registered data set or a folder; None: the training data, which may have no test split.
+    """
+    return (find_measured_split(checkpoint) if data is None else None) or "test"

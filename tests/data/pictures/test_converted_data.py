@@ -111,6 +111,9 @@ def test_what_a_form_cannot_hold_is_said(tmp_path: Path) -> None:
     assert made.changes == ["1 pictures have more than five captions, of which this form is read with the first five."]
     assert made.to_json()["splits"] == {"train": {"images": 2, "captions": 7}}
     assert convert_data(f"{source}/", tmp_path / "folder", "folder").changes == []
+    write(tmp_path / "numbers", {"a.png": ("0", ["a dog"]), "b.png": ("test", ["a cat"])})
+    (change,) = convert_data(f"{tmp_path / 'numbers'}/", tmp_path / "shards", "webdataset").changes
+    assert change.startswith("The splits 0 name files, and are not known as splits when these are read")
 
 
 @pytest.mark.parametrize("name", ["/etc/x.png", "../x.png", "a/../b.png", "./a.png", "a//b", ".hidden.png", "a\\b.png"])

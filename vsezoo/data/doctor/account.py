@@ -44,4 +44,5 @@ def _find_others(account: Mapping[str, Any]) -> list[str]:
     layout, folder = account.get("layout"), Path(account.get("folder", ""))
     if layout not in ORDER or not folder.is_dir():
         return []
-    return [name for name in list_recognised(folder) if name != layout and name not in CONTAINED]
+    others = list_recognised(folder, Path(account["file"]))  # which also looks like a table, as results.csv does
+    return [name for name in others if name != layout and name not in CONTAINED]

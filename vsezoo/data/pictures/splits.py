@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import posixpath
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -25,7 +25,7 @@ DRAWN = "drawn by the SHA-256 of each image's path"
 
 REMEDY_DRAWN = (
     "There is neither a column `split` nor a folder for each split, so a hash of the path decides: about 80% of "
-    "pictures are in train, 10% in dev and 10% in test. Add a column `split` to choose yourself, or draw by group with "
+    "pictures are in train, 10% in dev and 10% in test; of three or more, one at least is in each. Add a column `split` to choose yourself, or draw by group with "
     "`vsezoo data split`."
 )
 REMEDY_WORDS = (
@@ -33,6 +33,7 @@ REMEDY_WORDS = (
     "what they are: `vsezoo data split DATA --rename OLD=train --rename …`."
 )
 NAMED = 3
+FEWEST = 3  # pictures of which one is drawn for each split
 
 
 class Assignment(NamedTuple):
@@ -88,9 +89,30 @@ def draw_split(path: str) -> str:
     Args:
         path: relative to the data folder, as returned by `normalise_path`.
     """
+    return {0: "test", 1: "dev"}.get(_number(path) % 10, "train")
+
+
+def _number(path: str) -> int:
+    """Return the first eight bytes of the SHA-256 of a path."""
     known = path.encode(errors="surrogatepass")  # names in archives and on disks need not be UTF-8
-    tenth = int.from_bytes(hashlib.sha256(known).digest()[:8]) % 10
-    return {0: "test", 1: "dev"}.get(tenth, "train")
+    return int.from_bytes(hashlib.sha256(known).digest()[:8])
+
+
+def draw_all(paths: Sequence[str]) -> list[str]:
+    """Return the split of each picture by `draw_split`, so that of three or more pictures one at least is in each.
+
+    An empty split gets a picture from the largest one, the one with the lowest number: test first, then dev, train.
+
+    Args:
+        paths: of all pictures, each different; relative to the data folder, as returned by `normalise_path`.
+    """
+    drawn = [draw_split(path) for path in paths]
+    empty = [split for split in ("test", "dev", "train") if split not in drawn] if len(paths) >= FEWEST else []
+    for split in empty:
+        largest = max(SPLITS[:3], key=drawn.count)
+        members = [index for index, of in enumerate(drawn) if of == largest]
+        drawn[min(members, key=lambda index: _number(paths[index]))] = split
+    return drawn
 
 
 def assign_splits(paths: Mapping[str, str], file: Path, absent: Collection[str] = ()) -> Assignment:
@@ -111,7 +133,7 @@ def assign_splits(paths: Mapping[str, str], file: Path, absent: Collection[str] 
     """
     named = {name: find_split(path, file) for name, path in paths.items()}
     if not any(named.values()):
-        return Assignment({name: draw_split(name) for name in paths}, DRAWN)
+        return Assignment(dict(zip(paths, draw_all(list(paths)), strict=True)), DRAWN)
     unnamed = [name for name, split in named.items() if not split and name not in absent]
     if unnamed:
         raise DataError(

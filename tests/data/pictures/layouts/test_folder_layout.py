@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from picture_folders import list_shades, open_error, open_split, show, write_pictures
 
-from vsezoo.data.pictures.splits import draw_split
+from vsezoo.data.pictures.splits import draw_all, draw_split
 from vsezoo.errors import DataError
 
 SPLITS = ("train", "dev", "test")
@@ -123,6 +123,19 @@ def test_drawn_splits_are_80_10_10_and_those_of_every_machine() -> None:
         "d.jpg": "train",
         "0.jpg": "train",
     }
+
+
+def test_of_three_pictures_one_is_drawn_for_each_split() -> None:
+    """Numbers are the SHA-256 of the name, of which the lowest of the largest split is taken."""
+    assert draw_all(["a.jpg", "d.jpg"]) == ["train", "train"]
+    assert draw_all(["a.jpg", "d.jpg", "c.jpg"]) == ["test", "train", "dev"]
+    assert draw_all(["a.jpg", "d.jpg", "0.jpg"]) == ["dev", "train", "test"]  # 509b…, 53e7…, 3938…: all were in train
+    for count in range(3, 40):
+        names = [f"{index}.png" for index in range(count)]
+        drawn = draw_all(names)
+        assert set(drawn) == {"train", "dev", "test"}
+        changed = [index for index, name in enumerate(names) if drawn[index] != draw_split(name)]
+        assert len(changed) == 3 - len({*map(draw_split, names)})
 
 
 def test_empty_draw_says_how_it_is_drawn(tmp_path: Path) -> None:

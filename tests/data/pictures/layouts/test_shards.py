@@ -18,7 +18,7 @@ from picture_folders import (
 )
 
 from vsezoo.data.pictures.layouts import shards
-from vsezoo.data.pictures.splits import draw_split
+from vsezoo.data.pictures.splits import draw_all
 
 
 @pytest.fixture(autouse=True)
@@ -79,7 +79,7 @@ def test_without_a_split_the_names_of_samples_draw_one(tmp_path: Path) -> None:
         tmp_path / "own" / "00.tar", make_sample("a.jpg", 1, "x") | make_sample("b", 2, "y") | make_sample("c", 3, "z")
     )
     drawn = {name: split for split in ("train", "dev", "test") for name in _open_names(tmp_path / "own", split)}
-    assert drawn == {name: draw_split(name) for name in ("a", "b", "c")}
+    assert drawn == dict(zip("abc", draw_all(["a", "b", "c"]), strict=True))
 
 
 @pytest.mark.parametrize("shard", ["00.tar", "train.tar"])

@@ -25,7 +25,7 @@ from vsezoo.data.pictures.splits import (
     REMEDY_DRAWN,
     REMEDY_WORDS,
     assign_splits,
-    draw_split,
+    draw_all,
     find_split,
     find_word,
     normalise_path,
@@ -164,7 +164,7 @@ def _assign_names(images: ImageColumns, folder: Path) -> tuple[Iterable[str], st
     from vsezoo.data.pictures.columns import RowNames
 
     if isinstance(images.names, RowNames):  # whose files are in no folder of a split
-        return map(draw_split, images.names), DRAWN
+        return draw_all(images.names), DRAWN
     names = list(images.names)
     assigned = assign_splits({name: name for name in names}, folder)
     return (assigned.splits[name] for name in names), assigned.rule

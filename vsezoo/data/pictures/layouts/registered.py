@@ -48,9 +48,14 @@ def recognise(folder: Path, names: Sequence[str]) -> Callable[[], Listing] | Non
     return next((partial(_read, name, found) for name, found in claims.items()), None)
 
 
-def list_recognised(folder: Path) -> list[str]:
-    """Return the names of all of vsezoo's own layouts that a folder has, of which the first is read."""
-    names = sorted(path.name for path in folder.iterdir())
+def list_recognised(folder: Path, without: Path | None = None) -> list[str]:
+    """Return the names of all of vsezoo's own layouts that a folder has, of which the first is read.
+
+    Args:
+        folder: the folder of pictures.
+        without: a file in it that is not looked at.
+    """
+    names = sorted(path.name for path in folder.iterdir() if path != without)
     own = {entry.name: entry for entry in registry.list_entries("layouts") if entry.own}
     found = []
     for name in ORDER:

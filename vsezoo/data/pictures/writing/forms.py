@@ -14,6 +14,7 @@ from typing import Any
 
 from vsezoo.data.caption_file import CAPTIONS_PER_IMAGE
 from vsezoo.data.pictures.layouts.shards import ID_FIELD
+from vsezoo.data.pictures.listing import SPLITS
 from vsezoo.data.pictures.writing.samples import Sample, choose_paths, find_suffix
 from vsezoo.errors import require_package
 
@@ -51,14 +52,6 @@ class Form(ABC):
     def list_changes(self) -> list[str]:
         """Return what will be read back differently, one sentence each."""
         return []
-
-    def _cut(self) -> Iterator[tuple[str, int, int, Sequence[Sample]]]:
-        """Yield for each shard its split, its number, the number of shards of the split, and its pictures."""
-        for split, group in groupby(self.samples, key=lambda sample: sample.split):
-            samples = list(group)
-            count = -(-len(samples) // self.size)
-            for number in range(count):
-                yield split, number, count, samples[number * self.size : (number + 1) * self.size]
 
 
 class FolderForm(Form):
@@ -128,7 +121,29 @@ class KarpathyForm(FolderForm):
         return [*super().list_changes(), *([five] if more else [])]
 
 
-class ShardForm(Form):
+class SplitForm(Form):
+    """A form whose files are named after splits, some for each."""
+
+    def list_changes(self) -> list[str]:
+        """Return a sentence about splits whose names would not be known as splits where files are named after them."""
+        others = [split for split in dict.fromkeys(one.split for one in self.samples) if split not in SPLITS]
+        if not others:
+            return []
+        return [
+            f"The splits {', '.join(others)} name files, and are not known as splits when these are read: give them "
+            "known names first, with `vsezoo data split SOURCE --rename OLD=train`."
+        ]
+
+    def _cut(self) -> Iterator[tuple[str, int, int, Sequence[Sample]]]:
+        """Yield for each shard its split, its number, the number of shards of the split, and its pictures."""
+        for split, group in groupby(self.samples, key=lambda sample: sample.split):
+            samples = list(group)
+            count = -(-len(samples) // self.size)
+            for number in range(count):
+                yield split, number, count, samples[number * self.size : (number + 1) * self.size]
+
+
+class ShardForm(SplitForm):
     """WebDataset's shards: `SPLIT/00000.tar`, with `000000.jpg`, `000000.txt` and `000000.json` for each picture."""
 
     def list_units(self) -> Iterator[Unit]:
@@ -151,7 +166,7 @@ class ShardForm(Form):
                     archive.addfile(header, io.BytesIO(content))
 
 
-class ParquetForm(Form):
+class ParquetForm(SplitForm):
     """Parquet as the Hub has it: `data/SPLIT-00000-of-00001.parquet`, with bytes and id in `image`, and `caption`."""
 
     def list_units(self) -> Iterator[Unit]:
