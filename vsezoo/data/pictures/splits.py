@@ -25,8 +25,8 @@ DRAWN = "drawn by the SHA-256 of each image's path"
 
 REMEDY_DRAWN = (
     "There is neither a column `split` nor a folder for each split, so a hash of the path decides: about 80% of "
-    "pictures are in train, 10% in dev and 10% in test; of three or more, one at least is in each. Add a column `split` "
-    "to choose yourself, or draw by group with `vsezoo data split`."
+    "pictures are in train, 10% in dev and 10% in test; of three or more, one at least is in each. Add a column "
+    "`split` to choose yourself, or draw by group with `vsezoo data split`."
 )
 REMEDY_WORDS = (
     "Name them train, dev and test (training, val, validation, eval, train2014 and the like are also known), or say "
