@@ -86,9 +86,10 @@ def open_split(
         DataError: when the data are absent, damaged, or of a kind that the model does not take.
         UsageError: when no data are named and the training data set is not registered.
     """
-    if split is None and (split := find_default_split(checkpoint, data)) != "test":
-        note(f"{checkpoint.reference}: the split {split}, on which the checkpoint was measured.")
-    opened = open_data(data or checkpoint.training_data(), split, accepted_kinds(checkpoint.recipe), options)
+    chosen = split or find_default_split(checkpoint, data)
+    if not split and chosen != "test":
+        note(f"{checkpoint.reference}: the split {chosen}, on which the checkpoint was measured.")
+    opened = open_data(data or checkpoint.training_data(), chosen, accepted_kinds(checkpoint.recipe), options)
     note(opened.account.get("summary", ""))
     if warning := compare_extraction(checkpoint.config["data"], opened):
         warn(warning)
