@@ -57,6 +57,7 @@ PROCESSORS: dict[str, tuple[str, dict[str, Any]]] = {
     "align": ("EfficientNetImageProcessor", {**SQUARE, "do_center_crop": False}),
     "chinese_clip": ("ChineseCLIPImageProcessor", CENTRE),
     "blip": ("BlipImageProcessor", SQUARE),
+    "blip-2": ("BlipImageProcessor", SQUARE),
     "vision-text-dual-encoder": ("ViTImageProcessor", SQUARE),
 }
 
@@ -113,6 +114,23 @@ def make(family: str, text: dict[str, Any] | None = None, vision: dict[str, Any]
     for name, value in (("temperature", 0.5), ("logit_scale", 1.2), ("logit_bias", -3.0)):
         if hasattr(model, name):
             getattr(model, name).data.fill_(value)
+    return model.eval()
+
+
+def make_blip2(**top: Any) -> Any:
+    """Return a BLIP-2 for retrieval with random weights: five queries, three layers, cross-attention in two."""
+    torch.manual_seed(8)
+    language = {"model_type": "opt", "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1, "ffn_dim": 8}
+    config = transformers.Blip2Config(
+        vision_config={**VISION, "hidden_size": 18},
+        qformer_config={**TEXT, "num_hidden_layers": 3, "use_qformer_text_input": True},
+        text_config=language,
+        **{"num_query_tokens": 5, "image_text_hidden_size": 7, **top},
+    )
+    model = transformers.Blip2ForImageTextRetrieval(config)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.2 * torch.randn_like(parameter))
     return model.eval()
 
 

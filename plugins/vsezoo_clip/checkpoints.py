@@ -96,3 +96,6 @@ chinese_clip_vit_b16_ofa = _record(
     languages=("zh",),
 )
 blip_itm_base_coco = _record("blip-itm-base.coco", "Salesforce/blip-itm-base-coco", 0, format="transformers")
+blip2_itm_vit_g_lavis = _record(
+    "blip2-itm-vit-g.lavis", "Salesforce/blip2-itm-vit-g", 0, format="transformers", recipe="blip-2"
+)

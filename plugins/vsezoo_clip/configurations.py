@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from vsezoo.errors import CheckpointError, RecipeError
-from vsezoo_clip.families import FAMILIES
+from vsezoo_clip.families import KNOWN
 from vsezoo_clip.library import NEEDED, shorten
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def describe_networks(config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """
     from transformers import AutoConfig
 
-    family = FAMILIES[config["model_type"]]
+    family = KNOWN[config["model_type"]]
     try:
         dual = AutoConfig.for_model(**clean_config(config))
         networks = {side: getattr(dual, family.side(side).config) for side in ("image", "text")}
@@ -71,7 +71,7 @@ def measure_width(config: Mapping[str, Any]) -> int:
     """
     from transformers import AutoConfig
 
-    family = FAMILIES[config["model_type"]]
+    family = KNOWN[config["model_type"]]
     dual = AutoConfig.for_model(**clean_config(config))
     width: int = getattr(dual, family.width) if family.width else dual.vision_config.hidden_size
     return width

@@ -156,13 +156,33 @@ FAMILIES = {
         ),
     )
 }
-"""The families by their `model_type`."""
+"""The families whose images are one vector each, by their `model_type`."""
+
+BLIP2 = Family(
+    "blip-2",
+    "BLIP-2, its image-text contrast",
+    _image("blip_2.modeling_blip_2:Blip2VisionModel", projection="vision_projection", bias=True),
+    Side(
+        "qformer",
+        "blip_2.modeling_blip_2:Blip2QFormerModel",
+        "qformer_config",
+        pooling="first",
+        projection="text_projection",
+        bias=True,
+    ),
+    width="image_text_hidden_size",
+    architecture="Blip2ForImageTextRetrieval",
+    ignored=("itm_head.",),
+)
+"""The family whose images are several vectors each; see `blip2.py`."""
+
+KNOWN = {**FAMILIES, BLIP2.name: BLIP2}
+"""All families by their `model_type`."""
 
 NOT_DUAL = {
     "bridgetower": "the embedding of a caption depends on the image (BridgeTower), so neither can be embedded alone",
     "siglip2": "it takes pictures as any number of patches (SigLIP 2 NaFlex), which is not supported; SigLIP 2 of a "
     "fixed resolution works",
-    "blip-2": "each image has several query vectors (BLIP-2), which are not supported yet",
     "vilt": "the embedding of a caption depends on the image (ViLT), so neither can be embedded alone",
     "bridge_tower": "the embedding of a caption depends on the image (BridgeTower), so neither can be embedded alone",
 }
@@ -172,4 +192,4 @@ NOT_DUAL = {
 def find_family(config: Mapping[str, Any]) -> Family | None:
     """Return the family of a `config.json`; None: it is of none."""
     name = config.get("model_type")
-    return FAMILIES.get(name) if isinstance(name, str) else None
+    return KNOWN.get(name) if isinstance(name, str) else None

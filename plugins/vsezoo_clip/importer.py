@@ -19,6 +19,7 @@ from vsezoo.model import JointEmbedding
 from vsezoo.parts import make_tokenizer, resolve_recipe
 from vsezoo.pretrained.weights import CONFIG, open_weights
 from vsezoo.recipe import Recipe
+from vsezoo_clip.families import Family
 from vsezoo_clip.image_encoder import DualImageEncoder
 from vsezoo_clip.library import quiet
 from vsezoo_clip.opener import open_transformers
@@ -26,7 +27,7 @@ from vsezoo_clip.processor import ProcessorTransform
 from vsezoo_clip.similarity import ScaledCosineSimilarity
 from vsezoo_clip.text_encoder import DualTextEncoder
 
-LOST = {"blip": "its head that matches images and captions is not part of the model"}
+LOST = dict.fromkeys(("blip", "blip-2"), "its head that matches images and captions is not part of the model")
 """Families that cannot be written, since vsezoo does not have all of their tensors."""
 
 
@@ -56,10 +57,11 @@ class TransformersImporter(Importer):
 
     def write(self, model: JointEmbedding, path: Path, data: str = "") -> list[Path]:
         """Write what `from_pretrained` of transformers reads: weights, configuration, tokenizer, image processor."""
+        family = getattr(model.image_encoder, "family", None)
+        if isinstance(family, Family) and family.name in LOST:
+            raise UsageError(f"{family.title} cannot be written for transformers: {LOST[family.name]}.")
         images, texts, similarity = self._require_dual(model)
         family = images.family
-        if family.name in LOST:
-            raise UsageError(f"{family.title} cannot be written for transformers: {LOST[family.name]}.")
         networks = {
             side.config: getattr(model.recipe, kind).options["network"]
             for kind, side in (("image_encoder", family.image), ("text_encoder", family.text))

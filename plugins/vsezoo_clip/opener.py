@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from vsezoo.errors import CheckpointError, require_package
 from vsezoo.recipe import Recipe
-from vsezoo_clip.families import FAMILIES, NOT_DUAL, find_family
-from vsezoo_clip.recipes import make_recipe
+from vsezoo_clip.families import BLIP2, KNOWN, NOT_DUAL, find_family
+from vsezoo_clip.recipes import blip_2, make_recipe
 
 if TYPE_CHECKING:
     from vsezoo.interfaces import Weights
 
-KNOWN = ", ".join(family.title for family in FAMILIES.values())
-CHOOSE = f"Choose a dual encoder: {KNOWN}."
+CHOOSE = f"Choose a dual encoder: {', '.join(family.title for family in KNOWN.values())}."
 
 
 def open_transformers(weights: Weights) -> Recipe | None:
@@ -29,6 +29,8 @@ def open_transformers(weights: Weights) -> Recipe | None:
     family = find_family(config)
     if family is None or "auto_map" in config or not _is_whole(config, family.architecture):
         raise CheckpointError(_explain(config), file=weights.folder, remedy=CHOOSE)
+    if family is BLIP2:
+        return replace(blip_2, pretrained="", summary=f"{family.title}, pretrained.")
     return make_recipe(family.name, f"{family.title}, pretrained: both towers as transformers has them.")
 
 

@@ -6,6 +6,7 @@ Both towers were trained on pairs from the web with a softmax over the batch, or
 
     clip         used as it is, or trained further on one's own captions: both towers by `finetune`, low-rank adapters
                  of them by `adapter_rank`, or a layer behind them by `head`
+    blip-2       BLIP-2 (Li et al. 2023), whose images are 32 vectors each, compared by the largest of their cosines
     vse-on-clip  frozen towers, whose outputs are computed once, and a head of its own behind each
 
 The settings of the training runs are not those of a paper.
@@ -64,6 +65,24 @@ clip = replace(
         2021,
         "ICML",
         "https://arxiv.org/abs/2103.00020",
+    ),
+)
+
+blip_2 = replace(
+    make_recipe(
+        "blip-2",
+        "A pretrained BLIP-2, its image-text contrast: an image is a set of query vectors; both towers frozen.",
+        encoder="blip-2",
+        pretrained="hub:Salesforce/blip2-itm-vit-g",
+    ),
+    similarity=Part("max-query"),
+    loss=Part("infonce", {"temperature": 0.07, "learn_temperature": True}),
+    paper=Paper(
+        "BLIP-2: Bootstrapping Language-Image Pre-training with Frozen Image Encoders and Large Language Models",
+        "Junnan Li et al.",
+        2023,
+        "ICML",
+        "https://arxiv.org/abs/2301.12597",
     ),
 )
 

@@ -1,4 +1,4 @@
-"""The similarity of dual encoders: the cosine with a learned scale and bias."""
+"""The similarities of dual encoders: the cosine with a learned scale and bias, and the largest of several."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Annotated
 import torch
 from torch import Tensor, nn
 
+from vsezoo.batch import Embeddings
 from vsezoo.interfaces import Similarity, Weights
 from vsezoo.recipe.options import OneOf
 
@@ -57,3 +58,15 @@ class ScaledCosineSimilarity(Similarity):
         cosines = images @ texts.T
         scores = cosines / self.scale if self.form == "divide" else self.scale.exp() * cosines
         return scores if self.bias is None else scores + self.bias
+
+
+class MaxQuerySimilarity(Similarity):
+    """`s(i, c) = max_q f_q(i) · g(c)`, of the vectors of an image and that of a caption: BLIP-2 (Li et al. 2023)."""
+
+    inputs = "sets"
+    tile = 2**16
+
+    def forward(self, images: Embeddings, texts: Embeddings) -> Tensor:
+        """Return the scores `(N, M)` of images with Q vectors each, and the first vector of each caption."""
+        cosines = images.regions @ texts.regions[:, 0].T
+        return cosines.masked_fill(~images.mask[:, :, None], -torch.inf).amax(dim=1)

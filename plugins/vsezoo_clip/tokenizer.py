@@ -76,7 +76,14 @@ class DualTokenizer(Tokenizer):
 
     @classmethod
     def from_pretrained(
-        cls, folder: Path, family: Family, network: Mapping[str, Any], *, max_len: int = 0, clean: str = "none"
+        cls,
+        folder: Path,
+        family: Family,
+        network: Mapping[str, Any],
+        *,
+        max_len: int = 0,
+        clean: str = "none",
+        rows: int = 0,
     ) -> DualTokenizer:
         """Read the tokenizer of pretrained weights.
 
@@ -86,6 +93,7 @@ class DualTokenizer(Tokenizer):
             network: the configuration of the text tower.
             max_len: ids that a caption may have, marks included; 0: as many as the model reads.
             clean: what is done to captions first.
+            rows: ids that the tokenizer may have; 0: as many as there are word embeddings.
 
         Raises:
             CheckpointError: for one that cannot be read, or does not belong to the weights.
@@ -107,7 +115,7 @@ class DualTokenizer(Tokenizer):
         eos = network.get("eos_token_id")
         argmax = family.name == "clip" and eos == 2  # as published before transformers 4.31: pooled at the largest id
         pooled = "largest" if argmax else eos if family.padding == "eos" else None
-        made.require_fit(folder, network["vocab_size"], pooled)
+        made.require_fit(folder, rows or network["vocab_size"], pooled)
         return made
 
     @classmethod

@@ -29,7 +29,45 @@ WRAPPED = ("vision_model.vision_model.", "text_model.text_model.")
 """What the towers of a VisionTextDualEncoder were called before transformers 5."""
 
 
-class Tower(PretrainedTower):
+class LibraryTower(PretrainedTower):
+    """A tower whose tensors have the names that they have in the file of a dual encoder of transformers.
+
+    Attributes:
+        family: of the dual encoder.
+        prefixes: of the names of the tensors.
+    """
+
+    family: Family
+    prefixes: tuple[str, ...]
+
+    def load(self, weights: Weights) -> None:
+        """Take the tensors of this tower from the file of the dual encoder, in float32.
+
+        Raises:
+            CheckpointError: for tensors that are missing, unknown or of another shape.
+        """
+        found = {
+            f"{prefix}{rest}": tensor
+            for prefix in self.prefixes
+            for rest, tensor in weights.tensors(prefix).items()
+            if self.needs(f"{prefix}{rest}")
+        }
+        expected = self.state_dict()
+        for wrapped in WRAPPED:
+            if not any(name.startswith(wrapped) for name in expected):
+                found = {_unwrap(name, wrapped): tensor for name, tensor in found.items()}
+        if found.keys() != expected.keys():
+            found = _convert(self, found, weights)
+        require_same(found, expected, weights.folder)
+        kept = getattr(weights, "may_keep", False)
+        self.load_state_dict({name: tensor.float() for name, tensor in found.items()}, assign=kept)
+
+    def needs(self, name: str) -> bool:
+        """Return whether a tensor with one of the prefixes belongs to this tower."""
+        return not name.endswith(BUFFERS) and not name.startswith(self.family.ignored)
+
+
+class Tower(LibraryTower):
     """Maps the input of a network to vectors `(B, D)`, not scaled.
 
     Args:
@@ -45,6 +83,7 @@ class Tower(PretrainedTower):
     def __init__(self, family: Family, side: Side, config: Mapping[str, Any], width: int) -> None:
         super().__init__()
         self.family, self.side = family, side
+        self.prefixes = tuple(f"{name}." for name in (side.module, side.projection) if name)
         if not config:
             raise RecipeError("a dual encoder cannot be built without pretrained weights.", remedy=NEEDED)
         if config.get("vision_use_head") is False:
@@ -79,26 +118,9 @@ class Tower(PretrainedTower):
         return projected
 
     def load(self, weights: Weights) -> None:
-        """Take the tensors of this tower from the file of the dual encoder, in float32.
-
-        Raises:
-            CheckpointError: for tensors that are missing, unknown or of another shape.
-        """
-        found = {
-            f"{prefix}{rest}": tensor
-            for prefix in _list_prefixes(self.side)
-            for rest, tensor in weights.tensors(prefix).items()
-            if not f"{prefix}{rest}".endswith(BUFFERS) and not f"{prefix}{rest}".startswith(self.family.ignored)
-        }
-        expected = self.state_dict()
-        for wrapped in WRAPPED:
-            if not any(name.startswith(wrapped) for name in expected):
-                found = {_unwrap(name, wrapped): tensor for name, tensor in found.items()}
-        if found.keys() != expected.keys():
-            found = _convert(self, found, weights)
-        require_same(found, expected, weights.folder)
+        """Take the tensors of this tower from the file of the dual encoder; see `LibraryTower.load`."""
+        super().load(weights)
         kept = getattr(weights, "may_keep", False)
-        self.load_state_dict({name: tensor.float() for name, tensor in found.items()}, assign=kept)
         if kept and isinstance(self.network, TextNetwork):  # a search needs the memory of one block at a time
             self.network.release_after_blocks(weights.release)  # type: ignore[attr-defined] # of OpenedWeights
 
@@ -124,11 +146,10 @@ def build_network(side: Side, config: Mapping[str, Any]) -> nn.Module:
         return made.float()
 
 
-def _convert(tower: Tower, found: Mapping[str, Tensor], weights: Weights) -> dict[str, Tensor]:
+def _convert(tower: LibraryTower, found: Mapping[str, Tensor], weights: Weights) -> dict[str, Tensor]:
     """Have transformers give the tensors of a tower their present names, which change between its versions."""
     import transformers
 
-    names = _list_prefixes(tower.side)
     try:
         with quiet():
             dual, report = getattr(transformers, tower.family.architecture).from_pretrained(
@@ -141,15 +162,15 @@ def _convert(tower: Tower, found: Mapping[str, Tensor], weights: Weights) -> dic
     except Exception as error:  # transformers raises what it likes
         raise CheckpointError(f"has tensors that cannot be read: {shorten(error)}.", file=weights.folder) from error
     for words, key in (("lacks the tensors", "missing_keys"), ("has the unknown tensors", "unexpected_keys")):
-        if wrong := sorted(name for name in report[key] if name.startswith(names)):
+        if wrong := sorted(name for name in report[key] if name.startswith(tower.prefixes) and tower.needs(name)):
             raise CheckpointError(
                 f"{words} {list_names(wrong, 3)}.", file=weights.folder, remedy="Get all files of the model again."
             )
-    return {name: tensor for name, tensor in dual.state_dict().items() if name.startswith(names)}
-
-
-def _list_prefixes(side: Side) -> tuple[str, ...]:
-    return tuple(f"{name}." for name in (side.module, side.projection) if name)
+    return {
+        name: tensor
+        for name, tensor in dual.state_dict().items()
+        if name.startswith(tower.prefixes) and tower.needs(name)
+    }
 
 
 def _unwrap(name: str, wrapped: str) -> str:

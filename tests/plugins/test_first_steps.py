@@ -31,7 +31,7 @@ EXPECTED = Path(__file__).with_name("first_steps.json")
 STEPS = 10
 IMAGES = 64  # of `shapes`, from whose captions the vocabulary is made
 SIZES = {"embed_size": 32, "training.batch_size": 32, "training.seed": 5, "training.cache_frozen": False}
-PRETRAINED = {"clip", "vse-on-clip"}  # all of its weights come from the Hub
+PRETRAINED = {"blip-2", "clip", "vse-on-clip"}  # all of its weights come from the Hub
 NARROW = {"text_encoder.word_dim": 16, "loss.hidden_size": 16, "loss.word_dim": 16}
 
 

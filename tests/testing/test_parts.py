@@ -40,7 +40,7 @@ OPTIONS: dict[tuple[str, str], list[dict[str, Any]]] = {
 
 NEED_FILES = [("text_encoders", name) for name in ("hf", "pcmepp-clip", "residual-hf", "vse-infty-hf")]
 """Parts that are built from files: see below."""
-NEED_PRETRAINED = ("clip", "open-clip")
+NEED_PRETRAINED = ("blip-2", "clip", "open-clip")
 """Encoders that cannot be built without pretrained weights: tests/plugins/clip has them."""
 
 

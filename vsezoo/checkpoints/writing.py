@@ -56,9 +56,9 @@ def save_checkpoint(
     with replace_folder(folder) as temporary:
         told = model.describe_encoders()
         external = model.list_external(told["left_out"])
-        for name, module in ((MODEL, model), (LOSS, loss)):
-            if module is not None and (tensors := list_tensors(module, external)):
-                save_file(tensors, temporary / name)
+        save_file(list_tensors(model, external), temporary / MODEL)  # of frozen encoders and a cosine, it has none
+        if loss is not None and (tensors := list_tensors(loss, external)):
+            save_file(tensors, temporary / LOSS)
         for name, content in model.tokenizer.to_files().items():
             (temporary / name).write_bytes(content)
         if evaluation is not None:
