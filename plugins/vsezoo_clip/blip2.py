@@ -81,7 +81,8 @@ class WordTower(LibraryTower):
 
         self.family = BLIP2
         self.qformer = _build_qformer(qformer, OF_IMAGES)
-        self.embeddings = Blip2TextEmbeddings(self.qformer.config)
+        self.rows, self.unknown = qformer["vocab_size"], qformer["pad_token_id"]
+        self.embeddings = Blip2TextEmbeddings(self.qformer.config)  # type: ignore[no-untyped-call]
         self.text_projection = nn.Linear(qformer["hidden_size"], width)
 
     def needs(self, name: str) -> bool:
@@ -91,7 +92,7 @@ class WordTower(LibraryTower):
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """Return the vectors of ids `(B, L)`, of which some are padding."""
         # `<image>`, which stands for an image in the captions of transformers, has an id and no embedding.
-        known = input_ids.where(input_ids < self.qformer.config.vocab_size, self.qformer.config.pad_token_id)
+        known = input_ids.where(input_ids < self.rows, self.unknown)
         words = self.embeddings(input_ids=known)
         found = self.qformer(query_embeds=words, query_length=0, attention_mask=attention_mask, return_dict=True)
         projected: Tensor = self.text_projection(found.last_hidden_state[:, 0])
@@ -166,14 +167,9 @@ class QueryImageEncoder(FrozenTower, ImageEncoder):
 
     def finish(self, features: Tensor) -> Embeddings:
         """Return the joint embeddings of vectors `(B, Q, D)`."""
-        vectors = features if self.head is None else self.head(features)
-        vectors = functional.normalize(vectors, dim=-1) if self.options.normalize else vectors
+        vectors = self.project(features)
         mean = functional.normalize(vectors.mean(dim=1), dim=-1)
         return Embeddings(mean, vectors if self.keep_items else None)
-
-    def forward(self, inputs: Any) -> Embeddings:
-        """Return the joint embeddings of pixels `(B, 3, S, S)`."""
-        return self.finish(self.extract(inputs))
 
 
 class QueryTextEncoder(FrozenTextTower):
@@ -245,7 +241,7 @@ class QueryTextEncoder(FrozenTextTower):
 
     def finish(self, features: Tensor) -> Embeddings:
         """Return the joint embeddings of vectors `(B, D)`."""
-        vectors = super().finish(features)
+        vectors = self.project(features)
         return Embeddings(vectors, vectors[:, None] if self.keep_items else None)
 
 

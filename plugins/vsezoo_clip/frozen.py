@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from vsezoo.batch import Embeddings
 from vsezoo.errors import RecipeError, UsageError
 from vsezoo.interfaces import TextEncoder, Weights
 from vsezoo.pretrained.frozen import FrozenPart
@@ -159,8 +160,8 @@ class FrozenTower(FrozenPart):
         """Return whether neither the tower nor adapters are trained."""
         return not self.options.finetune and not self.options.adapter_rank
 
-    def forward(self, inputs: Any) -> Tensor:
-        """Return the joint embeddings `(B, D)` of what `extract` takes."""
+    def forward(self, inputs: Any) -> Tensor | Embeddings:
+        """Return the joint embeddings of what `extract` takes."""
         return self.finish(self.extract(inputs))
 
     def run_tower(self, *inputs: Tensor, **named: Tensor | None) -> Tensor:
@@ -173,11 +174,12 @@ class FrozenTower(FrozenPart):
             vectors: Tensor = self.tower(*inputs, **named)
             return vectors.float()
 
-    def finish(self, features: Tensor) -> Tensor:
-        """Return the joint embeddings of vectors: through the head, and of unit length if they are to be.
+    def finish(self, features: Tensor) -> Tensor | Embeddings:
+        """Return the joint embeddings of features."""
+        return self.project(features)
 
-        A zero vector stays one.
-        """
+    def project(self, features: Tensor) -> Tensor:
+        """Return vectors `(..., F)` through the head, and of unit length if they are to be; a zero vector stays one."""
         vectors = features if self.head is None else self.head(features)
         return functional.normalize(vectors, dim=-1) if self.options.normalize else vectors
 

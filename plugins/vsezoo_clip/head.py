@@ -40,7 +40,7 @@ class ProjectionHead(nn.Module):
             self.mlp = nn.Sequential(nn.Linear(width, embed_size), nn.ReLU(), nn.Dropout(dropout), last)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Return the embeddings `(B, D)` of features `(B, F)`, not scaled, in float32."""
+        """Return the embeddings `(..., D)` of features `(..., F)`, not scaled, in float32."""
         scaled = self.dropout(functional.normalize(features, dim=-1) * self.width**0.5)
         with torch.autocast(features.device.type, enabled=False):  # eight bits of mantissa would blur the cosines
             projected: Tensor = self.fc(scaled)
