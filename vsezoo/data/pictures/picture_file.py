@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import io
 import stat
 import warnings
 from io import BytesIO
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from vsezoo.data.pictures.limits import LARGEST_PICTURE
 from vsezoo.data.pictures.walk import HEIC, can_decode_heic
 from vsezoo.errors import DataError, ServerError, require_package
 from vsezoo.storage.addresses import AddressError, is_address, read_part, show_address
@@ -20,6 +22,9 @@ from vsezoo.storage.addresses import AddressError, is_address, read_part, show_a
 SHORT_SIDE = 1024
 """Pixels. A JPEG of at least twice this size is decoded at 1/2, 1/4 or 1/8 as long as this many pixels remain: models
 use a few hundred, and a photo of 48 megapixels would take 150 MB."""
+
+WHOLE = 2**24
+"""Bytes of a part of a file up to which it is read at once."""
 
 SKIP = "or skip such pictures with --on-bad-image skip"
 
@@ -58,15 +63,21 @@ class Place(NamedTuple):
         Raises:
             ServerError: when they cannot be read from a URL.
             AccessError: when the file cannot be read, or is not a regular file.
+            DataError: for more than `LARGEST_PICTURE` bytes.
         """
         try:
+            require_small(self.size, self.name)
             if is_address(self.file):
                 return BytesIO(read_part(self.file, self.offset, self.size))
             file = Path(self.file)
-            if not stat.S_ISREG(file.stat().st_mode):  # opening a pipe would block
+            status = file.stat()
+            if not stat.S_ISREG(status.st_mode):  # opening a pipe would block
                 raise OSError("it is not a file but a folder, a pipe, a socket or a device")
             if self.size < 0:
+                require_small(status.st_size, self.name)
                 return file.open("rb")
+            if self.size > WHOLE:  # Pillow looks at the declared size first, and reads no more than the pixels need
+                return io.BufferedReader(_Window(file.open("rb", buffering=0), self.offset, self.size))
             with file.open("rb") as stream:
                 stream.seek(self.offset)
                 return BytesIO(stream.read(self.size))
@@ -84,6 +95,41 @@ class Place(NamedTuple):
         """Decode the picture and return its original form, reading the file once; see `read`."""
         with self.open() as stream:
             return _decode(stream, self.name, short_side)
+
+
+class _Window(io.RawIOBase):
+    """A part of a file."""
+
+    def __init__(self, file: io.RawIOBase, offset: int, size: int) -> None:
+        self._file, self._offset, self._size, self._position = file, offset, size, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        self._position = max(0, offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}[whence])
+        return self._position
+
+    def readinto(self, buffer: Any, /) -> int:
+        size = min(len(buffer), max(self._size - self._position, 0))
+        self._file.seek(self._offset + self._position)
+        count = self._file.readinto(memoryview(buffer)[:size]) or 0
+        self._position += count
+        return count
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+
+def require_small(size: int, name: str) -> None:
+    """Raise DataError for more bytes than those of a picture."""
+    if size > LARGEST_PICTURE:
+        problem = f"has {size:,} bytes; pictures have at most {LARGEST_PICTURE:,}."
+        raise DataError(problem, file=name, remedy=f"Check whether it is a picture, {SKIP}.")
 
 
 class Inspected(NamedTuple):

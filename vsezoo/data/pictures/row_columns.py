@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,6 +11,7 @@ import numpy as np
 
 from vsezoo.data.pictures.cells import read_captions
 from vsezoo.data.pictures.columns import Array, ImageColumns, RowNames, RowPlaces, Texts
+from vsezoo.data.pictures.limits import LARGEST_TEXT, MEAN_TEXT
 from vsezoo.data.pictures.row_file import PURPOSE, RowFile
 from vsezoo.data.pictures.rows import find_image_column
 from vsezoo.data.pictures.table_file import IMAGE_COLUMNS, SPLIT_COLUMN, find_captions
@@ -72,6 +73,10 @@ def _read(file: str, label: str, left_out: Counter[str]) -> FileColumns:
         raise _describe_columns(file, schema)
     id_column, split_column = next((names[name] for name in IDS if name in names), ""), names.get(SPLIT_COLUMN, "")
     wanted = list(dict.fromkeys(filter(None, [*columns, paths, id_column, split_column])))
+    for place, rows, size in source.measure_texts(wanted):
+        if size > LARGEST_TEXT + rows * MEAN_TEXT:
+            problem = f"{place} has {size:,} bytes of text in {rows:,} rows, too many for ids and captions."
+            raise DataError(problem, file=show_address(file), remedy="Leave such texts out of the file.")
     table = source.read_columns(wanted).combine_chunks()  # the chunks of row groups take half as much again
     captions, counts = _join([_read_captions(table.column(name), file) for name in columns], len(table))
     ids = _name_rows(table, [id_column, paths] if holder else [paths], label, file, is_path=not holder)
@@ -192,6 +197,12 @@ class _ArrowFile:
 
     def read_columns(self, names: Sequence[str]) -> Any:
         return self._table.select(list(dict.fromkeys(name.partition(".")[0] for name in names)))
+
+    def measure_texts(self, names: Sequence[str]) -> Iterator[tuple[str, int, int]]:
+        """Yield name, number of rows and bytes of each column."""
+        for name in dict.fromkeys(names):
+            column = _take_column(self._table, name)
+            yield f"column {name}", len(column), column.nbytes
 
     def find_spans(self, holder: str) -> Array:
         """Return `(rows, 2)`: where the bytes of each picture start in the file, and their number, -1 for none."""

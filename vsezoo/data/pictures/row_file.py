@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from functools import cached_property
 from itertools import accumulate
@@ -60,6 +60,15 @@ class RowFile:
             return self._parquet.read(columns=list(names), use_threads=False)
         file = self._folder / f"columns-{hashlib.sha256(repr(names).encode()).hexdigest()[:16]}.arrow"
         return self._keep(file, lambda: iter([self._parquet.read(columns=list(names), use_threads=False)]))
+
+    def measure_texts(self, names: Sequence[str]) -> Iterator[tuple[str, int, int]]:
+        """Yield a name, the number of rows and the declared bytes of each part of columns, without reading them."""
+        for index in range(self._footer.num_row_groups):
+            group = self._footer.row_group(index)
+            for column in map(group.column, range(group.num_columns)):
+                if any(f"{column.path_in_schema}.".startswith(f"{name}.") for name in names):
+                    place = f"column {column.path_in_schema} of row group {index}"
+                    yield place, group.num_rows, column.total_uncompressed_size
 
     def read_group(self, group: int, column: str) -> Any:
         """Return a column of a row group: in memory, or mapped from the cache folder."""

@@ -9,7 +9,7 @@ from collections import OrderedDict
 from io import BytesIO
 from typing import Any, BinaryIO
 
-from vsezoo.data.pictures.picture_file import SKIP, AccessError, Place
+from vsezoo.data.pictures.picture_file import SKIP, AccessError, Place, require_small
 from vsezoo.data.pictures.row_file import KEPT, PURPOSE, RowFile
 from vsezoo.errors import DataError, ServerError, require_package
 from vsezoo.storage.addresses import AddressError
@@ -41,6 +41,7 @@ class RowPlace(Place):
             raise AccessError(f"cannot be read: {reason}.", file=self.name, remedy=remedy) from None
         if content is None:
             raise DataError("has no picture.", file=self.name, remedy=f"Remove the row, {SKIP}.")
+        require_small(len(content), self.name)
         return BytesIO(content)
 
 

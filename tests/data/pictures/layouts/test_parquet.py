@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -205,3 +206,12 @@ def test_columns_are_what_lists_of_objects_would_be(captions: list[list[str]], d
     merged = columns.merge(np.array(codes))
     wanted = {name: [t for n, texts in zip(names, captions, strict=True) if n == name for t in texts] for name in names}
     assert {one.name: one.captions for one in merged} == wanted
+
+
+@pytest.mark.parametrize("ending", ["parquet", "arrow"])
+def test_texts_that_are_too_long_are_not_read(tmp_path: Path, ending: str) -> None:
+    write(tmp_path / f"train.{ending}", {"image": holders([3, 5]), "caption": ["a dog", "\x01" + "é" * 2_200_000]})
+    message = open_error(tmp_path)
+    assert re.match(
+        rf"\S+train.{ending}: column caption( of row group 0)? has 4,\d+,\d+ bytes of text in 2 rows", message
+    )

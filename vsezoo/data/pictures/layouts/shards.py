@@ -23,10 +23,12 @@ from vsezoo.data.pictures.listing import SPLITS, CaptionedImage, Listing, name_s
 from vsezoo.data.pictures.shard_list import LIST, read_list
 from vsezoo.data.pictures.splits import assign_splits, normalise_path
 from vsezoo.data.pictures.table_file import CAPTION_COLUMNS
+from vsezoo.data.pictures.tar_members import MemberError, list_members, read_text, require_plain
 from vsezoo.data.pictures.walk import CONVERT, ENDINGS, UNDECODABLE
 from vsezoo.errors import DataError, list_names
 from vsezoo.storage.addresses import is_address, open_address, show_address
 from vsezoo.storage.cache import identify, remember
+from vsezoo.storage.plain_file import open_plain
 from vsezoo.storage.waiting import report_done
 
 ID_FIELD = "vsezoo_id"
@@ -136,6 +138,9 @@ def read_shard(shard: str) -> Shard:
         remedy = "Check that the file exists, that the server can be reached, and that you may read it."
         problem = f"cannot be read: {error.strerror or error}."
         raise DataError(problem, file=show_address(shard), remedy=remedy) from None
+    except MemberError as error:
+        remedy = "Remove it from the shard, or write the shard again without holes in files."
+        raise DataError(f"{error}.", file=f"{show_address(shard)} ({error.member})", remedy=remedy) from None
     except tarfile.TarError as error:
         remedy = "Copy it again, or decompress it: pictures are read at their offsets."
         problem = f"is not a complete, uncompressed tar archive: {error}."
@@ -152,33 +157,26 @@ def _look_through(shard: str) -> dict[str, Any]:
     parts: dict[str, dict[str, list[int]]] = {}
     texts: dict[str, dict[str, list[str]]] = {}
     left_out, ids = Counter[str](), dict[str, str]()
-    with (
-        open_address(shard) if is_address(shard) else Path(shard).open("rb") as stream,
-        tarfile.open(fileobj=stream, mode="r:") as archive,
-    ):
-        for member in archive:
+    with open_address(shard) if is_address(shard) else open_plain(Path(shard)) as stream:
+        for member in list_members(stream):
             path = PurePosixPath(member.name)
             stem, _, ending = path.name.partition(".")
-            if not member.isfile() or not stem:
+            if not stem:
                 continue
             key, ending = str(path.with_name(stem)), ending.lower()
             pictures, captions = parts.setdefault(key, {}), texts.setdefault(key, {})
             form = ending.rpartition(".")[2]
             if f".{form}" in ENDINGS:
+                require_plain(member)
                 left_out[REPLACED] += ending in pictures
                 pictures[ending] = [member.offset_data, member.size]
             elif f".{form}" in UNDECODABLE:
                 left_out[f"{UNDECODABLE[f'.{form}']}, which cannot be decoded here: {CONVERT}"] += 1
             elif form in ("txt", "json"):
-                part = archive.extractfile(member)
-                content = part.read() if part else b""
-                named = f"{show_address(shard)} ({member.name})"
-                captions[ending] = _read_captions(content, form, named)
-                if form == "json" and (own := _read_id(content)):
+                value = _parse(read_text(stream, member), form, f"{show_address(shard)} ({member.name})")
+                captions[ending] = _find_captions(value)
+                if own := _find_id(value):
                     ids[key] = own
-        stream.seek(archive.offset)
-        if stream.read(tarfile.BLOCKSIZE).strip(b"\0"):  # tarfile takes what is no header for the end
-            raise tarfile.ReadError(f"there is no header of a file at byte {archive.offset:,}")
     name = show_address(shard)
     part_of = _choose(parts, [ending[1:] for ending in ENDINGS], "pictures", name)
     text_of = _choose(texts, ["txt", "json"], "captions", name)
@@ -212,13 +210,16 @@ def _choose(found: Mapping[str, Mapping[str, Any]], plain: Sequence[str], what: 
     return chosen
 
 
-def _read_captions(content: bytes, ending: str, name: str) -> list[str]:
+def _parse(content: bytes, form: str, name: str) -> Any:
     try:
         text = content.decode("utf-8-sig")
-        value: Any = text.splitlines() if ending == "txt" else json.loads(text)
+        return text.splitlines() if form == "txt" else json.loads(text)
     except (ValueError, RecursionError) as error:
-        form = "UTF-8 text" if ending == "txt" else "JSON"
-        raise DataError(f"is not {form}: {error}.", file=name, remedy=f"Write the shard again. {FORM}") from None
+        noun = "UTF-8 text" if form == "txt" else "JSON"
+        raise DataError(f"is not {noun}: {error}.", file=name, remedy=f"Write the shard again. {FORM}") from None
+
+
+def _find_captions(value: Any) -> list[str]:
     if isinstance(value, dict):
         value = next((value[column] for column in CAPTION_COLUMNS if column in value), [])
     elif isinstance(value, list):
@@ -226,9 +227,8 @@ def _read_captions(content: bytes, ending: str, name: str) -> list[str]:
     return clean_captions(value)
 
 
-def _read_id(content: bytes) -> str:
+def _find_id(value: Any) -> str:
     """Return the id in the JSON of a sample, as `vsezoo data convert` writes it; empty if there is none."""
-    value = json.loads(content.decode("utf-8-sig"))
     named = value.get(ID_FIELD) if isinstance(value, dict) else None
     return named if isinstance(named, str) else ""
 
