@@ -106,6 +106,7 @@ class SgrafTextEncoder(GRUTextEncoder):
         word_dropout: of the numbers of word embeddings, in training.
         dropout: in the global node, in training.
         words: how captions are cut into words, see `vsezoo.text`.
+        subwords: with words=subwords, a tokenizer.json.
         vocab_threshold: how often a word must occur in the train and dev captions to be in the vocabulary.
     """
 
@@ -123,6 +124,7 @@ class SgrafTextEncoder(GRUTextEncoder):
         word_dropout: Annotated[float, AtLeast(0), Below(1)] = 0.4,
         dropout: Annotated[float, AtLeast(0), Below(1)] = 0.4,
         words: Annotated[str, OneOf(*RULES)] = "nltk",
+        subwords: str = "",
         vocab_threshold: int = 4,
     ) -> None:
         super().__init__(
@@ -132,6 +134,7 @@ class SgrafTextEncoder(GRUTextEncoder):
             num_layers=num_layers,
             bidirectional=bidirectional,
             words=words,
+            subwords=subwords,
             vocab_threshold=vocab_threshold,
         )
         self.normalize_items = normalize_items

@@ -19,6 +19,7 @@ from vsezoo.data.caption_file import read_captions
 from vsezoo.errors import CheckpointError, RecipeError
 from vsezoo.text import END, PAD, RULES, SPECIAL_WORDS, START, UNKNOWN, Vocabulary, WordTokenizer
 
+OF_ENGLISH = [rule for rule in RULES if rule not in ("jieba", "subwords")]  # which need another package, a file
 SHARED = Path(os.environ.get("VSEZOO_SHARED", "/nowhere"))
 
 
@@ -28,7 +29,7 @@ def fit_tokenizer(*captions: str, threshold: int = 1, **options: Any) -> WordTok
     return tokenizer
 
 
-@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("rule", OF_ENGLISH)
 @pytest.mark.parametrize("caption", ["A man.", 'Two dogs, a ball and "snow".', "Une fille à vélo", "It's a man's hat"])
 def test_captions_read_from_a_file_have_the_tokens_of_the_text(tmp_path: Path, caption: str, rule: str) -> None:
     """Captions taken for bytes have tokens such as `b'a`, which ruined many reproductions under Python 3."""
@@ -88,7 +89,7 @@ def test_an_unfitted_tokenizer_knows_no_word() -> None:
     assert WordTokenizer().encode(["a dog"])[0].tolist() == [START, UNKNOWN, UNKNOWN, END]
 
 
-@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("rule", OF_ENGLISH)
 def test_captions_of_which_a_word_is_known(rule: str) -> None:
     tokenizer = fit_tokenizer("a dog", words=rule)
     assert tokenizer.knows("a cat")

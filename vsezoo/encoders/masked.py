@@ -13,6 +13,7 @@ from vsezoo.encoders.augmentation import change_tokens
 from vsezoo.encoders.recurrent import GRUTextEncoder
 from vsezoo.interfaces import Tokens
 from vsezoo.recipe.options import AtLeast, Below
+from vsezoo.text import read_subwords
 from vsezoo.text.masked import MaskedWordTokenizer
 
 
@@ -47,6 +48,7 @@ class MaskedGRUTextEncoder(GRUTextEncoder):
             options.get("vocab_threshold", 4),
             words=options.get("words", "nltk"),
             off_by_two=options.get("off_by_two", False),
+            subwords=read_subwords(options),
         )
 
     @classmethod

@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from vsezoo.interfaces import TextEncoder, Tokenizer
 from vsezoo.recipe.options import OneOf
-from vsezoo.text import RULES, WordTokenizer
+from vsezoo.text import RULES, WordTokenizer, read_subwords
 
 
 class WordTextEncoder(TextEncoder):
@@ -23,6 +23,7 @@ class WordTextEncoder(TextEncoder):
         normalize: scale embeddings to unit L2 norm, as in all papers here.
         use_abs: take absolute values at the end, as in order-embeddings.
         words: how captions are tokenised, see `vsezoo.text`.
+        subwords: with words=subwords, a tokenizer.json; the checkpoint contains it.
         off_by_two: with "split", treat the two rarest words as unknown, as Kiros' release does.
         vocab_threshold: minimum occurrences of a word in the train and dev captions to be in the vocabulary.
         init: initialisation of the weights, see the subclass.
@@ -40,6 +41,7 @@ class WordTextEncoder(TextEncoder):
         normalize: bool = True,
         use_abs: bool = False,
         words: Annotated[str, OneOf(*RULES)] = "nltk",
+        subwords: str = "",
         off_by_two: bool = False,
         vocab_threshold: int = 4,
         init: Annotated[str, OneOf("uniform", "orthogonal", "torch")] = "uniform",
@@ -54,12 +56,18 @@ class WordTextEncoder(TextEncoder):
             options.get("vocab_threshold", 4),
             words=options.get("words", "nltk"),
             off_by_two=options.get("off_by_two", False),
+            subwords=read_subwords(options),
         )
 
     @classmethod
     def read_tokenizer(cls, folder: Path) -> WordTokenizer:
         """Load `vocab.json`."""
         return WordTokenizer.from_files(folder)
+
+    @classmethod
+    def portable_options(cls, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the options, with a file of subwords reduced to its name."""
+        return {**options, **({"subwords": Path(options["subwords"]).name} if options.get("subwords") else {})}
 
     def init_embedding(self) -> None:
         """Initialise the word embeddings; torch has drawn them from N(0, 1)."""

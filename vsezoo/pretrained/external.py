@@ -62,7 +62,8 @@ class ExternalWeights:
 
 
 EARLIER = "leaves_out_external"
-MEMBERS = (EARLIER, "skips_external_weights", "portable_options", "describe", "list_folders", "restore_external")
+PORTABLE = "portable_options"  # which encoders with a file of another kind have, too
+MEMBERS = (EARLIER, "skips_external_weights", PORTABLE, "describe", "list_folders", "restore_external")
 
 
 def find_external(encoder: nn.Module) -> ExternalWeights | None:
@@ -73,7 +74,7 @@ def find_external(encoder: nn.Module) -> ExternalWeights | None:
     """
     if isinstance(encoder, ExternalWeights):
         return encoder
-    return _Unmixed(encoder) if any(hasattr(encoder, name) for name in MEMBERS) else None
+    return _Unmixed(encoder) if any(hasattr(encoder, name) for name in MEMBERS if name != PORTABLE) else None
 
 
 def knows_source(encoder: nn.Module) -> bool:

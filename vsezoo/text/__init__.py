@@ -13,6 +13,12 @@ A rule defines how a caption is split into words, and the ids of special tokens:
              as nltk, but each character of a script without spaces between words is a word: of Chinese, Japanese, Thai,
              Lao, Burmese and Khmer.
 
+    jieba    as nltk, but runs of Han characters are cut into words by jieba's dictionary (extra `chinese`).
+    subwords
+             the subwords of a `tokenizer.json` of the library `tokenizers`, which the option `subwords` names, with its
+             normalisation (such as the case) and without its special tokens. Ids as with nltk: a subword that occurs
+             fewer than `threshold` times is unknown, so that 1 suits.
+
 A word is in the vocabulary if it occurs at least `threshold` times in the train and dev captions (1, as in Kiros: every
 word). Words follow the special ones, the most frequent first, equally frequent ones in alphabetical order. Any other
 word counts as unknown. An empty caption becomes the special ids only: `<start>` `<end>`, or `<eos>`.
@@ -20,7 +26,7 @@ word counts as unknown. An empty caption becomes the special ids only: `<start>`
 
 from vsezoo.text.scripts import is_unspaced
 from vsezoo.text.vocabulary import END, PAD, SPECIAL_WORDS, START, UNKNOWN, Vocabulary
-from vsezoo.text.words import RULES, WordRule, WordTokenizer
+from vsezoo.text.words import RULES, WordRule, WordTokenizer, read_subwords
 
 __all__ = [
     "END",
@@ -33,4 +39,5 @@ __all__ = [
     "WordRule",
     "WordTokenizer",
     "is_unspaced",
+    "read_subwords",
 ]
