@@ -78,6 +78,7 @@ tenths = st.integers(-10, 10).map(lambda number: number / 10)  # coarse, so that
     st.booleans(),
     st.booleans(),
 )
+@pytest.mark.slow
 def test_against_the_definition(
     pairs: tuple[list[list[float]], list[int]], margin: float, hardest: bool, mask: bool
 ) -> None:
@@ -173,6 +174,7 @@ def test_contrastive_items_worked_by_hand(ncon: int, i2t: float, t2i: float) -> 
 
 @settings(deadline=None)
 @given(st.integers(1, 6), st.integers(1, 14), st.integers(0, 2**32 - 1), st.booleans())
+@pytest.mark.slow
 def test_contrastive_items_against_the_definition(size: int, ncon: int, seed: int, mask: bool) -> None:
     generator = np.random.default_rng(seed)
     scores, images = generator.uniform(-1, 1, (size, size)), generator.integers(0, 3, size).tolist()
@@ -209,6 +211,7 @@ def test_infonce_worked_by_hand() -> None:
 
 @settings(deadline=None)
 @given(st.integers(1, 6), st.integers(0, 2**32 - 1), st.sampled_from([0.07, 1.0, 5.0]), st.booleans())
+@pytest.mark.slow
 def test_infonce_against_the_definition(size: int, seed: int, temperature: float, mask: bool) -> None:
     generator = np.random.default_rng(seed)
     scores, images = generator.uniform(-1, 1, (size, size)), generator.integers(0, 3, size)
@@ -224,6 +227,7 @@ def test_infonce_against_the_definition(size: int, seed: int, temperature: float
     assert output.total.item() == pytest.approx(sum(expected), rel=1e-5, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_a_temperature_that_is_learnt() -> None:
     """Where matches score highest a lower temperature is better, and 0.01 is the lowest."""
     loss = InfoNCELoss(temperature=0.07, learn_temperature=True)
@@ -288,6 +292,7 @@ def test_the_sigmoid_loss_of_transformers() -> None:
 
 @given(st.integers(1, 6), st.integers(0, 2**32 - 1), st.booleans())
 @settings(deadline=None)
+@pytest.mark.slow
 def test_the_sigmoid_loss_against_the_definition(size: int, seed: int, mask: bool) -> None:
     generator = np.random.default_rng(seed)
     scores, images = generator.uniform(-1, 1, (size, size)), generator.integers(0, 3, size)

@@ -179,6 +179,7 @@ def list_sums(card: str) -> set[tuple[str, str, Any]]:
     }
 
 
+@pytest.mark.slow
 def test_two_protocols_stay_apart_through_the_client(facts: tuple[dict[str, Any], dict[str, Any]]) -> None:
     """huggingface_hub makes one result of all that differ only in their arguments."""
     folds, full = make_card(facts, "fold5", 400.5), make_card(facts, "full", 300.25)

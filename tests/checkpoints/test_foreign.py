@@ -66,6 +66,7 @@ def test_no_network_and_nothing_cached(vse: Vse, photos: Path) -> None:
     processes.assert_one_message(done, 1, r"hub:org/clip: is not complete in the cache, .*HF_HUB_OFFLINE forbids")
 
 
+@pytest.mark.slow
 def test_pickles_alone(hub: LoopbackHub, vse: Vse, source: Path, photos: Path, tmp_path: Path) -> None:
     shutil.copytree(source, tmp_path / "pickled")
     (tmp_path / "pickled" / "model.safetensors").rename(tmp_path / "pickled" / "pytorch_model.bin")

@@ -145,6 +145,7 @@ def test_the_distribution_of_a_head_is_recorded(headed: Path) -> None:
     assert "pip install 'vsezoo-heads>=0.2'" in card
 
 
+@pytest.mark.slow
 def test_a_head_that_is_not_installed(headed: Path) -> None:
     error = expect_error(headed, "config.json", "needs a missing part. There is no image encoder 'mean'")
     assert error.remedy == "It was written with the distribution vsezoo-heads 0.2: pip install vsezoo-heads"

@@ -76,6 +76,7 @@ def test_captions_are_those_of_the_checkpoint(run: Path, photos: Path, tmp_path:
     assert set(written[0].text.split()) <= set(loss.vocabulary.words)
 
 
+@pytest.mark.slow
 def test_training_makes_captions_likelier(run: Path, photos: Path) -> None:
     steps = [json.loads(line) for line in (run / "log.jsonl").read_text(encoding="utf-8").splitlines()]
     costs = [step["parts"]["caption"] for step in steps if "parts" in step]

@@ -62,6 +62,7 @@ def test_a_table_and_a_warning(folder: Path) -> None:
     assert line.startswith(r"  bad\x1b]0;title\x07\n.png: is not a picture")
 
 
+@pytest.mark.slow
 def test_json_keeps_the_names(folder: Path) -> None:
     done = run(folder, "search", "run", "a red thing", "--images", "photos", "--json")
     assert sorted(hit["id"] for hit in json.loads(done.stdout)["hits"]) == sorted(NAMES)

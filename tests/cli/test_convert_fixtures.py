@@ -105,6 +105,7 @@ def converted(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
     return Result(case, folder, printed, figures)
 
 
+@pytest.mark.slow
 def test_the_format_and_the_data_are_known(converted: Result) -> None:
     assert converted.printed["format"] == converted.case.format
     assert converted.printed["data"]["name"] == converted.figures["data"] == converted.case.data

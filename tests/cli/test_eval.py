@@ -61,6 +61,7 @@ def evaluate(*arguments: str | Path) -> dict[str, Any]:
 # Figures
 
 
+@pytest.mark.slow
 def test_the_figures_are_those_of_the_training(root: Path, runs: list[Path]) -> None:
     stored = json.loads((runs[0] / "best" / "metrics.json").read_bytes())
     found = evaluate(runs[0], "--data-root", root)
@@ -128,6 +129,7 @@ def test_ensemble(root: Path, runs: list[Path]) -> None:
     assert "ensemble of 2 models" in invoke(*runs, "--ensemble", "--data-root", root).stdout
 
 
+@pytest.mark.slow
 def test_scores_are_kept(root: Path, runs: list[Path], tmp_path: Path) -> None:
     """The scores of all pairs are in the file, and rank as they did."""
     arguments = (*runs, "--ensemble", "--data-root", root, "--scores", tmp_path / "scores.npy")
@@ -162,6 +164,7 @@ def test_dev_is_the_score_that_the_checkpoint_was_chosen_by(root: Path, runs: li
     assert evaluate(runs[0], "--split", "dev", "--data-root", root)["rsum"] == config["trained"]["score"]
 
 
+@pytest.mark.slow
 def test_the_rules_for_ties(root: Path, runs: list[Path], tmp_path: Path) -> None:
     """Each image twice: the second copy scores exactly as the first."""
     folder = tmp_path / "twice"

@@ -88,6 +88,7 @@ def test_an_image_of_one_vector(tmp_path: Path) -> None:
     processes.assert_one_message(done, 2, "'cosine' has no attention: it compares one vector of the image with one")
 
 
+@pytest.mark.slow
 def test_shapes_are_drawn_on(tmp_path: Path) -> None:
     data = vsezoo.open_data("shapes", "train", kinds=("regions",))
     settings = {"embed_size": 8, "text_encoder.word_dim": 4, "text_encoder.vocab_threshold": 400}

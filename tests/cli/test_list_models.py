@@ -90,6 +90,7 @@ def test_pattern_that_matches_nothing(plugins: tuple[Path, ...]) -> None:
     assert "Error: No model matches 'alfa-2'.\nDid you mean 'alpha-2'? Try '*alfa-2*'" in done.stderr
 
 
+@pytest.mark.slow
 def test_no_plugins(plugins: tuple[Path, ...]) -> None:
     done = call_vsezoo("--no-plugins", "list-models", "--json", path=plugins)
     assert {model["distribution"] for model in json.loads(done.stdout)} == {"vsezoo"}
@@ -99,6 +100,7 @@ def test_no_plugins(plugins: tuple[Path, ...]) -> None:
     assert "right:twin" not in names
 
 
+@pytest.mark.slow
 def test_help_lists_commands_that_fail(make_distribution: Callable[..., Path]) -> None:
     path = (make_distribution("demo", {"commands": {"bad": "made_bad:bad"}}, {"made_bad": "1 / 0"}),)
     done = call_vsezoo("--help", path=path)

@@ -67,6 +67,7 @@ def rank_captions(folder: Path, row: int) -> list[int]:
     return [int(row) for row in (image @ model.encode_texts(texts).T)[0].argsort(descending=True)]
 
 
+@pytest.mark.slow
 def test_images_for_a_sentence(folder: Path) -> None:
     best = rank_images(folder, SENTENCE)
     found = read_json(folder, SENTENCE, "--data", "./photos", "-k", "3")

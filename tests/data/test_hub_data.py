@@ -125,6 +125,7 @@ def test_a_new_commit_is_seen_by_the_next_process_and_a_revision_is_kept(
     assert list_shades(read(pinned)) == SHADES["train"]
 
 
+@pytest.mark.slow
 def test_a_server_that_fails_for_a_moment_is_asked_again(photos: LoopbackHub) -> None:
     for request in (r"GET .*/revision/main", r"GET .*\.parquet", r"POST .*/paths-info/"):
         photos.fail(request, 503, times=1)

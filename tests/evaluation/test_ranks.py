@@ -77,6 +77,7 @@ def collections(draw):
 
 @settings(deadline=None)
 @given(collections(), st.sampled_from(list(TIE_RULES)))
+@pytest.mark.slow
 def test_equals_sorting(collection, ties):
     scores, image_of = collection
     ranks = rank_pairs(scorer_of(scores), image_of, len(scores), ties=ties)

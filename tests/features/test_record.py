@@ -103,6 +103,7 @@ def test_a_training_and_a_search_warn_as_well(trained: Path, tmp_path: Path) -> 
     assert said in made.stderr
 
 
+@pytest.mark.slow
 def test_a_checkpoint_records_what_made_its_features(trained: Path) -> None:
     told = json.loads((trained / "run" / "best" / "config.json").read_bytes())["data"]["extraction"]
     backbone = MadeBackbone().describe()

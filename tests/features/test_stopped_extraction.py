@@ -238,6 +238,7 @@ def test_a_part_that_was_cut_off_is_refused(tmp_path: Path) -> None:
         extract(tmp_path / "out", shard=Shard(0, 2), form=FORM, resume=True)
 
 
+@pytest.mark.slow
 def test_a_full_disk_costs_nothing_that_was_done(
     tmp_path: Path, whole: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -66,6 +66,7 @@ def test_train_push_pull_eval_gives_the_same_figures(hub: LoopbackHub, start_vse
 
 
 @pytest.mark.parametrize("prefix", ["hub:", "hf-hub:", "hf://"])
+@pytest.mark.slow
 def test_a_reference_is_resolved_to_a_commit(hub: LoopbackHub, vse: Vse, work: Path, prefix: str) -> None:
     commit = publish(hub, work / "run" / "best").branches["main"]
     done = vse("eval", f"{prefix}org/name", "--json")
@@ -236,6 +237,7 @@ def test_a_part_that_is_missing_is_named_with_its_distribution(hub: LoopbackHub,
     processes.assert_one_message(vse("eval", "hub:org/name"), 1, r"no similarity 'os:system'.*\n.*vsezoo-evil 1\.0")
 
 
+@pytest.mark.slow
 def test_a_pickle_is_not_read(hub: LoopbackHub, vse: Vse, work: Path) -> None:
     repository = publish(hub, work / "run" / "best")
     evil = b"cos\nsystem\n(S'touch evil'\ntR."

@@ -27,6 +27,7 @@ def model(original: Original, tmp_path_factory: pytest.TempPathFactory) -> Joint
     return original.read(tmp_path_factory.mktemp("original"))
 
 
+@pytest.mark.slow
 def test_token_ids_of_raw_captions(model: JointEmbedding, original: Original) -> None:
     assert_ids(model.tokenizer.encode(original.captions), original)
 

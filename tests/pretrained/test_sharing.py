@@ -185,6 +185,7 @@ def test_other_weights_are_refused(tmp_path: Path) -> None:
         {"": {}},
     ],
 )
+@pytest.mark.slow
 def test_a_damaged_list_of_what_is_left_out(source: Path, tmp_path: Path, left_out: Any) -> None:
     folder = save(make(source), tmp_path / "run")
     change_config(folder, lambda config: config.update(left_out=left_out))

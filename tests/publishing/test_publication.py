@@ -103,6 +103,7 @@ def test_a_checkpoint_without_its_run(work: Path) -> None:
     read_config(alone)
 
 
+@pytest.mark.slow
 def test_mistakes(work: Path) -> None:
     invoke = CliRunner().invoke
     processes.assert_one_message(invoke(main, ["card", "hub:org/name"]), 2, "is already on the Hub")

@@ -202,6 +202,7 @@ def test_a_card_that_the_hub_refuses_is_left_out(hub: LoopbackHub, vse: Vse, wor
     assert set(hub.repositories["org/name"].head) == {*FILES, ".gitattributes"} - {"README.md"}
 
 
+@pytest.mark.slow
 def test_a_card_of_a_model_that_is_not_known_here_is_sent(hub: LoopbackHub, vse: Vse, work: Path) -> None:
     path = work / "run" / "best" / "config.json"
     config = json.loads(path.read_bytes())

@@ -73,6 +73,7 @@ def test_a_link_to_nothing_and_a_pipe(run: Path, photos: Path, tmp_path: Path) -
     assert count_encoded(run, images=photos) == (1, ["a-red.png", "link.png", "more/c-blue.png"])
 
 
+@pytest.mark.slow
 def test_what_a_split_leaves_out_is_in_files_and_answers(run: Path, photos: Path, tmp_path: Path) -> None:
     table = ["image,caption,split", "a-red.png,red,test", "b-green.png,green,test", "more/c-blue.png,blue,test"]
     (photos / "captions.csv").write_text("\n".join(table), encoding="utf-8")

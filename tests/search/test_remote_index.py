@@ -26,6 +26,7 @@ def empty() -> Iterator[None]:
     fsspec.filesystem("memory").store.clear()
 
 
+@pytest.mark.slow
 def test_an_index_is_searched_at_its_address(run: Path, tmp_path: Path) -> None:
     photos, folder = paint_folder(tmp_path / "photos"), tmp_path / "photos.index"
     build_index(run, folder, images=photos)

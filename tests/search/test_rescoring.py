@@ -61,6 +61,7 @@ def require_best(hits: Sequence[Hit], scores: torch.Tensor, items: Sequence[int]
 
 
 @pytest.mark.parametrize("k", [1, 3, 45, 100])
+@pytest.mark.slow
 def test_the_best_are_those_of_all_scores_sorted(k: int, model: JointEmbedding, tmp_path: Path) -> None:
     features = draw_features(45)
     index = make_index(tmp_path, features)

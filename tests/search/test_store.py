@@ -31,6 +31,7 @@ def test_the_second_call_embeds_nothing(run: Path, photos: Path, monkeypatch: py
     assert count_encoded(run, images="photos") == (0, ALL)
 
 
+@pytest.mark.slow
 def test_what_changed_is_embedded_and_nothing_else(run: Path, photos: Path) -> None:
     count_encoded(run, images=photos)
     paint(photos / "b-green.png", (0, 200, 0))

@@ -99,6 +99,7 @@ def test_a_client_that_never_asks(start: Any, photos: Path, monkeypatch: pytest.
         assert read_all(silent) == read_all(slow) == read_all(later) == b""
 
 
+@pytest.mark.slow
 def test_a_client_that_does_not_read(start: Any, photos: Path) -> None:
     """The time that a request may take includes that of reading its answer."""
     (photos / "noise.png").write_bytes((photos / "a-red.png").read_bytes() + os.urandom(30_000_000))
@@ -115,6 +116,7 @@ def test_a_client_that_does_not_read(start: Any, photos: Path) -> None:
     assert len(received) < 30_000_000
 
 
+@pytest.mark.slow
 def test_a_token(start: Any, photos: Path) -> None:
     client = start(photos, token=TOKEN)
     for address in HELD:

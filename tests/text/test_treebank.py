@@ -96,6 +96,7 @@ def test_latin_text_has_the_words_of_nltk(text: str) -> None:
 
 
 @pytest.mark.skipif(not (SHARED / "data/flickr8k").is_dir(), reason="VSEZOO_SHARED has no Flickr8K")
+@pytest.mark.slow
 def test_all_captions_of_flickr8k_have_the_words_of_nltk() -> None:
     lines = (SHARED / "data/flickr8k/Flickr8k.token.txt").read_text(encoding="utf-8").splitlines()
     captions = [caption for line in lines for caption in (line.split("\t", 1)[1], line.split("\t", 1)[1].lower())]

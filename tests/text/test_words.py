@@ -240,6 +240,7 @@ class _VocabularyUnpickler(pickle.Unpickler):
 
 
 @pytest.mark.skipif(not (SHARED / "data/vocab").is_dir(), reason="VSEZOO_SHARED has no vocabularies")
+@pytest.mark.slow
 def test_flickr8k_has_the_vocabulary_that_vsepp_shipped() -> None:
     with (SHARED / "data/vocab/f8k_precomp_vocab.pkl").open("rb") as stream:
         shipped = _VocabularyUnpickler(stream, encoding="utf-8").load()

@@ -88,6 +88,7 @@ def test_from_the_command_line(made: Path, tmp_path: Path) -> None:
     processes.assert_one_message(refused, 1, r", not pictures\.\n.*vsezoo attach-backbone")
 
 
+@pytest.mark.slow
 def test_other_weights_are_refused(made: Path, tmp_path: Path) -> None:
     write_weights(tmp_path / "other.safetensors")
     with pytest.raises(CheckpointError, match=r"other\.safetensors: has the SHA-256 .*; the features were"):

@@ -67,6 +67,7 @@ def test_a_resumed_run_reads_the_vocabulary_again(folders: tuple[Path, Path], tm
         vsezoo.train("vsepp", output=whole, resume=True, init=first, device="cpu")
 
 
+@pytest.mark.slow
 def test_another_width_is_refused_and_leaves_nothing(folders: tuple[Path, Path], tmp_path: Path) -> None:
     data, first = folders
     for settings, message in (

@@ -278,6 +278,7 @@ def finished(whole: Path, tmp_path: Path) -> Path:
     return output
 
 
+@pytest.mark.slow
 def test_a_finished_run_gives_its_figures_at_once(finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = processes.read_files(finished)
     monkeypatch.setattr("vsezoo.training.splits.open_data", None)  # no data are needed any more

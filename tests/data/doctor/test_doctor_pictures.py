@@ -140,6 +140,7 @@ def test_pictures_that_nothing_names(folder: Path) -> None:
     assert "captions.csv" in finding.remedy
 
 
+@pytest.mark.slow
 def test_pictures_that_are_named_by_their_whole_path(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     table = folder / "captions.csv"
     header, *rows = table.read_text().splitlines()

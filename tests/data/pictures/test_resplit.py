@@ -27,6 +27,7 @@ from vsezoo.errors import UsageError
     dev=st.sampled_from([0.0, 0.1, 0.25]),
     test=st.sampled_from([0.0, 0.1, 0.3]),
 )
+@pytest.mark.slow
 def test_a_group_is_never_divided_and_every_wanted_split_is_there(sizes: list[int], dev: float, test: float) -> None:
     groups = {f"{group}/{number}": f"g{group}" for group, size in enumerate(sizes) for number in range(size)}
     split_of = draw_groups(groups, dev, test)

@@ -39,6 +39,7 @@ def read_model() -> JointEmbedding:
     return CHANImporter().read(source, {}).build(source).eval()
 
 
+@pytest.mark.slow
 def test_sets_scores_and_figures(expected: dict[str, Any]) -> None:
     inputs, model = np.load(FOLDER / "inputs.npz"), read_model()
     images = model.embed_images(inputs["images"])

@@ -169,6 +169,7 @@ def test_what_transformers_computed(name: str, backend: str, tmp_path: Path) -> 
 
 
 @needs_fixtures
+@pytest.mark.slow
 def test_a_checkpoint_of_it_is_whole_without_the_folder(tmp_path: Path) -> None:
     shutil.copytree(FIXTURES / "dual_clip", tmp_path / "source")
     expected, captions, pngs = read_expected(FIXTURES / "dual_clip")

@@ -128,6 +128,7 @@ def test_a_pickle_beside_it_is_not_read(tmp_path: Path) -> None:
         ("multimodal_cfg", {"width": 3}, r"it writes captions \(CoCa\)"),
     ],
 )
+@pytest.mark.slow
 def test_folders_that_cannot_be_used(tmp_path: Path, part: str, changes: dict[str, Any], message: str) -> None:
     write(tmp_path / "bad", "clip")
     path = tmp_path / "bad" / "open_clip_config.json"
@@ -140,6 +141,7 @@ def test_folders_that_cannot_be_used(tmp_path: Path, part: str, changes: dict[st
 
 
 @needs_fixtures
+@pytest.mark.slow
 def test_what_open_clip_computed(tmp_path: Path) -> None:
     fixture = FIXTURES / "dual_openclip"
     expected = read_arrays(fixture / "expected.npz")

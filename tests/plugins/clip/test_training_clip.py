@@ -64,6 +64,7 @@ def test_adapters_begin_as_the_pretrained_model(family: str, tmp_path: Path) -> 
         assert encoder.state_dict().keys() > plain.encoders[name].state_dict().keys()
 
 
+@pytest.mark.slow
 def test_an_adapter_adds_a_product_of_low_rank(source: Path) -> None:
     """`W + s B A`, also in what is written for other libraries."""
     scale = 0.5

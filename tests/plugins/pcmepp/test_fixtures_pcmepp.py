@@ -71,6 +71,7 @@ def embed(model: JointEmbedding, inputs: dict[str, Any]) -> tuple[Embeddings, Em
 
 
 @pytest.mark.parametrize("prefix", ["", "swa_"])
+@pytest.mark.slow
 def test_distributions_and_scores(clip: Path, inputs: dict[str, Any], expected: dict[str, Any], prefix: str) -> None:
     model, _ = read(clip, **({"averaged": "true"} if prefix else {}))
     images, texts = embed(model, inputs)
@@ -83,6 +84,7 @@ def test_distributions_and_scores(clip: Path, inputs: dict[str, Any], expected: 
     np.testing.assert_allclose(scores, expected[f"{prefix}csd_sims"], rtol=1e-6, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_figures(clip: Path, inputs: dict[str, Any], expected: dict[str, Any]) -> None:
     model, _ = read(clip)
     images, texts = (side.embeddings for side in embed(model, inputs))
@@ -93,6 +95,7 @@ def test_figures(clip: Path, inputs: dict[str, Any], expected: dict[str, Any]) -
         assert figures == pytest.approx(expected[f"{direction}_metrics"].tolist(), abs=1e-9)
 
 
+@pytest.mark.slow
 def test_tokens_of_both_paths(clip: Path, inputs: dict[str, Any], expected: dict[str, Any]) -> None:
     model, _ = read(clip)
     with torch.no_grad():

@@ -85,6 +85,7 @@ def test_fine_tuning_changes_the_transformer(bert: tuple[Path, PreTrainedModel])
     assert model.text_encoder.transformer.embeddings.word_embeddings.weight.grad is not None
 
 
+@pytest.mark.slow
 def test_runs_with_other_heads_find_the_states_again(
     bert: tuple[Path, PreTrainedModel], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

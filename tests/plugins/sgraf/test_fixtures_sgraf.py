@@ -97,6 +97,7 @@ def test_losses_and_gradients(folder: Path, expected: dict[str, Any], hardest: b
         np.testing.assert_allclose(found, gradient, rtol=0, atol=1e-5 * max(1, np.abs(gradient).max()))
 
 
+@pytest.mark.slow
 def test_scores_and_statistics_of_training(folder: Path, expected: dict[str, Any]) -> None:
     """With batch norm over the batch; the running statistics follow the captions in the order that the fixture has."""
     model = read_model(folder).train()

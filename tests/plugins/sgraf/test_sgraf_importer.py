@@ -59,6 +59,7 @@ def test_options_and_tensors_there_and_back(tmp_path: Path, changed: dict[str, A
         ({"bi_gru": False}, "rnn.weight_ih_l0_reverse"),
     ],
 )
+@pytest.mark.slow
 def test_options_that_are_refused(tmp_path: Path, changed: dict[str, Any], words: str) -> None:
     source = write(tmp_path)
     options = {**vsepp_files.SGRAF, **changed}
@@ -83,6 +84,7 @@ def test_tensors_that_are_refused(tmp_path: Path) -> None:
         assert words in str(caught.value)
 
 
+@pytest.mark.slow
 def test_another_number_of_regions_is_read_and_cannot_be_written(tmp_path: Path) -> None:
     """The original has 36 in its code; a changed copy of it may have another number."""
     model = read(write(tmp_path, regions=5))

@@ -79,6 +79,7 @@ def test_embeddings_scores_and_figures(model: JointEmbedding, inputs: dict[str, 
         assert figures[4] == pytest.approx(expected[f"{direction}_metrics"][4], abs=0.2)
 
 
+@pytest.mark.slow
 def test_weights_of_the_pooling_by_size(model: JointEmbedding, expected: dict[str, Any]) -> None:
     for encoder, name in zip(get_encoders(model), ("img", "txt"), strict=True):
         weights = expected[f"{name}_pool_weights"]
@@ -86,6 +87,7 @@ def test_weights_of_the_pooling_by_size(model: JointEmbedding, expected: dict[st
         np.testing.assert_allclose(found.detach(), weights, **TOLERANCE)
 
 
+@pytest.mark.slow
 def test_short_sets_in_one_batch(model: JointEmbedding, inputs: dict[str, Any], expected: dict[str, Any]) -> None:
     encoder, _ = get_encoders(model)
     lengths = torch.from_numpy(expected["short_region_lengths"])
@@ -106,6 +108,7 @@ def test_short_sets_in_one_batch(model: JointEmbedding, inputs: dict[str, Any], 
 
 
 @pytest.mark.parametrize("hardest", [False, True])
+@pytest.mark.slow
 def test_losses(model: JointEmbedding, inputs: dict[str, Any], expected: dict[str, Any], hardest: bool) -> None:
     rows = expected["loss_rows"]
     images = model.encode_images(inputs["images"][:16])

@@ -68,6 +68,7 @@ def test_it_finds_what_exact_does(run: Path, tmp_path: Path, client: Any) -> Non
         assert found.search(query, 299) == exact.search(query, 299)
 
 
+@pytest.mark.slow
 def test_equal_rows_are_in_order(run: Path, tmp_path: Path, client: Any) -> None:
     np.save(tmp_path / "a.npy", np.eye(3, dtype=np.float32).repeat(200, axis=0))
     build_index(run, tmp_path / "a.index", images=tmp_path / "a.npy", index="qdrant")

@@ -92,6 +92,7 @@ class _Shades:
         return self.pairs.images([item])[0].getpixel((0, 0))[0]
 
 
+@pytest.mark.slow
 def test_an_answer_that_fails_is_asked_for_again(web: Web, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = write_list(tmp_path / "own", f"{web.address}/big-train-00.tar")
     pairs = open_split(folder)
