@@ -35,6 +35,7 @@ PAGE = Path(__file__).with_name("cli.md")
 REFERENCE = Path(__file__).with_name("reference.md")
 INTERFACES = (
     "batch",
+    "inputs",
     "interfaces",
     "explanation.protocols",
     "pretrained.external",

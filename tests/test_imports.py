@@ -12,13 +12,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import tiny
 
 ROOT = Path(__file__).parent.parent
 
 LAYERS: tuple[set[str], ...] = (
     {"errors", "moved"},
     {"storage"},
-    {"registry", "recipe", "devices", "batch"},
+    {"registry", "recipe", "devices", "batch", "inputs"},
     {"interfaces", "hub"},
     {"pretrained", "vectors"},
     {"parts", "model", "text", "losses", "similarities", "optimization", "backbones", "scaffold"},
@@ -105,8 +106,8 @@ def test_the_walk_sees_imports() -> None:
     assert "vsezoo.registry" in read_imports("vsezoo.cli")  # from vsezoo import registry
     assert "vsezoo.parts" in read_imports("vsezoo.cli.show")  # inside a function
     assert "vsezoo.parts" not in read_imports("vsezoo.cli.show", at_start=True)
-    assert "vsezoo.interfaces" in read_imports("vsezoo.data.source")  # under TYPE_CHECKING
-    assert "vsezoo.interfaces" not in read_imports("vsezoo.data.source", at_start=True)
+    assert "vsezoo.inputs" in read_imports("vsezoo.data.source")  # under TYPE_CHECKING
+    assert "vsezoo.inputs" not in read_imports("vsezoo.data.source", at_start=True)
     assert any(name.startswith("vsezoo_vsepp") for name in PLUGINS)
 
 
@@ -169,3 +170,13 @@ def test_what_must_start_fast_loads_nothing_heavy(program: str) -> None:
     loaded = ast.literal_eval(done.stdout.splitlines()[-1].removeprefix("loaded "))
     assert "vsezoo" in loaded
     assert not set(HEAVY) & set(loaded)
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("command", [["show", "run", "--json"], ["data", "check", "features"]], ids=" ".join)
+def test_what_reads_no_tensors_imports_no_torch(command: list[str], tmp_path: Path) -> None:
+    tiny.write_data(tmp_path / "features")
+    tiny.save_model(tmp_path / "run")
+    program = "import sys; from vsezoo.cli import main; main(sys.argv[1:], standalone_mode=False)"
+    check = "assert 'vsezoo' in sys.modules and 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", f"{program}; {check}", *command], cwd=tmp_path, capture_output=True, check=True)

@@ -11,7 +11,7 @@ import torch
 
 from vsezoo.errors import RecipeError
 from vsezoo.interfaces import Loss, PairDataset, Tokenizer, Weights
-from vsezoo.losses import wants_sets
+from vsezoo.losses.sides import wants_sets
 from vsezoo.model import JointEmbedding
 from vsezoo.parts import change_recipe, load_part, load_recipe, make_tokenizer, resolve_recipe
 from vsezoo.pretrained.weights import open_weights

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vsezoo.cli import console
-from vsezoo.cli.progress import show_encoding
+from vsezoo.cli.bars import show_encoding
 from vsezoo.construction import create_model
 
 RED, TITLE, CLEAR = "\x1b[31m", "\x1b]0;title\x07", "\x9b2J"

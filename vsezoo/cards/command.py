@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 
 from vsezoo import registry
-from vsezoo.interfaces import PairDataset
-from vsezoo.parts import resolve_recipe
+from vsezoo.inputs import PairDataset
 from vsezoo.recipe import PART_KINDS, TRAINING_PARTS, Recipe
 from vsezoo.recipe.recipe import FIELDS
 from vsezoo.storage.checkpoint_layout import CONFIG
@@ -57,6 +56,8 @@ def find_changes(recipe: Recipe, registered: Recipe, data: Mapping[str, Any]) ->
     Returns:
         by dotted name, parts first: the value, and the value in the recipe (None if it has no such setting).
     """
+    from vsezoo.parts import resolve_recipe  # imports torch
+
     base = registered.for_data(data["name"])
     own = flatten(base)
     parts = {kind: getattr(recipe, kind).name for kind in KINDS if getattr(recipe, kind).name != own[kind]}

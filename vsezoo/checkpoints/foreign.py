@@ -25,22 +25,10 @@ from vsezoo.pretrained.weights import OpenedWeights, open_weights
 from vsezoo.recipe import Recipe
 from vsezoo.registry import Entry
 from vsezoo.storage.cache import find_cache, identify
-from vsezoo.storage.checkpoint_layout import CONFIG, OPEN_CLIP, UNKNOWN_DATA, is_foreign
-from vsezoo.storage.json_file import read_object
+from vsezoo.storage.checkpoint_layout import CONFIG, UNKNOWN_DATA
 
 FORM = 1
 """Increased when the checkpoints written here change."""
-
-
-def is_foreign_folder(folder: Path) -> bool:
-    """Return whether a folder has weights of another library instead of a checkpoint."""
-    if not folder.is_dir():
-        return False
-    try:
-        config = read_object(folder / CONFIG)
-    except CheckpointError:
-        return (folder / OPEN_CLIP).is_file()
-    return is_foreign(config) or (config.get("format") != "vsezoo" and (folder / OPEN_CLIP).is_file())
 
 
 def open_foreign(reference: str, settings: Mapping[str, Any] | None = None, sha256: str = "") -> Path:

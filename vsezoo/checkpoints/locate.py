@@ -16,7 +16,7 @@ from vsezoo.errors import AbsentCheckpointError, CheckpointError, UnknownNameErr
 from vsezoo.hub.reference import HubReference, is_repository, parse_reference
 from vsezoo.recipe import Pretrained
 from vsezoo.storage.atomic_folder import LOOKS, find_folder
-from vsezoo.storage.checkpoint_layout import BEST, CONFIG
+from vsezoo.storage.checkpoint_layout import BEST, CONFIG, is_foreign_folder
 
 
 @dataclass(frozen=True)
@@ -78,8 +78,6 @@ def locate(reference: str | Path, *, weights: bool = True) -> Location:
 
 
 def _locate_place(reference: str | Path, weights: bool) -> Location:
-    from vsezoo.checkpoints.foreign import is_foreign_folder  # imports torch
-
     found = parse_reference(reference)
     if found is None:
         foreign = is_foreign_folder(find_folder(Path(reference)))

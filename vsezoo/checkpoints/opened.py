@@ -1,7 +1,7 @@
 """An opened checkpoint: its configuration, model, loss and metrics, each read on demand.
 
 Every file is opened once, hashed once, and read from the hashed bytes. So the parts of a checkpoint are consistent,
-even while training replaces the folder.
+even while training replaces the folder. Torch is imported when a model is built: `show` reads the small files only.
 """
 
 from __future__ import annotations
@@ -11,22 +11,23 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from vsezoo import registry
-from vsezoo.checkpoints.assembly import load_loss, load_model, load_text_side, read_tokenizer
 from vsezoo.checkpoints.locate import Location, locate
-from vsezoo.checkpoints.provenance import find_parts
 from vsezoo.errors import CheckpointError, RecipeError, UsageError
-from vsezoo.interfaces import Loss, Tokenizer
-from vsezoo.model import JointEmbedding
 from vsezoo.recipe import Recipe
 from vsezoo.storage.cache import remember
 from vsezoo.storage.checkpoint_layout import CONFIG, LOCAL, LOSS, METRICS, MODEL, UNKNOWN_DATA
 from vsezoo.storage.digests import RESTORE
 from vsezoo.storage.snapshot import TENSORS, FolderSnapshot, open_snapshot
+
+if TYPE_CHECKING:
+    import torch
+
+    from vsezoo.inputs import Tokenizer
+    from vsezoo.interfaces import Loss
+    from vsezoo.model import JointEmbedding
 
 
 class Checkpoint:
@@ -91,6 +92,8 @@ class Checkpoint:
         Raises:
             CheckpointError: for a recipe with an unknown field, or a part that is not registered.
         """
+        from vsezoo.checkpoints.provenance import find_parts
+
         with self._explain():
             recipe = Recipe.from_json(self.config["recipe"])
         return find_parts(recipe, self.config["plugins"], self.folder / CONFIG)
@@ -188,23 +191,31 @@ class Checkpoint:
     @cached_property
     def _model(self) -> JointEmbedding:
         self.verify()
+        from vsezoo.checkpoints.assembly import load_model
+
         with self._explain():
             return load_model(self._files, self.recipe, self._tokenizer, self._folders)
 
     @cached_property
     def _text_side(self) -> JointEmbedding:
         self._verify_quickly()
+        from vsezoo.checkpoints.assembly import load_text_side
+
         with self._explain():
             return load_text_side(self._files, self.recipe, self._tokenizer, self._folders)
 
     @cached_property
     def _loss(self) -> Loss:
         self.verify()
+        from vsezoo.checkpoints.assembly import load_loss
+
         with self._explain():
             return load_loss(self._files, self.recipe, self._tokenizer)
 
     @cached_property
     def _tokenizer(self) -> Tokenizer:
+        from vsezoo.checkpoints.assembly import read_tokenizer
+
         return read_tokenizer(self._files, self.recipe)
 
     @cached_property

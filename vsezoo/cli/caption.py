@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from vsezoo.captioning.loss import CaptionLoss
     from vsezoo.checkpoints.opened import Checkpoint
-    from vsezoo.interfaces import PairDataset
+    from vsezoo.inputs import PairDataset
 
 BATCH_SIZE = 64
 
@@ -61,7 +61,7 @@ def caption(
     """
     from vsezoo.captioning.search import write_captions
     from vsezoo.checkpoints.opened import Checkpoint
-    from vsezoo.cli.progress import show_encoding
+    from vsezoo.cli.bars import show_encoding
     from vsezoo.data.kinds import name_source
     from vsezoo.data.lookup import open_data
     from vsezoo.data.source import OpenOptions

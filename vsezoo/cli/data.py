@@ -63,7 +63,7 @@ def check(
     Reads every image and every caption. An error makes training fail, and the exit code is 1; a warning makes a model
     or its figures worse; a note is worth knowing.
     """
-    from vsezoo.cli.progress import make_bar
+    from vsezoo.cli.bars import make_bar
     from vsezoo.data.doctor.check import check_data
 
     with make_bar(console.messages()) as bar:

@@ -46,7 +46,7 @@ def convert(
 
     Ids, captions, splits and the bytes of pictures are kept. What a form cannot hold is reported.
     """
-    from vsezoo.cli.progress import make_bar
+    from vsezoo.cli.bars import make_bar
     from vsezoo.data.pictures.writing.convert import convert_data
 
     with make_bar(console.messages()) as bar:

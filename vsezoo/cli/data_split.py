@@ -47,7 +47,7 @@ def split(
     Writes splits.csv into the folder of the data. Every command follows it, whatever the layout says; pictures that
     it does not name are left out.
     """
-    from vsezoo.cli.progress import make_bar
+    from vsezoo.cli.bars import make_bar
     from vsezoo.data.lookup import find_source
     from vsezoo.data.pictures.resplit import draw_splits, rename_splits
     from vsezoo.data.pictures.source import PictureSource

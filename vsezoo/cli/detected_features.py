@@ -23,7 +23,7 @@ def write_files(
     as_json: bool,
 ) -> None:
     """Write the features and print what was written; see `vsezoo.conversion.detected_features.write_detected`."""
-    from vsezoo.cli.progress import make_bar
+    from vsezoo.cli.bars import make_bar
     from vsezoo.conversion.detected_features import write_detected
 
     with make_bar(console.messages()) as bar:

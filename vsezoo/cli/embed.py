@@ -55,10 +55,10 @@ def embed(
             "--data cannot be combined with --images or --texts.", remedy="Use either --data or the others."
         )
     from vsezoo.checkpoints.opened import Checkpoint
-    from vsezoo.cli.progress import show_encoding
+    from vsezoo.cli.bars import show_encoding
     from vsezoo.data.source import OpenOptions
     from vsezoo.devices import choose_device
-    from vsezoo.interfaces import PairDataset
+    from vsezoo.inputs import PairDataset
     from vsezoo.search.export import embed as export
     from vsezoo.search.sources import open_split
 

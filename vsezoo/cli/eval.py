@@ -114,8 +114,8 @@ def evaluate(
         groups = [checkpoints] if ensemble else [(reference,) for reference in checkpoints]
         _evaluate_registered(groups, protocol, protocol_files, data, split, data_root, device, output, as_json)
         return
+    from vsezoo.cli.bars import show_phases
     from vsezoo.cli.figures import render
-    from vsezoo.cli.progress import show_phases
     from vsezoo.devices import choose_device
     from vsezoo.evaluation.evaluate import evaluate as measure
     from vsezoo.reports.examination import Examination

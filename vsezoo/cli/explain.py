@@ -14,7 +14,7 @@ from vsezoo.errors import UsageError
 
 if TYPE_CHECKING:
     from vsezoo.explanation.explain import Explanation
-    from vsezoo.interfaces import PairDataset
+    from vsezoo.inputs import PairDataset
 
 LISTED = 5
 """Most regions that are listed for the gradient."""

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from vsezoo.backbones import Backbone
     from vsezoo.features.extraction import SplitSummary
     from vsezoo.features.folder import Shard
-    from vsezoo.interfaces import PairDataset
+    from vsezoo.inputs import PairDataset
 
 OF_FLAGS = ("weights", "features", "crops")
 """Options of a backbone that have their own flags."""
@@ -140,7 +140,7 @@ def features(
             f"{missing} is missing.", remedy="Give pictures and a --backbone, or a detector's files with --from."
         )
     options = read_assignments("--set", settings, "image_size=192")
-    from vsezoo.cli.progress import make_bar
+    from vsezoo.cli.bars import make_bar
     from vsezoo.features.extraction import extract_features
     from vsezoo.features.extractor import FeatureForm
     from vsezoo.features.pictures import find_pictures

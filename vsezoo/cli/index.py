@@ -202,7 +202,7 @@ def _change(
     checkpoint: Checkpoint, folder: Path, collection: Collection, device: str, as_json: bool, make: Any, **how: Any
 ) -> None:
     """Build or extend an index, showing the progress, and print what it has become."""
-    from vsezoo.cli.progress import show_encoding
+    from vsezoo.cli.bars import show_encoding
     from vsezoo.devices import choose_device
     from vsezoo.search.stored.building import embed_with
 

@@ -1,97 +1,15 @@
-"""Progress on standard error: bars in a terminal, lines elsewhere."""
+"""The progress of a training run on standard error: a bar in a terminal, lines elsewhere."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    Task,
-)
-from rich.table import Column
 
 from vsezoo.cli import console
+from vsezoo.cli.bars import format_time, make_bar
 from vsezoo.evaluation.report import Evaluation
 from vsezoo.recipe import Recipe
-from vsezoo.storage.waiting import Advance
 from vsezoo.training.callbacks import Callback, StepRecord
-from vsezoo.training.state import Progress as RunProgress
-
-
-class _Words(ProgressColumn):
-    """Plain text: names in brackets are not markup, and the console can escape them."""
-
-    def __init__(self, form: str) -> None:
-        super().__init__(Column(no_wrap=True))
-        self._form = form
-
-    def render(self, task: Task) -> str:
-        """Return the text to draw."""
-        return self._form.format(task=task)
-
-
-class _Clock(ProgressColumn):
-    """The time that has passed, and the time that is left once it can be estimated."""
-
-    def render(self, task: Task) -> str:
-        """Return the text to draw."""
-        left = "" if task.time_remaining is None else f", {format_time(task.time_remaining)} left"
-        return f"{format_time(task.elapsed or 0)} elapsed{left}"
-
-
-class _Bar(Progress):
-    """A progress bar that leaves nothing behind when it is invisible."""
-
-    def stop(self) -> None:
-        """Remove the bar."""
-        if not self.disable:  # before rich 14.3, the end of an invisible bar is an empty line
-            super().stop()
-
-
-def make_bar(screen: Console) -> Progress:
-    """Return a progress bar, invisible if the screen is not a terminal."""
-    return _Bar(
-        _Words("{task.description}"),
-        BarColumn(bar_width=None),
-        MofNCompleteColumn(),
-        _Words("{task.fields[note]}"),
-        _Clock(Column(no_wrap=True)),
-        console=screen,
-        transient=True,
-        expand=True,
-        disable=not screen.is_terminal,
-    )
-
-
-def format_time(seconds: float) -> str:
-    """Return a duration: `0:42`, `12:05`, `1:02:10`."""
-    hours, rest = divmod(round(seconds), 3600)
-    return f"{hours}:{rest // 60:02}:{rest % 60:02}" if hours else f"{rest // 60}:{rest % 60:02}"
-
-
-@contextmanager
-def show_encoding(description: str) -> Iterator[Advance]:
-    """Show a progress bar for encoding images and captions."""
-    with show_phases(description) as (advance,):
-        yield advance
-
-
-@contextmanager
-def show_phases(*descriptions: str) -> Iterator[list[Advance]]:
-    """Show a progress bar for each of several phases; all but the first appear when they start."""
-    with make_bar(console.messages()) as bar:
-
-        def add_phase(number: int, description: str) -> Advance:
-            task = bar.add_task(description, total=None, note="", visible=number == 0)
-            return lambda done, total: bar.update(task, completed=done, total=total, visible=True)
-
-        yield [add_phase(number, description) for number, description in enumerate(descriptions)]
+from vsezoo.training.state import Progress
 
 
 class TrainingProgress(Callback):
@@ -115,7 +33,7 @@ class TrainingProgress(Callback):
         self._bar.start()
         self._bar.update(self._task, description=what, completed=done, total=total)
 
-    def begin(self, recipe: Recipe, steps_per_epoch: int, progress: RunProgress) -> None:
+    def begin(self, recipe: Recipe, steps_per_epoch: int, progress: Progress) -> None:
         """Print what is trained and start the bar."""
         settings = recipe.training
         self._steps, self._epochs = steps_per_epoch, settings.num_epochs
@@ -129,7 +47,7 @@ class TrainingProgress(Callback):
         self._bar.start()
         self._bar.reset(self._task, description=self._describe(progress), total=self._steps, completed=progress.batch)
 
-    def step(self, progress: RunProgress) -> None:
+    def step(self, progress: Progress) -> None:
         """Advance the bar."""
         left = self._estimate(progress)
         note = ", ".join(filter(None, [self._describe_loss(), f"run: {left} left" if left else ""]))
@@ -141,7 +59,7 @@ class TrainingProgress(Callback):
             self._epoch, self._losses = record.epoch, []
         self._losses.append(record.loss)
 
-    def validation(self, progress: RunProgress, evaluation: Evaluation, score: float, best: bool) -> None:
+    def validation(self, progress: Progress, evaluation: Evaluation, score: float, best: bool) -> None:
         """Print the recalls on the dev split."""
         i2t, t2i = evaluation.metrics.i2t, evaluation.metrics.t2i
         loss, left = self._describe_loss(), self._estimate(progress)
@@ -166,10 +84,10 @@ class TrainingProgress(Callback):
     def _describe_loss(self) -> str:
         return f"mean loss {sum(self._losses) / len(self._losses):.4g}" if self._losses else ""
 
-    def _estimate(self, progress: RunProgress) -> str:
+    def _estimate(self, progress: Progress) -> str:
         """Return the time left of the whole run; empty at its end, or before there is anything to go by."""
         done, left = progress.step - self._first, self._steps * self._epochs - progress.step
         return format_time((time.monotonic() - self._started) / done * left) if done > 0 and left > 0 else ""
 
-    def _describe(self, progress: RunProgress) -> str:
+    def _describe(self, progress: Progress) -> str:
         return f"epoch {min(progress.epoch + 1, self._epochs)}/{self._epochs}"

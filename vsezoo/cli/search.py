@@ -17,7 +17,7 @@ from vsezoo.cli.skipped import print_skipped
 from vsezoo.errors import UsageError
 
 if TYPE_CHECKING:
-    from vsezoo.interfaces import PairDataset
+    from vsezoo.inputs import PairDataset
     from vsezoo.search.collection import Collection
     from vsezoo.search.index import Index
     from vsezoo.storage.waiting import Advance
@@ -140,7 +140,7 @@ def search(
 
             @cache
             def show_bar() -> Advance:
-                from vsezoo.cli.progress import show_encoding  # slow to import and rarely needed
+                from vsezoo.cli.bars import show_encoding  # rarely needed
 
                 return shown_now.enter_context(show_encoding("Embedding"))
 

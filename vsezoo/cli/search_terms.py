@@ -9,7 +9,7 @@ import click
 
 if TYPE_CHECKING:
     from vsezoo.checkpoints.opened import Checkpoint
-    from vsezoo.interfaces import PairDataset
+    from vsezoo.inputs import PairDataset
     from vsezoo.search.index import Hit, Index
     from vsezoo.search.queries import Query
 

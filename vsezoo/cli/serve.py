@@ -105,7 +105,7 @@ def serve(
 
             @cache
             def show_bar() -> Advance:
-                from vsezoo.cli.progress import show_encoding  # slow to import and rarely needed
+                from vsezoo.cli.bars import show_encoding  # rarely needed
 
                 return shown_now.enter_context(show_encoding("Embedding"))
 

@@ -13,7 +13,6 @@ from typing import Any
 
 from vsezoo import registry
 from vsezoo.checkpoints.checkpoint import save_checkpoint
-from vsezoo.checkpoints.foreign import is_foreign_folder
 from vsezoo.checkpoints.opened import Checkpoint
 from vsezoo.conversion.importer import Importer, Source
 from vsezoo.conversion.recognition import find_importer, guard
@@ -23,7 +22,7 @@ from vsezoo.hub.reference import parse_reference
 from vsezoo.parts import accepted_kinds
 from vsezoo.storage.atomic_file import flush
 from vsezoo.storage.atomic_folder import make_temporary
-from vsezoo.storage.checkpoint_layout import CONFIG, UNKNOWN_DATA
+from vsezoo.storage.checkpoint_layout import CONFIG, UNKNOWN_DATA, is_foreign_folder
 
 VOCAB, DATA = "vocab", "data"
 """Options of importers that have their own flag."""

@@ -25,7 +25,7 @@ from vsezoo.conversion.importer import Imported, Source
 from vsezoo.conversion.pickle_contents import Namespace
 from vsezoo.conversion.vocabulary import list_words, require_vocabulary
 from vsezoo.errors import CheckpointError
-from vsezoo.interfaces import Tokenizer
+from vsezoo.inputs import Tokenizer
 from vsezoo.parts import resolve_recipe
 from vsezoo.recipe import Recipe
 from vsezoo.storage.tensors import load_tensors

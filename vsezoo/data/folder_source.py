@@ -15,7 +15,7 @@ from vsezoo.data.precomputed.split_files import PRECOMP
 from vsezoo.data.source import DEFAULT_OPTIONS, DataSource, OpenOptions
 
 if TYPE_CHECKING:
-    from vsezoo.interfaces import PairDataset
+    from vsezoo.inputs import PairDataset
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from vsezoo.data.source import DEFAULT_OPTIONS, DataSource, OpenOptions
 from vsezoo.errors import AbsentDataError, UnknownNameError, report_system_errors, suggest_name
 
 if TYPE_CHECKING:
-    from vsezoo.interfaces import PairDataset
+    from vsezoo.inputs import PairDataset
 
 
 def as_folder(data: str) -> Path | None:

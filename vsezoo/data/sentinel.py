@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from vsezoo.interfaces import PairDataset
+from vsezoo.inputs import PairDataset
 
 DIRECTIONS = 16
 SKETCHED, HASHED = 256, 32

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from vsezoo.errors import UsageError
 
 if TYPE_CHECKING:
-    from vsezoo.interfaces import PairDataset
+    from vsezoo.inputs import PairDataset
 
 
 BAD_IMAGE_POLICIES = ("error", "skip")

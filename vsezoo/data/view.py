@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from vsezoo.interfaces import PairDataset
+from vsezoo.inputs import PairDataset
 
 
 class PairView(PairDataset):

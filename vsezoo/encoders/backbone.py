@@ -19,7 +19,7 @@ from vsezoo.encoders.composite import CompositeImageEncoder
 from vsezoo.encoders.feature_pairs import FeaturePairs
 from vsezoo.encoders.head import AUTO, WIDTH, build_head, choose_features, list_head_options, load_head, takes_features
 from vsezoo.errors import CheckpointError, RecipeError
-from vsezoo.interfaces import PairDataset
+from vsezoo.inputs import PairDataset
 from vsezoo.pretrained.external import PRETRAINED
 from vsezoo.pretrained.frozen import FrozenPart
 from vsezoo.recipe import Part

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from vsezoo.data.view import PairView
-from vsezoo.interfaces import PairDataset
+from vsezoo.inputs import PairDataset
 
 
 class FeaturePairs(PairView):

@@ -18,7 +18,7 @@ from transformers import AutoConfig, AutoTokenizer, PreTrainedConfig
 
 from vsezoo.encoders.transformer_source import SUITABLE, explain_errors, find_model, shorten
 from vsezoo.errors import CheckpointError, RecipeError
-from vsezoo.interfaces import Tokenizer
+from vsezoo.inputs import Tokenizer
 from vsezoo.storage.digests import RESTORE
 from vsezoo.storage.json_file import read_object
 

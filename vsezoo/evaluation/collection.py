@@ -12,7 +12,7 @@ import torch
 from vsezoo.evaluation.matches import place_matches, select_top
 from vsezoo.evaluation.predictions import Query
 from vsezoo.evaluation.ranks import Scorer, score_blocks
-from vsezoo.interfaces import PairDataset
+from vsezoo.inputs import PairDataset
 
 PROBE = 3
 """Images whose features stand for all of them in the digest."""

@@ -23,7 +23,7 @@ from vsezoo.evaluation.encoded import EncodedSide, EncodedSplit
 from vsezoo.evaluation.predictions import Predictions, require_suffix, write_predictions
 from vsezoo.evaluation.protocols import Collect, measure
 from vsezoo.evaluation.report import Evaluation
-from vsezoo.interfaces import PairDataset
+from vsezoo.inputs import PairDataset
 from vsezoo.model import JointEmbedding
 from vsezoo.parts import accepted_kinds
 from vsezoo.storage.checkpoint_layout import MODEL

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vsezoo.interfaces import PairDataset
+from vsezoo.inputs import PairDataset
 
 
 class Score(typing.Protocol):

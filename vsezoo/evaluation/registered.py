@@ -19,7 +19,7 @@ from vsezoo.errors import DataError, UsageError
 from vsezoo.evaluation.encoded import EncodedSide, EncodedSplit
 from vsezoo.evaluation.protocol import Protocol
 from vsezoo.evaluation.scoring import make_scorer
-from vsezoo.interfaces import PairDataset
+from vsezoo.inputs import PairDataset
 from vsezoo.model import JointEmbedding
 from vsezoo.parts import accepted_kinds
 from vsezoo.storage.checkpoint_layout import MODEL

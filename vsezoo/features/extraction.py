@@ -20,7 +20,7 @@ from vsezoo.errors import DataError, VsezooError, list_names, report_system_erro
 from vsezoo.features.extractor import Array, Extractor, FeatureForm
 from vsezoo.features.folder import FeatureFolder, Shard
 from vsezoo.features.part import Part
-from vsezoo.interfaces import PairDataset
+from vsezoo.inputs import PairDataset
 from vsezoo.storage.waiting import AdvanceNamed
 
 BLOCK_SECONDS, BLOCK_BYTES = 10.0, 64 * 2**20

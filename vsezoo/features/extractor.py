@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 from vsezoo.backbones import Backbone
 from vsezoo.data.workers import leave_interrupts_to_parent
 from vsezoo.errors import DataError, VsezooError
-from vsezoo.interfaces import PairDataset
+from vsezoo.inputs import PairDataset
 
 Array = np.ndarray[Any, np.dtype[Any]]
 

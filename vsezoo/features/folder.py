@@ -24,7 +24,7 @@ from vsezoo.data.caption_file import write_split
 from vsezoo.data.precomputed.feature_record import MARK, RECORD, UNFINISHED, by_dotted_names, list_changes
 from vsezoo.errors import StorageError, UsageError
 from vsezoo.features.part import Part, Record, digest_names, explain, join_parts, replace_text
-from vsezoo.interfaces import PairDataset
+from vsezoo.inputs import PairDataset
 from vsezoo.storage.atomic_file import flush
 from vsezoo.storage.forms import Anything, Fields, FormError, Integer, ListOf, Mapped, Text
 from vsezoo.storage.json_file import read_object, seal

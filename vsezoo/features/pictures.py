@@ -14,7 +14,7 @@ from vsezoo.data.pictures.picture_file import Place
 from vsezoo.data.pictures.walk import list_pictures, walk_pictures
 from vsezoo.data.source import OpenOptions
 from vsezoo.errors import DataError, UsageError, report_system_errors
-from vsezoo.interfaces import PairDataset
+from vsezoo.inputs import PairDataset
 
 LOOSE = "all"
 """The only split of pictures without captions."""

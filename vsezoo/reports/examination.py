@@ -13,7 +13,7 @@ from vsezoo.evaluation.collection import Collector, name_captions
 from vsezoo.evaluation.predictions import Query
 from vsezoo.evaluation.ranks import Scorer
 from vsezoo.explanation.protocols import ShowsPictures
-from vsezoo.interfaces import PairDataset
+from vsezoo.inputs import PairDataset
 from vsezoo.reports.sample import ScoreSample, take_sample
 
 TOP = 10

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from vsezoo.evaluation.ranks import Scorer
-from vsezoo.interfaces import PairDataset
+from vsezoo.inputs import PairDataset
 
 IMAGES = 200
 """Images whose scores with all captions are looked at."""

@@ -23,7 +23,7 @@ from vsezoo.data.caption_file import find_runs, read_lines
 from vsezoo.data.kinds import ShowsPictures
 from vsezoo.data.precomputed.feature_file import FeatureFile
 from vsezoo.errors import DataError, ServerError
-from vsezoo.interfaces import PairDataset
+from vsezoo.inputs import PairDataset
 from vsezoo.search.sentence_file import Sentence
 from vsezoo.storage.addresses import is_address, show_address
 from vsezoo.storage.cache import identify

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from vsezoo.data.kinds import require_kind
 from vsezoo.data.precomputed.feature_file import FeatureFile
 from vsezoo.errors import DataError, UsageError, VsezooError, suggest_name
-from vsezoo.interfaces import PairDataset
+from vsezoo.inputs import PairDataset
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -11,7 +11,7 @@ from vsezoo.data.precomputed.feature_record import compare_extraction
 from vsezoo.data.source import OpenOptions
 from vsezoo.errors import DataError, UsageError
 from vsezoo.evaluation.evaluate import find_measured_split
-from vsezoo.interfaces import PairDataset
+from vsezoo.inputs import PairDataset
 from vsezoo.parts import accepted_kinds
 from vsezoo.search.collection import Collection, FeatureRows, Sentences, SplitImages, list_captions, name_split
 from vsezoo.search.picture_folder import PictureFolder

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from vsezoo.checkpoints.opened import Checkpoint
 from vsezoo.errors import UsageError
-from vsezoo.interfaces import Tokenizer
+from vsezoo.inputs import Tokenizer
 from vsezoo.parts import accepted_kinds, load_part
 from vsezoo.search.index import Hit, Index
 

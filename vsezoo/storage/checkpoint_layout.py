@@ -66,6 +66,17 @@ def is_foreign(config: Mapping[str, Any]) -> bool:
     return config.get("format") != "vsezoo" and any(name in config for name in OTHERS)
 
 
+def is_foreign_folder(folder: Path) -> bool:
+    """Return whether a folder has weights of another library instead of a checkpoint."""
+    if not folder.is_dir():
+        return False
+    try:
+        config = read_object(folder / CONFIG)
+    except CheckpointError:
+        return (folder / OPEN_CLIP).is_file()
+    return is_foreign(config) or (config.get("format") != "vsezoo" and (folder / OPEN_CLIP).is_file())
+
+
 def is_open_clip(names: Collection[str], config: Mapping[str, Any]) -> bool:
     """Return whether a folder is that of a model of open_clip, whose tensors are in a file of their own.
 

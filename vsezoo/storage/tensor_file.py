@@ -6,32 +6,34 @@ import json
 import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from vsezoo.errors import CheckpointError
 from vsezoo.storage.plain_file import Content
 
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
 DTYPES = {
-    "BOOL": torch.bool,
-    "U8": torch.uint8,
-    "I8": torch.int8,
-    "F8_E5M2": torch.float8_e5m2,
-    "F8_E4M3": torch.float8_e4m3fn,
-    "U16": torch.uint16,
-    "I16": torch.int16,
-    "F16": torch.float16,
-    "BF16": torch.bfloat16,
-    "U32": torch.uint32,
-    "I32": torch.int32,
-    "F32": torch.float32,
-    "U64": torch.uint64,
-    "I64": torch.int64,
-    "F64": torch.float64,
-    "C64": torch.complex64,
+    "BOOL": ("bool", 1),
+    "U8": ("uint8", 1),
+    "I8": ("int8", 1),
+    "F8_E5M2": ("float8_e5m2", 1),
+    "F8_E4M3": ("float8_e4m3fn", 1),
+    "U16": ("uint16", 2),
+    "I16": ("int16", 2),
+    "F16": ("float16", 2),
+    "BF16": ("bfloat16", 2),
+    "U32": ("uint32", 4),
+    "I32": ("int32", 4),
+    "F32": ("float32", 4),
+    "U64": ("uint64", 8),
+    "I64": ("int64", 8),
+    "F64": ("float64", 8),
+    "C64": ("complex64", 8),
 }
+"""What torch calls each number type of the format, and its bytes."""
 ONE_FILE, INDEX = "model.safetensors", "model.safetensors.index.json"
 """What other libraries call the file of a model's tensors, and the list of files where there are several."""
 LENGTH_BYTES = 8
@@ -42,15 +44,24 @@ SHOWN = 80  # most characters of a name in a message
 
 
 class Place(NamedTuple):
-    """The position of a tensor in a file."""
+    """The position of a tensor in a file; `kind` is the name of its number type in torch."""
 
-    dtype: torch.dtype
+    kind: str
+    size: int  # bytes of a number
     shape: tuple[int, ...]
     start: int
     end: int
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """The number type."""
+        import torch
 
-class TensorFile(Mapping[str, Tensor]):
+        found: torch.dtype = getattr(torch, self.kind)
+        return found
+
+
+class TensorFile(Mapping[str, "Tensor"]):
     """The tensors of a safetensors file by name. Each look-up creates a tensor that shares the memory of the file.
 
     Args:
@@ -71,13 +82,16 @@ class TensorFile(Mapping[str, Tensor]):
 
     def __getitem__(self, name: str) -> Tensor:
         """Return a tensor."""
-        dtype, shape, start, end = self.places[name]
+        import torch
+
+        place = self.places[name]
+        _, size, shape, start, end = place
         if start == end:
-            return torch.empty(shape, dtype=dtype)
+            return torch.empty(shape, dtype=place.dtype)
         data = self._content
-        if start % dtype.itemsize:  # some programs do not align tensors
+        if start % size:  # some programs do not align tensors
             data, start, end = bytearray(memoryview(data)[start:end]), 0, end - start
-        return torch.frombuffer(data, dtype=dtype, count=math.prod(shape), offset=start).reshape(shape)
+        return torch.frombuffer(data, dtype=place.dtype, count=math.prod(shape), offset=start).reshape(shape)
 
     def count_elements(self) -> int:
         """Return the number of elements of all tensors."""
@@ -108,7 +122,7 @@ def _read_header(content: memoryview) -> dict[str, Place]:
     header.pop("__metadata__", None)
     places = {name: _read_place(name, value, begin) for name, value in header.items()}
     reached = begin
-    for name, place in sorted(places.items(), key=lambda item: item[1][2:]):
+    for name, place in sorted(places.items(), key=lambda item: item[1][3:]):
         if place.start != reached:
             raise ValueError(f"its tensor {name[:SHOWN]!r} does not start where the previous one ends")
         reached = place.end
@@ -120,15 +134,15 @@ def _read_header(content: memoryview) -> dict[str, Place]:
 def _read_place(name: str, value: Any, begin: int) -> Place:
     if not isinstance(value, dict) or value.keys() != {"dtype", "shape", "data_offsets"}:
         raise ValueError(f"its tensor {name[:SHOWN]!r} is not described")
-    dtype = DTYPES.get(value["dtype"]) if isinstance(value["dtype"], str) else None
-    if dtype is None:
+    known = DTYPES.get(value["dtype"]) if isinstance(value["dtype"], str) else None
+    if known is None:
         raise ValueError(f"its tensor {name[:SHOWN]!r} has an unknown dtype")
     shape, offsets = value["shape"], value["data_offsets"]
     if not all(isinstance(v, list) and len(v) <= MOST_DIMENSIONS and all(map(_is_size, v)) for v in (shape, offsets)):
         raise ValueError(f"its tensor {name[:SHOWN]!r} has an invalid shape or position")
-    if len(offsets) != 2 or offsets[1] - offsets[0] != math.prod(shape) * dtype.itemsize:
+    if len(offsets) != 2 or offsets[1] - offsets[0] != math.prod(shape) * known[1]:
         raise ValueError(f"its tensor {name[:SHOWN]!r} has a size that does not match its shape")
-    return Place(dtype, tuple(shape), begin + offsets[0], begin + offsets[1])
+    return Place(*known, tuple(shape), begin + offsets[0], begin + offsets[1])
 
 
 def _is_size(value: Any) -> bool:

@@ -14,7 +14,7 @@ from PIL import Image
 from vsezoo.data.caption_file import read_captions
 from vsezoo.data.source import DEFAULT_OPTIONS, DataSource, OpenOptions
 from vsezoo.errors import DataError, VsezooError
-from vsezoo.interfaces import KINDS, PairDataset
+from vsezoo.inputs import KINDS, PairDataset
 from vsezoo.testing.imports import require_light
 from vsezoo.testing.kit import Kit, promise, require
 

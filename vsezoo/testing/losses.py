@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from vsezoo.batch import Embeddings
 from vsezoo.interfaces import Batch, Loss, LossOutput, Tokens
-from vsezoo.losses import choose_sides, wants_sets
+from vsezoo.losses.sides import choose_sides, wants_sets
 from vsezoo.testing.kit import promise, require, require_equal
 from vsezoo.testing.parts import Built, PartKit
 from vsezoo.testing.samples import CAPTIONS

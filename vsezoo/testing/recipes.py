@@ -14,7 +14,7 @@ from typing import Any
 from vsezoo.checkpoints.checkpoint import load, save_checkpoint
 from vsezoo.construction import count_parameters
 from vsezoo.data.lookup import open_data
-from vsezoo.interfaces import PairDataset
+from vsezoo.inputs import PairDataset
 from vsezoo.parts import accepted_kinds, change_recipe, resolve_recipe
 from vsezoo.recipe import Recipe
 from vsezoo.testing.imports import require_light

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from vsezoo.data.view import PairView
-from vsezoo.interfaces import PairDataset
+from vsezoo.inputs import PairDataset
 
 CAPTIONS = (
     "a dog runs .",

@@ -17,7 +17,7 @@ from torch.multiprocessing.spawn import start_processes
 
 from vsezoo import registry
 from vsezoo.construction import build_loss, build_model
-from vsezoo.interfaces import PairDataset
+from vsezoo.inputs import PairDataset
 from vsezoo.parts import load_text_encoder, resolve_recipe
 from vsezoo.recipe import Recipe
 from vsezoo.registry.entry import SESSION

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from vsezoo.interfaces import Tokenizer
+from vsezoo.inputs import Tokenizer
 from vsezoo.text import is_unspaced
 
 SAMPLED = 1000  # equidistant captions that are looked at

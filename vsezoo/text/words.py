@@ -16,7 +16,7 @@ from typing import Annotated, Any, ClassVar
 import numpy as np
 
 from vsezoo.errors import CheckpointError, RecipeError, VsezooWarning
-from vsezoo.interfaces import Tokenizer
+from vsezoo.inputs import Tokenizer
 from vsezoo.recipe.options import OneOf
 from vsezoo.recipe.signatures import ChecksOptions
 from vsezoo.storage.digests import RESTORE

@@ -18,7 +18,7 @@ from vsezoo.errors import InterruptedTrainingError
 from vsezoo.evaluation.metrics import score_metrics
 from vsezoo.evaluation.report import Evaluation
 from vsezoo.interfaces import Batch, Loss, LossOutput
-from vsezoo.losses import choose_sides, wants_sets
+from vsezoo.losses.sides import choose_sides, wants_sets
 from vsezoo.model import JointEmbedding
 from vsezoo.storage.checkpoint_layout import BEST
 from vsezoo.training.averaging import WeightAverage

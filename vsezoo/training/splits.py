@@ -12,7 +12,7 @@ from vsezoo.data.source import OpenOptions
 from vsezoo.errors import DataError
 from vsezoo.evaluation.evaluate import embed_pairs, label
 from vsezoo.evaluation.report import Evaluation
-from vsezoo.interfaces import PairDataset
+from vsezoo.inputs import PairDataset
 from vsezoo.model import JointEmbedding
 from vsezoo.training.batches import TokenTable
 

@@ -13,7 +13,7 @@ from vsezoo.checkpoints.opened import Checkpoint
 from vsezoo.data.source import OpenOptions
 from vsezoo.errors import TrainingError, UsageError, report_system_errors
 from vsezoo.evaluation.report import Evaluation
-from vsezoo.interfaces import PairDataset
+from vsezoo.inputs import PairDataset
 from vsezoo.parts import accepted_kinds
 from vsezoo.storage.checkpoint_layout import BEST, METRICS
 from vsezoo.training.batches import TokenTable

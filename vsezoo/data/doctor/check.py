@@ -26,7 +26,7 @@ from vsezoo.data.doctor.split_comparison import compare_forms, compare_images, c
 from vsezoo.data.lookup import find_source
 from vsezoo.data.source import OpenOptions
 from vsezoo.errors import report_system_errors
-from vsezoo.interfaces import KINDS
+from vsezoo.inputs import KINDS
 from vsezoo.storage.waiting import AdvanceNamed
 from vsezoo.text import SPECIAL_WORDS, Vocabulary
 

@@ -15,7 +15,7 @@ from vsezoo.data.pictures.picture_file import SKIP
 from vsezoo.data.precomputed.feature_file import FeatureFile
 from vsezoo.data.source import DataSource, OpenOptions, SplitFiles
 from vsezoo.errors import DataError, suggest_name
-from vsezoo.interfaces import KINDS, PairDataset
+from vsezoo.inputs import KINDS, PairDataset
 
 REQUIRED = ("train", "dev")
 """The splits that training requires."""

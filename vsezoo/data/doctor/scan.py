@@ -19,7 +19,7 @@ from vsezoo.data.doctor.open_split import OpenSplit
 from vsezoo.data.doctor.report import Range
 from vsezoo.data.pictures.likeness import Sketch, can_compare, sketch
 from vsezoo.errors import DataError
-from vsezoo.interfaces import PairDataset
+from vsezoo.inputs import PairDataset
 
 BLOCK = 16 * 2**20  # bytes of a feature file that are read at once
 PICTURES_AT_ONCE = 64  # a decoded picture can take several megabytes

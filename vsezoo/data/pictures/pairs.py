@@ -19,7 +19,7 @@ from vsezoo.data.pictures.picture_file import SKIP, Place
 from vsezoo.data.precomputed.pairs import DEV_IMAGES
 from vsezoo.data.source import OpenOptions
 from vsezoo.errors import DataError, list_names
-from vsezoo.interfaces import PairDataset
+from vsezoo.inputs import PairDataset
 
 NAMED = 3  # most pictures that a message lists
 SKIP_FLAG = "--on-bad-image skip"

@@ -163,11 +163,11 @@ def _read_safetensors(path: Path) -> Header:
         places = TensorFile(content, path, AGAIN).places
     except CheckpointError as error:
         raise DataError(error.problem, file=path, remedy=AGAIN) from None
-    known = {n: place for n, place in places.items() if place.dtype.is_floating_point and n not in OTHERS}
+    known = {n: place for n, place in places.items() if "float" in place.kind and n not in OTHERS}
     if is_of_images(shapes := {name: place.shape for name, place in known.items()}) and not set(shapes) & set(NAMES):
         return _read_npy(collect(path, "safetensors", lambda: _list_tensors(path, list(shapes))))
     place = known[choose_array({name: place.shape for name, place in known.items()}, path)]
-    return Header(path, place.shape, _as_numpy(str(place.dtype), path), place.start, place.end - place.start)
+    return Header(path, place.shape, _as_numpy(place.kind, path), place.start, place.end - place.start)
 
 
 def _read_torch(path: Path) -> Header:

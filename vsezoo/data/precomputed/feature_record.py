@@ -14,7 +14,7 @@ from vsezoo.storage.json_file import LARGEST, parse_object
 from vsezoo.storage.plain_file import read_plain
 
 if TYPE_CHECKING:
-    from vsezoo.interfaces import PairDataset
+    from vsezoo.inputs import PairDataset
 
 RECORD, UNFINISHED = "features.json", "unfinished"
 """The file that describes the extraction, and the folder of incomplete features."""

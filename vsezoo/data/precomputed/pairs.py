@@ -13,7 +13,7 @@ from vsezoo.data.precomputed.feature_file import SAMPLED_IMAGES, FeatureFile
 from vsezoo.data.precomputed.feature_record import read_extraction
 from vsezoo.data.precomputed.split_files import SplitPaths
 from vsezoo.errors import DataError
-from vsezoo.interfaces import PairDataset
+from vsezoo.inputs import PairDataset
 
 BY_IDS = "as the ids say"
 FIVE_EACH = "five per image"

@@ -12,7 +12,7 @@ from vsezoo.data.shapes.captions import CAPTIONS_PER_SCENE, write_captions
 from vsezoo.data.shapes.features import locate_regions, make_regions, make_vectors
 from vsezoo.data.shapes.pictures import draw_scene
 from vsezoo.data.shapes.scenes import SIDE, find_twin, make_scenes
-from vsezoo.interfaces import PairDataset
+from vsezoo.inputs import PairDataset
 
 if TYPE_CHECKING:
     from PIL import Image

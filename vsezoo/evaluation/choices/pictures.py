@@ -12,7 +12,7 @@ from PIL import Image
 from vsezoo.data.pictures.picture_file import read_picture
 from vsezoo.errors import DataError
 from vsezoo.evaluation.choices.items import Crop
-from vsezoo.interfaces import PairDataset
+from vsezoo.inputs import PairDataset
 
 
 class ChoicePictures(PairDataset):

@@ -12,7 +12,7 @@ from vsezoo.errors import DataError
 from vsezoo.evaluation.choices.items import Choice, Crop, read_choices
 from vsezoo.evaluation.choices.pictures import ChoicePictures, open_choice_pictures
 from vsezoo.evaluation.protocol import Protocol, Score
-from vsezoo.interfaces import PairDataset
+from vsezoo.inputs import PairDataset
 
 BLOCK = 64
 """Items that are scored at a time."""

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from vsezoo.errors import DataError, MissingPackageError, explain_system
-from vsezoo.interfaces import PairDataset
+from vsezoo.inputs import PairDataset
 
 IDS = "coco_test_ids.npy"
 PACKAGE = "eccv_caption"

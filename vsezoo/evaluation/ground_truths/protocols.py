@@ -18,7 +18,7 @@ from vsezoo.evaluation.ground_truths.coco import (
 )
 from vsezoo.evaluation.ground_truths.first import Array, find_alike, find_first, rank_matches
 from vsezoo.evaluation.protocol import Protocol, Score
-from vsezoo.interfaces import PairDataset
+from vsezoo.inputs import PairDataset
 
 RECALLS = (1, 5, 10)
 STS, SIS = "sts_test.csv", "sis_test.csv"

@@ -15,7 +15,7 @@ import numpy as np
 from vsezoo.errors import DataError, explain_system
 from vsezoo.evaluation.judgements.kendall import correlate
 from vsezoo.evaluation.protocol import Protocol, Score
-from vsezoo.interfaces import PairDataset
+from vsezoo.inputs import PairDataset
 
 TOKENS, EXPERT, CROWD = "Flickr8k.token.txt", "ExpertAnnotations.txt", "CrowdFlowerAnnotations.txt"
 OBTAIN = f"Give the folder of Flickr8k_text, which has {TOKENS}, {EXPERT} and {CROWD}, to --protocol-files."
