@@ -178,5 +178,5 @@ def test_what_reads_no_tensors_imports_no_torch(command: list[str], tmp_path: Pa
     tiny.write_data(tmp_path / "features")
     tiny.save_model(tmp_path / "run")
     program = "import sys; from vsezoo.cli import main; main(sys.argv[1:], standalone_mode=False)"
-    check = "assert 'vsezoo' in sys.modules and 'torch' not in sys.modules"
-    subprocess.run([sys.executable, "-c", f"{program}; {check}", *command], cwd=tmp_path, capture_output=True, check=True)
+    program += "; assert 'vsezoo' in sys.modules and 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", program, *command], cwd=tmp_path, capture_output=True, check=True)
