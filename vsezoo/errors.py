@@ -57,6 +57,7 @@ EXTRAS = {
     "pyarrow": "parquet",
     "python_multipart": "serve",
     "qdrant_client": "qdrant",
+    "ray": "engine",
     "rjieba": "chinese",
     "sentencepiece": "clip",
     "uvicorn": "serve",

@@ -32,6 +32,7 @@ from vsezoo.errors import UsageError
 )
 @shared_options.on_bad_image("skip")
 @shared_options.device
+@shared_options.engine
 @shared_options.as_json
 def embed(
     checkpoint: str,
@@ -43,6 +44,7 @@ def embed(
     output: Path,
     on_bad_image: str,
     device: str,
+    engine: str,
     as_json: bool,
 ) -> None:
     """Write the joint embeddings of images, sentences, or both, computed by CHECKPOINT.
@@ -59,10 +61,11 @@ def embed(
     from vsezoo.data.source import OpenOptions
     from vsezoo.devices import choose_device
     from vsezoo.inputs import PairDataset
+    from vsezoo.search.engines import RAY
     from vsezoo.search.export import embed as export
     from vsezoo.search.sources import open_split
 
-    chosen = choose_device(device)
+    chosen = device if engine == RAY else choose_device(device)
     opened = Checkpoint.open(checkpoint)
     split_data: PairDataset | None = None
     if data is not None:
@@ -75,6 +78,7 @@ def embed(
             texts=split_data or texts,
             output=output,
             device=chosen,
+            engine=engine,
             on_bad_image=on_bad_image,
             advance=advance,
             warn=console.print_warning,

@@ -83,6 +83,7 @@ def index() -> None:
     click.option("--url", help="Address of the server, for qdrant.  [default: http://localhost:6333]"),
 )
 @shared_options.device
+@shared_options.engine
 @shared_options.as_json
 def build(
     checkpoint: str,
@@ -99,6 +100,7 @@ def build(
     queries: str | None,
     url: str | None,
     device: str,
+    engine: str,
     as_json: bool,
 ) -> None:
     """Build INDEX from a collection, with the embeddings of CHECKPOINT, or replace it.
@@ -111,16 +113,17 @@ def build(
     from vsezoo.search.stored.building import build_folder
 
     opened = Checkpoint.open(checkpoint)
-    options = {"recall": recall, "queries": queries and str(Path(queries).absolute()), "url": url}
-    given = {name: value for name, value in options.items() if value is not None}
+    chosen = {"recall": recall, "queries": queries and str(Path(queries).absolute()), "url": url}
+    given = {name: value for name, value in chosen.items() if value is not None}
     if data is not None and (images or texts):
         raise UsageError("--data cannot be combined with --images or --texts.")
     source: Any = images
     if data is not None:
-        how = OpenOptions(data_root, on_bad_image=on_bad_image)
-        source = open_split(opened, data, split, how, console.print_warning, console.print_note)
+        options = OpenOptions(data_root, on_bad_image=on_bad_image)
+        source = open_split(opened, data, split, options, console.print_warning, console.print_note)
     collection = _collect(source, texts, on_bad_image)
-    _change(opened, folder, collection, device, as_json, build_folder, index=backend, dtype=dtype, options=given)
+    how = {"index": backend, "dtype": dtype, "options": given}
+    _change(opened, folder, collection, device, engine, as_json, build_folder, **how)
 
 
 @index.command("add", examples=ADD)
@@ -133,9 +136,17 @@ def build(
     shared_options.on_bad_image("skip"),
 )
 @shared_options.device
+@shared_options.engine
 @shared_options.as_json
 def add(
-    checkpoint: str, folder: Path, images: str | None, texts: str | None, on_bad_image: str, device: str, as_json: bool
+    checkpoint: str,
+    folder: Path,
+    images: str | None,
+    texts: str | None,
+    on_bad_image: str,
+    device: str,
+    engine: str,
+    as_json: bool,
 ) -> None:
     """Add to INDEX the items of a collection that are new or have changed.
 
@@ -150,7 +161,7 @@ def add(
         if not manifest.place:
             raise UsageError("does not say where its items lie.", file=folder, remedy="Give --images or --texts.")
         images, texts = (None, manifest.place) if manifest.kind == "text" else (manifest.place, None)
-    _change(opened, folder, _collect(images, texts, on_bad_image), device, as_json, add_to_folder)
+    _change(opened, folder, _collect(images, texts, on_bad_image), device, engine, as_json, add_to_folder)
 
 
 @index.command("remove", examples=REMOVE)
@@ -199,15 +210,22 @@ def _collect(images: Any, texts: str | None, on_bad_image: str) -> Collection:
 
 
 def _change(
-    checkpoint: Checkpoint, folder: Path, collection: Collection, device: str, as_json: bool, make: Any, **how: Any
+    checkpoint: Checkpoint,
+    folder: Path,
+    collection: Collection,
+    device: str,
+    engine: str,
+    as_json: bool,
+    make: Any,
+    **how: Any,
 ) -> None:
     """Build or extend an index, showing the progress, and print what it has become."""
     from vsezoo.cli.bars import show_encoding
     from vsezoo.devices import choose_device
-    from vsezoo.search.stored.building import embed_with
+    from vsezoo.search.engines import RAY, embed_with
 
     skipped = dict(collection.skipped)
-    embed = embed_with(checkpoint, collection, choose_device(device), skipped)
+    embed = embed_with(checkpoint, collection, device if engine == RAY else choose_device(device), engine, skipped)
     with show_encoding("Embedding") as advance:
         manifest = make(checkpoint, folder, collection, advance=advance, embed=embed, **how)
     if manifest.options.get("queries") and manifest.state.get("queries") == "items":

@@ -22,6 +22,13 @@ split = click.option(
 full_dev = click.option("--full-dev", is_flag=True, help="Use the whole dev split, not its first 1,000 images.")
 use_restval = click.option("--use-restval", is_flag=True, help="COCO: add the restval split to train.")
 device = click.option("--device", default="auto", show_default=True, help="cpu, cuda, …")
+engine = click.option(
+    "--engine",
+    type=click.Choice(["local", "ray"]),
+    default="local",
+    show_default=True,
+    help="Where to embed: in this process, or on a Ray cluster.",
+)
 as_json = click.option("--json", "as_json", is_flag=True, help="Write JSON.")
 
 

@@ -42,6 +42,10 @@ class EmbeddedBlock:
     bad: Mapping[int, DataError]
 
 
+Embed = Callable[[Sequence[int]], Iterator[EmbeddedBlock]]
+"""Embeds items of a collection, block by block, in this order."""
+
+
 def embed_items(
     load_model: Callable[[], JointEmbedding], collection: Collection, items: Sequence[int]
 ) -> Iterator[EmbeddedBlock]:

@@ -13,6 +13,7 @@ from vsezoo.checkpoints.opened import Checkpoint
 from vsezoo.errors import StorageError, UsageError, report_system_errors
 from vsezoo.search.array_writers import ArrayWriter, TensorWriter, write_array, write_tensors
 from vsezoo.search.collection import Collection
+from vsezoo.search.engines import embed_with
 from vsezoo.search.sources import Images, Texts, collect_images, collect_texts
 from vsezoo.search.store import BLOCK, list_skipped, open_embeddings
 from vsezoo.storage.atomic_file import explain_unwritten, prepare_file
@@ -55,6 +56,7 @@ def embed(
     images: Images | None = None,
     texts: Texts | None = None,
     device: str | torch.device = "cpu",
+    engine: str = "local",
     on_bad_image: str = "skip",
     advance: Advance | None = None,
     warn: Callable[[str], None] | None = None,
@@ -72,6 +74,7 @@ def embed(
         images: a folder of pictures, a `.npy` file with one row of features per image, or an open split.
         texts: a file of sentences, sentences, or an open split, for its captions.
         device: device of the model.
+        engine: "local": embed in this process. "ray": on the machines of a Ray cluster; see `vsezoo.search.cluster`.
         on_bad_image: "skip": skip pictures that cannot be read. "error": stop at the first one.
         advance: progress callback `(done, total)`, for images and sentences; not called if everything is cached.
         warn: called with a message if the cache cannot be written; None: print it to standard error.
@@ -96,14 +99,14 @@ def embed(
         with explain_unwritten(target):  # a folder without permission
             _require_free(target, collections.values(), checkpoint)
     _require_list(list_file)
-    load = {"images": lambda: checkpoint.model(device), "texts": lambda: checkpoint.text_side(device)}
     total, done = sum(len(collection.ids) for collection in collections.values()), 0
     ids: dict[str, list[str]] = {}
     skipped: dict[str, str] = {}
     with WRITERS[output.suffix](output) as file:
         for name, collection in collections.items():
             told = advance and _count_from(done, total, advance)
-            embeddings = open_embeddings(collection, checkpoint.digest, load[name], told, warn)
+            computed = embed_with(checkpoint, collection, device, engine)
+            embeddings = open_embeddings(collection, checkpoint.digest, computed, told, warn)
             for start in range(0, len(embeddings.rows), BLOCK):
                 file.append(name, embeddings.rows[start : start + BLOCK].numpy())
             ids[name] = [collection.ids[item] for item in embeddings.items]

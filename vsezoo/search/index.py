@@ -21,6 +21,7 @@ from vsezoo.interfaces import PairDataset, Similarity
 from vsezoo.model import JointEmbedding
 from vsezoo.parts import accepted_kinds, load_part
 from vsezoo.search.collection import Collection, Sentences
+from vsezoo.search.engines import embed_with
 from vsezoo.search.hit import Hit as Hit
 from vsezoo.search.indexes import ExactRows, NearestRows, Rows, require_metric
 from vsezoo.search.queries import resolve_query
@@ -274,6 +275,8 @@ def index_collection(
     similarity: type[Similarity] = load_part(checkpoint.recipe, "similarity")
     searched = CosineSimilarity if similarity.inputs == "sets" else similarity
     require_metric(index, nearest, checkpoint.recipe.similarity.name, searched)
-    embeddings = open_embeddings(collection, checkpoint.digest, lambda: checkpoint.model(device), advance, warn)
+    embeddings = open_embeddings(
+        collection, checkpoint.digest, embed_with(checkpoint, collection, device), advance, warn
+    )
     skipped, rows = list_skipped(collection, embeddings), Rows(embeddings.rows, None)
     return Index(checkpoint, device, collection, rows, embeddings.items.tolist(), skipped, nearest)

@@ -29,10 +29,9 @@ from torch import Tensor
 
 from vsezoo.data.pictures.picture_file import AccessError
 from vsezoo.errors import DataError, StorageError
-from vsezoo.model import JointEmbedding
 from vsezoo.search.array_writers import TensorWriter
 from vsezoo.search.collection import Array, Collection
-from vsezoo.search.embedding import embed_items
+from vsezoo.search.embedding import Embed
 from vsezoo.storage.atomic_file import explain_unwritten
 from vsezoo.storage.cache import find_cache
 from vsezoo.storage.waiting import Advance
@@ -81,7 +80,7 @@ def list_skipped(collection: Collection, embeddings: StoredRows) -> dict[str, st
 def open_embeddings(
     collection: Collection,
     checkpoint: str,
-    load_model: Callable[[], JointEmbedding],
+    embed: Embed,
     advance: Advance | None = None,
     warn: Callable[[str], None] | None = None,
 ) -> StoredRows:
@@ -90,7 +89,7 @@ def open_embeddings(
     Args:
         collection: images or sentences.
         checkpoint: digest of the checkpoint. With another digest or version of vsezoo, everything is embedded again.
-        load_model: called if there is anything to embed.
+        embed: embeds items; called with those that are not cached, if there are any.
         advance: progress callback `(done, total)`; not called if everything is cached.
         warn: called with a message if the cache cannot be written, in which case the embeddings are used for this call
             only. None: print it to standard error.
@@ -110,11 +109,11 @@ def open_embeddings(
         return held
     known = _read_rows(folder)
     try:
-        return _complete(folder, collection, keys, known, load_model, advance)
+        return _complete(folder, collection, keys, known, embed, advance)
     except StorageError as error:
         (warn or _print)(f"The embeddings could not be cached: {error.file} {error.problem}")
     with tempfile.TemporaryDirectory() as temporary:  # mapped files outlive their names
-        return _complete(Path(temporary), collection, keys, known, load_model, advance)
+        return _complete(Path(temporary), collection, keys, known, embed, advance)
 
 
 def _complete(
@@ -122,13 +121,13 @@ def _complete(
     collection: Collection,
     keys: Array,
     known: Rows,
-    load_model: Callable[[], JointEmbedding],
+    embed: Embed,
     advance: Advance | None,
 ) -> StoredRows:
     """Embed new items, storing each block and adding it to the known embeddings; then join all files."""
     new = [item for item, key in enumerate(keys) if bytes(key) not in known]
     done, bad = len(keys) - len(new), dict[int, DataError]()
-    for block in embed_items(load_model, collection, new):
+    for block in embed(new):
         if block.items:
             part = StoredRows(torch.from_numpy(block.rows), keys[block.items], {})
             known.update(part.by_key())  # even if they cannot be written

@@ -82,7 +82,7 @@ class CandidateRows(KeptRows):
     def _score(self, query: Tensor, candidates: np.ndarray[Any, Any], k: int) -> tuple[Tensor, Tensor]:
         """Return the best of the candidates, which are in order, by the similarity."""
         numbers = torch.from_numpy(candidates)
-        scores, places = ExactRows(self._rows.vectors[numbers], self._similarity, self._side).find(query, k)
+        scores, places = ExactRows(self._rows.read(numbers), self._similarity, self._side).find(query, k)
         return scores[0], numbers[places[0].cpu()]
 
 

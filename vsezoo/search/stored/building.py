@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +13,14 @@ from vsezoo.checkpoints.opened import Checkpoint
 from vsezoo.errors import DataError, UsageError, report_system_errors
 from vsezoo.parts import load_part
 from vsezoo.search.collection import Collection
-from vsezoo.search.embedding import EmbeddedBlock, embed_items
+from vsezoo.search.embedding import Embed
+from vsezoo.search.engines import embed_with
 from vsezoo.search.indexes import NearestRows, require_metric, require_options
 from vsezoo.search.sources import Images, Texts, collect_images, collect_texts
 from vsezoo.search.stored.manifest import NAME, OWN, Manifest, read_manifest, require_model
 from vsezoo.search.stored.opening import open_folder
 from vsezoo.search.stored.table import Table, read_removed
-from vsezoo.search.stored.writer import Embed, FolderWriter, lock_folder
+from vsezoo.search.stored.writer import FolderWriter, lock_folder
 from vsezoo.similarities import CosineSimilarity
 from vsezoo.storage.waiting import Advance
 
@@ -35,6 +36,7 @@ def build_index(
     dtype: str = "float32",
     options: Mapping[str, Any] | None = None,
     device: str | torch.device = "cpu",
+    engine: str = "local",
     on_bad_image: str = "skip",
     advance: Advance | None = None,
 ) -> Manifest:
@@ -52,6 +54,7 @@ def build_index(
         dtype: how the vectors are stored: "float32", or "float16" in half the space.
         options: options of the backend.
         device: device of the model.
+        engine: where the items are embedded: "local" or "ray"; see `embed`.
         on_bad_image: "skip" pictures that cannot be read, or "error": stop at the first one.
         advance: progress callback `(done, total)`.
 
@@ -63,19 +66,19 @@ def build_index(
     """
     checkpoint, folder = Checkpoint.open(reference), Path(folder)
     collection = _collect(images, texts, on_bad_image)
-    return build_folder(checkpoint, folder, collection, index, dtype, options or {}, device, advance)
+    computed = embed_with(checkpoint, collection, device, engine)
+    return build_folder(checkpoint, folder, collection, computed, index, dtype, options or {}, advance)
 
 
 def build_folder(
     checkpoint: Checkpoint,
     folder: Path,
     collection: Collection,
+    embed: Embed | None = None,
     index: str = "exact",
     dtype: str = "float32",
     options: Mapping[str, Any] | None = None,
-    device: str | torch.device = "cpu",
     advance: Advance | None = None,
-    embed: Embed | None = None,
 ) -> Manifest:
     """Build an index folder of a collection; see `build_index`.
 
@@ -83,12 +86,11 @@ def build_folder(
         checkpoint: the model.
         folder: the index folder.
         collection: images or sentences.
+        embed: computes the vectors; None: the model does, in this process.
         index: the registered search backend.
         dtype: how the vectors are stored.
         options: options of the backend.
-        device: device of the model.
         advance: progress callback.
-        embed: computes the vectors; None: the model does.
     """
     similarity = load_part(checkpoint.recipe, "similarity")
     searched = CosineSimilarity if similarity.inputs == "sets" else similarity
@@ -104,7 +106,7 @@ def build_folder(
     with lock_folder(folder):
         previous = _read_sound(folder) if (folder / NAME).exists() else None
         return FolderWriter(folder, previous).build(
-            collection, fresh, embed or embed_with(checkpoint, collection, device), advance
+            collection, fresh, embed or embed_with(checkpoint, collection), advance
         )
 
 
@@ -112,9 +114,8 @@ def add_to_folder(
     checkpoint: Checkpoint,
     folder: Path,
     collection: Collection,
-    device: str | torch.device = "cpu",
-    advance: Advance | None = None,
     embed: Embed | None = None,
+    advance: Advance | None = None,
 ) -> Manifest:
     """Add the items of a collection that an index does not have, or that have changed; see `build_folder`.
 
@@ -138,9 +139,7 @@ def add_to_folder(
                 file=folder,
                 remedy="Build an index of its own for them, or one of a folder that contains both.",
             )
-        return FolderWriter(folder, manifest).add(
-            collection, embed or embed_with(checkpoint, collection, device), advance
-        )
+        return FolderWriter(folder, manifest).add(collection, embed or embed_with(checkpoint, collection), advance)
 
 
 def remove_from_folder(folder: Path, ids: Iterable[str] = (), *, gone: bool = False) -> Manifest:
@@ -167,23 +166,6 @@ def _collect(images: Images | None, texts: Texts | None, on_bad_image: str) -> C
     if texts is not None and images is None:
         return collect_texts(texts)
     raise UsageError("Give either images or texts to index.")
-
-
-def embed_with(
-    checkpoint: Checkpoint,
-    collection: Collection,
-    device: str | torch.device,
-    skipped: dict[str, str] | None = None,
-) -> Embed:
-    """Return what computes the vectors of a collection, and records the reasons of skipped items by their ids."""
-
-    def embed(items: Sequence[int]) -> Iterator[EmbeddedBlock]:
-        for block in embed_items(lambda: checkpoint.model(device), collection, items):
-            if skipped is not None:
-                skipped.update({collection.ids[item]: error.problem for item, error in block.bad.items()})
-            yield block
-
-    return embed
 
 
 def _read_sound(folder: Path) -> Manifest | None:

@@ -11,6 +11,7 @@ Readers map as many rows as the manifest says. What lies beyond was appended by 
 from __future__ import annotations
 
 import os
+import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -55,6 +56,18 @@ class Strings(Sequence[str]):
         return (self[index] for index in range(len(self)))
 
 
+class OpenFile:
+    """A file that stays open, also after another process has removed it, until the object is gone."""
+
+    def __init__(self, path: Path) -> None:
+        self._number = os.open(path, os.O_RDONLY)
+        weakref.finalize(self, os.close, self._number)
+
+    def fileno(self) -> int:
+        """Return its number."""
+        return self._number
+
+
 class Table:
     """The rows that a manifest names, mapped.
 
@@ -71,6 +84,7 @@ class Table:
 
     def __init__(self, folder: Path, manifest: Manifest) -> None:
         stem, count = folder / manifest.table, manifest.count
+        self._file = OpenFile(_name(stem, "vectors"))
         self.vectors: Tensor = torch.from_numpy(
             _map(_name(stem, "vectors"), DTYPES[manifest.dtype], (count, manifest.width))
         )
@@ -84,7 +98,7 @@ class Table:
         if len(removed):
             alive = torch.ones(len(self.vectors), dtype=torch.bool)
             alive[torch.from_numpy(removed)] = False
-        return Rows(self.vectors, alive)
+        return Rows(self.vectors, alive, self._file)
 
 
 def read_removed(folder: Path, manifest: Manifest) -> Array:

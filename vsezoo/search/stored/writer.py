@@ -13,7 +13,7 @@ import numpy as np
 from vsezoo import registry
 from vsezoo.errors import UsageError
 from vsezoo.search.collection import KEY_BYTES, Collection, Sentences
-from vsezoo.search.embedding import EmbeddedBlock
+from vsezoo.search.embedding import Embed, EmbeddedBlock
 from vsezoo.search.indexes import KeptRows, NearestRows
 from vsezoo.search.stored.manifest import DRAFT, OWN, Manifest, list_files, read_draft, write_manifest
 from vsezoo.search.stored.table import Table, TableWriter, read_removed
@@ -24,9 +24,6 @@ from vsezoo.storage.waiting import Advance
 LOCK = ".lock"
 COPIED = 8192
 """Number of rows that are copied at a time."""
-
-Embed = Callable[[Sequence[int]], Iterator[EmbeddedBlock]]
-"""Computes the vectors of items of a collection, block by block."""
 
 
 @contextmanager
