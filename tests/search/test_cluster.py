@@ -129,7 +129,7 @@ def address() -> Iterator[str]:
     import ray  # takes seconds
 
     ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])  # which the actors cannot import
-    os.environ["RAY_worker_niceness"] = "0"  # on a busy machine its processes would starve
+    os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112  # on a busy machine they starve
     ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False)
     yield ray.get_runtime_context().gcs_address
     ray.shutdown()
