@@ -31,6 +31,7 @@ class PairDataset(ABC):
         skipped: reasons by the ids of images that were skipped when the split was opened.
         extraction: how the features were extracted, as JSON values by dotted name, such as `backbone.sha256`; empty if
             unknown. Stored in the checkpoint. vsezoo warns when evaluation features were extracted differently.
+        languages: of each caption, such as `en`; empty if the data do not name them.
         places: where each image is, a `vsezoo.data.pictures.picture_file.Place`; empty if images are not picture files.
     """
 
@@ -44,6 +45,7 @@ class PairDataset(ABC):
     skipped: Mapping[str, str] = MappingProxyType({})
     extraction: Mapping[str, Any] = MappingProxyType({})
     places: Sequence[Any] = ()
+    languages: Sequence[str] = ()
 
     def __repr__(self) -> str:
         """Return the sizes in one line."""

@@ -30,6 +30,11 @@ def render(evaluation: Evaluation) -> RenderableType:
         table.add_column(label, justify="right")
     for name, direction in (("image to text (i2t)", metrics.i2t), ("text to image (t2i)", metrics.t2i)):
         table.add_row(name, *(f"{figure:.1f}" for figure in direction.to_json().values()))
+    for language, of in evaluation.languages.items():
+        table.add_section()
+        for way, direction in (("i2t", of.metrics.i2t), ("t2i", of.metrics.t2i)):
+            figures = (f"{figure:.1f}" for figure in direction.to_json().values())
+            table.add_row(f"{language}, {of.images:,} images: {way}", *figures)
     ties = metrics.ties
     tied = f"tied queries: {ties.i2t:,} i2t, {ties.t2i:,} t2i (rule: {ties.rule})" if ties.total else "no tied queries"
     lines: list[RenderableType] = [

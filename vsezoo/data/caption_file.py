@@ -6,8 +6,10 @@ caption.
 
 from __future__ import annotations
 
+import gzip
 import os
 import re
+import zlib
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -42,15 +44,17 @@ def read_lines(path: Path, *, keep_tabs: bool = False) -> list[str]:
     one extra line would shift every caption after it to another image.
 
     Args:
-        path: the file.
+        path: the file; `.gz` is decompressed.
         keep_tabs: strip spaces and line ends only, because tabs at the ends of a line separate empty cells.
 
     Raises:
         DataError: for a file that cannot be read or is neither UTF-8 nor UTF-16 with a byte order mark.
     """
     try:
-        content = path.read_bytes()
+        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
         text = decode_text(content)
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise DataError(f"is not a whole gzip file: {error}.", file=path, remedy="Download it again.") from None
     except OSError as error:
         remedy = "Check that the file exists and that you may read it."
         raise DataError(f"cannot be read: {error.strerror}.", file=path, remedy=remedy) from None

@@ -20,6 +20,7 @@ from vsezoo.data.source import OpenOptions
 from vsezoo.errors import CheckpointError, DataError, UsageError, report_system_errors
 from vsezoo.evaluation.collection import Collector, describe_data
 from vsezoo.evaluation.encoded import EncodedSide, EncodedSplit
+from vsezoo.evaluation.languages import LanguageCollector
 from vsezoo.evaluation.predictions import Predictions, require_suffix, write_predictions
 from vsezoo.evaluation.protocols import Collect, measure
 from vsezoo.evaluation.report import Evaluation
@@ -215,9 +216,18 @@ def label(
     collect: Collect | None = None,
 ) -> Evaluation:
     """Evaluate a split and label the metrics."""
+    has_several = len({*data.languages} - {""}) > 1 and protocol == "full"
+    of_languages = LanguageCollector(data.languages, data.image_of, ties) if has_several else None
+    collects = [*([of_languages.add] if of_languages else []), *([collect] if collect else [])]
     with torch.inference_mode():
         metrics = measure(
-            members, data.image_of, protocol=protocol, ties=ties, advance=advance, keep=keep, collect=collect
+            members,
+            data.image_of,
+            protocol=protocol,
+            ties=ties,
+            advance=advance,
+            keep=keep,
+            collect=(lambda *ranked: [add(*ranked) for add in collects]) if collects else None,
         )
     return Evaluation(
         metrics,
@@ -228,4 +238,5 @@ def label(
         images=len(data.image_ids),
         captions=len(data.captions),
         skipped=len(data.skipped),
+        languages=of_languages.figures if of_languages else {},
     )

@@ -14,6 +14,8 @@ from vsezoo.evaluation.metrics import LABELS, DirectionMetrics, Metrics, Ties
 if TYPE_CHECKING:
     import pandas
 
+    from vsezoo.evaluation.languages import LanguageMetrics  # imports torch
+
 
 @dataclass(frozen=True, repr=False)
 class Evaluation:
@@ -28,6 +30,7 @@ class Evaluation:
         images: number of distinct images that were ranked.
         captions: number of captions that were ranked.
         skipped: number of unreadable images of the split that were left out.
+        languages: the figures of each language, if the captions are in several and the protocol is `full`.
         account: the account of the data folder, see `PairDataset.account`; empty if unknown.
     """
 
@@ -39,6 +42,7 @@ class Evaluation:
     images: int
     captions: int
     skipped: int = 0
+    languages: Mapping[str, LanguageMetrics] = field(default_factory=dict)
     account: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -89,6 +93,7 @@ class Evaluation:
             **({"skipped": self.skipped} if self.skipped else {}),
             **({"account": dict(self.account)} if self.account else {}),
             **self.metrics.to_json(),
+            **({"languages": {name: one.to_json() for name, one in self.languages.items()}} if self.languages else {}),
         }
 
     @classmethod

@@ -37,11 +37,26 @@ class CaptionedImage:
         name: its id, and the path of its file as listed.
         captions: its captions, in order.
         place: its location, if the list gives one; None: it is looked for by name.
+        languages: of each caption, such as `en`; empty: they are not known.
     """
 
     name: str
     captions: list[str]
     place: Place | None = None
+    languages: list[str] = field(default_factory=list)
+
+    def add(self, captions: Sequence[str], languages: Sequence[str] = ()) -> None:
+        """Add captions, and their languages if these are known."""
+        if languages or self.languages:
+            self.languages += [""] * (len(self.captions) - len(self.languages))
+            self.languages += languages or [""] * len(captions)
+        self.captions += captions
+
+    def without_empty(self) -> CaptionedImage:
+        """Return the image without empty captions."""
+        kept = [index for index, caption in enumerate(self.captions) if caption]
+        languages = [self.languages[index] for index in kept] if self.languages else []
+        return CaptionedImage(self.name, [self.captions[index] for index in kept], self.place, languages)
 
 
 @dataclass(frozen=True)

@@ -63,6 +63,8 @@ class PicturePairs(PairDataset):
             self.captions = [caption for image in images for caption in image.captions]
             self.image_of = np.repeat(np.arange(len(images)), [len(image.captions) for image in images])
             self.places = [image.place for image in images if image.place]
+            if any(image.languages for image in images):
+                self.languages = [language for one in images for language in one.languages or [""] * len(one.captions)]
         self._read_all, self._listing = read_all, listing
 
     @functools.cached_property
@@ -128,7 +130,7 @@ def open_pictures(name: str, split: str, listing: Listing, options: OpenOptions)
     if options.on_bad_image == "error":
         _require_none(bad, images, split, listing)
     else:
-        images = [CaptionedImage(one.name, list(filter(None, one.captions)), one.place) for one in images]
+        images = [one.without_empty() for one in images]
         bad |= find_unreadable({i.name: i.place for i in images if i.place and i.name not in bad}, f"{name} {split}")
     good = [image for image in images if image.name not in bad]
     if not good:

@@ -170,7 +170,7 @@ def gather(
     for name, image in images.items():
         path = normalise_path(Path(image.place.file).absolute().as_posix(), folder) if image.place else name
         if image.place and path in first:
-            first[path].captions.extend(image.captions)
+            first[path].add(image.captions, image.languages)
         else:
             first[path], paths[name] = image, path
     assigned = assign_splits(paths, file, {name for name in paths if images[name].place is None})

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from vsezoo.data.caption_file import UTF_16, decode_text, read_lines
+from vsezoo.data.languages import CODES, find_code
 from vsezoo.errors import DataError
 
 IMAGE_COLUMNS = (
@@ -46,7 +47,7 @@ SPLIT_COLUMN = "split"
 SPLIT_SYNONYMS = ("splits", "set", "subset", "partition", "phase", "fold")
 """Columns used as `split` if they contain only names of splits."""
 
-TAGGED = re.compile(r"(?P<image>[^\s#]+)#(?:[A-Za-z]+#)?\d+\s+(?P<caption>.*\S)")
+TAGGED = re.compile(r"(?P<image>[^\s#]+)#(?:(?P<tag>[A-Za-z]+)#)?\d+\s+(?P<caption>.*\S)")
 """A line `a.jpg#0 a dog` or `a#zhm#0 …`: of Flickr8k-CN and COCO-CN, whose files have no line of column names."""
 PICTURE_NAME = re.compile(r".+\.\w{3,4}")
 
@@ -82,7 +83,7 @@ def note(error: DataError, bad: list[DataError] | None) -> None:
 
 
 def find_columns(path: Path, place: str, columns: Sequence[str]) -> tuple[str, list[str]]:
-    """Return the picture column and the caption columns: `caption`, or `caption_0`, `caption_1` and so on.
+    """Return the picture column and the caption columns: `caption`, or `caption_0`, `caption_1`, or `caption_en`, ….
 
     Raises:
         DataError: for missing columns, listing the existing ones.
@@ -148,7 +149,11 @@ def is_table(path: Path) -> bool:
 def _find_captions(columns: Sequence[str]) -> list[str]:
     for stem in CAPTION_COLUMNS:
         numbered = re.compile(rf"{stem}[ _-]?\d+")
-        found = [name for name in columns if name == stem or numbered.fullmatch(name)]
+        found = [
+            name
+            for name in columns
+            if name == stem or numbered.fullmatch(name) or (name.startswith(stem) and find_code(name[len(stem) :]))
+        ]
         if found:
             return found
     return []
@@ -246,7 +251,9 @@ def _read_tagged(path: Path, lines: list[str], bad: list[DataError] | None) -> I
     for number, line in enumerate(lines, start=1):
         if found := TAGGED.match(line):
             name = found["image"] if PICTURE_NAME.fullmatch(found["image"]) else f"{found['image']}.jpg"
-            yield f"line {number}", {"image": name, "caption": found["caption"]}
+            language = (found["tag"] or "")[:2].lower()  # zhm: Chinese, translated by a machine
+            row = {"image": name, "caption": found["caption"]}
+            yield f"line {number}", {**row, "language": language} if language in CODES else row
         elif line.strip():
             problem = f"line {number} is not IMAGE#NUMBER and a caption: {line[:60]!r}."
             note(DataError(problem, file=path, remedy="Fix the line, or download the file again."), bad)

@@ -9,6 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from vsezoo.data.languages import find_code, find_language_column
 from vsezoo.data.pictures.cells import read_captions
 from vsezoo.data.pictures.listing import SPLITS, CaptionedImage, Listing, name_split
 from vsezoo.data.pictures.splits import BY_COLUMN, BY_TABLE, REMEDY_WORDS, find_word, gather, normalise_path
@@ -28,6 +29,7 @@ class Row(NamedTuple):
     image: str
     captions: list[str]
     split: str
+    languages: list[str]
 
 
 def find_folder(folder: Path, names: Sequence[str]) -> Callable[[], Listing] | None:
@@ -92,7 +94,7 @@ class _Pictures:
         self.bad: list[DataError] = []
 
     def add(self, name: str, row: Row) -> None:
-        self.of.setdefault(name, CaptionedImage(name, [])).captions.extend(row.captions)
+        self.of.setdefault(name, CaptionedImage(name, [])).add(row.captions, row.languages)
         if not all(row.captions):
             self.empty.setdefault(name, row.place)
 
@@ -166,21 +168,24 @@ def _find_split_column(rows: Sequence[tuple[str, dict[str, Any]]]) -> str:
 def _interpret(
     file: Path, rows: Sequence[tuple[str, dict[str, Any]]], split_column: str, bad: list[DataError]
 ) -> Iterator[Row]:
-    image_column, caption_columns = "", list[str]()
+    image_column, language_column, caption_columns = "", "", list[str]()
     for place, row in rows:
         if not caption_columns or not all(name in row for name in (image_column, *caption_columns)):
             image_column, caption_columns = find_columns(file, place, list(row))  # objects may have other columns
+            language_column = find_language_column(list(row))
         image, split = row[image_column], row.get(split_column) or ""
         if not isinstance(image, str) or not image.strip():
             remedy = "Write the path of its file there, relative to the table."
             note(DataError(f"{place} names no picture in the column {image_column!r}.", file=file, remedy=remedy), bad)
             continue
         try:
-            captions = [caption for name in caption_columns for caption in read_captions(row[name])]
+            found = [(name, caption) for name in caption_columns for caption in read_captions(row[name])]
             if not isinstance(split, str):
                 raise ValueError(f"an invalid split: {split!r}")
         except ValueError as error:
             problem = f"{place} has {error} ({image.strip()})."
             note(DataError(problem, file=file, remedy="Fix the row, or remove it."), bad)
             continue
-        yield Row(place, image.strip(), captions, name_split(split))
+        captions = [caption for _, caption in found]
+        languages = [str(row.get(language_column) or "").strip() or find_code(name) for name, _ in found]
+        yield Row(place, image.strip(), captions, name_split(split), languages if any(languages) else [])

@@ -1,0 +1,88 @@
+"""Captions in several languages: lists as Multi30K has them, columns of tables, tags of lines."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import pytest
+from picture_folders import open_error, open_split, show, write_pictures
+
+CAPTIONS = {"en": ["a dog", "a cat"], "de": ["ein Hund", "eine Katze"]}
+
+
+def write_lists(folder: Path, names: dict[str, list[str]]) -> None:
+    for name, lines in names.items():
+        file = folder / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        content = "".join(f"{line}\n" for line in lines).encode()
+        file.write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
+
+
+@pytest.mark.parametrize(
+    ("en", "de", "images"),
+    [
+        ("train.en", "train.de", "train_images.txt"),
+        ("train.en.gz", "train.de.gz", "train.split.txt.gz"),
+        ("data/task1/raw/train.en.gz", "data/task1/raw/train.de.gz", "data/task1/image_splits/train.txt"),
+        ("raw/train.en", "raw/train.de", "train_images.txt"),
+    ],
+)
+def test_lists_of_multi30k(tmp_path: Path, en: str, de: str, images: str) -> None:
+    write_lists(tmp_path, {en: CAPTIONS["en"], de: CAPTIONS["de"], images: ["1000.jpg", "1001.jpg"]})
+    write_pictures(tmp_path / "flickr30k-images", ["1000.jpg", "1001.jpg"])
+    pairs = open_split(tmp_path)
+    assert show(pairs) == {"1000.jpg": ["ein Hund", "a dog"], "1001.jpg": ["eine Katze", "a cat"]}
+    assert list(pairs.languages) == ["de", "en", "de", "en"]
+    assert (pairs.account["layout"], pairs.account["rule"]) == ("multi30k", "given by the names of the lists")
+
+
+def test_several_captions_and_several_tests(tmp_path: Path) -> None:
+    """Task 2 has five captions of each picture in each language, and there are tests of three years."""
+    tests = {
+        f"test_{year}_flickr{end}": [line]
+        for year in (2016, 2017)
+        for end, line in ((".1.en", "a dog"), (".2.en", f"a dog of {year}"), ("_images.txt", f"{year}"))
+    }
+    write_lists(tmp_path, {"val.1.en": ["a cat"], "val_images.txt": ["1.jpg#0"], **tests})
+    write_pictures(tmp_path / "images", ["1.jpg", "2016.jpg", "2017.jpg"])
+    assert show(open_split(tmp_path, "dev")) == {"1.jpg": ["a cat"]}
+    assert show(open_split(tmp_path, "test")) == {"2016.jpg": ["a dog", "a dog of 2016"]}
+    assert show(open_split(tmp_path, "test_2017_flickr")) == {"2017.jpg": ["a dog", "a dog of 2017"]}
+
+
+def test_lists_of_different_lengths_are_refused(tmp_path: Path) -> None:
+    write_lists(tmp_path, {"train.en": ["a dog"], "train_images.txt": ["1.jpg", "2.jpg"]})
+    message = open_error(tmp_path)
+    assert "train.en: has 1 lines, and train_images.txt names 2 pictures." in message
+
+
+def test_a_truncated_list_is_one_message(tmp_path: Path) -> None:
+    write_lists(tmp_path, {"train.en.gz": ["a dog"], "train_images.txt": ["1.jpg"]})
+    (tmp_path / "train.en.gz").write_bytes((tmp_path / "train.en.gz").read_bytes()[:-9])
+    assert "train.en.gz: is not a whole gzip file" in open_error(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "languages"),
+    [
+        ("captions.csv", "image,caption,language\na.jpg,a dog,en\na.jpg,ein Hund,de\n", ["en", "de"]),
+        ("captions.csv", "image,caption,lang\na.jpg,a dog,en\na.jpg,ein Hund,\n", ["en", ""]),
+        ("captions.csv", "image,caption_en,caption_de\na.jpg,a dog,ein Hund\n", ["en", "de"]),
+        ("captions.csv", "image,caption\na.jpg,a dog\na.jpg,ein Hund\n", []),
+        ("flickr8kcn.txt", "a.jpg#en#0 a dog\na.jpg#zhm#0 ein Hund\n", ["en", "zh"]),
+    ],
+)
+def test_languages_of_tables(tmp_path: Path, name: str, content: str, languages: list[str]) -> None:
+    write_pictures(tmp_path, ["train/a.jpg"])
+    (tmp_path / name).write_text(content)
+    pairs = open_split(tmp_path)
+    assert list(pairs.captions) == ["a dog", "ein Hund"]
+    assert list(pairs.languages) == languages
+
+
+def test_an_empty_caption_is_left_out_with_its_language(tmp_path: Path) -> None:
+    write_pictures(tmp_path, ["train/a.jpg"])
+    (tmp_path / "captions.csv").write_text("image,caption_en,caption_de,caption_id\na.jpg,,ein Hund,17\n")
+    pairs = open_split(tmp_path, on_bad_image="skip")
+    assert (list(pairs.captions), list(pairs.languages)) == (["ein Hund"], ["de"])
