@@ -8,7 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from vsezoo.interfaces import Weights
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,8 @@ class Family:
             end mark. "full": every caption is padded to the longest that the model reads, without a mask, since it is
             pooled at the last position. "mask": a mask of what is padding.
         architecture: the class in `config.json` that must be meant, where several have this `model_type`.
+        scale: what the dual encoder calls the scale of its logits; empty: it has none. A temperature divides them.
+        first_scale: where it starts, if its entry of `config.json`, with `_init_value` behind the name, does not say.
         ignored: prefixes of tensors of the dual encoder that embeddings do not depend on.
     """
 
@@ -60,6 +65,8 @@ class Family:
     width: str = "projection_dim"
     padding: Literal["eos", "full", "mask"] = "mask"
     architecture: str = ""
+    scale: Literal["logit_scale", "temperature", ""] = "logit_scale"
+    first_scale: float = 2.6592
     ignored: tuple[str, ...] = ()
 
     def side(self, name: str) -> Side:
@@ -103,6 +110,7 @@ FAMILIES = {
             width="",
             padding="full",
             architecture="SiglipModel",
+            first_scale=0.0,
         ),
         Family(
             "align",
@@ -110,6 +118,8 @@ FAMILIES = {
             _image("align.modeling_align:AlignVisionModel", projection="", width=""),
             _text("align.modeling_align:AlignTextModel", pooling="first", bias=True),
             architecture="AlignModel",
+            scale="temperature",
+            first_scale=1.0,
         ),
         Family(
             "altclip",
@@ -145,6 +155,7 @@ FAMILIES = {
             ),
             width="image_text_hidden_size",
             architecture="BlipForImageTextRetrieval",
+            scale="",
             ignored=("itm_head.",),
         ),
         Family(
@@ -193,3 +204,17 @@ def find_family(config: Mapping[str, Any]) -> Family | None:
     """Return the family of a `config.json`; None: it is of none."""
     name = config.get("model_type")
     return KNOWN.get(name) if isinstance(name, str) else None
+
+
+def find_outer(weights: Weights, module: str) -> str:
+    """Return what is before the names of all tensors of a dual encoder, such as `clip.` or `module.`; mostly nothing.
+
+    Args:
+        weights: the file.
+        module: what the dual encoder calls one of its towers.
+    """
+    names = list(weights.tensors())
+    if any(name.startswith(f"{module}.") for name in names):
+        return ""
+    outer = {name.partition(f".{module}.")[0] + "." for name in names if f".{module}." in name}
+    return outer.pop() if len(outer) == 1 else ""

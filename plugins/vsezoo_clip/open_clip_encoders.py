@@ -9,11 +9,12 @@ import torch
 from torch import Tensor
 
 from vsezoo.backbones.transform import decode_picture
-from vsezoo.errors import require_package
+from vsezoo.errors import RecipeError, require_package
 from vsezoo.interfaces import ImageEncoder, Tokens, Weights
 from vsezoo.recipe.options import AtLeast
 from vsezoo_clip.frozen import FrozenTextTower, FrozenTower
-from vsezoo_clip.open_clip_towers import CONTEXT, OpenClipTower, read_settings
+from vsezoo_clip.library import shorten
+from vsezoo_clip.open_clip_towers import CONTEXT, VOCABULARY, OpenClipTower, read_settings
 from vsezoo_clip.tokenizer import DualTokenizer
 
 
@@ -22,11 +23,18 @@ class OpenClipTransform:
 
     Args:
         settings: of `open_clip.transform.PreprocessCfg`.
+
+    Raises:
+        RecipeError: for settings that open_clip cannot use.
     """
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
         library = require_package("open_clip.transform", "a model of open_clip")
-        self._transform = library.image_transform_v2(library.PreprocessCfg(**settings), is_train=False)
+        try:
+            known = library.PreprocessCfg(**library.merge_preprocess_dict(library.PreprocessCfg(), settings))
+            self._transform = library.image_transform_v2(known, is_train=False)
+        except Exception as error:  # open_clip raises what it likes
+            raise RecipeError(f"open_clip cannot prepare pictures by this preprocess_cfg: {shorten(error)}.") from error
 
     def __call__(self, pictures: Any) -> Tensor:
         """Return the tensor.
@@ -77,8 +85,8 @@ class OpenClipImageEncoder(FrozenTower, ImageEncoder):
         if found is None:
             return dict(options)
         config, pictures = found
-        size = {"size": config["vision_cfg"].get("image_size", 224)}
-        return {"config": config, "width": config["embed_dim"], "preprocess": {**size, **pictures}, **options}
+        size = {"size": config["vision_cfg"].get("image_size", 224)}  # comes first, as in open_clip
+        return {"config": config, "width": config["embed_dim"], "preprocess": {**pictures, **size}, **options}
 
     def transform(self, training: bool) -> Callable[[Any], Tensor]:
         """Return the transform of open_clip for evaluation; in training, too, it draws nothing at random."""
@@ -136,7 +144,7 @@ class OpenClipTextEncoder(FrozenTextTower):
             CheckpointError: for one that cannot be read, or does not belong to the weights.
         """
         network = options["config"]["text_cfg"]
-        return DualTokenizer.of_open_clip(weights.folder, network, network.get("context_length", CONTEXT))
+        return DualTokenizer.of_open_clip(weights.folder, network, network.get("context_length", CONTEXT), VOCABULARY)
 
     def extract(self, inputs: Tokens) -> Tensor:
         """Return the vectors `(B, D)` of ids `(B, L)`."""

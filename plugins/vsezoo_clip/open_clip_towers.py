@@ -17,6 +17,7 @@ from vsezoo.interfaces import Weights
 from vsezoo.pretrained.weights import read_small_json
 from vsezoo.storage.checkpoint_layout import OPEN_CLIP
 from vsezoo.storage.tensors import require_same
+from vsezoo_clip.families import find_outer
 from vsezoo_clip.frozen import PretrainedTower
 from vsezoo_clip.library import NEEDED, shorten
 
@@ -24,6 +25,10 @@ IMAGE, TEXT = "visual.", "text."
 SCALARS = ("logit_scale", "logit_bias")
 EARLIER = ("input_resolution", "context_length", "vocab_size", "attn_mask")
 """What OpenAI's files have in addition to the tensors of the networks."""
+NOT_NEEDED = ("timm_model_pretrained", "hf_model_pretrained", "output_tokens")
+"""What would download weights, and what would return more than one vector, for captions to be written from."""
+VOCABULARY = 49408
+"""Word embeddings, if the configuration does not say."""
 CONTEXT = 77
 """Ids of a caption where the configuration does not say."""
 
@@ -35,7 +40,7 @@ def read_settings(weights: Weights) -> tuple[dict[str, Any], dict[str, Any]] | N
         CheckpointError: for a configuration without a model.
     """
     path = weights.folder / OPEN_CLIP
-    if not path.is_file() or not weights.tensors(IMAGE):
+    if not path.is_file() or not weights.tensors(find_outer(weights, "visual") + IMAGE):
         return None
     found = read_small_json(path)
     model, pictures = found.get("model_cfg"), found.get("preprocess_cfg", {})
@@ -44,6 +49,7 @@ def read_settings(weights: Weights) -> tuple[dict[str, Any], dict[str, Any]] | N
         not isinstance(model, Mapping)
         or not isinstance(pictures, Mapping)
         or not all(isinstance(model.get(side), Mapping) for side in sides)
+        or not isinstance(model.get("embed_dim"), int)
     ):
         raise CheckpointError("does not describe a model (model_cfg).", file=path, remedy="Get the file again.")
     return dict(model), dict(pictures)
@@ -56,6 +62,8 @@ def refuse_unsupported(config: Mapping[str, Any], folder: Path) -> None:
         reason = "it writes captions (CoCa), which is not supported"
     elif "hf_model_name" in config["text_cfg"]:
         reason = "its text tower is a model of transformers, which open_clip would download by name"
+    elif config["text_cfg"].get("tokenizer_mode"):
+        reason = f"its captions are cut in the mode {config['text_cfg']['tokenizer_mode']!r}, which is not supported"
     if reason:
         raise CheckpointError(f"cannot be used: {reason}.", file=folder, remedy="Choose another model of open_clip.")
 
@@ -80,7 +88,7 @@ class OpenClipTower(PretrainedTower):
         self.side, self.custom = side, bool(config.get("custom_text"))
         known = {name: value for name, value in config.items() if name not in ("custom_text", "cast_dtype")}
         for part in ("vision_cfg", "text_cfg"):
-            known[part] = {**known[part], **dict.fromkeys(_list_downloads(known[part]), False)}
+            known[part] = {**known[part], **{name: False for name in NOT_NEEDED if name in known[part]}}
         try:
             model = (library.CustomTextCLIP if self.custom else library.CLIP)(**known)
         except Exception as error:  # open_clip and timm raise what they like
@@ -110,16 +118,12 @@ class OpenClipTower(PretrainedTower):
         Raises:
             CheckpointError: for tensors that are missing, unknown or of another shape.
         """
-        found: Mapping[str, Tensor] = weights.tensors(self.prefix)
+        outer = find_outer(weights, "visual")
+        found: Mapping[str, Tensor] = weights.tensors(outer + self.prefix)
         if not self.prefix or not found:  # a text tower without a name of its own, as in OpenAI's layout
             others = (IMAGE, *SCALARS, *EARLIER)
-            found = {name: tensor for name, tensor in weights.tensors("").items() if not name.startswith(others)}
+            found = {name: tensor for name, tensor in weights.tensors(outer).items() if not name.startswith(others)}
         inner = "network."
         expected = {name.removeprefix(inner): tensor for name, tensor in self.state_dict().items()}
         require_same(found, expected, weights.folder)
         self.load_state_dict({f"{inner}{name}": tensor.float() for name, tensor in found.items()})
-
-
-def _list_downloads(config: Mapping[str, Any]) -> list[str]:
-    """Return the entries that would have weights downloaded."""
-    return [name for name in ("timm_model_pretrained", "hf_model_pretrained") if name in config]

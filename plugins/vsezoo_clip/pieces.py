@@ -19,6 +19,8 @@ from vsezoo_clip.library import quiet, shorten
 
 FAST = "tokenizer.json"
 SENTENCEPIECE = ("spiece.model", "sentencepiece.bpe.model", "tokenizer.model")
+SLOW = ("vocab.json", "vocab.txt")
+"""What transformers wrote of tokenizers before there was `tokenizer.json`: CLIP's with merges.txt, and BERT's."""
 FILES = (
     FAST,
     "tokenizer_config.json",
@@ -28,6 +30,8 @@ FILES = (
     *SENTENCEPIECE,
 )
 """What transformers writes of a tokenizer."""
+
+WHOLE = "Get all files of the model, as `save_pretrained` of its tokenizer writes them."
 
 
 class Pieces(ABC):
@@ -135,6 +139,8 @@ def load_tokenizer(folder: Path) -> Any:
         MissingPackageError: for one of SentencePiece, if that is not installed.
     """
     held = {item.name for item in folder.iterdir()}
+    if not held & {FAST, *SENTENCEPIECE, *SLOW}:  # transformers would return one without a vocabulary
+        raise CheckpointError(f"has no tokenizer ({FAST}).", file=folder, remedy=WHOLE)
     if FAST not in held and held & set(SENTENCEPIECE):
         require_package("sentencepiece", "its tokenizer, a SentencePiece model,", folder)
     try:
@@ -148,7 +154,7 @@ def load_tokenizer(folder: Path) -> Any:
         raise CheckpointError(
             f"has no tokenizer that can be read: {shorten(error)}.",
             file=folder,
-            remedy="Get all files of the model, as `save_pretrained` of its tokenizer writes them.",
+            remedy=WHOLE,
         ) from error
 
 

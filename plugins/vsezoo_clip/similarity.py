@@ -8,8 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from vsezoo.batch import Embeddings
+from vsezoo.errors import CheckpointError
 from vsezoo.interfaces import Similarity, Weights
 from vsezoo.recipe.options import OneOf
+from vsezoo_clip.families import find_family, find_outer
 
 
 class ScaledCosineSimilarity(Similarity):
@@ -36,20 +38,23 @@ class ScaledCosineSimilarity(Similarity):
 
     @classmethod
     def resolve_pretrained(cls, options: dict[str, object], weights: Weights) -> dict[str, object]:  # type: ignore[override]
-        """Take from the names of the tensors what there is."""
-        names = weights.tensors("")
-        return {"form": "divide" if "temperature" in names else "exp", "bias": "logit_bias" in names, **options}
+        """Take from the family, and the names of the tensors, what there is."""
+        family, tensors = find_family(weights.config()), _read_tensors(weights)
+        divides = "temperature" in tensors if family is None else family.scale == "temperature"
+        return {"form": "divide" if divides else "exp", "bias": "logit_bias" in tensors, **options}
 
     def load_pretrained(self, weights: Weights | None = None) -> None:
-        """Take scale and bias from the file of the dual encoder; BLIP's has none."""
+        """Take scale and bias from the file of the dual encoder; without a scale, that which its training starts from.
+
+        BLIP has no scale.
+        """
         if weights is None:
             return
-        tensors = weights.tensors("")
-        if "temperature" in tensors or "logit_scale" in tensors:
-            scale = tensors["temperature" if self.form == "divide" else "logit_scale"]
-            self.scale.data = scale.float().reshape(()).clone()
-        else:
-            self.scale.data = torch.tensor(1.0 if self.form == "divide" else 0.0)
+        tensors, name = _read_tensors(weights), "temperature" if self.form == "divide" else "logit_scale"
+        if name not in tensors:
+            tensors[name] = torch.tensor(_find_first_scale(weights))
+        scale = tensors[name]
+        self.scale.data = scale.float().reshape(()).clone()
         if self.bias is not None:
             self.bias.data = tensors["logit_bias"].float().reshape(()).clone()
 
@@ -58,6 +63,23 @@ class ScaledCosineSimilarity(Similarity):
         cosines = images @ texts.T
         scores = cosines / self.scale if self.form == "divide" else self.scale.exp() * cosines
         return scores if self.bias is None else scores + self.bias
+
+
+def _read_tensors(weights: Weights) -> dict[str, Tensor]:
+    family = find_family(weights.config())
+    outer = find_outer(weights, family.image.module if family else "visual")
+    return dict(weights.tensors(outer))
+
+
+def _find_first_scale(weights: Weights) -> float:
+    """Return the scale that training starts from. transformers 5.24 has some families start from undefined memory."""
+    config = weights.config()
+    family = find_family(config)
+    if family is None:
+        raise CheckpointError(
+            "lacks the tensor logit_scale.", file=weights.folder, remedy="Get all files of the model again."
+        )
+    return float(config.get(f"{family.scale}_init_value", family.first_scale)) if family.scale else 0.0
 
 
 class MaxQuerySimilarity(Similarity):

@@ -30,6 +30,8 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
 UNLIMITED = 10**9
 """Tokenizers without a limit say 10^30."""
 OTHERS = "Get the tokenizer that was published with these weights."
+OF_OPEN_CLIP = {True: ("lower", "canonicalize"), False: tuple(CLEANERS)}
+"""What may be done to captions: with open_clip's own tokenizer, which has lower case only, and with another."""
 SAMPLE = "a photo of a dog"
 
 
@@ -43,6 +45,7 @@ class CaptionForm:
         pad_to: ids that every caption is filled up to; 0: it is not.
         pad_left: whether it is filled up before its first id.
         clean: what is done first, one of `CLEANERS`.
+        stripped: an id that becomes 0; None: none does.
     """
 
     limit: int
@@ -50,6 +53,7 @@ class CaptionForm:
     pad_to: int = 0
     pad_left: bool = False
     clean: str = "none"
+    stripped: int | None = None
 
 
 class DualTokenizer(Tokenizer):
@@ -119,31 +123,36 @@ class DualTokenizer(Tokenizer):
         return made
 
     @classmethod
-    def of_open_clip(cls, folder: Path, network: Mapping[str, Any], context: int) -> DualTokenizer:
+    def of_open_clip(cls, folder: Path, network: Mapping[str, Any], context: int, rows: int) -> DualTokenizer:
         """Read the tokenizer of a model of open_clip; one without files has that of OpenAI's CLIP, which open_clip has.
 
         Args:
             folder: that of the weights.
             network: `text_cfg` of its configuration.
             context: ids that every caption has.
+            rows: word embeddings, if the configuration does not say.
 
         Raises:
             CheckpointError: for one that cannot be read, or does not belong to the weights.
             MissingPackageError: for one that needs a package that is not installed.
         """
-        if "hf_tokenizer_name" in network:
-            given, settings = load_tokenizer(folder), network.get("tokenizer_kwargs", {})
-            if others := settings.keys() - {"clean"}:
-                problem = f"has a tokenizer with {min(others)!r}, which is not supported."
-                raise CheckpointError(problem, file=folder, remedy="Choose another model of open_clip.")
-            clean, left = settings.get("clean", "whitespace"), given.padding_side == "left"
-            form = CaptionForm(context, require_pad(given.pad_token_id, folder), context, left, clean)
-            made = cls(make_pieces(given, context), form)
+        own, settings = not network.get("hf_tokenizer_name"), dict(network.get("tokenizer_kwargs") or {})
+        clean, strips = settings.pop("clean", "lower" if own else "whitespace"), settings.pop("strip_sep_token", False)
+        unknown = sorted(settings) or [f"clean={clean}"] * (clean not in OF_OPEN_CLIP[own])
+        if unknown or (own and strips):
+            problem = f"has a tokenizer with {(unknown or ['strip_sep_token'])[0]!r}, which is not supported."
+            raise CheckpointError(problem, file=folder, remedy="Choose another model of open_clip.")
+        if own:
+            more = "none" if clean == "lower" else clean  # it cleans by itself
+            made = cls(OpenClipPieces(context), CaptionForm(context, 0, context, clean=more))
         else:
-            made = cls(OpenClipPieces(context), CaptionForm(context, 0, context))
-        made.require_fit(
-            folder, network["vocab_size"], "largest" if network.get("pool_type", "argmax") == "argmax" else None
-        )
+            given = load_tokenizer(folder)
+            left, stripped = given.padding_side == "left", given.sep_token_id if strips else None
+            form = CaptionForm(context, require_pad(given.pad_token_id, folder), context, left, clean, stripped)
+            made = cls(make_pieces(given, context), form)
+        pooling = network.get("pool_type", "argmax")
+        pooled = {"argmax": "largest", "eos": network.get("eos_id", 2)}.get(pooling)
+        made.require_fit(folder, network.get("vocab_size", rows), pooled)
         return made
 
     def require_fit(self, folder: Path, rows: int, pooled: int | str | None) -> None:
@@ -154,7 +163,12 @@ class DualTokenizer(Tokenizer):
             rows: word embeddings of the model.
             pooled: the id that captions are pooled at; "largest": at the largest id; None: at a fixed position.
         """
-        (ids,) = self.encode_split([self.clean(SAMPLE)])
+        try:
+            (ids,) = self.encode_split([self.clean(SAMPLE)])
+        except Exception as error:  # tokenizers raises it without a type of its own
+            raise CheckpointError(
+                f"has a tokenizer that cannot be used: {shorten(error)}.", file=folder, remedy=OTHERS
+            ) from error
         if len(self) > rows or int(ids.max()) >= rows:
             raise CheckpointError(
                 f"has a tokenizer of {len(self):,} ids, but the model has {rows:,} word embeddings.",
@@ -197,7 +211,7 @@ class DualTokenizer(Tokenizer):
         return [self.pieces.decode(index).replace("</w>", "").strip() for index in ids.tolist()]
 
     def _fill(self, ids: list[int]) -> list[int]:
-        ids = ids or [self.form.pad_id]
+        ids = [0 if index == self.form.stripped else index for index in ids] or [self.form.pad_id]
         missing = max(0, self.form.pad_to - len(ids)) if self.form.pad_left else 0
         return [self.form.pad_id] * missing + ids
 
@@ -226,7 +240,10 @@ class DualTokenizer(Tokenizer):
 def count_positions(network: Mapping[str, Any]) -> int:
     """Return how many ids a text tower reads. RoBERTa and its relatives count positions from behind the padding id."""
     positions: int = network.get("max_position_embeddings", UNLIMITED - 1)
-    relative = any(name in str(network.get("model_type")) for name in ("roberta", "altclip", "camembert"))
+    relative = any(
+        name in str(network.get("model_type"))
+        for name in ("roberta", "altclip", "camembert", "data2vec", "longformer", "mpnet", "xmod")
+    )
     return positions - (network.get("pad_token_id") or 0) - 1 if relative else positions
 
 

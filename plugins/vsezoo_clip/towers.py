@@ -17,7 +17,7 @@ from vsezoo.errors import CheckpointError, RecipeError, list_names
 from vsezoo.interfaces import Weights
 from vsezoo.storage.tensors import require_same
 from vsezoo_clip.configurations import clean_config, read_config
-from vsezoo_clip.families import Family, Side
+from vsezoo_clip.families import Family, Side, find_outer
 from vsezoo_clip.frozen import PretrainedTower
 from vsezoo_clip.library import NEEDED, quiet, shorten
 from vsezoo_clip.text_network import TextNetwork
@@ -46,10 +46,11 @@ class LibraryTower(PretrainedTower):
         Raises:
             CheckpointError: for tensors that are missing, unknown or of another shape.
         """
+        outer = find_outer(weights, self.family.image.module)
         found = {
             f"{prefix}{rest}": tensor
             for prefix in self.prefixes
-            for rest, tensor in weights.tensors(prefix).items()
+            for rest, tensor in weights.tensors(f"{outer}{prefix}").items()
             if self.needs(f"{prefix}{rest}")
         }
         expected = self.state_dict()
@@ -89,7 +90,7 @@ class Tower(LibraryTower):
         if config.get("vision_use_head") is False:
             raise RecipeError(f"{family.title} without its pooling head (vision_use_head) has no image embeddings.")
         self.add_module(side.module, build_network(side, config))
-        pooled: int = config.get("projection_size") or (config[side.width] if side.width else width)
+        pooled: int = config.get("projection_size") or (_measure_states(side, config) if side.width else width)
         if side.projection:
             self.add_module(side.projection, nn.Linear(pooled, width, bias=side.bias))
         elif pooled != width:
@@ -111,9 +112,12 @@ class Tower(LibraryTower):
             **inputs: of the network: `pixel_values`, or `input_ids` and `attention_mask`.
         """
         output = self.network(**inputs, return_dict=True)
-        pooled = output.pooler_output if self.side.pooling == "pooler" else output.last_hidden_state[:, 0]
-        if pooled is None:
-            raise RecipeError(f"the network of {self.side.module} has no pooled output, so it gives no embeddings.")
+        if self.side.pooling == "first":
+            pooled = output.last_hidden_state[:, 0]
+        else:
+            pooled = getattr(output, "pooler_output", None)
+        if pooled is None or pooled.ndim != 2:
+            raise RecipeError(f"the network of {self.side.module} pools no vector, so it gives no embeddings.")
         projected: Tensor = getattr(self, self.side.projection)(pooled) if self.side.projection else pooled
         return projected
 
@@ -144,6 +148,12 @@ def build_network(side: Side, config: Mapping[str, Any]) -> nn.Module:
         module, _, name = side.network.partition(":")
         made = getattr(importlib.import_module(f"transformers.models.{module}"), name)(parsed, **side.arguments)
         return made.float()
+
+
+def _measure_states(side: Side, config: Mapping[str, Any]) -> int:
+    """Return the width of what is pooled, which some configurations have under another name."""
+    found: int = config[side.width] if side.width in config else getattr(read_config(config), side.width)
+    return found
 
 
 def _convert(tower: LibraryTower, found: Mapping[str, Tensor], weights: Weights) -> dict[str, Tensor]:

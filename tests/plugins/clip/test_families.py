@@ -56,18 +56,6 @@ def test_features_that_are_not_normalised(family: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_weights_in_float16_are_used_in_float32(tmp_path: Path) -> None:
-    original = dual_families.make("clip").half()
-    dual_families.write(tmp_path / "half", "clip", original)
-    expected = dual_families.compute("clip", original.float(), tmp_path / "half", CAPTIONS, PICTURES, "torchvision")
-    model = vsezoo.load(tmp_path / "half")
-    assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
-    torch.testing.assert_close(
-        model.encode_texts(CAPTIONS).clone(), dual_families.normalise(expected[1]), rtol=0, atol=1e-5
-    )
-
-
-@pytest.mark.slow
 def test_only_the_outer_projection_dim(tmp_path: Path) -> None:
     """The classes of single towers in transformers take the inner one, which is 512 by default."""
     original = dual_families.write(tmp_path / "model", "clip", dual_families.make("clip", projection_dim=5))

@@ -29,10 +29,19 @@ PICTURES = [pictures.draw(0), pictures.draw(3, 50)]
 VISION = {"image_size": 32, "layers": 2, "width": 24, "patch_size": 8, "head_width": 12}
 TEXT = {"context_length": 14, "vocab_size": len(tiny_bert.PIECES), "width": 16, "heads": 2, "layers": 2}
 HF = {"hf_tokenizer_name": "here", "tokenizer_kwargs": {"clean": "canonicalize"}}
+LAST = {"pool_type": "last", "no_causal_mask": True}
+STRIPPED = {"tokenizer_kwargs": {"clean": "whitespace", "strip_sep_token": True}}
 FORMS: dict[str, dict[str, Any]] = {
     "clip": {"text_cfg": {**TEXT, "context_length": 20, "vocab_size": 49408}, "quick_gelu": True},
     "custom": {"text_cfg": {**TEXT, "vocab_size": 49408}, "custom_text": True, "init_logit_bias": -4.0},
-    "last": {"text_cfg": {**TEXT, **HF, "pool_type": "last", "no_causal_mask": True}, "custom_text": True},
+    "last": {"text_cfg": {**TEXT, **HF, **LAST}, "custom_text": True},
+    "clipa": {  # its end marks become 0; no size of its vocabulary; a size of pictures that is not the model's
+        "text_cfg": {"context_length": 9, "width": 20, "heads": 2, "layers": 1, **HF, **LAST, **STRIPPED},
+        "vision_cfg": {**VISION, "image_size": [32, 48], "pool_type": "avg", "final_ln_after_pool": True},
+        "custom_text": True,
+    },
+    "worldwide": {"text_cfg": {**TEXT, "hf_tokenizer_name": "here", "pool_type": "eos", "eos_id": 3}},
+    "canonical": {"text_cfg": {"layers": 1, "width": 16, "heads": 1, "tokenizer_kwargs": {"clean": "canonicalize"}}},
     "mobile": {
         "text_cfg": {**TEXT, "vocab_size": 49408, "no_causal_mask": True},
         "vision_cfg": {"image_size": 64, "timm_model_name": "test_resnet", "timm_pool": "avg", "timm_proj": "linear"},
@@ -51,11 +60,15 @@ def write(folder: Path, form: str) -> Any:
         for parameter in model.parameters():
             parameter.add_(0.2 * torch.randn_like(parameter))
     folder.mkdir(parents=True)
-    save_file(model.state_dict(), folder / "open_clip_model.safetensors")
+    prefix = "module." if form == "worldwide" else ""
+    tensors = {f"{prefix}{name}": tensor for name, tensor in model.state_dict().items()}
+    save_file(tensors, folder / "open_clip_model.safetensors")
     preprocess = {
         "mean": [0.4, 0.5, 0.6],
         "std": [0.2, 0.3, 0.2],
         "resize_mode": "squash" if form == "last" else "shortest",
+        "size": 48,
+        "unknown": 1,
     }
     content = {"model_cfg": config, "preprocess_cfg": preprocess}
     (folder / "open_clip_config.json").write_text(json.dumps(content))
@@ -120,6 +133,11 @@ def test_a_pickle_beside_it_is_not_read(tmp_path: Path) -> None:
     ("part", "changes", "message"),
     [
         ("text_cfg", {"hf_model_name": "bert"}, "its text tower is a model of transformers"),
+        ("text_cfg", {"tokenizer_mode": "clips"}, "its captions are cut in the mode 'clips'"),
+        ("text_cfg", {"tokenizer_kwargs": {"reduction_mask": "simple"}}, "a tokenizer with 'reduction_mask'"),
+        ("text_cfg", {"tokenizer_kwargs": {"clean": "whitespace"}}, "a tokenizer with 'clean=whitespace'"),
+        ("text_cfg", {"pool_type": "eos", "eos_id": 7}, "a tokenizer that does not belong to it: .* id 7"),
+        ("embed_dim", None, "does not describe a model"),
         ("text_cfg", {"vocab_size": 9}, "has a tokenizer of 49,408 ids, but the model has 9"),
         ("text_cfg", {"layers": 3}, "lacks tensors"),
         ("vision_cfg", {"width": 36}, "of shape"),
@@ -129,11 +147,11 @@ def test_a_pickle_beside_it_is_not_read(tmp_path: Path) -> None:
     ],
 )
 @pytest.mark.slow
-def test_folders_that_cannot_be_used(tmp_path: Path, part: str, changes: dict[str, Any], message: str) -> None:
+def test_folders_that_cannot_be_used(tmp_path: Path, part: str, changes: dict[str, Any] | None, message: str) -> None:
     write(tmp_path / "bad", "clip")
     path = tmp_path / "bad" / "open_clip_config.json"
     config = json.loads(path.read_text())
-    config["model_cfg"].setdefault(part, {}).update(changes)
+    config["model_cfg"][part] = changes and {**config["model_cfg"].get(part, {}), **changes}
     path.write_text(json.dumps(config))
     (tmp_path / "texts.txt").write_text("a dog\n")
     done = commands.run_command(tmp_path, "embed", "bad", "--texts", "texts.txt", "--output", "x.npy")

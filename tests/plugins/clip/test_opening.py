@@ -156,7 +156,7 @@ def test_folders_that_are_no_dual_encoder(
     ("name", "message"),
     [
         ("preprocessor_config.json", r"lacks the settings of its image processor"),
-        ("tokenizer.json", r"has no tokenizer that can be read"),
+        ("tokenizer.json", r"has no tokenizer \(tokenizer\.json\)"),
     ],
 )
 def test_folders_that_lack_a_file(source: Path, tmp_path: Path, name: str, message: str) -> None:
