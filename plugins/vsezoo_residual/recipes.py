@@ -17,14 +17,24 @@ SHAPES_REASON = "a small data set: a narrow embedding, and a batch of a size tha
 bow = Recipe(
     name="vse-bow",
     summary="Sums of word vectors and image features through residual heads, InfoNCE, averaged weights.",
-    image_encoder=Part("residual"),
-    text_encoder=Part("residual-bow", {"vocab_threshold": 3}),
+    image_encoder=Part("residual", {"hidden_size": 1024, "input_dropout": 0.3, "dropout": 0.4}),
+    text_encoder=Part(
+        "residual-bow",
+        {
+            "vocab_threshold": 3,
+            "word_dim": 512,
+            "hidden_size": 1024,
+            "input_dropout": 0.4,
+            "dropout": 0.4,
+            "word_dropout": 0.25,
+        },
+    ),
     similarity=Part("cosine"),
     loss=Part("infonce", {"temperature": 0.05, "mask_same_image": True}),
-    embed_size=512,
+    embed_size=1024,
     training=TrainingSettings(
         learning_rate=1e-3,
-        num_epochs=12,
+        num_epochs=16,
         batch_size=512,
         grad_clip=0.0,
         val_step=0,

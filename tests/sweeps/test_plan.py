@@ -47,6 +47,21 @@ def test_a_list_beside_a_grid() -> None:
     ]
 
 
+def test_a_listed_run_may_have_a_name() -> None:
+    listed = [{"name": "small & wide", "loss.margin": 0.1}, {"loss.margin": 0.2}]
+    runs = Plan("vsepp", grid={"embed_size": [4]}, listed=listed).list_runs()
+    assert [run.name for run in runs] == ["small-wide_embed_size-4_seed-1", "embed_size-4_margin-0.2_seed-1"]
+    assert runs[0].settings == {"embed_size": 4, "loss.margin": 0.1, "training.seed": 1}
+
+
+def test_names_that_no_file_system_allows_are_cut_and_stay_different() -> None:
+    listed = [{"text_encoder.words": "é" * 150}, {"text_encoder.words": "é" * 151}]
+    first, second = (run.name for run in Plan("vsepp", seeds=[7], listed=listed).list_runs())
+    assert first != second
+    assert first.startswith("words-éé")
+    assert all(name.endswith("_seed-7") and len(name.encode()) < 220 for name in (first, second))
+
+
 def test_a_file(tmp_path: Path) -> None:
     file = tmp_path / "plan.toml"
     file.write_text(

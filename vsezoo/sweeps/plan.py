@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import json
 import re
@@ -16,6 +17,9 @@ from vsezoo.sweeps.space import Search, read_choice
 
 SEED = "training.seed"
 KEYS = ("model", "data", "data_root", "output", "seeds", "set", "grid", "runs", "search", "full_dev", "use_restval")
+NAME = "name"
+LONGEST = 200
+"""Bytes of a folder's name without the seed: file systems allow 255, and temporary names beside it are longer."""
 EXAMPLE = 'Example: model = "vsepp", seeds = 3, and in [grid] "loss.margin" = [0.1, 0.2].'
 
 
@@ -44,7 +48,8 @@ class Plan:
         seeds: of each combination.
         settings: of all runs.
         grid: values by dotted names; every combination is a run.
-        listed: settings of the runs of a list, instead of the grid or in addition to it.
+        listed: settings of the runs of a list, instead of the grid or in addition to it; with `name`, the name of the
+            run's folder in place of its settings.
         opening: `full_dev` and `use_restval`, as for a training run.
         search: what is searched for, in place of a grid and a list; None: nothing.
     """
@@ -77,13 +82,15 @@ class Plan:
             for listed in (self.listed or [{}])
             for values in itertools.product(*self.grid.values())
         ]
-        shorten = _choose_short_names([name for settings in combinations for name in settings])
+        shorten = _choose_short_names([name for settings in combinations for name in settings if name != NAME])
         runs = []
         for settings in combinations:
+            parts = [_write(settings[NAME])] if NAME in settings else []
+            parts += [f"{shorten[k]}-{_write(v)}" for k, v in settings.items() if not parts or k in self.grid]
+            name = _limit("_".join(parts))
             for seed in self.seeds:
-                parts = [f"{shorten[name]}-{_write(value)}" for name, value in settings.items()]
-                name = "_".join([*parts, f"seed-{seed}"])
-                runs.append(PlannedRun(name, {**self.settings, **settings, SEED: seed}))
+                known = {key: value for key, value in settings.items() if key != NAME}
+                runs.append(PlannedRun(f"{name}_seed-{seed}".lstrip("_"), {**self.settings, **known, SEED: seed}))
         names = [run.name for run in runs]
         if doubled := next((name for name in names if names.count(name) > 1), None):
             raise UsageError(f"The sweep has the run {doubled} twice.", remedy="Name each value and each seed once.")
@@ -187,6 +194,15 @@ def _choose_short_names(names: Sequence[str]) -> dict[str, str]:
     last = {name: name.rpartition(".")[2] for name in names}
     taken = list(last.values())
     return {name: short if taken.count(short) == 1 else name for name, short in last.items()}
+
+
+def _limit(name: str) -> str:
+    """Return a name that file systems allow: of a long one the beginning, and a digest of all of it."""
+    whole = name.encode()
+    if len(whole) <= LONGEST:
+        return name
+    digest = hashlib.sha256(whole).hexdigest()[:12]
+    return f"{whole[: LONGEST - len(digest) - 1].decode(errors='ignore')}-{digest}"
 
 
 def _write(value: Any) -> str:
