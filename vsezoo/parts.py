@@ -12,6 +12,7 @@ from vsezoo.interfaces import ImageEncoder, PairDataset, TextEncoder, Tokenizer,
 from vsezoo.recipe import PART_KINDS, TRAINING_PARTS, Part, Recipe
 from vsezoo.recipe.declared import Option
 from vsezoo.recipe.file import is_recipe_file, read_recipe
+from vsezoo.recipe.recipe import put_parts_first
 from vsezoo.recipe.signatures import read_options
 
 GROUPS = {
@@ -62,7 +63,7 @@ def load_recipe(model: str | Path) -> Recipe:
 
 
 def expand_parts(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return settings with `NAME:ARGUMENT` for a part replaced by its name and its option `model`.
+    """Return settings with `NAME:ARGUMENT` for a part replaced by its name and its option `model`, parts first.
 
     `{"text_encoder": "hf:bert-base-uncased"}` becomes `{"text_encoder": "hf", "text_encoder.model":
     "bert-base-uncased"}`.
@@ -71,7 +72,7 @@ def expand_parts(settings: Mapping[str, Any]) -> dict[str, Any]:
         ConflictError: for a name that several distributions register.
     """
     expanded: dict[str, Any] = {}
-    for setting, value in settings.items():
+    for setting, value in put_parts_first(settings).items():
         name, argument = value, None
         if setting in GROUPS and isinstance(value, str):
             name, argument = registry.split_argument(GROUPS[setting], value)
@@ -82,7 +83,7 @@ def expand_parts(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def change_recipe(recipe: Recipe, settings: Mapping[str, Any]) -> Recipe:
-    """Return the recipe with a user's settings, by dotted names.
+    """Return the recipe with a user's settings, by dotted names, in any order.
 
     An image encoder that replaces another may keep some of its options, if it defines `replace_part`.
 

@@ -24,10 +24,12 @@ import tiny
 from click.testing import CliRunner, Result
 
 import vsezoo
+from vsezoo import registry
 from vsezoo.cli import main
 from vsezoo.cli.setting_flags import read_settings
 from vsezoo.errors import UsageError
-from vsezoo.recipe import Recipe
+from vsezoo.parts import change_recipe
+from vsezoo.recipe import Part, Recipe
 from vsezoo.training.state import read_state
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -243,10 +245,15 @@ def test_flags_are_settings() -> None:
         "training.criterion": "search",
         "image_encoder.center": True,
     }
-    assert list(read_settings({"measure": "order"}, ("similarity.squared=true",))) == [
-        "similarity",
-        "similarity.squared",
-    ]
+    recipe = registry.load("models", "vsepp")
+    order = change_recipe(recipe, read_settings({"measure": "order"}, ("similarity.squared=true",))).similarity
+    assert order == Part("order", {"squared": True})
+    options = ("text_encoder.model=here", "text_encoder.pool=mean", "text_encoder=hf:there", "loss.scale=2")
+    later = change_recipe(recipe, read_settings({"loss": "sigmoid"}, options))
+    earlier = change_recipe(recipe, read_settings({"loss": "sigmoid"}, options[::-1]))
+    assert later == earlier
+    assert later.text_encoder == Part("hf", {"model": "here", "pool": "mean"})
+    assert later.loss == Part("sigmoid", {"scale": 2})
 
 
 @pytest.mark.parametrize("assignment", ["loss.margin", "=3", "loss.margin 3"])

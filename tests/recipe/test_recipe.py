@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import math
 from typing import Any
@@ -43,9 +44,13 @@ def test_another_part_drops_the_options_of_the_one_before() -> None:
     assert RECIPE.replace({"loss": "hinge"}).loss == RECIPE.loss
 
 
-def test_settings_apply_in_their_order() -> None:
-    assert RECIPE.replace({"loss": "other", "loss.margin": 1.0}).loss == Part("other", {"margin": 1.0})
-    assert RECIPE.replace({"loss.margin": 1.0, "loss": "other"}).loss == Part("other")
+def test_settings_apply_in_any_order() -> None:
+    settings = {"loss.margin": 1.0, "optimizer.beta": 2, "embed_size": 3, "loss": "other", "training.optimizer": "sgd"}
+    expected = RECIPE.replace(dict(reversed(settings.items())))
+    assert (expected.loss, expected.training.optimizer.options) == (Part("other", {"margin": 1.0}), {"beta": 2})
+    for order in itertools.permutations(settings.items()):
+        assert RECIPE.replace(dict(order)) == expected
+    assert RECIPE.replace({"loss": "other"}).loss == Part("other")
 
 
 @pytest.mark.parametrize(

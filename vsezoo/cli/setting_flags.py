@@ -137,12 +137,11 @@ SETTING_FLAGS = (*FIRST, *MODEL, *LOSS, *TRAINING)
 
 
 def read_settings(flags: dict[str, Any], assignments: tuple[str, ...]) -> dict[str, Any]:
-    """Return the settings given on the command line, by dotted names: parts first, then their options, `--set` last."""
+    """Return the settings given on the command line, by dotted names; `--set` overrides a flag."""
     settings = {
         setting: flags[flag.name]
         for flag in SETTING_FLAGS
         for setting in flag.settings
         if flags.get(flag.name) is not None
     }
-    parts_first = dict(sorted(settings.items(), key=lambda item: "." in item[0]))
-    return parts_first | read_assignments("--set", assignments, ASSIGNMENT)
+    return settings | read_assignments("--set", assignments, ASSIGNMENT)

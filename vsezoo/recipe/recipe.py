@@ -24,6 +24,11 @@ EARLIER = {
 """Names of settings in API version 1, and their current names."""
 
 
+def put_parts_first(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings with the names of parts before options, which a part that replaces another would drop."""
+    return dict(sorted(settings.items(), key=lambda setting: "." in EARLIER.get(setting[0], setting[0])))
+
+
 @dataclass(frozen=True)
 class Override:
     """Settings that a recipe changes for one data set, and why."""
@@ -83,7 +88,7 @@ class Recipe:
         return self.training.schedule
 
     def replace(self, settings: Mapping[str, Any]) -> Recipe:
-        """Return a copy with settings changed by dotted names, in their order.
+        """Return a copy with settings changed by dotted names, in any order: parts first, then their options.
 
         `loss.margin` sets an option of a part, `loss` the name of the part (and drops its previous options),
         `training.batch_size`, `embed_size` and `pretrained` a field. `optimizer` and `schedule` are set
@@ -93,7 +98,7 @@ class Recipe:
             RecipeError: for a name that is not a field, or a value of the wrong type.
         """
         recipe = self
-        for name, value in settings.items():
+        for name, value in put_parts_first(settings).items():
             recipe = recipe._set(name, value)
         return recipe
 
