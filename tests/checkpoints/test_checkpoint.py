@@ -65,6 +65,7 @@ def test_the_folder_holds_what_it_says(folder: Path) -> None:
         "name": "precomp",
         "distribution": "vsezoo",
         "version": config["vsezoo_version"],
+        "api_version": 1,
     }
     metrics = json.loads((folder / "metrics.json").read_text())
     assert metrics["checkpoints"] == [

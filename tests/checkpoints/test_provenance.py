@@ -13,7 +13,10 @@ from tiny import dotted, make_model, save_model
 import vsezoo
 from vsezoo import load, registry
 from vsezoo.checkpoints.checkpoint import save_checkpoint
+from vsezoo.checkpoints.opened import Checkpoint
+from vsezoo.checkpoints.provenance import LIBRARIES
 from vsezoo.encoders.precomputed import PrecomputedImageEncoder
+from vsezoo.errors import VsezooWarning
 from vsezoo.similarities import CosineSimilarity
 from vsezoo.storage.checkpoint_layout import read_config
 
@@ -49,9 +52,49 @@ def test_the_part_of_the_distribution_that_the_checkpoint_names_is_taken(
     monkeypatch.setattr(registry, "list_distributions", lambda: [*own, theirs])
     origin = {"name": "hinge", "distribution": "vsezoo-hinges", "version": "0.2"}
     change_config(folder, set_value("plugins", "loss", to=origin))
-    assert load(folder).recipe.loss.name == "vsezoo-hinges:hinge"
+    with pytest.warns(VsezooWarning, match=r"was written with Vsezoo_Hinges 0.2; 0.3 is installed") as caught:
+        assert load(folder).recipe.loss.name == "vsezoo-hinges:hinge"
+    assert len(caught) == 1
     change_config(folder, set_value("plugins", "loss", to={**origin, "distribution": "vsezoo"}))
     assert load(folder).recipe.loss.name == "hinge"
+
+
+def install_hinges(monkeypatch: pytest.MonkeyPatch, version: str) -> None:
+    """Have a distribution with a loss `square`."""
+    entry = registry.Entry("losses", "square", "vsezoo.losses:HingeLoss", "vsezoo-hinges", version, 1)
+    own = [found for found in registry.list_distributions() if found.name != "vsezoo-hinges"]
+    theirs = own[0]._replace(name="vsezoo-hinges", version=version, entries=(entry,))
+    monkeypatch.setattr(registry, "list_distributions", lambda: [*own, theirs])
+
+
+def test_another_version_of_a_plugin_is_a_warning_and_a_later_api_is_refused(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install_hinges(monkeypatch, "0.3")
+    origin = {"name": "square", "distribution": "vsezoo-hinges", "version": "0.2", "api_version": 1}
+    change_config(folder, set_value("recipe", "loss", "name", to="square"))
+    change_config(folder, set_value("plugins", "loss", to=origin))
+    with pytest.warns(VsezooWarning, match=r"config.json: was written with vsezoo-hinges 0.2; 0.3 is installed"):
+        assert load(folder).recipe.loss.name == "square"
+    change_config(folder, set_value("plugins", "loss", to={**origin, "version": "0.3"}))
+    assert load(folder).recipe.loss.name == "square"  # warnings are errors
+    change_config(folder, set_value("plugins", "loss", to={**origin, "api_version": 7}))
+    error = expect_error(folder, "config.json", "was written with vsezoo-hinges 0.2 for version 7 of the plugin API")
+    assert error.remedy == "Upgrade vsezoo: pip install --upgrade vsezoo"
+
+
+def test_caches_depend_on_all_that_computes(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    computed = []
+    for version in ("1", "2"):
+        install_hinges(monkeypatch, version)
+        change_config(folder, set_value("recipe", "loss", "name", to="square"))
+        change_config(folder, set_value("plugins", "loss", to={}))
+        computed.append(Checkpoint.open(folder).describe_computation("picture"))
+    assert [text.count("vsezoo-hinges 1") for text in computed] == [1, 0]
+    names = {"vsezoo", "torch", "numpy", "torchvision", "timm", "Pillow", "transformers"}
+    assert names <= set(LIBRARIES["picture"])
+    assert names <= {word for text in computed for word in text.split()}
+    assert "Pillow" not in Checkpoint.open(folder).describe_computation("vector")
 
 
 def test_a_name_that_two_distributions_register_means_that_of_the_checkpoint(
@@ -137,7 +180,8 @@ def headed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_the_distribution_of_a_head_is_recorded(headed: Path) -> None:
     plugins = read_config(headed)["plugins"]
-    assert plugins["image_encoder.head"] == {"name": "mean", "distribution": "vsezoo-heads", "version": "0.2"}
+    origin = {"name": "mean", "distribution": "vsezoo-heads", "version": "0.2", "api_version": 1}
+    assert plugins["image_encoder.head"] == origin
     assert {name: part["distribution"] for name, part in plugins.items() if "." not in name} == dict.fromkeys(
         ("image_encoder", "text_encoder", "similarity", "loss"), "vsezoo"
     )
@@ -157,7 +201,8 @@ def test_a_head_that_another_distribution_has_under_the_same_name(
 ) -> None:
     own = registry.list_distributions()
     mine, rival = (
-        registry.Entry("image_encoders", "precomp", f"{__name__}:Mean", name, "1", 1) for name in ("a", "vsezoo-heads")
+        registry.Entry("image_encoders", "precomp", f"{__name__}:Mean", name, "0.2", 1)
+        for name in ("a", "vsezoo-heads")
     )
     change_config(headed, set_value("recipe", "image_encoder", "options", "head", to="precomp"))
     error = expect_error(headed, "config.json", "was written with the image encoder 'precomp' of vsezoo-heads")

@@ -75,6 +75,16 @@ class Checkpoint:
         """The SHA-256 of its configuration, which contains those of all other files."""
         return self._files.digest
 
+    def describe_computation(self, kind: str) -> str:
+        """Return a text that changes with all that embeddings depend on: the files, and the code that computes.
+
+        Args:
+            kind: what is embedded: `picture`, `vector`, `regions` or `text`.
+        """
+        from vsezoo.checkpoints.provenance import list_versions
+
+        return " ".join([self.digest, *list_versions(self.recipe, self.config["plugins"], kind)])
+
     @property
     def on_hub(self) -> bool:
         """Whether it was downloaded from the Hub."""

@@ -1,22 +1,35 @@
-"""The distributions of the parts of a checkpoint: recorded with the recipe, and checked when it is loaded."""
+"""The distributions of the parts of a checkpoint: recorded with the recipe, and checked when it is loaded.
+
+Caches of embeddings depend on the versions of all that compute them, see `list_versions`.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+import warnings
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from vsezoo import registry
-from vsezoo.errors import CheckpointError, ConflictError, UnknownNameError
+from vsezoo.errors import CheckpointError, ConflictError, UnknownNameError, VsezooWarning
 from vsezoo.parts import GROUPS, load_part
 from vsezoo.recipe import PART_KINDS, Part, Recipe
 from vsezoo.registry.names import normalize
 
+ALWAYS = ("vsezoo", "torch", "numpy")
+PRETRAINED = ("transformers", "open-clip-torch", "peft")
+LIBRARIES = {
+    "picture": (*ALWAYS, "torchvision", "timm", "Pillow", "pillow-heif", *PRETRAINED),
+    "text": (*ALWAYS, "tokenizers", "sentencepiece", *PRETRAINED),
+}
+"""The distributions that may compute embeddings, by the kind of what is embedded; of other kinds `ALWAYS` alone."""
 
-def record_parts(recipe: Recipe) -> dict[str, dict[str, str]]:
-    """Return name, distribution and version of each part of a recipe, and of parts that options name.
+
+def record_parts(recipe: Recipe) -> dict[str, dict[str, Any]]:
+    """Return name, distribution, version and plugin API of each part of a recipe, and of parts that options name.
 
     The keys are the settings that name them: `image_encoder`, `image_encoder.head`, …
     """
@@ -24,9 +37,38 @@ def record_parts(recipe: Recipe) -> dict[str, dict[str, str]]:
     settings = [*PART_KINDS, *(f"image_encoder.{option}" for option in inner)]
     entries = {setting: registry.find(_group_of(setting), _read_name(recipe, setting)) for setting in settings}
     return {
-        setting: {"name": entry.name, "distribution": entry.distribution, "version": entry.version}
+        setting: {
+            "name": entry.name,
+            "distribution": entry.distribution,
+            "version": entry.version,
+            "api_version": entry.api_version,
+        }
         for setting, entry in entries.items()
     }
+
+
+def list_versions(recipe: Recipe, settings: Iterable[str], kind: str) -> list[str]:
+    """Return all distributions on which embeddings depend, each with its version, such as `torch 2.9.0`.
+
+    Args:
+        recipe: of the model.
+        settings: those that name parts: the keys of `record_parts`.
+        kind: what is embedded: `picture`, `text`, …
+    """
+    inner = [setting for setting in settings if setting.startswith("image_encoder.")]
+    names = {setting: _read_name(recipe, setting) for setting in (*PART_KINDS, *inner)}
+    entries = [registry.find(_group_of(setting), name) for setting, name in names.items() if name]
+    return sorted(
+        {f"{entry.distribution} {entry.version}" for entry in entries if entry.distribution != registry.SESSION}
+        | {f"{name} {_find_version(name)}" for name in LIBRARIES.get(kind, ALWAYS)}
+    )
+
+
+def _find_version(distribution: str) -> str:
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return "absent"
 
 
 def find_parts(recipe: Recipe, plugins: Mapping[str, Any], file: Path) -> Recipe:
@@ -40,11 +82,14 @@ def find_parts(recipe: Recipe, plugins: Mapping[str, Any], file: Path) -> Recipe
         plugins: output of `record_parts`; untrusted.
         file: the file that contains them, for the error.
 
+    A plugin of another version than the checkpoint's is a warning: its parts may compute something else.
+
     Raises:
         CheckpointError: for a part that is not registered, or only by another distribution; the remedy names the
-            distribution to install.
+            distribution to install. Also for one that was written for a later plugin API.
     """
     # Options that name parts are read without importing the class, which may take long.
+    changed = dict[str, tuple[str, str]]()
     inner = [setting for setting in plugins if setting.startswith("image_encoder.") and _read_name(recipe, setting)]
     for setting in [*PART_KINDS, *inner]:
         name, group = _read_name(recipe, setting), _group_of(setting)
@@ -58,6 +103,9 @@ def find_parts(recipe: Recipe, plugins: Mapping[str, Any], file: Path) -> Recipe
             problem, remedy = f"names a part that is not clear here. {error.problem}", error.remedy
         else:
             if not distribution or _is_same(distribution, entry.distribution):
+                _require_api(plugins.get(setting), distribution, version, file)
+                if distribution and not entry.own and version != entry.version:
+                    changed[entry.distribution] = version, entry.version
                 continue
             problem = (
                 f"was written with the {registry.KINDS[group].noun} {name!r} of {distribution}; here this name "
@@ -65,13 +113,30 @@ def find_parts(recipe: Recipe, plugins: Mapping[str, Any], file: Path) -> Recipe
             )
         bare = name.rpartition(":")[2]
         known = [found for found in registry.list_entries(group) if found.name == bare]
-        if any(_is_same(distribution, found.distribution) for found in known):
+        if theirs := next((found for found in known if _is_same(distribution, found.distribution)), None):
             recipe = _write_name(recipe, setting, f"{distribution}:{bare}")
+            if not theirs.own and version != theirs.version:
+                changed[theirs.distribution] = version, theirs.version
             continue
         if distribution and not any(_is_same(distribution, found.name) for found in registry.list_distributions()):
             remedy = f"It was written with the distribution {distribution} {version}: pip install {distribution}"
         raise CheckpointError(problem, file=file, remedy=remedy or f"Install {distribution} {version}.")
+    for name, (then, now) in changed.items():
+        text = f"{file}: was written with {name} {then}; {now} is installed, which may compute other embeddings."
+        warnings.warn(text, VsezooWarning, stacklevel=2)
     return recipe
+
+
+def _require_api(origin: Any, distribution: str, version: str, file: Path) -> None:
+    """Refuse a part that was written for a later plugin API than this vsezoo knows."""
+    api = origin.get("api_version") if isinstance(origin, Mapping) else None
+    if type(api) is int and api > registry.API_VERSION:
+        raise CheckpointError(
+            f"was written with {distribution} {version} for version {api} of the plugin API; this vsezoo knows "
+            f"version {registry.API_VERSION}.",
+            file=file,
+            remedy="Upgrade vsezoo: pip install --upgrade vsezoo",
+        )
 
 
 def _group_of(setting: str) -> str:

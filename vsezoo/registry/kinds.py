@@ -23,6 +23,7 @@ class Kind(NamedTuple):
     listing: str  # the command that lists the names
     attributes: tuple[str, ...] = ()  # attributes that listings read
     choices: Mapping[str, tuple[str, ...]] = MappingProxyType({})  # the values of attributes that have only a few
+    tuples: tuple[str, ...] = ()  # attributes that are tuples of texts, none of them empty
     check: str = ""  # a function that raises if an object cannot be used; it may load other objects
 
 
@@ -37,6 +38,7 @@ KINDS = {
         "vsezoo.interfaces:ImageEncoder",
         True,
         "list-plugins",
+        tuples=("kinds",),
         choices={"gives": GIVES, "region_order": ("ordered", "invariant")},
     ),
     "text_encoders": Kind(
@@ -89,11 +91,17 @@ def require_type(kind: str, thing: object) -> None:
         given = f"the class {thing.__name__}" if isinstance(thing, type) else f"of type {type(thing).__name__}"
         form = "a subclass" if wanted.subclass else "an instance"
         raise TypeError(f"the object is {given}; a {wanted.noun} must be {form} of {wanted.base.replace(':', '.')}")
-    missing = [name for name in wanted.attributes if not hasattr(thing, name)]
+    missing = [name for name in (*wanted.attributes, *wanted.tuples) if not hasattr(thing, name)]
     if wanted.subclass:
         missing += sorted(getattr(thing, "__abstractmethods__", ()))
     if missing:
         raise TypeError(f"the {wanted.noun} lacks {', '.join(missing)}")
+    for name in wanted.tuples:
+        value = getattr(thing, name)
+        if not (isinstance(value, tuple) and value and all(isinstance(item, str) for item in value)):
+            raise TypeError(
+                f"the {wanted.noun} has {name} = {value!r}; it must be a tuple of texts, such as ('vector',)"
+            )
     for name, choices in wanted.choices.items():
         value = getattr(thing, name)
         if value not in choices and not hasattr(value, "__get__"):  # a property has its value in an instance only

@@ -105,8 +105,9 @@ def embed(
     with WRITERS[output.suffix](output) as file:
         for name, collection in collections.items():
             told = advance and _count_from(done, total, advance)
-            computed = embed_with(checkpoint, collection, device, engine)
-            embeddings = open_embeddings(collection, checkpoint.digest, computed, told, warn)
+            computed = checkpoint.describe_computation(collection.kind)
+            with_engine = embed_with(checkpoint, collection, device, engine)
+            embeddings = open_embeddings(collection, computed, with_engine, told, warn)
             for start in range(0, len(embeddings.rows), BLOCK):
                 file.append(name, embeddings.rows[start : start + BLOCK].numpy())
             ids[name] = [collection.ids[item] for item in embeddings.items]

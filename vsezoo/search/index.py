@@ -275,8 +275,7 @@ def index_collection(
     similarity: type[Similarity] = load_part(checkpoint.recipe, "similarity")
     searched = CosineSimilarity if similarity.inputs == "sets" else similarity
     require_metric(index, nearest, checkpoint.recipe.similarity.name, searched)
-    embeddings = open_embeddings(
-        collection, checkpoint.digest, embed_with(checkpoint, collection, device), advance, warn
-    )
+    computed = checkpoint.describe_computation(collection.kind)
+    embeddings = open_embeddings(collection, computed, embed_with(checkpoint, collection, device), advance, warn)
     skipped, rows = list_skipped(collection, embeddings), Rows(embeddings.rows, None)
     return Index(checkpoint, device, collection, rows, embeddings.items.tolist(), skipped, nearest)

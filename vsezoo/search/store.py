@@ -19,7 +19,6 @@ import zlib
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -79,7 +78,7 @@ def list_skipped(collection: Collection, embeddings: StoredRows) -> dict[str, st
 
 def open_embeddings(
     collection: Collection,
-    checkpoint: str,
+    computed: str,
     embed: Embed,
     advance: Advance | None = None,
     warn: Callable[[str], None] | None = None,
@@ -88,7 +87,8 @@ def open_embeddings(
 
     Args:
         collection: images or sentences.
-        checkpoint: digest of the checkpoint. With another digest or version of vsezoo, everything is embedded again.
+        computed: `Checkpoint.describe_computation`. With another checkpoint, or other versions of vsezoo, a plugin or
+            a library, everything is embedded again.
         embed: embeds items; called with those that are not cached, if there are any.
         advance: progress callback `(done, total)`; not called if everything is cached.
         warn: called with a message if the cache cannot be written, in which case the embeddings are used for this call
@@ -99,7 +99,7 @@ def open_embeddings(
     """
     keys = collection.keys()
     name = [
-        f"{version('vsezoo')} {checkpoint}",
+        computed,
         collection.kind,
         collection.place or hashlib.sha256(keys.tobytes()).hexdigest(),
     ]

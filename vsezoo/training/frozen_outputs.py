@@ -10,7 +10,6 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, suppress
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ import torch
 from torch import Tensor
 
 from vsezoo.batch import Embeddings
+from vsezoo.checkpoints.provenance import list_versions, record_parts
 from vsezoo.data.view import PairView
 from vsezoo.encoders.precomputed import to_tensor
 from vsezoo.errors import RecipeError, StorageError
@@ -112,7 +112,8 @@ class FrozenOutputs:
         finishing = encoder.finishing if isinstance(encoder, FrozenPart) else ()
         options = getattr(self._model.recipe, name).options
         used = {option: value for option, value in options.items() if option not in finishing}
-        versions = [version("vsezoo"), torch.__version__]
+        recipe, kind = self._model.recipe, "text" if name == "text_encoder" else self._splits[0].data.kind
+        versions = list_versions(recipe, record_parts(recipe), kind)
         return [type(encoder).__qualname__, used, digest_frozen(encoder), items.hexdigest(), versions]
 
 
