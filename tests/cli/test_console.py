@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+import os
 from pathlib import Path
 
+import click
 import commands
 import pictures
 import processes
@@ -14,8 +16,10 @@ import tiny
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vsezoo.cli import console
+from vsezoo import registry
+from vsezoo.cli import console, shared_options
 from vsezoo.cli.bars import show_encoding
+from vsezoo.cli.command import Command
 from vsezoo.construction import create_model
 
 RED, TITLE, CLEAR = "\x1b[31m", "\x1b]0;title\x07", "\x9b2J"
@@ -140,3 +144,45 @@ def test_quiet_writes_results_and_warnings_alone(folder: Path) -> None:
     assert done.stderr.splitlines()[0] == "Warning: 1 image was skipped:"
     assert "page.html" not in done.stderr
     assert done.stdout.startswith("rank")
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("flags", [["--json"], []])
+def test_what_a_plugin_prints_stays_out_of_json(flags: list[str], tmp_path: Path) -> None:
+    """Also by the descriptor, as C libraries do, and by a process that it starts."""
+    done = processes.run_command(tmp_path, "noise", *flags, before=register_noise)
+    assert done.code == 0
+    if flags:
+        assert json.loads(done.stdout) == {"value": 1}
+        assert "python" in done.stderr
+        assert "descriptor" in done.stderr
+        assert "process" in done.stderr
+        assert "value" not in done.stderr
+    else:
+        assert sorted(done.stdout.split()) == sorted(["python", "descriptor", "process", "{", '"value":', "1", "}"])
+
+
+def register_noise() -> None:
+    """Register a command that prints in several ways."""
+
+    @click.command(cls=Command)
+    @shared_options.as_json
+    def noise(as_json: bool) -> None:
+        print("python", flush=True)
+        os.write(1, b"descriptor\n")
+        os.system("echo process")
+        console.print_json({"value": 1})
+
+    registry.register("commands", "noise")(noise)
+
+
+@pytest.mark.process
+def test_json_on_a_full_disk_is_one_message(tmp_path: Path) -> None:
+    done = processes.run_command(tmp_path, "noise", "--json", before=fill_output)
+    processes.assert_one_message(done, 1, "No space left on device")
+
+
+def fill_output() -> None:
+    """Let standard output be a full disk."""
+    register_noise()
+    os.dup2(os.open("/dev/full", os.O_WRONLY), 1)

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 
 from vsezoo.checkpoints.provenance import record_parts
 from vsezoo.hub.reference import parse_reference
@@ -22,7 +21,7 @@ from vsezoo.storage.atomic_folder import replace_folder
 from vsezoo.storage.checkpoint_layout import CARD, CONFIG, FORMAT_VERSION, LOCAL, LOSS, METRICS, MODEL, write_json
 from vsezoo.storage.digests import digest_files
 from vsezoo.storage.json_file import seal
-from vsezoo.storage.tensors import list_tensors
+from vsezoo.storage.tensors import list_tensors, write_tensors
 
 
 def save_checkpoint(
@@ -56,9 +55,9 @@ def save_checkpoint(
     with replace_folder(folder) as temporary:
         told = model.describe_encoders()
         external = model.list_external(told["left_out"])
-        save_file(list_tensors(model, external), temporary / MODEL)  # of frozen encoders and a cosine, it has none
+        write_tensors(list_tensors(model, external), temporary / MODEL)  # of frozen encoders and a cosine, it has none
         if loss is not None and (tensors := list_tensors(loss, external)):
-            save_file(tensors, temporary / LOSS)
+            write_tensors(tensors, temporary / LOSS)
         for name, content in model.tokenizer.to_files().items():
             (temporary / name).write_bytes(content)
         if evaluation is not None:

@@ -13,6 +13,8 @@ from typing import Any, TypeVar
 
 import click
 
+from vsezoo.cli.output import JSONOption, reserve_output
+
 Function = TypeVar("Function", bound=Callable[..., Any])
 Decorator = Callable[[Function], Function]
 
@@ -46,6 +48,13 @@ class Command(click.Command):
         if "--quiet" in taken or isinstance(self, click.Group):
             return [*own, help_option]
         return [*own, _make_quiet(flags), help_option]
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; if it writes JSON, nothing else gets to standard output."""
+        if any(isinstance(one, JSONOption) and ctx.params.get(one.name or "") for one in self.params):
+            with reserve_output(ctx):
+                return super().invoke(ctx)
+        return super().invoke(ctx)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the options: first those without a section, then section by section, all in the same columns."""

@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.text import Text
 
 from vsezoo.cli.command import QUIET
+from vsezoo.cli.output import find_output
 
 PIPE_WIDTH = 10_000
 """Columns if the output is not a terminal: enough that no line is cut or wrapped."""
@@ -70,7 +71,8 @@ def print_json(value: Any) -> None:
 
     text = json.dumps(value, indent=2, ensure_ascii=False)
     # JSON escapes only those below U+0020; the ones left below it are line feeds between the values.
-    click.echo(CONTROLS.sub(lambda found: found[0] if found[0] == "\n" else f"\\u{ord(found[0]):04x}", text))
+    text = CONTROLS.sub(lambda found: found[0] if found[0] == "\n" else f"\\u{ord(found[0]):04x}", text)
+    click.echo(text, file=find_output())
 
 
 def print_warning(text: str) -> None:

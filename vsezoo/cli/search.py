@@ -13,6 +13,7 @@ from vsezoo.cli import console, search_many, search_terms, shared_options
 from vsezoo.cli.arguments import CHECKPOINT
 from vsezoo.cli.command import Command
 from vsezoo.cli.hits import describe, print_hits
+from vsezoo.cli.output import JSONOption
 from vsezoo.cli.skipped import print_skipped
 from vsezoo.errors import UsageError
 
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 @click.argument("query", required=False)
 @click.option(
     "--queries",
+    cls=JSONOption,
     metavar="FILE",
     help="Many queries instead: JSON lines (.jsonl, - for standard input) or sentences. Writes JSON lines.",
 )

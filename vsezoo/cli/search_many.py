@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vsezoo.cli import console
+from vsezoo.cli.output import find_output
 from vsezoo.errors import UsageError
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def print_lines(asked: Sequence[Asked], answers: Iterable[list[dict[str, Any]]])
     """Print a line of JSON for each query."""
     for one, hits in zip(asked, answers, strict=True):
         line = json.dumps({"id": one.id, "query": one.query, "hits": hits}, ensure_ascii=False)
-        click.echo(console.CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", line))
+        click.echo(console.CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", line), file=find_output())
 
 
 def _choose(result: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from vsezoo.cli.arguments import DATASET
+from vsezoo.cli.output import JSONOption
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -29,7 +30,8 @@ engine = click.option(
     show_default=True,
     help="Where to embed: in this process, or on a Ray cluster.",
 )
-as_json = click.option("--json", "as_json", is_flag=True, help="Write JSON.")
+as_json = click.option("--json", "as_json", is_flag=True, cls=JSONOption, help="Write JSON.")
+"""A `Command` that gets it reserves standard output for `console.print_json`."""
 
 
 def data(default: str, type: click.ParamType[str] = DATASET) -> Callable[[Function], Function]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
 from vsezoo.errors import CheckpointError, list_names
@@ -18,6 +19,21 @@ def list_tensors(module: nn.Module, external: tuple[str, ...] = ()) -> dict[str,
         for name, tensor in module.state_dict().items()
         if not (external and name.startswith(external))
     }
+
+
+def write_tensors(tensors: Mapping[str, torch.Tensor], file: Path) -> None:
+    """Write a safetensors file. Tensors that share memory, such as tied weights, are stored once for each name.
+
+    Raises:
+        OSError, SafetensorError: if it cannot be written.
+    """
+    separate, taken = dict(tensors), set[int]()
+    for name, tensor in tensors.items():
+        memory = tensor.untyped_storage().data_ptr()
+        if tensor.numel() and memory in taken:
+            separate[name] = tensor.clone()
+        taken.add(memory)
+    save_file(separate, file)
 
 
 def load_tensors(

@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
 from vsezoo.errors import CheckpointError, RecipeError, explain_system
@@ -28,7 +27,7 @@ from vsezoo.storage.digests import digest_files, require_digest
 from vsezoo.storage.json_file import seal
 from vsezoo.storage.plain_file import map_content, open_plain
 from vsezoo.storage.tensor_file import TensorFile
-from vsezoo.storage.tensors import list_tensors
+from vsezoo.storage.tensors import list_tensors, write_tensors
 from vsezoo.training.layout import LAST as LAST
 from vsezoo.training.layout import STATE as STATE
 from vsezoo.training.record import RunRecord
@@ -109,7 +108,7 @@ def save_state(
     told = _describe(modules)
     tensors = collect_tensors(modules, optimizer, told["left_out"])
     with replace_folder(output / LAST) as temporary:
-        save_file({**tensors, **_random_tensors()}, temporary / TENSORS)
+        write_tensors({**tensors, **_random_tensors()}, temporary / TENSORS)
         state = {
             "state_version": STATE_VERSION,
             "place": progress.to_json(),
