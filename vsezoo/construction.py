@@ -17,7 +17,7 @@ from vsezoo.parts import change_recipe, load_part, load_recipe, make_tokenizer, 
 from vsezoo.pretrained.weights import open_weights
 from vsezoo.recipe import Part, Recipe
 from vsezoo.recipe.signatures import read_parameters
-from vsezoo.registry.owners import describe_origin
+from vsezoo.registry.owners import describe_origin, guard
 
 
 def create_model(
@@ -120,7 +120,8 @@ def call_part(recipe: Recipe, kind: str, at_hand: Mapping[str, Any]) -> Any:
     function = load_part(recipe, kind)
     given = {name: at_hand[name] for name in read_parameters(function) if name in at_hand}
     try:
-        return function(**given, **part.options)
+        with guard(function, when="was built"):
+            return function(**given, **part.options)
     except (ArithmeticError, MemoryError, RuntimeError, TypeError, ValueError) as error:
         # torch raises these for impossible sizes, from negative widths to more than the memory holds.
         reason = (str(error) or type(error).__name__).splitlines()[0].rstrip(".")

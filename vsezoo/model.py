@@ -15,7 +15,7 @@ from vsezoo.errors import DataError, RecipeError, UsageError
 from vsezoo.interfaces import Encoder, ImageEncoder, ModelPart, Similarity, TextEncoder, Tokenizer, Tokens
 from vsezoo.pretrained.parts import PretrainedParts
 from vsezoo.recipe import Recipe
-from vsezoo.registry.owners import describe
+from vsezoo.registry.owners import describe, guard
 from vsezoo.vectors import EncodesVectors
 
 SETS = {"image_encoder": ("regions", "regions"), "text_encoder": ("gru", "words")}
@@ -269,7 +269,8 @@ class JointEmbedding(PretrainedParts, EncodesVectors, nn.Module):
         self.require_uncertainty(side)
         encoder, sets = self.encoders[side], self.compares_sets if sets is None else sets
         encoder.keep_items |= sets
-        output = Embeddings.of(encoder(inputs))
+        with guard(encoder):
+            output = Embeddings.of(encoder(inputs))
         if not sets:
             return dataclasses.replace(output, items=None, lengths=None).map(Tensor.float)
         if output.items is None:

@@ -340,3 +340,21 @@ def test_a_value_that_names_no_attribute(install: Install, value: str) -> None:
 def test_a_value_with_extras(install: Install, recipe_source: Callable[..., str]) -> None:
     install("demo", {"models": {"a": "made_a:recipe [fast]"}}, {"made_a": recipe_source("a")})
     assert registry.load("models", "a").name == "a"
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [("", "the image encoder lacks kinds"), ("kinds = ('vector')", "kinds = 'vector'; it must be a tuple of texts")],
+)
+def test_image_encoder_without_kinds(body: str, reason: str, install: Callable[..., Path]) -> None:
+    source = f"""
+from vsezoo.interfaces import ImageEncoder
+
+class Blind(ImageEncoder):
+    {body}
+    def transform(self, training): ...
+    def forward(self, images): ...
+"""
+    install("demo", {"image_encoders": {"blind": "made_blind:Blind"}}, {"made_blind": source})
+    with pytest.raises(PluginError, match=reason):
+        registry.load("image_encoders", "blind")

@@ -16,7 +16,7 @@ from vsezoo.evaluation.encoded import EncodedSplit
 from vsezoo.evaluation.kept_scores import KeptScores
 from vsezoo.evaluation.ranks import Scorer
 from vsezoo.evaluation.scratch import ScratchArray
-from vsezoo.registry.owners import describe, point_to_checks
+from vsezoo.registry.owners import describe, guard, point_to_checks
 from vsezoo.storage.waiting import Advance
 
 IMAGES, TEXTS = 128, 512
@@ -76,7 +76,8 @@ def _compare(member: EncodedSplit, images: Tensor | Embeddings, texts: Tensor | 
     Raises:
         VsezooError: for NaN; it names the similarity.
     """
-    scores = member.similarity.compare(images, texts)
+    with guard(member.similarity):
+        scores = member.similarity.compare(images, texts)
     if not scores.sum().isfinite() and scores.isnan().any():  # a finite sum, the cheap test, excludes NaN
         raise VsezooError(
             f"The {describe(member.similarity)} returned scores that are not a number (NaN) and cannot be ranked.",

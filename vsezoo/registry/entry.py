@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stdout
+from contextlib import AbstractContextManager, contextmanager, nullcontext, redirect_stdout
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
 from vsezoo.errors import PluginError, VsezooError
 from vsezoo.registry.audit.api import API_VERSION, require_version
+from vsezoo.registry.global_state import Changes, watch
 from vsezoo.registry.kinds import KINDS, OWN, import_object, require_type, split_value
 from vsezoo.registry.names import normalize
 
@@ -68,7 +69,7 @@ class Entry:
         require_version(self.distribution, self.version, self.api_version)
         try:
             # Standard output is reserved for results, such as the JSON of a listing.
-            with redirect_stdout(sys.stderr), _forbid_circles(f"{self.kind} {self.qualified}"):
+            with redirect_stdout(sys.stderr), _forbid_circles(f"{self.kind} {self.qualified}"), self._watch() as noted:
                 found = import_object(self.value)
                 require_type(self.kind, found)
         except KeyboardInterrupt:
@@ -81,7 +82,14 @@ class Entry:
                 f"from {self.value}: {describe_error(error)}",
                 remedy=self._find_remedy(error),
             ) from error
+        noted.warn()
         return found
+
+    def _watch(self) -> AbstractContextManager[Changes]:
+        """Take back what an import changes that is not the plugin's; our own modules change nothing."""
+        if self.own:
+            return nullcontext(Changes())
+        return watch(f"{KINDS[self.kind].noun} {self.name!r} of {self.distribution} {self.version}", "was imported")
 
     def _find_remedy(self, error: BaseException) -> str:
         if self.own:

@@ -10,11 +10,13 @@ import functools
 import sys
 import traceback
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from vsezoo.errors import PluginError
 from vsezoo.registry import list_entries
 from vsezoo.registry.entry import Entry, SessionEntry
+from vsezoo.registry.global_state import watch
 from vsezoo.registry.kinds import KINDS, split_value
 
 
@@ -44,6 +46,28 @@ def describe_origin(thing: object) -> str:
     if entry is None or entry.own:
         return ""
     return " of this session" if isinstance(entry, SessionEntry) else f" of {entry.distribution} {entry.version}"
+
+
+@contextmanager
+def guard(*things: object, when: str = "was used") -> Iterator[None]:
+    """Name and take back what objects of plugins change that is not theirs, such as torch's default dtype.
+
+    Args:
+        things: registered objects, or instances of registered classes.
+        when: completes "changed … when it …".
+    """
+    owners = [text for thing in things if (text := _name_plugin(thing if isinstance(thing, type) else type(thing)))]
+    if not owners:
+        yield
+        return
+    with watch(" or the ".join(owners), when, draws=True) as changes:
+        yield
+    changes.warn()
+
+
+@functools.cache  # the entries of all kinds are looked through
+def _name_plugin(found: type) -> str:
+    return describe(found) if describe_origin(found) else ""
 
 
 def require_scores(similarity: object, scores: Any, images: int, captions: int) -> None:

@@ -24,6 +24,7 @@ from vsezoo.batch import Embeddings
 from vsezoo.errors import RecipeError
 from vsezoo.interfaces import Batch, RegionSets, Tokens
 from vsezoo.model import JointEmbedding
+from vsezoo.registry.owners import guard
 from vsezoo.training.runtime import Runtime
 
 Outputs = tuple[Tensor | Embeddings, Tensor | Embeddings]
@@ -67,7 +68,7 @@ class WholeBatch(Encoding):
 
     def encode(self, batch: Batch) -> Outputs:
         """Return the outputs of the encoders for the pairs of this process, images first."""
-        with self.runtime.autocast():
+        with guard(*self.model.parts.values()), self.runtime.autocast():
             outputs: Outputs = self._module(batch.images, batch.tokens)
         return outputs
 

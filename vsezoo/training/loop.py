@@ -18,7 +18,7 @@ from vsezoo.errors import InterruptedTrainingError
 from vsezoo.evaluation.metrics import score_metrics
 from vsezoo.evaluation.report import Evaluation
 from vsezoo.interfaces import Batch, Loss, LossOutput
-from vsezoo.losses.sides import choose_sides, wants_sets
+from vsezoo.losses.sides import wants_sets
 from vsezoo.model import JointEmbedding
 from vsezoo.storage.checkpoint_layout import BEST
 from vsezoo.training.averaging import WeightAverage
@@ -34,7 +34,7 @@ from vsezoo.training.runtime import Runtime
 from vsezoo.training.sampling import order_epoch, share_batches
 from vsezoo.training.splits import evaluate_split
 from vsezoo.training.state import Progress, save_state
-from vsezoo.training.step_checks import check_results, require_finite
+from vsezoo.training.step_checks import check_results, compute_loss, require_finite
 
 
 class Loop:
@@ -150,9 +150,7 @@ class Loop:
         for side, embedded, sets in zip(self.model.encoders, (images, texts), self._sets, strict=True):
             if sets and embedded.items is None:  # the encoder does not declare its output, or wrongly
                 self.model.refuse_vectors(side, f"The loss {self.model.recipe.loss.name!r} or the similarity")
-        scores = self.model.similarity.compare(images, texts)
-        sides = choose_sides(self.loss, images, texts)
-        output: LossOutput = self.loss(scores, *sides, batch)
+        scores, sides, output = compute_loss(self.model, self.loss, images, texts, batch)
         first = self.progress.step == 0
         check_results(self.model, self.loss, images, texts, scores, output, first=first)
         self.optimizer.zero_grad(set_to_none=True)

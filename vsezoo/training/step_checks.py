@@ -14,9 +14,20 @@ from torch import Tensor
 
 from vsezoo.batch import Embeddings
 from vsezoo.errors import PluginError, TrainingError
-from vsezoo.interfaces import Loss, ModelPart
+from vsezoo.interfaces import Batch, Loss, LossOutput, ModelPart
+from vsezoo.losses.sides import choose_sides
 from vsezoo.model import JointEmbedding
-from vsezoo.registry.owners import describe, point_to_checks
+from vsezoo.registry.owners import describe, guard, point_to_checks
+
+
+def compute_loss(
+    model: JointEmbedding, loss: Loss, images: Embeddings, texts: Embeddings, batch: Batch
+) -> tuple[Tensor, Any, LossOutput]:
+    """Return the scores `(B, B)` of B embeddings each, what the loss gets of the two sides, and what it returns."""
+    with guard(model.similarity, loss):
+        scores = model.similarity.compare(images, texts)
+        sides = choose_sides(loss, images, texts)
+        return scores, sides, loss(scores, *sides, batch)
 
 
 def check_results(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import sys
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -90,3 +92,23 @@ def test_an_editable_installation_is_where_its_project_is(install: Install, tmp_
     assert [plugin.location for plugin in find("demo")] == [str(project)]
     (info / "direct_url.json").write_text("no JSON", encoding="utf-8")
     assert [plugin.location for plugin in find("demo")] == [str(folder)]
+
+
+def test_thousands_of_names_are_looked_through_once(install: Install, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = {f"n{number}": f"made_many:n{number}" for number in range(2000)}
+    install("demo", {"losses": names}, {"made_many": "".join(f"{name} = 1\n" for name in names)})
+    counts = Counter[str]()
+
+    def count(name: str, function: Callable[..., object]) -> Callable[..., object]:
+        def counted(*arguments: object, **options: object) -> object:
+            counts[name] += 1
+            return function(*arguments, **options)
+
+        return counted
+
+    monkeypatch.setattr(registry, "list_entries", count("entries", registry.list_entries))
+    monkeypatch.setattr(ast, "parse", count("parse", ast.parse))
+    found = vsezoo.plugins("demo")
+    assert [plugin.line for plugin in found if plugin.name == "n1999"] == [2000]
+    assert counts["entries"] == len(registry.KINDS)
+    assert counts["parse"] == 1

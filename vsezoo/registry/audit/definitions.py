@@ -73,7 +73,7 @@ def _trace(module: str, attributes: tuple[str, ...], seen: frozenset[tuple[str, 
         return Definition(spec.origin)
 
     first, *rest = attributes
-    node = _find_node(_parse(spec.origin).body, first)
+    node = _list_definitions(spec.origin).get(first)
     if isinstance(node, ast.ImportFrom) and (module, first) not in seen:
         alias = next(alias for alias in node.names if (alias.asname or alias.name) == first)
         package = module if spec.submodule_search_locations is not None else module.rpartition(".")[0]
@@ -85,18 +85,19 @@ def _trace(module: str, attributes: tuple[str, ...], seen: frozenset[tuple[str, 
             if found.line is not None:
                 return found
     while isinstance(node, ast.ClassDef) and rest:
-        node = _find_node(node.body, rest.pop(0))
+        node = _collect(node.body).get(rest.pop(0))
     return Definition(spec.origin, None if node is None or rest else node.lineno)
 
 
 @functools.lru_cache(maxsize=64)  # many names are often defined in one file
-def _parse(file: str) -> ast.Module:
-    return ast.parse(Path(file).read_bytes(), file)
+def _list_definitions(file: str) -> dict[str, ast.stmt]:
+    """Return the names that a module defines."""
+    return _collect(ast.parse(Path(file).read_bytes(), file).body)
 
 
-def _find_node(body: list[ast.stmt], name: str) -> ast.stmt | None:
-    """Return the last statement of a module or class that defines a name."""
-    return next((node for node in reversed(list(_walk(body))) if name in _list_names(node)), None)
+def _collect(body: list[ast.stmt]) -> dict[str, ast.stmt]:
+    """Return the names that a module or class defines, each with the last statement that does."""
+    return {name: node for node in _walk(body) for name in _list_names(node)}
 
 
 def _walk(body: list[ast.stmt]) -> Iterator[ast.stmt]:

@@ -21,6 +21,9 @@ from vsezoo.registry.names import normalize
 
 State = Literal["ok", "unchecked", "failed", "conflict", "deprecated", "too old", "too new", "not allowed"]
 
+Namesakes = dict[tuple[str, str], list[Entry]]
+"""The entries by kind and name."""
+
 
 @dataclass(frozen=True)
 class Plugin:
@@ -84,7 +87,8 @@ def plugins(distribution: str | None = None, *, check: bool = False) -> list[Plu
         for entry in installed.entries
     ]
     outcomes = dict(zip(wanted, try_entries(wanted), strict=True))
-    found = [plugin for installed in distributions for plugin in _describe(installed, outcomes)]
+    namesakes = _group_entries()
+    found = [plugin for installed in distributions for plugin in _describe(installed, outcomes, namesakes)]
     kinds = list(registry.KINDS)
     return sorted(  # keep the order of distributions
         found,
@@ -96,7 +100,16 @@ def plugins(distribution: str | None = None, *, check: bool = False) -> list[Plu
     )
 
 
-def _describe(distribution: Distribution, outcomes: dict[Entry, Outcome]) -> list[Plugin]:
+def _group_entries() -> Namesakes:
+    """Return the entries by kind and name; looking through all for each one would take minutes for thousands."""
+    groups: Namesakes = {}
+    for kind in registry.KINDS:
+        for entry in registry.list_entries(kind):
+            groups.setdefault((kind, entry.name), []).append(entry)
+    return groups
+
+
+def _describe(distribution: Distribution, outcomes: dict[Entry, Outcome], namesakes: Namesakes) -> list[Plugin]:
     origin = (distribution.name, distribution.version, distribution.api_version, _locate(distribution))
     found = [
         Plugin(fault.kind, fault.name, fault.value, *origin, file=None, line=None, state="failed", reason=fault.reason)
@@ -106,15 +119,17 @@ def _describe(distribution: Distribution, outcomes: dict[Entry, Outcome]) -> lis
         file, line, problem = find_definition(entry.value)
         outcome = outcomes.get(entry)
         if outcome is None:
-            state, reason = _judge(distribution, entry, problem, "unchecked")
+            state, reason = _judge(distribution, entry, problem, "unchecked", namesakes)
         else:
-            state, reason = _judge(distribution, entry, outcome.reason, "ok")
+            state, reason = _judge(distribution, entry, outcome.reason, "ok", namesakes)
         seconds = outcome.seconds if outcome else None
         found.append(Plugin(entry.kind, entry.name, entry.value, *origin, file, line, state, reason, seconds))
     return found
 
 
-def _judge(distribution: Distribution, entry: Entry, problem: str, otherwise: State) -> tuple[State, str]:
+def _judge(
+    distribution: Distribution, entry: Entry, problem: str, otherwise: State, namesakes: Namesakes
+) -> tuple[State, str]:
     """Return the state of an entry and the reason.
 
     Args:
@@ -122,6 +137,7 @@ def _judge(distribution: Distribution, entry: Entry, problem: str, otherwise: St
         entry: the entry.
         problem: why it cannot be loaded, if known.
         otherwise: the state if nothing is wrong.
+        namesakes: the entries by kind and name.
     """
     if not distribution.allowed:
         return "not allowed", "excluded by VSEZOO_PLUGINS"
@@ -130,14 +146,13 @@ def _judge(distribution: Distribution, entry: Entry, problem: str, otherwise: St
         return verdict, reason
     if problem:
         return "failed", problem
-    if rival := _find_rival(entry):
+    if rival := _find_rival(entry, namesakes.get((entry.kind, entry.name), [])):
         return "conflict", f"{rival}; use {entry.qualified}"
     return ("deprecated", reason) if verdict else (otherwise, "")
 
 
-def _find_rival(entry: Entry) -> str:
+def _find_rival(entry: Entry, namesakes: list[Entry]) -> str:
     """Return who else registers the name of an entry, if the bare name does not mean the entry."""
-    namesakes = [other for other in registry.list_entries(entry.kind) if other.name == entry.name]
     if not any(other.conflict for other in namesakes if other.qualified == entry.qualified):
         return ""
     owners = [other.distribution for other in namesakes if not other.conflict]
