@@ -21,8 +21,8 @@ class JSONOption(click.Option):
 def find_output() -> IO[str]:
     """Return the stream for the results of the command that runs."""
     context = click.get_current_context(silent=True)
-    stream: IO[str] = sys.stdout if context is None else context.meta.get(RESERVED, sys.stdout)
-    return stream
+    reserved: IO[str] | None = None if context is None else context.meta.get(RESERVED)
+    return reserved or sys.stdout
 
 
 @contextmanager

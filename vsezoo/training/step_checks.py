@@ -22,7 +22,7 @@ from vsezoo.registry.owners import describe, guard, point_to_checks
 
 def compute_loss(
     model: JointEmbedding, loss: Loss, images: Embeddings, texts: Embeddings, batch: Batch
-) -> tuple[Tensor, Any, LossOutput]:
+) -> tuple[Tensor, tuple[Any, Any], LossOutput]:
     """Return the scores `(B, B)` of B embeddings each, what the loss gets of the two sides, and what it returns."""
     with guard(model.similarity, loss):
         scores = model.similarity.compare(images, texts)
