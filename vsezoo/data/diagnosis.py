@@ -12,6 +12,7 @@ from pathlib import Path
 
 from vsezoo.data.pictures.layouts.registered import recognise
 from vsezoo.data.pictures.table_file import HEADER_BYTES
+from vsezoo.data.pictures.url_list import ADDRESS, describe_addresses
 from vsezoo.data.pictures.walk import walk_pictures
 from vsezoo.data.precomputed.split_files import ENDINGS, find_splits
 from vsezoo.errors import VsezooError, list_names
@@ -21,12 +22,16 @@ TABLES = (".csv", ".tsv", ".txt", ".json", ".jsonl")
 LOOKED_AT = 1 << 16  # bytes of a file
 MOST = 50  # files or folders that are looked into
 NAMED = 4
+HEAD = 20  # lines of a list that are looked at
 
 
 def describe_folder(folder: Path) -> str:
     """Return a sentence about a folder and one about what to do; empty if nothing is known about it."""
     files = [path for path in _list(folder) if path.is_file()]
-    found = (describe(folder, files) for describe in (_inner, _archives, _conversations, _features, _tables, _pictures))
+    found = (
+        describe(folder, files)
+        for describe in (_inner, _archives, _conversations, _addresses, _features, _tables, _pictures)
+    )
     return next(filter(None, found), "")
 
 
@@ -74,6 +79,15 @@ def _conversations(folder: Path, files: list[Path]) -> str:
                 f"{path.name} has conversations about images, as LLaVA is trained on, not captions. Write a table with "
                 "`image` and `caption` from it, for example of the answers to the first question."
             )
+    return ""
+
+
+def _addresses(folder: Path, files: list[Path]) -> str:
+    """Describe lists of addresses, as CC3M, CC12M and LAION are distributed."""
+    for path in islice((one for one in files if one.suffix.lower() in TABLES), MOST):
+        lines = _read(path).splitlines()[:HEAD]
+        if sum(bool(ADDRESS.search(line)) for line in lines) * 2 > len(lines):
+            return describe_addresses(path)
     return ""
 
 

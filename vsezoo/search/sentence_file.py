@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 
 from vsezoo.data.caption_file import read_lines
 from vsezoo.data.pictures.cells import read_captions
-from vsezoo.data.pictures.table_file import find_captions, read_rows
+from vsezoo.data.pictures.table_columns import find_captions
+from vsezoo.data.pictures.table_file import read_rows
 from vsezoo.errors import DataError
 
 TABLES = (".csv", ".tsv", ".jsonl")

@@ -12,8 +12,11 @@ from pathlib import Path
 from vsezoo.data.pictures.walk import is_system
 from vsezoo.errors import DataError
 
-COCO_2014 = re.compile(r"(?:.*/)?COCO_(?:train|val)2014_(\d{12}\.jpg)")
-"""File names of COCO 2014, as in Karpathy's list. COCO 2017 kept only the number."""
+RENAMED = (
+    (re.compile(r"(?:.*/)?COCO_(?:train|val)2014_(\d{12}\.jpg)"), r"\1"),
+    (re.compile(r"(train|test)/([0-9a-f]{16}\.jpg)"), r"\1_images/\2"),
+)
+"""Names in lists, and those of the files: COCO 2017 kept only the number of 2014, TextCaps' folders are named otherwise."""
 
 
 def find_files(folder: Path, names: Sequence[str]) -> list[str | None]:
@@ -21,8 +24,8 @@ def find_files(folder: Path, names: Sequence[str]) -> list[str | None]:
 
     A name is a path relative to the folder, to a subfolder, or to a subfolder of one: `a.jpg` may be `images/a.jpg` or
     `images/train/a.jpg`. Case matters, as on most disks. The encoding of accents (one character, or a letter and a
-    combining mark, as on macOS) does not, unless files of both spellings exist. Names of COCO 2014 also match the files
-    of 2017, which are the number only.
+    combining mark, as on macOS) does not, unless files of both spellings exist. `\\` is read as `/` if there is no such
+    file. Names of COCO 2014 also match the files of 2017, and those of TextCaps its folders, see `RENAMED`.
 
     Raises:
         DataError: for a name that is not in the folder itself, but in several subfolders.
@@ -45,8 +48,12 @@ def find_files(folder: Path, names: Sequence[str]) -> list[str | None]:
     for name in names:
         parent = name[: name.rfind("/") + 1]
         file = _find_file(name, list_places(parent), folder)
-        if file is None and (of_2017 := COCO_2014.fullmatch(name)):
-            file = _find_file(of_2017[1], list_places(""), folder)
+        for pattern, other in RENAMED if file is None else ():
+            if renamed := pattern.fullmatch(name):
+                file = _find_file(known := renamed.expand(other), list_places(known[: known.rfind("/") + 1]), folder)
+        if file is None and "\\" in name:  # of Windows
+            known = name.replace("\\", "/")
+            file = _find_file(known, list_places(known[: known.rfind("/") + 1]), folder)
         if file is None and not name.isascii():
             file = _find_file(compose(name), compose_places(compose(parent)), folder)
         found.append(file)

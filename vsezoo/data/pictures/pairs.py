@@ -16,6 +16,7 @@ from vsezoo.data.pictures.columns import ImageColumns
 from vsezoo.data.pictures.find import find_files, find_similar
 from vsezoo.data.pictures.listing import CaptionedImage, Listing
 from vsezoo.data.pictures.picture_file import SKIP, Place
+from vsezoo.data.pictures.url_list import ADDRESS, advise_download
 from vsezoo.data.precomputed.pairs import DEV_IMAGES
 from vsezoo.data.source import OpenOptions
 from vsezoo.errors import DataError, list_names
@@ -183,6 +184,8 @@ def _require_none(bad: Mapping[str, str], images: Sequence[CaptionedImage], spli
             similar = find_similar(listing.folder, names[0]) if reason == ABSENT else None
             cause = "write / between folders" if "\\" in names[0] else "case matters"
             hint = f" Found {similar.relative_to(listing.folder)}: {cause}." if similar else ""
+            if reason == ABSENT and ADDRESS.match(names[0]):
+                remedy = advise_download(listing.file)
             raise DataError(
                 f"{len(names):,} of the {len(images):,} pictures of the split {split} "
                 f"{'are absent' if reason == ABSENT else 'have no caption, or an empty one'}: {shown}.{hint}",

@@ -14,7 +14,8 @@ from vsezoo.data.pictures.columns import Array, ImageColumns, RowNames, RowPlace
 from vsezoo.data.pictures.limits import LARGEST_TEXT, MEAN_TEXT
 from vsezoo.data.pictures.row_file import PURPOSE, RowFile
 from vsezoo.data.pictures.rows import find_image_column
-from vsezoo.data.pictures.table_file import IMAGE_COLUMNS, SPLIT_COLUMN, find_captions
+from vsezoo.data.pictures.table_columns import IMAGE_COLUMNS, SPLIT_COLUMN, find_captions
+from vsezoo.data.pictures.url_list import URL_COLUMNS, advise_download
 from vsezoo.errors import DataError, ServerError, list_names, require_package
 from vsezoo.storage.addresses import AddressError, show_address
 
@@ -221,6 +222,9 @@ class _ArrowFile:
 
 
 def _describe_columns(file: str, schema: Any) -> DataError:
+    if any(field.name.strip().lower() in URL_COLUMNS for field in schema):
+        problem = "lists the addresses of pictures, as LAION does, and the pictures are missing."
+        return DataError(problem, file=show_address(file), remedy=advise_download(Path(show_address(file))))
     listing = list_names([f"{field.name} ({field.type})" for field in schema], 8)
     return DataError(
         f"has no column of pictures (bytes, or {{bytes, path}}) or of paths; its columns are {listing}.",

@@ -3,55 +3,21 @@
 from __future__ import annotations
 
 import csv
-import json
 import re
-from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from vsezoo.data.caption_file import UTF_16, decode_text, read_lines
-from vsezoo.data.languages import CODES, find_code
+from vsezoo.data.languages import CODES
+from vsezoo.data.pictures.json_table import is_json_table, note, read_json_table, read_objects
+from vsezoo.data.pictures.table_columns import has_columns
 from vsezoo.errors import DataError
-
-IMAGE_COLUMNS = (
-    "image",
-    "file_name",
-    "filename",
-    "file",
-    "filepath",
-    "file_path",
-    "image_path",
-    "image_file",
-    "image_name",
-    "img_path",
-    "path",
-    "name",
-)
-CAPTION_COLUMNS = (
-    "caption",
-    "captions",
-    "text",
-    "texts",
-    "sentence",
-    "sentences",
-    "title",
-    "raw",
-    "description",
-    "comment",
-    "alt_text",
-    "caption_str",
-    "utterance",
-)
-SPLIT_COLUMN = "split"
-SPLIT_SYNONYMS = ("splits", "set", "subset", "partition", "phase", "fold")
-"""Columns used as `split` if they contain only names of splits."""
 
 TAGGED = re.compile(r"(?P<image>[^\s#]+)#(?:(?P<tag>[A-Za-z]+)#)?\d+\s+(?P<caption>.*\S)")
 """A line `a.jpg#0 a dog` or `a#zhm#0 …`: of Flickr8k-CN and COCO-CN, whose files have no line of column names."""
 PICTURE_NAME = re.compile(r".+\.\w{3,4}")
 
-NO_CAPTION = f"captions ({', '.join(CAPTION_COLUMNS[:5])}, …, or caption_0, caption_1, …)"
 LINES = (".txt", ".token")  # suffixes of files that are tables only if their lines are tagged
 SEPARATORS = ",;\t|"
 HEADER_BYTES = 1 << 20  # maximum length of the first line
@@ -71,96 +37,25 @@ def read_rows(path: Path, bad: list[DataError] | None = None) -> Iterator[tuple[
     Raises:
         DataError: for a file that cannot be read, is not UTF-8 or UTF-16, or has a malformed line.
     """
-    read = {".jsonl": _read_objects, ".json": _read_list}.get(path.suffix.lower(), _read_cells)
+    read = {".jsonl": read_objects, ".json": read_json_table}.get(path.suffix.lower(), _read_cells)
     return read(path, bad)
-
-
-def note(error: DataError, bad: list[DataError] | None) -> None:
-    """Raise the error of a row, or add it to those of rows that are left out."""
-    if bad is None:
-        raise error
-    bad.append(error)
-
-
-def find_columns(path: Path, place: str, columns: Sequence[str]) -> tuple[str, list[str]]:
-    """Return the picture column and the caption columns: `caption`, or `caption_0`, `caption_1`, or `caption_en`, ….
-
-    Raises:
-        DataError: for missing columns, listing the existing ones.
-    """
-    image = next((name for name in IMAGE_COLUMNS if name in columns), None)
-    captions = _find_captions(columns)
-    if image and captions:
-        return image, captions
-    absent = {
-        "image": "" if image else f"image ({', '.join(IMAGE_COLUMNS[:5])}, …)",
-        "caption": "" if captions else NO_CAPTION,
-    }
-    raise _describe_absent(path, place, columns, absent)
-
-
-def find_captions(path: Path, place: str, columns: Sequence[str]) -> list[str]:
-    """Return only the caption columns, see `find_columns`.
-
-    Raises:
-        DataError: for missing columns, listing the existing ones.
-    """
-    if captions := _find_captions(columns):
-        return captions
-    raise _describe_absent(path, place, columns, {"caption": NO_CAPTION})
-
-
-def _describe_absent(path: Path, place: str, columns: Sequence[str], absent: dict[str, str]) -> DataError:
-    wanted = {name: text for name, text in absent.items() if text}
-    is_json = path.suffix.lower() in (".jsonl", ".json")  # in other tables, the first line names the columns
-    return DataError(
-        f"{f'{place} ' if is_json else ''}has no column for {' and none for '.join(wanted.values())}; its columns are "
-        f"{', '.join(map(repr, columns))}.",
-        file=path,
-        remedy=f"Call {'them' if len(wanted) > 1 else 'it'} {' and '.join(map(repr, wanted))} "
-        f"in {'each object' if is_json else 'the first line of the file'}.",
-    )
 
 
 def is_table(path: Path) -> bool:
     """Return whether a file, whatever its name, starts like a table of pictures and captions."""
     try:
+        if path.suffix.lower() in (".json", ".jsonl"):
+            return is_json_table(path)
         with path.open("rb") as stream:
-            if path.suffix.lower() == ".json":
-                text = stream.read(1 << 16).decode("utf-8-sig", errors="ignore")  # may end in mid-character
-                keys = [key.lower() for key in re.findall(r'"(\w+)"\s*:', text)]
-                return text.lstrip().startswith("[") and _has_columns(keys)
             start = stream.readline(HEADER_BYTES) + stream.readline(HEADER_BYTES)
         text = decode_text(start[: len(start) // 2 * 2] if start.startswith(UTF_16) else start)
     except (OSError, UnicodeDecodeError):
-        return False
-    if path.suffix.lower() == ".jsonl":
-        with suppress(ValueError, RecursionError):
-            value = json.loads(text.partition("\n")[0])
-            return isinstance(value, dict) and _has_columns([name.strip().lower() for name in value])
         return False
     first, _, second = text.partition("\n")
     if TAGGED.match(first.strip("\ufeff")) or path.suffix.lower() in LINES:
         return TAGGED.match(first.strip("\ufeff")) is not None
     header = second if _find_separator_line(first) else first
-    return any(_has_columns(_cut(header, mark)) for mark in SEPARATORS)
-
-
-def _find_captions(columns: Sequence[str]) -> list[str]:
-    for stem in CAPTION_COLUMNS:
-        numbered = re.compile(rf"{stem}[ _-]?\d+")
-        found = [
-            name
-            for name in columns
-            if name == stem or numbered.fullmatch(name) or (name.startswith(stem) and find_code(name[len(stem) :]))
-        ]
-        if found:
-            return found
-    return []
-
-
-def _has_columns(columns: Sequence[str]) -> bool:
-    return any(name in columns for name in IMAGE_COLUMNS) and bool(_find_captions(columns))
+    return any(has_columns(_cut(header, mark)) for mark in SEPARATORS)
 
 
 def _cut(header: str, separator: str) -> list[str]:
@@ -173,35 +68,6 @@ def _find_separator_line(line: str) -> str:
     return found[1] if found else ""
 
 
-def _read_objects(path: Path, bad: list[DataError] | None) -> Iterator[tuple[str, dict[str, Any]]]:
-    remedy = 'Write one object on each line, such as {"file_name": "a.jpg", "text": "a dog runs"}.'
-    for number, line in enumerate(read_lines(path), start=1):
-        if not line:
-            continue
-        try:
-            value = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            note(DataError(f"line {number} is not JSON: {error}.", file=path, remedy=remedy), bad)
-            continue
-        if not isinstance(value, dict):
-            note(DataError(f"line {number} is not a JSON object.", file=path, remedy=remedy), bad)
-            continue
-        yield f"line {number}", {name.strip().lower(): cell for name, cell in value.items()}
-
-
-def _read_list(path: Path, bad: list[DataError] | None) -> Iterator[tuple[str, dict[str, Any]]]:
-    remedy = 'Write a list of objects such as {"image": "a.jpg", "caption": "a dog runs"}.'
-    try:
-        value = json.loads("\n".join(read_lines(path)))
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"is not JSON: {error}.", file=path, remedy=remedy) from None
-    for number, entry in enumerate(value if isinstance(value, list) else [value]):
-        if not isinstance(entry, dict):
-            note(DataError(f"entry {number} is not a JSON object.", file=path, remedy=remedy), bad)
-            continue
-        yield f"entry {number}", {name.strip().lower(): cell for name, cell in entry.items()}
-
-
 def _read_cells(path: Path, bad: list[DataError] | None) -> Iterator[tuple[str, dict[str, Any]]]:
     texts = read_lines(path, keep_tabs=True)
     if texts and TAGGED.match(texts[0]):
@@ -212,7 +78,7 @@ def _read_cells(path: Path, bad: list[DataError] | None) -> Iterator[tuple[str, 
     header = texts[skipped] if len(texts) > skipped else ""
     default = "\t" if path.suffix.lower() == ".tsv" else ","
     separator = separator or next(
-        (mark for mark in (default, *SEPARATORS) if _has_columns(_cut(header, mark))),
+        (mark for mark in (default, *SEPARATORS) if has_columns(_cut(header, mark))),
         next((mark for mark in (default, *SEPARATORS) if mark in header), default),
     )
     # Line feeds are kept, because a quoted cell may contain one. In tab-separated values, quotes are ordinary.

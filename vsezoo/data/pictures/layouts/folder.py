@@ -11,9 +11,11 @@ from typing import Any, NamedTuple
 
 from vsezoo.data.languages import find_code, find_language_column
 from vsezoo.data.pictures.cells import read_captions
+from vsezoo.data.pictures.json_table import note
 from vsezoo.data.pictures.listing import SPLITS, CaptionedImage, Listing, name_split
 from vsezoo.data.pictures.splits import BY_COLUMN, BY_TABLE, REMEDY_WORDS, find_word, gather, normalise_path
-from vsezoo.data.pictures.table_file import LINES, SPLIT_COLUMN, SPLIT_SYNONYMS, find_columns, is_table, note, read_rows
+from vsezoo.data.pictures.table_columns import SPLIT_COLUMN, SPLIT_SYNONYMS, find_columns
+from vsezoo.data.pictures.table_file import LINES, is_table, read_rows
 from vsezoo.errors import DataError
 
 TABLES = ("captions.csv", "captions.tsv", "captions.jsonl", "captions.txt", "metadata.jsonl", "metadata.csv")

@@ -30,7 +30,7 @@ from vsezoo.data.pictures.splits import (
     find_word,
     normalise_path,
 )
-from vsezoo.data.pictures.table_file import SPLIT_COLUMN
+from vsezoo.data.pictures.table_columns import SPLIT_COLUMN
 from vsezoo.errors import DataError
 from vsezoo.storage.addresses import is_address, show_address
 from vsezoo.storage.waiting import report_done

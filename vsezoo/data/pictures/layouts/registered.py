@@ -17,7 +17,19 @@ from vsezoo.registry import Entry
 from vsezoo.registry.audit.api import PluginWarning
 from vsezoo.registry.entry import describe_error
 
-ORDER = ("karpathy", "flickr8k", "flickr30k", "coco", "table", "coco-json", "multi30k", "shards", "texts", "parquet")
+ORDER = (
+    "karpathy",
+    "flickr8k",
+    "flickr30k",
+    "coco",
+    "table",
+    "coco-json",
+    "multi30k",
+    "fashion-iq",
+    "shards",
+    "texts",
+    "parquet",
+)
 """vsezoo's own layouts in order of precedence."""
 
 

@@ -22,7 +22,7 @@ from vsezoo.data.pictures.cells import clean_captions
 from vsezoo.data.pictures.listing import SPLITS, CaptionedImage, Listing, name_split
 from vsezoo.data.pictures.shard_list import LIST, read_list
 from vsezoo.data.pictures.splits import assign_splits, normalise_path
-from vsezoo.data.pictures.table_file import CAPTION_COLUMNS
+from vsezoo.data.pictures.table_columns import CAPTION_COLUMNS
 from vsezoo.data.pictures.tar_members import MemberError, list_members, read_text, require_plain
 from vsezoo.data.pictures.walk import CONVERT, ENDINGS, UNDECODABLE
 from vsezoo.errors import DataError, list_names

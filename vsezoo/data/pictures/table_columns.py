@@ -1,0 +1,103 @@
+"""The columns of caption tables: which is the picture, and which are captions."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from vsezoo.data.languages import find_code
+from vsezoo.errors import DataError
+
+IMAGE_COLUMNS = (
+    "image",
+    "file_name",
+    "filename",
+    "file",
+    "filepath",
+    "file_path",
+    "image_path",
+    "image_file",
+    "image_name",
+    "img_path",
+    "path",
+    "name",
+)
+CAPTION_COLUMNS = (
+    "caption",
+    "captions",
+    "text",
+    "texts",
+    "sentence",
+    "sentences",
+    "title",
+    "raw",
+    "description",
+    "comment",
+    "alt_text",
+    "caption_str",
+    "utterance",
+)
+SPLIT_COLUMN = "split"
+SPLIT_SYNONYMS = ("splits", "set", "subset", "partition", "phase", "fold")
+"""Columns used as `split` if they contain only names of splits."""
+
+NO_CAPTION = f"captions ({', '.join(CAPTION_COLUMNS[:5])}, …, or caption_0, caption_1, …)"
+
+
+def find_columns(path: Path, place: str, columns: Sequence[str]) -> tuple[str, list[str]]:
+    """Return the picture column and the caption columns: `caption`, or `caption_0`, `caption_1`, or `caption_en`, ….
+
+    Raises:
+        DataError: for missing columns, listing the existing ones.
+    """
+    image = next((name for name in IMAGE_COLUMNS if name in columns), None)
+    captions = _find_captions(columns)
+    if image and captions:
+        return image, captions
+    absent = {
+        "image": "" if image else f"image ({', '.join(IMAGE_COLUMNS[:5])}, …)",
+        "caption": "" if captions else NO_CAPTION,
+    }
+    raise _describe_absent(path, place, columns, absent)
+
+
+def find_captions(path: Path, place: str, columns: Sequence[str]) -> list[str]:
+    """Return only the caption columns, see `find_columns`.
+
+    Raises:
+        DataError: for missing columns, listing the existing ones.
+    """
+    if captions := _find_captions(columns):
+        return captions
+    raise _describe_absent(path, place, columns, {"caption": NO_CAPTION})
+
+
+def has_columns(columns: Sequence[str]) -> bool:
+    """Return whether there are a column of pictures and one of captions."""
+    return any(name in columns for name in IMAGE_COLUMNS) and bool(_find_captions(columns))
+
+
+def _describe_absent(path: Path, place: str, columns: Sequence[str], absent: dict[str, str]) -> DataError:
+    wanted = {name: text for name, text in absent.items() if text}
+    is_json = path.suffix.lower() in (".jsonl", ".json")  # in other tables, the first line names the columns
+    return DataError(
+        f"{f'{place} ' if is_json else ''}has no column for {' and none for '.join(wanted.values())}; its columns are "
+        f"{', '.join(map(repr, columns))}.",
+        file=path,
+        remedy=f"Call {'them' if len(wanted) > 1 else 'it'} {' and '.join(map(repr, wanted))} "
+        f"in {'each object' if is_json else 'the first line of the file'}.",
+    )
+
+
+def _find_captions(columns: Sequence[str]) -> list[str]:
+    for stem in CAPTION_COLUMNS:
+        numbered = re.compile(rf"{stem}[ _-]?\d+")
+        found = [
+            name
+            for name in columns
+            if name == stem or numbered.fullmatch(name) or (name.startswith(stem) and find_code(name[len(stem) :]))
+        ]
+        if found:
+            return found
+    return []
