@@ -16,15 +16,15 @@ RENAMED = (
     (re.compile(r"(?:.*/)?COCO_(?:train|val)2014_(\d{12}\.jpg)"), r"\1"),
     (re.compile(r"(train|test)/([0-9a-f]{16}\.jpg)"), r"\1_images/\2"),
 )
-"""Names in lists, and those of the files: COCO 2017 kept only the number of 2014, TextCaps' folders are named otherwise."""
+"""Names in lists, and those of the files: COCO 2017 kept only the number of 2014, TextCaps renamed its folders."""
 
 
 def find_files(folder: Path, names: Sequence[str]) -> list[str | None]:
-    """Return the file of each name; None if it does not exist.
+    r"""Return the file of each name; None if it does not exist.
 
     A name is a path relative to the folder, to a subfolder, or to a subfolder of one: `a.jpg` may be `images/a.jpg` or
     `images/train/a.jpg`. Case matters, as on most disks. The encoding of accents (one character, or a letter and a
-    combining mark, as on macOS) does not, unless files of both spellings exist. `\\` is read as `/` if there is no such
+    combining mark, as on macOS) does not, unless files of both spellings exist. `\` is read as `/` if there is no such
     file. Names of COCO 2014 also match the files of 2017, and those of TextCaps its folders, see `RENAMED`.
 
     Raises:

@@ -182,8 +182,7 @@ def _require_none(bad: Mapping[str, str], images: Sequence[CaptionedImage], spli
             lines = {name: f"{name} ({listing.empty[name]})" for name in names if name in listing.empty}
             shown = list_names(names if reason == ABSENT else [lines.get(name, name) for name in names], NAMED)
             similar = find_similar(listing.folder, names[0]) if reason == ABSENT else None
-            cause = "write / between folders" if "\\" in names[0] else "case matters"
-            hint = f" Found {similar.relative_to(listing.folder)}: {cause}." if similar else ""
+            hint = f" Found {similar.relative_to(listing.folder)}: case matters." if similar else ""
             if reason == ABSENT and ADDRESS.match(names[0]):
                 remedy = advise_download(listing.file)
             raise DataError(
