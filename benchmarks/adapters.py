@@ -9,7 +9,6 @@ split, what is trained, the size of the checkpoint, and processor time.
 
 from __future__ import annotations
 
-import argparse
 import os
 import tempfile
 import time
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from figures import Figure, Report, make_parser
 from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
 from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, PreTrainedTokenizerFast
 
@@ -30,15 +30,15 @@ SIDES = ("image_encoder", "text_encoder")
 
 def main() -> None:
     """Train, and print a line for each way."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = make_parser(__doc__)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--folder", type=Path, help="where the runs are kept; by default a temporary folder")
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as temporary:
-        compare(arguments.folder or Path(temporary), arguments.seed)
+    with Report(arguments) as report, tempfile.TemporaryDirectory() as temporary:
+        compare(report, arguments.folder or Path(temporary), arguments.seed)
 
 
-def compare(folder: Path, seed: int) -> None:
+def compare(report: Report, folder: Path, seed: int) -> None:
     """Pretrain the towers in a folder, and train them further in every way."""
     write_random(folder / "random", seed)
     first = {"training.learning_rate": 2e-3, "training.num_epochs": EPOCHS[0], **choose("finetune", True)}
@@ -46,9 +46,11 @@ def compare(folder: Path, seed: int) -> None:
     pretrained.mkdir()
     done, seconds = train(folder / "random", folder / "runs" / "pretraining", first, seed)
     vsezoo.export(done.checkpoint, "transformers", pretrained / "model.safetensors")
-    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, {os.cpu_count()} cores, seed {seed}")
-    print("| trained | parameters | checkpoint MB | i2t R@1 | t2i R@1 | rsum | CPU s |\n|---|---|---|---|---|---|---|")
-    show("all, from random weights", done, seconds)
+    report.show(f"torch {torch.__version__}, {torch.get_num_threads()} threads, {os.cpu_count()} cores, seed {seed}")
+    report.show(
+        "| trained | parameters | checkpoint MB | i2t R@1 | t2i R@1 | rsum | CPU s |\n|---|---|---|---|---|---|---|"
+    )
+    show(report, "all, from random weights", done, seconds)
     ways: dict[str, dict[str, Any]] = {
         "linear heads": {**choose("head", "linear"), "embed_size": EMBED_SIZE, "training.cache_frozen": True},
         "adapters of rank 2": choose("adapter_rank", 2),
@@ -57,7 +59,7 @@ def compare(folder: Path, seed: int) -> None:
     }
     for name, settings in ways.items():
         settings = {"training.learning_rate": 2e-3, "training.num_epochs": EPOCHS[1], **settings}
-        show(name, *train(pretrained, folder / "runs" / name.replace(" ", "-"), settings, seed))
+        show(report, name, *train(pretrained, folder / "runs" / name.replace(" ", "-"), settings, seed))
 
 
 def choose(option: str, value: Any) -> dict[str, Any]:
@@ -79,13 +81,22 @@ def train(pretrained: Path, output: Path, settings: dict[str, Any], seed: int) -
     return result, time.process_time() - start
 
 
-def show(name: str, result: vsezoo.TrainingResult, seconds: float) -> None:
+def show(report: Report, name: str, result: vsezoo.TrainingResult, seconds: float) -> None:
     """Print a line of the table."""
     model, metrics = vsezoo.load(result.checkpoint), result.evaluation.metrics
     trained = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
     size = (result.checkpoint / "model.safetensors").stat().st_size / 1e6
-    recalls = f"{metrics.i2t.recalls[0]:.1f} | {metrics.t2i.recalls[0]:.1f} | {metrics.rsum:.1f}"
-    print(f"| {name} | {trained:,} | {size:.2f} | {recalls} | {seconds:.0f} |", flush=True)
+    i2t, t2i = metrics.i2t.recalls[0], metrics.t2i.recalls[0]
+    recalls = f"{i2t:.1f} | {t2i:.1f} | {metrics.rsum:.1f}"
+    report.show(
+        f"| {name} | {trained:,} | {size:.2f} | {recalls} | {seconds:.0f} |",
+        Figure(f"{name}: parameters", trained),
+        Figure(f"{name}: checkpoint", size, "MB"),
+        Figure(f"{name}: i2t R@1", i2t, "%"),
+        Figure(f"{name}: t2i R@1", t2i, "%"),
+        Figure(f"{name}: rsum", metrics.rsum),
+        Figure(f"{name}: processor", seconds, "s"),
+    )
 
 
 def write_random(folder: Path, seed: int) -> None:

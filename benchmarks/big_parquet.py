@@ -24,6 +24,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+from figures import Figure, Report, make_parser
 
 ROWS, GROUP, SIDE, DISTINCT, BATCH, BATCHES = 10_000, 100, 233, 100, 32, 5
 
@@ -63,7 +64,7 @@ def measure_peak() -> int:
 
 
 def measure(folder: str) -> None:
-    """Open the set and read batches; print the figures."""
+    """Open the set and read batches; print the figures for the first process."""
     import pyarrow.compute
     import pyarrow.parquet  # noqa: F401
 
@@ -84,33 +85,35 @@ def measure(folder: str) -> None:
         assert len(train.images(order[BATCH * number : BATCH * (number + 1)])) == BATCH
         seconds.append(time.perf_counter() - start)
     after = measure_peak()
-    figures = {
-        "images": images,
-        "captions": captions,
-        "opened_s": round(opened, 2),
-        "opened_cpu_s": round(cpu, 2),
-        "libraries_mb": round(before / 1e6),
-        "opened_mb": round((peak - before) / 1e6),
-        f"batch_of_{BATCH}_s": round(statistics.median(seconds), 2),
-        "after_batches_mb": round((after - before) / 1e6),
-    }
-    print(json.dumps(figures))
+    found = [
+        Figure("images", images),
+        Figure("captions", captions),
+        Figure("opening", opened, "s"),
+        Figure("opening, processor", cpu, "s"),
+        Figure("libraries", before / 1e6, "MB"),
+        Figure("opened, beyond them", (peak - before) / 1e6, "MB"),
+        Figure(f"batch of {BATCH}", statistics.median(seconds), "s"),
+        Figure("after batches, beyond them", (after - before) / 1e6, "MB"),
+    ]
+    sys.stdout.write(json.dumps(found))
 
 
 def main() -> None:
-    """Print the figures as JSON."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    """Measure and print."""
+    parser = make_parser(__doc__)
     parser.add_argument("--files", type=int, default=200, help="of 10,000 pictures each")
     parser.add_argument("--measure", metavar="FOLDER", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.measure:
         measure(options.measure)
         return
-    with tempfile.TemporaryDirectory() as folder:
+    with Report(options) as report, tempfile.TemporaryDirectory() as folder:
         size = write_set(Path(folder), options.files)
         command = [sys.executable, __file__, "--measure", folder]
         done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-        print(json.dumps({"gb": round(size / 1e9, 1), **json.loads(done.stdout)}, indent=2))
+        report.add("set", size / 1e9, "GB")
+        for figure in json.loads(done.stdout):
+            report.add(*figure)
 
 
 if __name__ == "__main__":

@@ -7,11 +7,11 @@ One thread; random sets of 36 regions and of 8 to 19 words.
 
 from __future__ import annotations
 
-import argparse
 import time
 from collections.abc import Callable
 
 import torch
+from figures import Report, make_parser
 from torch import Tensor
 from torch.nn import functional
 
@@ -23,7 +23,7 @@ REGIONS, SHORTEST, LONGEST = 36, 8, 19
 
 def main() -> None:
     """Print microseconds a pair."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = make_parser(__doc__)
     for name, default in (("images", 128), ("captions", 500), ("width", 1024)):
         parser.add_argument(f"--{name}", type=int, default=default)
     sizes = parser.parse_args()
@@ -36,9 +36,9 @@ def main() -> None:
     similarity = HardAlignmentSimilarity().eval()
     packed = torch.cat([caption[:length] for caption, length in zip(words, lengths.tolist(), strict=True)])
     pairs = sizes.images * sizes.captions / 1e6
-    with torch.inference_mode():
-        print(f"vsezoo         {measure(lambda: similarity.compare(images, texts)) / pairs:7.1f} us a pair")
-        print(f"bare products  {measure(lambda: packed @ regions.flatten(0, 1).T) / pairs:7.1f} us a pair")
+    with Report(sizes) as report, torch.inference_mode():
+        report.add("vsezoo", measure(lambda: similarity.compare(images, texts)) / pairs, "us a pair")
+        report.add("bare products", measure(lambda: packed @ regions.flatten(0, 1).T) / pairs, "us a pair")
 
 
 def measure(compute: Callable[[], Tensor]) -> float:

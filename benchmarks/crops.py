@@ -9,12 +9,12 @@ feature is the mean over 2 x 3 of the 5 x 5 cells.
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
 import numpy as np
 import timm
 import torch
+from figures import Report, make_parser
 from PIL import Image
 from safetensors.torch import load_file
 from torch.nn import functional
@@ -25,7 +25,7 @@ ROWS, COLUMNS = 2, 3
 
 def main() -> None:
     """Extract and write."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = make_parser(__doc__)
     parser.add_argument("pictures", type=Path, help="folder of JPEG files")
     parser.add_argument("--weights", type=Path, required=True, help="of timm's mobilenetv2_100, padded as TensorFlow")
     parser.add_argument("--output", type=Path, required=True, help="ends in _ims.npy")
@@ -46,6 +46,9 @@ def main() -> None:
     np.save(options.output, np.concatenate(blocks))
     ids = options.output.with_name(options.output.name.replace("_ims.npy", "_ids.txt"))
     ids.write_text("\n".join(names) + "\n", encoding="utf-8")
+    with Report(options) as report:
+        report.add("pictures", len(files))
+        report.add("rows written", len(names))
 
 
 def read(file: Path) -> torch.Tensor:

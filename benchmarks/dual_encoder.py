@@ -11,12 +11,12 @@ time, the median of three runs, taken in turns.
 from __future__ import annotations
 
 import statistics
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from figures import Figure, Report, make_parser
 from PIL import Image
 from transformers import AutoImageProcessor, AutoModel, AutoTokenizer
 
@@ -37,13 +37,25 @@ def measure(functions: dict[str, Callable[[], object]], count: int) -> dict[str,
     return {name: count / statistics.median(taken) for name, taken in times.items()}
 
 
-def main(folder: str, pictures: str, captions: str, count: int) -> None:
+def main() -> None:
+    """Measure and print."""
+    parser = make_parser(__doc__)
+    parser.add_argument("folder", metavar="CLIP_FOLDER")
+    parser.add_argument("pictures", metavar="PICTURES", type=Path)
+    parser.add_argument("captions", metavar="CAPTIONS", type=Path)
+    parser.add_argument("count", metavar="COUNT", nargs="?", type=int, default=512, help="captions (default 512)")
+    options = parser.parse_args()
+    with Report(options) as report:
+        compare(report, options.folder, options.pictures, options.captions, options.count)
+
+
+def compare(report: Report, folder: str, pictures: Path, captions: Path, count: int) -> None:
     """Print both comparisons."""
     model, library = vsezoo.load(folder), AutoModel.from_pretrained(folder).eval()
-    files = sorted(path for path in Path(pictures).iterdir() if path.suffix in (".jpg", ".png"))[:BATCH]
+    files = sorted(path for path in pictures.iterdir() if path.suffix in (".jpg", ".png"))[:BATCH]
     processor, tokenizer = AutoImageProcessor.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
     pixels = processor(images=[Image.open(file).convert("RGB") for file in files], return_tensors="pt")["pixel_values"]
-    texts = Path(captions).read_text(encoding="utf-8").splitlines()[:count]
+    texts = captions.read_text(encoding="utf-8").splitlines()[:count]
 
     def embed_captions() -> None:
         for start in range(0, len(texts), BATCH):
@@ -58,11 +70,13 @@ def main(folder: str, pictures: str, captions: str, count: int) -> None:
     for noun, functions, number in (("pictures", images, len(files)), ("captions", sentences, len(texts))):
         rates = measure(functions, number)
         first, second = rates.values()
-        print(
-            f"{noun}: " + ", ".join(f"{name} {rate:.1f}/s" for name, rate in rates.items()),
-            f"ratio {first / second:.2f}",
+        shown = ", ".join(f"{name} {rate:.1f}/s" for name, rate in rates.items())
+        report.show(
+            f"{noun}: {shown} ratio {first / second:.2f}",
+            *(Figure(f"{noun}, {name}", rate, f"{noun}/s") for name, rate in rates.items()),
+            Figure(f"{noun}, ratio", first / second),
         )
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:4], int(sys.argv[4]) if len(sys.argv) > 4 else 512)
+    main()

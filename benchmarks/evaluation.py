@@ -9,16 +9,13 @@ target for the ranks is a tenth of that. `ranking.py` measures larger collection
 
 from __future__ import annotations
 
-import argparse
-import json
-import sys
 import tempfile
 import time
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
 
-import torch
+from figures import Report, make_parser
 from made import write_data
 
 import vsezoo
@@ -32,8 +29,8 @@ REPEATS = 3
 
 
 def main() -> None:
-    """Print the figures as JSON."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    """Measure and print."""
+    parser = make_parser(__doc__)
     parser.add_argument("checkpoint", nargs="?", help="a checkpoint or the folder of a run")
     parser.add_argument("--data", help="a registered data set or a folder")
     parser.add_argument("--data-root", type=Path)
@@ -50,10 +47,9 @@ def main() -> None:
             save_checkpoint(checkpoint, vsezoo.create_model("vsepp", train), train, {})
         measure(str(checkpoint), data, options.data_root, options.split)  # loads the kernels
         times = [measure(str(checkpoint), data, options.data_root, options.split) for _ in range(REPEATS)]
-    names = ("read_seconds", "encode_seconds", "rank_seconds")
-    figures = {name: round(median(row[index] for row in times), 3) for index, name in enumerate(names)}
-    json.dump({"torch": torch.__version__, "threads": torch.get_num_threads(), **figures}, sys.stdout, indent=2)
-    print()
+    with Report(options) as report:
+        for name, seconds in zip(("reading", "encoding", "ranking"), zip(*times, strict=True), strict=True):
+            report.add(name, median(seconds), "s")
 
 
 def measure(checkpoint: str, data: str, root: Path | None, split: str) -> tuple[float, float, float]:

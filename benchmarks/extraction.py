@@ -4,7 +4,7 @@
 
 Both see the same pictures in the same batches with the same number of threads. `bare` is the backbone in a loop, over
 one batch of pixels that lies ready; `features` is the whole extraction: pictures decoded, scaled and cut by worker
-processes, features made, checked and written. They take turns, and the median of the rounds counts. Printed as JSON:
+processes, features made, checked and written. They take turns, and the median of the rounds counts. Printed are
 pictures per second of both, the ratio, and the peak memory of this process and of its largest worker after a quarter of
 the pictures and after all of them.
 """
@@ -12,7 +12,6 @@ the pictures and after all of them.
 from __future__ import annotations
 
 import argparse
-import json
 import resource
 import statistics
 import sys
@@ -23,6 +22,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from figures import Figure, Report, make_parser
 
 from vsezoo.backbones import Backbone, create_backbone
 from vsezoo.data.source import OpenOptions
@@ -49,7 +49,7 @@ class FirstPictures(PairDataset):
 
 def main() -> None:
     """Print the figures."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = make_parser(__doc__)
     parser.add_argument("data")
     parser.add_argument("--data-root", type=Path)
     parser.add_argument("--split", default="dev")
@@ -78,21 +78,15 @@ def main() -> None:
         users = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
         peaks.append(sum(resource.getrusage(user).ru_maxrss for user in users) // MIB)
     medians = {name: statistics.median(values[1:]) for name, values in rates.items()}  # the first round warms up
-    json.dump(
-        {
-            **{name: round(value, 1) for name, value in medians.items()},
-            "ratio": round(medians["features"] / medians["bare"], 3),
-            "rounds": {name: [round(value, 1) for value in values] for name, values in rates.items()},
-            "peak_mib": {"quarter": peaks[0], "all": peaks[-1]},
-            "pictures": len(data.image_ids),
-            "threads": torch.get_num_threads(),
-            "workers": arguments.workers,
-            "torch": torch.__version__,
-        },
-        sys.stdout,
-        indent=2,
-    )
-    print()
+    with Report(arguments) as report:
+        report.add("pictures", len(data.image_ids))
+        for name, values in rates.items():
+            rounds = [Figure(f"{name}, round {index}", rate, "pictures/s") for index, rate in enumerate(values)]
+            report.show(f"{name}, rounds: " + " ".join(f"{rate:.1f}" for rate in values) + " pictures/s", *rounds)
+            report.add(name, medians[name], "pictures/s")
+        report.add("ratio", medians["features"] / medians["bare"])
+        report.add("peak memory, a quarter", peaks[0], "MiB")
+        report.add("peak memory, all", peaks[-1], "MiB")
 
 
 def run_bare(backbone: Backbone, data: PairDataset, arguments: argparse.Namespace) -> float:

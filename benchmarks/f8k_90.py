@@ -9,17 +9,17 @@ images. Takes a second.
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
 import numpy as np
+from figures import Report, make_parser
 
 CAPTIONS = 5
 
 
 def main() -> None:
     """Write the folder."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = make_parser(__doc__)
     parser.add_argument("source", type=Path, help="a folder in the layout of VSE++, with the names of the images")
     parser.add_argument("target", type=Path, help="the folder to make")
     arguments = parser.parse_args()
@@ -34,12 +34,14 @@ def main() -> None:
     order = np.argsort(names)
     border = len(order) * 9 // 10
     arguments.target.mkdir(parents=True)
-    for split, rows in (("train", order[:border]), ("dev", order[border:])):
-        np.save(arguments.target / f"{split}_ims.npy", vectors[rows])
-        own = [captions[CAPTIONS * row + number] for row in rows for number in range(CAPTIONS)]
-        for name, lines in (("ids", [names[row] for row in rows]), ("caps", own)):
-            (arguments.target / f"{split}_{name}.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
-        print(f"{split}: {len(rows):,} images, {len(own):,} captions")
+    with Report(arguments) as report:
+        for split, rows in (("train", order[:border]), ("dev", order[border:])):
+            np.save(arguments.target / f"{split}_ims.npy", vectors[rows])
+            own = [captions[CAPTIONS * row + number] for row in rows for number in range(CAPTIONS)]
+            for name, lines in (("ids", [names[row] for row in rows]), ("caps", own)):
+                (arguments.target / f"{split}_{name}.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+            report.add(f"{split} images", len(rows))
+            report.add(f"{split} captions", len(own))
 
 
 def _read_lines(file: Path) -> list[str]:

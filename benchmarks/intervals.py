@@ -9,7 +9,6 @@ data; the last line says what an interval covers that takes captions for indepen
 
 from __future__ import annotations
 
-import argparse
 import subprocess
 import sys
 import tempfile
@@ -17,6 +16,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+from figures import Figure, Report, make_parser
 
 from vsezoo.comparison.hits import COLUMNS, measure
 from vsezoo.comparison.resampling import bootstrap, compare_pairs, find_interval
@@ -34,7 +34,7 @@ def draw_population(random: np.random.Generator) -> np.ndarray:
     return np.stack([np.mean(np.atleast_2d(own if way == "i2t" else captions) < k, 0) for way, k in COLUMNS], 1)
 
 
-def measure_coverage(images: int, repeats: int, resamples: int) -> None:
+def measure_coverage(report: Report, images: int, repeats: int, resamples: int) -> None:
     """Print the coverage of the seven figures with test sets of some images."""
     random = np.random.default_rng(0)
     population = draw_population(random)
@@ -48,13 +48,19 @@ def measure_coverage(images: int, repeats: int, resamples: int) -> None:
         rate = hits[:, 3].sum()
         naive += abs(rate - truth[3] / 100) <= 1.96 * np.sqrt(rate * (1 - rate) / (CAPTIONS * images))
     error = np.sqrt(0.95 * 0.05 / repeats)
-    print(f"{images} images, {repeats} test sets, {resamples} resamples; standard error {100 * error:.2f} %")
-    print("  true figures  ", " ".join(f"{value:6.1f}" for value in truth))
-    print("  coverage, %   ", " ".join(f"{100 * value / repeats:6.1f}" for value in covered))
-    print(f"  t2i R@1 with captions as independent queries: {100 * naive / repeats:.1f} %")
+    report.show(f"{images} images, {repeats} test sets, {resamples} resamples; standard error {100 * error:.2f} %")
+    report.show("  true figures   " + " ".join(f"{value:6.1f}" for value in truth))
+    shares, alone = 100 * covered / repeats, 100 * naive / repeats
+    names = [f"{images} images, coverage of {way} R@{k}" for way, k in COLUMNS] + [f"{images} images, coverage of rsum"]
+    figures = [Figure(name, float(share), "%") for name, share in zip(names, shares, strict=True)]
+    report.show("  coverage, %    " + " ".join(f"{share:6.1f}" for share in shares), *figures)
+    report.show(
+        f"  t2i R@1 with captions as independent queries: {alone:.1f} %",
+        Figure(f"{images} images, t2i R@1 with captions as independent queries", alone, "%"),
+    )
 
 
-def measure_time() -> None:
+def measure_time(report: Report) -> None:
     """Print what 10,000 resamples of 5,000 images and their test cost, and `vsezoo compare` of nine files."""
     random = np.random.default_rng(1)
     hits = [(random.random((5000, 6)) < 0.5) / 5000 for _ in range(3)]
@@ -64,7 +70,7 @@ def measure_time() -> None:
     ):
         start, spent = time.perf_counter(), time.process_time()
         function()
-        print(f"{name}: {time.perf_counter() - start:.2f} s, {time.process_time() - spent:.2f} s of a processor")
+        show_time(report, name, time.perf_counter() - start, time.process_time() - spent)
     with tempfile.TemporaryDirectory() as folder:
         names = [write_example(Path(folder), model, seed) for model in range(3) for seed in range(3)]
         for title, program in (
@@ -75,11 +81,17 @@ def measure_time() -> None:
             ),
         ):
             start = time.perf_counter()
-            report = "; import resource; u = resource.getrusage(resource.RUSAGE_SELF); print(u.ru_utime + u.ru_stime)"
+            spend = "; import resource; u = resource.getrusage(resource.RUSAGE_SELF); print(u.ru_utime + u.ru_stime)"
             program = program.replace("])", "], standalone_mode=False)")
-            done = subprocess.run([sys.executable, "-c", program + report], capture_output=True, text=True, check=True)
+            done = subprocess.run([sys.executable, "-c", program + spend], capture_output=True, text=True, check=True)
             spent = float(done.stdout.splitlines()[-1])
-            print(f"{title}: {time.perf_counter() - start:.2f} s, {spent:.2f} s of a processor")
+            show_time(report, title, time.perf_counter() - start, spent)
+
+
+def show_time(report: Report, name: str, wall: float, processor: float) -> None:
+    """Print seconds by the clock and of a processor."""
+    figures = Figure(f"{name}, wall", wall, "s"), Figure(f"{name}, processor", processor, "s")
+    report.show(f"{name}: {wall:.2f} s, {processor:.2f} s of a processor", *figures)
 
 
 def write_example(folder: Path, model: int, seed: int, images: int = 1000) -> str:
@@ -112,10 +124,11 @@ def write_example(folder: Path, model: int, seed: int, images: int = 1000) -> st
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = make_parser(__doc__)
     parser.add_argument("--repeats", type=int, default=4000)
     parser.add_argument("--resamples", type=int, default=1000)
     arguments = parser.parse_args()
-    measure_time()
-    for images in (500, 1000):
-        measure_coverage(images, arguments.repeats, arguments.resamples)
+    with Report(arguments) as report:
+        measure_time(report)
+        for images in (500, 1000):
+            measure_coverage(report, images, arguments.repeats, arguments.resamples)

@@ -10,8 +10,6 @@ Target: under 2.5 GB. `--images 4000` is a quick look.
 
 from __future__ import annotations
 
-import argparse
-import json
 import resource
 import subprocess
 import sys
@@ -20,19 +18,20 @@ import time
 from pathlib import Path
 
 import numpy as np
+from figures import Report, make_parser
 from made import write_captions, write_sparse
 
 REGIONS, WIDTH = 36, 2048
 
 
 def main() -> None:
-    """Print the figures as JSON."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    """Measure and print."""
+    parser = make_parser(__doc__)
     parser.add_argument("--images", type=int, default=29_000)
     parser.add_argument("--embed-size", type=int, default=1024)
     parser.add_argument("--workers", type=int, default=0)
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
+    with Report(options) as report, tempfile.TemporaryDirectory() as folder:
         data = Path(folder) / "made"
         data.mkdir()
         for split, images in (("train", options.images), ("dev", 100), ("test", 100)):
@@ -44,15 +43,11 @@ def main() -> None:
         start = time.perf_counter()
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
         unit = 1 if sys.platform == "darwin" else 1024
-        figures = {
-            "file_gb": round((data / "train_ims.npy").stat().st_size / 1e9, 2),
-            "steps": -(-5 * options.images // 128),
-            "seconds": round(time.perf_counter() - start),
-            # Of the largest process; the pages of the file that it has mapped are counted.
-            "peak_gb": round(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * unit / 1e9, 2),
-        }
-    json.dump(figures, sys.stdout, indent=2)
-    print()
+        report.add("feature file", (data / "train_ims.npy").stat().st_size / 1e9, "GB")
+        report.add("steps", -(-5 * options.images // 128))
+        report.add("training", time.perf_counter() - start, "s")
+        # Of the largest process; the pages of the file that it has mapped are counted.
+        report.add("peak memory", resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * unit / 1e9, "GB")
 
 
 if __name__ == "__main__":

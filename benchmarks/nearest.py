@@ -12,7 +12,6 @@ and the memory that it takes. Times are of the processor, with one thread: media
 
 from __future__ import annotations
 
-import argparse
 import multiprocessing
 import resource
 import statistics
@@ -24,6 +23,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from figures import Figure, Report, make_parser
 from torch import Tensor
 from torch.nn import functional
 
@@ -39,7 +39,7 @@ K, QUERIES, WRITTEN = 10, 100, 10_000
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = make_parser(__doc__)
     parser.add_argument("what", choices=["exact", "ivf"])
     parser.add_argument("--rows", type=int, help="default: 1,000,000 and 100,000")
     parser.add_argument("--width", type=int, default=512)
@@ -50,23 +50,22 @@ def main() -> None:
     parser.add_argument("--sentences", type=Path)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    with tempfile.TemporaryDirectory() as name, torch.inference_mode():
+    with Report(options) as report, tempfile.TemporaryDirectory() as name, torch.inference_mode():
         folder = Path(name)
         if options.what == "exact":
-            time_exact(folder, options.rows or 1_000_000, options.width, options.runs)
+            time_exact(report, folder, options.rows or 1_000_000, options.width, options.runs)
         elif options.checkpoint:
             rows, queries = embed(folder, options.checkpoint, options.features, options.sentences)
-            time_ivf("real", folder, rows, queries, options.runs)
+            time_ivf(report, "real", folder, rows, queries, options.runs)
         else:
             for groups in (1000, 0) if options.groups is None else (options.groups,):
                 count = options.rows or 100_000
                 rows = write(folder / "rows", count, options.width, groups)
-                time_ivf(
-                    "groups" if groups else "none", folder, rows, draw(QUERIES, options.width, groups, 1), options.runs
-                )
+                queries = draw(QUERIES, options.width, groups, 1)
+                time_ivf(report, "groups" if groups else "none", folder, rows, queries, options.runs)
 
 
-def time_exact(folder: Path, count: int, width: int, runs: int) -> None:
+def time_exact(report: Report, folder: Path, count: int, width: int, runs: int) -> None:
     """Time `exact` beside a bare blocked product, and float16."""
     rows, queries = write(folder / "rows", count, width, 1000), draw(QUERIES, width, 1000, 1)
     exact, single = ExactRows(rows, COSINE, "images"), queries[:1]
@@ -79,15 +78,28 @@ def time_exact(folder: Path, count: int, width: int, runs: int) -> None:
     pairs = [(measure(multiply), measure(lambda: exact.find(single, K))) for _ in range(runs + 1)][1:]
     bare, one = (statistics.median(side) for side in zip(*pairs, strict=True))
     many = statistics.median(measure(lambda: exact.find(queries, K)) for _ in range(3)) / len(queries)
-    print(f"{count:,} x {width}, one query: bare {bare:.3f} s, exact {one:.3f} s, ratio of medians {one / bare:.3f}")
-    print(f"{len(queries)} queries together: {many:.4f} s a query, {one / many:.1f} times less than one alone")
+    report.show(
+        f"{count:,} x {width}, one query: bare {bare:.3f} s, exact {one:.3f} s, ratio of medians {one / bare:.3f}",
+        Figure("bare product", bare, "s"),
+        Figure("exact, one query", one, "s"),
+        Figure("exact over bare", one / bare),
+    )
+    report.show(
+        f"{len(queries)} queries together: {many:.4f} s a query, {one / many:.1f} times less than one alone",
+        Figure(f"exact, each of {len(queries)} queries", many, "s"),
+    )
     half = write(folder / "half", count, width, 1000, "<f2")
     found = measure_recall(ExactRows(half, COSINE, "images"), queries, find_best(exact, queries, K), are_rows=False)
     sizes = [(folder / name).stat().st_size for name in ("rows", "half")]
-    print(f"float16: {sizes[1] / sizes[0]:.2f} of the bytes, recall@{K} {found:.4f}")
+    share = sizes[1] / sizes[0]
+    report.show(
+        f"float16: {share:.2f} of the bytes, recall@{K} {found:.4f}",
+        Figure("float16, share of the bytes", share),
+        Figure(f"float16, recall@{K}", found),
+    )
 
 
-def time_ivf(name: str, folder: Path, vectors: Tensor, queries: Tensor, runs: int) -> None:
+def time_ivf(report: Report, name: str, folder: Path, vectors: Tensor, queries: Tensor, runs: int) -> None:
     """Time `ivf` for several numbers of cells beside `exact`; print when it is opened, and the memory that it takes."""
     rows = Rows(vectors, None)
     exact = ExactRows(vectors, COSINE, "images")
@@ -96,24 +108,41 @@ def time_ivf(name: str, folder: Path, vectors: Tensor, queries: Tensor, runs: in
     made = time.process_time() - began
     index = CellRows.open(folder, rows, state, COSINE, "images")
     best, whole = find_best(exact, queries, K), time_each(exact, queries, runs)
-    print(
+    report.show(
         f"{name}: {len(vectors):,} x {vectors.shape[1]}, made in {made:.1f} s, chosen: {state['probes']} of "
-        f"{state['cells']:,} cells, recall {state['recall']:.4f} of other queries"
+        f"{state['cells']:,} cells, recall {state['recall']:.4f} of other queries",
+        Figure(f"{name}: made", made, "s"),
+        Figure(f"{name}: chosen cells", state["probes"]),
     )
     if warning := CellRows.advise({}, state):
-        print(f"warning: {warning}")
-    print(f"exact: {1000 * whole:.2f} ms")
+        report.show(f"warning: {warning}")
+    report.show(f"exact: {1000 * whole:.2f} ms", Figure(f"{name}: exact", 1000 * whole, "ms"))
     for probes in sorted({*(2**power for power in range(9)), index.probes}):
         index.probes = probes
         found, took = measure_recall(index, queries, best, are_rows=False), time_each(index, queries, runs)
-        print(f"{probes:>4} cells: recall@{K} {found:.4f}, {1000 * took:.2f} ms, {took / whole:.3f} of exact")
+        report.show(
+            f"{probes:>4} cells: recall@{K} {found:.4f}, {1000 * took:.2f} ms, {took / whole:.3f} of exact",
+            Figure(f"{name}: {probes} cells, recall@{K}", found),
+            Figure(f"{name}: {probes} cells", 1000 * took, "ms"),
+        )
     if (file := folder / "rows").exists():
         with multiprocessing.get_context("spawn").Pool(1) as process:
-            print(process.apply(open_alone, (file, vectors.shape, state, queries)))
+            opened, held, after, libraries = process.apply(open_alone, (file, vectors.shape, state, queries))
+        report.show(
+            f"a process that opens it: in {opened:.1f} ms, {held:.1f} MB beside the {libraries:.0f} MB of its libraries; "
+            f"{after:.1f} MB after {len(queries)} queries, mapped pages included",
+            Figure(f"{name}: opened", opened, "ms"),
+            Figure(f"{name}: memory when opened", held, "MB"),
+            Figure(f"{name}: memory after {len(queries)} queries", after, "MB"),
+        )
 
 
-def open_alone(file: Path, shape: tuple[int, int], state: Mapping[str, Any], queries: Tensor) -> str:
-    """Open the index in this process, search with each query, and describe how long the first took, and the memory."""
+def open_alone(file: Path, shape: tuple[int, int], state: Mapping[str, Any], queries: Tensor) -> tuple[float, ...]:
+    """Open the index in this process and search with each query.
+
+    Returns:
+        The milliseconds of opening, and MB: beyond the libraries when opened and after the queries; of the libraries.
+    """
     torch.set_num_threads(1)
     import_faiss()
     before, began = read_memory(), time.perf_counter()
@@ -124,10 +153,7 @@ def open_alone(file: Path, shape: tuple[int, int], state: Mapping[str, Any], que
         for query in queries:
             index.find(query[None], K)
     after = read_memory()
-    return (
-        f"a process that opens it: in {1000 * opened:.1f} ms, {held - before:.1f} MB beside the {before:.0f} MB of its "
-        f"libraries; {after - before:.1f} MB after {len(queries)} queries, mapped pages included"
-    )
+    return 1000 * opened, held - before, after - before, before
 
 
 def read_memory() -> float:

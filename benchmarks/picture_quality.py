@@ -10,15 +10,15 @@ prints the mean cosine between the rows of two test splits of features, and betw
 
 from __future__ import annotations
 
-import argparse
-import json
 import shutil
 from pathlib import Path
 
 import numpy as np
+from figures import Report, make_parser
 from PIL import Image
 
-from vsezoo.data.pictures.picture_file import ENDINGS, read_picture
+from vsezoo.data.pictures.picture_file import read_picture
+from vsezoo.data.pictures.walk import ENDINGS
 
 
 def copy_pictures(source: Path, target: Path, side: int, quality: int) -> None:
@@ -41,7 +41,7 @@ def compare_features(first: Path, second: Path) -> dict[str, float]:
 
 def main() -> None:
     """Copy or compare, as the command line says."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = make_parser(__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     copy = commands.add_parser("copy")
     copy.add_argument("source", type=Path)
@@ -51,11 +51,13 @@ def main() -> None:
     compare = commands.add_parser("compare")
     compare.add_argument("folders", type=Path, nargs=2)
     options = parser.parse_args()
-    if options.command == "copy":
-        copy_pictures(options.source, options.target, options.side, options.quality)
-    else:
-        first, second = (folder / "test_ims.npy" for folder in options.folders)
-        print(json.dumps(compare_features(first, second)))
+    with Report(options) as report:
+        if options.command == "copy":
+            copy_pictures(options.source, options.target, options.side, options.quality)
+        else:
+            first, second = (folder / "test_ims.npy" for folder in options.folders)
+            for images, cosine in compare_features(first, second).items():
+                report.add(f"cosine, {images} image", cosine)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ Makes distributions as an installer leaves them, each with a model, an image enc
 
 from __future__ import annotations
 
-import argparse
 import compileall
 import os
 import shutil
@@ -18,6 +17,8 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+
+from figures import Figure, Report, make_parser
 
 METADATA = """Metadata-Version: 2.4
 Name: vsezoo-made-{index}
@@ -81,7 +82,7 @@ def greet():
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = make_parser(__doc__)
     parser.add_argument("--plugins", type=int, default=50, help="distributions to make (default 50)")
     parser.add_argument("--runs", type=int, default=31, help="runs of each (default 31)")
     parser.add_argument("command", nargs="*", default=["list-models"], help="of vsezoo (default list-models)")
@@ -96,9 +97,12 @@ def main() -> None:
         for path in paths.values():
             measure_seconds(command, path)  # the first run reads the disk and writes bytecode
         pairs = [[measure_seconds(command, path) for path in paths.values()] for _ in range(options.runs)]
-    for name, seconds in zip(paths, zip(*pairs, strict=True), strict=True):
-        print(f"{name:<12}{1000 * statistics.median(seconds):7.1f} ms (median of {options.runs})")
-    print(f"{'ratio':<12}{statistics.median(more / none for none, more in pairs):7.2f}")
+    with Report(options) as report:
+        for name, seconds in zip(paths, zip(*pairs, strict=True), strict=True):
+            median = 1000 * statistics.median(seconds)
+            report.show(f"{name:<12}{median:7.1f} ms (median of {options.runs})", Figure(name, median, "ms"))
+        ratio = statistics.median(more / none for none, more in pairs)
+        report.show(f"{'ratio':<12}{ratio:7.2f}", Figure("ratio", ratio))
 
 
 def write_plugins(folder: Path, count: int) -> None:

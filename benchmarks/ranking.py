@@ -9,14 +9,13 @@ Memory is the peak above the embeddings themselves, of the process (or of the ac
 
 from __future__ import annotations
 
-import argparse
-import json
 import resource
 import sys
 import time
 
 import numpy as np
 import torch
+from figures import Report, make_parser
 
 from vsezoo.evaluation.encoded import EncodedSplit
 from vsezoo.evaluation.protocols import measure
@@ -24,8 +23,8 @@ from vsezoo.similarities import CosineSimilarity
 
 
 def main() -> None:
-    """Print the figures as JSON."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    """Measure and print."""
+    parser = make_parser(__doc__)
     parser.add_argument("--images", type=int, default=1000)
     parser.add_argument("--embed-size", type=int, default=1024)
     parser.add_argument("--device", default="cpu")
@@ -47,18 +46,11 @@ def main() -> None:
         start = time.perf_counter()
         run(images, texts)
         seconds.append(time.perf_counter() - start)
-    figures = {
-        "images": len(images),
-        "captions": len(texts),
-        "embed_size": options.embed_size,
-        "device": str(device),
-        "threads": torch.get_num_threads(),
-        "torch": torch.__version__,
-        "seconds": round(min(seconds), 3),
-        "peak_mb_above_embeddings": round((peak_memory(device) - before) / 1e6),
-    }
-    json.dump(figures, sys.stdout, indent=2)
-    print()
+    with Report(options) as report:
+        report.add("images", len(images))
+        report.add("captions", len(texts))
+        report.add("ranks of both directions", min(seconds), "s")
+        report.add("peak above the embeddings", (peak_memory(device) - before) / 1e6, "MB")
 
 
 def run(images: torch.Tensor, texts: torch.Tensor) -> None:

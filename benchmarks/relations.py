@@ -8,20 +8,18 @@ their image than with the twin; a model that cannot bind objects to places is ri
 a run the name of its row, which is otherwise that of its recipe; runs of one name, such as several seeds, make one row
 and are averaged.
 
-Prints a table; `--output` draws it as well (`pip install 'vsezoo[plot]'`), `--json` prints JSON.
+Prints a table; `--output` draws it as well (`pip install 'vsezoo[plot]'`).
 """
 
 from __future__ import annotations
 
-import argparse
-import json
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import mean, stdev
 
 import numpy as np
 import torch
+from figures import Figure, Report, make_parser
 
 import vsezoo
 from vsezoo.data.shapes.dataset import ShapesDataset, open_split
@@ -34,11 +32,10 @@ CHANCE = 50.0
 
 def main() -> None:
     """Print a table, and draw it."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = make_parser(__doc__)
     parser.add_argument("runs", nargs="+", metavar="[NAME=]RUN", help="a checkpoint or the folder of a run")
     parser.add_argument("--split", default="test")
     parser.add_argument("--output", type=Path, help="write a bar plot to this file")
-    parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     rows: dict[str, list[float]] = {}
     for argument in options.runs:
@@ -46,13 +43,11 @@ def main() -> None:
         model = vsezoo.load(run)
         data = open_split(options.split, next(kind for kind in accepted_kinds(model.recipe) if kind != "picture"))
         rows.setdefault(name or model.recipe.name, []).append(measure_relations(model, data))
-    if options.json:
-        json.dump({"split": options.split, "captions": int(data.relational.sum()), "accuracy": rows}, sys.stdout)
-        print()
-    else:
-        width = max(map(len, rows))
+    width = max(map(len, rows))
+    with Report(options) as report:
         for name, accuracies in rows.items():
-            print(f"{name:<{width}}  {describe(accuracies)}")
+            figures = [Figure(f"{name}, run {run}", accuracy, "%") for run, accuracy in enumerate(accuracies, 1)]
+            report.show(f"{name:<{width}}  {describe(accuracies)}", *figures)
     if options.output:
         draw(rows, options.output)
 

@@ -8,7 +8,6 @@ are of two versions; one that is *refused* is a false alarm.
 
 from __future__ import annotations
 
-import argparse
 import itertools
 import json
 import multiprocessing
@@ -20,6 +19,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from click.testing import CliRunner
+from figures import Figure, Report, make_parser
 
 from vsezoo import VsezooError, load
 from vsezoo.checkpoints.checkpoint import save_checkpoint
@@ -81,12 +81,12 @@ def evaluate_once(folder: Path) -> str:
 
 def main() -> None:
     """Measure, and print the counts."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = make_parser(__doc__)
     parser.add_argument("--loads", type=int, default=500)
     parser.add_argument("--evaluations", type=int, default=50)
     given = parser.parse_args()
     torch.set_num_threads(1)
-    with tempfile.TemporaryDirectory() as temporary:
+    with Report(given) as report, tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary, "run", "best")
         write(folder, 1)
         context = multiprocessing.get_context("spawn")
@@ -102,9 +102,12 @@ def main() -> None:
             begun, before = time.perf_counter(), count.value
             found = Counter(function(folder) for _ in range(times))
             seconds = time.perf_counter() - begun
-            print(
-                f"{name}: {dict(found)} in {seconds:.0f} s, while it was replaced {count.value - before:,} times",
-                flush=True,
+            replaced = count.value - before
+            report.show(
+                f"{name}: {dict(found)} in {seconds:.0f} s, while it was replaced {replaced:,} times",
+                *(Figure(f"{name}, {outcome}", number) for outcome, number in found.items()),
+                Figure(f"{name}, replaced meanwhile", replaced),
+                Figure(f"{name}, time", seconds, "s"),
             )
         writer.kill()
         writer.join()

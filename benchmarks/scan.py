@@ -9,11 +9,11 @@ scores of as many images as captions, the hinge of the hardest negatives and the
 
 from __future__ import annotations
 
-import argparse
 import time
 from collections.abc import Callable
 
 import torch
+from figures import Figure, Report, make_parser
 from torch import Tensor
 from torch.nn import functional
 
@@ -26,7 +26,7 @@ REGIONS, SHORTEST, LONGEST = 36, 8, 19
 
 def main() -> None:
     """Print microseconds a pair."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = make_parser(__doc__)
     for name, default in (("images", 128), ("captions", 500), ("width", 1024), ("threads", 1)):
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--step", action="store_true")
@@ -47,10 +47,19 @@ def main() -> None:
     with torch.inference_mode():
         bare, _ = measure(lambda: packed @ regions.flatten(0, 1).T)
     pairs = count * sizes.captions / 1e6
-    print(f"largest difference of a score: {(expected - found).abs().max().item():.1e}")
-    for name, seconds in (("loop over captions", loop), ("vsezoo", ours), ("bare products", bare)):
-        print(f"{name:20} {seconds:7.2f} s {seconds / pairs:7.1f} us a pair")
-    print(f"vsezoo is {loop / ours:.1f} times as fast as the loop, and takes {ours / bare:.1f} times the bare products")
+    difference = (expected - found).abs().max().item()
+    with Report(sizes) as report:
+        shown = f"largest difference of a score: {difference:.1e}"
+        report.show(shown, Figure("largest difference of a score", difference))
+        for name, seconds in (("loop over captions", loop), ("vsezoo", ours), ("bare products", bare)):
+            shown = f"{name:20} {seconds:7.2f} s {seconds / pairs:7.1f} us a pair"
+            report.show(shown, Figure(name, seconds / pairs, "us a pair"))
+        gain, cost = loop / ours, ours / bare
+        report.show(
+            f"vsezoo is {gain:.1f} times as fast as the loop, and takes {cost:.1f} times the bare products",
+            Figure("loop over vsezoo", gain),
+            Figure("vsezoo over bare products", cost),
+        )
 
 
 def take_step(scores: Tensor) -> Tensor:

@@ -9,7 +9,6 @@ medians, in wall time and in processor time, and their differences.
 
 from __future__ import annotations
 
-import argparse
 import os
 import shutil
 import statistics
@@ -21,6 +20,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from figures import Figure, Report, make_parser
 from PIL import Image
 
 SIDE = 64
@@ -41,14 +41,14 @@ class Seconds(NamedTuple):
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = make_parser(__doc__)
     parser.add_argument("--images", type=int, default=8000, help="pictures (default 8,000)")
     parser.add_argument("--runs", type=int, default=9, help="runs of each (default 9)")
     options = parser.parse_args()
     script = shutil.which("vsezoo", path=str(Path(sys.executable).parent))
     if script is None:
         sys.exit("vsezoo is not installed next to this Python.")
-    with tempfile.TemporaryDirectory() as name:
+    with Report(options) as report, tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_pictures(folder / "photos", options.images)
         write_model(folder / "run")
@@ -56,15 +56,24 @@ def main() -> None:
         arguments = ["search", str(folder / "run"), "wa wb wc", "--images", str(folder / "photos"), "--device", "cpu"]
         search, bare = [script, *arguments], [sys.executable, "-c", "import torch"]
         first = measure(search, environment)
-        print(f"{'first search':<24}{first.wall:8.2f} s, {options.images / first.wall:,.0f} pictures/s")
+        rate = options.images / first.wall
+        report.show(
+            f"{'first search':<24}{first.wall:8.2f} s, {rate:,.0f} pictures/s",
+            Figure("first search", first.wall, "s"),
+            Figure("first search, rate", rate, "pictures/s"),
+        )
         for command in (search, bare):
             measure(command, environment)
         pairs = [(measure(search, environment), measure(bare, environment)) for _ in range(options.runs)]
-    for label, runs in (("second search", [a for a, _ in pairs]), ("import torch", [b for _, b in pairs])):
-        wall, processor = (statistics.median(values) for values in zip(*runs, strict=True))
-        print(f"{label:<24}{wall:8.3f} s wall, {processor:.3f} s of the processor (median of {options.runs})")
-    wall, processor = (statistics.median(a[kind] - b[kind] for a, b in pairs) for kind in range(2))
-    print(f"{'beyond':<24}{wall:8.3f} s wall, {processor:.3f} s of the processor")
+        beyond = [Seconds(a.wall - b.wall, a.processor - b.processor) for a, b in pairs]
+        sides = {"second search": [a for a, _ in pairs], "import torch": [b for _, b in pairs], "beyond": beyond}
+        for label, runs in sides.items():
+            wall, processor = (statistics.median(values) for values in zip(*runs, strict=True))
+            report.show(
+                f"{label:<24}{wall:8.3f} s wall, {processor:.3f} s of the processor (median of {options.runs})",
+                Figure(f"{label}, wall", wall, "s"),
+                Figure(f"{label}, processor", processor, "s"),
+            )
 
 
 def write_pictures(folder: Path, count: int) -> None:

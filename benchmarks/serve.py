@@ -12,7 +12,6 @@ further keys (120 ms) included; --page-items 0 leaves that out. Takes some minut
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import json
 import os
@@ -29,6 +28,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from figures import Figure, Report, make_parser
 
 WIDTH = 2048
 WORDS = 10_000
@@ -71,22 +71,26 @@ class Run(NamedTuple):
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = make_parser(__doc__)
     parser.add_argument("--items", type=int, default=8000, help="items (default 8,000)")
     parser.add_argument("--clients", type=int, default=50, help="clients at once (default 50)")
     parser.add_argument("--queries", type=int, default=20_000, help="queries of all of them (default 20,000)")
     parser.add_argument("--page-items", type=int, default=100_000, help="items behind the page (default 100,000)")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as name:
+    with Report(options) as report, tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_model(folder / "run")
         write_features(folder / "test_ims.npy", options.items)
-        encoder = time_encoder(folder / "run", options.clients)
-        print(f"{'text encoder alone':<26}{encoder[0] * 1e3:8.1f} ms for one, {encoder[1] * 1e3:.1f} ms for a batch")
+        encoder = time_encoder(report, folder / "run", options.clients)
+        report.show(
+            f"{'text encoder alone':<26}{encoder[0] * 1e3:8.1f} ms for one, {encoder[1] * 1e3:.1f} ms for a batch",
+            Figure("text encoder, one sentence", encoder[0] * 1e3, "ms"),
+            Figure("text encoder, batch", encoder[1] * 1e3, "ms"),
+        )
         with serve(folder, "test_ims.npy") as (process, port):
             measure(process, port, 1, 50)
             one = measure(process, port, 1, options.queries // 40)
-            report("one client", one, encoder[0])
+            show(report, "one client", one, encoder[0])
             memory, runs = [read_memory(process)], []
             for _ in range(10):
                 runs.append(measure(process, port, options.clients, options.queries // 10))
@@ -95,27 +99,38 @@ def main() -> None:
             [s for run in runs for s in run.seconds],
             *(sum(values) for values in zip(*[run[1:] for run in runs], strict=True)),
         )
-        report(f"{options.clients} clients", many, encoder[1])
-        print(f"{'throughput':<26}{many.rate / one.rate:8.1f} times that of one client")
-        print(f"{'memory of the service':<26}{' '.join(f'{size:.0f}' for size in memory)} MB")
+        show(report, f"{options.clients} clients", many, encoder[1])
+        times = many.rate / one.rate
+        report.show(f"{'throughput':<26}{times:8.1f} times that of one client", Figure("rate over one client", times))
+        report.show(
+            f"{'memory of the service':<26}{' '.join(f'{size:.0f}' for size in memory)} MB",
+            *(Figure(f"memory after {tenths}/10", size, "MB") for tenths, size in enumerate(memory)),
+        )
         if options.page_items:
             write_features(folder / "page_ims.npy", options.page_items)
             with serve(folder, "page_ims.npy") as (_, port):
                 seconds = time_page(port)
-            print(
+            report.show(
                 f"{'page, last key to drawn':<26}{statistics.median(seconds):8.0f} ms (median of {RUNS}), "
-                f"{max(seconds):.0f} ms at most; {options.page_items:,} items"
+                f"{max(seconds):.0f} ms at most; {options.page_items:,} items",
+                Figure("page, last key to drawn", statistics.median(seconds), "ms"),
+                Figure("page, last key to drawn, most", max(seconds), "ms"),
             )
 
 
-def report(label: str, run: Run, encoder: float) -> None:
+def show(report: Report, label: str, run: Run, encoder: float) -> None:
     """Print a line about what clients saw."""
     p50, p99 = (float(np.percentile(run.seconds, share)) for share in (50, 99))
     beyond = f"beyond the encoder {(p50 - encoder) * 1e3:.1f} and {(p99 - encoder) * 1e3:.1f} ms"
-    processor = f"{run.processor / len(run.seconds) * 1e3:.1f} ms of the processor a query"
-    print(
-        f"{label:<26}{run.rate:8.1f} queries/s; p50 {p50 * 1e3:.1f}, p99 {p99 * 1e3:.1f} ms; {beyond}; {processor}; "
-        f"{run.errors} errors of {len(run.seconds):,}"
+    processor = run.processor / len(run.seconds) * 1e3
+    report.show(
+        f"{label:<26}{run.rate:8.1f} queries/s; p50 {p50 * 1e3:.1f}, p99 {p99 * 1e3:.1f} ms; {beyond}; "
+        f"{processor:.1f} ms of the processor a query; {run.errors} errors of {len(run.seconds):,}",
+        Figure(f"{label}, rate", run.rate, "queries/s"),
+        Figure(f"{label}, p50", p50 * 1e3, "ms"),
+        Figure(f"{label}, p99", p99 * 1e3, "ms"),
+        Figure(f"{label}, processor a query", processor, "ms"),
+        Figure(f"{label}, errors", run.errors),
     )
 
 
@@ -144,7 +159,7 @@ def make_sentence(rng: random.Random) -> str:
     return " ".join(rng.choices(VOCABULARY, k=rng.randint(8, 12)))
 
 
-def time_encoder(run: Path, batch: int) -> tuple[float, float]:
+def time_encoder(report: Report, run: Path, batch: int) -> tuple[float, float]:
     """Return the median seconds of the text encoder for one sentence, and for a batch; print those of the processor."""
     from vsezoo.checkpoints.opened import Checkpoint
 
@@ -159,7 +174,11 @@ def time_encoder(run: Path, batch: int) -> tuple[float, float]:
             seconds.append(time.perf_counter() - start)
             taken[size] += time.process_time() - used
     shares = [taken[size] / RUNS / size * 1e3 for size in times]
-    print(f"{'':<26}{shares[0]:8.1f} ms of the processor a sentence, {shares[1]:.1f} ms in a batch")
+    report.show(
+        f"{'':<26}{shares[0]:8.1f} ms of the processor a sentence, {shares[1]:.1f} ms in a batch",
+        Figure("text encoder, processor a sentence", shares[0], "ms"),
+        Figure("text encoder, processor a sentence in a batch", shares[1], "ms"),
+    )
     return statistics.median(times[1]), statistics.median(times[batch])
 
 

@@ -10,12 +10,12 @@ then the batch.
 
 from __future__ import annotations
 
-import argparse
 import functools
 import time
 from collections.abc import Callable
 
 import torch
+from figures import Figure, Report, make_parser
 from torch import Tensor
 from torch.nn import functional
 
@@ -29,7 +29,7 @@ REGIONS, SHORTEST, LONGEST = 36, 8, 19
 
 def main() -> None:
     """Print microseconds a pair, or seconds a step."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = make_parser(__doc__)
     for name, default in (("images", 32), ("captions", 128), ("width", 1024), ("sim-dim", 256)):
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--step", action="store_true")
@@ -43,18 +43,22 @@ def main() -> None:
     regions.requires_grad_(sizes.step)
     images = Embeddings(functional.normalize(regions.detach().mean(1), dim=-1), regions)
     texts = Embeddings(functional.normalize(words.mean(1), dim=-1), words, lengths)
+    unit = "s a step" if sizes.step else "us a pair"
     kinds: tuple[type[AlignmentSimilarity], ...] = (SGRSimilarity, SAFSimilarity)
-    for kind in kinds:
-        similarity = kind(embed_size=sizes.width, sim_dim=sizes.sim_dim).train(sizes.step)
-        scores, times = {}, {}
-        for name, score in (("loop over captions", score_by_caption), ("vsezoo", type(similarity).__call__)):
-            compute = functools.partial(step if sizes.step else evaluate, score, similarity, images, texts)
-            times[name], scores[name] = measure(compute)
-        difference = torch.sub(*scores.values()).abs().max().item()
-        for name, seconds in times.items():
-            pairs = count * sizes.captions / 1e6
-            shown = f"{seconds:7.2f} s a step" if sizes.step else f"{seconds / pairs:7.0f} us a pair"
-            print(f"{kind.__name__:14} {name:20} {shown}   largest difference of a score {difference:.1e}")
+    with Report(sizes) as report:
+        for kind in kinds:
+            similarity = kind(embed_size=sizes.width, sim_dim=sizes.sim_dim).train(sizes.step)
+            scores, times = {}, {}
+            for name, score in (("loop over captions", score_by_caption), ("vsezoo", type(similarity).__call__)):
+                compute = functools.partial(step if sizes.step else evaluate, score, similarity, images, texts)
+                times[name], scores[name] = measure(compute)
+            difference = torch.sub(*scores.values()).abs().max().item()
+            for name, seconds in times.items():
+                value = seconds if sizes.step else seconds / (count * sizes.captions / 1e6)
+                shown = f"{kind.__name__:14} {name:20} {value:7.2f} {unit}"
+                report.show(shown, Figure(f"{kind.__name__}, {name}", value, unit))
+            shown = f"{kind.__name__:14} largest difference of a score {difference:.1e}"
+            report.show(shown, Figure(f"{kind.__name__}, largest difference of a score", difference))
 
 
 def measure(compute: Callable[[], Tensor]) -> tuple[float, Tensor]:

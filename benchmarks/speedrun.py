@@ -26,6 +26,8 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
+from figures import Figure, Report, make_parser
+
 REPOSITORY = Path(__file__).parents[1]
 PAPER = {"loss.max_violation": True, "training.precision": "fp32"}
 
@@ -88,18 +90,23 @@ def check_out(ref: str, folder: Path) -> Path:
     return folder
 
 
-def report(name: str, runs: Sequence[list[dict[str, float]]], target: float) -> float | None:
+def show_arrivals(report: Report, name: str, runs: Sequence[list[dict[str, float]]], target: float) -> float | None:
     """Print the arrival of each seed; return their mean, None unless all arrive."""
     arrivals = [find_arrival(run, target) for run in runs]
-    for run, arrival in zip(runs, arrivals, strict=True):
+    for number, (run, arrival) in enumerate(zip(runs, arrivals, strict=True), 1):
         words = "does not hold it" if arrival is None else f"holds it from {arrival:.0f} CPU seconds on"
-        print(f"{name}: ends at {run[-1]['score']:.1f} after {run[-1]['cpu']:.0f} CPU seconds, {words}")
+        report.show(
+            f"{name}: ends at {run[-1]['score']:.1f} after {run[-1]['cpu']:.0f} CPU seconds, {words}",
+            Figure(f"{name}, run {number}: rsum", run[-1]["score"]),
+            Figure(f"{name}, run {number}: processor", run[-1]["cpu"], "s"),
+            Figure(f"{name}, run {number}: arrival", "none" if arrival is None else arrival, "s"),
+        )
     return None if None in arrivals else mean(arrival for arrival in arrivals if arrival is not None)
 
 
 def main() -> None:
-    """Train both sides and print their times."""
-    parser = argparse.ArgumentParser(description="CPU time to a score.")
+    """Measure and print."""
+    parser = make_parser(__doc__)
     parser.add_argument("--data", default="f8k_precomp")
     parser.add_argument("--data-root", type=Path, required=True)
     parser.add_argument("--recipe", default="vse-bow")
@@ -110,7 +117,12 @@ def main() -> None:
     parser.add_argument("--target", type=float, help="rsum on the dev split; without it vsepp is trained")
     arguments = parser.parse_args()
     arguments.data_root = arguments.data_root.absolute()
+    with Report(arguments) as report:
+        compare(report, arguments)
 
+
+def compare(report: Report, arguments: argparse.Namespace) -> None:
+    """Train both sides and print their times."""
     target, before = arguments.target, None
     if target is None:
         with tempfile.TemporaryDirectory() as folder:
@@ -122,8 +134,8 @@ def main() -> None:
             ]
         target = mean(run[-1]["score"] for run in runs)
         before = mean(run[-1]["cpu"] for run in runs)
-        print(f"target: {target:.1f}")
-        report("vsepp --no-overrides", runs, target)
+        report.show(f"target: {target:.1f}", Figure("target", target))
+        show_arrivals(report, "vsepp --no-overrides", runs, target)
 
     settings = {}
     for assignment in arguments.set:
@@ -136,9 +148,9 @@ def main() -> None:
         train(REPOSITORY, arguments.recipe, arguments, settings={**settings, "training.seed": seed})
         for seed in arguments.seeds
     ]
-    arrival = report(arguments.recipe, runs, target)
+    arrival = show_arrivals(report, arguments.recipe, runs, target)
     if before is not None and arrival is not None:
-        print(f"speedrun.ratio {arrival / before:.3f}")
+        report.show(f"speedrun.ratio {arrival / before:.3f}", Figure("ratio", arrival / before))
 
 
 if __name__ == "__main__":

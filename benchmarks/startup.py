@@ -7,7 +7,6 @@ Runs `vsezoo list-models` and `python -c "import click, rich.console"` in turn a
 
 from __future__ import annotations
 
-import argparse
 import shutil
 import statistics
 import subprocess
@@ -15,14 +14,17 @@ import sys
 import time
 from pathlib import Path
 
+from figures import Figure, Report, make_parser
+
 LIBRARIES = [sys.executable, "-c", "import click, rich.console"]
 
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = make_parser(__doc__)
     parser.add_argument("--runs", type=int, default=15, help="runs of each (default 15)")
-    runs = parser.parse_args().runs
+    options = parser.parse_args()
+    runs = options.runs
     script = shutil.which("vsezoo", path=str(Path(sys.executable).parent))
     if script is None:
         sys.exit("vsezoo is not installed next to this Python.")
@@ -34,10 +36,12 @@ def main() -> None:
         for name, command in commands.items():
             seconds[name].append(measure_seconds(command))
     medians = {name: statistics.median(values) for name, values in seconds.items()}
-    for name, median in medians.items():
-        print(f"{name:<28}{1000 * median:7.1f} ms (median of {runs})")
     ours, libraries = medians.values()
-    print(f"{'ratio':<28}{ours / libraries:7.2f}")
+    with Report(options) as report:
+        for name, median in medians.items():
+            shown = f"{name:<28}{1000 * median:7.1f} ms (median of {runs})"
+            report.show(shown, Figure(name, 1000 * median, "ms"))
+        report.show(f"{'ratio':<28}{ours / libraries:7.2f}", Figure("ratio", ours / libraries))
 
 
 def measure_seconds(command: list[str]) -> float:

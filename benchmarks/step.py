@@ -10,15 +10,12 @@ through a copy of the same modules: forward, similarity, loss, zero_grad, backwa
 both meet the same batches and the same state of the machine. Then the same with the training in bfloat16, against
 the bare loop in float32. On a GPU a step ends when its work there has ended.
 
-Targets: `fp32.ratio` at most 1.05; `bf16.speedup` at least 1.6 on a CPU with avx512_bf16 or amx_bf16.
+Targets: `fp32: ratio` at most 1.05; `bf16: speedup` at least 1.6 on a CPU with avx512_bf16 or amx_bf16.
 """
 
 from __future__ import annotations
 
-import argparse
 import copy
-import json
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -27,6 +24,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from figures import Report, make_parser
 from made import write_data
 
 from vsezoo.construction import build_loss, build_model
@@ -101,32 +99,26 @@ class BareLoop:
 
 
 def main() -> None:
-    """Print the figures as JSON."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    """Measure and print."""
+    parser = make_parser(__doc__)
     parser.add_argument("--data", help="a registered data set or a folder")
     parser.add_argument("--data-root", type=Path)
     parser.add_argument("--steps", type=int, default=60)
     parser.add_argument("--device", default="cpu")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
+    with Report(options) as report, tempfile.TemporaryDirectory() as folder:
         data = options.data or str(write_data(Path(folder) / "made", {"train": 6000}, width=1280))
-        figures: dict[str, Any] = {"torch": torch.__version__, "threads": torch.get_num_threads()}
         for precision in ("fp32", "bf16"):
             runtime = Runtime(options.device, precision)
             clock, captions = measure(data, options.data_root, Path(folder) / precision, runtime, options.steps)
             ours, theirs = clock.ours[WARM_UP:], clock.theirs[WARM_UP:]
-            figures[precision] = {
-                "steps": len(ours),
-                "ms_per_step": round(1000 * median(ours), 1),
-                "bare_fp32_ms_per_step": round(1000 * median(theirs), 1),
-                "captions_per_second": round(captions / median(ours), 1),
-                "bare_fp32_captions_per_second": round(captions / median(theirs), 1),
-                "ratio": round(median(ours) / median(theirs), 3),
-                "speedup": round(median(theirs) / median(ours), 3),
-                "median_of_ratios": round(median(a / b for a, b in zip(ours, theirs, strict=True)), 3),
-            }
-    json.dump(figures, sys.stdout, indent=2)
-    print()
+            report.add(f"{precision}: steps", len(ours))
+            for side, seconds in ((precision, ours), (f"{precision}: bare fp32", theirs)):
+                report.add(f"{side}: step", 1000 * median(seconds), "ms")
+                report.add(f"{side}: rate", captions / median(seconds), "captions/s")
+            report.add(f"{precision}: ratio", median(ours) / median(theirs))
+            report.add(f"{precision}: speedup", median(theirs) / median(ours))
+            report.add(f"{precision}: median of ratios", median(a / b for a, b in zip(ours, theirs, strict=True)))
 
 
 def measure(data: str, root: Path | None, output: Path, runtime: Runtime, steps: int) -> tuple[Clock, int]:

@@ -12,6 +12,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from figures import Figure, Report, make_parser
+
 MAKE = """
 import sys, torch, transformers
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
@@ -35,18 +37,26 @@ memory = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 before = memory()
 from vsezoo.checkpoints.opened import Checkpoint
 Checkpoint.open(sys.argv[1]).text_side().encode_texts(["a dog"])
-print(f"{time.process_time() - start:.2f} s of processor time, {time.perf_counter() - clock:.2f} s by the clock, "
-      f"peak memory {memory():.0f} MB, of which {before:.0f} MB are torch's")
+print(time.process_time() - start, time.perf_counter() - clock, memory(), before)
 """
 
 
 def main() -> None:
     """Make the folder, open it once, and measure the second time."""
-    with tempfile.TemporaryDirectory() as temporary:
+    options = make_parser(__doc__).parse_args()
+    with Report(options) as report, tempfile.TemporaryDirectory() as temporary:
         folder = str(Path(temporary, "clip"))
         for program in (MAKE, MEASURE, MEASURE):
             done = subprocess.run([sys.executable, "-c", program, folder], capture_output=True, text=True, check=True)
-        print(done.stdout.strip())
+        processor, wall, peak, before = map(float, done.stdout.split())
+        report.show(
+            f"{processor:.2f} s of processor time, {wall:.2f} s by the clock, "
+            f"peak memory {peak:.0f} MB, of which {before:.0f} MB are torch's",
+            Figure("processor", processor, "s"),
+            Figure("wall", wall, "s"),
+            Figure("peak memory", peak, "MB"),
+            Figure("memory of torch", before, "MB"),
+        )
 
 
 if __name__ == "__main__":

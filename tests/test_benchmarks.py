@@ -1,0 +1,97 @@
+"""The scripts of `benchmarks/`: each reports through `figures`, and what they import exists."""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import importlib
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+import vsezoo
+
+BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
+MODULES = {"figures", "made"}
+SCRIPTS = sorted(path for path in BENCHMARKS.glob("*.py") if path.stem not in MODULES)
+
+
+@pytest.fixture(scope="module")
+def figures(load_script: Callable[[str], ModuleType]) -> ModuleType:
+    return load_script("benchmarks/figures.py")
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
+def test_a_script_has_json_and_prints_nothing_else(script: Path) -> None:
+    calls = [node for node in ast.walk(ast.parse(script.read_text(encoding="utf-8"))) if isinstance(node, ast.Call)]
+    names = [call.func.id for call in calls if isinstance(call.func, ast.Name)]
+    assert names.count("make_parser") == 1
+    assert names.count("Report") == 1
+    assert "print" not in names
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
+def test_what_a_script_imports_of_vsezoo_exists(script: Path) -> None:
+    for node in ast.walk(ast.parse(script.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("vsezoo"):
+            module = importlib.import_module(str(node.module))
+            assert [alias.name for alias in node.names if not hasattr(module, alias.name)] == [], node.module
+
+
+@pytest.mark.process
+def test_a_report_is_lines_or_one_object(figures: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
+    for as_json in (False, True):
+        with figures.Report(argparse.Namespace(json=as_json)) as report:
+            report.add("rows", 12_000)
+            report.show("a search: 1.50 ms", figures.Figure("a search", 1.5012345678, "ms"))
+    lines, _, printed = capsys.readouterr().out.rpartition("ms\n")
+    assert lines == f"{'rows':<28}{'12,000':>10}\na search: 1.50 "
+    found = json.loads(printed)
+    assert found["figures"] == [
+        {"name": "rows", "value": 12_000, "unit": ""},
+        {"name": "a search", "value": 1.50123, "unit": "ms"},
+    ]
+    assert found["vsezoo"] == vsezoo.__version__
+    assert found["processor"]
+    assert found["cores"] >= 1
+
+
+def test_a_failed_run_reports_nothing(figures: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(ZeroDivisionError), figures.Report(argparse.Namespace(json=True)) as report:
+        report.add("share", 1 / 0)
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.slow
+@pytest.mark.process
+@pytest.mark.parametrize(
+    ("script", "arguments", "names"),
+    [
+        ("startup.py", ["--runs", "1"], ["vsezoo list-models", "import click, rich.console", "ratio"]),
+        ("f8k_90.py", ["made", "halves"], ["train images", "train captions", "dev images", "dev captions"]),
+    ],
+)
+def test_a_run_with_json(script: str, arguments: list[str], names: list[str], tmp_path: Path) -> None:
+    (tmp_path / "made").mkdir()
+    for split, images in (("train", "abc"), ("dev", "defg"), ("test", "hij")):
+        write_split(tmp_path / "made", split, images)
+    command = [sys.executable, str(BENCHMARKS / script), *arguments, "--json"]
+    done = subprocess.run(command, cwd=tmp_path, stdout=subprocess.PIPE, encoding="utf-8", check=True, timeout=120)
+    found = json.loads(done.stdout)
+    assert (found["script"], found["arguments"]) == (script, arguments)
+    assert [figure["name"] for figure in found["figures"]] == names
+    if script == "f8k_90.py":
+        assert [figure["value"] for figure in found["figures"]] == [9, 45, 1, 5]
+
+
+def write_split(folder: Path, split: str, images: str) -> None:
+    import numpy as np
+
+    np.save(folder / f"{split}_ims.npy", np.ones((len(images), 2), np.float32))
+    (folder / f"{split}_ids.txt").write_text("\n".join(images), encoding="utf-8")
+    (folder / f"{split}_caps.txt").write_text("\n".join(["a dog"] * 5 * len(images)), encoding="utf-8")
