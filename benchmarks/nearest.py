@@ -129,7 +129,7 @@ def time_ivf(report: Report, name: str, folder: Path, vectors: Tensor, queries: 
         with multiprocessing.get_context("spawn").Pool(1) as process:
             opened, held, after, libraries = process.apply(open_alone, (file, vectors.shape, state, queries))
         report.show(
-            f"a process that opens it: in {opened:.1f} ms, {held:.1f} MB beside the {libraries:.0f} MB of its libraries; "
+            f"a process that opens it: in {opened:.1f} ms, {held:.1f} MB beside {libraries:.0f} MB of libraries; "
             f"{after:.1f} MB after {len(queries)} queries, mapped pages included",
             Figure(f"{name}: opened", opened, "ms"),
             Figure(f"{name}: memory when opened", held, "MB"),
