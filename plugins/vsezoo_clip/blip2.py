@@ -163,7 +163,7 @@ class QueryImageEncoder(FrozenTower, ImageEncoder):
 
     def extract(self, inputs: Tensor) -> Tensor:
         """Return the vectors `(B, Q, D)` of pixels `(B, 3, S, S)`."""
-        return self.run_tower(pixel_values=inputs)
+        return self.run_on_pixels(inputs)
 
     def finish(self, features: Tensor) -> Embeddings:
         """Return the joint embeddings of vectors `(B, Q, D)`."""

@@ -142,7 +142,7 @@ FAMILIES = {
         ),
         Family(
             "blip",
-            "BLIP, its image-text contrast",
+            "BLIP (image-text contrast)",
             _image("blip.modeling_blip:BlipVisionModel", pooling="first", projection="vision_proj", bias=True),
             Side(
                 "text_encoder",
@@ -171,7 +171,7 @@ FAMILIES = {
 
 BLIP2 = Family(
     "blip-2",
-    "BLIP-2, its image-text contrast",
+    "BLIP-2 (image-text contrast)",
     _image("blip_2.modeling_blip_2:Blip2VisionModel", projection="vision_projection", bias=True),
     Side(
         "qformer",

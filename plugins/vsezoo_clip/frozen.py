@@ -21,7 +21,7 @@ from vsezoo.recipe.options import Above, AtLeast, Below, OneOf
 from vsezoo.recipe.signatures import read_options
 from vsezoo_clip.adapters import add_adapters, merge_adapters
 from vsezoo_clip.head import HEADS, ProjectionHead
-from vsezoo_clip.library import NEEDED
+from vsezoo_clip.library import NEEDED, OF_WEIGHTS, shorten
 from vsezoo_clip.tokenizer import DualTokenizer
 
 
@@ -173,6 +173,22 @@ class FrozenTower(FrozenPart):
         with torch.set_grad_enabled(learns and torch.is_grad_enabled()):
             vectors: Tensor = self.tower(*inputs, **named)
             return vectors.float()
+
+    def run_on_pixels(self, pixels: Tensor) -> Tensor:
+        """Return the vectors of pixels `(B, 3, S, S)` by a tower of transformers.
+
+        Raises:
+            RecipeError: for pixels of another size than the network takes.
+        """
+        try:
+            return self.run_tower(pixel_values=pixels)
+        except ValueError as error:
+            height, width = pixels.shape[2:]
+            raise RecipeError(
+                f"its image processor makes pictures of {height} x {width} pixels, which its network does not take: "
+                f"{shorten(error)}.",
+                remedy=OF_WEIGHTS,
+            ) from error
 
     def finish(self, features: Tensor) -> Tensor | Embeddings:
         """Return the joint embeddings of features."""

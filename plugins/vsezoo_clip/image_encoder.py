@@ -74,4 +74,4 @@ class DualImageEncoder(FrozenTower, ImageEncoder):
 
     def extract(self, inputs: Tensor) -> Tensor:
         """Return the vectors `(B, D)` of pixels `(B, 3, S, S)`."""
-        return self.run_tower(pixel_values=inputs)
+        return self.run_on_pixels(inputs)

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from logging import ERROR
 
 NEEDED = "Name pretrained weights: --pretrained REFERENCE, a folder or hub:org/name."
+OF_WEIGHTS = "Get the settings of the image processor that were published with these weights."
 
 
 @contextmanager

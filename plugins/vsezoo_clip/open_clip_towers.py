@@ -16,7 +16,7 @@ from vsezoo.errors import CheckpointError, RecipeError, require_package
 from vsezoo.interfaces import Weights
 from vsezoo.pretrained.weights import read_small_json
 from vsezoo.storage.checkpoint_layout import OPEN_CLIP
-from vsezoo.storage.tensors import require_same
+from vsezoo.storage.tensors import require_finite, require_same
 from vsezoo_clip.families import find_outer
 from vsezoo_clip.frozen import PretrainedTower
 from vsezoo_clip.library import NEEDED, shorten
@@ -126,4 +126,6 @@ class OpenClipTower(PretrainedTower):
         inner = "network."
         expected = {name.removeprefix(inner): tensor for name, tensor in self.state_dict().items()}
         require_same(found, expected, weights.folder)
-        self.load_state_dict({f"{inner}{name}": tensor.float() for name, tensor in found.items()})
+        tensors = {f"{inner}{name}": tensor.float() for name, tensor in found.items()}
+        require_finite(tensors, weights.folder)
+        self.load_state_dict(tensors)

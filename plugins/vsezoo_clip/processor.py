@@ -19,7 +19,7 @@ from transformers.models.auto.auto_mappings import IMAGE_PROCESSOR_MAPPING_NAMES
 from vsezoo.backbones.transform import decode_picture
 from vsezoo.errors import CheckpointError, RecipeError
 from vsezoo.pretrained.weights import read_small_json
-from vsezoo_clip.library import quiet
+from vsezoo_clip.library import OF_WEIGHTS, quiet, shorten
 
 BACKENDS = ("torchvision", "pil")
 FILES = ("processor_config.json", "preprocessor_config.json")
@@ -54,6 +54,9 @@ def find_settings(folder: Path, family: str) -> dict[str, Any]:
                 remedy="Choose weights that transformers reads without remote code.",
             )
         kind = kind or IMAGE_PROCESSOR_MAPPING_NAMES.get(family, {}).get(BACKENDS[0])
+        if kind and _name_class(kind) not in _list_classes():
+            problem = f"names the image processor {kind!r}, which transformers does not have."
+            raise CheckpointError(problem, file=folder / name, remedy=OF_WEIGHTS)
         if kind:
             return {**{key: value for key, value in settings.items() if key not in OUTSIDE}, KIND: kind}
     raise CheckpointError(
@@ -61,6 +64,15 @@ def find_settings(folder: Path, family: str) -> dict[str, Any]:
         file=folder,
         remedy="Get all files of the model, as `save_pretrained` of its processor writes them.",
     )
+
+
+def _name_class(kind: str) -> str:
+    """Return the class of the torchvision backend, whose name transformers has changed with its versions."""
+    return kind.removesuffix("Fast").removesuffix("Pil")
+
+
+def _list_classes() -> set[str]:
+    return {_name_class(name) for names in IMAGE_PROCESSOR_MAPPING_NAMES.values() for name in names.values() if name}
 
 
 class ProcessorTransform:
@@ -103,5 +115,9 @@ class ProcessorTransform:
             DataError: for an object that is not a picture, or cannot be decoded.
         """
         decoded = [decode_picture(picture) for picture in pictures]
-        pixels: Tensor = self._process(images=decoded, return_tensors="pt")["pixel_values"]
+        try:
+            pixels: Tensor = self._process(images=decoded, return_tensors="pt")["pixel_values"]
+        except (ValueError, TypeError, RuntimeError) as error:
+            name = type(self._process).__name__
+            raise RecipeError(f"the image processor {name} fails: {shorten(error)}.", remedy=OF_WEIGHTS) from error
         return pixels.float()

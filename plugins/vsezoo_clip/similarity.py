@@ -11,6 +11,7 @@ from vsezoo.batch import Embeddings
 from vsezoo.errors import CheckpointError
 from vsezoo.interfaces import Similarity, Weights
 from vsezoo.recipe.options import OneOf
+from vsezoo.storage.tensors import require_finite
 from vsezoo_clip.families import find_family, find_outer
 
 
@@ -54,6 +55,7 @@ class ScaledCosineSimilarity(Similarity):
         if name not in tensors:
             tensors[name] = torch.tensor(_find_first_scale(weights))
         scale = tensors[name]
+        require_finite({name: scale.float()}, weights.folder)
         self.scale.data = scale.float().reshape(()).clone()
         if self.bias is not None:
             self.bias.data = tensors["logit_bias"].float().reshape(()).clone()

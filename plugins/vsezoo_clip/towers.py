@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from vsezoo.errors import CheckpointError, RecipeError, list_names
 from vsezoo.interfaces import Weights
-from vsezoo.storage.tensors import require_same
+from vsezoo.storage.tensors import require_finite, require_same
 from vsezoo_clip.configurations import clean_config, read_config
 from vsezoo_clip.families import Family, Side, find_outer
 from vsezoo_clip.frozen import PretrainedTower
@@ -61,7 +61,10 @@ class LibraryTower(PretrainedTower):
             found = _convert(self, found, weights)
         require_same(found, expected, weights.folder)
         kept = getattr(weights, "may_keep", False)
-        self.load_state_dict({name: tensor.float() for name, tensor in found.items()}, assign=kept)
+        tensors = {name: tensor.float() for name, tensor in found.items()}
+        if not kept:  # else they were looked at before, and are not read until they are needed
+            require_finite(tensors, weights.folder)
+        self.load_state_dict(tensors, assign=kept)
 
     def needs(self, name: str) -> bool:
         """Return whether a tensor with one of the prefixes belongs to this tower."""
@@ -138,16 +141,19 @@ def build_network(side: Side, config: Mapping[str, Any]) -> nn.Module:
     if TextNetwork.knows(config):
         return TextNetwork(config)
     parsed = read_config(config)
-    with quiet():
-        if not side.network:
-            from transformers import AutoModel
+    try:
+        with quiet():
+            if not side.network:
+                from transformers import AutoModel
 
-            # Nothing of the configuration may choose a kernel: transformers would fetch it from the Hub.
-            made: nn.Module = AutoModel.from_config(parsed, dtype=torch.float32, trust_remote_code=False)  # type: ignore[no-untyped-call]
-            return made
-        module, _, name = side.network.partition(":")
-        made = getattr(importlib.import_module(f"transformers.models.{module}"), name)(parsed, **side.arguments)
-        return made.float()
+                # Nothing of the configuration may choose a kernel: transformers would fetch it from the Hub.
+                made: nn.Module = AutoModel.from_config(parsed, dtype=torch.float32, trust_remote_code=False)  # type: ignore[no-untyped-call]
+                return made
+            module, _, name = side.network.partition(":")
+            made = getattr(importlib.import_module(f"transformers.models.{module}"), name)(parsed, **side.arguments)
+            return made.float()
+    except Exception as error:  # transformers raises what it likes
+        raise RecipeError(f"transformers cannot make the network of {side.config}: {shorten(error)}.") from error
 
 
 def _measure_states(side: Side, config: Mapping[str, Any]) -> int:
@@ -168,11 +174,17 @@ def _convert(tower: LibraryTower, found: Mapping[str, Tensor], weights: Weights)
                 state_dict={name: tensor.clone() for name, tensor in found.items()},
                 dtype=torch.float32,
                 output_loading_info=True,
+                ignore_mismatched_sizes=True,  # they are in the report
             )
     except Exception as error:  # transformers raises what it likes
         raise CheckpointError(f"has tensors that cannot be read: {shorten(error)}.", file=weights.folder) from error
-    for words, key in (("lacks the tensors", "missing_keys"), ("has the unknown tensors", "unexpected_keys")):
-        if wrong := sorted(name for name in report[key] if name.startswith(tower.prefixes) and tower.needs(name)):
+    kinds = {"missing_keys": "lacks the tensors", "unexpected_keys": "has the unknown tensors"}
+    for key, words in {
+        **kinds,
+        "mismatched_keys": "does not have the shapes of its config.json in the tensors",
+    }.items():
+        names = (name if isinstance(name, str) else name[0] for name in report[key])
+        if wrong := sorted(name for name in names if name.startswith(tower.prefixes) and tower.needs(name)):
             raise CheckpointError(
                 f"{words} {list_names(wrong, 3)}.", file=weights.folder, remedy="Get all files of the model again."
             )

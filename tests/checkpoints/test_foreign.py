@@ -103,9 +103,10 @@ def test_a_repository_of_open_clip(
 
 def test_a_gated_repository(hub: LoopbackHub, vse: Vse, source: Path, photos: Path, tmp_path: Path) -> None:
     publish(hub, source).gated = True
-    reader = {"HF_TOKEN": loopback.READER, "HF_HOME": str(tmp_path / "elsewhere")}
-    done = vse("search", "hub:org/clip", "a dog", "--images", str(photos), **reader)
-    processes.assert_one_message(done, 1, r"hub:org/clip.*: is gated, and you have no access\.\nRequest access")
+    for token in (loopback.READER, ""):  # 403, and 401
+        reader = {"HF_TOKEN": token, "HF_HOME": str(tmp_path / "elsewhere")}
+        done = vse("search", "hub:org/clip", "a dog", "--images", str(photos), **reader)
+        processes.assert_one_message(done, 1, r"hub:org/clip.*: is gated, and you have no access\.\nRequest access")
 
 
 @pytest.mark.slow

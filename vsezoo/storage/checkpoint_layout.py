@@ -112,7 +112,7 @@ def describe_absence(folder: Path) -> CheckpointError:
     return CheckpointError(
         f"is not a checkpoint folder: it has no {CONFIG} (it contains {held}).",
         file=folder,
-        remedy="Use a folder written by `vsezoo train`.",
+        remedy="Use a folder written by `vsezoo train`, or by save_pretrained of a dual encoder.",
     )
 
 

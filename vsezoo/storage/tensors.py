@@ -79,3 +79,20 @@ def require_same(tensors: Mapping[str, torch.Tensor], expected: Mapping[str, tor
                 file=file,
                 remedy=remedy,
             )
+
+
+def require_finite(tensors: Mapping[str, torch.Tensor], file: Path) -> None:
+    """Raise CheckpointError for tensors with numbers that are NaN or infinite.
+
+    Args:
+        tensors: the tensors by name.
+        file: their file, for the message.
+    """
+    # A finite sum, the cheap test, excludes both.
+    bad = [name for name, tensor in tensors.items() if not tensor.sum().isfinite() and not tensor.isfinite().all()]
+    if bad:
+        raise CheckpointError(
+            f"has numbers that are NaN or infinite in the tensor{'s' * (len(bad) > 1)} {list_names(sorted(bad), 3)}.",
+            file=file,
+            remedy="The weights are damaged, or come from a training run that diverged: get them again, or use others.",
+        )

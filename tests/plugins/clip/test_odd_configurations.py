@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -195,6 +196,14 @@ def forget(*names: str) -> Callable[[Path], None]:
     return change
 
 
+def spoil(name: str) -> Callable[[Path], None]:
+    return lambda folder: change_tensors(folder, lambda tensors: {**tensors, name: tensors[name] * torch.nan})
+
+
+def cut(name: str, size: int) -> Callable[[Path], None]:
+    return lambda folder: (folder / name).write_bytes((folder / name).read_bytes()[:size]) and None
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -202,15 +211,37 @@ def forget(*names: str) -> Callable[[Path], None]:
         (add("vision_model.pooler.weight"), r"has the unknown tensors vision_model\.pooler\.weight"),
         (forget("tokenizer.json", "tokenizer_config.json"), r"has no tokenizer \(tokenizer\.json\)"),
         (forget("tokenizer_config.json"), r"has a tokenizer that cannot be used: Unk token"),
+        (spoil("visual_projection.weight"), r"NaN or infinite in the tensor visual_projection\.weight"),
+        (spoil("logit_scale"), r"NaN or infinite in the tensor logit_scale"),
+        (cut("model.safetensors", 47000), r"is not a safetensors file: its tensors end at byte"),
+        (cut("model.safetensors", 50), r"is not a safetensors file: it has no header"),
+        (cut("config.json", 40), r"config\.json: cannot be read as JSON"),
+        (cut("tokenizer.json", 40), r"has no tokenizer that can be read"),
+        (cut("preprocessor_config.json", 40), r"preprocessor_config\.json: cannot be read as JSON"),
+        (
+            lambda folder: change_config(folder, model_type="giga", architectures=["GigaCLIP"]),
+            r"is a model of another task \(GigaCLIP\)",
+        ),
+        (
+            lambda folder: change_config(folder, "preprocessor_config.json", image_processor_type="GigaProcessor"),
+            r"names the image processor 'GigaProcessor', which transformers does not have",
+        ),
+        (
+            lambda folder: change_config(folder, vision_config={"hidden_act": "wobble"}),
+            r"transformers cannot make the network of vision_config: 'wobble'",
+        ),
     ],
-    ids=["a projection", "an unknown one", "no tokenizer", "half a tokenizer"],
 )
 def test_folders_that_do_not_fit(tmp_path: Path, tiny_clip: Path, change: Callable[[Path], None], message: str) -> None:
-    folder = tmp_path / "bad"
-    folder.mkdir()
-    for file in tiny_clip.iterdir():
-        (folder / file.name).write_bytes(file.read_bytes())
+    folder = Path(shutil.copytree(tiny_clip, tmp_path / "bad"))
     change(folder)
     with pytest.raises(VsezooError, match=message) as raised:
         vsezoo.load(folder)
     assert isinstance(raised.value, CheckpointError)
+
+
+def test_an_image_processor_of_another_size(tmp_path: Path, tiny_clip: Path) -> None:
+    folder = Path(shutil.copytree(tiny_clip, tmp_path / "bad"))
+    change_config(folder, "preprocessor_config.json", crop_size={"height": 40, "width": 40})
+    with pytest.raises(RecipeError, match="makes pictures of 40 x 40 pixels, which its network does not take"):
+        vsezoo.load(folder).encode_images(PICTURES)
