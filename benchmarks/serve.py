@@ -1,13 +1,14 @@
 """`vsezoo serve` with 50 clients at once, beside one client, and beside its text encoder alone; and its page.
 
     python benchmarks/serve.py [--items 8000] [--clients 50] [--queries 20000] [--page-items 100000]
+    python benchmarks/serve.py --checkpoint RUN --features ims.npy --sentences caps.txt
 
-Makes features and an untrained model of the usual sizes (GRU of 1,024, 10,000 words) in a temporary folder, and starts
-`vsezoo serve` on the loopback. One process asks, with one connection per client and no pause between an answer and the
-next query. Prints throughput, latencies and their distance from the text encoder's own time, which is that of a batch
-of as many sentences as there are clients; and the memory of the service after every tenth of the queries. With
-playwright and Chromium ($CHROMIUM), also the time from the last key to the drawn answer in the page, its pause for
-further keys (120 ms) included; --page-items 0 leaves that out. Takes some minutes.
+Makes features and an untrained model of the usual sizes (GRU of 1,024, 10,000 words) in a temporary folder, or takes
+those that are named, and starts `vsezoo serve` on the loopback. One process asks, with one connection per client and no
+pause between an answer and the next query. Prints throughput, latencies and their distance from the text encoder's own
+time, which is that of a batch of as many sentences as there are clients; and the memory of the service after every
+tenth of the queries. With playwright and Chromium ($CHROMIUM), also the time from the last key to the drawn answer in
+the page, its pause for further keys (120 ms) included; --page-items 0 leaves that out. Takes some minutes.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ WORDS = 10_000
 RUNS = 20
 LETTERS = str.maketrans("0123456789", "abcdefghij")
 VOCABULARY = [f"w{index}".translate(LETTERS) for index in range(WORDS)]
+SENTENCES: list[str] = []
 DRAWN = """async (word) => {
     const input = document.querySelector("#query");
     const seen = new Promise((resolve) => new MutationObserver((_, watching) => {
@@ -76,11 +78,20 @@ def main() -> None:
     parser.add_argument("--clients", type=int, default=50, help="clients at once (default 50)")
     parser.add_argument("--queries", type=int, default=20_000, help="queries of all of them (default 20,000)")
     parser.add_argument("--page-items", type=int, default=100_000, help="items behind the page (default 100,000)")
+    parser.add_argument("--checkpoint", type=Path, help="a model of features, instead of an untrained one")
+    parser.add_argument("--features", type=Path, help="its images, a .npy file")
+    parser.add_argument("--sentences", type=Path, help="queries, one a line")
     options = parser.parse_args()
+    if options.sentences:
+        SENTENCES.extend(options.sentences.read_text(encoding="utf-8").splitlines())
     with Report(options) as report, tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        write_model(folder / "run")
-        write_features(folder / "test_ims.npy", options.items)
+        if options.checkpoint:
+            (folder / "run").symlink_to(options.checkpoint.absolute())
+            (folder / "test_ims.npy").symlink_to(options.features.absolute())
+        else:
+            write_model(folder / "run")
+            write_features(folder / "test_ims.npy", options.items)
         encoder = time_encoder(report, folder / "run", options.clients)
         report.show(
             f"{'text encoder alone':<26}{encoder[0] * 1e3:8.1f} ms for one, {encoder[1] * 1e3:.1f} ms for a batch",
@@ -107,7 +118,8 @@ def main() -> None:
             *(Figure(f"memory after {tenths}/10", size, "MB") for tenths, size in enumerate(memory)),
         )
         if options.page_items:
-            write_features(folder / "page_ims.npy", options.page_items)
+            width = np.load(folder / "test_ims.npy", mmap_mode="r").shape[1]
+            write_features(folder / "page_ims.npy", options.page_items, width)
             with serve(folder, "page_ims.npy") as (_, port):
                 seconds = time_page(port)
             report.show(
@@ -145,17 +157,19 @@ def write_model(folder: Path) -> None:
     save_checkpoint(folder, model, data, {"epoch": 0, "step": 0, "criterion": "rsum", "score": 0.0})
 
 
-def write_features(file: Path, count: int) -> None:
+def write_features(file: Path, count: int, width: int = WIDTH) -> None:
     """Write features of noise, block by block."""
     rng = np.random.default_rng(0)
-    rows = np.lib.format.open_memmap(file, "w+", np.float32, (count, WIDTH))
+    rows = np.lib.format.open_memmap(file, "w+", np.float32, (count, width))
     for start in range(0, count, 4096):
-        rows[start : start + 4096] = rng.standard_normal((min(4096, count - start), WIDTH), np.float32)
+        rows[start : start + 4096] = rng.standard_normal((min(4096, count - start), width), np.float32)
     rows.flush()
 
 
 def make_sentence(rng: random.Random) -> str:
-    """Return 8 to 12 words."""
+    """Return a sentence of the file, or 8 to 12 words."""
+    if SENTENCES:
+        return rng.choice(SENTENCES)
     return " ".join(rng.choices(VOCABULARY, k=rng.randint(8, 12)))
 
 

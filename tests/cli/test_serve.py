@@ -17,6 +17,8 @@ import processes
 import pytest
 import tiny
 
+from vsezoo.serving.server import bind
+
 PATIENCE = 120
 
 
@@ -90,6 +92,12 @@ def test_clients_that_hang_do_not_keep_it_from_ending(started: Started) -> None:
 
 def serve(folder: Path, *arguments: str) -> processes.Done:
     return processes.run_command(folder, "serve", "run", "--device", "cpu", *arguments, before=processes.set_cache)
+
+
+def test_answers_do_not_wait_for_acknowledgements() -> None:
+    """asyncio turns Nagle's algorithm off for sockets only whose protocol is TCP by name."""
+    with bind("127.0.0.1", 0) as bound:
+        assert bound.proto == socket.IPPROTO_TCP
 
 
 @pytest.mark.process

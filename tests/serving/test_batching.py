@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from vsezoo.serving import batching
 from vsezoo.serving.batching import Batcher, BusyError
 from vsezoo.serving.engine import run_together
 
@@ -50,6 +51,21 @@ def test_what_arrives_while_others_are_computed_is_one_batch() -> None:
         assert await asyncio.gather(*first, *rest) == [2, 4, 6, 8]
 
     assert run(use).batches == [[1], [2, 3, 4]]
+
+
+def test_clients_that_ask_again_are_one_batch_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batching, "PAUSE", 0.1)
+
+    async def ask_twice(batcher: Batcher[int, int], item: int) -> None:
+        await batcher.ask(item)
+        await asyncio.sleep(item / 1000)
+        await batcher.ask(10 * item)
+
+    async def use(batcher: Batcher[int, int], recorder: Recorder) -> None:
+        recorder.go.set()
+        await asyncio.gather(*(ask_twice(batcher, item) for item in (1, 2, 3)))
+
+    assert run(use).batches == [[1, 2, 3], [10, 20, 30]]
 
 
 def test_batches_are_bounded() -> None:

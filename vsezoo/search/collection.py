@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -76,7 +76,7 @@ class Collection(ABC):
         """Whether the items are sentences."""
         return self.kind == "text"
 
-    @property
+    @cached_property
     def title(self) -> str:
         """The name for output to others: without the folders that contain it."""
         return Path(os.path.normpath(self.place)).name if self.place else self.name

@@ -215,9 +215,11 @@ def _merge(
         k: number of results.
     """
     scores = scores[better]
-    most = int((scores > limits[better, None]).sum(dim=1).max())
-    if best.shape[1] < k:
-        most = scores.shape[1]
+    if best.shape[1] < k:  # nothing to beat yet: whatever is among the best of the block, all of equal ones
+        least = scores.topk(min(k, scores.shape[1]), dim=1).values[:, -1:]
+        most = int((scores >= least).sum(dim=1).max())
+    else:
+        most = int((scores > limits[better, None]).sum(dim=1).max())
     columns = scores.topk(most, dim=1, sorted=False).indices.sort(dim=1).values
     joined = torch.cat([best[better], scores.gather(1, columns)], dim=1)
     numbers = torch.cat([places[better], columns + start], dim=1)

@@ -137,7 +137,7 @@ def create_app(engine: Engine, token: str = "", limits: Limits | None = None) ->
     return app
 
 
-def find_service(request: Request) -> Service:
+async def find_service(request: Request) -> Service:  # FastAPI runs what is not async in another thread
     """Return the service of an application."""
     service: Service = request.app.state.service
     return service
@@ -146,7 +146,7 @@ def find_service(request: Request) -> Service:
 Own = Annotated[Service, Depends(find_service)]
 
 
-def read_form(
+async def read_form(
     query: Annotated[Sentence | None, Form()] = None,
     plus: Annotated[Sentences, Form()] = [],  # noqa: B006 (FastAPI copies it)
     minus: Annotated[Sentences, Form()] = [],  # noqa: B006

@@ -17,6 +17,8 @@ MOST = 64
 """Number of items computed at a time."""
 WAITING = 1024
 """Number of items that may wait."""
+PAUSE = 0.004
+"""Seconds without a new request that end such a wait."""
 
 
 class BusyError(VsezooError):
@@ -29,7 +31,8 @@ class BusyError(VsezooError):
 class Batcher(Generic[Item, Outcome]):
     """Hands whatever has arrived while the thread was computing to it, together.
 
-    So a single request never waits for others, and the more there are, the larger the batches.
+    So a single request never waits for others, and the more there are, the larger the batches. After a batch of
+    several, the next one waits while requests keep arriving: clients that have just been answered ask again.
 
     Args:
         compute: returns the outcome of each item, an exception for one that has none.
@@ -48,6 +51,7 @@ class Batcher(Generic[Item, Outcome]):
         self._compute, self._executor, self._most, self._limit = compute, executor, most, waiting
         self._waiting: deque[tuple[Item, asyncio.Future[Outcome]]] = deque()
         self._work: asyncio.Task[None] | None = None
+        self._last = 0
 
     async def ask(self, item: Item) -> Outcome:
         """Return the outcome of an item.
@@ -64,15 +68,24 @@ class Batcher(Generic[Item, Outcome]):
             self._work = asyncio.create_task(self._run())
         return await future
 
+    async def _gather(self) -> None:
+        """Wait for the requests that belong to a batch."""
+        await asyncio.sleep(0)  # those that have been received by now
+        seen = 0 if self._last > 1 else self._most
+        while seen < len(self._waiting) < self._most:
+            seen = len(self._waiting)
+            await asyncio.sleep(PAUSE)
+
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()
         while self._waiting:
-            await asyncio.sleep(0)  # requests that have been received by now belong to the batch
+            await self._gather()
             batch: list[tuple[Item, asyncio.Future[Outcome]]] = []
             while self._waiting and len(batch) < self._most:
                 item, future = self._waiting.popleft()
                 if not future.done():  # its client may have gone
                     batch.append((item, future))
+            self._last = len(batch)
             if not batch:
                 continue
             outcomes: Sequence[Outcome | Exception]

@@ -64,8 +64,8 @@ def bind(host: str, port: int) -> socket.socket:
     """
     place = f"port {port} of {host}"
     try:
-        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        bound = socket.socket(family, socket.SOCK_STREAM)
+        family, _, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        bound = socket.socket(family, socket.SOCK_STREAM, protocol)  # without it, asyncio leaves Nagle on: 40 ms
         try:
             if os.name == "posix":  # on Windows it would let two programs have the port
                 bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
