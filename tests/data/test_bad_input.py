@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -344,6 +345,56 @@ def test_one_bad_row_is_refused_or_skipped_as_asked(tmp_path: Path, form: str) -
     report = check_data(str(tmp_path))
     assert report.fails
     assert sum(finding.level == "error" for finding in report.findings) == 2  # of train and of dev
+
+
+def spoil_karpathy(folder: Path) -> None:
+    change_json(folder / "dataset_mine.json", lambda value: value["images"].append({"filename": "b.png"}))
+
+
+def spoil_coco(folder: Path) -> None:
+    entry = {"id": 99, "image_id": 77, "caption": "a dog"}
+    change_json(folder / "captions_train2017.json", lambda value: value["annotations"].append(entry))
+
+
+def spoil_shard(folder: Path) -> None:
+    samples = {k: v for name in ("x", "b", "c") for k, v in make_sample(name, 1, "\n".join(CAPTIONS)).items()}
+    write_shard(folder / "train-0.tar", {**samples, "bad.jpg": make_picture(9), "bad.txt": b"a caf\xe9"})
+
+
+def spoil_columns(folder: Path, ending: str = "parquet") -> None:
+    arrow = pytest.importorskip("pyarrow")
+    images = [{"bytes": make_picture(n), "path": f"{n}.png"} for n in range(4)]
+    texts = arrow.array([*[json.dumps(CAPTIONS)] * 3, "['a dog', 3]"])
+    table = arrow.table({"image": images, "caption": texts})
+    pytest.importorskip("pyarrow.parquet").write_table(table, folder / "train-00000-of-00001.parquet")
+
+
+def change_json(file: Path, change: Callable[[Any], object]) -> None:
+    value = json.loads(file.read_text())
+    change(value)
+    file.write_text(json.dumps(value))
+
+
+BAD_ENTRIES: Mapping[str, tuple[Callable[[Path], None], str]] = {
+    "karpathy": (spoil_karpathy, r"images\[5\] lacks 'split'"),
+    "coco-json": (spoil_coco, r"annotations\[15\] is of the image 77, which is not among the images"),
+    "shards": (spoil_shard, r"train-0\.tar \(bad\.txt\): is not UTF-8 text"),
+    "parquet": (spoil_columns, r"row 3 has a list that cannot be read: .*a dog"),
+}
+
+
+@pytest.mark.parametrize("form", BAD_ENTRIES)
+def test_one_bad_entry_is_refused_or_skipped_as_asked(tmp_path: Path, form: str) -> None:
+    FORMS[form](tmp_path)
+    spoil, message = BAD_ENTRIES[form]
+    spoil(tmp_path)
+    with pytest.raises(DataError, match=message) as caught:
+        open_data(f"{tmp_path}/", "train", KINDS)
+    assert caught.value.remedy.endswith("or skip them with --on-bad-image skip.")
+    lenient = open_data(f"{tmp_path}/", "train", KINDS, OpenOptions(on_bad_image="skip"))
+    account = lenient.account
+    assert (len(lenient.captions), account["bad_rows"]) == (15, 1)
+    assert account["used"] + sum(account["left_out"].values()) == account["images"]
 
 
 def test_two_forms_in_one_folder_are_told(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from vsezoo.storage.addresses import AddressError, show_address
 IDS = ("filename", "file_name", "image_id", "img_id", "image_name", "cocoid", "id", "key")
 """Columns that name the picture of a row, the first choice first."""
 WITHOUT = "of rows without a picture"
+BAD = "of bad rows"
 LIST_START = r"^\s*[\[(]"
 """A text that may be a list of captions."""
 
@@ -38,13 +39,14 @@ class FileColumns(NamedTuple):
     splits: Any
 
 
-def read_file(file: str, label: str, left_out: Counter[str]) -> FileColumns:
+def read_file(file: str, label: str, left_out: Counter[str], bad: list[DataError]) -> FileColumns:
     """Read a file.
 
     Args:
         file: path or address.
         label: begins the ids of rows that have no name.
-        left_out: counts rows without a picture.
+        left_out: counts rows without a picture, and bad rows.
+        bad: gets the errors of bad rows, which are left out.
 
     Raises:
         DataError: for a file that cannot be read, or without a column of pictures or of captions.
@@ -53,7 +55,7 @@ def read_file(file: str, label: str, left_out: Counter[str]) -> FileColumns:
     """
     arrow = require_package("pyarrow", PURPOSE, show_address(file))
     try:
-        return _read(file, label, left_out)
+        return _read(file, label, left_out, bad)
     except AddressError as error:
         remedy = "Check the address, and that the server can be reached; run the command again."
         raise ServerError(f"cannot be read: {error}.", file=show_address(file), remedy=remedy) from None
@@ -63,7 +65,7 @@ def read_file(file: str, label: str, left_out: Counter[str]) -> FileColumns:
         raise DataError(problem, file=show_address(file), remedy="Download or copy it again.") from None
 
 
-def _read(file: str, label: str, left_out: Counter[str]) -> FileColumns:
+def _read(file: str, label: str, left_out: Counter[str], bad: list[DataError]) -> FileColumns:
     source: RowFile | _ArrowFile = _ArrowFile(file) if file.endswith(".arrow") else RowFile(file)
     schema = source.schema
     holder = find_image_column(schema)
@@ -79,8 +81,9 @@ def _read(file: str, label: str, left_out: Counter[str]) -> FileColumns:
             problem = f"{place} has {size:,} bytes of text in {rows:,} rows, too many for ids and captions."
             raise DataError(problem, file=show_address(file), remedy="Leave such texts out of the file.")
     table = source.read_columns(wanted).combine_chunks()  # the chunks of row groups take half as much again
-    captions, counts = _join([_read_captions(table.column(name), file) for name in columns], len(table))
-    ids = _name_rows(table, [id_column, paths] if holder else [paths], label, file, is_path=not holder)
+    wrong: dict[int, DataError] = {}
+    captions, counts = _join([_read_captions(table.column(name), file, wrong) for name in columns], len(table))
+    ids = _name_rows(table, [id_column, paths] if holder else [paths], label, file, None if holder else wrong)
     places = None
     if holder:
         spans = source.find_spans(holder) if isinstance(source, _ArrowFile) else None
@@ -88,15 +91,23 @@ def _read(file: str, label: str, left_out: Counter[str]) -> FileColumns:
     unique = Texts(ids) if ids is not None or places is None else RowNames([label], places)
     images = ImageColumns(unique, Texts(captions, clean=True), counts, places)
     splits = table.column(split_column) if split_column else None
-    if places is not None and places.spans is not None and (absent := places.spans[:, 1] < 0).any():
+    absent = places.spans[:, 1] < 0 if places is not None and places.spans is not None else np.zeros(len(table), bool)
+    if wrong or absent.any():
+        absent[list(wrong)] = False
         left_out[WITHOUT] += int(absent.sum())
+        left_out[BAD] += len(wrong)
+        bad += [error for _, error in sorted(wrong.items())]
+        absent[list(wrong)] = True
         kept = np.flatnonzero(~absent)
         images, splits = images.take(kept), splits.take(kept) if splits is not None else None
     return FileColumns(images, splits)
 
 
-def _read_captions(column: Any, file: str) -> tuple[Any, Array]:
-    """Return the captions of a column, as large strings, and how many each row has, 1 or more."""
+def _read_captions(column: Any, file: str, wrong: dict[int, DataError]) -> tuple[Any, Array]:
+    """Return the captions of a column, as large strings, and how many each row has, 1 or more.
+
+    Rows with something else are added to `wrong`, and have an empty caption.
+    """
     arrow = require_package("pyarrow", PURPOSE)
     compute, types = require_package("pyarrow.compute", PURPOSE), arrow.types
     if types.is_dictionary(column.type):
@@ -119,7 +130,8 @@ def _read_captions(column: Any, file: str) -> tuple[Any, Array]:
             found.append(read_captions(value))
         except ValueError as error:
             remedy = "Correct the row, or call the captions `caption`."
-            raise DataError(f"row {row} has {error}.", file=show_address(file), remedy=remedy) from None
+            wrong[row] = DataError(f"row {row} has {error}.", file=show_address(file), remedy=remedy)
+            found.append([""])
     flat = arrow.array([text for texts in found for text in texts], arrow.large_string())
     return arrow.chunked_array([flat]), np.array([len(texts) for texts in found], np.int32)
 
@@ -139,8 +151,11 @@ def _join(columns: Sequence[tuple[Any, Array]], rows: int) -> tuple[Any, Array]:
     return texts.take(np.argsort(of_row, kind="stable")), counts
 
 
-def _name_rows(table: Any, columns: Sequence[str], label: str, file: str, *, is_path: bool) -> Any:
-    """Return an id for each row: the first of the columns that has one, else made from the row; None: all are so."""
+def _name_rows(table: Any, columns: Sequence[str], label: str, file: str, wrong: dict[int, DataError] | None) -> Any:
+    """Return an id for each row: the first of the columns that has one, else made from the row; None: all are so.
+
+    If ids are paths of files, rows without one are added to `wrong`.
+    """
     arrow = require_package("pyarrow", PURPOSE)
     compute = require_package("pyarrow.compute", PURPOSE)
     choices = []
@@ -151,12 +166,11 @@ def _name_rows(table: Any, columns: Sequence[str], label: str, file: str, *, is_
         except (arrow.ArrowInvalid, arrow.ArrowNotImplementedError):  # such as lists, or bytes that are not UTF-8
             texts = [None if value is None else str(value) for value in values.to_pylist()]
             choices.append(arrow.chunked_array([arrow.array(texts, arrow.large_string())]))
-    if is_path:
-        if choices[0].null_count:
-            row = int(np.flatnonzero(choices[0].is_null().to_numpy())[0])
+    if wrong is not None:
+        for row in np.flatnonzero(choices[0].is_null().to_numpy()).tolist() if choices[0].null_count else ():
             remedy = "Write the path of its file there."
-            raise DataError(f"row {row} names no picture.", file=show_address(file), remedy=remedy)
-        return choices[0]
+            wrong[row] = DataError(f"row {row} names no picture.", file=show_address(file), remedy=remedy)
+        return compute.fill_null(choices[0], "")
     choices = [values for values in choices if values.null_count < len(values)]
     if not choices:
         return None

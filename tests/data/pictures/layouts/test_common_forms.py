@@ -123,7 +123,7 @@ def test_coco_form_of_ones_own(tmp_path: Path) -> None:
     assert "has several caption files: labels.json, more.json" in open_error(tmp_path)
     (tmp_path / "more.json").unlink()
     (tmp_path / "labels.json").write_text('{"images": [{"id": 1}], "annotations": [{"image_id": 1, "caption": "x"}]}')
-    assert "labels.json: is not a COCO caption file: KeyError 'file_name'" in open_error(tmp_path)
+    assert "labels.json: images[0] lacks 'file_name'" in open_error(tmp_path)
 
 
 def test_karpathys_list_beside_the_names_of_2017(tmp_path: Path) -> None:

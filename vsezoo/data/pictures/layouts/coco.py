@@ -5,9 +5,10 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
-from vsezoo.data.pictures.layouts.coco_json import explain_json
-from vsezoo.data.pictures.listing import CaptionedImage, Listing, clean_caption, read_json
+from vsezoo.data.pictures.layouts.coco_json import read_annotations
+from vsezoo.data.pictures.listing import CaptionedImage, Listing, clean_caption
 from vsezoo.errors import DataError
 
 ANNOTATIONS = ("captions_train2014.json", "captions_val2014.json")
@@ -32,9 +33,10 @@ def _read(folder: Path, files: Sequence[Path]) -> Listing:
             remedy="Copy coco_train_ids.npy, coco_dev_ids.npy, coco_test_ids.npy and coco_restval_ids.npy of VSE++ to "
             f"the same folder, or Karpathy's dataset_coco.json to {folder}.",
         )
-    captions = {number: found for file in files for number, found in _read_annotations(file).items()}
-    splits = {split: _pick(file, captions, files) for split, file in ids.items()}
-    return Listing(folder, files[0].parent, splits, remedy="The ids are in coco_SPLIT_ids.npy.")
+    bad: list[DataError] = []
+    captions = {number: found for file in files for number, found in _read_annotations(file, bad).items()}
+    splits = {split: _pick(file, captions, files, bad) for split, file in ids.items()}
+    return Listing(folder, files[0].parent, splits, remedy="The ids are in coco_SPLIT_ids.npy.", bad=bad)
 
 
 def _find_ids(folder: Path, split: str) -> Path | None:
@@ -42,18 +44,16 @@ def _find_ids(folder: Path, split: str) -> Path | None:
     return next((file for place in places if (file := place / f"coco_{split}_ids.npy").is_file()), None)
 
 
-def _read_annotations(file: Path) -> dict[int, tuple[str, str]]:
+def _read_annotations(file: Path, bad: list[DataError]) -> dict[Any, tuple[str, str]]:
     """Return picture name and text by annotation number."""
-    content = read_json(file)
     pictures = file.stem.removeprefix("captions_")  # the folder train2014 or val2014
-    try:
-        names = {image["id"]: f"{pictures}/{image['file_name']}" for image in content["images"]}
-        return {entry["id"]: (names[entry["image_id"]], str(entry["caption"])) for entry in content["annotations"]}
-    except (KeyError, TypeError) as error:
-        raise explain_json(file, error) from None
+    names, captions = read_annotations(file, bad)
+    return {number: (f"{pictures}/{names[image]}", caption or "") for number, image, caption in captions}
 
 
-def _pick(file: Path, captions: dict[int, tuple[str, str]], files: Sequence[Path]) -> list[CaptionedImage]:
+def _pick(
+    file: Path, captions: dict[Any, tuple[str, str]], files: Sequence[Path], bad: list[DataError]
+) -> list[CaptionedImage]:
     """Return the pictures of an id file, each with the captions that the file names (five in those of VSE++)."""
     import numpy as np
 
@@ -67,11 +67,9 @@ def _pick(file: Path, captions: dict[int, tuple[str, str]], files: Sequence[Path
     images: dict[str, CaptionedImage] = {}
     for number in ids.tolist():
         if number not in captions:
-            raise DataError(
-                f"names the annotation {number}, which is not in {' or '.join(path.name for path in files)}.",
-                file=file,
-                remedy="Use the annotations of COCO 2014, both train and val.",
-            )
+            problem = f"names the annotation {number}, which is not in {' or '.join(path.name for path in files)}."
+            bad.append(DataError(problem, file=file, remedy="Use the annotations of COCO 2014, both train and val."))
+            continue
         name, caption = captions[number]
         images.setdefault(name, CaptionedImage(name, [])).captions.append(clean_caption(caption))
     return list(images.values())

@@ -6,8 +6,10 @@ import functools
 import posixpath
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from vsezoo.data.caption_file import CAPTIONS_PER_IMAGE
 from vsezoo.data.pictures.listing import CaptionedImage, Listing, clean_caption, read_json
@@ -15,6 +17,7 @@ from vsezoo.data.pictures.splits import BY_LISTS, find_word, gather
 from vsezoo.errors import DataError
 
 MOST = 50  # files that are inspected
+FORM = "Expected `images` with id and file_name, and `annotations` with id, image_id and caption."
 LOOKED_AT = 1 << 16  # bytes inspected at each end of a file
 BY_YEAR = re.compile(r"captions_([a-z]+20\d\d)")
 
@@ -55,42 +58,82 @@ def _is_coco(file: Path) -> bool:
 
 def _read_json(folder: Path, files: Mapping[str, Path]) -> Listing:
     images: dict[str, dict[str, CaptionedImage]] = {}
+    bad: list[DataError] = []
     for split, file in files.items():
         by_year = BY_YEAR.fullmatch(file.stem)
         prefix = by_year[1] if by_year and _has_folder(folder, by_year[1]) else ""
         of_split = images.setdefault(split, {})
-        for name, caption in _read_pairs(file, prefix):
+        for name, caption in _read_pairs(file, prefix, bad):
             captions = of_split.setdefault(name, CaptionedImage(name, [])).captions
             if caption is not None and not (by_year and len(captions) == CAPTIONS_PER_IMAGE):
                 captions.append(clean_caption(caption))
     if "" in images:
-        return gather(folder, files[""], images[""])
+        return replace(gather(folder, files[""], images[""]), bad=bad)
     splits = {split: list(of_split.values()) for split, of_split in images.items()}
-    return Listing(folder, next(iter(files.values())).parent, splits, rule=BY_LISTS)
+    return Listing(folder, next(iter(files.values())).parent, splits, rule=BY_LISTS, bad=bad)
 
 
 def _has_folder(folder: Path, name: str) -> bool:
     return (folder / name).is_dir() or any(place.is_dir() for place in folder.glob(f"*/{name}"))
 
 
-def _read_pairs(file: Path, prefix: str) -> Iterator[tuple[str, str | None]]:
+def _read_pairs(file: Path, prefix: str, bad: list[DataError]) -> Iterator[tuple[str, str | None]]:
     """Yield each picture without a caption, then each caption with its picture."""
-    content = read_json(file)
-    try:
-        names = {image["id"]: posixpath.join(prefix, image["file_name"]) for image in content["images"]}
-        pairs = [(names[entry["image_id"]], entry["caption"]) for entry in content["annotations"]]
-        if wrong := [text for _, text in pairs if text is not None and not isinstance(text, str)]:
-            raise TypeError(f"a caption that is not text: {wrong[0]!r}")
-    except (KeyError, TypeError) as error:
-        raise explain_json(file, error) from None
+    annotations = read_annotations(file, bad)
+    names = {number: posixpath.join(prefix, name) for number, name in annotations.names.items()}
     yield from ((name, None) for name in names.values())
-    yield from pairs
+    yield from ((names[image], caption) for _, image, caption in annotations.captions if caption is not None)
 
 
-def explain_json(file: Path, error: Exception) -> DataError:
-    """Return the error for a file that is not in this format."""
-    return DataError(
-        f"is not a COCO caption file: {type(error).__name__} {error}.",
-        file=file,
-        remedy="Expected `images` with id and file_name, and `annotations` with id, image_id and caption.",
-    )
+class Annotations(NamedTuple):
+    """The contents of a file.
+
+    Attributes:
+        names: of the files of pictures, by their numbers.
+        captions: number of the annotation, number of the picture, and the caption, which may be null.
+    """
+
+    names: dict[Any, str]
+    captions: list[tuple[Any, Any, str | None]]
+
+
+def read_annotations(file: Path, bad: list[DataError]) -> Annotations:
+    """Read a file.
+
+    Args:
+        file: the file.
+        bad: gets the errors of bad entries, which are left out.
+
+    Raises:
+        DataError: for a file that is not in this format.
+    """
+    content = read_json(file)
+    lists = [content.get("images"), content.get("annotations")]
+    if not all(isinstance(entries, list) for entries in lists):
+        problem = "is not a COCO caption file: it lacks a list `images` or `annotations`."
+        raise DataError(problem, file=file, remedy=FORM)
+    names, captions = dict[Any, str](), list[tuple[Any, Any, str | None]]()
+    for index, image in enumerate(content["images"]):
+        try:
+            number, name = image["id"], image["file_name"]
+            if not isinstance(name, str) or isinstance(number, list | dict):
+                raise TypeError("has an invalid id or file_name")
+            names[number] = name
+        except (KeyError, TypeError) as error:
+            bad.append(_explain(f"images[{index}]", error, file))
+    for index, entry in enumerate(content["annotations"]):
+        try:
+            caption, image = entry["caption"], entry["image_id"]
+            if caption is not None and not isinstance(caption, str):
+                raise TypeError(f"has a caption that is not text: {caption!r}")
+            if image not in names:
+                raise TypeError(f"is of the image {image!r}, which is not among the images")
+            captions.append((entry.get("id"), image, caption))
+        except (KeyError, TypeError) as error:
+            bad.append(_explain(f"annotations[{index}]", error, file))
+    return Annotations(names, captions)
+
+
+def _explain(entry: str, error: Exception, file: Path) -> DataError:
+    reason = f"lacks {error}" if isinstance(error, KeyError) else str(error)
+    return DataError(f"{entry} {reason}.", file=file, remedy=FORM)

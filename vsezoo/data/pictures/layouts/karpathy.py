@@ -33,18 +33,21 @@ def _read(folder: Path, file: Path) -> Listing:
     if not isinstance(images, list):
         raise DataError("does not have a list `images`.", file=file, remedy=REMEDY)
     splits: dict[str, dict[str, CaptionedImage]] = {}
+    bad: list[DataError] = []
     for index, entry in enumerate(images):
         try:
             split, image = _read_image(entry)
         except (KeyError, TypeError) as error:
             reason = f"lacks {error}" if isinstance(error, KeyError) else str(error)
-            raise DataError(f"images[{index}] {reason}.", file=file, remedy=REMEDY) from None
+            bad.append(DataError(f"images[{index}] {reason}.", file=file, remedy=REMEDY))
+            continue
         of_split = splits.setdefault(split, {})
         if image.name in of_split:
             remedy = "Keep one entry, with all captions."
-            raise DataError(f"has {image.name!r} twice in the split {split}.", file=file, remedy=remedy)
+            bad.append(DataError(f"has {image.name!r} twice in the split {split}.", file=file, remedy=remedy))
+            continue
         of_split[image.name] = image
-    return Listing(folder, file, {split: list(found.values()) for split, found in splits.items()})
+    return Listing(folder, file, {split: list(found.values()) for split, found in splits.items()}, bad=bad)
 
 
 def _read_image(entry: Any) -> tuple[str, CaptionedImage]:

@@ -63,8 +63,8 @@ def _read(folder: Path, files: Sequence[str]) -> Listing:
     """Read the captions of all rows; pictures stay where they are."""
     labels = {file: _label(file, folder) for file in files}
     named = {file: find_split(label, folder) or find_word(posixpath.basename(label)) for file, label in labels.items()}
-    left_out = Counter[str]()
-    read = _read_all(labels, left_out)
+    left_out, bad = Counter[str](), list[DataError]()
+    read = _read_all(labels, left_out, bad)
     splits, rule = _assign(folder, {file: (named[file], columns) for file, columns in read.items()})
     groups = {split: _group(columns) for split, columns in splits.items()}
     merged = {split: columns for split, columns in groups.items() if columns is not None}
@@ -80,7 +80,7 @@ def _read(folder: Path, files: Sequence[str]) -> Listing:
     remedy = REMEDY_DRAWN if rule == DRAWN else ""
     if rule == BY_COLUMN.format(SPLIT_COLUMN) and not set(merged) & set(SPLITS):
         remedy = REMEDY_WORDS
-    return Listing(folder, file, listing, remedy, rule, empty=empty, left_out=left_out)
+    return Listing(folder, file, listing, remedy, rule, empty=empty, left_out=+left_out, bad=bad)
 
 
 def _label(file: str, folder: Path) -> str:
@@ -93,13 +93,13 @@ def _label(file: str, folder: Path) -> str:
     return posixpath.splitext("/".join(path.split("/")[-2:]))[0]
 
 
-def _read_all(labels: Mapping[str, str], left_out: Counter[str]) -> dict[str, FileColumns]:
+def _read_all(labels: Mapping[str, str], left_out: Counter[str], bad: list[DataError]) -> dict[str, FileColumns]:
     from vsezoo.data.pictures.row_columns import read_file  # imports numpy
 
     if not any(map(is_address, labels)):
-        return {file: read_file(file, label, left_out) for file, label in labels.items()}
+        return {file: read_file(file, label, left_out, bad) for file, label in labels.items()}
     with ThreadPool(READERS) as pool:  # the time is spent waiting for a server
-        found = pool.imap(lambda item: read_file(*item, left_out), labels.items())
+        found = pool.imap(lambda item: read_file(*item, left_out, bad), labels.items())
         return dict(zip(labels, report_done(found, len(labels), "files read"), strict=True))
 
 

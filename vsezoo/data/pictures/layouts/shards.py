@@ -78,7 +78,8 @@ def _read(folder: Path, shards: Sequence[str]) -> Listing:
     left_out = Counter[str]()
     for content in contents.values():
         left_out.update(content.left_out)
-    return Listing(folder, folder, listing, remedy, rule, left_out=dict(left_out))
+    bad = [error for content in contents.values() for error in content.bad]
+    return Listing(folder, folder, listing, remedy, rule, left_out=dict(left_out), bad=bad)
 
 
 def _name(folder: Path, samples: Sequence[tuple[str, CaptionedImage]]) -> list[CaptionedImage]:
@@ -115,10 +116,12 @@ class Shard(NamedTuple):
     Attributes:
         images: samples in file order; without captions the list is empty, without a picture the place is None.
         left_out: number of unused pictures by reason.
+        bad: errors of texts that cannot be read; their samples have no captions.
     """
 
     images: list[CaptionedImage]
     left_out: Mapping[str, int]
+    bad: Sequence[DataError] = ()
 
 
 def read_shard(shard: str) -> Shard:
@@ -149,14 +152,17 @@ def read_shard(shard: str) -> Shard:
         CaptionedImage(key, captions, Place(shard, part[0], part[1], key) if part else None)
         for key, captions, part in found["samples"]
     ]
-    return Shard(images, found["left_out"])
+    bad = [
+        DataError(problem, file=file, remedy=f"Write the shard again. {FORM}") for problem, file in found.get("bad", ())
+    ]
+    return Shard(images, found["left_out"], bad)
 
 
 def _look_through(shard: str) -> dict[str, Any]:
-    """Return `samples` (name, captions, offset and size of the picture in bytes) and `left_out`."""
+    """Return `samples` (name, captions, offset and size of the picture in bytes), `left_out`, `bad` (problem, file)."""
     parts: dict[str, dict[str, list[int]]] = {}
     texts: dict[str, dict[str, list[str]]] = {}
-    left_out, ids = Counter[str](), dict[str, str]()
+    left_out, ids, bad = Counter[str](), dict[str, str](), list[tuple[str, str]]()
     with open_address(shard) if is_address(shard) else open_plain(Path(shard)) as stream:
         for member in list_members(stream):
             path = PurePosixPath(member.name)
@@ -173,7 +179,11 @@ def _look_through(shard: str) -> dict[str, Any]:
             elif f".{form}" in UNDECODABLE:
                 left_out[f"{UNDECODABLE[f'.{form}']}, which cannot be decoded here: {CONVERT}"] += 1
             elif form in ("txt", "json"):
-                value = _parse(read_text(stream, member), form, f"{show_address(shard)} ({member.name})")
+                try:
+                    value = _parse(read_text(stream, member), form)
+                except ValueError as error:
+                    bad.append((f"{error}.", f"{show_address(shard)} ({member.name})"))
+                    continue
                 captions[ending] = _find_captions(value)
                 if own := _find_id(value):
                     ids[key] = own
@@ -185,7 +195,8 @@ def _look_through(shard: str) -> dict[str, Any]:
         (ids.get(key, key), texts[key].get(text_of[key], []), pictures.get(part_of[key], []))
         for key, pictures in parts.items()
     ]
-    return {"samples": samples, "left_out": {reason: count for reason, count in left_out.items() if count}}
+    kept = {reason: count for reason, count in left_out.items() if count}
+    return {"samples": samples, "left_out": kept, "bad": bad}
 
 
 def _choose(found: Mapping[str, Mapping[str, Any]], plain: Sequence[str], what: str, shard: str) -> dict[str, str]:
@@ -210,13 +221,18 @@ def _choose(found: Mapping[str, Mapping[str, Any]], plain: Sequence[str], what: 
     return chosen
 
 
-def _parse(content: bytes, form: str, name: str) -> Any:
+def _parse(content: bytes, form: str) -> Any:
+    """Return the lines of a text, or the value of JSON.
+
+    Raises:
+        ValueError: for another content, with the reason.
+    """
     try:
         text = content.decode("utf-8-sig")
         return text.splitlines() if form == "txt" else json.loads(text)
     except (ValueError, RecursionError) as error:
         noun = "UTF-8 text" if form == "txt" else "JSON"
-        raise DataError(f"is not {noun}: {error}.", file=name, remedy=f"Write the shard again. {FORM}") from None
+        raise ValueError(f"is not {noun}: {error}") from None
 
 
 def _find_captions(value: Any) -> list[str]:
