@@ -216,6 +216,7 @@ def test_coco_that_does_not_fit(tmp_path: Path) -> None:
     assert "coco_test_ids.npy: is not an array of annotation numbers" in open_error(tmp_path)
     np.save(notes / "coco_test_ids.npy", np.array([{}]), allow_pickle=True)
     assert "coco_test_ids.npy: is not an array of annotation numbers" in open_error(tmp_path)
+    np.save(notes / "coco_test_ids.npy", np.array([10]))
     (notes / "captions_val2014.json").write_text('{"images": [{"id": 1}], "annotations": []}')
     assert "captions_val2014.json: images[0] lacks 'file_name'" in open_error(tmp_path)
     for file in notes.glob("*.npy"):
