@@ -27,8 +27,9 @@ def test_every_page_of_the_documentation_is_in_the_navigation(load_script: Calla
     assert listed - {"api.md"} == {page.name for page in (ROOT / "docs").glob("*.md")}
 
 
-def test_the_figures_are_current(load_script: Callable[[str], ModuleType]) -> None:
-    assert load_script("docs/draw.py").find_outdated() == {}
+@pytest.mark.parametrize("script", ["docs/draw.py", "docs/plot.py"])
+def test_the_figures_are_current(script: str, load_script: Callable[[str], ModuleType]) -> None:
+    assert load_script(script).find_outdated() == {}
 
 
 def list_pages(entry: object) -> list[str]:
