@@ -2,21 +2,25 @@
 
     python benchmarks/replaced_checkpoint.py --loads 500 --evaluations 50
 
-Each version has weights that are all equal to a number, which its recipe names. A load is *mixed* if weights and recipe
-are of two versions; one that is *refused* is a false alarm.
+Each version has other weights and another margin in its recipe. A load is *mixed* if weights and recipe are of two
+versions, an evaluation if its metrics are not those of the version whose digest it reports; one that is *refused* is a
+false alarm.
 """
 
 from __future__ import annotations
 
+import functools
 import itertools
 import json
 import multiprocessing
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Mapping
+from multiprocessing.sharedctypes import Synchronized
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import torch
 from click.testing import CliRunner
 from figures import Figure, Report, make_parser
@@ -26,57 +30,70 @@ from vsezoo.checkpoints.checkpoint import save_checkpoint
 from vsezoo.cli import main as run_vsezoo
 from vsezoo.construction import create_model
 from vsezoo.data.lookup import open_data
+from vsezoo.model import JointEmbedding
+
+VERSIONS = (1, 2, 3)
+FIGURES = ("i2t", "t2i", "rsum")
 
 
-def write(folder: Path, value: int) -> None:
+def make_models() -> dict[int, JointEmbedding]:
+    """Return the models of all versions."""
+    data, models = open_data("shapes", "train", ("vector",)), {}
+    for value in VERSIONS:
+        torch.manual_seed(value)
+        settings = {"embed_size": 8, "text_encoder.word_dim": 4, "loss.margin": float(value)}
+        models[value] = create_model("vsepp", data, settings=settings)
+    return models
+
+
+def save(folder: Path, model: JointEmbedding, value: int) -> None:
     """Write a version of a checkpoint."""
-    data = open_data("shapes", "train", ("vector",))
-    torch.manual_seed(0)
-    model = create_model(
-        "vsepp", data, settings={"embed_size": 8, "text_encoder.word_dim": 4, "loss.margin": float(value)}
-    )
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.fill_(value / 1000)
-    save_checkpoint(folder, model, data, {"epoch": value})
+    save_checkpoint(folder, model, open_data("shapes", "train", ("vector",)), {"epoch": value})
 
 
-def replace(folder: Path, count: multiprocessing.sharedctypes.Synchronized[int]) -> None:
+def replace(folder: Path, count: Synchronized[int]) -> None:
     """Replace a checkpoint for ever."""
     torch.set_num_threads(1)
-    data = open_data("shapes", "train", ("vector",))
-    torch.manual_seed(0)
-    models = []
-    for value in (1, 2, 3):
-        settings = {"embed_size": 8, "text_encoder.word_dim": 4, "loss.margin": float(value)}
-        models.append(create_model("vsepp", data, settings=settings))
-        with torch.no_grad():
-            for parameter in models[-1].parameters():
-                parameter.fill_(value / 1000)
-    for value in itertools.cycle((1, 2, 3)):
-        save_checkpoint(folder, models[value - 1], data, {"epoch": value})
+    models = make_models()
+    for value in itertools.cycle(VERSIONS):
+        save(folder, models[value], value)
         count.value += 1
 
 
-def load_once(folder: Path) -> str:
+def load_once(folder: Path, models: Mapping[int, JointEmbedding]) -> str:
     """Load the checkpoint, and say what came of it."""
     try:
         model = load(folder)
     except VsezooError as error:
         return f"refused: {error}"
-    wanted = np.float32(model.recipe.loss.options["margin"] / 1000)
-    same = all(bool((tensor == wanted.item()).all()) for tensor in model.parameters())
+    expected = models[int(model.recipe.loss.options["margin"])].state_dict()
+    same = all(torch.equal(tensor, expected[name]) for name, tensor in model.state_dict().items())
     return "sound" if same else "mixed"
 
 
-def evaluate_once(folder: Path) -> str:
-    """Evaluate the checkpoint by the command, and say what came of it."""
+def evaluate(folder: Path) -> dict[str, Any] | str:
+    """Evaluate a checkpoint by the command; return its output, or why there is none."""
     result = CliRunner().invoke(
         run_vsezoo, ["eval", str(folder), "--data", "shapes", "--split", "dev", "--json", "--device", "cpu"]
     )
     if result.exit_code:
         return f"refused: {result.stderr}" if result.stderr else f"traceback: {result.exception!r}"
-    return "sound" if json.loads(result.stdout)["rsum"] >= 0 else "mixed"
+    found: dict[str, Any] = json.loads(result.stdout)
+    return found
+
+
+def evaluate_once(folder: Path, expected: Mapping[str, Mapping[str, Any]]) -> str:
+    """Evaluate the checkpoint, and say what came of it.
+
+    Args:
+        folder: the checkpoint.
+        expected: the output for each version by the SHA-256 of its weights.
+    """
+    found = evaluate(folder)
+    if isinstance(found, str):
+        return found
+    whose = expected.get(found["checkpoints"][0]["sha256"], {})
+    return "sound" if all(found[name] == whose.get(name) for name in FIGURES) else "mixed"
 
 
 def main() -> None:
@@ -86,21 +103,29 @@ def main() -> None:
     parser.add_argument("--evaluations", type=int, default=50)
     given = parser.parse_args()
     torch.set_num_threads(1)
+    models = make_models()
     with Report(given) as report, tempfile.TemporaryDirectory() as temporary:
+        expected = {}
+        for value, model in models.items():
+            save(Path(temporary, str(value)), model, value)
+            told = evaluate(Path(temporary, str(value)))
+            assert isinstance(told, dict), told
+            expected[told["checkpoints"][0]["sha256"]] = told
+        assert len({json.dumps(told["i2t"]) for told in expected.values()}) == len(VERSIONS), "metrics must differ"
         folder = Path(temporary, "run", "best")
-        write(folder, 1)
+        save(folder, models[1], 1)
         context = multiprocessing.get_context("spawn")
         count = context.Value("i", 0)
         writer = context.Process(target=replace, args=(folder, count), daemon=True)
         writer.start()
         while count.value < 3:
             time.sleep(0.05)
-        for name, function, times in (
-            ("loads", load_once, given.loads),
-            ("evaluations", evaluate_once, given.evaluations),
+        for name, attempt, times in (
+            ("loads", functools.partial(load_once, folder, models), given.loads),
+            ("evaluations", functools.partial(evaluate_once, folder, expected), given.evaluations),
         ):
             begun, before = time.perf_counter(), count.value
-            found = Counter(function(folder) for _ in range(times))
+            found = Counter(attempt() for _ in range(times))
             seconds = time.perf_counter() - begun
             replaced = count.value - before
             report.show(

@@ -1,7 +1,9 @@
 """Per-query results in files."""
 
 import json
+import os
 from pathlib import Path
+from random import Random
 
 import numpy as np
 import pytest
@@ -106,8 +108,10 @@ def test_a_run_of_trec(tmp_path: Path) -> None:
 def test_a_file_of_something_else(tmp_path: Path, content: str) -> None:
     file = tmp_path / "file.jsonl"
     file.write_text(content)
-    with pytest.raises(DataError, match=r"file\.jsonl: is not a complete file of predictions"):
+    problem = "is not a complete file of predictions|cannot be read as JSON|does not contain a JSON object"
+    with pytest.raises(DataError, match=rf"file\.jsonl: ({problem})") as caught:
         read_predictions(file)
+    assert "vsezoo eval" in caught.value.remedy
 
 
 def test_a_file_that_was_cut(tmp_path: Path) -> None:
@@ -128,3 +132,32 @@ def test_a_later_version(tmp_path: Path) -> None:
 def test_an_unknown_suffix(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="suffix"):
         write_predictions(tmp_path / "file.csv", collect())
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".parquet"])
+def test_a_changed_bit_is_noticed_or_changes_nothing(suffix: str, tmp_path: Path) -> None:
+    file, predictions = tmp_path / f"all{suffix}", collect()
+    write_predictions(file, predictions)
+    expected, content = read_predictions(file), file.read_bytes()
+    assert expected.queries == predictions.queries
+    header = content.index(b"\n") if suffix == ".jsonl" else content.index(b"PAR1", 4)
+    random, noticed = Random(0), 0
+    for place in [*(random.randrange(header) for _ in range(150)), *random.sample(range(len(content)), 150)]:
+        altered = bytearray(content)
+        altered[place] ^= 1 << random.randrange(8)
+        file.write_bytes(altered)
+        try:
+            found = read_predictions(file)
+        except DataError:
+            noticed += 1
+        else:
+            assert found == expected, place
+    assert noticed > 200
+
+
+def test_pipes_and_devices_are_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.jsonl")
+    (tmp_path / "b.parquet").symlink_to("/dev/zero")
+    for name in ("a.jsonl", "b.parquet"):
+        with pytest.raises(DataError, match="it is not a plain file"):
+            read_predictions(tmp_path / name)

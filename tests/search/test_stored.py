@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import os
 import random
 import resource
 import shutil
@@ -17,15 +19,17 @@ import pytest
 from colours import COLOURS, ColourImageEncoder, paint, paint_folder, register_colours, save_colour_model
 
 from vsezoo.checkpoints.opened import Checkpoint
-from vsezoo.errors import DataError, StorageError, UsageError
+from vsezoo.errors import DataError, StorageError, UsageError, VsezooError
 from vsezoo.search import embedding
 from vsezoo.search.embedding import EmbeddedBlock
 from vsezoo.search.index import Index, open_index
 from vsezoo.search.sources import collect_images, collect_texts
 from vsezoo.search.stored import building
 from vsezoo.search.stored.building import add_to_folder, build_folder, build_index, remove_from_folder
-from vsezoo.search.stored.manifest import NAME, read_manifest
+from vsezoo.search.stored.checksums import sum_file
+from vsezoo.search.stored.manifest import NAME, TABLE, read_manifest, write_manifest
 from vsezoo.search.stored.measuring import measure_folder
+from vsezoo.search.stored.opening import open_folder
 from vsezoo.search.stored.writer import lock_folder
 
 
@@ -334,3 +338,48 @@ def test_what_a_build_computes_comes_from_the_model(run: Path, photos: Path, fol
     rows = np.fromfile(folder / "1.vectors", np.float32).reshape(3, 3)
     embed = building.embed_with(Checkpoint.open(run), collect_images(photos), "cpu")
     np.testing.assert_array_equal(rows, next(embed(range(3))).rows)
+
+
+def test_a_changed_bit_of_any_file_is_noticed(run: Path, tmp_path: Path) -> None:
+    folder, sentences = tmp_path / "texts.index", tmp_path / "lines.txt"
+    sentences.write_text("red\ngreen\nblue\n", encoding="utf-8")
+    build_index(run, folder, texts=sentences)
+    sentences.write_text("red\ngreen\nblue\nred green\n", encoding="utf-8")
+    add_to_folder(Checkpoint.open(run), folder, collect_texts(sentences))
+    remove_from_folder(folder, [open_folder(folder).items.ids[0]])
+    manifest = read_manifest(folder)
+    assert set(manifest.checksums) == set(manifest.list_names())
+    assert {name.partition(".")[2] for name in manifest.list_names()} == {*TABLE, "removed"}
+    for name in manifest.list_names():
+        file = folder / name
+        content = file.read_bytes()
+        assert content
+        for place in {0, len(content) // 2, len(content) - 1}:
+            altered = bytearray(content)
+            altered[place] ^= 1 << (place % 8)
+            file.write_bytes(altered)
+            with pytest.raises(DataError, match=rf"{name}: was altered"):
+                open_folder(folder)
+            with pytest.raises(DataError, match=rf"{name}: was altered"):
+                remove_from_folder(folder, ["1"])
+        file.write_bytes(content + b"appended by a process that was killed")
+        if not name.endswith("removed"):
+            open_folder(folder)
+        file.unlink()
+        os.mkfifo(file)
+        with pytest.raises(VsezooError):  # it does not wait
+            open_folder(folder)
+        file.unlink()
+        file.write_bytes(content)
+    assert open_folder(folder).manifest == manifest
+
+
+def test_an_index_without_checksums_gets_them_when_it_changes(run: Path, photos: Path, folder: Path) -> None:
+    """As earlier versions wrote it."""
+    manifest = build_index(run, folder, images=photos)
+    write_manifest(folder, dataclasses.replace(manifest, checksums={}))
+    assert ids(open_index(run, index=str(folder)))
+    paint(photos / "d-red.png", COLOURS["red"])
+    changed = add_to_folder(Checkpoint.open(run), folder, collect_images(photos))
+    assert changed.checksums["1.vectors"] == sum_file(folder / "1.vectors")
+    assert set(changed.checksums) == set(changed.list_names())

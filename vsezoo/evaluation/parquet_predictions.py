@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from vsezoo.errors import require_package
 
@@ -39,12 +39,22 @@ def write_table(file: Path, about: Mapping[str, Any], lines: Sequence[Mapping[st
         "top": arrow.array([[item for item, _ in line["top"]] for line in lines], names),
         "scores": arrow.array([[score for _, score in line["top"]] for line in lines], numbers),
     }
-    parquet.write_table(arrow.table(columns).replace_schema_metadata({"vsezoo": json.dumps(about)}), file)
+    table = arrow.table(columns).replace_schema_metadata({"vsezoo": json.dumps(about)})
+    parquet.write_table(table, file, write_page_checksum=True)
 
 
-def read_table(file: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """Return what the table is of, and its rows in the form of the lines of a `.jsonl` file."""
-    table = require_package("pyarrow.parquet", PURPOSE, file).read_table(file)
-    about = json.loads((table.schema.metadata or {})[b"vsezoo"])
+def read_table(file: Path, stream: BinaryIO) -> tuple[bytes, list[dict[str, Any]]]:
+    """Return what the table is of, as JSON, and its rows in the form of the lines of a `.jsonl` file.
+
+    Args:
+        file: its path, for the message.
+        stream: its content.
+
+    Raises:
+        OSError, ValueError: for a damaged file; pages of the table have checksums.
+    """
+    parquet = require_package("pyarrow.parquet", PURPOSE, file)
+    table = parquet.read_table(stream, page_checksum_verification=True)
+    about: bytes = (table.schema.metadata or {})[b"vsezoo"]
     rows = table.to_pylist()
     return about, [row | {"top": list(zip(row["top"], row["scores"], strict=True))} for row in rows]

@@ -6,15 +6,18 @@ A `.jsonl` file has one JSON object in each line. The first says what was evalua
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vsezoo.errors import DataError, StorageError, UsageError, explain_system, require_package
 from vsezoo.storage.atomic_file import prepare_file
 from vsezoo.storage.garbage import pause_collection
+from vsezoo.storage.json_file import LARGEST, SEAL, parse_object, seal
+from vsezoo.storage.plain_file import open_plain
 
 if TYPE_CHECKING:
     import pandas
@@ -23,6 +26,9 @@ FORMAT, FORMAT_VERSION = "vsezoo-predictions", 1
 PARQUET = ".parquet"
 SUFFIXES = (".jsonl", PARQUET, ".trec")
 """The forms of a file; the last one is written only."""
+DIGEST = "queries_sha256"
+"""The key of the first line with the digest of the others."""
+ESCAPED = "backslashreplace"
 EVALUATE = "Write it again: `vsezoo eval CHECKPOINT --predictions FILE`."
 
 
@@ -82,7 +88,13 @@ class Query:
         if value["direction"] not in ("i2t", "t2i") or not ranks or len(ranks) != len(matches) or not ranks[0] >= 1:
             raise ValueError("impossible ranks")
         names, scores = zip(*top, strict=True) if top else ((), ())
-        text, fold = value.get("text", ""), value.get("fold", 0)
+        text, fold = value.get("text") or "", value.get("fold", 0)
+        if type(value["tied"]) is not bool or type(fold) is not int or not 0 <= fold < 2**31:
+            raise TypeError("tied or fold of another type")
+        if not all(isinstance(one, str) for one in (value["query"], text, *matches, *names)):
+            raise TypeError("an id that is not text")
+        if not all(type(one) in (int, float) for one in (*ranks, *scores)):
+            raise TypeError("a rank or score that is not a number")
         return cls(value["direction"], value["query"], ranks, matches, value["tied"], names, scores, text, fold)
 
 
@@ -130,19 +142,26 @@ def read_predictions(file: str | Path) -> Predictions:
 
 def _read(file: Path) -> Predictions:
     try:
-        if file.suffix == PARQUET:
-            from vsezoo.evaluation.parquet_predictions import read_table
+        with open_plain(file) as stream:
+            if file.suffix == PARQUET:
+                from vsezoo.evaluation.parquet_predictions import read_table
 
-            about, values = read_table(file)
-        else:
-            lines = file.read_text(encoding="utf-8").rstrip("\n").split("\n")  # captions may have U+2028
-            about, *values = json.loads(f"[{','.join(lines)}]")  # far faster than line by line
+                header, values = read_table(file, stream)
+            else:
+                header, rest = stream.readline(LARGEST), stream.read()
+                values = json.loads(b"[%s]" % rest.rstrip(b"\n").replace(b"\n", b","))  # far faster than line by line
+        about = parse_object(header, file, error=DataError, remedy=EVALUATE)
         if about["format"] != FORMAT:
             raise ValueError("another format")
         if about["format_version"] != FORMAT_VERSION:
             problem = f"has the format version {about['format_version']}; this vsezoo reads {FORMAT_VERSION}."
             raise DataError(problem, file=file, remedy="Upgrade: pip install --upgrade vsezoo")
-        return Predictions(about, [Query.from_json(value) for value in values])
+        queries = [Query.from_json(value) for value in values]
+        if (digest := about.pop(DIGEST, None)) is not None:  # earlier versions wrote none
+            content = _encode(_to_lines(queries)) if file.suffix == PARQUET else rest
+            if SEAL.encode() not in header or digest != hashlib.sha256(content).hexdigest():
+                raise DataError("was altered: its queries differ from their digest.", file=file, remedy=EVALUATE)
+        return Predictions(about, queries)
     except OSError as error:
         reason, remedy = explain_system(error)
         raise DataError(f"cannot be read: {reason}.", file=file, remedy=remedy) from error
@@ -167,11 +186,13 @@ def write_predictions(file: Path, predictions: Predictions) -> None:
         if file.suffix == PARQUET:
             from vsezoo.evaluation.parquet_predictions import write_table
 
+            stored = Predictions(predictions.about, list(map(_convert_numbers, predictions.queries)))
             with prepare_file(file) as temporary:
-                write_table(temporary, _mark(predictions), [query.to_json() for query in predictions.queries])
+                write_table(temporary, _mark(stored), [query.to_json() for query in stored.queries])
         elif file.suffix == ".jsonl":
             with prepare_file(file) as temporary:
-                _write_lines(temporary, _to_lines(predictions))
+                header = json.dumps(_mark(predictions), ensure_ascii=False)
+                _write_lines(temporary, [header, *_to_lines(predictions.queries)])
         else:
             for name, lines in make_runs(predictions).items():
                 with prepare_file(file.with_suffix(name)) as temporary:
@@ -213,16 +234,25 @@ def _escape(text: str) -> str:
     return "".join(f"%{ord(letter):02x}" if letter.isspace() or letter == "%" else letter for letter in text)
 
 
+def _convert_numbers(query: Query) -> Query:
+    """Return a query as a table returns it: all of its numbers are floats."""
+    return replace(query, ranks=tuple(map(float, query.ranks)), scores=tuple(map(float, query.scores)))
+
+
 def _mark(predictions: Predictions) -> dict[str, Any]:
-    return {"format": FORMAT, "format_version": FORMAT_VERSION, **predictions.about}
+    digest = hashlib.sha256(_encode(_to_lines(predictions.queries))).hexdigest()
+    return seal({"format": FORMAT, "format_version": FORMAT_VERSION, **predictions.about, DIGEST: digest})
 
 
-def _to_lines(predictions: Predictions) -> Iterator[str]:
-    for value in (_mark(predictions), *(query.to_json() for query in predictions.queries)):
-        yield json.dumps(value, ensure_ascii=False)
+def _to_lines(queries: Iterable[Query]) -> Iterator[str]:
+    return (json.dumps(query.to_json(), ensure_ascii=False) for query in queries)
+
+
+def _encode(lines: Iterable[str]) -> bytes:
+    """Return lines as they are written: what UTF-8 cannot encode, as in file names, becomes the escapes of JSON."""
+    return "".join(f"{line}\n" for line in lines).encode(errors=ESCAPED)
 
 
 def _write_lines(file: Path, lines: Iterable[str]) -> None:
-    # Characters that UTF-8 cannot encode, as in some file names, become the escapes of JSON.
-    with file.open("w", encoding="utf-8", errors="backslashreplace", newline="\n") as stream:
+    with file.open("w", encoding="utf-8", errors=ESCAPED, newline="\n") as stream:
         stream.writelines(f"{line}\n" for line in lines)

@@ -29,10 +29,13 @@ from torch import Tensor
 from vsezoo.data.pictures.picture_file import AccessError
 from vsezoo.errors import DataError, StorageError
 from vsezoo.search.array_writers import TensorWriter
-from vsezoo.search.collection import Array, Collection
+from vsezoo.search.collection import KEY_BYTES, Array, Collection
 from vsezoo.search.embedding import Embed
 from vsezoo.storage.atomic_file import explain_unwritten
 from vsezoo.storage.cache import find_cache
+from vsezoo.storage.forms import Mapped, Text
+from vsezoo.storage.json_file import parse_strictly
+from vsezoo.storage.plain_file import require_plain
 from vsezoo.storage.waiting import Advance
 
 TOPIC = "embeddings"
@@ -40,6 +43,7 @@ TOPIC = "embeddings"
 WHOLE, PART = "all.safetensors", ".part"
 CONTENT = ("rows", "keys", "reasons")
 """The tensors of a file, followed by their checksum."""
+REASONS = Mapped(Text())
 BLOCK = 1024
 """Number of items whose rows are copied at a time."""
 
@@ -194,11 +198,13 @@ def _read(file: Path) -> StoredRows | None:
 
 
 def _find(file: Path) -> int | None:
-    """Return a number that changes when the file is replaced; None if it does not exist."""
+    """Return a number that changes when the file is replaced; None if it does not exist, or opening it would wait."""
     try:
-        return file.stat().st_ino
+        status = file.stat()
+        require_plain(status, file)
     except OSError:
         return None
+    return status.st_ino
 
 
 def _read_sound(file: Path) -> StoredRows | None:
@@ -212,8 +218,17 @@ def _read_sound(file: Path) -> StoredRows | None:
         checksum = zlib.crc32(tensors[name].numpy().data.cast("B"), checksum)
     if tensors["checksum"].numpy().tobytes() != checksum.to_bytes(4, "little"):
         return None
-    reasons = json.loads(tensors["reasons"].numpy().tobytes())
-    return StoredRows(tensors["rows"], tensors["keys"].numpy(), {int(item): reason for item, reason in reasons.items()})
+    rows, keys = tensors["rows"], tensors["keys"].numpy()
+    try:
+        value = parse_strictly(tensors["reasons"].numpy().tobytes())
+        REASONS.check(value, "reasons")
+        reasons = {int(item): reason for item, reason in value.items()}
+    except ValueError:
+        return None
+    sound = rows.dtype == torch.float32 and rows.ndim == 2 and keys.dtype == np.uint8 and keys.shape[1:] == (KEY_BYTES,)
+    if not sound or len(rows) + len(reasons) != len(keys) or not all(0 <= item < len(keys) for item in reasons):
+        return None
+    return StoredRows(rows, keys, reasons)
 
 
 def _write(folder: Path, blocks: Iterable[Array], keys: Array, reasons: Mapping[int, str]) -> Path:

@@ -17,6 +17,7 @@ from vsezoo.search.embedding import Embed
 from vsezoo.search.engines import embed_with
 from vsezoo.search.indexes import NearestRows, require_metric, require_options
 from vsezoo.search.sources import Images, Texts, collect_images, collect_texts
+from vsezoo.search.stored.checksums import verify_files
 from vsezoo.search.stored.manifest import NAME, OWN, Manifest, read_manifest, require_model
 from vsezoo.search.stored.opening import open_folder
 from vsezoo.search.stored.table import Table, read_removed
@@ -126,6 +127,7 @@ def add_to_folder(
     read_manifest(folder)
     with lock_folder(folder):
         manifest = read_manifest(folder)
+        verify_files(folder, manifest)
         require_model(folder, manifest, checkpoint.recipe.name, checkpoint.digest)
         if manifest.kind != collection.kind:
             raise UsageError(
@@ -156,7 +158,9 @@ def remove_from_folder(folder: Path, ids: Iterable[str] = (), *, gone: bool = Fa
     """
     read_manifest(folder)
     with lock_folder(folder):
-        writer = FolderWriter(folder, read_manifest(folder))
+        manifest = read_manifest(folder)
+        verify_files(folder, manifest)
+        writer = FolderWriter(folder, manifest)
         return writer.remove(ids, open_folder(folder).items.find_gone() if gone else ())
 
 
@@ -172,6 +176,7 @@ def _read_sound(folder: Path) -> Manifest | None:
     """Return the manifest of an index; None for a damaged one, which is not copied from."""
     try:
         manifest = read_manifest(folder)
+        verify_files(folder, manifest)
         Table(folder, manifest)
         read_removed(folder, manifest)
     except (DataError, FileNotFoundError):

@@ -15,7 +15,7 @@ from typing import Any
 
 from vsezoo.errors import DataError, UsageError, explain_system
 from vsezoo.storage.atomic_file import explain_unwritten, flush, replace_file
-from vsezoo.storage.forms import Anything, Fields, FormError, Integer, Mapped, Text
+from vsezoo.storage.forms import Anything, Fields, FormError, Integer, ListOf, Mapped, Text
 from vsezoo.storage.json_file import LARGEST, parse_object, seal
 from vsezoo.storage.plain_file import read_plain
 
@@ -39,7 +39,8 @@ ENTRIES = Fields(
     {
         **{name: Integer() for name in ("count", "alive", "generation")},
         "removed": FILE,
-        "state": Mapped(Anything()),
+        "state": Fields({}, {"files": ListOf(FILE)}, others=True),
+        "checksums": Mapped(Fields({"size": Integer(), "crc32": Integer(0, 2**32 - 1)})),
     },
     others=True,
 )
@@ -66,6 +67,7 @@ class Manifest:
         alive: number of items.
         generation: number of changes so far.
         state: what the backend keeps, JSON; `files` lists its files.
+        checksums: of the files by name: how many bytes are valid, and their CRC-32; empty: not known.
     """
 
     backend: str
@@ -83,6 +85,7 @@ class Manifest:
     alive: int = 0
     generation: int = 0
     state: Mapping[str, Any] = field(default_factory=dict)
+    checksums: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     format: int = FORMAT
 
     def list_names(self) -> list[str]:

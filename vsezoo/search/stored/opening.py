@@ -17,7 +17,8 @@ from vsezoo.interfaces import Similarity
 from vsezoo.search.collection import Array, Block, Collection
 from vsezoo.search.indexes import ExactRows, KeptRows, NearestRows, Rows
 from vsezoo.search.sources import collect_images, collect_texts
-from vsezoo.search.stored.manifest import REBUILD, Manifest, read_manifest
+from vsezoo.search.stored.checksums import verify_files
+from vsezoo.search.stored.manifest import NAME, REBUILD, Manifest, read_manifest
 from vsezoo.search.stored.table import Table, read_removed
 
 LOOKS = 5
@@ -128,6 +129,7 @@ def open_folder(folder: Path, source: Collection | None = None) -> OpenedFolder:
     for look in range(LOOKS):
         manifest = read_manifest(folder)
         try:
+            verify_files(folder, manifest)
             table = Table(folder, manifest)
             rows = table.as_rows(read_removed(folder, manifest))
         except FileNotFoundError as error:
@@ -139,7 +141,11 @@ def open_folder(folder: Path, source: Collection | None = None) -> OpenedFolder:
 
     def make(vectors: Tensor, similarity: Similarity, side: Literal["images", "texts"]) -> NearestRows:
         if issubclass(backend, KeptRows):
-            return backend.open(folder, rows, manifest.state, similarity, side)
+            try:
+                return backend.open(folder, rows, manifest.state, similarity, side)
+            except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+                problem = f"has a state that its backend {manifest.backend!r} cannot read: {error}."
+                raise DataError(problem, file=folder / NAME, remedy=REBUILD) from error
         if issubclass(backend, ExactRows):
             return backend(vectors, similarity, side, rows.alive)
         return RenumberedRows(backend, rows, similarity, side)

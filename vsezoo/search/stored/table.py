@@ -24,10 +24,12 @@ from torch import Tensor
 from vsezoo.errors import DataError
 from vsezoo.search.collection import ANY, KEY_BYTES, Array
 from vsezoo.search.indexes import Rows
+from vsezoo.search.stored.checksums import Checksum, sum_file
 from vsezoo.search.stored.manifest import REBUILD, Manifest
 from vsezoo.storage.atomic_file import explain_unwritten
+from vsezoo.storage.plain_file import open_plain, read_plain
 
-ENDS = np.dtype("<u8")
+ENDS, REMOVED = np.dtype("<u8"), np.dtype("<i8")
 DTYPES: dict[str, np.dtype[Any]] = {"float32": np.dtype("<f4"), "float16": np.dtype("<f2")}
 
 
@@ -60,7 +62,8 @@ class OpenFile:
     """A file that stays open, also after another process has removed it, until the object is gone."""
 
     def __init__(self, path: Path) -> None:
-        self._number = os.open(path, os.O_RDONLY)
+        with open_plain(path) as stream:
+            self._number = os.dup(stream.fileno())
         weakref.finalize(self, os.close, self._number)
 
     def fileno(self) -> int:
@@ -102,8 +105,20 @@ class Table:
 
 
 def read_removed(folder: Path, manifest: Manifest) -> Array:
-    """Return the numbers of the rows that were removed, in order."""
-    return np.fromfile(folder / manifest.removed, "<i8") if manifest.removed else np.empty(0, np.int64)
+    """Return the numbers of the rows that were removed, in order.
+
+    Raises:
+        DataError: for a file that is damaged.
+        FileNotFoundError: for one that is missing.
+    """
+    if not manifest.removed:
+        return np.empty(0, np.int64)
+    file = folder / manifest.removed
+    content = read_plain(file, manifest.count * REMOVED.itemsize)
+    rows = np.frombuffer(content[: len(content) // REMOVED.itemsize * REMOVED.itemsize], REMOVED).copy()
+    if len(rows) * REMOVED.itemsize != len(content) or np.any(np.diff(rows, prepend=-1, append=manifest.count) < 1):
+        raise DataError("is damaged: it does not name rows of the index.", file=file, remedy=REBUILD)
+    return rows
 
 
 class TableWriter:
@@ -131,6 +146,7 @@ class TableWriter:
                 self._files[f"{name}.ends"] = opened.enter_context(ends)
                 self._ends[name] = _read_end(ends, manifest.count)
                 self._files[name] = opened.enter_context(_reopen(file, self._ends[name]))
+            self._sums = {name: self._start_sum(name, stream.tell(), manifest) for name, stream in self._files.items()}
             self._opened = opened.pop_all()
 
     def append(self, vectors: Array, keys: Sequence[bytes], ids: Sequence[str], texts: Sequence[str] = ()) -> None:
@@ -152,14 +168,18 @@ class TableWriter:
                 remedy="Use --dtype float32, or evaluate the model with `vsezoo eval`.",
             )
         with explain_unwritten(self._stem):
-            self._files["vectors"].write(vectors.data)
-            self._files["keys"].write(b"".join(keys))
+            self._write("vectors", vectors.data.cast("B"))
+            self._write("keys", b"".join(keys))
             self._append_strings("ids", ids)
             if texts:
                 self._append_strings("texts", texts)
             for file in self._files.values():
                 file.flush()
                 os.fsync(file.fileno())
+
+    def list_checksums(self) -> dict[str, dict[str, int]]:
+        """Return the checksums of the files by name, as `Manifest.checksums`."""
+        return {_name(self._stem, name).name: checksum.to_json() for name, checksum in self._sums.items()}
 
     def close(self) -> None:
         """Close the files."""
@@ -169,9 +189,18 @@ class TableWriter:
     def _append_strings(self, name: str, strings: Sequence[str]) -> None:
         encoded = [string.encode(errors=ANY) for string in strings]
         ends = self._ends[name] + np.cumsum([len(one) for one in encoded], dtype=np.uint64)
-        self._files[name].write(b"".join(encoded))
-        self._files[f"{name}.ends"].write(ends.astype(ENDS).data)
+        self._write(name, b"".join(encoded))
+        self._write(f"{name}.ends", ends.astype(ENDS).data.cast("B"))
         self._ends[name] = int(ends[-1])
+
+    def _write(self, name: str, content: bytes | memoryview) -> None:
+        self._files[name].write(content)
+        self._sums[name].add(content)
+
+    def _start_sum(self, name: str, size: int, manifest: Manifest) -> Checksum:
+        """Return the checksum of the rows that are there; earlier versions did not record it."""
+        file = _name(self._stem, name)
+        return Checksum(manifest.checksums.get(file.name) or (sum_file(file, size) if size else None))
 
 
 def _name(stem: Path, suffix: str) -> Path:

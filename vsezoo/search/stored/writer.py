@@ -15,6 +15,7 @@ from vsezoo.errors import UsageError
 from vsezoo.search.collection import KEY_BYTES, Collection, Sentences
 from vsezoo.search.embedding import Embed, EmbeddedBlock
 from vsezoo.search.indexes import KeptRows, NearestRows
+from vsezoo.search.stored.checksums import sum_file
 from vsezoo.search.stored.manifest import DRAFT, OWN, Manifest, list_files, read_draft, write_manifest
 from vsezoo.search.stored.table import Table, TableWriter, read_removed
 from vsezoo.storage.atomic_file import explain_unwritten, flush, replace_file
@@ -72,7 +73,7 @@ class FolderWriter:
         generation = (self.previous.generation if self.previous else 0) + 1
         draft = dataclasses.replace(fresh, generation=generation, table=str(generation))
         if (begun := read_draft(self.folder)) is not None and _is_same(begun, draft):
-            draft = dataclasses.replace(draft, count=begun.count, width=begun.width)
+            draft = dataclasses.replace(draft, count=begun.count, width=begun.width, checksums=begun.checksums)
         else:
             self._clean()
         wanted = _key_items(collection, self.folder)
@@ -98,7 +99,7 @@ class FolderWriter:
                         remedy="Give each item an id of its own, or remove it from the index before.",
                     )
         if (begun := read_draft(self.folder)) is not None and _is_same(begun, draft):
-            draft = dataclasses.replace(draft, count=begun.count, width=begun.width)
+            draft = dataclasses.replace(draft, count=begun.count, width=begun.width, checksums=begun.checksums)
         draft = self._embed(draft, collection, wanted, embed, advance)
         dead = [row for name, (row, key) in self._read(draft) if wanted.get(name, key) != key]
         return self._commit(draft, dead)
@@ -195,7 +196,8 @@ class FolderWriter:
                     ids = [collection.ids[item] for item in block.items]
                     own = [texts[item] for item in block.items] if texts else []
                     writer.append(block.rows, [wanted[name] for name in ids], ids, own)
-                    draft = dataclasses.replace(draft, count=draft.count + len(ids))
+                    sums = {**draft.checksums, **writer.list_checksums()}
+                    draft = dataclasses.replace(draft, count=draft.count + len(ids), checksums=sums)
                     write_manifest(self.folder, draft, DRAFT)
                 report(done)
         finally:
@@ -221,10 +223,17 @@ class FolderWriter:
             table = Table(self.folder, draft)
             kept = backend.keep(self.folder, table.as_rows(removed), draft.generation, draft.options, draft.state)
             draft = dataclasses.replace(draft, state=kept)
+        draft = dataclasses.replace(draft, checksums=self._complete_sums(draft))
         write_manifest(self.folder, draft)
         self.previous = draft
         self._clean()
         return draft
+
+    def _complete_sums(self, draft: Manifest) -> dict[str, Mapping[str, int]]:
+        """Return the checksums of the files that a draft names; other files than those of the table never change."""
+        names = draft.list_names()
+        with explain_unwritten(self.folder):
+            return {name: draft.checksums.get(name) or sum_file(self.folder / name) for name in names}
 
     def _clean(self) -> None:
         """Remove files of no valid index. Processes that have mapped them can read them for as long as they like."""
