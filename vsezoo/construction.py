@@ -51,9 +51,10 @@ def create_model(
     words = tokenizer.split([*(data.captions if data is not None else ()), *captions])
     if words:
         tokenizer.fit(words)
-    model = build_model(recipe, tokenizer)
-    model.require_uncertainty()
-    model.load_pretrained(weights)
+    with torch.inference_mode(False):  # its parameters outlive the caller's
+        model = build_model(recipe, tokenizer)
+        model.require_uncertainty()
+        model.load_pretrained(weights)
     if data is not None:
         model.image_encoder.fit(data)
     return model.eval()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from vsezoo.errors import CheckpointError, RecipeError
 from vsezoo_clip.families import KNOWN
-from vsezoo_clip.library import NEEDED, shorten
+from vsezoo_clip.library import NEEDED, quiet, shorten
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
@@ -33,12 +33,18 @@ def read_config(config: Mapping[str, Any]) -> PreTrainedConfig:
     """
     if not config:
         raise RecipeError("a dual encoder cannot be built without pretrained weights.", remedy=NEEDED)
-    from transformers import AutoConfig
-
     try:
-        return AutoConfig.for_model(**config)
+        return make_config(config)
     except Exception as error:  # transformers raises what it likes
         raise RecipeError(f"its configuration cannot be read: {shorten(error)}.") from error
+
+
+def make_config(config: Mapping[str, Any]) -> Any:
+    """Return a configuration of transformers, without its warnings of ids that SigLIP and others do not use."""
+    from transformers import AutoConfig
+
+    with quiet():
+        return AutoConfig.for_model(**config)
 
 
 def describe_networks(config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
@@ -50,11 +56,9 @@ def describe_networks(config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     Raises:
         CheckpointError: for values that cannot be a configuration.
     """
-    from transformers import AutoConfig
-
     family = KNOWN[config["model_type"]]
     try:
-        dual = AutoConfig.for_model(**clean_config(config))
+        dual = make_config(clean_config(config))
         networks = {side: getattr(dual, family.side(side).config) for side in ("image", "text")}
         return {
             side: clean_config(json.loads(network.to_json_string(use_diff=False))) for side, network in networks.items()
@@ -69,10 +73,8 @@ def measure_width(config: Mapping[str, Any]) -> int:
     Args:
         config: its `config.json`.
     """
-    from transformers import AutoConfig
-
     family = KNOWN[config["model_type"]]
-    dual = AutoConfig.for_model(**clean_config(config))
+    dual = make_config(clean_config(config))
     width: int = getattr(dual, family.width) if family.width else dual.vision_config.hidden_size
     return width
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from vsezoo.errors import CheckpointError, RecipeError, list_names
 from vsezoo.interfaces import Weights
 from vsezoo.storage.tensors import require_finite, require_same
-from vsezoo_clip.configurations import clean_config, read_config
+from vsezoo_clip.configurations import clean_config, make_config, read_config
 from vsezoo_clip.families import Family, Side, find_outer
 from vsezoo_clip.frozen import PretrainedTower
 from vsezoo_clip.library import NEEDED, quiet, shorten
@@ -170,7 +170,7 @@ def _convert(tower: LibraryTower, found: Mapping[str, Tensor], weights: Weights)
         with quiet():
             dual, report = getattr(transformers, tower.family.architecture).from_pretrained(
                 None,
-                config=transformers.AutoConfig.for_model(**clean_config(weights.config())),
+                config=make_config(clean_config(weights.config())),
                 state_dict={name: tensor.clone() for name, tensor in found.items()},
                 dtype=torch.float32,
                 output_loading_info=True,

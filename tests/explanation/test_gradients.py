@@ -203,3 +203,11 @@ def test_it_works_inside_inference_mode() -> None:
     with torch.inference_mode():
         found = weigh(model, images)
     np.testing.assert_array_equal(found.words, weigh(model, images).words)
+
+
+def test_an_encoder_may_change_its_word_embeddings_in_place() -> None:
+    model = tiny.make_model().eval()
+    encoder: Any = model.text_encoder
+    encoder.forward = lambda tokens: encoder.embed(tokens.ids).add_(1).sum(dim=1) @ torch.eye(4, 5)
+    found = weigh(model, torch.from_numpy(tiny.TinyPairs().features[:1]))
+    assert np.abs(found.words).max() > 0

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+import torch
 from torch import Tensor
 
 from vsezoo.checkpoints.budget import SPARE_ELEMENTS, TooLargeError
@@ -49,6 +50,7 @@ def read_tokenizer(files: FolderSnapshot, recipe: Recipe) -> Tokenizer:
         return read(Path(temporary))
 
 
+@torch.inference_mode(False)
 def load_model(files: FolderSnapshot, recipe: Recipe, tokenizer: Tokenizer, folders: Sequence[Path]) -> JointEmbedding:
     """Build the model of a checkpoint, in eval mode.
 
@@ -66,6 +68,7 @@ def load_model(files: FolderSnapshot, recipe: Recipe, tokenizer: Tokenizer, fold
     return _fill(files, lambda: build_model(recipe, tokenizer), folders)
 
 
+@torch.inference_mode(False)
 def load_text_side(
     files: FolderSnapshot, recipe: Recipe, tokenizer: Tokenizer, folders: Sequence[Path]
 ) -> JointEmbedding:
@@ -78,6 +81,7 @@ def load_text_side(
     return _fill(files, build, folders)
 
 
+@torch.inference_mode(False)
 def load_loss(files: FolderSnapshot, recipe: Recipe, tokenizer: Tokenizer) -> Loss:
     """Build the loss of a checkpoint, in eval mode; see `load_model`."""
     recipe = resolve_recipe(recipe, training=False)

@@ -14,6 +14,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from vsezoo import registry
 from vsezoo.checkpoints.uninitialized import build_uninitialized
 from vsezoo.checkpoints.writing import save_checkpoint
@@ -99,6 +101,7 @@ def _digest(weights: OpenedWeights, settings: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()[:32]
 
 
+@torch.inference_mode(False)
 def _write(target: Path, weights: OpenedWeights, recipe: Recipe, entry: Entry) -> None:
     tokenizer = make_tokenizer(recipe, weights)
     model = build_uninitialized(lambda: build_model(recipe, tokenizer))

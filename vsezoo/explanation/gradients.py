@@ -123,7 +123,7 @@ def _watch_words(encoder: nn.Module, ids: Tensor) -> Iterator[_Words]:
         words.vectors = words.looked_up.detach()
         if isinstance(module, nn.EmbeddingBag):  # the output is a sum, or a mean, in which each word has its part
             words.vectors = module.weight.detach()[ids] / (len(ids[0]) if module.mode == "mean" else 1)
-        return words.looked_up
+        return words.looked_up.clone()  # which an encoder may change in place
 
     lookups = [module for module in encoder.modules() if isinstance(module, nn.Embedding | nn.EmbeddingBag)]
     with _hooked(lookups, keep):

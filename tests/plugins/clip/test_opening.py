@@ -84,6 +84,14 @@ def test_explain(source: Path, photos: Path) -> None:
     assert abs(found.word_weights).max() > 1e-5
 
 
+def test_what_is_loaded_inside_inference_mode_can_be_trained(source: Path) -> None:
+    with torch.inference_mode():
+        opened, made = vsezoo.load(source), vsezoo.create_model("clip", settings={"pretrained": str(source)})
+    for model in (opened, made):
+        assert not any(parameter.is_inference() for parameter in model.parameters())
+        assert torch.equal(model.encode_texts(CAPTIONS), opened.encode_texts(CAPTIONS))
+
+
 @pytest.mark.slow
 def test_the_checkpoint_that_is_kept_is_small_and_made_once(source: Path) -> None:
     first, second = vsezoo.Checkpoint.open(source), vsezoo.Checkpoint.open(source)
