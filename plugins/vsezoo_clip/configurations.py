@@ -34,7 +34,8 @@ def read_config(config: Mapping[str, Any]) -> PreTrainedConfig:
     if not config:
         raise RecipeError("a dual encoder cannot be built without pretrained weights.", remedy=NEEDED)
     try:
-        return make_config(config)
+        parsed: PreTrainedConfig = make_config(config)
+        return parsed
     except Exception as error:  # transformers raises what it likes
         raise RecipeError(f"its configuration cannot be read: {shorten(error)}.") from error
 
