@@ -8,6 +8,7 @@ Neither counts `<eos>` and `UNK` among the words, so the last two words have no 
 
 from __future__ import annotations
 
+import dataclasses
 from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
@@ -96,7 +97,8 @@ class KirosImporter(Importer):
                 file=file,
                 remedy=FETCH,
             )
-        recipe = RECIPES[encoder].replace({"training.learning_rate": FIRST_RATE})
+        named = dataclasses.replace(RECIPES[encoder], summary=f"A checkpoint of Kiros et al.'s release: {encoder}.")
+        recipe = named.replace({"training.learning_rate": FIRST_RATE})
         recipe = apply_options(recipe, held, {"encoder", "optimizer", *NOTED}, file)
         arrays = require_tensors(source.content, theano.list_shapes(held, encoder), source.path)
         tokenizer = make_tokenizer(words.content, held["n_words"], words.path)
@@ -165,7 +167,8 @@ class Linxd5Importer(Importer):
         choose_option(held, "encoder", ("lstm",), both.path)
         choose_option(held, "optimizer", ("adam",), both.path)
         # Its option for the longest caption is never used.
-        recipe = apply_options(recipes.lstm, held, {"encoder", "optimizer", "maxlen_w", *NOTED}, both.path)
+        port = dataclasses.replace(recipes.lstm, summary="A checkpoint of linxd5's port of Kiros et al.: lstm.")
+        recipe = apply_options(port, held, {"encoder", "optimizer", "maxlen_w", *NOTED}, both.path)
         tensors = require_tensors(source.content, _list_shapes(held), source.path)
         tokenizer = make_tokenizer(read_ids(words), held["n_words"], words.path)
         named = {TENSORS[name]: tensor for name, tensor in tensors.items()}

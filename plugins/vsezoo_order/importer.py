@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -56,7 +57,8 @@ class OrderImporter(Importer):
         choose_option(held, "optimizer", ("adam",), file)
         method = choose_option(held, "method", ("order", "cosine"), file)
         use_abs = bool(choose_option(held, "abs", (method == "order", method != "order"), file))
-        recipe = RECIPES[method].replace({"image_encoder.use_abs": use_abs, "text_encoder.use_abs": use_abs})
+        named = dataclasses.replace(RECIPES[method], summary=f"A checkpoint of order-embeddings: {method} similarity.")
+        recipe = named.replace({"image_encoder.use_abs": use_abs, "text_encoder.use_abs": use_abs})
         recipe = apply_options(recipe, held, {"abs", "cnn", "encoder", "method", "optimizer", *NOTED}, file)
         arrays = require_tensors(source.content, theano.list_shapes(held, "gru"), source.path)
         tokenizer = make_tokenizer(read_ids(words), held["n_words"], words.path)

@@ -80,6 +80,7 @@ class VSRNImporter(Importer):
                 "image_encoder.norm_axis": options.get("norm_axis", "region"),
             }
         )
+        recipe = dataclasses.replace(recipe, summary="A checkpoint of VSRN: regions related by graph convolution.")
         image = dict(_rename(name, tensor) for name, tensor in held.image.items())
         return state_dicts.make_imported(source, recipe, dataclasses.replace(held, image=image), options, data)
 

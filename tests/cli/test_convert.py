@@ -180,11 +180,13 @@ def test_the_folder_says_where_it_comes_from(made: Path, source: Path) -> None:
 
 def test_the_card_says_it_too(made: Path, source: Path) -> None:
     card = (made / "README.md").read_text(encoding="utf-8")
-    assert "Converted from `lists.v2.json`, `vocab.json` by the importer `lists` of session" in card
+    assert "# vsepp, a converted checkpoint\n" in card
+    assert "Converted from these files by the importer `lists` of session" in card
     assert f"| `lists.v2.json` | {source.stat().st_size:,} | `{digest_file(source)['sha256']}` |" in card
-    assert "`f8k_precomp`. Flickr8K" in card
-    assert "training images with" not in card
-    assert "best of" not in card
+    assert "Recorded in the files, not measured here: `epoch` 4." in card
+    assert "`f8k_precomp`, as the files or the options of the conversion name it. Flickr8K" in card
+    for of_another_run in ("trained on", "training images with", "best of", "## Training\n", "the recipe overrides"):
+        assert of_another_run not in card
     assert ModelCard(card).data.to_dict()["datasets"] == ["f8k_precomp"]
 
 

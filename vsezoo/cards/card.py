@@ -112,10 +112,17 @@ def _render(
         changes = facts.find("The settings that differ from the recipe", find_changes, recipe, registered, data)
     source = facts.find("The origin of the data", _find_source, data["name"])
     metadata = facts.find("The metadata", describe_model, recipe.name, data["name"], evaluation, license)
+    converted = config.get("converted")
+    importer, summary = None, recipe.summary
+    if converted and converted["distribution"] == registry.OWN:  # another may be absent when the card is renewed
+        importer = facts.find("The format of the files", registry.load, "importers", converted["format"])
+    if converted and registered and summary == registered.summary:  # which may describe how vsezoo trains it
+        summary = f"A checkpoint of the architecture of `{recipe.name}`."
     plugins = sorted({(part["distribution"], part["version"]) for part in config["plugins"].values()})
     return _read_template(TEMPLATE).render(
         metadata=metadata or "library_name: vsezoo",
         recipe=recipe,
+        summary=summary,
         reference=reference,
         data=data,
         source=source,
@@ -129,7 +136,9 @@ def _render(
         settings=[(name, value) for name, value in flatten(recipe).items() if not changes or name not in changes],
         run=run,
         config=config,
-        converted=config.get("converted"),
+        converted=converted,
+        importer=importer,
+        reported=_find_reported(converted["notes"]) if converted else {},
         unknown=UNKNOWN_DATA,
         plugins=plugins,
         needed=[plugin for plugin in plugins if plugin[0] not in (registry.OWN, SESSION)],
@@ -140,6 +149,12 @@ def _render(
 def _load_recipe(model: str) -> Recipe:
     recipe: Recipe = registry.load("models", model)
     return recipe
+
+
+def _find_reported(notes: Mapping[str, Any]) -> dict[str, str]:
+    """Return the numbers that the files of another codebase record, such as the epoch."""
+    numbers = {name: value for name, value in notes.items() if type(value) in (int, float)}
+    return {name: f"{value:.6g}" for name, value in numbers.items()}
 
 
 def _find_source(data: str) -> Any:
