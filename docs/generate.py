@@ -7,7 +7,7 @@ that the output is the same everywhere.
     …
     <!-- end -->
 
-`reference.md` has the docstrings of the interfaces.
+`reference.md` has the docstrings of the interfaces, `benchmarks.md` the runs of `benchmarks/measured.jsonl`.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from __future__ import annotations
 import ast
 import importlib
 import inspect
+import json
 import os
 import re
 import shlex
@@ -33,6 +34,8 @@ from vsezoo.recipe.signatures import ChecksOptions
 
 PAGE = Path(__file__).with_name("cli.md")
 REFERENCE = Path(__file__).with_name("reference.md")
+BENCHMARKS = Path(__file__).with_name("benchmarks.md")
+MEASURED = Path(__file__).parents[1] / "benchmarks" / "measured.jsonl"
 INTERFACES = (
     "batch",
     "inputs",
@@ -52,6 +55,9 @@ INTERFACES = (
 SECTION = re.compile(r"^(Args|Attributes|Returns|Raises):$")
 WIDTH = 120
 """Columns of a signature."""
+RUNS = re.compile(r"(<!-- measured -->\n)[\s\S]*?(?=<!-- end -->)")
+MACHINE = ("commit", "date", "processor", "cores", "accelerator", "threads", "load", "python", "torch", "numpy")
+"""What the page says about a run."""
 BLOCK = re.compile(r"(<!-- output: (?P<command>[^\n]+) -->\n)[\s\S]*?(?=<!-- end -->)")
 
 
@@ -59,6 +65,8 @@ def main() -> None:
     """Write the pages."""
     PAGE.write_text(render(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
     REFERENCE.write_text(render_reference(), encoding="utf-8")
+    measured = [json.loads(line) for line in MEASURED.read_text(encoding="utf-8").splitlines()]
+    BENCHMARKS.write_text(render_runs(BENCHMARKS.read_text(encoding="utf-8"), measured), encoding="utf-8")
 
 
 def render(text: str) -> str:
@@ -81,6 +89,33 @@ def run(command: str) -> str:
             check=True,
         )
     return "\n".join(line.rstrip() for line in done.stdout.strip().splitlines())
+
+
+def render_runs(text: str, measured: list[dict[str, Any]]) -> str:
+    """Return a page with the tables of these runs between its markers: one for each command, a column for each run."""
+    commands: dict[str, list[dict[str, Any]]] = {}
+    for run in measured:
+        commands.setdefault(shlex.join(["python", f"benchmarks/{run['script']}", *run["arguments"]]), []).append(run)
+    lines = []
+    for command, runs in commands.items():
+        found = [{(figure["name"], figure["unit"]): figure["value"] for figure in run["figures"]} for run in runs]
+        names = dict.fromkeys(name for figures in found for name in figures)
+        columns = [f"`{run['commit']}`, {run['date']}" for run in runs]
+        rows = [[name, unit, *(_show(figures.get((name, unit))) for figures in found)] for name, unit in names]
+        machines = [[fact, "", *(_show(run.get(fact)) for run in runs)] for fact in MACHINE[2:]]
+        lines += ["", f"## {runs[0]['script'].removesuffix('.py')}", "", f"`{command}`", ""]
+        lines += [
+            _render_row(row) for row in [["figure", "unit", *columns], ["---"] * (2 + len(runs)), *rows, *machines]
+        ]
+    return RUNS.sub(lambda match: match[1] + "\n".join([*lines, "", ""]), text)
+
+
+def _render_row(cells: list[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _show(value: float | str | None) -> str:
+    return "–" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def render_reference() -> str:

@@ -67,6 +67,29 @@ def test_a_failed_run_reports_nothing(figures: ModuleType, capsys: pytest.Captur
     assert capsys.readouterr().out == ""
 
 
+def test_the_page_of_the_measured_runs_is_current(load_script: Callable[[str], ModuleType]) -> None:
+    generate = load_script("docs/generate.py")
+    page = generate.BENCHMARKS.read_text(encoding="utf-8")
+    measured = [json.loads(line) for line in generate.MEASURED.read_text(encoding="utf-8").splitlines()]
+    assert generate.render_runs(page, measured) == page, "run: python docs/generate.py"
+    assert {run["script"] for run in measured} <= {script.name for script in SCRIPTS}
+    assert not [run["arguments"] for run in measured if "/" in "".join(run["arguments"])]  # no folder of a machine
+
+
+def test_a_command_has_a_table_with_a_column_for_each_run(load_script: Callable[[str], ModuleType]) -> None:
+    first = {"script": "scan.py", "arguments": ["--step"], "commit": "aa", "date": "2026-01-02", "cores": 2}
+    runs = [
+        {**first, "figures": [{"name": "vsezoo", "value": 1.23456, "unit": "s"}]},
+        {**first, "commit": "bb", "figures": [{"name": "ratio", "value": 2, "unit": ""}]},
+    ]
+    page = load_script("docs/generate.py").render_runs("<!-- measured -->\nold\n<!-- end -->\n", runs)
+    lines = [line for line in page.splitlines() if line]
+    assert lines[:4] == ["<!-- measured -->", "## scan", "`python benchmarks/scan.py --step`", lines[3]]
+    assert lines[3] == "| figure | unit | `aa`, 2026-01-02 | `bb`, 2026-01-02 |"
+    assert lines[5:7] == ["| vsezoo | s | 1.235 | – |", "| ratio |  | – | 2 |"]
+    assert "| cores |  | 2 | 2 |" in lines
+
+
 @pytest.mark.slow
 @pytest.mark.process
 @pytest.mark.parametrize(
