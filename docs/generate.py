@@ -56,8 +56,8 @@ SECTION = re.compile(r"^(Args|Attributes|Returns|Raises):$")
 WIDTH = 120
 """Columns of a signature."""
 RUNS = re.compile(r"(<!-- measured -->\n)[\s\S]*?(?=<!-- end -->)")
-MACHINE = ("commit", "date", "processor", "cores", "accelerator", "threads", "load", "python", "torch", "numpy")
-"""What the page says about a run."""
+MACHINE = ("cores", "accelerator", "threads", "load", "python", "torch", "numpy")
+"""What the page says about the machine of a run, besides the processor."""
 BLOCK = re.compile(r"(<!-- output: (?P<command>[^\n]+) -->\n)[\s\S]*?(?=<!-- end -->)")
 
 
@@ -102,16 +102,15 @@ def render_runs(text: str, measured: list[dict[str, Any]]) -> str:
         names = dict.fromkeys(name for figures in found for name in figures)
         columns = [f"`{run['commit']}`, {run['date']}" for run in runs]
         rows = [[name, unit, *(_show(figures.get((name, unit))) for figures in found)] for name, unit in names]
-        machines = [[fact, "", *(_show(run.get(fact)) for run in runs)] for fact in MACHINE[2:]]
         lines += ["", f"## {runs[0]['script'].removesuffix('.py')}", "", f"`{command}`", ""]
-        lines += [
-            _render_row(row) for row in [["figure", "unit", *columns], ["---"] * (2 + len(runs)), *rows, *machines]
-        ]
+        lines += [f"| {' | '.join(['figure', 'unit', *columns])} |", "|---" * (2 + len(runs)) + "|"]
+        lines += [f"| {' | '.join(row)} |" for row in rows]
+        lines += ["", *(f"- `{run['commit']}`: {_describe_machine(run)}" for run in runs)]
     return RUNS.sub(lambda match: match[1] + "\n".join([*lines, "", ""]), text)
 
 
-def _render_row(cells: list[str]) -> str:
-    return f"| {' | '.join(cells)} |"
+def _describe_machine(run: dict[str, Any]) -> str:
+    return ", ".join([run["processor"], *(f"{name} {run[name]}" for name in MACHINE if run.get(name) is not None)])
 
 
 def _show(value: float | str | None) -> str:

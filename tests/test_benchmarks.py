@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -77,17 +78,23 @@ def test_the_page_of_the_measured_runs_is_current(load_script: Callable[[str], M
 
 
 def test_a_command_has_a_table_with_a_column_for_each_run(load_script: Callable[[str], ModuleType]) -> None:
-    first = {"script": "scan.py", "arguments": ["--step"], "commit": "aa", "date": "2026-01-02", "cores": 2}
+    first: dict[str, Any] = {
+        "script": "scan.py",
+        "arguments": ["--step"],
+        "commit": "aa",
+        "date": "2026-01-02",
+        "processor": "P",
+    }
     runs = [
         {**first, "figures": [{"name": "vsezoo", "value": 1.23456, "unit": "s"}]},
-        {**first, "commit": "bb", "figures": [{"name": "ratio", "value": 2, "unit": ""}]},
+        {**first, "commit": "bb", "cores": 2, "threads": None, "figures": [{"name": "ratio", "value": 2, "unit": ""}]},
     ]
     page = load_script("docs/generate.py").render_runs("<!-- measured -->\nold\n<!-- end -->\n", runs)
     lines = [line for line in page.splitlines() if line]
     assert lines[:4] == ["<!-- measured -->", "## scan", "`python benchmarks/scan.py --step`", lines[3]]
     assert lines[3] == "| figure | unit | `aa`, 2026-01-02 | `bb`, 2026-01-02 |"
     assert lines[5:7] == ["| vsezoo | s | 1.235 | – |", "| ratio |  | – | 2 |"]
-    assert "| cores |  | 2 | 2 |" in lines
+    assert lines[7:9] == ["- `aa`: P", "- `bb`: P, cores 2"]
 
 
 @pytest.mark.slow
