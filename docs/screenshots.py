@@ -35,7 +35,7 @@ SEARCH = "?q=a+purple+triangle+and+an+orange+circle&minus=red"
 SHOTS = {
     "serve-desktop": (SEARCH, {"viewport": {"width": 1280, "height": 860}}),
     "serve-dark": (SEARCH, {"viewport": {"width": 1280, "height": 860}, "color_scheme": "dark"}),
-    "serve-phone": (SEARCH, {"viewport": {"width": 390, "height": 780}, "is_mobile": True, "has_touch": True}),
+    "serve-phone": (SEARCH, {"viewport": {"width": 400, "height": 800}, "is_mobile": True, "has_touch": True}),
     "serve-picture": (SEARCH, {"viewport": {"width": 1280, "height": 860}}),
 }
 
