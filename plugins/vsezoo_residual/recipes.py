@@ -49,6 +49,16 @@ minilm = dataclasses.replace(
     bow,
     name="vse-minilm",
     summary="Frozen all-MiniLM-L6-v2 and image features through residual heads, InfoNCE, averaged weights.",
-    text_encoder=Part("residual-hf", {"model": "sentence-transformers/all-MiniLM-L6-v2", "layers": [0, -3, -1]}),
-    training=dataclasses.replace(bow.training, cache_frozen=True),
+    image_encoder=Part("residual", {"input_dropout": 0.35, "dropout": 0.5}),
+    text_encoder=Part(
+        "residual-hf",
+        {
+            "model": "sentence-transformers/all-MiniLM-L6-v2",
+            "layers": [0, -3, -1],
+            "input_dropout": 0.35,
+            "dropout": 0.5,
+        },
+    ),
+    embed_size=512,
+    training=dataclasses.replace(bow.training, num_epochs=12, cache_frozen=True),
 )
