@@ -13,11 +13,11 @@ from pathlib import Path
 from vsezoo.data.pictures.layouts.registered import recognise
 from vsezoo.data.pictures.table_file import HEADER_BYTES
 from vsezoo.data.pictures.url_list import ADDRESS, describe_addresses
-from vsezoo.data.pictures.walk import walk_pictures
+from vsezoo.data.pictures.walk import list_archives, walk_pictures
 from vsezoo.data.precomputed.split_files import ENDINGS, find_splits
 from vsezoo.errors import VsezooError, list_names
 
-ARCHIVES = (".zip", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz", ".7z", ".rar", ".gz")
+SPREADSHEETS = (".xlsx", ".xls", ".ods", ".numbers")
 TABLES = (".csv", ".tsv", ".txt", ".json", ".jsonl")
 LOOKED_AT = 1 << 16  # bytes of a file
 MOST = 50  # files or folders that are looked into
@@ -30,7 +30,7 @@ def describe_folder(folder: Path) -> str:
     files = [path for path in _list(folder) if path.is_file()]
     found = (
         describe(folder, files)
-        for describe in (_inner, _archives, _conversations, _addresses, _features, _tables, _pictures)
+        for describe in (_inner, _spreadsheets, _archives, _conversations, _addresses, _features, _tables, _pictures)
     )
     return next(filter(None, found), "")
 
@@ -64,11 +64,21 @@ def _is_known(folder: Path) -> bool:
 
 
 def _archives(folder: Path, files: list[Path]) -> str:
-    packed = [path.name for path in files if path.name.lower().endswith(ARCHIVES)]
+    packed = list_archives(path.name for path in files)
     if not packed or next(walk_pictures(folder), None):
         return ""
     tool = "unzip" if packed[0].lower().endswith(".zip") else "tar -xf" if ".t" in packed[0].lower() else "7z x"
     return f"It seems to be a download that is not unpacked: {list_names(packed, NAMED)}. Unpack it: {tool} {packed[0]}"
+
+
+def _spreadsheets(folder: Path, files: list[Path]) -> str:
+    """Describe tables in forms that are not text."""
+    for path in files:
+        if path.suffix.lower() in SPREADSHEETS:
+            return f"{path.name} is a spreadsheet, which is not read. Save it as CSV (UTF-8): captions.csv."
+        if path.suffix.lower() == ".gz" and Path(path.stem).suffix.lower() in TABLES:
+            return f"{path.name} is a compressed table. Decompress it: gunzip {path.name}"
+    return ""
 
 
 def _conversations(folder: Path, files: list[Path]) -> str:

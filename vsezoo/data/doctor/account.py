@@ -11,7 +11,9 @@ from vsezoo.data.pictures.account import UNLISTED
 from vsezoo.data.pictures.layouts.registered import ORDER, list_recognised
 from vsezoo.data.pictures.splits import DRAWN, REMEDY_DRAWN
 from vsezoo.data.pictures.walk import APPLE_DOUBLE, CONVERT, HIDDEN, IN_SYSTEM
+from vsezoo.errors import list_names
 
+NAMED = 4
 CONTAINED = ("texts", "parquet")
 """Layouts whose files may belong to another one: the texts and figures that img2dataset writes beside its shards."""
 
@@ -23,6 +25,10 @@ def report_account(account: Mapping[str, Any]) -> Iterator[Finding]:
     """
     if account.get("rule") == DRAWN:
         yield Finding("note", None, f"The splits are {DRAWN}.", REMEDY_DRAWN, account["file"])
+    if account.get("unread"):
+        what = f"{list_names(account['unread'], NAMED)} also look{'s' * (len(account['unread']) == 1)} like a table of "
+        remedy = "Write all captions into one table, or move the others to another folder."
+        yield Finding("warning", None, f"{what}captions, and is not read.", remedy, account["file"])
     if others := _find_others(account):
         what = f"The folder also has files of the layout {', '.join(others)}: they are not read."
         remedy = f"If they are what you mean, move the files of the layout {account['layout']} to another folder."

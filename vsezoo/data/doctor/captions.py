@@ -17,6 +17,7 @@ LONG = 100  # words; the longest caption that Kiros et al. (2014) train on
 WELL_KNOWN = 0.9  # share of running words of dev and test; a lower one is reported
 
 NUMBER = re.compile(r"\s*[-+]?\d[\d.,]*\s*")
+ABSENT = re.compile(r"\s*(?:nan|none|null|n/a|<na>)\s*", re.IGNORECASE)
 BYTES = re.compile(r"""b(['"]).*\1""")
 ODD = re.compile(
     "\ufffd|[\x00-\x08\x0e-\x1f\x7f-\x9f]|[\u00c2\u00c3][\u0080-\u00bf]|\u00e2\u20ac|&(?:amp|quot|lt|gt|#\\d+);"
@@ -78,6 +79,15 @@ def report_captions(split: OpenSplit) -> Iterator[Finding]:
             "nothing but a number",
             "Check that the column of the captions is the right one.",
             show=lambda index: f"{split.caption_place(index)}: {captions[index]}",
+        )
+    if absent := find(ABSENT.fullmatch):
+        yield _report(
+            split,
+            "warning",
+            absent,
+            "'nan', 'None' or 'null', which programs write for one that is missing",
+            "Write the captions, or leave the cells empty and skip them: --on-bad-image skip.",
+            show=split.caption_place,
         )
     if odd := find(ODD.search):
         yield _report(

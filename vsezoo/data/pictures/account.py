@@ -57,6 +57,7 @@ def take_account(listing: Listing) -> dict[str, Any]:
         + sum(len(split.empty) for split in columns),
     }
     account |= {"bad_rows": len(listing.bad)} if listing.bad else {}
+    account |= {"unread": list(listing.unread)} if listing.unread else {}
     return {**account, "summary": _summarise(account)}
 
 
@@ -95,4 +96,6 @@ def _summarise(account: Mapping[str, Any]) -> str:
         parts.append(f"{account['bad_rows']:,} bad rows of the list.")
     if account["empty_captions"]:
         parts.append(f"{account['empty_captions']:,} captions are empty.")
+    if account.get("unread"):
+        parts.append(f"Not read, since one table is: {', '.join(account['unread'])}.")
     return " ".join(parts)

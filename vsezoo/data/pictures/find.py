@@ -9,9 +9,10 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from vsezoo.data.pictures.walk import is_system
+from vsezoo.data.pictures.walk import PICTURES, is_system
 from vsezoo.errors import DataError
 
+DRIVE = re.compile(r"[A-Za-z]:[\\/]|\\\\")  # begins a whole path of Windows
 RENAMED = (
     (re.compile(r"(?:.*/)?COCO_(?:train|val)2014_(\d{12}\.jpg)"), r"\1"),
     (re.compile(r"(train|test)/([0-9a-f]{16}\.jpg)"), r"\1_images/\2"),
@@ -23,9 +24,14 @@ def find_files(folder: Path, names: Sequence[str]) -> list[str | None]:
     r"""Return the file of each name; None if it does not exist.
 
     A name is a path relative to the folder, to a subfolder, or to a subfolder of one: `a.jpg` may be `images/a.jpg` or
-    `images/train/a.jpg`. Case matters, as on most disks. The encoding of accents (one character, or a letter and a
-    combining mark, as on macOS) does not, unless files of both spellings exist. `\` is read as `/` if there is no such
-    file. Names of COCO 2014 also match the files of 2017, and those of TextCaps its folders, see `RENAMED`.
+    `images/train/a.jpg`. Case matters, as on most disks. If there is no such file:
+
+    - the encoding of accents (one character, or a letter and a combining mark, as on macOS) does not matter, unless
+      files of both spellings exist;
+    - `\` is read as `/`;
+    - a name without the suffix of a picture is that of the only picture with this stem;
+    - a whole path of another machine is the file in the folder that has its longest end;
+    - names of COCO 2014 are those of the files of 2017, and TextCaps' folders have other names, see `RENAMED`.
 
     Raises:
         DataError: for a name that is not in the folder itself, but in several subfolders.
@@ -44,18 +50,37 @@ def find_files(folder: Path, names: Sequence[str]) -> list[str | None]:
     def compose_places(parent: str) -> list[tuple[str, dict[str, str]]]:
         return [(place, _compose(files)) for place, files in list_places(parent)]
 
-    found = []
-    for name in names:
+    @functools.cache
+    def list_stems(parent: str) -> list[tuple[str, dict[str, str]]]:
+        return [(place, _index_stems(files)) for place, files in list_places(parent)]
+
+    def find(name: str) -> str | None:
+        """Return the file of a name with the separator `/`."""
         parent = name[: name.rfind("/") + 1]
         file = _find_file(name, list_places(parent), folder)
         for pattern, other in RENAMED if file is None else ():
             if renamed := pattern.fullmatch(name):
                 file = _find_file(known := renamed.expand(other), list_places(known[: known.rfind("/") + 1]), folder)
-        if file is None and "\\" in name:  # of Windows
-            known = name.replace("\\", "/")
-            file = _find_file(known, list_places(known[: known.rfind("/") + 1]), folder)
         if file is None and not name.isascii():
             file = _find_file(compose(name), compose_places(compose(parent)), folder)
+        if file is None and _has_no_suffix(name):
+            file = _find_file(name, list_stems(parent), folder)
+        return file
+
+    def find_end(name: str) -> str | None:
+        """Return the file in the folder itself that has the longest end of the path of another machine."""
+        parts = name.split("/")
+        ends = ("/".join(parts[start:]) for start in range(1, len(parts)))
+        own = ((end, list_places(end[: end.rfind("/") + 1])[:1]) for end in ends)
+        return next((file for end, place in own if (file := _find_file(end, place, folder))), None)
+
+    found = []
+    for name in names:
+        file = find(name)
+        if file is None and "\\" in name:  # of Windows
+            file = find(known := name.replace("\\", "/")) or (find_end(known) if DRIVE.match(name) else None)
+        if file is None and name.startswith("/"):
+            file = find_end(name)
         found.append(file)
     return found
 
@@ -86,6 +111,20 @@ def _find_file(
         remedy = "Move the others elsewhere, or add the folder to the name in the list."
         raise DataError(f"has {len(found)} files {name!r}: {shown}.", file=folder, remedy=remedy)
     return found[0] if found else None
+
+
+def _index_stems(files: frozenset[str]) -> dict[str, str]:
+    """Return the pictures by their names without suffixes, without ambiguous ones."""
+    stems: dict[str, list[str]] = {}
+    for name in files:
+        stem, ending = os.path.splitext(name)  # noqa: PTH122
+        if ending.lower() in PICTURES:
+            stems.setdefault(stem, []).append(name)
+    return {stem: of_stem[0] for stem, of_stem in stems.items() if len(of_stem) == 1}
+
+
+def _has_no_suffix(name: str) -> bool:
+    return os.path.splitext(name)[1].lower() not in PICTURES  # noqa: PTH122
 
 
 def _compose(files: frozenset[str]) -> dict[str, str]:

@@ -11,16 +11,19 @@ from typing import Any
 
 from vsezoo.data.caption_file import read_lines
 from vsezoo.data.pictures.listing import SPLITS, name_split
-from vsezoo.data.pictures.table_columns import SPLIT_COLUMN, has_columns
+from vsezoo.data.pictures.table_columns import SPLIT_COLUMN, has_columns, normalise_column
 from vsezoo.data.pictures.walk import PICTURES
 from vsezoo.errors import DataError
 
 LOOKED_AT = 1 << 16  # bytes at the start of a file
-WRAPPERS = ("data", "rows", "items", "examples", "samples")
+WRAPPERS = ("data", "rows", "items", "examples", "samples", "images")
 """Keys of an object under which the list of objects is, as TextCaps has it."""
 LIST = re.compile(rf'"(?:{"|".join(WRAPPERS)})"\s*:\s*\[')
 KEY = re.compile(r'\s*\{\s*"(?P<key>(?:[^"\\]|\\.)+)"\s*:\s*(?P<value>["\[{])')
 """The start of an object: its first key, and the first character of the value."""
+
+LINES = re.compile(r"\s*\{.*\}[ \t\r]*\n\s*\{")
+"""Two lines with an object each: JSON Lines with the suffix of JSON."""
 
 Row = tuple[str, dict[str, Any]]
 
@@ -36,11 +39,13 @@ def is_json_table(path: Path) -> bool:
     if path.suffix.lower() == ".jsonl":
         with suppress(ValueError, RecursionError):
             value = json.loads(text.lstrip().partition("\n")[0])
-            return isinstance(value, dict) and has_columns([name.strip().lower() for name in value])
+            return isinstance(value, dict) and has_columns([normalise_column(name) for name in value])
         return False
     keys = [key.lower() for key in re.findall(r'"(\w+)"\s*:', text)]
     has_both = has_columns(keys)
-    if text.lstrip().startswith("[") or LIST.search(text):
+    if text.lstrip().startswith("[") or (LIST.search(text) and '"annotations"' not in text):  # which COCO has
+        return has_both
+    if LINES.match(text):
         return has_both
     found = KEY.match(text)
     if found and name_split(found["key"]) in SPLITS and found["value"] != '"':
@@ -74,12 +79,16 @@ def read_objects(path: Path, bad: list[DataError] | None) -> Iterator[Row]:
 def read_json_table(path: Path, bad: list[DataError] | None) -> Iterator[Row]:
     """Yield the objects of a JSON file; see `vsezoo.data.pictures.table_file.read_rows`.
 
-    It is a list of objects; or such a list under one of `WRAPPERS`; or an object from the name of each picture to its
-    caption, captions or object; or an object from the name of each split to one of these.
+    It is a list of objects; or an object on each line; or such a list under one of `WRAPPERS`; or an object from the
+    name of each picture to its caption, captions or object; or an object from the name of each split to one of these.
     """
     remedy = 'Write a list of objects such as {"image": "a.jpg", "caption": "a dog runs"}.'
+    lines = read_lines(path)
+    if LINES.match("\n".join(lines[:2])):
+        yield from read_objects(path, bad)
+        return
     try:
-        value = json.loads("\n".join(read_lines(path)))
+        value = json.loads("\n".join(lines))
     except (ValueError, RecursionError) as error:
         raise DataError(f"is not JSON: {error}.", file=path, remedy=remedy) from None
     for place, row in _list_rows(value):
@@ -97,7 +106,7 @@ def note(error: DataError, bad: list[DataError] | None) -> None:
 
 
 def _lower(row: dict[str, Any]) -> dict[str, Any]:
-    return {name.strip().lower(): cell for name, cell in row.items()}
+    return {normalise_column(name): cell for name, cell in row.items()}
 
 
 def _list_rows(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -72,6 +72,7 @@ class Listing:
         layout: name of the layout; set when it is recognised.
         empty: positions of empty captions, such as "line 3", by picture id.
         bad: what is wrong with rows that were left out; an error unless bad images are skipped.
+        unread: names of tables next to the one that was read.
         address: shown in the place of the folder, if this lists files on a server.
         left_out: number of pictures or captions skipped by the layout, by reason.
     """
@@ -85,6 +86,7 @@ class Listing:
     empty: Mapping[str, str] = field(default_factory=dict)
     left_out: Mapping[str, int] = field(default_factory=dict)
     bad: Sequence[DataError] = ()
+    unread: Sequence[str] = ()
     address: str = ""
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from vsezoo.data.pictures.find import find_files, find_similar
 from vsezoo.data.pictures.listing import CaptionedImage, Listing
 from vsezoo.data.pictures.picture_file import SKIP, Place
 from vsezoo.data.pictures.url_list import ADDRESS, advise_download
+from vsezoo.data.pictures.walk import list_archives
 from vsezoo.data.precomputed.pairs import DEV_IMAGES
 from vsezoo.data.source import OpenOptions
 from vsezoo.errors import DataError, list_names
@@ -160,7 +162,8 @@ def _read_captions(name: str, split: str, listing: Listing, options: OpenOptions
 def _pick(listing: Listing, split: str) -> Sequence[CaptionedImage]:
     if not listing.splits.get(split):
         known = ", ".join(name for name, images in listing.splits.items() if images) or "none"
-        remedy = " ".join(filter(None, [f"Its splits are {known}.", listing.remedy]))
+        advice = listing.remedy or "Write the others into the data, or draw splits with `vsezoo data split`."
+        remedy = f"Its splits are {known}. {advice}"
         raise DataError(f"has no split {split!r}.", file=listing.file, remedy=remedy)
     return listing.splits[split]
 
@@ -170,6 +173,11 @@ def _find_places(listing: Listing, images: Sequence[CaptionedImage]) -> None:
     wanted = [image for image in images if image.place is None]
     for image, file in zip(wanted, find_files(listing.folder, [image.name for image in wanted]), strict=True):
         image.place = Place(file) if file else None
+
+
+def _list_packed(folder: Path) -> list[str]:
+    """Return the archives in a folder, which may contain the pictures."""
+    return list_archives(path.name for path in folder.iterdir()) if folder.is_dir() else []
 
 
 def _require_none(bad: Mapping[str, str], images: Sequence[CaptionedImage], split: str, listing: Listing) -> None:
@@ -185,6 +193,8 @@ def _require_none(bad: Mapping[str, str], images: Sequence[CaptionedImage], spli
             hint = f" Found {similar.relative_to(listing.folder)}: case matters." if similar else ""
             if reason == ABSENT and ADDRESS.match(names[0]):
                 remedy = advise_download(listing.file)
+            elif reason == ABSENT and not similar and (packed := _list_packed(listing.folder)):
+                remedy = f"Unpack {list_names(packed, NAMED)}, or copy the pictures to {listing.folder} or a subfolder."
             raise DataError(
                 f"{len(names):,} of the {len(images):,} pictures of the split {split} "
                 f"{'are absent' if reason == ABSENT else 'have no caption, or an empty one'}: {shown}.{hint}",

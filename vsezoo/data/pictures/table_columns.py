@@ -23,6 +23,8 @@ IMAGE_COLUMNS = (
     "path",
     "name",
 )
+ID_COLUMNS = ("image_id", "img_id", "photo_id")
+"""Columns of names without suffixes, if there is none of `IMAGE_COLUMNS`."""
 CAPTION_COLUMNS = (
     "caption",
     "captions",
@@ -37,7 +39,12 @@ CAPTION_COLUMNS = (
     "alt_text",
     "caption_str",
     "utterance",
+    "caption_text",
+    "image_caption",
+    "txt",
 )
+PLACES = {**dict.fromkeys((".json", ".jsonl"), "each object"), **dict.fromkeys((".parquet", ".arrow"), "the schema")}
+"""Where files of other forms than CSV have the names of their columns."""
 SPLIT_COLUMN = "split"
 SPLIT_SYNONYMS = ("splits", "set", "subset", "partition", "phase", "fold")
 """Columns used as `split` if they contain only names of splits."""
@@ -51,7 +58,7 @@ def find_columns(path: Path, place: str, columns: Sequence[str]) -> tuple[str, l
     Raises:
         DataError: for missing columns, listing the existing ones.
     """
-    image = next((name for name in IMAGE_COLUMNS if name in columns), None)
+    image = next((name for name in (*IMAGE_COLUMNS, *ID_COLUMNS) if name in columns), None)
     captions = _find_captions(columns)
     if image and captions:
         return image, captions
@@ -78,6 +85,11 @@ def has_columns(columns: Sequence[str]) -> bool:
     return any(name in columns for name in IMAGE_COLUMNS) and bool(_find_captions(columns))
 
 
+def normalise_column(name: str) -> str:
+    """Return the name of a column as it is compared: in lower case, with `_` for spaces."""
+    return re.sub(r"\s+", "_", name.strip().lower())
+
+
 def _describe_absent(path: Path, place: str, columns: Sequence[str], absent: dict[str, str]) -> DataError:
     wanted = {name: text for name, text in absent.items() if text}
     is_json = path.suffix.lower() in (".jsonl", ".json")  # in other tables, the first line names the columns
@@ -86,7 +98,7 @@ def _describe_absent(path: Path, place: str, columns: Sequence[str], absent: dic
         f"{', '.join(map(repr, columns))}.",
         file=path,
         remedy=f"Call {'them' if len(wanted) > 1 else 'it'} {' and '.join(map(repr, wanted))} "
-        f"in {'each object' if is_json else 'the first line of the file'}.",
+        f"in {PLACES.get(path.suffix.lower(), 'the first line of the file')}.",
     )
 
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from vsezoo.data.caption_file import UTF_16, decode_text, read_lines
 from vsezoo.data.languages import CODES
-from vsezoo.data.pictures.json_table import is_json_table, note, read_json_table, read_objects
-from vsezoo.data.pictures.table_columns import has_columns
+from vsezoo.data.pictures.json_table import is_json_table, is_picture, note, read_json_table, read_objects
+from vsezoo.data.pictures.table_columns import ID_COLUMNS, IMAGE_COLUMNS, has_columns, normalise_column
+from vsezoo.data.pictures.url_list import ADDRESS
 from vsezoo.errors import DataError
 
 TAGGED = re.compile(r"(?P<image>[^\s#]+)#(?:(?P<tag>[A-Za-z]+)#)?\d+\s+(?P<caption>.*\S)")
@@ -55,11 +56,25 @@ def is_table(path: Path) -> bool:
     if TAGGED.match(first.strip("\ufeff")) or path.suffix.lower() in LINES:
         return TAGGED.match(first.strip("\ufeff")) is not None
     header = second if _find_separator_line(first) else first
-    return any(has_columns(_cut(header, mark)) for mark in SEPARATORS)
+    cuts = {mark: _cut(header, mark) for mark in SEPARATORS}
+    return any(has_columns(cut) or _names_ids(cut) or _is_plain_row(header, mark) for mark, cut in cuts.items())
 
 
 def _cut(header: str, separator: str) -> list[str]:
-    return [name.strip().strip('"').strip().lower() for name in header.strip("\ufeff\r\n").split(separator)]
+    return [normalise_column(name.strip().strip('"')) for name in header.strip("\ufeff\r\n").split(separator)]
+
+
+def _names_ids(columns: Sequence[str]) -> bool:
+    return has_columns([*columns, IMAGE_COLUMNS[0]]) and any(name in columns for name in ID_COLUMNS)
+
+
+def _is_plain_row(line: str, separator: str) -> bool:
+    """Return whether a first line has no names of columns, but the picture and the caption of a row."""
+    try:
+        image, caption = next(csv.reader([line.strip("\ufeff\r\n")], delimiter=separator))
+    except (csv.Error, ValueError, StopIteration):  # or another number of cells
+        return False
+    return is_picture(image) and not ADDRESS.match(image) and not is_picture(caption) and bool(caption)
 
 
 def _find_separator_line(line: str) -> str:
@@ -78,21 +93,17 @@ def _read_cells(path: Path, bad: list[DataError] | None) -> Iterator[tuple[str, 
     header = texts[skipped] if len(texts) > skipped else ""
     default = "\t" if path.suffix.lower() == ".tsv" else ","
     separator = separator or next(
-        (mark for mark in (default, *SEPARATORS) if has_columns(_cut(header, mark))),
+        (mark for mark in (default, *SEPARATORS) if has_columns(_cut(header, mark)) or _is_plain_row(header, mark)),
         next((mark for mark in (default, *SEPARATORS) if mark in header), default),
     )
-    # Line feeds are kept, because a quoted cell may contain one. In tab-separated values, quotes are ordinary.
-    lines = (f"{line}\n" for line in texts[skipped:])
-    quotes = None if separator == "\t" else '"'
-    reader = csv.reader(
-        lines,
-        delimiter=separator,
-        quotechar=quotes,
-        quoting=csv.QUOTE_MINIMAL if quotes else csv.QUOTE_NONE,
-        strict=True,
-    )
+    plain = _is_plain_row(header, separator)
+    lines = [*(["image" + separator + "caption"] if plain else []), *texts[skipped:]]
+    skipped -= plain
+    # In tab-separated values, quotes are ordinary, unless all cells are right only if they are not, as Excel writes it.
+    quotes = None if separator == "\t" and not _is_quoted(lines) else '"'
+    reader = _make_reader(lines, separator, quotes)
     try:
-        columns = [name.strip().lower() for name in next(reader, [])]
+        columns = [normalise_column(name) for name in next(reader, [])]
         for cells in reader:
             if not any(cells):
                 continue
@@ -110,6 +121,24 @@ def _read_cells(path: Path, bad: list[DataError] | None) -> Iterator[tuple[str, 
         remedy = "Double each quote inside a quoted cell, and close each quoted cell."
         problem = f"line {reader.line_num + skipped} is not a table row: {error}."
         raise DataError(problem, file=path, remedy=remedy) from None
+
+
+def _make_reader(lines: Sequence[str], separator: str, quotes: str | None) -> Any:
+    """Return a reader of rows. Line feeds are kept, because a quoted cell may contain one."""
+    quoting = csv.QUOTE_MINIMAL if quotes else csv.QUOTE_NONE
+    whole = (f"{line}\n" for line in lines)
+    return csv.reader(whole, delimiter=separator, quotechar=quotes, quoting=quoting, strict=True)
+
+
+def _is_quoted(lines: Sequence[str]) -> bool:
+    """Return whether tab-separated rows have as many cells as the first line only if quoted cells may contain tabs."""
+    tabs = lines[0].count("\t") if lines else 0
+    if all(line.count("\t") == tabs for line in lines if line):
+        return False
+    try:
+        return all(len(cells) == tabs + 1 for cells in _make_reader(lines, "\t", '"') if cells)
+    except csv.Error:
+        return False
 
 
 def _read_tagged(path: Path, lines: list[str], bad: list[DataError] | None) -> Iterator[tuple[str, dict[str, Any]]]:

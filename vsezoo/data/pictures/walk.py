@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
@@ -34,6 +34,7 @@ UNDECODABLE = {
 PICTURES = frozenset({*ENDINGS, *UNDECODABLE})
 """All of them."""
 
+ARCHIVES = (".zip", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz", ".7z", ".rar", ".gz")
 CONVERT = "convert to JPEG or PNG"
 INSTALL = "install vsezoo[heic]"
 SYSTEM = frozenset({"@eadir", "__macosx", "#recycle", "@recycle", "#snapshot", "$recycle.bin", "lost+found", "@tmp"})
@@ -62,6 +63,11 @@ class FoundFile(NamedTuple):
 def can_decode_heic() -> bool:
     """Return whether pillow-heif is installed, which the extra `heic` brings."""
     return find_spec("pillow_heif") is not None
+
+
+def list_archives(names: Iterable[str]) -> list[str]:
+    """Return the names of files that are to be unpacked."""
+    return sorted(name for name in names if name.lower().endswith(ARCHIVES))
 
 
 def is_system(name: str) -> bool:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import posixpath
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
@@ -11,6 +13,7 @@ from typing import Any, NamedTuple
 
 from vsezoo.data.languages import find_code, find_language_column
 from vsezoo.data.pictures.cells import read_captions
+from vsezoo.data.pictures.find import find_files
 from vsezoo.data.pictures.json_table import note
 from vsezoo.data.pictures.listing import SPLITS, CaptionedImage, Listing, name_split
 from vsezoo.data.pictures.splits import BY_COLUMN, BY_TABLE, REMEDY_WORDS, find_word, gather, normalise_path
@@ -41,7 +44,7 @@ def find_folder(folder: Path, names: Sequence[str]) -> Callable[[], Listing] | N
     must be named after splits: `train.csv`, `val.csv`.
     """
     if known := [folder / name for name in TABLES if name in names]:
-        return functools.partial(_read_table, folder, _take_one(folder, known))
+        return functools.partial(_read_known, folder, _take_one(folder, known), names)
     of_splits = _find_in_splits(folder, names)
     if not of_splits:
         for name in names:
@@ -52,13 +55,18 @@ def find_folder(folder: Path, names: Sequence[str]) -> Callable[[], Listing] | N
     if of_splits:
         chosen = {split: _take_one(folder, tables) for split, tables in of_splits.items()}
         return functools.partial(_read_splits, folder, chosen, within=True)
-    named = (folder / name for name in names if name.lower().endswith(ENDINGS) and not name.startswith("."))
-    others = [file for file in islice(named, MOST) if is_table(file)]
+    others = _list_tables(folder, names)
     if len(others) > 1:
         by_name = {split: file for file in others if (split := find_word(file.stem))}
         if len(by_name) == len(others):
             return functools.partial(_read_splits, folder, by_name, within=False)
     return functools.partial(_read_table, folder, _take_one(folder, others)) if others else None
+
+
+def _list_tables(folder: Path, names: Sequence[str]) -> list[Path]:
+    """Return the tables with any name, recognised by their first lines."""
+    named = (folder / name for name in names if name.lower().endswith(ENDINGS) and not name.startswith("."))
+    return [file for file in islice(named, MOST) if is_table(file)]
 
 
 def _find_in_splits(folder: Path, names: Sequence[str]) -> dict[str, list[Path]]:
@@ -85,6 +93,12 @@ def _take_one(folder: Path, tables: Sequence[Path]) -> Path:
         remedy = "Keep one of them, with all captions."
         raise DataError(f"has several caption tables: {listing}.", file=folder, remedy=remedy)
     return tables[0]
+
+
+def _read_known(folder: Path, file: Path, names: Sequence[str]) -> Listing:
+    """Read a table with a known name, and note the others next to it."""
+    unread = [other.name for other in _list_tables(folder, names) if other != file]
+    return replace(_read_table(folder, file), unread=unread)
 
 
 class _Pictures:
@@ -126,11 +140,31 @@ def _read_table(folder: Path, file: Path) -> Listing:
 
 
 def _gather(folder: Path, file: Path, pictures: _Pictures, of: dict[str, str], column: str) -> Listing:
+    _merge_names(folder, file, pictures.of, of)
     splits: dict[str, list[CaptionedImage]] = {}
     for name, image in pictures.of.items():
         splits.setdefault(of[name], []).append(image)
     remedy = "" if set(splits) & set(SPLITS) else REMEDY_WORDS
     return Listing(folder, file, splits, remedy, BY_COLUMN.format(column), empty=pictures.empty, bad=pictures.bad)
+
+
+def _merge_names(folder: Path, file: Path, images: dict[str, CaptionedImage], split_of: dict[str, str]) -> None:
+    """Make one picture of those whose names, such as `a.jpg` and `images/a.jpg`, refer to one file.
+
+    Raises:
+        DataError: if these are in different splits.
+    """
+    counts = Counter(posixpath.basename(name) for name in images)
+    similar = [name for name in images if counts[posixpath.basename(name)] > 1]
+    first: dict[str, str] = {}
+    for name, found in zip(similar, find_files(folder, similar), strict=True):
+        if found is None or (own := first.setdefault(found, name)) == name:
+            continue
+        if split_of[own] != split_of[name]:
+            problem = f"has one picture as {own} in the split {split_of[own]}, and as {name} in {split_of[name]}."
+            raise DataError(problem, file=file, remedy="Each image must be in exactly one split.")
+        images[own].add(images[name].captions, images[name].languages)
+        del images[name]
 
 
 def _read_splits(folder: Path, tables: dict[str, Path], *, within: bool) -> Listing:
