@@ -125,9 +125,10 @@ def _read_cells(path: Path, bad: list[DataError] | None) -> Iterator[tuple[str, 
 
 def _make_reader(lines: Sequence[str], separator: str, quotes: str | None) -> Any:
     """Return a reader of rows. Line feeds are kept, because a quoted cell may contain one."""
-    quoting = csv.QUOTE_MINIMAL if quotes else csv.QUOTE_NONE
     whole = (f"{line}\n" for line in lines)
-    return csv.reader(whole, delimiter=separator, quotechar=quotes, quoting=quoting, strict=True)
+    if quotes is None:
+        return csv.reader(whole, delimiter=separator, quoting=csv.QUOTE_NONE, strict=True)
+    return csv.reader(whole, delimiter=separator, quotechar=quotes, strict=True)
 
 
 def _is_quoted(lines: Sequence[str]) -> bool:
