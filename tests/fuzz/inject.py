@@ -30,6 +30,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "features"))
 import numpy as np
 import tiny
 import torch
+from loopback import OWNER, LoopbackHub, change_environment
 from made_pictures import extract
 
 import vsezoo
@@ -40,6 +41,8 @@ from vsezoo.search.stored.opening import open_folder
 from vsezoo.training.resume import is_begun
 
 CALLS = "write,pwrite64,fsync,rename,mkdir,ftruncate,unlink,rmdir,flock"
+SENDS = ",connect,sendto,sendmsg"
+"""Further calls, of a command that speaks to a server."""
 FAULTS = {"SIGKILL": "signal=SIGKILL", "EIO": "error=EIO", "ENOSPC": "error=ENOSPC", "ESTALE": "error=ESTALE"}
 ENDS = {3: "message", -9: "killed", 0: "did without"}
 """How a command may end, by its exit code."""
@@ -78,13 +81,20 @@ def index(output: Path) -> None:
     build_index(SHARED / "model", output, images=SHARED / "rows.npy")
 
 
+def push_model(output: Path) -> None:
+    """Push a checkpoint to the Hub on the loopback."""
+    vsezoo.push(SHARED / "model", REPOSITORY)
+
+
 TASKS: dict[str, Callable[[Path], None]] = {
     "training": train,
     "extraction": extract_features,
     "embedding": embed,
     "conversion": export,
     "index build": index,
+    "push": push_model,
 }
+PUSH, REPOSITORY = "push", "hub:org/name"
 
 
 def list_calls(log: Path) -> list[tuple[str, int]]:
@@ -126,7 +136,8 @@ def run(
     tracer = None
     if inject or log:
         options = ["-e", f"inject={call}:{inject}"] if inject else []
-        command = ["strace", "-f", "-o", str(log or os.devnull), "-e", f"trace={CALLS}", *options, "-p", str(child)]
+        traced = f"trace={CALLS}{SENDS if task is push_model else ''}"
+        command = ["strace", "-f", "-o", str(log or os.devnull), "-e", traced, *options, "-p", str(child)]
         tracer = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
         assert tracer.stderr is not None
         tracer.stderr.readline()  # "Process … attached"
@@ -146,6 +157,12 @@ def read(folder: Path) -> dict[str, bytes]:
     return {str(file.relative_to(folder)): file.read_bytes() for file in files if file.suffix not in (".tar", ".md")}
 
 
+def read_hub(hub: LoopbackHub) -> dict[str, bytes]:
+    """Return the files of the repository that was pushed to."""
+    repository = hub.repositories[REPOSITORY.removeprefix("hub:")]
+    return {name: repository.read(name) for name in repository.head}
+
+
 def find_left(*folders: Path) -> list[str]:
     """Return what should not be there."""
     return [str(file) for folder in folders if folder.exists() for file in folder.rglob("*") if LEFT.search(file.name)]
@@ -161,8 +178,10 @@ def main() -> int:
     torch.set_num_threads(1)
     dice, failed = random.Random(given.seed), 0
     cache = SHARED / "cache"
-    os.environ["VSEZOO_CACHE"] = str(cache)
     SHARED.mkdir()
+    hub = LoopbackHub()
+    client = {"HF_ENDPOINT": hub.endpoint, "HF_HOME": str(SHARED / "hf"), "HF_TOKEN": OWNER}
+    change_environment(client | {"HF_HUB_DISABLE_XET": "1", "VSEZOO_CACHE": str(cache)})
     try:
         tiny.write_data(SHARED / "data")
         tiny.save_model(SHARED / "model")
@@ -171,27 +190,30 @@ def main() -> int:
         for name in given.task or TASKS:
             task, whole, log, output = TASKS[name], SHARED / "whole", SHARED / "log", SHARED / "output"
             assert run(task, whole, log=log) == (0, ""), name
-            expected, calls = read(whole), list_calls(log)
+            expected, calls = read_hub(hub) if name == PUSH else read(whole), list_calls(log)
             results, survived = Counter[str](), 0
             for fault in [fault for fault in FAULTS for _ in range(given.tries)]:
                 shutil.rmtree(cache, ignore_errors=True)
+                hub.repositories.clear()
                 call, when = dice.choice(calls)
                 code, text = run(task, output, f"{FAULTS[fault]}:when={when}", call=call)
                 result = ENDS.get(code, f"code {code}")
                 again, problem = run(task, output)
                 left = find_left(output, cache)
-                sound = again == 0 and read(output) == expected and not left and code in ENDS
+                found = {} if again else read_hub(hub) if name == PUSH else read(output)
+                sound = again == 0 and found == expected and not left and code in ENDS
                 results[result] += 1
                 survived += sound
                 if not sound:
                     failed += 1
-                    found = f"{result} {text!r}; again {again} {problem!r}; left {left}"
-                    print(f"{name}, {fault} at {call} {when}: {found}", file=sys.stderr)
+                    told = f"{result} {text!r}; again {again} {problem!r}; left {left}"
+                    print(f"{name}, {fault} at {call} {when}: {told}", file=sys.stderr)
                 shutil.rmtree(output, ignore_errors=True)
-            shutil.rmtree(whole)
+            shutil.rmtree(whole, ignore_errors=True)  # a push writes nothing there
             counts = [len(calls), results.total(), *(results[end] for end in ENDS.values()), survived]
             print(f"{name:12}" + "".join(f"{count:13}" for count in counts), flush=True)
     finally:
+        hub.close()
         shutil.rmtree(SHARED, ignore_errors=True)
     return int(failed > 0)
 

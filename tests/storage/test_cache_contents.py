@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
 
+import vsezoo
 from vsezoo.cli import main
 from vsezoo.search.array_writers import TensorWriter
 from vsezoo.storage.cache import find_cache, remember
-from vsezoo.storage.cache_contents import clean, find_damage, list_topics
+from vsezoo.storage.cache_contents import TOPICS, clean, find_damage, list_topics
 from vsezoo.storage.leftovers import HOST
 
 
@@ -72,3 +74,10 @@ def test_everything_goes(cache: Path) -> None:
     assert list(cache.iterdir()) == [cache / "mine"]  # of others
     assert CliRunner().invoke(main, ["cache", "show"]).exit_code == 0
     assert CliRunner().invoke(main, ["cache", "verify"]).stdout == "Nothing is damaged.\n"
+
+
+def test_every_folder_of_the_cache_is_known() -> None:
+    package = Path(vsezoo.__file__).parent
+    used = re.compile(r"""(?:find_cache\(\) / |remember\(|\bTOPIC = )["'](\w+)["']""")
+    found = {name for file in package.rglob("*.py") for name in used.findall(file.read_text(encoding="utf-8"))}
+    assert found == set(TOPICS)

@@ -17,6 +17,7 @@ import tiny
 import vsezoo
 from vsezoo.errors import TrainingError, UsageError
 from vsezoo.training.batches import PairBatches, TokenTable
+from vsezoo.training.peers import find_ended
 from vsezoo.training.state import read_state
 
 
@@ -56,7 +57,7 @@ def test_a_killed_rank(tmp_path: Path) -> None:
     _, message = first.communicate(timeout=120)
     second.communicate()
     assert first.returncode == 1, message
-    assert re.search(r"Error: .*run: another process of the run has ended, so rank 0 of 2 cannot continue", message)
+    assert re.search(r"Error: .*run: rank 1 has ended, so rank 0 of 2 cannot continue", message)
     assert "repeat the command with --resume and as many processes" in message
     assert "Traceback" not in message
     state = read_state(tmp_path / "run")
@@ -75,6 +76,20 @@ def test_a_killed_worker(monkeypatch: pytest.MonkeyPatch) -> None:
     )
     with pytest.raises(TrainingError, match=r"a data loader worker was killed.*\nContinue with --resume"):
         list(batches.load(1))
+
+
+def test_which_process_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also one that its parent has not waited for; of those on other machines nothing is known."""
+    child = os.fork()
+    if not child:
+        os._exit(0)
+    while Path(f"/proc/{child}/stat").read_text().split()[2] != "Z":
+        time.sleep(0.001)
+    here = socket.gethostname()
+    ranks = [(here, os.getpid()), (here, child), ("another", child)]
+    assert find_ended(ranks) == [1]
+    os.waitpid(child, 0)
+    assert find_ended(ranks) == [1]
 
 
 class KillWorker:

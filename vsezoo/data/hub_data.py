@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import posixpath
 import re
-import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import cache
@@ -18,7 +17,11 @@ from typing import NamedTuple
 
 from vsezoo.data.pictures.listing import SPLITS, name_split
 from vsezoo.data.pictures.shard_list import LIST
-from vsezoo.errors import DataError, HubError, UsageError, list_names
+from vsezoo.errors import DataError, HubError, StorageError, UsageError, list_names
+from vsezoo.storage.atomic_file import write_whole
+from vsezoo.storage.forms import Fields, ListOf, Text
+from vsezoo.storage.json_file import LARGEST, read_object, seal
+from vsezoo.storage.plain_file import read_plain
 
 PREFIX = "hf://datasets/"
 FORM = re.compile(
@@ -30,6 +33,8 @@ CONVERTED = "refs/convert/parquet"
 WHOLE = ("data", "default")
 """Folders that hold a whole data set, not one of several."""
 NAMED = 6
+RECORD = Fields({"commit": Text(r"[\w.-]+", "a commit"), "files": ListOf(Text())})
+"""The form of what is kept of a revision."""
 
 
 class HubData(NamedTuple):
@@ -116,12 +121,13 @@ def _list_files(repository: str, revision: str) -> tuple[str, list[str]]:
         commit, files = _ask_hub(repository, revision)
     except HubError as error:
         try:
-            known = json.loads(record.read_bytes())
-            return str(known["commit"]), list(known["files"])
-        except (OSError, ValueError, KeyError, TypeError):
+            known = read_object(record, RECORD, error=DataError)
+        except DataError:
             raise error from None
-    _write(record, json.dumps({"commit": commit, "files": files}))
-    _write(record.with_name(f"{commit}.json"), json.dumps({"commit": commit, "files": files}))
+        return known["commit"], known["files"]
+    text = json.dumps(seal({"commit": commit, "files": files}))
+    _write(record, text)
+    _write(record.with_name(f"{commit}.json"), text)
     return commit, files
 
 
@@ -139,13 +145,9 @@ def _ask_hub(repository: str, revision: str) -> tuple[str, list[str]]:
 def _write(file: Path, text: str) -> None:
     """Write a file of the cache whole, or not at all; nothing if it says that already."""
     with suppress(OSError):
-        if file.read_text(encoding="utf-8") == text:
+        if read_plain(file, LARGEST) == text.encode():
             return
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=file.parent, delete=False) as stream:
-            stream.write(text)
-        Path(stream.name).replace(file)
-    except OSError as error:
-        remedy = "Choose another folder with VSEZOO_CACHE."
-        raise DataError(f"cannot be written: {error.strerror}.", file=file, remedy=remedy) from None
+        write_whole(file, text.encode())
+    except StorageError as error:
+        raise DataError(error.problem, file=file, remedy="Choose another folder with VSEZOO_CACHE.") from None

@@ -19,8 +19,11 @@ TOPICS: Mapping[str, str] = {
     "embeddings": "embeddings of images and sentences, for searches",
     "features": "features unpacked from archives and other files",
     "frozen": "outputs of frozen parts, for training",
+    "hub": "data sets of the Hub: their commits and files",
+    "indexes": "copies of index folders on object storage",
     "opened": "checkpoints of pretrained weights of other libraries",
     "pictures": "pictures that were read whole",
+    "rows": "row groups of Parquet files on servers",
     "samples": "the samples of shards",
     "verified": "weights whose digest was compared",
     "weights": "digests of pretrained weights",
@@ -107,7 +110,7 @@ def _find_check(entry: Path) -> Callable[[Path], object]:
 
 def _check_folder(folder: Path) -> None:
     for file in folder.iterdir():
-        if file.suffix == ".safetensors":
+        if file.suffix in (".safetensors", ".part"):
             check_embeddings(file)
         elif file.suffix == ".npy":
             _check_array(file)

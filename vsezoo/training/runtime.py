@@ -15,6 +15,7 @@ from torch.nn.parallel import DistributedDataParallel
 from vsezoo.batch import Embeddings
 from vsezoo.devices import choose_device
 from vsezoo.interfaces import Batch, Tokens
+from vsezoo.training.peers import list_peers
 
 
 def read_rank() -> int:
@@ -42,6 +43,7 @@ class Runtime:
                 torch.cuda.set_device(self.device)
             if not distributed.is_initialized():
                 distributed.init_process_group("nccl" if self.device.type == "cuda" else "gloo")
+        self.peers = list_peers() if self.world_size > 1 else []
 
     @property
     def is_main(self) -> bool:

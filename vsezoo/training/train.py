@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from vsezoo.storage.checkpoint_layout import BEST, METRICS
 from vsezoo.training.batches import TokenTable
 from vsezoo.training.callbacks import Callback, RunLog
 from vsezoo.training.loop import Loop
+from vsezoo.training.peers import find_ended
 from vsezoo.training.plan import RunOptions, RunPlan, plan_run
 from vsezoo.training.preparation import Prepared, prepare
 from vsezoo.training.run_folder import discard_unless_begun, hold_run
@@ -149,6 +151,10 @@ def require_same_world(plan: RunPlan, runtime: Runtime) -> None:
         )
 
 
+SETTLE = 0.2
+"""Seconds after which a process that has closed its connections has ended."""
+
+
 @contextmanager
 def explain_lost(runtime: Runtime, plan: RunPlan) -> Iterator[None]:
     """Report a process of the run that has ended, which the others notice when they wait for it.
@@ -161,9 +167,11 @@ def explain_lost(runtime: Runtime, plan: RunPlan) -> Iterator[None]:
     except RuntimeError as error:
         if runtime.world_size == 1 or not LOST.search(str(error)):
             raise
+        time.sleep(SETTLE)
+        ended = " and ".join(f"rank {rank}" for rank in find_ended(runtime.peers))
         raise TrainingError(
-            f"another process of the run has ended, so rank {runtime.rank} of {runtime.world_size} cannot continue; "
-            "the report of torchrun says which, and its own message is above.",
+            f"{ended or 'another process of the run'} has ended, so rank {runtime.rank} of {runtime.world_size} "
+            "cannot continue; its own message, if it gave one, is above.",
             file=plan.folder,
             remedy="The last saved state is kept: repeat the command with --resume and as many processes.",
         ) from None

@@ -8,7 +8,6 @@ that is meant for it is written to the cache folder once as well, from which sin
 from __future__ import annotations
 
 import hashlib
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from functools import cached_property
@@ -16,8 +15,9 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-from vsezoo.errors import require_package
+from vsezoo.errors import StorageError, require_package
 from vsezoo.storage.addresses import is_address, open_address, show_address
+from vsezoo.storage.atomic_file import explain_unwritten, prepare_file
 from vsezoo.storage.cache import find_cache, identify
 
 PURPOSE = "Reading Parquet and Arrow files"
@@ -100,10 +100,8 @@ class RowFile:
         with suppress(OSError, self._arrow.ArrowInvalid):
             return self._module.read_metadata(file)
         footer = self._module.read_metadata(open_address(self.file, BLOCK))
-        with suppress(OSError), self._make_temporary() as folder:
-            part = Path(folder, file.name)
+        with suppress(OSError, StorageError), prepare_file(file) as part:
             footer.write_metadata_file(str(part))
-            part.replace(file)
         return footer
 
     @cached_property
@@ -131,20 +129,17 @@ class RowFile:
         if (table := self._map(file)) is not None:
             return table
         try:
-            folder = self._make_temporary()
-        except OSError:
+            with prepare_file(file) as part:
+                with explain_unwritten(part):
+                    sink = self._arrow.OSFile(str(part), "wb")
+                self._write(sink, read())
+        except StorageError:
             return self._arrow.concat_tables(list(read()))
-        with folder as name:
-            part, tables = Path(name, file.name), read()
-            first = next(tables)
-            with self._arrow.OSFile(str(part), "wb") as sink, self._arrow.ipc.new_file(sink, first.schema) as writer:
-                writer.write_table(first)
-                for table in tables:
-                    writer.write_table(table)
-            part.replace(file)
         return self._map(file)
 
-    def _make_temporary(self) -> tempfile.TemporaryDirectory[str]:
-        """Return a folder in the cache, which is removed with what is in it, also if the disk is full."""
-        self._folder.mkdir(parents=True, exist_ok=True)
-        return tempfile.TemporaryDirectory(dir=self._folder)
+    def _write(self, sink: Any, tables: Iterator[Any]) -> None:
+        first = next(tables)
+        with sink, self._arrow.ipc.new_file(sink, first.schema) as writer:
+            writer.write_table(first)
+            for table in tables:
+                writer.write_table(table)
