@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from vsezoo.registry.audit.inventory import plugins as plugins
     from vsezoo.search.export import embed as embed
     from vsezoo.search.index import open_index as open_index
+    from vsezoo.training.bar import ProgressBar as ProgressBar
     from vsezoo.training.callbacks import Callback as Callback
     from vsezoo.training.callbacks import Observer as Observer
     from vsezoo.training.train import train as train
@@ -49,6 +50,7 @@ _HOMES = {
     "Callback": "vsezoo.training.callbacks",
     "Observer": "vsezoo.training.callbacks",
     "OpenOptions": "vsezoo.data.source",
+    "ProgressBar": "vsezoo.training.bar",
     "VsezooError": "vsezoo.errors",
     "check_data": "vsezoo.data.doctor.check",
     "convert": "vsezoo.conversion.convert",
