@@ -116,6 +116,16 @@ class Backbone(nn.Module, ABC):
         self.file, self._loaded = file, self.digest()
 
     @property
+    def libraries(self) -> tuple[str, ...]:
+        """The distributions, besides vsezoo and torch, whose versions features depend on."""
+        return (self.name.partition(":")[0],)
+
+    @property
+    def views(self) -> int:
+        """How many crops and scales there are of each picture."""
+        return self.form.count_views()
+
+    @property
     def unchanged(self) -> bool:
         """Whether the weights are still the ones that `load_pretrained` loaded, so that it can load them again."""
         return bool(self._loaded) and self.digest() == self._loaded

@@ -38,7 +38,9 @@ def create_backbone(name: str, **options: Any) -> Backbone:
         return TorchvisionBackbone(model, chosen)
     raise UsageError(
         f"{name!r} is not a backbone.",
-        remedy=suggest_name(library, LIBRARIES, "Name it as timm:NAME or torchvision:NAME."),
+        remedy=suggest_name(
+            library, LIBRARIES, "Name it as timm:NAME or torchvision:NAME; `vsezoo features` also takes a checkpoint."
+        ),
     )
 
 

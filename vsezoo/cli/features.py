@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from vsezoo.backbones import Backbone
     from vsezoo.features.extraction import SplitSummary
     from vsezoo.features.folder import Shard
+    from vsezoo.features.image_tower import ImageTower
     from vsezoo.inputs import PairDataset
 
 OF_FLAGS = ("weights", "features", "crops")
@@ -37,11 +39,15 @@ OF_FLAGS = ("weights", "features", "crops")
             "Means over ten crops of Flickr8K's images, found in ./data/flickr8k.",
         ),
         ("vsezoo features photos/ --backbone timm:resnet50 --grid --output features/grid", "Regions: a grid of cells."),
+        (
+            "vsezoo features photos/ --backbone clip-vit-b32.openai --output features/clip",
+            "By the image tower of a CLIP.",
+        ),
         ("vsezoo features coco/ --from trainval.tsv --output features/coco", "Regions that a detector has found."),
     ],
 )
 @click.argument("data", required=False)
-@click.option("--backbone", metavar="NAME", help="timm:NAME or torchvision:NAME.")
+@click.option("--backbone", metavar="NAME", help="timm:NAME, torchvision:NAME, or a CHECKPOINT.")
 @click.option(
     "--from",
     "files",
@@ -122,6 +128,9 @@ def features(
 ) -> None:
     """Extract features of the images of DATA with a backbone, to a folder that --data reads.
 
+    The backbone is one of timm or torchvision, or the image tower of a pretrained model such as clip-vit-b32.openai,
+    named as for other commands.
+
     DATA is a data set of images, a folder with captions, or any folder of images. Without captions the features are
     written to one file, all_ims.npy, and the names to all_ids.txt.
 
@@ -129,7 +138,8 @@ def features(
     pictures need not be there. Without DATA, all images of the files are written.
     """
     if files:
-        _refuse_unused("backbone", "resume", "crops", "grid", "normalize", "settings", "shard", "use_restval")
+        names = ("backbone", "resume", "crops", "grid", "normalize", "settings", "shard", "use_restval")
+        _refuse_unused(names, "--from")
         from vsezoo.cli.detected_features import write_files
 
         write_files(files, output, data or "", data_root, splits, dtype, on_bad_image, as_json=as_json)
@@ -157,7 +167,7 @@ def features(
 
     share = _read_shard(shard)
     place = _choose_device(device)
-    network = _build(backbone, {**_check(options), "weights": weights, "crops": int(crops)}, grid)
+    network = _open(backbone) or _build(backbone, {**_check(options), "weights": weights, "crops": int(crops)}, grid)
     with make_bar(console.messages()) as bar:
         tasks: dict[str, Any] = {}
 
@@ -172,7 +182,7 @@ def features(
                 splits or pictures.names,
                 network,
                 output,
-                form=FeatureForm(dtype, normalize, precision, batch_size or max(1, 32 // network.form.count_views())),
+                form=FeatureForm(dtype, normalize, precision, batch_size or max(1, 32 // network.views)),
                 options=OpenOptions(data_root, use_restval=use_restval, on_bad_image=on_bad_image),
                 workers=max(1, (os.cpu_count() or 1) - 1) if workers is None else workers,
                 device=place,
@@ -195,13 +205,13 @@ def features(
     console.print_table(["split", "features", "captions", "left out", "pictures/s"], rows)
 
 
-def _refuse_unused(*names: str) -> None:
-    """Refuse options of a backbone together with `--from`."""
+def _refuse_unused(names: Iterable[str], source: str) -> None:
+    """Refuse options of a backbone together with another source of features."""
     context = click.get_current_context()
     for name in names:
         if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
             flag = "--set" if name == "settings" else f"--{name.replace('_', '-')}"
-            raise UsageError(f"{flag} does not apply to --from.", remedy=f"Leave out {flag}, or --from.")
+            raise UsageError(f"{flag} does not apply to {source}.", remedy=f"Leave out {flag}, or {source}.")
 
 
 def _describe(summary: SplitSummary) -> tuple[str, ...]:
@@ -252,6 +262,24 @@ def _check(options: dict[str, Any]) -> dict[str, Any]:
             listing = f"Options: {', '.join(known)}."
             raise UsageError(f"A backbone has no option {name!r}.", remedy=suggest_name(name, known, listing))
     return {name: known[name].convert(value, f"--set {name}") for name, value in options.items()}
+
+
+def _open(name: str) -> ImageTower | None:
+    """Return the image tower of a pretrained model; None: the name is that of a backbone, or of nothing."""
+    from vsezoo.backbones.catalogue import LIBRARIES
+    from vsezoo.checkpoints.locate import find_named
+    from vsezoo.hub.reference import parse_reference
+
+    known = parse_reference(name) is not None or find_named(name) is not None or Path(name).expanduser().is_dir()
+    if name.partition(":")[0] in LIBRARIES or not known:
+        return None
+    _refuse_unused(("weights", "crops", "grid", "settings"), f"--backbone {name}")
+    from vsezoo.checkpoints.opened import Checkpoint
+    from vsezoo.features.image_tower import ImageTower
+
+    checkpoint = Checkpoint.open(name)
+    label = checkpoint.reference if checkpoint.on_hub else Path(name).absolute().name
+    return ImageTower(str(label), checkpoint.model().image_encoder)
 
 
 def _build(name: str, options: dict[str, Any], grid: bool) -> Backbone:

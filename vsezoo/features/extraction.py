@@ -19,6 +19,7 @@ from vsezoo.data.source import DEFAULT_OPTIONS, OpenOptions
 from vsezoo.errors import DataError, VsezooError, list_names, report_system_errors
 from vsezoo.features.extractor import Array, Extractor, FeatureForm
 from vsezoo.features.folder import FeatureFolder, Shard
+from vsezoo.features.image_tower import ImageTower
 from vsezoo.features.part import Part
 from vsezoo.inputs import PairDataset
 from vsezoo.storage.waiting import AdvanceNamed
@@ -63,7 +64,7 @@ class SplitSummary:
 def extract_features(
     open_split: OpenSplit,
     splits: Sequence[str],
-    backbone: Backbone,
+    backbone: Backbone | ImageTower,
     output: str | Path,
     *,
     form: FeatureForm = DEFAULT_FORM,
@@ -79,7 +80,7 @@ def extract_features(
     Args:
         open_split: opens a split of pictures.
         splits: names of the splits.
-        backbone: with its weights loaded.
+        backbone: with its weights loaded; or the image tower of a model.
         output: the output folder.
         form: form of the written features.
         options: how to open a split. The whole dev split is used; it is cut when the features are read.
@@ -106,7 +107,7 @@ def extract_features(
         "use_restval": options.use_restval,
         "shards": shard.count,
     }
-    libraries = ("vsezoo", "torch", backbone.name.partition(":")[0])
+    libraries = ("vsezoo", "torch", *backbone.libraries)
     folder = FeatureFolder(Path(output), settings, {name: version(name) for name in libraries}, shard, resume=resume)
     # Open all splits before processing the first one, so that problems are reported at once, not after hours.
     opened = {split: _open(open_split, split, options) for split in splits if not folder.is_whole(split)}

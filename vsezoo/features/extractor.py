@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 from vsezoo.backbones import Backbone
 from vsezoo.data.workers import leave_interrupts_to_parent
 from vsezoo.errors import DataError, VsezooError
+from vsezoo.features.image_tower import ImageTower
 from vsezoo.inputs import PairDataset
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -74,7 +75,7 @@ class Extractor:
         workers: processes that decode pictures.
     """
 
-    def __init__(self, backbone: Backbone, form: FeatureForm, device: torch.device, workers: int) -> None:
+    def __init__(self, backbone: Backbone | ImageTower, form: FeatureForm, device: torch.device, workers: int) -> None:
         self.backbone, self.form, self.device, self.workers = backbone, form, device, workers
         self.transform = backbone.transform(training=False)
 

@@ -12,6 +12,7 @@ from vsezoo.checkpoints.opened import Checkpoint
 from vsezoo.construction import build_loss, build_model
 from vsezoo.encoders.backbone import OF_BACKBONE, BackboneImageEncoder
 from vsezoo.errors import CheckpointError, UsageError
+from vsezoo.features.image_tower import SOURCE as MODEL_SOURCE
 from vsezoo.parts import change_recipe, resolve_recipe
 from vsezoo.pretrained.external import PRETRAINED
 from vsezoo.recipe import Recipe
@@ -52,6 +53,12 @@ def attach_backbone(
             "does not record a backbone: it was not trained on features that `vsezoo features` has extracted.",
             file=checkpoint.reference,
             remedy=INIT,
+        )
+    if known.get("backbone.source") == MODEL_SOURCE:
+        raise UsageError(
+            f"was trained on features of the image tower of {known['backbone.name']}, which is not a backbone.",
+            file=checkpoint.reference,
+            remedy="Train it on pictures instead: vsezoo train vse-on-clip --pretrained REFERENCE.",
         )
     recipe = resolve_recipe(describe_pictures(checkpoint.recipe, known, weights))
     init = InitCheckpoint(checkpoint)

@@ -84,6 +84,21 @@ def test_explain(source: Path, photos: Path) -> None:
     assert abs(found.word_weights).max() > 1e-5
 
 
+@pytest.mark.slow
+def test_features_of_the_image_tower(source: Path, photos: Path, tmp_path: Path) -> None:
+    flags = ["--backbone", source, "--workers", "0"]
+    done = commands.run_command(tmp_path, "features", photos, *flags, "--output", "features", "--json")
+    assert done.code == 0, done.stderr
+    written = np.load(tmp_path / "features" / "all_ims.npy")
+    images = vsezoo.load(source).encode_images([pictures.draw(index) for index in range(4)]).clone()
+    torch.testing.assert_close(dual_families.normalise(torch.from_numpy(written)), images, rtol=0, atol=1e-6)
+    assert not np.allclose(np.linalg.norm(written, axis=1), 1, atol=0.01)
+    recorded = json.loads((tmp_path / "features" / "features.json").read_text())["settings"]["backbone"]
+    assert (recorded["name"], recorded["source"]) == ("tiny-clip", "model")
+    done = commands.run_command(tmp_path, "features", photos, *flags, "--grid", "--output", "other")
+    processes.assert_one_message(done, 2, r"--grid does not apply to --backbone .*tiny-clip")
+
+
 def test_what_is_loaded_inside_inference_mode_can_be_trained(source: Path) -> None:
     with torch.inference_mode():
         opened, made = vsezoo.load(source), vsezoo.create_model("clip", settings={"pretrained": str(source)})
