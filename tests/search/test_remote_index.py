@@ -11,7 +11,7 @@ import pytest
 from colours import COLOURS, paint, paint_folder
 from processes import assert_one_message
 
-from vsezoo.errors import MissingPackageError, ServerError
+from vsezoo.errors import MissingPackageError, ServerError, UsageError
 from vsezoo.search.index import open_index
 from vsezoo.search.stored.building import build_index
 from vsezoo.search.stored.remote import locate_folder, send_folder
@@ -41,6 +41,15 @@ def test_an_index_is_searched_at_its_address(run: Path, tmp_path: Path) -> None:
     build_index(run, folder, images=photos)
     send_folder(folder, ADDRESS)
     assert [hit.id for hit in open_index(run, index=ADDRESS).search("green", 2)] == ["b-green.png", "d-green.png"]
+
+
+def test_a_place_with_other_files_is_refused(run: Path, tmp_path: Path) -> None:
+    photos = paint_folder(tmp_path / "photos")
+    build_index(run, tmp_path / "a.index", images=photos)
+    before = sorted(photos.iterdir())
+    with pytest.raises(UsageError, match="contains other files, such as 'a-"):
+        send_folder(tmp_path / "a.index", f"file://{photos}")
+    assert sorted(photos.iterdir()) == before
 
 
 def test_addresses_without_an_index(run: Path, tmp_path: Path, vse: Any) -> None:

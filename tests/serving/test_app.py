@@ -135,14 +135,16 @@ def test_unknown_words_are_noted(start: Any, photos: Path) -> None:
 @pytest.mark.parametrize(
     ("asked", "error"),
     [
-        ({}, "The request has nothing to look for."),
-        ({"minus": ["red"]}, "The request has nothing to look for."),
+        ({}, "The request has nothing to look for: give query, item or plus."),
+        ({"minus": ["red"]}, "The request has nothing to look for: give query, item or plus."),
         ({"query": " "}, "query: is empty."),
         ({"query": "\ud800"}, "query: Input should be a valid string, unable to parse raw data as a unicode string."),
         ({"query": "a" * 2001}, "query: String should have at most 2000 characters."),
         ({"query": "red", "k": 0}, "k: Input should be greater than or equal to 1."),
         ({"query": "red", "k": 10**6}, "k: Input should be less than or equal to 1000."),
         ({"query": "red", "plus": ["a"] * 17}, "plus: List should have at most 16 items after validation, not 17."),
+        ({"item": 1.5}, "item: Input should be a valid integer, got a number with a fractional part."),
+        ({"plus": ["a", ""]}, "plus: is empty."),
         ({"sentence": "red"}, "sentence: Extra inputs are not permitted."),
         ({"item": 3}, "The collection has no image 3."),
         ({"item": -1}, "The collection has no image -1."),
@@ -163,6 +165,9 @@ def test_other_wrong_requests(service: httpx.Client) -> None:
 
     for body in (b"{", b"\xff\xfe", b"[1]", b""):
         assert ask("POST", "/search", content=body, headers={"content-type": "application/json"})[0] == 422
+    for header in ({}, {"content-type": "application/x-www-form-urlencoded"}):
+        error = "The body is not JSON by its Content-Type."
+        assert ask("POST", "/search", content=b'{"query": "red"}', headers=header) == (422, error)
     assert ask("GET", "/search", params={"query": ""}) == (422, "query: is empty.")
     assert ask("POST", "/search/picture") == (422, "picture: Field required.")
     assert ask("GET", "/nothing") == (404, "Not Found")

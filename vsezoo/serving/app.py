@@ -74,7 +74,7 @@ class Service:
         """Answer a search."""
         sentences = [*([asked.query] if asked.query is not None else []), *asked.plus]
         if not sentences and asked.item is None and upload is None:
-            raise HTTPException(422, "The request has nothing to look for.")
+            raise HTTPException(422, "The request has nothing to look for: give query, item or plus.")
         item = None if asked.item is None else self.engine.find_item(asked.item)
         picture = None if upload is None else await self.decode(upload)
         answer = await self.search.ask(Question(tuple(sentences), tuple(asked.minus), item, picture, asked.k))
@@ -275,7 +275,11 @@ async def _answer_error(request: Request, error: Exception) -> Response:
 async def _answer_invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
-    *_, name = [place for place in first["loc"] if isinstance(place, str)]
+    if isinstance(first.get("input"), bytes):  # what does not say that it is JSON is not parsed
+        return _tell(
+            422, "The body is not JSON by its Content-Type.", "Send the header Content-Type: application/json."
+        )
+    name = first["loc"][:2][-1]  # where it is sent, the field, and what is inside it
     reason = first["msg"].removeprefix("Value error, ")
     return _tell(422, f"{name}: {reason}.", "See /openapi.json for the form of requests.")
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import fsspec
 
-from vsezoo.errors import MissingPackageError, ServerError
-from vsezoo.search.stored.manifest import NAME, list_files, parse_manifest, read_manifest
+from vsezoo.errors import MissingPackageError, ServerError, UsageError
+from vsezoo.search.stored.manifest import NAME, OWN, list_files, parse_manifest, read_manifest
 from vsezoo.search.stored.writer import lock_folder
 from vsezoo.storage.addresses import AddressError, is_address, open_address, show_address
 from vsezoo.storage.atomic_folder import replace_folder
@@ -29,7 +29,8 @@ def send_folder(folder: Path, address: str) -> None:
         address: as fsspec takes it, such as `s3://bucket/photos.index`.
 
     Raises:
-        UsageError: for a folder that is not an index, or if another process is changing it.
+        UsageError: for a folder that is not an index, if another process is changing it, or for an address with other
+            files.
         ServerError: when the files cannot be written.
         MissingPackageError: when the package for this kind of address is not installed.
     """
@@ -39,12 +40,27 @@ def send_folder(folder: Path, address: str) -> None:
         try:
             system, root = fsspec.url_to_fs(address)
             system.makedirs(root, exist_ok=True)
+            _require_free(system, root, address)
             for file in (*files, folder / NAME):
                 system.put_file(str(file), f"{root}/{file.name}")
         except ImportError as error:
             raise MissingPackageError(f"{error}", file=show_address(address)) from None
         except (OSError, ValueError) as error:
             raise ServerError(f"cannot be written: {error}.", file=show_address(address), remedy=REMEDY) from None
+
+
+def _require_free(system: fsspec.AbstractFileSystem, root: str, address: str) -> None:
+    """Refuse a place that is used for something else."""
+    found: list[str] = []
+    with suppress(FileNotFoundError):  # object storage has no empty folders
+        found = system.ls(root, detail=False)
+    names = [name.rstrip("/").rpartition("/")[2] for name in found]
+    if others := sorted(name for name in names if name and not OWN.fullmatch(name)):
+        raise UsageError(
+            f"contains other files, such as {others[0]!r}.",
+            file=show_address(address),
+            remedy="Name a new folder, or one that has a copy of an index.",
+        )
 
 
 def locate_folder(name: str | Path) -> Path:
