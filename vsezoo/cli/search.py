@@ -114,6 +114,7 @@ def search(
     from vsezoo.devices import choose_device
     from vsezoo.parts import accepted_kinds, load_part
     from vsezoo.search.answers import answer_queries
+    from vsezoo.search.filters import read_time
     from vsezoo.search.index import index_collection
     from vsezoo.search.queries import resolve_query
     from vsezoo.search.query_file import read_queries
@@ -121,6 +122,7 @@ def search(
     from vsezoo.search.stored.manifest import is_index, read_manifest
     from vsezoo.search.stored.remote import locate_folder
 
+    moment = read_time(since) if since else None  # before anything is embedded
     chosen, opened = choose_device(device), Checkpoint.open(checkpoint)
     if uncertainty and not load_part(opened.recipe, "similarity").uncertain:
         raise UsageError(
@@ -174,7 +176,7 @@ def search(
     print_skipped(found.skipped)
     with name_source(asked.image.source if asked.image else ""):
         terms = [*((text, False) for text in plus), *((text, True) for text in minus)]
-        conditions = (since, folder, unique)
+        conditions = (moment, folder, unique)
         hits = search_terms.find_hits(found, opened, chosen, asked, content, terms, open_data, k, conditions)
         (doubt,) = found.read_uncertainty(content) if uncertainty else [None]
     if asked.image is None and not found.knows_words(query):

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from vsezoo.checkpoints.opened import Checkpoint
     from vsezoo.inputs import PairDataset
     from vsezoo.search.index import Hit, Index
@@ -38,7 +40,7 @@ def find_hits(
     terms: Sequence[tuple[str, bool]],
     open_data: Callable[[], PairDataset],
     k: int,
-    conditions: tuple[str | None, str | None, bool],
+    conditions: tuple[datetime | None, str | None, bool],
 ) -> list[Hit]:
     """Return the results of a query.
 
@@ -51,15 +53,15 @@ def find_hits(
         terms: further queries, and whether they are to be avoided.
         open_data: opens the split.
         k: number of results.
-        conditions: the values of --since, --in and --unique.
+        conditions: the time that --since means, and the values of --in and --unique.
     """
     from vsezoo.parts import accepted_kinds
-    from vsezoo.search.filters import Filters, read_time, search_filtered
+    from vsezoo.search.filters import Filters, search_filtered
     from vsezoo.search.queries import resolve_query
     from vsezoo.search.terms import search_by_terms
 
     since, folder, unique = conditions
-    filters = Filters(found.collection, read_time(since) if since else None, folder or "", unique)
+    filters = Filters(found.collection, since, folder or "", unique)
     kinds = accepted_kinds(checkpoint.recipe)
     resolved = [(resolve_query(text, kinds, open_data, "images"), avoid) for text, avoid in terms]
     plus = [asked, *(query for query, avoid in resolved if not avoid)]
