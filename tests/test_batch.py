@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import random
 from itertools import product
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from vsezoo import interfaces
-from vsezoo.batch import Embeddings, ImageOutput, cut_evenly, score_tiles
+from vsezoo.batch import Embeddings, ImageOutput, cut_by_length, cut_evenly, score_tiles
 
 FIRST = Embeddings(torch.tensor([[1.0], [2]]), torch.tensor([[[1.0], [2]], [[3], [0]]]), torch.tensor([2, 1]))
 SECOND = Embeddings(torch.tensor([[3.0]]), torch.tensor([[[4.0], [5], [6]]]))
@@ -90,3 +92,17 @@ def test_parts_of_nearly_equal_length(count: int, size: int, lengths: list[int])
     parts = cut_evenly(count, size)
     assert [part.stop - part.start for part in parts] == lengths
     assert (parts[0].start, parts[-1].stop) == (0, count)
+
+
+def test_captions_are_cut_where_they_become_longer() -> None:
+    lengths = [5] * 20 + [6] * 20 + [30] * 3
+    random.Random(1).shuffle(lengths)
+    parts = list(cut_by_length(lengths, 18))
+    assert [[lengths[index] for index in part] for part in parts] == [
+        [5] * 18,
+        [5] * 2 + [6] * 14,  # sixteen, although some are longer
+        [6] * 6 + [30] * 3,
+    ]
+    assert sorted(np.concatenate(parts)) == list(range(43))
+    assert [len(part) for part in cut_by_length([10] * 10 + [11] * 10 + [12] * 10, 128)] == [20, 10]
+    assert list(cut_by_length([], 128)) == []

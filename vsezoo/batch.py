@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
@@ -254,6 +254,24 @@ def cut_evenly(count: int, size: int) -> list[slice]:
     parts = -(-count // size)
     bounds = [count * part // parts for part in range(parts + 1)]
     return list(map(slice, bounds[:-1], bounds[1:]))
+
+
+FEWEST = 16
+"""A batch of fewer captions costs more, for each, than it saves by padding less."""
+
+
+def cut_by_length(lengths: Sequence[int], batch_size: int) -> Iterator[np.ndarray]:
+    """Yield the indices of captions in batches, the shortest first.
+
+    A batch of `FEWEST` or more ends before a caption that is longer than its first one by more than a tenth.
+    """
+    order, sizes = np.argsort(lengths, kind="stable"), np.sort(lengths)
+    start = 0
+    while start < len(order):
+        similar = int(np.searchsorted(sizes, 1.1 * sizes[start], side="right"))
+        end = min(start + batch_size, max(similar, start + FEWEST), len(order))
+        yield order[start:end]
+        start = end
 
 
 @dataclass(frozen=True)

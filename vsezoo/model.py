@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vsezoo.batch import Embeddings, RegionSets
+from vsezoo.batch import Embeddings, RegionSets, cut_by_length
 from vsezoo.errors import DataError, RecipeError, UsageError
 from vsezoo.interfaces import Encoder, ImageEncoder, ModelPart, Similarity, TextEncoder, Tokenizer, Tokens
 from vsezoo.pretrained.parts import PretrainedParts
@@ -258,9 +258,7 @@ class JointEmbedding(PretrainedParts, EncodesVectors, nn.Module):
 
         Batches of similar lengths need hardly any padding.
         """
-        order = np.argsort([len(caption) for caption in captions], kind="stable")
-        for start in range(0, len(order), batch_size):
-            chosen = order[start : start + batch_size]
+        for chosen in cut_by_length([len(caption) for caption in captions], batch_size):
             tokens = Tokens.pad([captions[index] for index in chosen]).to(self.device)
             yield chosen, self._embed("text_encoder", tokens, sets)
 
