@@ -5,24 +5,31 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import tempfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import tiny
 import torch
+from picture_folders import make_picture, write_shard
 from torch import nn
 
 from vsezoo import registry
 from vsezoo.checkpoints.opened import Checkpoint
+from vsezoo.data.pictures.layouts.shards import read_shard
 from vsezoo.data.precomputed.feature_record import RECORD, read_extraction, read_record
+from vsezoo.errors import DataError
+from vsezoo.evaluation.predictions import Predictions, Query, read_predictions, write_predictions
 from vsezoo.evaluation.report import Evaluation
 from vsezoo.features.folder import FeatureFolder, Shard
 from vsezoo.features.part import Part, Record
 from vsezoo.recipe import Recipe
 from vsezoo.recipe.file import read_recipe
+from vsezoo.search.store import WHOLE, _read, _write
 from vsezoo.search.stored.building import build_index
 from vsezoo.search.stored.opening import open_folder
 from vsezoo.storage.checkpoint_layout import write_json
@@ -101,6 +108,7 @@ def read_whole_state(folder: Path) -> Any:
     return asdict(state.progress), run, hash_tensors(state.tensors), state.python_random
 
 
+PREDICTIONS = ("all.jsonl", "all.parquet")
 SETTINGS = {"backbone": {"name": "timm:resnet18"}, "shards": 1}
 NAMES = ["a.jpg", "b.jpg", "c.jpg"]
 
@@ -141,6 +149,53 @@ def read_index(folder: Path) -> Any:
     return asdict(opened.manifest), list(opened.items.ids), opened.rows.vectors.numpy().tobytes()
 
 
+def make_store(folder: Path) -> None:
+    """Write the embeddings of three items, one of them unreadable, as the cache has them."""
+    folder.mkdir(parents=True)
+    keys = np.arange(48, dtype=np.uint8).reshape(3, 16)
+    _write(folder, [np.eye(2, 4, dtype=np.float32)], keys, {1: "is empty"}).rename(folder / WHOLE)
+
+
+def read_store(folder: Path) -> Any:
+    """Read embeddings of the cache; what is damaged is embedded again."""
+    held = _read(folder / WHOLE)
+    if held is None:
+        raise DataError("is damaged.", file=folder / WHOLE)
+    return held.rows.numpy().tobytes(), held.keys.tobytes(), held.reasons
+
+
+def make_predictions(folder: Path) -> None:
+    """Write predictions in both forms."""
+    folder.mkdir(parents=True)
+    queries = [
+        Query("i2t", "a", (1.0, 4.0), ("a#0", "a#1"), False, ("a#0",), (0.5,)),
+        Query("t2i", "a#0", (2.0,), ("a",), True, ("b", "a"), (0.25, 0.25), "a dog", 1),
+    ]
+    about = {"evaluation": {"checkpoints": [{"model": "vsepp"}]}, "ground_truth": "0" * 64, "recipes": [], "top": 2}
+    for name in PREDICTIONS:
+        write_predictions(folder / name, Predictions(about, queries))
+
+
+def read_both(folder: Path) -> Any:
+    """Read predictions in both forms."""
+    return [(found.about, found.queries) for found in (read_predictions(folder / name) for name in PREDICTIONS)]
+
+
+def make_shard(folder: Path) -> None:
+    """Write a shard of two samples."""
+    members = {"a.jpg": make_picture(1), "a.txt": "a dog", "b.jpg": make_picture(2), "b.json": '{"caption": "a cat"}'}
+    write_shard(folder / "train.tar", members)
+
+
+def read_samples(folder: Path) -> Any:
+    """Scan the shard, and decode its pictures."""
+    with tempfile.TemporaryDirectory() as cache, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("VSEZOO_CACHE", cache)
+        found = read_shard(str(folder / "train.tar"))
+    images = [(image.name, image.captions, image.place and image.place.read().tobytes()) for image in found.images]
+    return images, dict(found.left_out)
+
+
 def make_run(folder: Path) -> None:
     """Write what a listing of runs reads."""
     make_state(folder)
@@ -165,7 +220,12 @@ READERS: dict[str, Reader] = {
     "state": Reader(make_state, read_whole_state, ("last/state.json", "last/state.safetensors")),
     "features": Reader(make_features, read_features, (RECORD,)),
     "part": Reader(make_features, read_part, ("unfinished/train.0-of-1.json",)),
-    "index": Reader(make_index, read_index, ("index.json",)),
+    "index": Reader(
+        make_index, read_index, ("index.json", *(f"1.{name}" for name in ("vectors", "keys", "ids", "ids.ends")))
+    ),
+    "store": Reader(make_store, read_store, (WHOLE,)),
+    "predictions": Reader(make_predictions, read_both, PREDICTIONS),
+    "shard": Reader(make_shard, read_samples, ("train.tar",), covered=False),
     "run": Reader(
         make_run,
         lambda folder: str(list_runs(folder)).replace(str(folder), ""),

@@ -13,7 +13,7 @@ import pytest
 from colours import paint_folder
 from processes import assert_one_message
 
-from vsezoo.errors import DataError
+from vsezoo.errors import DataError, ServerError
 from vsezoo.search import service
 from vsezoo.search.query_file import Asked, read_queries
 
@@ -167,3 +167,20 @@ def test_a_service_that_stays_busy_or_is_down(address: str, vse: Any, monkeypatc
     Handler.answers += [(503, {"error": "The service is busy."})] * 2
     assert_one_message(vse("search", "red", "--at", address), 1, "The service is busy")
     assert_one_message(vse("search", "red", "--at", "http://127.0.0.1:1"), 1, "cannot be reached: ")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [{"results": [{"rank": 1}]}, {"results": [1]}, {"results": [{"rank": "1", "score": 0, "id": "a", "item": 0}]}, []],
+)
+def test_a_service_that_answers_something_else(answer: Any, address: str) -> None:
+    Handler.answers.append((200, answer))
+    with pytest.raises(ServerError, match="does not answer as `vsezoo serve` does"):
+        service.Service(address).search(Asked("", "red"))
+
+
+def test_deep_json(tmp_path: Path) -> None:
+    file = tmp_path / "deep.jsonl"
+    file.write_text("[" * 100_000, encoding="utf-8")
+    with pytest.raises(DataError, match="line 1 is not JSON"):
+        read_queries(str(file), 1)

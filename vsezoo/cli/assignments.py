@@ -32,5 +32,5 @@ def read_assignments(flag: str, texts: Iterable[str], example: str) -> dict[str,
 def _read_value(text: str) -> Any:
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {"True": True, "False": False}.get(text, text)

@@ -18,6 +18,7 @@ from vsezoo.conversion.detections import Detections
 from vsezoo.conversion.files import Refusal
 from vsezoo.conversion.pickle_machine import PickleMachine
 from vsezoo.errors import DataError, require_package
+from vsezoo.storage.plain_file import open_plain
 
 HEADERS = ("image_id", "img_id", "id", "image")
 """First cells of a first line that names the columns; most files have none."""
@@ -69,9 +70,9 @@ class TsvFile(DetectionFile):
         self._lines: dict[str, tuple[int, int]] = {}
         self.repeated = 0
         try:
-            with path.open("rb") as stream:
+            with open_plain(path) as stream:
                 self._find_lines(stream)
-            self._stream = path.open("rb")
+            self._stream = open_plain(path)
         except OSError as error:
             raise DataError(f"cannot be read: {error.strerror}.", file=path, remedy=AGAIN) from None
         self.ids = list(self._lines)

@@ -6,6 +6,7 @@ caption.
 
 from __future__ import annotations
 
+import errno
 import gzip
 import os
 import re
@@ -15,6 +16,7 @@ from itertools import groupby
 from pathlib import Path
 
 from vsezoo.errors import DataError
+from vsezoo.storage.plain_file import open_plain, read_plain
 
 CAPTIONS_PER_IMAGE = 5
 """The usual number in all layouts; of COCO images with six or seven captions, the first five are kept."""
@@ -23,6 +25,8 @@ NO_TEXT = re.compile("[\ud800-\udfff]")
 """Marks text that is not valid: a byte that is not UTF-8, or half of a UTF-16 surrogate pair."""
 
 
+LARGEST = 2**30
+"""Most bytes of a compressed caption file after decompression."""
 UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 """The byte order marks of UTF-16, as written by Excel and Windows PowerShell."""
 NOT_WINDOWS_1252 = re.compile(b"[\x81\x8d\x8f\x90\x9d]")
@@ -35,6 +39,19 @@ def decode_text(content: bytes) -> str:
         UnicodeDecodeError: for any other encoding.
     """
     return content.decode("utf-16" if content.startswith(UTF_16) else "utf-8-sig")
+
+
+def _unpack(path: Path) -> bytes:
+    """Return the content of a compressed file.
+
+    Raises:
+        OSError: for more than `LARGEST` bytes; also if it cannot be read.
+    """
+    with open_plain(path) as stream, gzip.GzipFile(fileobj=stream) as packed:
+        content = packed.read(LARGEST + 1)
+    if len(content) > LARGEST:
+        raise OSError(errno.EFBIG, f"it has more than {LARGEST:,} bytes when it is decompressed", str(path))
+    return content
 
 
 def read_lines(path: Path, *, keep_tabs: bool = False) -> list[str]:
@@ -51,7 +68,7 @@ def read_lines(path: Path, *, keep_tabs: bool = False) -> list[str]:
         DataError: for a file that cannot be read or is neither UTF-8 nor UTF-16 with a byte order mark.
     """
     try:
-        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        content = _unpack(path) if path.suffix == ".gz" else read_plain(path)
         text = decode_text(content)
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise DataError(f"is not a whole gzip file: {error}.", file=path, remedy="Download it again.") from None

@@ -16,6 +16,7 @@ from vsezoo.data.pictures.url_list import ADDRESS, describe_addresses
 from vsezoo.data.pictures.walk import list_archives, walk_pictures
 from vsezoo.data.precomputed.split_files import ENDINGS, find_splits
 from vsezoo.errors import VsezooError, list_names
+from vsezoo.storage.plain_file import open_plain
 
 SPREADSHEETS = (".xlsx", ".xls", ".ods", ".numbers")
 TABLES = (".csv", ".tsv", ".txt", ".json", ".jsonl")
@@ -149,7 +150,7 @@ def _pictures(folder: Path, files: list[Path]) -> str:
 
 def _read(path: Path) -> str:
     try:
-        with path.open("rb") as stream:
+        with open_plain(path) as stream:
             return stream.read(min(LOOKED_AT, HEADER_BYTES)).decode("utf-8-sig", errors="replace")
     except OSError:
         return ""

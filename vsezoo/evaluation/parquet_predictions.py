@@ -53,8 +53,11 @@ def read_table(file: Path, stream: BinaryIO) -> tuple[bytes, list[dict[str, Any]
     Raises:
         OSError, ValueError: for a damaged file; pages of the table have checksums.
     """
-    parquet = require_package("pyarrow.parquet", PURPOSE, file)
-    table = parquet.read_table(stream, page_checksum_verification=True)
+    arrow, parquet = (require_package(name, PURPOSE, file) for name in ("pyarrow", "pyarrow.parquet"))
+    try:
+        table = parquet.read_table(stream, page_checksum_verification=True)
+        rows = table.to_pylist()
+    except (arrow.ArrowException, IndexError) as error:  # of several kinds, some of which are no ValueError
+        raise ValueError(str(error)) from error
     about: bytes = (table.schema.metadata or {})[b"vsezoo"]
-    rows = table.to_pylist()
     return about, [row | {"top": list(zip(row["top"], row["scores"], strict=True))} for row in rows]

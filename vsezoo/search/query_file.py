@@ -60,7 +60,7 @@ def read_queries(path: str, k: int) -> list[Asked]:
 def _parse(path: str, number: int, line: str, k: int) -> Asked:
     try:
         found = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise _refuse(path, number, "is not JSON") from None
     if isinstance(found, str):
         found = {"query": found}

@@ -13,11 +13,18 @@ from typing import Any
 
 from vsezoo.errors import ServerError, UsageError
 from vsezoo.search.query_file import Asked
+from vsezoo.storage.forms import Fields, FormError, Integer, ListOf, Number, Text
 
 TOGETHER = 8
 """Requests at a time."""
 PATIENCE = 60.0
 """Seconds for an answer."""
+LARGEST = 2**26
+"""Most bytes of an answer."""
+ANSWER = Fields(
+    {"results": ListOf(Fields({"rank": Integer(1), "score": Number(), "id": Text(), "item": Integer()}, others=True))},
+    others=True,
+)
 BUSY = (429, 503)
 TRIES = 6
 LONGEST_PAUSE = 30.0
@@ -50,8 +57,10 @@ class Service:
         """Return the results of a query."""
         body = {"query": asked.query, "plus": list(asked.plus), "minus": list(asked.minus), "k": asked.k}
         found = self._send("search", body)
-        if not isinstance(found, dict) or not isinstance(found.get("results"), list):
-            raise self._explain("does not answer as `vsezoo serve` does", "Check the address.")
+        try:
+            ANSWER.check(found, "")
+        except FormError as error:
+            raise self._explain(f"does not answer as `vsezoo serve` does: {error}", "Check the address.") from None
         results: list[dict[str, Any]] = found["results"]
         return results
 
@@ -63,7 +72,7 @@ class Service:
         for tries in range(1, TRIES + 1):
             try:
                 with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
-                    return json.load(answer)
+                    return json.loads(answer.read(LARGEST + 1)[:LARGEST])
             except urllib.error.HTTPError as error:
                 with error:
                     if error.code in BUSY and tries < TRIES:
@@ -74,15 +83,15 @@ class Service:
                 reason = getattr(error, "reason", error)
                 remedy = "Check the address, and whether `vsezoo serve` runs there."
                 raise self._explain(f"cannot be reached: {reason}", remedy) from None
-            except ValueError:
+            except (ValueError, RecursionError):
                 raise self._explain("does not answer with JSON", "Check the address.") from None
         raise AssertionError
 
     def _refuse(self, error: urllib.error.HTTPError) -> ServerError:
         try:
-            told = json.load(error)
+            told = json.loads(error.read(LARGEST + 1)[:LARGEST])
             return self._explain(f"{told['error']}".rstrip("."), f"{told.get('remedy', '')}")
-        except (ValueError, KeyError, TypeError, OSError):
+        except (ValueError, KeyError, TypeError, OSError, RecursionError):
             return self._explain(f"answers {error.code} {error.reason}", "Check the address.")
 
     def _explain(self, problem: str, remedy: str) -> ServerError:

@@ -38,15 +38,15 @@ def require_plain(status: os.stat_result, file: Path) -> None:
         raise OSError(errno.ENODEV, "it is not a plain file", str(file))
 
 
-def read_plain(file: Path, most: int) -> bytes:
-    """Return the content of a plain file of at most so many bytes.
+def read_plain(file: Path, most: int | None = None) -> bytes:
+    """Return the content of a plain file of at most so many bytes; None: of any size.
 
     Raises:
         OSError: see `open_plain`; also for a larger file.
     """
     with open_plain(file) as stream:
-        content = stream.read(most + 1)
-    if len(content) > most:
+        content = stream.read() if most is None else stream.read(most + 1)
+    if most is not None and len(content) > most:
         raise OSError(errno.EFBIG, f"it has more than {most:,} bytes", str(file))
     return content
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from vsezoo.errors import UsageError, explain_system, require_name, suggest_name
+from vsezoo.storage.plain_file import read_plain
 from vsezoo.sweeps.space import Search, read_choice
 
 SEED = "training.seed"
@@ -104,11 +105,11 @@ def read_plan(file: Path) -> Plan:
         UsageError: for a file that cannot be read, and for unknown or impossible entries.
     """
     try:
-        value = tomllib.loads(file.read_text(encoding="utf-8"))
+        value = tomllib.loads(read_plain(file).decode())
     except OSError as error:
         reason, remedy = explain_system(error)
         raise UsageError(f"cannot be read: {reason}.", file=file, remedy=remedy) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UsageError(f"is not TOML: {error}.", file=file, remedy=EXAMPLE) from error
     for key in value:
         if key not in KEYS:
@@ -168,7 +169,7 @@ def split_values(text: str) -> list[Any]:
     """Return the values of `0.1,0.2`, or of a JSON list; what is not JSON is a string."""
     try:
         value = json.loads(f"[{text}]")
-    except ValueError:
+    except (ValueError, RecursionError):
         value = [_read(part.strip()) for part in text.split(",")]
     return value if len(value) != 1 or not isinstance(value[0], list) else value[0]
 
@@ -176,7 +177,7 @@ def split_values(text: str) -> list[Any]:
 def _read(text: str) -> Any:
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {"True": True, "False": False}.get(text, text)
 
 

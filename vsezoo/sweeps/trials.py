@@ -14,6 +14,7 @@ from typing import Any
 
 from vsezoo.errors import StorageError
 from vsezoo.storage.checkpoint_layout import write_json
+from vsezoo.storage.plain_file import read_plain
 from vsezoo.sweeps.listing import FAILURE, PRUNED, is_complete
 from vsezoo.training.history import read_history
 
@@ -58,9 +59,9 @@ def read_trial(file: Path) -> Trial:
     """Return the trial of a file of settings."""
     folder = file.parent
     try:
-        settings = json.loads(file.read_text(encoding="utf-8"))
+        settings = json.loads(read_plain(file))
         number = _number(folder)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise StorageError("cannot be read.", file=file, remedy="Remove the folder of this trial.") from error
     events = read_history(folder).validations
     scores = {number: float(event["score"]) for number, event in enumerate(events, start=1)}

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from vsezoo.errors import CheckpointError, RecipeError
 from vsezoo.storage.digests import RESTORE
+from vsezoo.storage.plain_file import read_plain
 
 
 class Subwords:
@@ -43,7 +44,7 @@ class Subwords:
         path = Path(file).expanduser()
         remedy = "Set text_encoder.subwords to a tokenizer.json of the library tokenizers."
         try:
-            return cls((path / cls.FILE if path.is_dir() else path).read_bytes())
+            return cls(read_plain(path / cls.FILE if path.is_dir() else path))
         except OSError as error:
             raise RecipeError(f"cannot be read: {error.strerror}.", file=path, remedy=remedy) from None
         except ValueError as error:
@@ -58,7 +59,7 @@ class Subwords:
         """
         path = folder / cls.FILE
         try:
-            found = cls(path.read_bytes())
+            found = cls(read_plain(path))
         except (OSError, ValueError) as error:
             raise CheckpointError(f"cannot be read: {error}.", file=path, remedy=RESTORE) from error
         if found.sha256 != sha256:

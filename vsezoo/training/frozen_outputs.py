@@ -28,6 +28,7 @@ from vsezoo.model import JointEmbedding
 from vsezoo.pretrained.frozen import FrozenPart, digest_frozen
 from vsezoo.storage.atomic_file import replace_file
 from vsezoo.storage.cache import find_cache, identify
+from vsezoo.storage.plain_file import require_plain
 from vsezoo.storage.read_ahead import read_ahead
 from vsezoo.training.batches import TokenTable
 from vsezoo.training.splits import Split
@@ -257,6 +258,7 @@ def _recall(key: Any, compute: Callable[[], Rows]) -> Rows:
         return compute()
     file = find_cache() / "frozen" / f"{hashlib.sha256(json.dumps(key).encode()).hexdigest()}.npy"
     with suppress(OSError, ValueError):
+        require_plain(file.stat(), file)
         found: Rows = np.load(file, mmap_mode="r")
         return found
     rows = compute()

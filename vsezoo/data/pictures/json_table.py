@@ -14,6 +14,7 @@ from vsezoo.data.pictures.listing import SPLITS, name_split
 from vsezoo.data.pictures.table_columns import SPLIT_COLUMN, has_columns, normalise_column
 from vsezoo.data.pictures.walk import PICTURES
 from vsezoo.errors import DataError
+from vsezoo.storage.plain_file import open_plain
 
 LOOKED_AT = 1 << 16  # bytes at the start of a file
 WRAPPERS = ("data", "rows", "items", "examples", "samples", "images")
@@ -34,7 +35,7 @@ def is_json_table(path: Path) -> bool:
     Raises:
         OSError: if it cannot be read.
     """
-    with path.open("rb") as stream:
+    with open_plain(path) as stream:
         text = stream.read(LOOKED_AT).decode("utf-8-sig", errors="ignore")  # may end in mid-character
     if path.suffix.lower() == ".jsonl":
         with suppress(ValueError, RecursionError):

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vsezoo.errors import DataError
+from vsezoo.storage.plain_file import read_plain
 
 if TYPE_CHECKING:
     from vsezoo.data.pictures.picture_file import Place
@@ -115,7 +116,7 @@ def read_json(path: Path) -> dict[str, Any]:
     """
     remedy = "Download or copy the file again."
     try:
-        value = json.loads(path.read_bytes())
+        value = json.loads(read_plain(path))
     except OSError as error:
         raise DataError(f"cannot be read: {error.strerror}.", file=path, remedy=remedy) from None
     except (ValueError, RecursionError) as error:

@@ -97,7 +97,7 @@ class RowFile:
         file = self._folder / "footer.parquet" if self._is_remote else None
         if file is None:
             return self._parquet.metadata
-        with suppress(OSError, self._arrow.ArrowInvalid):
+        with suppress(OSError, self._arrow.ArrowException):
             return self._module.read_metadata(file)
         footer = self._module.read_metadata(open_address(self.file, BLOCK))
         with suppress(OSError, StorageError), prepare_file(file) as part:
@@ -120,7 +120,7 @@ class RowFile:
 
     def _map(self, file: Path) -> Any:
         """Return a table of the cache; None if it is not there."""
-        with suppress(OSError, self._arrow.ArrowInvalid):
+        with suppress(OSError, self._arrow.ArrowException):
             return self._arrow.ipc.open_file(self._arrow.memory_map(str(file))).read_all()
         return None
 

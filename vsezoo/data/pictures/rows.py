@@ -35,7 +35,7 @@ class RowPlace(Place):
         except AddressError as error:
             remedy = "Check that the server can be reached, and run the command again; resume training with --resume."
             raise ServerError(f"cannot be read: {error}.", file=self.name, remedy=remedy) from None
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, require_package("pyarrow", PURPOSE, self.name).ArrowException) as error:
             reason = str(error).strip().split("\n")[0].rstrip(".")
             remedy = f"Check that the file is complete and that you may read it, {SKIP}."
             raise AccessError(f"cannot be read: {reason}.", file=self.name, remedy=remedy) from None

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from vsezoo.errors import DataError
 from vsezoo.storage.addresses import is_address, show_address
+from vsezoo.storage.plain_file import read_plain
 
 LIST = "shards.txt"
 MOST = 1_000_000  # shards in a list: more are a typing error
@@ -29,7 +30,7 @@ def read_list(file: Path) -> list[str]:
             is neither a URL nor a path.
     """
     try:
-        lines = file.read_text("utf-8-sig").splitlines()
+        lines = read_plain(file).decode("utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"cannot be read: {error}.", file=file, remedy="Save it as UTF-8 text.") from None
     named = [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]

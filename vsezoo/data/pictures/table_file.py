@@ -14,6 +14,7 @@ from vsezoo.data.pictures.json_table import is_json_table, is_picture, note, rea
 from vsezoo.data.pictures.table_columns import ID_COLUMNS, IMAGE_COLUMNS, has_columns, normalise_column
 from vsezoo.data.pictures.url_list import ADDRESS
 from vsezoo.errors import DataError
+from vsezoo.storage.plain_file import open_plain
 
 TAGGED = re.compile(r"(?P<image>[^\s#]+)#(?:(?P<tag>[A-Za-z]+)#)?\d+\s+(?P<caption>.*\S)")
 """A line `a.jpg#0 a dog` or `a#zhm#0 …`: of Flickr8k-CN and COCO-CN, whose files have no line of column names."""
@@ -47,7 +48,7 @@ def is_table(path: Path) -> bool:
     try:
         if path.suffix.lower() in (".json", ".jsonl"):
             return is_json_table(path)
-        with path.open("rb") as stream:
+        with open_plain(path) as stream:
             start = stream.readline(HEADER_BYTES) + stream.readline(HEADER_BYTES)
         text = decode_text(start[: len(start) // 2 * 2] if start.startswith(UTF_16) else start)
     except (OSError, UnicodeDecodeError):

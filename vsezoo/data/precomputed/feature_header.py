@@ -23,7 +23,7 @@ from vsezoo.data.precomputed.region_counts import OTHERS
 from vsezoo.errors import CheckpointError, DataError, list_names, require_package
 from vsezoo.storage.atomic_file import replace_file
 from vsezoo.storage.cache import find_cache, identify
-from vsezoo.storage.plain_file import map_content
+from vsezoo.storage.plain_file import map_content, require_plain
 from vsezoo.storage.tensor_file import TensorFile
 
 NAMES = ("features", "image_features", "img_features", "feats", "feat", "images", "ims", "embeddings", "arr_0", "data")
@@ -64,6 +64,7 @@ def read_header(path: Path) -> Header:
         MissingPackageError: for HDF5 without h5py.
     """
     try:
+        require_plain(path.stat(), path)  # opening a pipe would wait for its writer
         return READERS.get(path.suffix.lower(), _read_npy)(path)
     except OSError as error:
         remedy = "Check that the file exists and that you may read it."

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from vsezoo.errors import DataError, explain_system
+from vsezoo.storage.plain_file import read_plain
 
 SUFFIXES = (".json", ".jsonl")
 OBTAIN = (
@@ -77,7 +78,7 @@ def _read_file(file: Path) -> Iterator[Choice]:
 
 def _read_entries(file: Path) -> list[Mapping[str, Any]]:
     try:
-        text = file.read_text(encoding="utf-8")
+        text = read_plain(file).decode()
         value = json.loads(text) if file.suffix == ".json" else [json.loads(line) for line in text.splitlines() if line]
     except OSError as error:
         reason, _ = explain_system(error)

@@ -18,6 +18,7 @@ import numpy as np
 
 from vsezoo.errors import DataError, MissingPackageError, explain_system
 from vsezoo.inputs import PairDataset
+from vsezoo.storage.plain_file import open_plain, read_plain
 
 IDS = "coco_test_ids.npy"
 PACKAGE = "eccv_caption"
@@ -146,7 +147,8 @@ def _find_number(name: str) -> int | None:
 
 def _read_ids(file: Path) -> list[int]:
     try:
-        ids: list[int] = np.load(file, allow_pickle=False).tolist()
+        with open_plain(file) as stream:
+            ids: list[int] = np.load(stream, allow_pickle=False).tolist()
     except (OSError, ValueError, EOFError) as error:
         raise DataError(f"cannot be read: {error}.", file=file, remedy=INSTALL) from error
     return ids
@@ -154,10 +156,10 @@ def _read_ids(file: Path) -> list[int]:
 
 def _read_json(file: Path) -> dict[int, frozenset[int]]:
     try:
-        value = json.loads(file.read_bytes())
+        value = json.loads(read_plain(file))
         return {int(query): frozenset(map(int, matches)) for query, matches in value.items() if matches}
     except OSError as error:
         reason, _ = explain_system(error)
         raise DataError(f"cannot be read: {reason}.", file=file, remedy=INSTALL) from error
-    except (ValueError, AttributeError, TypeError) as error:
+    except (ValueError, AttributeError, TypeError, RecursionError) as error:
         raise DataError("is not a ground truth of eccv-caption.", file=file, remedy=INSTALL) from error

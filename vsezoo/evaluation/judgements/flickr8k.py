@@ -16,6 +16,7 @@ from vsezoo.errors import DataError, explain_system
 from vsezoo.evaluation.judgements.kendall import correlate
 from vsezoo.evaluation.protocol import Protocol, Score
 from vsezoo.inputs import PairDataset
+from vsezoo.storage.plain_file import read_plain
 
 TOKENS, EXPERT, CROWD = "Flickr8k.token.txt", "ExpertAnnotations.txt", "CrowdFlowerAnnotations.txt"
 OBTAIN = f"Give the folder of Flickr8k_text, which has {TOKENS}, {EXPERT} and {CROWD}, to --protocol-files."
@@ -110,7 +111,7 @@ def _read_rows(file: Path, width: int) -> Iterator[list[str]]:
 
 def _read_lines(file: Path) -> Iterable[str]:
     try:
-        return file.read_text(encoding="utf-8").splitlines()
+        return read_plain(file).decode().splitlines()
     except OSError as error:
         reason, _ = explain_system(error)
         raise DataError(f"cannot be read: {reason}.", file=file, remedy=OBTAIN) from error

@@ -10,6 +10,7 @@ from typing import Any
 from vsezoo.data.pictures.layouts.coco_json import read_annotations
 from vsezoo.data.pictures.listing import CaptionedImage, Listing, clean_caption
 from vsezoo.errors import DataError
+from vsezoo.storage.plain_file import open_plain
 
 ANNOTATIONS = ("captions_train2014.json", "captions_val2014.json")
 SPLITS = ("train", "dev", "test", "restval")
@@ -58,7 +59,8 @@ def _pick(
     import numpy as np
 
     try:
-        ids = np.load(file, allow_pickle=False)
+        with open_plain(file) as stream:
+            ids = np.load(stream, allow_pickle=False)
         if ids.ndim != 1 or ids.dtype.kind not in "iu":
             raise ValueError(f"it contains {ids.dtype} of shape {ids.shape}")
     except (OSError, ValueError, EOFError) as error:

@@ -15,6 +15,7 @@ from vsezoo.data.caption_file import CAPTIONS_PER_IMAGE
 from vsezoo.data.pictures.listing import CaptionedImage, Listing, clean_caption, read_json
 from vsezoo.data.pictures.splits import BY_LISTS, find_word, gather
 from vsezoo.errors import DataError
+from vsezoo.storage.plain_file import open_plain
 
 MOST = 50  # files that are inspected
 FORM = "Expected `images` with id and file_name, and `annotations` with id, image_id and caption."
@@ -46,7 +47,7 @@ def find_coco_json(folder: Path, names: Sequence[str]) -> Callable[[], Listing] 
 def _is_coco(file: Path) -> bool:
     """Return whether the start and end of a file look like COCO captions; files can have hundreds of megabytes."""
     try:
-        with file.open("rb") as stream:
+        with open_plain(file) as stream:
             head = stream.read(LOOKED_AT)
             stream.seek(max(0, file.stat().st_size - LOOKED_AT))
             both = head + stream.read()
