@@ -3,19 +3,35 @@
     python benchmarks/startup.py [--runs 15]
 
 Runs `vsezoo list-models` and `python -c "import click, rich.console"` in turn and prints the medians and their ratio.
+Then it prints what other commands spend on imports, by `python -X importtime`: in all, and for the packages that take
+most. The search is a second one, of 1,000 made features by an untrained model.
 """
 
 from __future__ import annotations
 
+import os
+import re
 import shutil
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
+from collections import Counter
 from pathlib import Path
 
 from figures import Figure, Report, make_parser
 
+COMMANDS = (
+    ["list-models"],
+    ["eval", "--help"],
+    ["show", "vsepp"],
+    ["show", "run"],
+    ["data", "check", "made"],
+    ["search", "run", "w1 w2", "--images", "made/test_ims.npy", "--device", "cpu"],
+)
+LISTED = 5
+"""Packages of a line."""
 LIBRARIES = [sys.executable, "-c", "import click, rich.console"]
 
 
@@ -42,6 +58,39 @@ def main() -> None:
             shown = f"{name:<28}{1000 * median:7.1f} ms (median of {runs})"
             report.show(shown, Figure(name, 1000 * median, "ms"))
         report.show(f"{'ratio':<28}{ours / libraries:7.2f}", Figure("ratio", ours / libraries))
+        with tempfile.TemporaryDirectory() as name:
+            show_imports(report, Path(name), script)
+
+
+def show_imports(report: Report, folder: Path, script: str) -> None:
+    """Print what the imports of commands take, with a model and data in a folder."""
+    from made import write_data
+
+    import vsezoo
+    from vsezoo.checkpoints.checkpoint import save_checkpoint
+    from vsezoo.data.lookup import open_data
+
+    data = write_data(folder / "made", {"train": 1000, "dev": 100, "test": 1000}, width=512)
+    train = open_data(str(data), "train", ("vector",))
+    save_checkpoint(folder / "run", vsezoo.create_model("vsepp", train), train, {})
+    environment = {**os.environ, "VSEZOO_CACHE": str(folder / "cache")}
+    for words in COMMANDS:
+        command = [sys.executable, "-X", "importtime", script, *words]
+        for _ in range(2):
+            done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=True)
+        times = read_times(done.stderr)
+        most = ", ".join(f"{package} {own:.0f}" for package, own in times.most_common(LISTED))
+        name = f"imports of vsezoo {' '.join(words[:2])}"
+        report.show(f"{name:<34}{times.total():7.0f} ms: {most}", Figure(name, times.total(), "ms"))
+
+
+def read_times(log: str) -> Counter[str]:
+    """Return the milliseconds that each package took by itself, from the log of `-X importtime`."""
+    times: Counter[str] = Counter()
+    for own, module in re.findall(r"^import time: +(\d+) \| +\d+ \| +(\S+)$", log, re.MULTILINE):
+        package = module.partition(".")[0]
+        times["Python" if package in sys.stdlib_module_names else package] += int(own) / 1000
+    return times
 
 
 def measure_seconds(command: list[str]) -> float:

@@ -153,9 +153,14 @@ class ImageEncoder(Encoder):
 
 
 class TextEncoder(Encoder):
-    """Maps captions to joint embeddings. The constructor takes `embed_size`, `tokenizer` and its options by keyword."""
+    """Maps captions to joint embeddings. The constructor takes `embed_size`, `tokenizer` and its options by keyword.
+
+    Attributes:
+        batch_size: number of captions that are encoded at a time without gradients.
+    """
 
     tokenizer: Tokenizer
+    batch_size: ClassVar[int] = 128
 
     @classmethod
     @abstractmethod

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 import numpy as np
 import torch
@@ -216,12 +216,14 @@ class JointEmbedding(PretrainedParts, EncodesVectors, nn.Module):
             )
         return Embeddings.of(embeddings).embeddings[:, -1]
 
-    def embed_texts(self, texts: Iterable[str], batch_size: int = 128, *, sets: bool | None = None) -> Embeddings:
+    def embed_texts(
+        self, texts: Iterable[str], batch_size: int | None = None, *, sets: bool | None = None
+    ) -> Embeddings:
         """Return the joint embeddings of M captions in float32, on the model's device.
 
         Args:
             texts: captions as plain strings.
-            batch_size: captions encoded at a time.
+            batch_size: captions encoded at a time; None: as many as the encoder prefers.
             sets: return the words of the captions as well; None: if the similarity compares them.
 
         Raises:
@@ -241,7 +243,7 @@ class JointEmbedding(PretrainedParts, EncodesVectors, nn.Module):
 
     @torch.inference_mode()
     def embed_tokens(
-        self, captions: Sequence[np.ndarray], batch_size: int = 128, *, sets: bool | None = None
+        self, captions: Sequence[np.ndarray], batch_size: int | None = None, *, sets: bool | None = None
     ) -> Embeddings:
         """Return the joint embeddings of captions given as ids; see `embed_texts`."""
         batches = list(self.embed_by_length(captions, batch_size, sets=sets))
@@ -252,13 +254,17 @@ class JointEmbedding(PretrainedParts, EncodesVectors, nn.Module):
 
     @torch.inference_mode()
     def embed_by_length(
-        self, captions: Sequence[np.ndarray], batch_size: int = 128, *, sets: bool | None = None
+        self, captions: Sequence[np.ndarray], batch_size: int | None = None, *, sets: bool | None = None
     ) -> Iterator[tuple[np.ndarray, Embeddings]]:
         """Yield batches of captions given as ids, the shortest first: their indices, and their embeddings.
 
-        Batches of similar lengths need hardly any padding.
+        Batches of similar lengths need hardly any padding. Captions that begin alike are neighbours, for encoders that
+        read what they have in common once.
         """
-        for chosen in cut_by_length([len(caption) for caption in captions], batch_size):
+        alike = np.array(sorted(range(len(captions)), key=lambda one: captions[one].tolist()), dtype=np.int64)
+        size = batch_size or cast(TextEncoder, self.encoders["text_encoder"]).batch_size
+        for part in cut_by_length([len(captions[one]) for one in alike], size):
+            chosen = alike[part]
             tokens = Tokens.pad([captions[index] for index in chosen]).to(self.device)
             yield chosen, self._embed("text_encoder", tokens, sets)
 

@@ -22,12 +22,14 @@ class EncodesVectors:
         """Return the joint embeddings of images."""
 
     @abstractmethod
-    def embed_texts(self, texts: Iterable[str], batch_size: int = 128, *, sets: bool | None = None) -> Embeddings:
+    def embed_texts(
+        self, texts: Iterable[str], batch_size: int | None = None, *, sets: bool | None = None
+    ) -> Embeddings:
         """Return the joint embeddings of captions."""
 
     @abstractmethod
     def embed_tokens(
-        self, captions: Sequence[np.ndarray], batch_size: int = 128, *, sets: bool | None = None
+        self, captions: Sequence[np.ndarray], batch_size: int | None = None, *, sets: bool | None = None
     ) -> Embeddings:
         """Return the joint embeddings of captions given as ids."""
 
@@ -50,23 +52,25 @@ class EncodesVectors:
 
     @overload
     def encode_texts(
-        self, texts: Iterable[str], batch_size: int = ..., *, as_numpy: Literal[False] = ...
+        self, texts: Iterable[str], batch_size: int | None = ..., *, as_numpy: Literal[False] = ...
     ) -> Tensor: ...
 
     @overload
-    def encode_texts(self, texts: Iterable[str], batch_size: int = ..., *, as_numpy: Literal[True]) -> Array: ...
+    def encode_texts(self, texts: Iterable[str], batch_size: int | None = ..., *, as_numpy: Literal[True]) -> Array: ...
 
-    def encode_texts(self, texts: Iterable[str], batch_size: int = 128, *, as_numpy: bool = False) -> Tensor | Array:
+    def encode_texts(
+        self, texts: Iterable[str], batch_size: int | None = None, *, as_numpy: bool = False
+    ) -> Tensor | Array:
         """Return the vectors of captions, `(M, D)` float32, on the model's device; see `embed_texts`.
 
         Args:
             texts: captions as plain strings.
-            batch_size: captions encoded at a time.
+            batch_size: captions encoded at a time; None: as many as the encoder prefers.
             as_numpy: return a NumPy array.
         """
         vectors = self.embed_texts(texts, batch_size, sets=False).embeddings
         return vectors.cpu().numpy() if as_numpy else vectors
 
-    def encode_tokens(self, captions: Sequence[np.ndarray], batch_size: int = 128) -> Tensor:
+    def encode_tokens(self, captions: Sequence[np.ndarray], batch_size: int | None = None) -> Tensor:
         """Return the vectors `(M, D)` of captions given as ids."""
         return self.embed_tokens(captions, batch_size, sets=False).embeddings

@@ -39,7 +39,7 @@ def run_recurrence(rnn: nn.GRU | nn.LSTM, packed: PackedSequence) -> tuple[Packe
         outputs, states = rnn(packed)
         last = states[0] if isinstance(rnn, nn.LSTM) else states
         return outputs._replace(data=outputs.data.float()), last[-directions:].float()
-    cell = _LSTMCell if isinstance(rnn, nn.LSTM) else _GRUCell
+    cell = LSTMCell if isinstance(rnn, nn.LSTM) else GRUCell
     sizes = packed.batch_sizes.tolist()
     # Zero rows at the end limit the number of distinct batch sizes; see `_round_up`.
     steps = functional.pad(packed.data, (0, 0, 0, -len(packed.data) % ROWS))
@@ -74,7 +74,7 @@ def _run_layer(
     return states if order is None else states[order], last
 
 
-class _Step(NamedTuple):
+class Step(NamedTuple):
     """Inputs and outputs of one step of a layer: rows of larger tensors, each `(sequences, H)` or `(…, gates * H)`."""
 
     state: Tensor  # h, the previous state
@@ -88,23 +88,24 @@ class _Cell(ABC):
 
     @staticmethod
     @abstractmethod
-    def advance(step: _Step, inputs: Tensor, states: Tensor) -> None:
+    def advance(step: Step, inputs: Tensor, states: Tensor) -> None:
         """Fill `states` from the inputs `W x + b`."""
 
     @staticmethod
     @abstractmethod
-    def retreat(step: _Step, gradient: Tensor, carried: Tensor, of_inputs: Tensor, of_pushed: Tensor) -> Tensor:
+    def retreat(step: Step, gradient: Tensor, carried: Tensor, of_inputs: Tensor, of_pushed: Tensor) -> Tensor:
         """Fill the gradients of inputs and pushed from that of the states, which may be modified.
 
         `carried` is the return value for the following step, for the sequences that continue there.
         """
 
 
-class _GRUCell(_Cell):
+class GRUCell(_Cell):
     """`h' = (1 - z) n + z h` with `r, z = σ(a + W h + b)` and `n = tanh(a_n + r (W_n h + b_n))`; keeps n."""
 
     @staticmethod
-    def advance(step: _Step, inputs: Tensor, states: Tensor) -> None:
+    def advance(step: Step, inputs: Tensor, states: Tensor) -> None:
+        """Fill `states`."""
         width = states.shape[1]
         step.pushed[:, : 2 * width].add_(inputs[:, : 2 * width]).sigmoid_()
         reset, update, recurrent = step.pushed.chunk(3, dim=1)
@@ -112,7 +113,8 @@ class _GRUCell(_Cell):
         torch.lerp(step.kept, step.state, update, out=states)
 
     @staticmethod
-    def retreat(step: _Step, gradient: Tensor, carried: Tensor, of_inputs: Tensor, of_pushed: Tensor) -> Tensor:
+    def retreat(step: Step, gradient: Tensor, carried: Tensor, of_inputs: Tensor, of_pushed: Tensor) -> Tensor:
+        """Fill the gradients."""
         reset, update, recurrent = step.pushed.chunk(3, dim=1)
         gradient[: len(carried)] += carried
         of_new = tanh_backward(torch.addcmul(gradient, gradient, update, value=-1), step.kept)
@@ -123,11 +125,12 @@ class _GRUCell(_Cell):
         return gradient * update
 
 
-class _LSTMCell(_Cell):
+class LSTMCell(_Cell):
     """`h' = o tanh(c')`, `c' = f c + i g` with `i, f, o = σ(a + W h + b)`, `g = tanh(a_g + W_g h + b_g)`; keeps c'."""
 
     @staticmethod
-    def advance(step: _Step, inputs: Tensor, states: Tensor) -> None:
+    def advance(step: Step, inputs: Tensor, states: Tensor) -> None:
+        """Fill `states`."""
         enter, forget, new, leave = step.pushed.add_(inputs).chunk(4, dim=1)
         for gate in (enter, forget, leave):
             gate.sigmoid_()
@@ -135,7 +138,8 @@ class _LSTMCell(_Cell):
         torch.tanh(step.kept, out=states).mul_(leave)
 
     @staticmethod
-    def retreat(step: _Step, gradient: Tensor, carried: Tensor, of_inputs: Tensor, of_pushed: Tensor) -> Tensor:
+    def retreat(step: Step, gradient: Tensor, carried: Tensor, of_inputs: Tensor, of_pushed: Tensor) -> Tensor:
+        """Fill the gradients."""
         enter, forget, new, leave = step.pushed.chunk(4, dim=1)
         shown = step.kept.tanh()
         of_kept: Tensor = tanh_backward(gradient * leave, shown)
@@ -184,7 +188,7 @@ class _Recurrence(torch.autograd.Function):
                 size = rows.stop - rows.start
                 previous[rows] = state[:size]
                 pushed[rows] = functional.linear(_round_up(previous, rows), weight, bias)[:size]
-                step = _Step(state[:size], before[:size], pushed[rows], kept[rows])
+                step = Step(state[:size], before[:size], pushed[rows], kept[rows])
                 cell.advance(step, inputs[rows], states[rows])
                 state, before = states[rows], kept[rows]
                 last[going_on:size] = state[going_on:]
@@ -208,7 +212,7 @@ class _Recurrence(torch.autograd.Function):
             gradient = torch.cat([of_state, ended])
             if of_states is not None:
                 gradient += of_states[rows]
-            step = _Step(previous[rows], before[:size], pushed[rows], kept[rows])
+            step = Step(previous[rows], before[:size], pushed[rows], kept[rows])
             carried = ctx.cell.retreat(step, gradient, carried, of_inputs[rows], of_pushed[rows])
             of_state = (_round_up(of_pushed, rows) @ weight)[:size].to(kept.dtype)
         of_weight, of_bias = of_pushed.T @ previous, of_pushed.new_ones(1, len(of_pushed)) @ of_pushed

@@ -10,6 +10,7 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_
 
 from vsezoo.batch import Embeddings
 from vsezoo.encoders.pooling import POOLINGS
+from vsezoo.encoders.prefixes import can_share, read_prefixes
 from vsezoo.encoders.recurrence import run_recurrence
 from vsezoo.encoders.words import WordTextEncoder, init_block
 from vsezoo.interfaces import Tokenizer, Tokens
@@ -43,6 +44,7 @@ class RecurrentTextEncoder(WordTextEncoder):
 
     network: ClassVar[type[nn.GRU] | type[nn.LSTM]]
     embed: nn.Embedding
+    batch_size = 512  # more of them begin alike
     gives: Literal["vectors", "sets", ""] = "sets"
 
     def __init__(
@@ -94,6 +96,9 @@ class RecurrentTextEncoder(WordTextEncoder):
 
     def forward(self, tokens: Tokens) -> Tensor | Embeddings:
         """Return joint embeddings `(B, D)`, with `keep_items` also words `(B, L, D)`."""
+        if self.pooling is None and not self.keep_items and can_share(self.rnn, tokens.ids):
+            words, places = tokens.ids.unique(return_inverse=True)
+            return self.finish(read_prefixes(self.rnn, self.embed_words(words[None])[0], places, tokens.lengths))
         outputs, states = self.run(tokens)
         if self.pooling is None:
             embeddings = self.finish(self._find_last(outputs, states))
