@@ -27,14 +27,14 @@ def read_prefixes(rnn: nn.GRU | nn.LSTM, inputs: Tensor, words: Tensor, lengths:
         lengths: their numbers of words, `(B,)`.
     """
     cell = LSTMCell if isinstance(rnn, nn.LSTM) else GRUCell
-    weight_ih, weight_hh, bias_ih, bias_hh = rnn.weight_ih_l0, rnn.weight_hh_l0, rnn.bias_ih_l0, rnn.bias_hh_l0
+    weight_ih, weight_hh, bias_ih, bias_hh = rnn.all_weights[0]
     read = functional.linear(inputs, weight_ih, bias_ih)
     count, group = len(inputs), torch.zeros(len(words), dtype=torch.int64)
     state = kept = read.new_zeros(1, rnn.hidden_size)
     last = read.new_zeros(len(words), rnn.hidden_size)
     for step in range(int(lengths.max())):
         captions = (lengths > step).nonzero()[:, 0]
-        groups, group[captions] = (group[captions] * count + words[captions, step]).unique(return_inverse=True)
+        groups, group[captions] = torch.unique(group[captions] * count + words[captions, step], return_inverse=True)
         before = state[groups // count]
         state = torch.empty_like(before)
         pushed = functional.linear(before, weight_hh, bias_hh)

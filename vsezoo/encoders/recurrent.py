@@ -97,7 +97,7 @@ class RecurrentTextEncoder(WordTextEncoder):
     def forward(self, tokens: Tokens) -> Tensor | Embeddings:
         """Return joint embeddings `(B, D)`, with `keep_items` also words `(B, L, D)`."""
         if self.pooling is None and not self.keep_items and can_share(self.rnn, tokens.ids):
-            words, places = tokens.ids.unique(return_inverse=True)
+            words, places = torch.unique(tokens.ids, return_inverse=True)
             return self.finish(read_prefixes(self.rnn, self.embed_words(words[None])[0], places, tokens.lengths))
         outputs, states = self.run(tokens)
         if self.pooling is None:
