@@ -70,13 +70,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.process)
 
 
+ASK_FOR_THE_PROCESSOR = (("lscpu",), (["uname", "-p"],))
+"""What torch 2.6 and, through `platform`, h5py start once in a process."""
+
+
 def _watch(owner: type, method: str) -> None:
     """Note each process that is started from now on."""
     start = getattr(owner, method)
 
     @functools.wraps(start)
     def noted(self: Any, *arguments: Any, **options: Any) -> Any:
-        if arguments[:1] != ("lscpu",):  # torch 2.6 asks once for the processor
+        if arguments[:1] not in ASK_FOR_THE_PROCESSOR:
             _started.append(f"{owner.__name__}: {str(arguments[:1] or getattr(self, 'name', ''))[:100]}")
         return start(self, *arguments, **options)
 
