@@ -64,3 +64,9 @@ def test_a_compressed_file_is_limited(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(caption_file, "LARGEST", 599)
     with pytest.raises(DataError, match="more than 599 bytes when it is decompressed"):
         read_lines(file)
+
+
+def test_an_empty_file_of_a_detector(tmp_path: Path) -> None:
+    (tmp_path / "all.tsv").touch()
+    with pytest.raises(DataError, match="contains no images"):
+        TsvFile(tmp_path / "all.tsv")

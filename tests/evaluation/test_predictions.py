@@ -124,8 +124,8 @@ def test_a_file_that_was_cut(tmp_path: Path) -> None:
 
 def test_a_later_version(tmp_path: Path) -> None:
     file = tmp_path / "file.jsonl"
-    file.write_text(json.dumps({"format": "vsezoo-predictions", "format_version": 2}))
-    with pytest.raises(DataError, match="format version 2"):
+    file.write_text(json.dumps({"format": "vsezoo-predictions", "format_version": 3}))
+    with pytest.raises(DataError, match="format version 3"):
         read_predictions(file)
 
 

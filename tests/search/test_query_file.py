@@ -184,3 +184,7 @@ def test_deep_json(tmp_path: Path) -> None:
     file.write_text("[" * 100_000, encoding="utf-8")
     with pytest.raises(DataError, match="line 1 is not JSON"):
         read_queries(str(file), 1)
+    for count in (True, 0, 10**400, 1e9):
+        file.write_text(json.dumps({"query": "red", "k": count}), encoding="utf-8")
+        with pytest.raises(DataError, match="has a `k` that is not a number from 1 to 1,000,000"):
+            read_queries(str(file), 1)

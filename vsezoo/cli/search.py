@@ -53,7 +53,7 @@ if TYPE_CHECKING:
 @shared_options.data("as in training")
 @shared_options.data_root
 @shared_options.split
-@click.option("-k", type=click.IntRange(1), default=5, show_default=True, help="Number of results.")
+@click.option("-k", type=click.IntRange(1, 1_000_000), default=5, show_default=True, help="Number of results.")
 @click.option("--uncertainty", is_flag=True, help="Show how uncertain the model is of the query and of each result.")
 @click.option(
     "--index",

@@ -72,6 +72,8 @@ class TsvFile(DetectionFile):
         try:
             with open_plain(path) as stream:
                 self._find_lines(stream)
+            if not self._lines:
+                raise DataError("contains no images.", file=path, remedy=AGAIN)
             self._stream = open_plain(path)
         except OSError as error:
             raise DataError(f"cannot be read: {error.strerror}.", file=path, remedy=AGAIN) from None

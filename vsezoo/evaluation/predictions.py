@@ -22,7 +22,9 @@ from vsezoo.storage.plain_file import open_plain
 if TYPE_CHECKING:
     import pandas
 
-FORMAT, FORMAT_VERSION = "vsezoo-predictions", 1
+FORMAT, FORMAT_VERSION = "vsezoo-predictions", 2
+SEALED = 2
+"""The first version with digests."""
 PARQUET = ".parquet"
 SUFFIXES = (".jsonl", PARQUET, ".trec")
 """The forms of a file; the last one is written only."""
@@ -153,13 +155,13 @@ def _read(file: Path) -> Predictions:
         about = parse_object(header, file, error=DataError, remedy=EVALUATE)
         if about["format"] != FORMAT:
             raise ValueError("another format")
-        if about["format_version"] != FORMAT_VERSION:
+        if about["format_version"] not in (1, FORMAT_VERSION):
             problem = f"has the format version {about['format_version']}; this vsezoo reads {FORMAT_VERSION}."
             raise DataError(problem, file=file, remedy="Upgrade: pip install --upgrade vsezoo")
         queries = [Query.from_json(value) for value in values]
-        if (digest := about.pop(DIGEST, None)) is not None:  # earlier versions wrote none
+        if (digest := about.pop(DIGEST, None)) is not None or about["format_version"] >= SEALED:
             content = _encode(_to_lines(queries)) if file.suffix == PARQUET else rest
-            if SEAL.encode() not in header or digest != hashlib.sha256(content).hexdigest():
+            if f'"{SEAL}"'.encode() not in header or digest != hashlib.sha256(content).hexdigest():
                 raise DataError("was altered: its queries differ from their digest.", file=file, remedy=EVALUATE)
         return Predictions(about, queries)
     except OSError as error:

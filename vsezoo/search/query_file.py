@@ -15,6 +15,8 @@ from vsezoo.search.sentence_file import read_sentences
 
 LINES = ".jsonl"
 STANDARD_INPUT = "-"
+MOST = 1_000_000
+"""Most results of a query."""
 FIELDS = {"id", "query", "plus", "minus", "k"}
 
 
@@ -74,8 +76,8 @@ def _parse(path: str, number: int, line: str, k: int) -> Asked:
     for name, texts in (("plus", asked.plus), ("minus", asked.minus)):
         if not isinstance(texts, list) or not all(isinstance(text, str) and text.strip() for text in texts):
             raise _refuse(path, number, f"has a {name!r} that is not a list of sentences")
-    if not isinstance(asked.k, int) or asked.k < 1:
-        raise _refuse(path, number, "has a `k` that is not a number from 1")
+    if type(asked.k) is not int or not 1 <= asked.k <= MOST:
+        raise _refuse(path, number, f"has a `k` that is not a number from 1 to {MOST:,}")
     return asked
 
 
