@@ -131,7 +131,7 @@ def test_data_of_which_nothing_is_known(source: Path, tmp_path: Path) -> None:
     done = convert(tmp_path, source, "--output", "here", before=use_shy)
     assert re.search(r"data set +unknown *\n +images +vector *\n", done.stdout)
     card = (tmp_path / "here" / "README.md").read_text(encoding="utf-8")
-    assert "\n# vsepp trained on unknown data\n" in card
+    assert "\n# vsepp, a converted checkpoint\n" in card
     assert "`images` is an array of shape (images, width)" in card
     assert "datasets" not in ModelCard(card).data.to_dict()
     assert "Settings that differ from the recipe:" in card
