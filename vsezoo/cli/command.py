@@ -50,11 +50,15 @@ class Command(click.Command):
         return [*own, _make_quiet(flags), help_option]
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; if it writes JSON, nothing else gets to standard output."""
-        if any(isinstance(one, JSONOption) and ctx.params.get(one.name or "") for one in self.params):
-            with reserve_output(ctx):
-                return super().invoke(ctx)
-        return super().invoke(ctx)
+        """Run the command; while one of vsezoo's own writes JSON, nothing else gets to standard output.
+
+        A command of a plugin may print its JSON in any way.
+        """
+        writes_json = any(isinstance(one, JSONOption) and ctx.params.get(one.name or "") for one in self.params)
+        if not writes_json or not getattr(self.callback, "__module__", "").startswith("vsezoo."):
+            return super().invoke(ctx)
+        with reserve_output(ctx):
+            return super().invoke(ctx)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the options: first those without a section, then section by section, all in the same columns."""

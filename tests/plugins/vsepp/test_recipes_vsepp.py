@@ -45,6 +45,7 @@ DEFAULTS: dict[str, Any] = {
     "text_encoder.use_abs": False,
     "text_encoder.words": "nltk",
     "text_encoder.off_by_two": False,
+    "text_encoder.subwords": "",
     "text_encoder.init": "uniform",
     "text_encoder.pool": "last",
     "text_encoder.vocab_threshold": 4,
