@@ -99,24 +99,16 @@ def test_a_command_has_a_table_with_a_column_for_each_run(load_script: Callable[
 
 @pytest.mark.slow
 @pytest.mark.process
-@pytest.mark.parametrize(
-    ("script", "arguments", "names"),
-    [
-        ("startup.py", ["--runs", "1"], ["vsezoo list-models", "import click, rich.console", "ratio"]),
-        ("f8k_90.py", ["made", "halves"], ["train images", "train captions", "dev images", "dev captions"]),
-    ],
-)
-def test_a_run_with_json(script: str, arguments: list[str], names: list[str], tmp_path: Path) -> None:
+def test_a_run_with_json(tmp_path: Path) -> None:
     (tmp_path / "made").mkdir()
     for split, images in (("train", "abc"), ("dev", "defg"), ("test", "hij")):
         write_split(tmp_path / "made", split, images)
-    command = [sys.executable, str(BENCHMARKS / script), *arguments, "--json"]
+    command = [sys.executable, str(BENCHMARKS / "f8k_90.py"), "made", "halves", "--json"]
     done = subprocess.run(command, cwd=tmp_path, stdout=subprocess.PIPE, encoding="utf-8", check=True, timeout=120)
     found = json.loads(done.stdout)
-    assert (found["script"], found["arguments"]) == (script, arguments)
-    assert [figure["name"] for figure in found["figures"]] == names
-    if script == "f8k_90.py":
-        assert [figure["value"] for figure in found["figures"]] == [9, 45, 1, 5]
+    assert (found["script"], found["arguments"]) == ("f8k_90.py", ["made", "halves"])
+    figures = {figure["name"]: figure["value"] for figure in found["figures"]}
+    assert figures == {"train images": 9, "train captions": 45, "dev images": 1, "dev captions": 5}
 
 
 def write_split(folder: Path, split: str, images: str) -> None:

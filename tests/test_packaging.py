@@ -65,7 +65,7 @@ def test_each_extra_is_in_all() -> None:
     extras = PROJECT["optional-dependencies"]
     (every,) = extras["all"]
     listed = set(every.removeprefix("vsezoo[").removesuffix("]").split(","))
-    assert listed == set(extras) - {"all", "docs", "test", "dev"}
+    assert listed == set(extras) - {"all", "docs", "engine", "test", "dev"}
     assert set(EXTRAS.values()) <= set(extras)
     assert list_packages(extras["plot"]) == {"matplotlib"}
     assert extras["network"][0].startswith("fsspec[http]>=")

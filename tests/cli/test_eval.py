@@ -227,12 +227,13 @@ def test_fold5(runs: list[Path], coco: Path) -> None:
     folds = evaluate(runs[0], *place, "--fold5")
     labels = ("coco_precomp", "testall", "fold5", 5000, 25000)
     assert tuple(folds[key] for key in ("data", "split", "protocol", "images", "captions")) == labels
-    # Every fold is the same thousand images, so that the mean over folds is what one of them gives.
+    # Every fold is the same thousand images, so that the mean over folds is what one of them gives, but for the last
+    # bits of captions that are encoded in other batches.
     one = evaluate(runs[0], *place)
     assert (one["split"], one["protocol"], one["images"]) == ("test", "full", 1000)
     for direction in ("i2t", "t2i"):
         for label, figure in one[direction].items():
-            assert folds[direction][label] == pytest.approx(figure, rel=1e-6)
+            assert folds[direction][label] == pytest.approx(figure, rel=1e-4)
     assert folds["rsum"] == pytest.approx(one["rsum"])
     text = invoke(runs[0], *place, "--fold5").stdout
     assert "coco_precomp, testall split: 5 folds of 1,000 images, averaged" in text

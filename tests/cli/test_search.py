@@ -209,7 +209,7 @@ def test_mistakes(folder: Path) -> None:
         (("7", *place, "--texts", "empty.txt"), 1, r"^empty\.txt: contains no sentences"),
         ((SENTENCE, "--images", "photos/test_ims.npy", "--texts", "empty.txt"), 2, r"^Search either --images or"),
         ((SENTENCE,), 2, r"was trained on 'photos', which is not .* registered .*\n.*--data FOLDER"),
-        ((SENTENCE, *place, "-k", "0"), 2, r"0 is not in the range x>=1"),
+        ((SENTENCE, *place, "-k", "0"), 2, r"0 is not in the range 1<=x<=1000000"),
         ((SENTENCE, *place, "--html", "empty.txt/page.html"), 1, r"empty\.txt/page\.html: cannot be written"),
     ):
         done = search(folder, *arguments)

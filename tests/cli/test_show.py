@@ -61,7 +61,8 @@ def test_json(demo: tuple[Path, ...]) -> None:
         "doc": "required score difference between a pair and a negative, α",
     }
     assert (options["max_violation"]["value"], options["max_violation"]["range"]) == (False, None)
-    assert shown["parts"]["text_encoder"]["options"]["words"]["choices"] == ["nltk", "split", "letters", "characters"]
+    choices = ["nltk", "split", "letters", "characters", "jieba", "subwords"]
+    assert shown["parts"]["text_encoder"]["options"]["words"]["choices"] == choices
     assert shown["training_options"]["precision"] == {
         "default": "fp32",
         "range": "one of fp32, bf16",

@@ -24,6 +24,7 @@ def test_a_model_of_your_own_in_six_commands(wheel: Path, tmp_path: Path) -> Non
         "name": "example-zoo",
         "distribution": "example-zoo",
         "version": "0.1.0",
+        "api_version": 1,
     }
     metrics = json.loads((environment.work / "runs/example-zoo-shapes/best/metrics.json").read_text(encoding="utf-8"))
     assert metrics["rsum"] > 400  # it is learned: without, it is about 6

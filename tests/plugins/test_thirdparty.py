@@ -48,7 +48,7 @@ def test_it_learns_its_own_data_and_is_evaluated(environment: Environment) -> No
     assert (done["data"], done["split"], done["images"], done["captions"]) == ("example-numbers", "test", 100, 350)
     assert done["rsum"] > 450  # without learning, it is about 32
     config = json.loads((environment.work / RUN / "best" / "config.json").read_text(encoding="utf-8"))
-    own = {"distribution": "vsezoo-example", "version": "1.2.0"}
+    own = {"distribution": "vsezoo-example", "version": "1.2.0", "api_version": 1}
     assert config["plugins"] == {
         "image_encoder": {"name": "example-gated", **own},
         "text_encoder": {"name": "example-letters", **own},

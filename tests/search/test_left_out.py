@@ -45,7 +45,7 @@ def test_what_this_machine_could_not_read_is_tried_again(
         assert list(index.skipped) == ["a-red.png", "more/c-blue.png"]
         (file,) = (cache / TOPIC).glob("*/*")
         before = file.stat().st_ino, file.stat().st_mtime_ns
-        trouble.delattr(Checkpoint, "model")  # there is nothing to embed, and nothing new to write
+        trouble.setattr(Checkpoint, "model", None)  # there is nothing to embed, and nothing new to write
         again = open_index(run, images=photos)
         assert again.skipped == index.skipped
         assert [hit.id for hit in again.search("green")] == ["b-green.png"]

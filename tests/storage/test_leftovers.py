@@ -10,10 +10,22 @@ from pathlib import Path
 
 import pytest
 
+from vsezoo.errors import StorageError
 from vsezoo.storage import leftovers
-from vsezoo.storage.atomic_file import replace_file, write_whole
+from vsezoo.storage.atomic_file import prepare_file, replace_file, write_whole
 from vsezoo.storage.atomic_folder import replace_folder
 from vsezoo.storage.leftovers import HOST, OLD, list_leftovers, name_temporary, remove_leftovers
+
+
+def test_what_is_no_regular_file_is_never_replaced(tmp_path: Path) -> None:
+    """As root, `--predictions /dev/null` would take the device away from the whole machine."""
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("pipe")
+    for name in ("pipe", "link"):
+        with pytest.raises(StorageError, match="exists and is not a plain file"), prepare_file(tmp_path / name) as part:
+            part.write_bytes(b"content")
+    assert (tmp_path / "pipe").is_fifo()
+    assert list_names(tmp_path) == ["link", "pipe"]
 
 
 @pytest.fixture

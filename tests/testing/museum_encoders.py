@@ -197,7 +197,7 @@ class DeclaredLayer(UnusedLayer):
     without_gradient = ("spare.",)
 
 
-@exhibit("state", "checkpoint")
+@exhibit("state")
 class TiedWeights(SoundImages):
     """One matrix under two names."""
 

@@ -97,11 +97,12 @@ def test_latin_text_has_the_words_of_nltk(text: str) -> None:
 
 @pytest.mark.skipif(not (SHARED / "data/flickr8k").is_dir(), reason="VSEZOO_SHARED has no Flickr8K")
 @pytest.mark.slow
-def test_all_captions_of_flickr8k_have_the_words_of_nltk() -> None:
-    lines = (SHARED / "data/flickr8k/Flickr8k.token.txt").read_text(encoding="utf-8").splitlines()
+def test_captions_of_flickr8k_have_the_words_of_nltk() -> None:
+    """Every fourth; all of them, 16 s, were the same when this was written."""
+    lines = (SHARED / "data/flickr8k/Flickr8k.token.txt").read_text(encoding="utf-8").splitlines()[::4]
     captions = [caption for line in lines for caption in (line.split("\t", 1)[1], line.split("\t", 1)[1].lower())]
     nltk = NLTKWordTokenizer()
-    assert len(captions) == 2 * 40_460
+    assert len(captions) == 2 * 10_115
     assert [caption for caption in captions if split_words(caption) != nltk.tokenize(caption)] == []
 
 

@@ -67,7 +67,7 @@ def place_matches(scores: Tensor, matches: Tensor, ties: str) -> Places:
 def select_top(scores: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """Return the first candidates of each query, equal scores in the order of their indices.
 
-    `torch.topk` orders equal scores arbitrarily, so it only gives the score of the last one here.
+    `torch.topk` chooses and orders equal scores arbitrarily.
 
     Args:
         scores: `(Q, C)`.
@@ -79,9 +79,18 @@ def select_top(scores: Tensor, count: int) -> tuple[Tensor, Tensor]:
     count = min(count, scores.shape[1])
     if count == 0:
         return torch.empty((len(scores), 0), dtype=torch.int64), scores[:, :0]
-    last = scores.topk(count, dim=1).values[:, -1:]
-    better, equal = scores > last, scores == last
-    chosen = better | (equal & (equal.cumsum(1) <= count - better.sum(1, keepdim=True)))
-    indices = chosen.nonzero()[:, 1].view(len(scores), count)
+    values, indices = scores.topk(count, dim=1)
+    last = values[:, -1:]
+    cut = (scores == last).sum(1) > (values == last).sum(1)  # some of those that equal the last one are left out
+    if cut.any():
+        indices[cut] = _select_first(scores[cut], last[cut], count)
+    indices = indices.sort(dim=1).values
     values, order = scores.gather(1, indices).sort(dim=1, descending=True, stable=True)
     return indices.gather(1, order), values
+
+
+def _select_first(scores: Tensor, last: Tensor, count: int) -> Tensor:
+    """Return the indices `(Q, count)` of the first candidates, if `last` is the score of the last of them."""
+    better, equal = scores > last, scores == last
+    chosen = better | (equal & (equal.cumsum(1) <= count - better.sum(1, keepdim=True)))
+    return chosen.nonzero()[:, 1].view(len(scores), count)

@@ -48,10 +48,13 @@ def prepare_file(path: Path) -> Iterator[Path]:
 
     Raises:
         StorageError: when it cannot be written; an existing file is left unchanged. Errors of the block stay as they
-            are.
+            are. Also for what exists and is no regular file: it would be gone, and root may remove `/dev/null`.
     """
     with explain_unwritten(path):
         target = Path(os.path.realpath(path))  # Path.resolve raises various errors for a loop of links
+        if target.exists() and not target.is_file():
+            remedy = "Write to a file, or to a name that does not exist."
+            raise StorageError("exists and is not a plain file.", file=path, remedy=remedy)
         target.parent.mkdir(parents=True, exist_ok=True)
     remove_leftovers(target)
     temporary = name_temporary(target)

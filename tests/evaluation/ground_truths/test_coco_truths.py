@@ -176,14 +176,15 @@ def test_the_figures_of_eccv_caption() -> None:
     data = Split()
     order = coco.identify(data, folder)
     data.captions = list(map(str, order.caption_numbers))
-    owner = {number: image for image, numbers in of_image.items() for number in numbers}
-    place = {number: rank for numbers in of_image.values() for rank, number in enumerate(numbers)}
+    owner, place = np.zeros((2, 1 + max(order.caption_numbers)), np.int64)  # of each caption by its number
+    for image, its_captions in of_image.items():
+        owner[its_captions], place[its_captions] = image, range(len(its_captions))
     numbers = np.array(order.image_numbers)
 
     def score(of_captions, images, texts):
-        captions = np.array([int(text) for text in texts])
-        own = numbers[list(images)][:, None] == np.array([owner[number] for number in captions.tolist()])
-        first = 10 - np.array([place[number] for number in captions.tolist()]) if of_captions else 1
+        captions = np.array(texts).astype(np.int64)
+        own = numbers[list(images)][:, None] == owner[captions]
+        first = 10 - place[captions] if of_captions else 1
         others = -captions if of_captions else -numbers[list(images)][:, None]
         return np.where(own, first, others).astype(np.float32)
 
