@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     examples=[
         ("vsezoo compare old.jsonl new.jsonl", "Compare two files of `vsezoo eval --predictions`."),
         ("vsezoo compare ours=a.jsonl ours=b.jsonl theirs=c.jsonl", "Name models; equal names are seeds of a model."),
-        ("vsezoo compare runs/sweep/* --group seeds --latex", "Runs that differ in their seeds alone are one model."),
+        ("vsezoo compare runs/sweep/*/ --group seeds --latex", "Runs that differ in their seeds alone are one model."),
         ("vsezoo compare a.jsonl b.jsonl --html page.html --images flickr8k/images", "Look at what differs."),
     ],
 )
