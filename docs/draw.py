@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -132,13 +132,18 @@ FLOW = {
 
 def main() -> None:
     """Write the figures, or name those that are not current."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    write_figures(__doc__, "docs/draw.py", find_outdated)
+
+
+def write_figures(about: str | None, script: str, find: Callable[[], dict[Path, str]]) -> None:
+    """Write the figures of a script that are not current, or with `--check` name them and exit with 1."""
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 where a figure is not current")
     options = parser.parse_args()
-    outdated = find_outdated()
+    outdated = find()
     for file, drawing in outdated.items():
         if options.check:
-            print(f"{file.name} is not current: run python docs/draw.py")
+            print(f"{file.name} is not current: run python {script}")
         else:
             file.write_text(drawing, encoding="utf-8")
     sys.exit(1 if options.check and outdated else 0)

@@ -9,13 +9,13 @@ follow the reader's light or dark mode.
 
 from __future__ import annotations
 
-import argparse
 import math
 import re
-import sys
 from html import escape
 from pathlib import Path
 from typing import NamedTuple
+
+from draw import write_figures
 
 PAGE = Path(__file__).parent / "indexes.md"
 FIGURE = Path(__file__).parent / "figures" / "recall.svg"
@@ -46,16 +46,7 @@ class Curve(NamedTuple):
 
 def main() -> None:
     """Write the figure, or say that it is not current."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 where it is not current")
-    options = parser.parse_args()
-    outdated = find_outdated()
-    for file, drawing in outdated.items():
-        if options.check:
-            print(f"{file.name} is not current: run python docs/plot.py")
-        else:
-            file.write_text(drawing, encoding="utf-8")
-    sys.exit(1 if options.check and outdated else 0)
+    write_figures(__doc__, "docs/plot.py", find_outdated)
 
 
 def find_outdated() -> dict[Path, str]:

@@ -151,7 +151,9 @@ def load_script() -> Callable[[str], ModuleType]:
         assert spec.loader is not None
         module = importlib.util.module_from_spec(spec)
         sys.modules[name] = module  # where dataclasses look for the types of their fields
-        spec.loader.exec_module(module)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.syspath_prepend(Path(__file__).parents[1] / Path(path).parent)  # as Python does for a script
+            spec.loader.exec_module(module)
         return module
 
     return load

@@ -200,25 +200,25 @@ class Checkpoint:
 
     @cached_property
     def _model(self) -> JointEmbedding:
-        self.verify()
         from vsezoo.checkpoints.assembly import load_model
 
+        self.verify()
         with self._explain():
             return load_model(self._files, self.recipe, self._tokenizer, self._folders)
 
     @cached_property
     def _text_side(self) -> JointEmbedding:
-        self._verify_quickly()
         from vsezoo.checkpoints.assembly import load_text_side
 
+        self._verify_quickly()
         with self._explain():
             return load_text_side(self._files, self.recipe, self._tokenizer, self._folders)
 
     @cached_property
     def _loss(self) -> Loss:
-        self.verify()
         from vsezoo.checkpoints.assembly import load_loss
 
+        self.verify()
         with self._explain():
             return load_loss(self._files, self.recipe, self._tokenizer)
 

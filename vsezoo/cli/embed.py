@@ -59,13 +59,12 @@ def embed(
     from vsezoo.checkpoints.opened import Checkpoint
     from vsezoo.cli.bars import show_encoding
     from vsezoo.data.source import OpenOptions
-    from vsezoo.devices import choose_device
     from vsezoo.inputs import PairDataset
-    from vsezoo.search.engines import RAY
+    from vsezoo.search.engines import choose_place
     from vsezoo.search.export import embed as export
     from vsezoo.search.sources import open_split
 
-    chosen = device if engine == RAY else choose_device(device)
+    chosen = choose_place(device, engine)
     opened = Checkpoint.open(checkpoint)
     split_data: PairDataset | None = None
     if data is not None:

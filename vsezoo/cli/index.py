@@ -221,11 +221,10 @@ def _change(
 ) -> None:
     """Build or extend an index, showing the progress, and print what it has become."""
     from vsezoo.cli.bars import show_encoding
-    from vsezoo.devices import choose_device
-    from vsezoo.search.engines import RAY, embed_with
+    from vsezoo.search.engines import choose_place, embed_with
 
     skipped = dict(collection.skipped)
-    embed = embed_with(checkpoint, collection, device if engine == RAY else choose_device(device), engine, skipped)
+    embed = embed_with(checkpoint, collection, choose_place(device, engine), engine, skipped)
     with show_encoding("Embedding") as advance:
         manifest = make(checkpoint, folder, collection, advance=advance, embed=embed, **how)
     if manifest.options.get("queries") and manifest.state.get("queries") == "items":

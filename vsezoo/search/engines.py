@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 import torch
 
 from vsezoo.checkpoints.opened import Checkpoint
+from vsezoo.devices import choose_device
 from vsezoo.errors import UsageError
 from vsezoo.search.cluster import embed_on_cluster
 from vsezoo.search.collection import Collection
@@ -14,6 +15,15 @@ from vsezoo.search.embedding import Embed, EmbeddedBlock, embed_items
 
 RAY = "ray"
 ENGINES = ("local", RAY)
+
+
+def choose_place(device: str, engine: str) -> str | torch.device:
+    """Return the device for `embed_with`: chosen on this machine, or left to the cluster.
+
+    Raises:
+        UsageError: for a device that this machine does not have.
+    """
+    return device if engine == RAY else choose_device(device)
 
 
 def embed_with(

@@ -93,12 +93,12 @@ def _read(file: str, label: str, left_out: Counter[str], bad: list[DataError]) -
     splits = table.column(split_column) if split_column else None
     absent = places.spans[:, 1] < 0 if places is not None and places.spans is not None else np.zeros(len(table), bool)
     if wrong or absent.any():
-        absent[list(wrong)] = False
-        left_out[WITHOUT] += int(absent.sum())
+        is_bad = np.zeros(len(table), bool)
+        is_bad[list(wrong)] = True
+        left_out[WITHOUT] += int((absent & ~is_bad).sum())
         left_out[BAD] += len(wrong)
         bad += [error for _, error in sorted(wrong.items())]
-        absent[list(wrong)] = True
-        kept = np.flatnonzero(~absent)
+        kept = np.flatnonzero(~absent & ~is_bad)
         images, splits = images.take(kept), splits.take(kept) if splits is not None else None
     return FileColumns(images, splits)
 
