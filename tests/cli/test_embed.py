@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import colours
 import commands
 import numpy as np
 import processes
@@ -54,6 +55,32 @@ def test_files(folder: Path) -> None:
     }
     assert embed(folder, "--texts", "a.txt", "--output", "a.npy").code == 0
     assert np.array_equal(np.load(folder / "a.npy"), load_file(folder / "a.safetensors")["texts"].numpy())
+
+
+def test_items(tmp_path: Path) -> None:
+    colours.save_colour_model(tmp_path / "run")
+    colours.paint(tmp_path / "a.png", colours.COLOURS["blue"])
+    (tmp_path / "green").touch()  # a sentence may be the name of a file
+    done = embed(tmp_path, "a.png", "red red", "green", "--output", "out.safetensors", "--json")
+    assert (done.code, done.stderr) == (0, "")
+    assert {name: rows.tolist() for name, rows in load_file(tmp_path / "out.safetensors").items()} == {
+        "images": [[0, 0, 1]],
+        "texts": [[2, 0, 0], [0, 1, 0]],
+    }
+    listing = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))
+    assert (listing["images"], listing["texts"]) == (["a.png"], ["0", "1"])
+    (tmp_path / "a.txt").touch()
+    for item, message in (
+        ("a.txt", r"^'a\.txt' is neither a picture nor a sentence\.\nTry --texts a\.txt$"),
+        ("run", r"^'run' is neither a picture nor a sentence\.\nTry --images run$"),
+        ("b.npy:3", r"^'b\.npy:3' is neither"),
+        (" ", r"^The sentence is empty"),
+        ("b.png", r"^b\.png: does not exist"),
+        ("c" * 300 + ".png d", r"^'c+\.png d' cannot be combined with"),
+    ):
+        more = ("--texts", "a.txt") if item[0] == "c" else ()
+        code = 1 if item == "b.png" else 2
+        processes.assert_one_message(embed(tmp_path, item, *more, "--output", "b.npy"), code, message)
 
 
 def test_mistakes(folder: Path) -> None:

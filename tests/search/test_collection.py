@@ -35,6 +35,22 @@ def test_the_pictures_of_a_folder(tmp_path: Path) -> None:
         PictureFolder(folder, skips=False).read([0, 1])
 
 
+def test_pictures_that_are_named(tmp_path: Path) -> None:
+    red, blue = (paint(tmp_path / f"a {name}.PNG", COLOURS[name]) for name in ("red", "blue"))
+    for source, ids in ((red, [str(red)]), ([blue, str(red)], [str(blue), str(red)])):
+        assert collect_images(source).ids == ids
+    assert [picture.getpixel((0, 0)) for picture in collect_images([blue, red]).read([0, 1]).content] == [
+        COLOURS["blue"],
+        COLOURS["red"],
+    ]
+    blue.write_bytes(b"no picture")
+    assert list(collect_images([blue, red]).read([0, 1]).bad) == [0]
+    with pytest.raises(DataError, match=r"a blue\.PNG: is not a picture, .*\nConvert it to JPEG or PNG\.$"):
+        collect_images(blue).read([0])  # there is nothing left if it is skipped
+    with pytest.raises(UsageError, match="images is an empty list"):
+        collect_images([])
+
+
 def test_keys_change_with_the_files(tmp_path: Path) -> None:
     folder = paint_folder(tmp_path / "photos")
     before = PictureFolder(folder, skips=True).keys()
@@ -188,7 +204,8 @@ def test_what_is_no_collection(tmp_path: Path) -> None:
     for place, file in (("shards", "train.tar"), ("photos", "a.nef")):
         (tmp_path / place).mkdir()
         (tmp_path / place / file).touch()
-    picture = paint(tmp_path / "one" / "a.png", COLOURS["red"])
+    words = tmp_path / "a.doc"
+    words.touch()
     for path, message in (
         (tmp_path / "none", r"none: is not a folder"),
         (tmp_path / "none.npy", r"none\.npy: cannot be read"),
@@ -205,11 +222,12 @@ def test_what_is_no_collection(tmp_path: Path) -> None:
             tmp_path / "photos",
             r"contains no usable picture, only 1 such as a\.nef: camera raw, which cannot be decoded here: convert",
         ),
-        (picture, r"a\.png: is neither a folder of pictures nor .*\nName the folder that it is in: .*one"),
+        (words, r"a\.doc: is neither a folder of pictures, nor a picture, nor .*\nName a folder of pictures, or a file"),
+        (tmp_path / "one.png", r"one\.png: does not exist"),
     ):
         with pytest.raises(DataError, match=message):
             collect_images(path)
     with pytest.raises(UsageError, match=r"texts is not a list of sentences"):
         collect_texts([])
     with pytest.raises(UsageError, match=r"on_bad_image is 'warn'"):
-        collect_images(tmp_path / "one", "warn")
+        collect_images(tmp_path, "warn")

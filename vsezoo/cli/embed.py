@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -19,9 +21,11 @@ from vsezoo.errors import UsageError
         ("vsezoo embed runs/vsepp-shapes --data shapes --output shapes.safetensors", "Embed a test split."),
         ("vsezoo embed runs/pictures --images photos/ --output photos.npy", "Embed a folder of images."),
         ("vsezoo embed runs/pictures --texts queries.txt --output queries.npy", "Embed the lines of a file."),
+        ('vsezoo embed runs/pictures dog.jpg "two dogs" --output two.safetensors', "Embed a picture and a sentence."),
     ],
 )
 @click.argument("checkpoint", type=CHECKPOINT)
+@click.argument("items", metavar="[ITEM]...", nargs=-1)
 @click.option("--images", metavar="X", help="A folder of images, or FILE.npy with features.")
 @click.option("--texts", metavar="FILE", help="A file with a sentence per line, or .csv, .tsv, .jsonl.")
 @click.option("--data", metavar="DATASET", help="Images and captions of a data set or a folder, instead.")
@@ -36,6 +40,7 @@ from vsezoo.errors import UsageError
 @shared_options.as_json
 def embed(
     checkpoint: str,
+    items: tuple[str, ...],
     images: str | None,
     texts: str | None,
     data: str | None,
@@ -49,12 +54,18 @@ def embed(
 ) -> None:
     """Write the joint embeddings of images, sentences, or both, computed by CHECKPOINT.
 
+    Each ITEM is an image file or a sentence in quotes; or --images, --texts or --data name more of them.
+
     A .safetensors file holds the float32 tensors `images` and `texts`, one row per item; a .npy file holds one of them.
     The ids of the rows are written to a .json file next to it.
     """
     if data is not None and (images or texts):
         raise UsageError(
             "--data cannot be combined with --images or --texts.", remedy="Use either --data or the others."
+        )
+    if items and (data or images or texts):
+        raise UsageError(
+            f"{items[0]!r} cannot be combined with --data, --images or --texts.", remedy="Embed them separately."
         )
     from vsezoo.checkpoints.opened import Checkpoint
     from vsezoo.cli.bars import show_encoding
@@ -67,14 +78,15 @@ def embed(
     chosen = choose_place(device, engine)
     opened = Checkpoint.open(checkpoint)
     split_data: PairDataset | None = None
+    pictures, sentences = _sort(items)
     if data is not None:
         options = OpenOptions(data_root, on_bad_image=on_bad_image)
         split_data = open_split(opened, data, split, options, console.print_warning, console.print_note)
     with show_encoding("Embedding") as advance:
         written = export(
             opened,
-            images=split_data or images,
-            texts=split_data or texts,
+            images=split_data or images or pictures or None,
+            texts=split_data or texts or sentences or None,
             output=output,
             device=chosen,
             engine=engine,
@@ -92,3 +104,27 @@ def embed(
     else:
         counts = " and ".join(f"{count:,} {name}" for name, count in written.counts.items())
         console.results().print(f"{written.file}: embeddings of {counts}; their ids are in {written.list_file}")
+
+
+def _sort(items: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Return those of the items that are image files, and those that are sentences.
+
+    Raises:
+        UsageError: for what has an option of its own, or an empty sentence.
+    """
+    from vsezoo.search.queries import is_file_reference, is_picture_name
+    from vsezoo.search.sentence_file import TABLES
+
+    pictures: list[str] = []
+    sentences: list[str] = []
+    for item in items:
+        if not item.strip():
+            raise UsageError("The sentence is empty.", remedy="Describe something, in quotes.")
+        is_file, ending = is_file_reference(item), Path(item).suffix.lower()
+        features, listed = ".npy" in item and is_file, ending in (".txt", *TABLES) and is_file
+        if features or listed or os.path.isdir(item):  # noqa: PTH112  # `Path` raises for a long sentence
+            option = "--texts" if listed else "--images"
+            raise UsageError(f"{item!r} is neither a picture nor a sentence.", remedy=f"Try {option} {item}")
+        is_picture = is_picture_name(item) or (is_file and ending)  # a file may be named as a sentence is: `dog`
+        (pictures if is_picture else sentences).append(item)
+    return pictures, sentences

@@ -226,8 +226,8 @@ def open_index(
 
     Args:
         reference: a checkpoint, as `load` takes it.
-        images: images to search with sentences: a folder of pictures, a `.npy` file with one row of features per image,
-            or an open split of a data set.
+        images: images to search with sentences: a folder of pictures, a picture file or a list of them, a `.npy` file
+            with one row of features per image, or an open split of a data set.
         texts: sentences to search with images: a file of sentences, sentences, or an open split, for its captions. Give
             either images or texts.
         device: device of the model.

@@ -1,4 +1,4 @@
-"""A folder of pictures as a collection."""
+"""Pictures as a collection: those of a folder, or files that are named."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from PIL import Image
 
 from vsezoo.data.pictures.layouts.registered import list_recognised
-from vsezoo.data.pictures.picture_file import read_picture
+from vsezoo.data.pictures.picture_file import read_only_picture, read_picture
 from vsezoo.data.pictures.walk import ENDINGS, FoundFile, walk_pictures
 from vsezoo.errors import DataError, list_names
 from vsezoo.search.collection import Array, Block, Collection, digest_files
@@ -18,28 +18,19 @@ DECODERS = 4
 """Number of pictures decoded at a time. Pillow releases Python's lock."""
 
 
-class PictureFolder(Collection):
-    """The pictures below a folder, sorted by name.
+class PictureFiles(Collection):
+    """Picture files.
 
     Args:
-        folder: searched with its subfolders; names that start with a dot are ignored.
+        files: their paths.
+        ids: their ids.
         skips: skip files that cannot be read as a picture; if not, they are an error.
-
-    Raises:
-        DataError: if it is not a folder, or has no pictures.
     """
 
-    def __init__(self, folder: Path, *, skips: bool) -> None:
-        self.kind, self.name, self.place = "picture", str(folder), str(folder.absolute())
-        self.skips = skips
-        if not folder.is_dir():
-            raise DataError("is not a folder.", file=folder, remedy="Name a folder of pictures.")
-        found = list(walk_pictures(folder))
-        self._files = [one.file for one in found if not one.reason]
-        if not self._files:
-            raise DataError(_describe_contents(folder, found), file=folder, remedy=_advise(folder))
-        self.ids = [one.name for one in found if not one.reason]
-        self.skipped = {one.name: one.reason for one in found if one.reason}
+    kind = "picture"
+
+    def __init__(self, files: Sequence[str], ids: Sequence[str], *, skips: bool) -> None:
+        self._files, self.ids, self.skips = files, ids, skips
 
     def keys(self) -> Array:
         """Return digests of the names, sizes and modification times of the files."""
@@ -58,11 +49,54 @@ class PictureFolder(Collection):
 
     def _decode(self, item: int) -> Image.Image | DataError:
         try:
-            return read_picture(self._files[item])
+            return (read_picture if len(self._files) > 1 else read_only_picture)(self._files[item])
         except DataError as error:
             if not self.skips:
                 raise
             return error
+
+
+class NamedPictures(PictureFiles):
+    """Picture files that a user names, whose ids are these names. One alone is not skipped.
+
+    Args:
+        names: their paths.
+        skips: as for `PictureFiles`.
+
+    Raises:
+        DataError: for one that does not exist.
+    """
+
+    def __init__(self, names: Sequence[str], *, skips: bool) -> None:
+        super().__init__(names, names, skips=skips and len(names) > 1)
+        self.name, self.place = "the pictures", ""
+        if len(names) == 1:
+            self.name, self.place = names[0], str(Path(names[0]).absolute())
+        if missing := [name for name in names if not Path(name).exists()]:
+            raise DataError("does not exist.", file=missing[0], remedy="Check the path of the picture.")
+
+
+class PictureFolder(PictureFiles):
+    """The pictures below a folder, sorted by name.
+
+    Args:
+        folder: searched with its subfolders; names that start with a dot are ignored.
+        skips: skip files that cannot be read as a picture; if not, they are an error.
+
+    Raises:
+        DataError: if it is not a folder, or has no pictures.
+    """
+
+    def __init__(self, folder: Path, *, skips: bool) -> None:
+        self.name, self.place = str(folder), str(folder.absolute())
+        if not folder.is_dir():
+            raise DataError("is not a folder.", file=folder, remedy="Name a folder of pictures.")
+        found = list(walk_pictures(folder))
+        usable = [one for one in found if not one.reason]
+        if not usable:
+            raise DataError(_describe_contents(folder, found), file=folder, remedy=_advise(folder))
+        super().__init__([one.file for one in usable], [one.name for one in usable], skips=skips)
+        self.skipped = {one.name: one.reason for one in found if one.reason}
 
 
 def _describe_contents(folder: Path, found: Sequence[FoundFile]) -> str:

@@ -226,12 +226,6 @@ def _parse_rows(rows: str) -> list[int]:
 
 
 def _read_picture(path: str, rows: list[int]) -> list[Image.Image]:
-    from vsezoo.data.pictures.picture_file import (  # Pillow is slow to import and only needed for pictures
-        SKIP,
-        read_picture,
-    )
+    from vsezoo.data.pictures.picture_file import read_only_picture  # Pillow is slow to import
 
-    try:
-        return [read_picture(path)]
-    except DataError as error:  # a requested picture cannot be skipped
-        raise DataError(error.problem, file=error.file, remedy=error.remedy.replace(f", {SKIP}", "")) from None
+    return [read_only_picture(path)]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from vsezoo.checkpoints.opened import Checkpoint
 from vsezoo.data.lookup import open_data
+from vsezoo.data.pictures.walk import ENDINGS, HEIC
 from vsezoo.data.precomputed.feature_record import compare_extraction
 from vsezoo.data.source import OpenOptions
 from vsezoo.errors import DataError, UsageError
@@ -14,11 +15,11 @@ from vsezoo.evaluation.evaluate import find_measured_split
 from vsezoo.inputs import PairDataset
 from vsezoo.parts import accepted_kinds
 from vsezoo.search.collection import Collection, FeatureRows, Sentences, SplitImages, list_captions, name_split
-from vsezoo.search.picture_folder import PictureFolder
+from vsezoo.search.picture_folder import NamedPictures, PictureFolder
 from vsezoo.search.sentence_file import Sentence, read_sentences
 
-Images = str | Path | PairDataset
-"""A folder of pictures, a `.npy` file of features, or a split."""
+Images = str | Path | Sequence[str | Path] | PairDataset
+"""A folder of pictures, a picture or several, a `.npy` file of features, or a split."""
 Texts = str | Path | Sequence[str] | PairDataset
 """A file of sentences, sentences, or a split with its captions."""
 
@@ -28,19 +29,25 @@ def collect_images(source: Images, on_bad_image: str = "skip") -> Collection:
 
     Raises:
         DataError: for a path that does not exist or contains no images.
-        UsageError: for an unknown policy about bad images.
+        UsageError: for an unknown policy about bad images, or an empty list.
     """
     if isinstance(source, PairDataset):
         return SplitImages(source)
     skips = OpenOptions(on_bad_image=on_bad_image).on_bad_image == "skip"
+    if not isinstance(source, str | Path):
+        if not source:
+            raise UsageError("images is an empty list.", remedy="Pass at least one picture file, or a folder.")
+        return NamedPictures([str(file) for file in source], skips=skips)
     path = Path(source)
     if path.suffix == ".npy":
         return FeatureRows(path)
+    if path.suffix.lower() in (*ENDINGS, *HEIC) and not path.is_dir():
+        return NamedPictures([str(source)], skips=skips)
     if path.is_file():
         raise DataError(
-            "is neither a folder of pictures nor a .npy file of features.",
+            "is neither a folder of pictures, nor a picture, nor a .npy file of features.",
             file=path,
-            remedy=f"Name the folder that it is in: {path.parent}",
+            remedy=f"Name a folder of pictures, or a file with the suffix of a picture, such as {', '.join(ENDINGS[:2])}.",
         )
     return PictureFolder(path, skips=skips)
 

@@ -174,6 +174,14 @@ def read_picture(
     return _decode(file, name or "the picture", short_side, formats).picture
 
 
+def read_only_picture(file: str | Path) -> Image.Image:
+    """Decode a picture that was asked for by itself, which cannot be skipped; see `read_picture`."""
+    try:
+        return read_picture(file)
+    except DataError as error:
+        raise type(error)(error.problem, file=error.file, remedy=error.remedy.replace(f", {SKIP}", "")) from None
+
+
 def _decode(stream: BinaryIO, name: str, short_side: int, formats: tuple[str, ...] | None = None) -> Inspected:
     if name.lower().endswith(HEIC):
         _register_heic()
