@@ -71,8 +71,8 @@ def embed(
         reference: a checkpoint, as `load` takes it.
         output: the file, `.safetensors` or `.npy`; replaced if it exists. The `.json` file of the same name is replaced
             if it is such a list of ids.
-        images: a folder of pictures, a picture file or a list of them, a `.npy` file with one row of features per image,
-            or an open split.
+        images: a folder of pictures, a picture file or a list of them, a `.npy` file with one row of features per
+            image, or an open split.
         texts: a file of sentences, sentences, or an open split, for its captions.
         device: device of the model.
         engine: "local": embed in this process. "ray": on the machines of a Ray cluster; see `vsezoo.search.cluster`.

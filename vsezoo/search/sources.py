@@ -47,7 +47,7 @@ def collect_images(source: Images, on_bad_image: str = "skip") -> Collection:
         raise DataError(
             "is neither a folder of pictures, nor a picture, nor a .npy file of features.",
             file=path,
-            remedy=f"Name a folder of pictures, or a file with the suffix of a picture, such as {', '.join(ENDINGS[:2])}.",
+            remedy="Name a folder of pictures, or a file with the suffix of a picture, such as .jpg or .png.",
         )
     return PictureFolder(path, skips=skips)
 
