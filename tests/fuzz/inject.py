@@ -18,6 +18,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import warnings
 from collections import Counter
@@ -32,6 +33,7 @@ import tiny
 import torch
 from loopback import OWNER, LoopbackHub, change_environment
 from made_pictures import extract
+from tqdm import tqdm
 
 import vsezoo
 from vsezoo.errors import VsezooError
@@ -41,9 +43,12 @@ from vsezoo.search.stored.opening import open_folder
 from vsezoo.training.resume import is_begun
 
 CALLS = "write,pwrite64,fsync,rename,mkdir,ftruncate,unlink,rmdir,flock"
-SENDS = ",connect,sendto,sendmsg"
-"""Further calls, of a command that speaks to a server."""
+SOCKETS = "connect,recvfrom"
+"""Further calls, of a command that speaks to a server. A call that sends cannot be made to fail alone: the HTTP client
+goes on to wait for the answer to what was never sent."""
 FAULTS = {"SIGKILL": "signal=SIGKILL", "EIO": "error=EIO", "ENOSPC": "error=ENOSPC", "ESTALE": "error=ESTALE"}
+LOST = "error=ECONNRESET"
+"""In the place of the errors of disks for `SOCKETS`."""
 ENDS = {3: "message", -9: "killed", 0: "did without"}
 """How a command may end, by its exit code."""
 LEFT = re.compile(r"\.tmp$|\.part$|\.previous$|^unfinished$")
@@ -97,6 +102,11 @@ TASKS: dict[str, Callable[[Path], None]] = {
 PUSH, REPOSITORY = "push", "hub:org/name"
 
 
+def choose_fault(fault: str, call: str) -> str:
+    """Return what strace injects into a call."""
+    return LOST if call in SOCKETS.split(",") and fault != "SIGKILL" else FAULTS[fault]
+
+
 def list_calls(log: Path) -> list[tuple[str, int]]:
     """Return the system calls of a log of strace, each with its number among those of its name."""
     names = [found[1] for line in log.read_text().splitlines() if (found := re.match(r"(?:\d+ +)?(\w+)\(", line))]
@@ -136,7 +146,7 @@ def run(
     tracer = None
     if inject or log:
         options = ["-e", f"inject={call}:{inject}"] if inject else []
-        traced = f"trace={CALLS}{SENDS if task is push_model else ''}"
+        traced = f"trace={CALLS},{SOCKETS}" if task is push_model else f"trace={CALLS}"
         command = ["strace", "-f", "-o", str(log or os.devnull), "-e", traced, *options, "-p", str(child)]
         tracer = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
         assert tracer.stderr is not None
@@ -180,8 +190,11 @@ def main() -> int:
     cache = SHARED / "cache"
     SHARED.mkdir()
     hub = LoopbackHub()
+    hub.server.handle_error = lambda *_: None  # type: ignore[method-assign]  # a client that was killed
+    tqdm.set_lock(threading.RLock())  # its own is shared with children, and stays locked if one is killed
     client = {"HF_ENDPOINT": hub.endpoint, "HF_HOME": str(SHARED / "hf"), "HF_TOKEN": OWNER}
-    change_environment(client | {"HF_HUB_DISABLE_XET": "1", "VSEZOO_CACHE": str(cache)})
+    change_environment(client | {"HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1"})
+    os.environ["VSEZOO_CACHE"] = str(cache)
     try:
         tiny.write_data(SHARED / "data")
         tiny.save_model(SHARED / "model")
@@ -196,7 +209,7 @@ def main() -> int:
                 shutil.rmtree(cache, ignore_errors=True)
                 hub.repositories.clear()
                 call, when = dice.choice(calls)
-                code, text = run(task, output, f"{FAULTS[fault]}:when={when}", call=call)
+                code, text = run(task, output, f"{choose_fault(fault, call)}:when={when}", call=call)
                 result = ENDS.get(code, f"code {code}")
                 again, problem = run(task, output)
                 left = find_left(output, cache)

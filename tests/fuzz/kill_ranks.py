@@ -19,7 +19,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
@@ -30,32 +32,59 @@ STEPS = 57
 FILES = ("best/model.safetensors", "best/vocab.json", "best/metrics.json", "last/state.safetensors")
 
 
-def start(output: Path, ranks: int, *more: str) -> list[subprocess.Popen[str]]:
+LIMIT = 600.0
+"""Seconds that the processes of a run may take; then they say where they are."""
+
+
+@dataclass(frozen=True)
+class Rank:
+    """A process of a run, with the file of what it says: a pipe that nobody reads would stop it."""
+
+    process: subprocess.Popen[bytes]
+    said: IO[str]
+
+    def read(self) -> list[str]:
+        """Return the lines that it has said."""
+        self.said.seek(0)
+        return self.said.read().strip().splitlines()
+
+
+def start(output: Path, ranks: int, *more: str) -> list[Rank]:
     """Start the processes of a run, as torch's launcher does."""
     with socket.socket() as probe:
         probe.bind(("localhost", 0))
         port = probe.getsockname()[1]
     command = [sys.executable, "-m", "vsezoo", "train", "vsepp", "--output", str(output), "--device", "cpu", *more]
     shared = {"WORLD_SIZE": str(ranks), "MASTER_ADDR": "localhost", "MASTER_PORT": str(port), "OMP_NUM_THREADS": "1"}
-    return [
-        subprocess.Popen(
-            command,
-            env=os.environ | shared | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for rank in range(ranks)
-    ]
+    started = []
+    for rank in range(ranks):
+        own = {"RANK": str(rank), "LOCAL_RANK": str(rank), "PYTHONFAULTHANDLER": "1"}
+        said = tempfile.TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115 (it lives as long as its process)
+        process = subprocess.Popen(command, env=os.environ | shared | own, stdout=subprocess.DEVNULL, stderr=said)
+        started.append(Rank(process, said))
+    return started
 
 
-def finish(processes: list[subprocess.Popen[str]]) -> list[str]:
-    """Wait for processes, and return their last lines with their exit codes."""
-    texts = [process.communicate(timeout=300)[1].strip().splitlines() for process in processes]
-    return [f"{process.returncode}: {text[-2:]}" for process, text in zip(processes, texts, strict=True)]
+def finish(ranks: list[Rank]) -> list[str]:
+    """Wait for processes, and return their last lines with their exit codes.
+
+    Raises:
+        TimeoutError: with the stacks of those that have not ended in time.
+    """
+    end = time.monotonic() + LIMIT
+    try:
+        for rank in ranks:
+            rank.process.wait(end - time.monotonic())
+    except subprocess.TimeoutExpired:
+        for rank in ranks:
+            rank.process.send_signal(signal.SIGABRT)  # the fault handler prints where it is
+            rank.process.wait()
+        said = "\n\n".join(f"{rank.process.returncode}: " + "\n".join(rank.read()) for rank in ranks)
+        raise TimeoutError(f"Not ended after {LIMIT:g} s:\n{said}") from None
+    return [f"{rank.process.returncode}: {rank.read()[-2:]}" for rank in ranks]
 
 
-def wait_for(output: Path, step: int, process: subprocess.Popen[str]) -> None:
+def wait_for(output: Path, step: int, process: subprocess.Popen[bytes]) -> None:
     """Wait until the saved state is of a step, or the run ends."""
     while process.poll() is None:
         try:
@@ -82,17 +111,22 @@ def main() -> int:
             output, killed = Path(temporary, "run"), dice.randrange(2)
             shutil.rmtree(output, ignore_errors=True)
             processes = start(output, 2, *new)
-            wait_for(output, dice.randrange(STEPS), processes[0])
+            wait_for(output, dice.randrange(STEPS), processes[0].process)
             time.sleep(dice.uniform(0, 0.2))
-            processes[killed].send_signal(signal.SIGKILL)
+            processes[killed].process.send_signal(signal.SIGKILL)
+            began = time.monotonic()
             said = finish(processes)[1 - killed]
+            noticed = time.monotonic() - began
             saved = (output / "last" / "state.json").exists()
             more = ["--resume"] if saved else ["--resume", *new] if output.exists() else new
             alone = finish(start(output, 1, *more))[0] if saved else "not tried: nothing was saved"
+            began = time.monotonic()
             finish(start(output, 2, *more))
+            resumed = time.monotonic() - began
             same = [(output / name).read_bytes() for name in FILES] == expected
             failed += not same or (saved and not alone.startswith(("2:", "0:")))
             print(f"{number}: rank {killed} killed, state {saved}, equal bits {same}")
+            print(f"   the other ended after {noticed:.1f} s, the resumed run after {resumed:.0f} s")
             print(f"   other: {said}\n   alone: {alone}", flush=True)
     return int(failed > 0)
 
