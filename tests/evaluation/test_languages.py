@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +11,7 @@ from rich.console import Console
 from tiny import TinyPairs
 
 from vsezoo.cli.figures import render
+from vsezoo.evaluation import protocols
 from vsezoo.evaluation.encoded import EncodedSplit
 from vsezoo.evaluation.evaluate import label
 from vsezoo.evaluation.protocols import measure
@@ -42,6 +45,26 @@ def test_figures_of_a_language_are_those_of_its_captions_alone(ties: str) -> Non
         console.print(render(evaluation))
     assert "de, 5 images: i2t" in shown.get()
     assert "en, 5 images: t2i" in shown.get()
+
+
+def test_figures_of_folds_are_the_mean_over_those_that_have_the_language(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(protocols, "measure_folds", functools.partial(protocols.measure_folds, fold_images=2))
+    torch.manual_seed(0)
+    image_of = np.repeat(np.arange(10), 2)
+    languages = ["en", "de"] * 8 + ["en"] * 4  # the last fold has no German
+    images, texts = torch.randn(10, 4), torch.randn(20, 4)
+    data = make_pairs(languages)
+    data.image_ids, data.image_of, data.captions = [*map(str, range(10))], image_of, [""] * 20
+    evaluation = label([EncodedSplit(images, texts, CosineSimilarity())], data, [], protocol="fold5")
+    for language, folds in {"en": 5, "de": 4}.items():
+        rows = [np.flatnonzero((image_of // 2 == fold) & (np.array(languages) == language)) for fold in range(folds)]
+        alone = [
+            measure([EncodedSplit(images[2 * fold : 2 * fold + 2], texts[own], CosineSimilarity())], image_of[own] % 2)
+            for fold, own in enumerate(rows)
+        ]
+        found = evaluation.languages[language]
+        assert (found.images, found.captions) == (2 * folds, sum(map(len, rows)))
+        assert found.metrics.rsum == pytest.approx(np.mean([one.rsum for one in alone]))
 
 
 def test_one_language_has_no_figures_of_its_own() -> None:

@@ -11,6 +11,7 @@ from itertools import islice
 from pathlib import Path
 
 from vsezoo.data.pictures.layouts.registered import recognise
+from vsezoo.data.pictures.table_columns import JSON
 from vsezoo.data.pictures.table_file import HEADER_BYTES
 from vsezoo.data.pictures.url_list import ADDRESS, describe_addresses
 from vsezoo.data.pictures.walk import list_archives, walk_pictures
@@ -19,7 +20,7 @@ from vsezoo.errors import VsezooError, list_names
 from vsezoo.storage.plain_file import open_plain
 
 SPREADSHEETS = (".xlsx", ".xls", ".ods", ".numbers")
-TABLES = (".csv", ".tsv", ".txt", ".json", ".jsonl")
+TABLES = (".csv", ".tsv", ".txt", *JSON)
 LOOKED_AT = 1 << 16  # bytes of a file
 MOST = 50  # files or folders that are looked into
 NAMED = 4
@@ -84,7 +85,7 @@ def _spreadsheets(folder: Path, files: list[Path]) -> str:
 
 def _conversations(folder: Path, files: list[Path]) -> str:
     """Describe LLaVA's form."""
-    for path in islice((one for one in files if one.suffix.lower() in (".json", ".jsonl")), MOST):
+    for path in islice((one for one in files if one.suffix.lower() in JSON), MOST):
         if '"conversations"' in (start := _read(path)) and '"image"' in start:
             return (
                 f"{path.name} has conversations about images, as LLaVA is trained on, not captions. Write a table with "
@@ -126,7 +127,7 @@ def _list_columns(files: list[Path]) -> Iterator[tuple[Path, list[str]]]:
     """Yield the tables with a picture's name below the first line, and their columns."""
     for path in islice((one for one in files if one.suffix.lower() in TABLES), MOST):
         start = _read(path)
-        if path.suffix.lower() in (".json", ".jsonl"):
+        if path.suffix.lower() in JSON:
             columns = list(dict.fromkeys(re.findall(r'"(\w+)"\s*:', start)))
         else:
             columns = [cell.strip(' "\ufeff') for cell in re.split(r"[,;\t|]", start.partition("\n")[0].strip())]

@@ -216,7 +216,7 @@ def label(
     collect: Collect | None = None,
 ) -> Evaluation:
     """Evaluate a split and label the metrics."""
-    has_several = len({*data.languages} - {""}) > 1 and protocol == "full"
+    has_several = len({*data.languages} - {""}) > 1
     of_languages = LanguageCollector(data.languages, data.image_of, ties) if has_several else None
     collects = [*([of_languages.add] if of_languages else []), *([collect] if collect else [])]
     with torch.inference_mode():

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from vsezoo.evaluation.metrics import Metrics
+from vsezoo.evaluation.metrics import Metrics, average_metrics
 from vsezoo.evaluation.ranks import Scorer, rank_pairs
 
 
@@ -20,7 +20,7 @@ class LanguageMetrics:
     Attributes:
         images: number of images with captions in it.
         captions: number of these.
-        metrics: of these images and captions alone.
+        metrics: of these images and captions alone; of fold5, the mean over the folds that have some.
     """
 
     images: int
@@ -43,15 +43,28 @@ class LanguageCollector:
 
     def __init__(self, languages: Sequence[str], image_of: np.ndarray, ties: str) -> None:
         self._languages, self._image_of, self._ties = np.array(languages, object), image_of, ties
-        self.figures: dict[str, LanguageMetrics] = {}
+        self._folds: dict[str, list[LanguageMetrics]] = {}
+
+    @property
+    def figures(self) -> dict[str, LanguageMetrics]:
+        """The figures of each language."""
+        return {language: _average(folds) for language, folds in sorted(self._folds.items())}
 
     def add(self, scorer: Scorer, images: np.ndarray, captions: np.ndarray, fold: int = 0) -> None:
-        """Take the scores of a split, see `vsezoo.evaluation.protocols.Collect`."""
-        for language in sorted(set(self._languages.tolist()) - {""}):
-            rows = np.flatnonzero(self._languages == language)
-            its_images, image_of = np.unique(self._image_of[rows], return_inverse=True)
+        """Take the scores of a split or a fold, see `vsezoo.evaluation.protocols.Collect`."""
+        languages, all_of = self._languages[captions], self._image_of[captions] - images[0]
+        for language in set(languages.tolist()) - {""}:
+            rows = np.flatnonzero(languages == language)
+            its_images, image_of = np.unique(all_of[rows], return_inverse=True)
             ranks = rank_pairs(_select(scorer, its_images, rows), image_of, len(its_images), ties=self._ties)
-            self.figures[language] = LanguageMetrics(len(its_images), len(rows), Metrics.from_ranks(ranks, self._ties))
+            figures = LanguageMetrics(len(its_images), len(rows), Metrics.from_ranks(ranks, self._ties))
+            self._folds.setdefault(language, []).append(figures)
+
+
+def _average(folds: Sequence[LanguageMetrics]) -> LanguageMetrics:
+    images, captions = sum(one.images for one in folds), sum(one.captions for one in folds)
+    metrics = folds[0].metrics if len(folds) == 1 else average_metrics([one.metrics for one in folds])
+    return LanguageMetrics(images, captions, metrics)
 
 
 def _select(scorer: Scorer, images: np.ndarray, captions: np.ndarray) -> Scorer:

@@ -30,8 +30,7 @@ def read_captions(value: Any) -> list[str]:
     """
     if value is None:
         return [""]
-    if isinstance(value, str):
-        value = _read_list(value.strip())
+    value = _read_list(value.strip()) if isinstance(value, str) else _take_text(value)
     texts = [_take_text(text) for text in value] if isinstance(value, list) else [value]
     if wrong := [text for text in texts if text is not None and not isinstance(text, str)]:
         raise ValueError(f"a caption that is not text: {wrong[0]!r}")

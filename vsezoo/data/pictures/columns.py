@@ -7,86 +7,19 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import Any, overload
 
 import numpy as np
 
-from vsezoo.data.pictures.listing import CaptionedImage, clean_caption
+from vsezoo.data.pictures.listing import CaptionedImage
 from vsezoo.data.pictures.picture_file import Place
 from vsezoo.data.pictures.row_file import PURPOSE
 from vsezoo.data.pictures.rows import RowPlace
+from vsezoo.data.pictures.text_columns import AT_ONCE, Languages, Texts
 from vsezoo.errors import require_package
 
-AT_ONCE = 10_000  # texts that an iteration converts together
-
 Array = np.ndarray[Any, np.dtype[Any]]
-
-
-class Texts(Sequence[str]):
-    """Texts of an Arrow column.
-
-    Args:
-        column: a `pyarrow.ChunkedArray` of strings without nulls.
-        clean: return captions with single spaces.
-    """
-
-    def __init__(self, column: Any, *, clean: bool = False) -> None:
-        self.column, self._clean = column, clean
-
-    def __len__(self) -> int:
-        """Return the number of texts."""
-        return len(self.column)
-
-    @overload
-    def __getitem__(self, index: int) -> str: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[str]: ...
-    def __getitem__(self, index: int | slice) -> str | list[str]:
-        """Return a text, or a list of them."""
-        if isinstance(index, slice):
-            start, stop, step = index.indices(len(self))
-            if step != 1:
-                return [self[one] for one in range(start, stop, step)]
-            return [self._read(text) for text in self.column.slice(start, max(0, stop - start)).to_pylist()]
-        if not -len(self) <= index < len(self):
-            raise IndexError(index)
-        return self._read(self.column[int(index) % len(self)].as_py())
-
-    def __iter__(self) -> Iterator[str]:
-        """Yield the texts."""
-        for start in range(0, len(self), AT_ONCE):
-            yield from self[start : start + AT_ONCE]
-
-    def are_distinct(self) -> bool:
-        """Return whether no text comes up twice, by a sum over the bytes of each that hardly ever is equal by chance.
-
-        False may then be wrong; a table of all texts would take several times their memory.
-        """
-        sums = [_sum_bytes(chunk) for chunk in self.column.chunks]
-        every = np.sort(np.concatenate(sums)) if sums else np.zeros(0, np.uint64)
-        return bool((every[1:] != every[:-1]).all())
-
-    def take(self, indices: Array) -> Texts:
-        """Return the texts at these indices."""
-        return Texts(self.column.take(indices), clean=self._clean)
-
-    def _read(self, text: str) -> str:
-        return clean_caption(text) if self._clean else text
-
-
-def _sum_bytes(chunk: Any) -> Array:
-    """Return for each text of a chunk of large strings the sum of its bytes by random weights of their positions."""
-    _, places, content = chunk.buffers()
-    ends = np.frombuffer(places, np.int64)[chunk.offset : chunk.offset + len(chunk) + 1]
-    lengths = np.diff(ends)
-    weights = np.random.default_rng(0).integers(1, 2**63, int(lengths.max(initial=0)), np.uint64)  # alike in all chunks
-    sums = lengths.astype(np.uint64)
-    written = np.flatnonzero(lengths)  # `reduceat` would give an empty text the sum of another
-    if len(written):
-        codes = np.frombuffer(content, np.uint8)[ends[0] : ends[-1]].astype(np.uint64) + np.uint64(1)
-        positions = np.arange(len(codes)) - np.repeat(ends[:-1] - ends[0], lengths)
-        sums[written] += np.add.reduceat(codes * weights[positions], (ends[:-1] - ends[0])[written])
-    return sums
 
 
 class RowPlaces(Sequence[Place]):
@@ -182,10 +115,19 @@ class ImageColumns(Sequence[CaptionedImage]):
         captions: those of all images, image after image.
         counts: `(N,)`, how many each image has, 1 or more.
         places: where each picture is; None: they are looked for by name.
+        languages: of each caption; None: they are not known.
     """
 
-    def __init__(self, names: Texts | RowNames, captions: Texts, counts: Array, places: RowPlaces | None) -> None:
+    def __init__(
+        self,
+        names: Texts | RowNames,
+        captions: Texts,
+        counts: Array,
+        places: RowPlaces | None,
+        languages: Languages | None = None,
+    ) -> None:
         self.names, self.captions, self.counts, self.places = names, captions, counts, places
+        self.languages = languages
 
     def __len__(self) -> int:
         """Return the number of images."""
@@ -200,24 +142,27 @@ class ImageColumns(Sequence[CaptionedImage]):
         if isinstance(index, slice):
             return self.take(np.arange(len(self))[index])
         start = int(self.counts[:index].sum())
-        captions = self.captions[start : start + int(self.counts[index])]
-        return CaptionedImage(self.names[index], captions, self.places[index] if self.places else None)
+        own = slice(start, start + int(self.counts[index]))
+        languages = list(self.languages[own]) if self.languages else []
+        place = self.places[index] if self.places else None
+        return CaptionedImage(self.names[index], self.captions[own], place, languages)
 
     def __iter__(self) -> Iterator[CaptionedImage]:
         """Yield the images."""
-        captions = iter(self.captions)
+        captions, languages = iter(self.captions), iter(self.languages or ())
         for index, (name, count) in enumerate(zip(self.names, self.counts.tolist(), strict=True)):
-            texts = [next(captions) for _ in range(count)]
-            yield CaptionedImage(name, texts, self.places[index] if self.places else None)
+            texts, of_texts = [next(captions) for _ in range(count)], list(islice(languages, count))
+            yield CaptionedImage(name, texts, self.places[index] if self.places else None, of_texts)
 
     def take(self, indices: Array) -> ImageColumns:
         """Return the images at these indices."""
         ends = np.cumsum(self.counts)
         counts = self.counts[indices]
         starts = np.repeat(ends[indices] - counts, counts)
-        within = np.arange(int(counts.sum())) - np.repeat(np.cumsum(counts) - counts, counts)
+        wanted = starts + np.arange(int(counts.sum())) - np.repeat(np.cumsum(counts) - counts, counts)
         places = self.places.take(indices) if self.places else None
-        return ImageColumns(self.names.take(indices), self.captions.take(starts + within), counts, places)
+        languages = self.languages.take(wanted) if self.languages else None
+        return ImageColumns(self.names.take(indices), self.captions.take(wanted), counts, places, languages)
 
     def merge(self, codes: Array) -> ImageColumns:
         """Return one image for each code, with the captions of all images of the code, in order.
@@ -225,13 +170,14 @@ class ImageColumns(Sequence[CaptionedImage]):
         Args:
             codes: `(N,)`, from 0 on without a gap; codes of a lower number come up first.
         """
-        of_caption = np.repeat(codes, self.counts)
+        order = np.argsort(np.repeat(codes, self.counts), kind="stable")
         firsts = np.unique(codes, return_index=True)[1]
         return ImageColumns(
             self.names.take(firsts),
-            self.captions.take(np.argsort(of_caption, kind="stable")),
-            np.bincount(of_caption, minlength=len(firsts)).astype(self.counts.dtype),
+            self.captions.take(order),
+            np.bincount(codes, self.counts, len(firsts)).astype(self.counts.dtype),
             self.places.take(firsts) if self.places else None,
+            self.languages.take(order) if self.languages else None,
         )
 
     @functools.cached_property

@@ -11,12 +11,13 @@ from typing import Any
 
 from vsezoo.data.caption_file import read_lines
 from vsezoo.data.pictures.listing import SPLITS, name_split
-from vsezoo.data.pictures.table_columns import SPLIT_COLUMN, has_columns, normalise_column
+from vsezoo.data.pictures.table_columns import JSON_LINES, SPLIT_COLUMN, has_columns, has_ids, normalise_column
 from vsezoo.data.pictures.walk import PICTURES
 from vsezoo.errors import DataError
 from vsezoo.storage.plain_file import open_plain
 
 LOOKED_AT = 1 << 16  # bytes at the start of a file
+FIRST_LINE = 1 << 22  # bytes; Localized Narratives have the traces of a mouse in each
 WRAPPERS = ("data", "rows", "items", "examples", "samples", "images")
 """Keys of an object under which the list of objects is, as TextCaps has it."""
 LIST = re.compile(rf'"(?:{"|".join(WRAPPERS)})"\s*:\s*\[')
@@ -30,17 +31,20 @@ Row = tuple[str, dict[str, Any]]
 
 
 def is_json_table(path: Path) -> bool:
-    """Return whether the start of a `.json` or `.jsonl` file looks like a table of pictures and captions.
+    """Return whether the start of a file in JSON or JSON Lines looks like a table of pictures and captions.
 
     Raises:
         OSError: if it cannot be read.
     """
+    is_lines = path.suffix.lower() in JSON_LINES
     with open_plain(path) as stream:
-        text = stream.read(LOOKED_AT).decode("utf-8-sig", errors="ignore")  # may end in mid-character
-    if path.suffix.lower() == ".jsonl":
+        start = stream.readline(FIRST_LINE) if is_lines else stream.read(LOOKED_AT)
+    text = start.decode("utf-8-sig", errors="ignore")  # may end in mid-character
+    if is_lines:
         with suppress(ValueError, RecursionError):
-            value = json.loads(text.lstrip().partition("\n")[0])
-            return isinstance(value, dict) and has_columns([normalise_column(name) for name in value])
+            value = json.loads(text)
+            columns = [normalise_column(name) for name in value] if isinstance(value, dict) else []
+            return has_columns(columns) or has_ids(columns)
         return False
     keys = [key.lower() for key in re.findall(r'"(\w+)"\s*:', text)]
     has_both = has_columns(keys)

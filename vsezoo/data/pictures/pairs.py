@@ -60,7 +60,7 @@ class PicturePairs(PairDataset):
         if isinstance(images, ImageColumns):
             self.image_ids, self.captions = images.names, images.captions
             self.image_of = np.repeat(np.arange(len(images)), images.counts)
-            self.places = images.places or ()
+            self.places, self.languages = images.places or (), images.languages or ()
         else:
             self.image_ids = [image.name for image in images]
             self.captions = [caption for image in images for caption in image.captions]

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from vsezoo.data.languages import find_code, find_language_column
+from vsezoo.data.pictures.arrow_file import ArrowFile, take_column
 from vsezoo.data.pictures.cells import read_captions
-from vsezoo.data.pictures.columns import Array, ImageColumns, RowNames, RowPlaces, Texts
+from vsezoo.data.pictures.columns import ImageColumns, RowNames, RowPlaces
 from vsezoo.data.pictures.limits import LARGEST_TEXT, MEAN_TEXT
 from vsezoo.data.pictures.row_file import PURPOSE, RowFile
 from vsezoo.data.pictures.rows import find_image_column
 from vsezoo.data.pictures.table_columns import IMAGE_COLUMNS, SPLIT_COLUMN, find_captions
+from vsezoo.data.pictures.text_columns import Array, Languages, Texts
 from vsezoo.data.pictures.url_list import URL_COLUMNS, advise_download
 from vsezoo.errors import DataError, ServerError, list_names, require_package
 from vsezoo.storage.addresses import AddressError, show_address
@@ -66,7 +69,7 @@ def read_file(file: str, label: str, left_out: Counter[str], bad: list[DataError
 
 
 def _read(file: str, label: str, left_out: Counter[str], bad: list[DataError]) -> FileColumns:
-    source: RowFile | _ArrowFile = _ArrowFile(file) if file.endswith(".arrow") else RowFile(file)
+    source: RowFile | ArrowFile = ArrowFile(file) if file.endswith(".arrow") else RowFile(file)
     schema = source.schema
     holder = find_image_column(schema)
     names = {field.name.strip().lower(): field.name for field in schema}
@@ -75,21 +78,26 @@ def _read(file: str, label: str, left_out: Counter[str], bad: list[DataError]) -
     if not holder and not paths:
         raise _describe_columns(file, schema)
     id_column, split_column = next((names[name] for name in IDS if name in names), ""), names.get(SPLIT_COLUMN, "")
-    wanted = list(dict.fromkeys(filter(None, [*columns, paths, id_column, split_column])))
+    language = names.get(find_language_column(list(names)), "")
+    if language and not _is_text(require_package("pyarrow.types", PURPOSE), schema.field(language).type):
+        language = ""
+    wanted = list(dict.fromkeys(filter(None, [*columns, paths, id_column, split_column, language])))
     for place, rows, size in source.measure_texts(wanted):
         if size > LARGEST_TEXT + rows * MEAN_TEXT:
             problem = f"{place} has {size:,} bytes of text in {rows:,} rows, too many for ids and captions."
             raise DataError(problem, file=show_address(file), remedy="Leave such texts out of the file.")
     table = source.read_columns(wanted).combine_chunks()  # the chunks of row groups take half as much again
     wrong: dict[int, DataError] = {}
-    captions, counts = _join([_read_captions(table.column(name), file, wrong) for name in columns], len(table))
+    read = [_read_captions(table.column(name), file, wrong) for name in columns]
+    captions, counts = _join(read, len(table))
+    languages = _read_languages(table, language, columns, np.stack([of_column for _, of_column in read]))
     ids = _name_rows(table, [id_column, paths] if holder else [paths], label, file, None if holder else wrong)
     places = None
     if holder:
-        spans = source.find_spans(holder) if isinstance(source, _ArrowFile) else None
+        spans = source.find_spans(holder) if isinstance(source, ArrowFile) else None
         places = RowPlaces([file], np.zeros(len(table), np.int32), np.arange(len(table), dtype=np.int32), spans)
     unique = Texts(ids) if ids is not None or places is None else RowNames([label], places)
-    images = ImageColumns(unique, Texts(captions, clean=True), counts, places)
+    images = ImageColumns(unique, Texts(captions, clean=True), counts, places, languages)
     splits = table.column(split_column) if split_column else None
     absent = places.spans[:, 1] < 0 if places is not None and places.spans is not None else np.zeros(len(table), bool)
     if wrong or absent.any():
@@ -151,6 +159,28 @@ def _join(columns: Sequence[tuple[Any, Array]], rows: int) -> tuple[Any, Array]:
     return texts.take(np.argsort(of_row, kind="stable")), counts
 
 
+def _read_languages(table: Any, column: str, names: Sequence[str], counts: Array) -> Languages | None:
+    """Return the language of each caption, row after row: that of its row, else that of its column.
+
+    Args:
+        table: the rows.
+        column: the column of the languages; empty if there is none.
+        names: of the columns of captions.
+        counts: `(columns, rows)`, how many captions are in each cell.
+    """
+    of_column = [find_code(name.strip().lower()) for name in names]
+    if not column and not any(of_column):
+        return None
+    codes = np.repeat(np.tile(np.arange(len(names)), len(table)), counts.T.ravel())
+    if column:
+        words, of_row = encode_texts([require_package("pyarrow.compute", PURPOSE).fill_null(table.column(column), "")])
+        named = np.array([bool(word) for word in words], bool)[of_row]
+        rows = np.repeat(np.arange(len(table)), counts.sum(axis=0))
+        codes = np.where(named[rows], of_row[rows] + len(names), codes)
+        of_column += words
+    return Languages.join([Languages(of_column, codes)])
+
+
 def _name_rows(table: Any, columns: Sequence[str], label: str, file: str, wrong: dict[int, DataError] | None) -> Any:
     """Return an id for each row: the first of the columns that has one, else made from the row; None: all are so.
 
@@ -160,7 +190,7 @@ def _name_rows(table: Any, columns: Sequence[str], label: str, file: str, wrong:
     compute = require_package("pyarrow.compute", PURPOSE)
     choices = []
     for column in filter(None, columns):
-        values = _take_column(table, column)
+        values = take_column(table, column)
         try:
             choices.append(values.cast(arrow.large_string()))
         except (arrow.ArrowInvalid, arrow.ArrowNotImplementedError):  # such as lists, or bytes that are not UTF-8
@@ -180,13 +210,6 @@ def _name_rows(table: Any, columns: Sequence[str], label: str, file: str, wrong:
     return compute.coalesce(*choices, arrow.chunked_array([made]))
 
 
-def _take_column(table: Any, column: str) -> Any:
-    """Return a column; of a dotted name, a part of a struct."""
-    name, _, inner = column.partition(".")
-    values = table.column(column if column in table.column_names else name)
-    return require_package("pyarrow.compute", PURPOSE).struct_field(values, inner) if inner else values
-
-
 def _find_paths(schema: Any, holder: str, names: dict[str, str]) -> str:
     """Return the column of the paths: `image.path` next to the bytes, or a text column with the name of one."""
     types = require_package("pyarrow.types", PURPOSE)
@@ -194,45 +217,6 @@ def _find_paths(schema: Any, holder: str, names: dict[str, str]) -> str:
         parent = schema.field(holder.removesuffix(".bytes")).type
         return f"{holder.removesuffix('bytes')}path" if "path" in {one.name for one in parent} else ""
     return next((names[n] for n in IMAGE_COLUMNS if n in names and _is_text(types, schema.field(names[n]).type)), "")
-
-
-class _ArrowFile:
-    """A file of Arrow, in either of its two forms, mapped."""
-
-    def __init__(self, file: str) -> None:
-        arrow = require_package("pyarrow", PURPOSE, file)
-        source = arrow.memory_map(file)
-        try:
-            self._table = arrow.ipc.open_stream(source).read_all()
-        except arrow.ArrowInvalid:
-            self._table = arrow.ipc.open_file(source).read_all()
-        source.seek(0)
-        self._content = source.read_buffer()
-        self.schema = self._table.schema
-
-    def read_columns(self, names: Sequence[str]) -> Any:
-        return self._table.select(list(dict.fromkeys(name.partition(".")[0] for name in names)))
-
-    def measure_texts(self, names: Sequence[str]) -> Iterator[tuple[str, int, int]]:
-        """Yield name, number of rows and bytes of each column."""
-        for name in dict.fromkeys(names):
-            column = _take_column(self._table, name)
-            yield f"column {name}", len(column), column.nbytes
-
-    def find_spans(self, holder: str) -> Array:
-        """Return `(rows, 2)`: where the bytes of each picture start in the file, and their number, -1 for none."""
-        spans = []
-        for chunk in self._table.column(holder.partition(".")[0]).chunks:
-            values = chunk.field("bytes") if holder.endswith(".bytes") else chunk
-            data = values.buffers()[-1]
-            start = data.address - self._content.address if data else 0
-            if not 0 <= start <= self._content.size:
-                raise ValueError("its columns are compressed; `datasets` and pyarrow write them so only if asked")
-            kind = np.int64 if str(values.type).startswith("large") else np.int32
-            offsets = np.frombuffer(values.buffers()[1], kind)[values.offset : values.offset + len(values) + 1]
-            sizes = np.where(values.is_valid().to_numpy(zero_copy_only=False), np.diff(offsets), -1)
-            spans.append(np.stack([offsets[:-1].astype(np.int64) + start, sizes], axis=1))
-        return np.concatenate(spans) if spans else np.zeros((0, 2), np.int64)
 
 
 def _describe_columns(file: str, schema: Any) -> DataError:
@@ -274,4 +258,8 @@ def join_images(parts: Sequence[ImageColumns]) -> ImageColumns:
     else:
         names = join([part.names for part in parts], clean=False)
     captions = join([part.captions for part in parts], clean=True)
-    return ImageColumns(names, captions, np.concatenate([part.counts for part in parts]), places)
+    languages = None
+    if any(part.languages for part in parts):
+        unknown = (Languages([""], np.zeros(len(part.captions), np.int16)) for part in parts)
+        languages = Languages.join([part.languages or none for part, none in zip(parts, unknown, strict=True)])
+    return ImageColumns(names, captions, np.concatenate([part.counts for part in parts]), places, languages)

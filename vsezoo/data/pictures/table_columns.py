@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from vsezoo.data.languages import find_code
+from vsezoo.data.languages import CODE, CODES, find_code
 from vsezoo.errors import DataError
 
 IMAGE_COLUMNS = (
@@ -23,7 +23,7 @@ IMAGE_COLUMNS = (
     "path",
     "name",
 )
-ID_COLUMNS = ("image_id", "img_id", "photo_id")
+ID_COLUMNS = ("image_id", "img_id", "photo_id", "imageid", "photoid", "image/key")
 """Columns of names without suffixes, if there is none of `IMAGE_COLUMNS`."""
 CAPTION_COLUMNS = (
     "caption",
@@ -43,7 +43,13 @@ CAPTION_COLUMNS = (
     "image_caption",
     "txt",
 )
-PLACES = {**dict.fromkeys((".json", ".jsonl"), "each object"), **dict.fromkeys((".parquet", ".arrow"), "the schema")}
+OF_LANGUAGE = re.compile(rf"{CODE}(?:[ _-](?:{'|'.join(CAPTION_COLUMNS)}))?")
+"""A column `en` or `en_caption`, which has captions if there are several of them."""
+MANY_LANGUAGES = 5
+"""Of so many languages Norwegian may be one; among fewer, a column `no` has numbers."""
+JSON_LINES = (".jsonl", ".jsonlines", ".ndjson")
+JSON = (".json", *JSON_LINES)
+PLACES = {**dict.fromkeys(JSON, "each object"), **dict.fromkeys((".parquet", ".arrow"), "the schema")}
 """Where files of other forms than CSV have the names of their columns."""
 SPLIT_COLUMN = "split"
 SPLIT_SYNONYMS = ("splits", "set", "subset", "partition", "phase", "fold")
@@ -53,7 +59,7 @@ NO_CAPTION = f"captions ({', '.join(CAPTION_COLUMNS[:5])}, …, or caption_0, ca
 
 
 def find_columns(path: Path, place: str, columns: Sequence[str]) -> tuple[str, list[str]]:
-    """Return the picture column and the caption columns: `caption`, or `caption_0`, `caption_1`, or `caption_en`, ….
+    """Return the picture column and the caption columns: `caption`, or several: `caption_0`, `caption_en` or `en`.
 
     Raises:
         DataError: for missing columns, listing the existing ones.
@@ -85,6 +91,11 @@ def has_columns(columns: Sequence[str]) -> bool:
     return any(name in columns for name in IMAGE_COLUMNS) and bool(_find_captions(columns))
 
 
+def has_ids(columns: Sequence[str]) -> bool:
+    """Return whether there are a column of names without suffixes and one of captions."""
+    return any(name in columns for name in ID_COLUMNS) and bool(_find_captions(columns))
+
+
 def normalise_column(name: str) -> str:
     """Return the name of a column as it is compared: in lower case, with `_` for spaces."""
     return re.sub(r"\s+", "_", name.strip().lower())
@@ -92,7 +103,7 @@ def normalise_column(name: str) -> str:
 
 def _describe_absent(path: Path, place: str, columns: Sequence[str], absent: dict[str, str]) -> DataError:
     wanted = {name: text for name, text in absent.items() if text}
-    is_json = path.suffix.lower() in (".jsonl", ".json")  # in other tables, the first line names the columns
+    is_json = path.suffix.lower() in JSON  # in other tables, the first line names the columns
     return DataError(
         f"{f'{place} ' if is_json else ''}has no column for {' and none for '.join(wanted.values())}; its columns are "
         f"{', '.join(map(repr, columns))}.",
@@ -112,4 +123,6 @@ def _find_captions(columns: Sequence[str]) -> list[str]:
         ]
         if found:
             return found
-    return []
+    found = [name for name in columns if (match := OF_LANGUAGE.fullmatch(name)) and match["code"] in CODES]
+    found = [name for name in found if name != "no" or len(found) > MANY_LANGUAGES]
+    return found if len(found) > 1 else []

@@ -11,7 +11,7 @@ from typing import Any
 from vsezoo.data.caption_file import UTF_16, decode_text, read_lines
 from vsezoo.data.languages import CODES
 from vsezoo.data.pictures.json_table import is_json_table, is_picture, note, read_json_table, read_objects
-from vsezoo.data.pictures.table_columns import ID_COLUMNS, IMAGE_COLUMNS, has_columns, normalise_column
+from vsezoo.data.pictures.table_columns import JSON, JSON_LINES, has_columns, has_ids, normalise_column
 from vsezoo.data.pictures.url_list import ADDRESS
 from vsezoo.errors import DataError
 from vsezoo.storage.plain_file import open_plain
@@ -39,14 +39,14 @@ def read_rows(path: Path, bad: list[DataError] | None = None) -> Iterator[tuple[
     Raises:
         DataError: for a file that cannot be read, is not UTF-8 or UTF-16, or has a malformed line.
     """
-    read = {".jsonl": read_objects, ".json": read_json_table}.get(path.suffix.lower(), _read_cells)
+    read = {".json": read_json_table, **dict.fromkeys(JSON_LINES, read_objects)}.get(path.suffix.lower(), _read_cells)
     return read(path, bad)
 
 
 def is_table(path: Path) -> bool:
     """Return whether a file, whatever its name, starts like a table of pictures and captions."""
     try:
-        if path.suffix.lower() in (".json", ".jsonl"):
+        if path.suffix.lower() in JSON:
             return is_json_table(path)
         with open_plain(path) as stream:
             start = stream.readline(HEADER_BYTES) + stream.readline(HEADER_BYTES)
@@ -58,15 +58,11 @@ def is_table(path: Path) -> bool:
         return TAGGED.match(first.strip("\ufeff")) is not None
     header = second if _find_separator_line(first) else first
     cuts = {mark: _cut(header, mark) for mark in SEPARATORS}
-    return any(has_columns(cut) or _names_ids(cut) or _is_plain_row(header, mark) for mark, cut in cuts.items())
+    return any(has_columns(cut) or has_ids(cut) or _is_plain_row(header, mark) for mark, cut in cuts.items())
 
 
 def _cut(header: str, separator: str) -> list[str]:
     return [normalise_column(name.strip().strip('"')) for name in header.strip("\ufeff\r\n").split(separator)]
-
-
-def _names_ids(columns: Sequence[str]) -> bool:
-    return has_columns([*columns, IMAGE_COLUMNS[0]]) and any(name in columns for name in ID_COLUMNS)
 
 
 def _is_plain_row(line: str, separator: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import re
+from collections import Counter
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -177,11 +178,39 @@ def test_sentences_as_karpathy_has_them(tmp_path: Path) -> None:
     assert list(open_split(tmp_path).captions) == ["a dog", "a cat"]
 
 
+@pytest.mark.parametrize("ending", ["parquet", "arrow"])
+@pytest.mark.parametrize(
+    ("columns", "languages"),
+    [
+        ({"caption_en": [["a", "b"], ["d"]], "caption_de": [["c"], ["e"]]}, ["en", "en", "de", "en", "de"]),
+        ({"en": ["a", "d"], "de": ["b", None]}, ["en", "de", "en"]),
+        ({"caption": [["a", "b"], ["c"]], "language": ["en", "de"]}, ["en", "en", "de"]),
+        ({"caption_en": ["a", "c"], "caption_de": ["b", "d"], "lang": [None, "fr"]}, ["en", "de", "fr", "fr"]),
+        ({"caption": ["a", "b"], "language": [1, 2]}, []),
+    ],
+)
+def test_languages_of_columns_and_rows(
+    tmp_path: Path, ending: str, columns: dict[str, Any], languages: list[str]
+) -> None:
+    write(tmp_path / f"train.{ending}", {"image": holders([3, 5]), **columns})
+    assert list(open_split(tmp_path, on_bad_image="skip").languages) == languages
+
+
+def test_languages_follow_their_captions_through_splits_and_rows_of_one_picture(tmp_path: Path) -> None:
+    rows = {"image": holders([3, 5, 3]), "caption": ["a", "b", "c"], "language": ["en", "en", "de"]}
+    write(tmp_path / "0.parquet", {**rows, "split": ["train", "dev", "train"]})
+    write(tmp_path / "1.parquet", {"image": holders([7]), "caption": ["d"], "split": ["train"]})
+    train = open_split(tmp_path)
+    assert (list(train.captions), list(train.languages)) == (["a", "c", "d"], ["en", "de", ""])
+    assert list(open_split(tmp_path, "dev").languages) == ["en"]
+
+
 @pytest.mark.slow
 @settings(max_examples=30, deadline=None)
 @given(st.lists(st.lists(st.text("ab é", max_size=3), min_size=1, max_size=3), min_size=1, max_size=9), st.data())
 def test_columns_are_what_lists_of_objects_would_be(captions: list[list[str]], data: st.DataObject) -> None:
-    from vsezoo.data.pictures.columns import ImageColumns, RowPlaces, Texts
+    from vsezoo.data.pictures.columns import ImageColumns, RowPlaces
+    from vsezoo.data.pictures.text_columns import Languages, Texts
 
     def column(texts: list[str]) -> Texts:
         parts = [texts[start : start + 2] for start in range(0, len(texts), 2)]
@@ -191,8 +220,10 @@ def test_columns_are_what_lists_of_objects_would_be(captions: list[list[str]], d
     names = data.draw(st.lists(st.text("abc", max_size=4), min_size=count, max_size=count))
     places = RowPlaces(["f.parquet"], np.zeros(count, np.int32), np.arange(count, dtype=np.int32))
     flat = column([text for texts in captions for text in texts])
-    columns = ImageColumns(column(names), flat, np.array([len(texts) for texts in captions]), places)
+    languages = Languages(["", "en", "de"], np.arange(len(flat)) % 3)
+    columns = ImageColumns(column(names), flat, np.array([len(texts) for texts in captions]), places, languages)
     assert [(one.name, one.captions) for one in columns] == list(zip(names, captions, strict=True))
+    assert [language for one in columns for language in one.languages] == list(languages)
     assert [columns[index] for index in range(count)] == list(columns)
     chosen = data.draw(st.lists(st.integers(0, count - 1), max_size=6))
     assert list(columns.take(np.array(chosen, int))) == [columns[index] for index in chosen]
@@ -206,6 +237,7 @@ def test_columns_are_what_lists_of_objects_would_be(captions: list[list[str]], d
     merged = columns.merge(np.array(codes))
     wanted = {name: [t for n, texts in zip(names, captions, strict=True) if n == name for t in texts] for name in names}
     assert {one.name: one.captions for one in merged} == wanted
+    assert Counter(merged.languages) == Counter(languages)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("ending", ["parquet", "arrow"])

@@ -70,13 +70,27 @@ def test_a_truncated_list_is_one_message(tmp_path: Path) -> None:
         ("captions.csv", "image,caption,lang\na.jpg,a dog,en\na.jpg,ein Hund,\n", ["en", ""]),
         ("captions.csv", "image,caption_en,caption_de\na.jpg,a dog,ein Hund\n", ["en", "de"]),
         ("captions.csv", "image,caption\na.jpg,a dog\na.jpg,ein Hund\n", []),
+        ("captions.csv", ",image,caption\n0,a.jpg,a dog\n1,a.jpg,ein Hund\n", []),  # the index of pandas
+        ("captions.csv", "no,image,en,de\n1,a.jpg,a dog,ein Hund\n", ["en", "de"]),
+        ("captions.csv", "image,en_caption,de_caption\na.jpg,a dog,ein Hund\n", ["en", "de"]),
+        ("of_any_name.json", '{"a.jpg": {"en": "a dog", "de": ["ein Hund"]}}', ["en", "de"]),
+        (
+            "xm3600.jsonl",
+            '{"en": {"caption": ["a dog"]}, "fil": {"caption": ["ein Hund"]}, "image/key": "a"}\n',
+            ["en", "fil"],
+        ),
+        (
+            "captions.jsonl",
+            '{"image": "a.jpg", "caption": "a dog"}\n{"image": "a.jpg", "caption": null, "caption_de": "ein Hund"}\n',
+            ["", "de"],
+        ),
         ("flickr8kcn.txt", "a.jpg#en#0 a dog\na.jpg#zhm#0 ein Hund\n", ["en", "zh"]),
     ],
 )
 def test_languages_of_tables(tmp_path: Path, name: str, content: str, languages: list[str]) -> None:
     write_pictures(tmp_path, ["train/a.jpg"])
     (tmp_path / name).write_text(content)
-    pairs = open_split(tmp_path)
+    pairs = open_split(tmp_path, on_bad_image="skip")
     assert list(pairs.captions) == ["a dog", "ein Hund"]
     assert list(pairs.languages) == languages
 

@@ -17,12 +17,12 @@ from vsezoo.data.pictures.find import find_files
 from vsezoo.data.pictures.json_table import note
 from vsezoo.data.pictures.listing import SPLITS, CaptionedImage, Listing, name_split
 from vsezoo.data.pictures.splits import BY_COLUMN, BY_TABLE, REMEDY_WORDS, find_word, gather, normalise_path
-from vsezoo.data.pictures.table_columns import SPLIT_COLUMN, SPLIT_SYNONYMS, find_columns
+from vsezoo.data.pictures.table_columns import JSON, SPLIT_COLUMN, SPLIT_SYNONYMS, find_columns
 from vsezoo.data.pictures.table_file import LINES, is_table, read_rows
 from vsezoo.errors import DataError
 
 TABLES = ("captions.csv", "captions.tsv", "captions.jsonl", "captions.txt", "metadata.jsonl", "metadata.csv")
-ENDINGS = (".csv", ".tsv", ".jsonl", ".json", *LINES)
+ENDINGS = (".csv", ".tsv", *JSON, *LINES)
 """Suffixes of tables with other names, which are recognised by their first line."""
 MOST = 100  # files whose first line is read
 
@@ -204,12 +204,12 @@ def _find_split_column(rows: Sequence[tuple[str, dict[str, Any]]]) -> str:
 def _interpret(
     file: Path, rows: Sequence[tuple[str, dict[str, Any]]], split_column: str, bad: list[DataError]
 ) -> Iterator[Row]:
-    image_column, language_column, caption_columns = "", "", list[str]()
+    image_column, language_column, caption_columns, known = "", "", list[str](), dict[str, Any]().keys()
     for place, row in rows:
-        if not caption_columns or not all(name in row for name in (image_column, *caption_columns)):
-            image_column, caption_columns = find_columns(file, place, list(row))  # objects may have other columns
-            language_column = find_language_column(list(row))
-        image, split = row[image_column], row.get(split_column) or ""
+        if row.keys() != known:  # objects may have other columns
+            image_column, caption_columns = find_columns(file, place, list(row))
+            language_column, known = find_language_column(list(row)), row.keys()
+        image, split = row[image_column], (row.get(split_column) if split_column else "") or ""  # pandas' index is ""
         if not isinstance(image, str) or not image.strip():
             remedy = "Write the path of its file there, relative to the table."
             note(DataError(f"{place} names no picture in the column {image_column!r}.", file=file, remedy=remedy), bad)
@@ -223,5 +223,6 @@ def _interpret(
             note(DataError(problem, file=file, remedy="Fix the row, or remove it."), bad)
             continue
         captions = [caption for _, caption in found]
-        languages = [str(row.get(language_column) or "").strip() or find_code(name) for name, _ in found]
+        language = str(row[language_column] or "").strip() if language_column in row and language_column else ""
+        languages = [language or find_code(name) for name, _ in found]
         yield Row(place, image.strip(), captions, name_split(split), languages if any(languages) else [])

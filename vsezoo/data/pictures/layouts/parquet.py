@@ -204,4 +204,4 @@ def _rename(images: ImageColumns, folder: Path) -> ImageColumns:
     if images.places is None:
         return images
     names = RowNames([_label(file, folder) for file in images.places.files], images.places, "#")
-    return ImageColumns(names, images.captions, images.counts, images.places)
+    return ImageColumns(names, images.captions, images.counts, images.places, images.languages)
