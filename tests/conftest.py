@@ -41,6 +41,16 @@ os.environ.pop("COLUMNS", None)
 
 torch.set_num_threads(1)
 
+# These tests are not about power cuts, and waiting for the disk is a tenth of their time. Their own processes do wait.
+os.fsync = lambda descriptor: None
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Return one process for each core, and one more for the tests that wait for processes of their own."""
+    return (os.cpu_count() or 1) + ("not process" not in config.option.markexpr)
+
+
 Vse = Callable[..., processes.Done]
 Install = Callable[..., Path]
 

@@ -118,6 +118,7 @@ def test_create_model() -> None:
     assert torch.equal(again.encode_texts(captions), texts)
 
 
+@pytest.mark.slow
 def test_train_load_evaluate(data: Path, run: Path) -> None:
     heard = []
 

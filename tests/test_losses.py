@@ -274,6 +274,7 @@ def test_the_sigmoid_loss_worked_by_hand() -> None:
     assert output.parts.keys() == {"matches", "negatives"}
 
 
+@pytest.mark.slow
 def test_the_sigmoid_loss_of_transformers() -> None:
     """`SiglipModel.forward` with `return_loss`, a mean over the images, from its own embeddings, scale and bias."""
     import dual_families
@@ -319,6 +320,7 @@ def test_selectively_hard_negatives_by_hand() -> None:
 
 @given(st.integers(0, 2**31), st.integers(2, 6), st.sampled_from([0.0, 0.05, 0.5, 9.0]))
 @settings(max_examples=30, deadline=None)
+@pytest.mark.slow
 def test_selectively_hard_negatives_slowly(seed: int, count: int, epsilon: float) -> None:
     """With 0 it is max violation; with more than all differences, the mean over the negatives."""
     scores = torch.from_numpy(np.random.default_rng(seed).normal(0, 0.3, (count, count)))

@@ -159,6 +159,7 @@ UNSUITABLE: dict[str, tuple[Mapping[str, Any], str]] = {
 
 
 @pytest.mark.parametrize("case", UNSUITABLE)
+@pytest.mark.slow
 def test_parts_that_do_not_suit_each_other(case: str, tmp_path: Path) -> None:
     settings, message = UNSUITABLE[case]
     with pytest.raises(RecipeError, match=message):

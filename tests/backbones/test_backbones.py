@@ -151,6 +151,7 @@ def test_weights_from_a_file_with_a_classifier_or_without(tmp_path: Path, name: 
     assert len(digests) == 1
 
 
+@pytest.mark.slow
 def test_arguments_of_the_constructor(tmp_path: Path) -> None:
     same = make("timm:mobilenetv2_035", model_args={"pad_type": "same"})
     plain = make("timm:mobilenetv2_035")

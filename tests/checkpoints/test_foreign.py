@@ -101,6 +101,7 @@ def test_a_repository_of_open_clip(
     assert not {"model.safetensors", "open_clip_pytorch_model.bin"} & fetched
 
 
+@pytest.mark.slow
 def test_a_gated_repository(hub: LoopbackHub, vse: Vse, source: Path, photos: Path, tmp_path: Path) -> None:
     publish(hub, source).gated = True
     for token in (loopback.READER, ""):  # 403, and 401

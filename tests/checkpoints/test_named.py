@@ -57,6 +57,7 @@ def test_a_name_is_used_as_a_folder_is(folder: Path, tmp_path: Path, monkeypatch
         open_publication(NAME)
 
 
+@pytest.mark.slow
 def test_on_the_hub(hub: LoopbackHub, environment: dict[str, str], vse: Vse, folder: Path) -> None:
     repository = hub.repositories.setdefault("org/name", Repository())
     files = {path.name: path.read_bytes() for path in folder.iterdir()}

@@ -102,6 +102,7 @@ def test_another_split(run: Path, photos: Path, tmp_path: Path) -> None:
     assert (found["image"], found["caption"]) == ("4", row["caption"])
 
 
+@pytest.mark.slow
 def test_the_table_fits_a_terminal(run: Path, photos: Path, tmp_path: Path) -> None:
     done = caption(tmp_path, run, "2", "7", "--data", photos, before=narrow)
     assert (done.code, done.stderr) == (0, "")

@@ -78,6 +78,7 @@ def test_the_figures_are_those_of_the_training(root: Path, runs: list[Path]) -> 
     }
 
 
+@pytest.mark.slow
 def test_the_figures_are_those_of_a_slow_reference(root: Path, runs: list[Path]) -> None:
     """Ranks by sorting the whole matrix, from the model's own embeddings of plain strings and arrays."""
     model = vsezoo.load(runs[0])
@@ -391,6 +392,7 @@ def test_a_result_that_cannot_be_written(root: Path, runs: list[Path], tmp_path:
 # Predictions
 
 
+@pytest.mark.slow
 def test_predictions(root: Path, runs: list[Path], tmp_path: Path) -> None:
     from vsezoo.evaluation.predictions import read_predictions
 

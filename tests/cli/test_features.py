@@ -113,6 +113,7 @@ def test_a_grid_and_ten_crops(tmp_path: Path, photos: Path, weights: Path) -> No
     np.testing.assert_allclose(grid[1].astype(np.float32).mean(axis=0), of_each[4], rtol=1e-2, atol=1e-2)
 
 
+@pytest.mark.slow
 def test_a_folder_without_captions(tmp_path: Path, weights: Path) -> None:
     for name in ("b/2.png", "a/1.jpg", "c.png"):
         (tmp_path / "loose" / name).parent.mkdir(parents=True, exist_ok=True)
@@ -167,6 +168,7 @@ def test_a_share_without_a_picture_was_not_done_before(tmp_path: Path, photos: P
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="names of bytes")
+@pytest.mark.slow
 def test_a_name_that_is_not_utf_8(tmp_path: Path, weights: Path) -> None:
     folder = pictures.write_pictures(tmp_path / "photos", train=2)
     (folder / "captions.csv").unlink()

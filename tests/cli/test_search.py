@@ -81,6 +81,7 @@ def test_images_for_a_sentence(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("query", ["7", "photo-7.jpg", "photos/test_ims.npy:7"])
+@pytest.mark.slow
 def test_captions_for_an_image(folder: Path, query: str) -> None:
     best = rank_captions(folder, 7)[:5]
     texts = (folder / "photos" / "test_caps.txt").read_text(encoding="utf-8").splitlines()
@@ -181,6 +182,7 @@ def test_names_of_files_need_not_be_utf8(folder: Path) -> None:
 # Mistakes
 
 
+@pytest.mark.slow
 def test_mistakes(folder: Path) -> None:
     place = ("--data", "./photos")
     Image.new("RGB", (8, 8)).save(folder / "cat.png")

@@ -46,6 +46,7 @@ def demo(make_distribution: Callable[..., Path]) -> tuple[Path, ...]:
     return (make_distribution("demo-plugin", points, {"made_demo": SOURCE}, version="4.2"),)
 
 
+@pytest.mark.slow
 def test_json(demo: tuple[Path, ...]) -> None:
     done = call_vsezoo("show", "demo-old", "--json", path=demo)
     assert done.returncode == 0, done.stderr
@@ -98,6 +99,7 @@ def test_settings_for_a_data_set(demo: tuple[Path, ...]) -> None:
 
 
 @pytest.mark.parametrize("columns", [80, 200])
+@pytest.mark.slow
 def test_text(demo: tuple[Path, ...], columns: int) -> None:
     done = call_vsezoo("show", "demo", path=demo, env={"COLUMNS": str(columns)})
     assert done.returncode == 0, done.stderr

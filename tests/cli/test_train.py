@@ -56,6 +56,7 @@ def invoke(*arguments: str | Path) -> Result:
 # What a run prints and leaves
 
 
+@pytest.mark.slow
 def test_a_run(trained: tuple[Path, processes.Done]) -> None:
     output, done = trained
     assert done.code == 0

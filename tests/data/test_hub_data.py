@@ -161,6 +161,7 @@ def test_shards_and_the_converted_branch(photos: LoopbackHub, monkeypatch: pytes
     assert list_shades(read()) == [4]
 
 
+@pytest.mark.slow
 def test_several_sets_in_one_are_told_apart(photos: LoopbackHub, monkeypatch: pytest.MonkeyPatch) -> None:
     photos.repositories["datasets/org/photos"] = Repository()
     publish(photos, {f"{language}/train-00000.parquet": make_parquet([len(language)]) for language in ("en", "deu")})

@@ -153,6 +153,7 @@ def test_features_are_no_pictures() -> None:
 
 
 @pytest.mark.parametrize("finetune", [False, True])
+@pytest.mark.slow
 def test_a_frozen_backbone_has_no_gradients(finetune: bool) -> None:
     encoder = make_encoder(finetune=finetune, cnn_mode="train").train()
     features = encoder.extract(make_images())

@@ -110,6 +110,7 @@ def test_other_weights_are_refused(tmp_path: Path) -> None:
     "stored",
     [None, {}, {"transformer": 5}, {"transformer": {"source": "x", "sha256": 5}}, {"transformer": {"source": "x"}}],
 )
+@pytest.mark.slow
 def test_weights_that_are_not_described(bert: Path, tmp_path: Path, stored: Any) -> None:
     tiny.save_model(tmp_path / "checkpoint", make_model(bert))
     encoders = {} if stored is None else {"text_encoder": stored}

@@ -95,6 +95,7 @@ def test_neither_padding_nor_the_order_of_a_batch_counts(bert: Path, pool: str) 
     torch.testing.assert_close(other, together, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_normalize_and_use_abs(bert: Path) -> None:
     raw = make_model(bert, normalize=False).encode_texts(CAPTIONS)
     assert (raw < 0).any()

@@ -135,6 +135,7 @@ def test_an_unknown_suffix(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", [".jsonl", ".parquet"])
+@pytest.mark.slow
 def test_a_changed_bit_is_noticed_or_changes_nothing(suffix: str, tmp_path: Path) -> None:
     file, predictions = tmp_path / f"all{suffix}", collect()
     write_predictions(file, predictions)

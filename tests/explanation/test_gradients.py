@@ -53,6 +53,7 @@ def score_with(model: JointEmbedding, images: Tensor, change: Callable[[Tensor],
 
 @pytest.mark.usefixtures("double")
 @pytest.mark.parametrize("name", ["vsepp", "scan-t2i", "order0", "vsrn", "vse-infty-bigru"])
+@pytest.mark.slow
 def test_weights_are_derivatives(name: str) -> None:
     data = tiny.TinyPairs() if name in ("vsepp", "order0") else REGIONS
     options = {"image_encoder.num_blocks": 1} if name == "vsrn" else {}

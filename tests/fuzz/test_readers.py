@@ -20,6 +20,7 @@ QUIET = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.function_
 
 
 @pytest.mark.parametrize("name", READERS)
+@pytest.mark.slow
 def test_altered_files(name: str, tmp_path_factory: pytest.TempPathFactory) -> None:
     reader = READERS[name]
     original = tmp_path_factory.mktemp("original") / name

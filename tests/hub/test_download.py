@@ -208,6 +208,7 @@ def test_names_that_lead_elsewhere(hub: LoopbackHub, vse: Vse, work: Path) -> No
         (lambda files: files.update({"x.json": DIGEST}), r"it has no x\.json"),
     ],
 )
+@pytest.mark.slow
 def test_lists_of_files_that_are_not_true(
     hub: LoopbackHub, vse: Vse, work: Path, change: Callable[[Any], object], message: str
 ) -> None:
@@ -226,6 +227,7 @@ def test_sizes_are_bounded_before_anything_is_fetched(hub: LoopbackHub, vse: Vse
     assert hub.bodies("GET") == 0
 
 
+@pytest.mark.slow
 def test_a_part_that_is_missing_is_named_with_its_distribution(hub: LoopbackHub, vse: Vse, work: Path) -> None:
     repository = publish(hub, work / "run" / "best")
 

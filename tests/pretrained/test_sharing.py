@@ -65,6 +65,7 @@ def assert_same(first: vsezoo.JointEmbedding, second: vsezoo.JointEmbedding) -> 
     assert first.similarity.log_scale == second.similarity.log_scale
 
 
+@pytest.mark.slow
 def test_each_part_takes_its_own_of_one_source(tmp_path: Path) -> None:
     """Embeddings and scale are those of transformers' CLIP, and the width is that of the weights."""
     clip = write_dual(tmp_path / "clip")

@@ -74,6 +74,7 @@ def test_a_licence_is_named_and_stays(work: Path) -> None:
     assert ModelCard(card.read_text(encoding="utf-8")).data.to_dict()["license"] == "mit"
 
 
+@pytest.mark.slow
 def test_words_stay_and_damaged_logs_cost_only_the_curves(work: Path) -> None:
     card = work / "run" / "best" / "README.md"
     card.write_text(card.read_text(encoding="utf-8") + "\nAsk Ada.\n", encoding="utf-8")

@@ -149,6 +149,7 @@ def _change(*path: str, to: Any) -> Callable[[dict[str, Any]], None]:
         (_change("name", to=""), RecipeError, "name is ''"),
     ],
 )
+@pytest.mark.slow
 def test_a_mistake_names_the_file(
     change: Callable[[dict[str, Any]], None], error: type[UsageError], message: str, write: Write
 ) -> None:

@@ -50,6 +50,7 @@ class Tags(HTMLParser):
         self.sources += [value or "" for name, value in attrs if name in ("src", "href", "srcset", "data")]
 
 
+@pytest.mark.slow
 def test_the_page(run: Path) -> None:
     page = run / "page.html"
     done = run_command(run, "eval", "run", "--data", "./tiny", "--html", page, "--images", "pictures", "--json")

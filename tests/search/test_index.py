@@ -59,6 +59,7 @@ def test_the_nearest_are_those_of_all_scores_sorted(
 
 
 @pytest.mark.parametrize("model", ["vsepp", "orderpp"])
+@pytest.mark.slow
 def test_the_other_way(model: str, tmp_path: Path) -> None:
     made = tiny.save_model(tmp_path / "run", tiny.make_model(model))
     data = TinyPairs()
@@ -144,6 +145,7 @@ def test_which_sentences_have_a_word_that_the_model_knows(name: str, tmp_path: P
     assert TransformerTokenizer(pieces, {}).knows("xyz")  # of pieces, every word is made
 
 
+@pytest.mark.slow
 def test_images_by_their_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tiny.save_model(tmp_path / "run")
     data = TinyPairs()
@@ -164,6 +166,7 @@ def test_images_by_their_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert (like[0].id, like[0].score) == ("image4", pytest.approx(1, abs=1e-5))
 
 
+@pytest.mark.slow
 def test_mistakes(tmp_path: Path) -> None:
     tiny.save_model(tmp_path / "run")
     features = make_features(4)

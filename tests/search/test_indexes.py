@@ -61,6 +61,7 @@ def test_the_index_that_is_named_is_built_once(run: Path) -> None:
     assert Backwards.built[1:] == [((2, 5), "CosineSimilarity", "texts")]
 
 
+@pytest.mark.slow
 def test_an_index_of_inner_products_goes_with_similarities_that_are_one(
     run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

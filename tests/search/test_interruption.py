@@ -122,6 +122,7 @@ def test_after_ctrl_c(run: Path, photos: Path, cache: Path) -> None:
     assert told == [(COUNT, COUNT)]
 
 
+@pytest.mark.slow
 def test_after_a_picture_that_cannot_be_read(run: Path, photos: Path) -> None:
     bad = photos / f"{COUNT - 1}.png"
     bad.write_bytes(b"no picture")

@@ -93,6 +93,7 @@ def test_only_the_nearest_vectors_are_scored(
     assert left_out  # a better image is not looked at, as documented
 
 
+@pytest.mark.slow
 def test_sentences_for_an_image(model: JointEmbedding, tmp_path: Path) -> None:
     data = TinyPairs(shape=SHAPE)
     index = open_index(tmp_path / "run", texts=data)

@@ -81,6 +81,7 @@ def test_sentences(run: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [b"", b"no tensors", "cut", "flip"])
+@pytest.mark.slow
 def test_a_damaged_file_is_made_anew(run: Path, photos: Path, cache: Path, damage: bytes | str) -> None:
     count_encoded(run, images=photos)
     (file,) = (cache / TOPIC).glob("*/*")
@@ -131,6 +132,7 @@ def test_no_picture_can_be_read(run: Path, tmp_path: Path) -> None:
         open_index(run, images=folder)
 
 
+@pytest.mark.slow
 def test_a_block_of_pictures_is_decoded_in_batches(run: Path, tmp_path: Path) -> None:
     """A block of large pictures would fill the memory."""
     for number in range(70):

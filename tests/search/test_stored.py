@@ -88,6 +88,7 @@ def test_only_what_is_new_or_has_changed_is_embedded(run: Path, photos: Path, fo
     assert read_manifest(folder).count == 3
 
 
+@pytest.mark.slow
 def test_items_are_removed_by_id_or_because_they_are_gone(run: Path, photos: Path, folder: Path) -> None:
     build_index(run, folder, images=photos)
     before = open_index(run, index=str(folder))
@@ -308,6 +309,7 @@ def test_pictures_of_models_that_do_not_compare_them_are_no_queries(tmp_path: Pa
     assert measure_folder(opened, folder, ["red"]).recall == 1.0
 
 
+@pytest.mark.slow
 def test_the_commands(run: Path, photos: Path, folder: Path, vse: Any) -> None:
     (photos / "bad.png").write_bytes(b"no picture")
     arguments = (str(run), str(folder))
@@ -340,6 +342,7 @@ def test_what_a_build_computes_comes_from_the_model(run: Path, photos: Path, fol
     np.testing.assert_array_equal(rows, next(embed(range(3))).rows)
 
 
+@pytest.mark.slow
 def test_a_changed_bit_of_any_file_is_noticed(run: Path, tmp_path: Path) -> None:
     folder, sentences = tmp_path / "texts.index", tmp_path / "lines.txt"
     sentences.write_text("red\ngreen\nblue\n", encoding="utf-8")

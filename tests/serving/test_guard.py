@@ -67,6 +67,7 @@ def test_too_many_requests(start: Any, photos: Path) -> None:
     assert [client.get(address).status_code for address in ("/", "/thumbnails/0", "/health")] == [200] * 3
 
 
+@pytest.mark.slow
 def test_a_client_that_never_sends_the_rest(start: Any, photos: Path) -> None:
     client = start(photos, limits=Limits(seconds=0.3))
     with connect(client) as stream:
@@ -131,6 +132,7 @@ def test_a_token(start: Any, photos: Path) -> None:
     assert [client.get(address).status_code for address in ("/", "/page/page.js", "/health")] == [200] * 3
 
 
+@pytest.mark.slow
 def test_a_browser_gets_a_cookie_for_the_token(start: Any, photos: Path) -> None:
     client = start(photos, token=TOKEN)
     answer = client.post("/session", headers={"Authorization": f"Bearer {TOKEN}"})
@@ -219,6 +221,7 @@ def test_links_that_lead_out_of_the_collection(start: Any, photos: Path) -> None
     assert client.get(f"/{results['inside.png']['picture']}").status_code == 200
 
 
+@pytest.mark.slow
 def test_a_file_that_becomes_something_else(start: Any, photos: Path) -> None:
     """What was a picture when it was embedded is shown only if it still is one, inside of the folder."""
     client = start(photos)

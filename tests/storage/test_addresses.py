@@ -36,6 +36,7 @@ def hub(web: Web, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     HfFileSystem.clear_instance_cache()
 
 
+@pytest.mark.slow
 def test_a_stream_is_read_anywhere(web: Web) -> None:
     write_picture(web.folder / "picture", 9)
     content = (web.folder / "picture").read_bytes()
@@ -47,6 +48,7 @@ def test_a_stream_is_read_anywhere(web: Web) -> None:
     assert read_part(f"{web.address}/picture", 3, 4) == content[3:7]
 
 
+@pytest.mark.slow
 def test_a_file_of_the_hub_is_another_when_its_content_is(hub: Path) -> None:
     first = identify_address(ON_HUB)
     assert first[:2] == (ON_HUB, 256 * 40_000)

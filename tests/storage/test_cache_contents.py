@@ -76,6 +76,7 @@ def test_everything_goes(cache: Path) -> None:
     assert CliRunner().invoke(main, ["cache", "verify"]).stdout == "Nothing is damaged.\n"
 
 
+@pytest.mark.slow
 def test_every_folder_of_the_cache_is_known() -> None:
     package = Path(vsezoo.__file__).parent
     used = re.compile(r"""(?:find_cache\(\) / |remember\(|\bTOPIC = )["'](\w+)["']""")

@@ -35,6 +35,7 @@ def make_trial(number: int, scores: list[float], state: str = "complete", **sett
     return Trial(number, Path(f"trial-{number}"), chosen, dict(enumerate(scores, 1)), state)
 
 
+@pytest.mark.slow
 def test_choices_are_in_their_ranges_and_repeatable() -> None:
     wanted, trials = Search(30, SPACE, seed=3), []
     for number in range(1, 21):

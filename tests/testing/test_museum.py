@@ -58,6 +58,7 @@ def list_exhibits() -> Iterator[Any]:
         yield pytest.param(shown, id=shown.name, marks=[pytest.mark.process] if processes else [])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shown", list(list_exhibits()))
 def test_an_exhibit_fails_the_checks_that_it_was_made_for(shown: Exhibit) -> None:
     failures = find_failures(shown)

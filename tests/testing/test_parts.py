@@ -40,6 +40,8 @@ OPTIONS: dict[tuple[str, str], list[dict[str, Any]]] = {
 
 NEED_FILES = [("text_encoders", name) for name in ("hf", "pcmepp-clip", "residual-hf", "vse-infty-hf")]
 """Parts that are built from files: see below."""
+BACKBONES = ("timm", "torchvision")
+"""Image encoders whose networks have many layers even where they are small."""
 NEED_PRETRAINED = ("blip-2", "clip", "open-clip")
 """Encoders that cannot be built without pretrained weights: tests/plugins/clip has them."""
 
@@ -51,7 +53,8 @@ def list_parts() -> Iterator[Any]:
                 continue
             for options in OPTIONS.get((kind, entry.name), [{}]):
                 words = "-".join(f"{name}={value}" for name, value in options.items())
-                marks = () if entry.value.startswith("vsezoo.") else pytest.mark.slow  # those of the papers: many
+                papers = not entry.value.startswith("vsezoo.")  # many
+                marks = pytest.mark.slow if papers or entry.name in BACKBONES else ()
                 for check in list_checks(kind, entry.name, options=options):
                     name = f"{entry.name}-{words}-{check.name}".replace("--", "-")
                     yield pytest.param(check, id=name, marks=marks)

@@ -85,12 +85,14 @@ def test_the_first_loss(make_loop: MakeLoop, hardest: bool, masked: bool) -> Non
     assert [event["step"] for event in logged if event["event"] == "step"] == list(range(1, 11))
 
 
+@pytest.mark.slow
 def test_a_batch_larger_than_the_data(make_loop: MakeLoop) -> None:
     witness = Witness()
     make_loop(witness, training__batch_size=1000).start()
     assert [step for step, _, _ in witness.validations] == [1, 2]
 
 
+@pytest.mark.slow
 def test_bf16_is_for_the_encoders_alone(make_loop: MakeLoop) -> None:
     losses = {}
     for precision in ("fp32", "bf16"):

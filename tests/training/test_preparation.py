@@ -32,6 +32,7 @@ def test_a_mistake_before_the_first_step_leaves_the_folder_free(tmp_path: Path) 
     assert [file.name for file in run.iterdir()] == ["notes.txt"]
 
 
+@pytest.mark.slow
 def test_captions_without_a_word_that_is_frequent_enough(tmp_path: Path) -> None:
     data, run = tiny.write_data(tmp_path / "data"), tmp_path / "run"
     for rule in ("nltk", "split", "letters", "characters"):

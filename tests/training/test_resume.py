@@ -313,6 +313,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("changes", "message"), REFUSED)
+@pytest.mark.slow
 def test_what_would_be_another_run_is_refused(
     data: Path, finished: Path, changes: dict[str, Any], message: str
 ) -> None:

@@ -19,15 +19,7 @@ def read_options(owner: Callable[..., Any], given: Collection[str] = ()) -> dict
         owner: a class, for the options of its constructor, or a function.
         given: parameters that are not options.
     """
-    options: dict[str, Option] = {}
-    docs = _read_docs(owner)
-    for function in _list_functions(owner):
-        hints = _read_hints(function)
-        for name, parameter in inspect.signature(function).parameters.items():
-            default = list(parameter.default) if isinstance(parameter.default, tuple) else parameter.default
-            if default is not parameter.empty and name not in given and name not in options:
-                options[name] = Option(name, default, *_split_hint(hints.get(name)), docs.get(name, ""))
-    return options
+    return {option.name: option for option in _list_options(owner) if option.name not in given}
 
 
 def read_parameters(owner: Callable[..., Any]) -> dict[str, inspect.Parameter]:
@@ -43,6 +35,20 @@ def read_parameters(owner: Callable[..., Any]) -> dict[str, inspect.Parameter]:
             if parameter.kind is not parameter.VAR_KEYWORD or function is functions[-1]:
                 parameters.setdefault(parameter.name, parameter)
     return parameters
+
+
+@functools.lru_cache(maxsize=1024)
+def _list_options(owner: Callable[..., Any]) -> tuple[Option, ...]:
+    """Return all options; cached, because a recipe asks for those of each of its parts again and again."""
+    options: dict[str, Option] = {}
+    docs = _read_docs(owner)
+    for function in _list_functions(owner):
+        hints = _read_hints(function)
+        for name, parameter in inspect.signature(function).parameters.items():
+            default = list(parameter.default) if isinstance(parameter.default, tuple) else parameter.default
+            if default is not parameter.empty and name not in options:
+                options[name] = Option(name, default, *_split_hint(hints.get(name)), docs.get(name, ""))
+    return tuple(options.values())
 
 
 class ChecksOptions:

@@ -77,6 +77,7 @@ BROKEN: dict[str, tuple[Callable[[Path], None], bool]] = {
 
 
 @pytest.mark.parametrize("name", BROKEN)
+@pytest.mark.slow
 def test_the_doctor_and_a_training_agree(name: str, tmp_path: Path) -> None:
     folder = tiny.write_data(tmp_path / "mine", images={"train": 16, "dev": 6, "test": 6})
     breaks, fails = BROKEN[name]

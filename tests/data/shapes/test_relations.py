@@ -124,6 +124,7 @@ def test_relation_by_hand() -> None:
     assert not Relation(0, "below", 1).holds(scene)  # 12 pixels lower: not clearly
 
 
+@pytest.mark.slow
 def test_pooled_vectors_of_a_pair_are_equal_up_to_noise_and_regions_are_not() -> None:
     vectors, regions = (shapes.open("test", [kind]).images(range(500)) for kind in ("vector", "regions"))
     twins = shapes.open("test", ["vector"]).mirrored

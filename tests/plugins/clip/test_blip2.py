@@ -35,6 +35,7 @@ def test_the_largest_cosine_by_hand() -> None:
     torch.testing.assert_close(scores, torch.tensor([[0.8, 1.0], [-1.0, 0.0]]))
 
 
+@pytest.mark.slow
 def test_embeddings_and_scores_are_those_of_transformers(source: tuple[Path, transformers.PreTrainedModel]) -> None:
     folder, original = source
     pixels = transformers.AutoImageProcessor.from_pretrained(folder)(images=PICTURES, return_tensors="pt")
@@ -54,6 +55,7 @@ def test_embeddings_and_scores_are_those_of_transformers(source: tuple[Path, tra
     )
 
 
+@pytest.mark.slow
 def test_search_scores_the_candidates_by_their_sets(
     source: tuple[Path, transformers.PreTrainedModel], tmp_path: Path
 ) -> None:
@@ -67,6 +69,7 @@ def test_search_scores_the_candidates_by_their_sets(
     assert [hit.score for hit in hits] == pytest.approx(scores[order].tolist(), abs=1e-5)
 
 
+@pytest.mark.slow
 def test_the_image_token_has_no_word_embedding(tmp_path: Path) -> None:
     """The processor puts as many `<image>` before a caption as there are queries; here they are never needed."""
     folder = tmp_path / "model"
@@ -118,6 +121,7 @@ def test_training(
     assert not torch.allclose(trained.encode_texts(CAPTIONS), before.encode_texts(CAPTIONS))
 
 
+@pytest.mark.slow
 def test_what_is_refused(source: tuple[Path, transformers.PreTrainedModel], tmp_path: Path) -> None:
     """Another task of BLIP-2; one for retrieval that embeds no sentences."""
     config = json.loads((source[0] / "config.json").read_text())

@@ -46,6 +46,7 @@ def test_embeddings_and_logits_are_those_of_transformers(family: str, backend: s
 
 
 @pytest.mark.parametrize("family", ["clip", "align", "siglip"])
+@pytest.mark.slow
 def test_features_that_are_not_normalised(family: str, tmp_path: Path) -> None:
     original = dual_families.write(tmp_path / "model", family)
     images, texts, _ = dual_families.compute(family, original, tmp_path / "model", CAPTIONS, PICTURES, "torchvision")

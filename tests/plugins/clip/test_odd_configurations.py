@@ -240,6 +240,7 @@ def test_folders_that_do_not_fit(tmp_path: Path, tiny_clip: Path, change: Callab
     assert isinstance(raised.value, CheckpointError)
 
 
+@pytest.mark.slow
 def test_an_image_processor_of_another_size(tmp_path: Path, tiny_clip: Path) -> None:
     folder = Path(shutil.copytree(tiny_clip, tmp_path / "bad"))
     change_config(folder, "preprocessor_config.json", crop_size={"height": 40, "width": 40})

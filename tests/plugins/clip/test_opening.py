@@ -99,6 +99,7 @@ def test_features_of_the_image_tower(source: Path, photos: Path, tmp_path: Path)
     processes.assert_one_message(done, 2, r"--grid does not apply to --backbone .*tiny-clip")
 
 
+@pytest.mark.slow
 def test_what_is_loaded_inside_inference_mode_can_be_trained(source: Path) -> None:
     with torch.inference_mode():
         opened, made = vsezoo.load(source), vsezoo.create_model("clip", settings={"pretrained": str(source)})

@@ -148,6 +148,7 @@ def test_a_trained_model_is_written_for_transformers(data: Path, tmp_path: Path,
     torch.testing.assert_close(again.encode_images(PICTURES), model.encode_images(PICTURES), rtol=0, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_linear_head_begins_as_the_identity(source: Path) -> None:
     plain = vsezoo.create_model("clip", settings={"pretrained": str(source)})
     heads = {"image_encoder.head": "linear", "text_encoder.head": "mlp", "embed_size": plain.recipe.embed_size}
@@ -208,6 +209,7 @@ def test_adapters_and_the_whole_tower(source: Path) -> None:
         vsezoo.create_model("clip", settings={"pretrained": str(source), **RANKS, "image_encoder.finetune": True})
 
 
+@pytest.mark.slow
 def test_a_tower_without_linear_layers(tmp_path: Path) -> None:
     dual_families.write(tmp_path / "align", "align")
     with pytest.raises(RecipeError, match=r"a low-rank adapter belongs to a linear layer, and this tower has none"):

@@ -93,6 +93,7 @@ def test_another_number_of_regions_is_read_and_cannot_be_written(tmp_path: Path)
         SGRAFImporter().write(model, tmp_path / "back.pth.tar")
 
 
+@pytest.mark.slow
 def test_what_the_original_does_not_have_cannot_be_written(tmp_path: Path) -> None:
     model = vsezoo.create_model(
         "sgr", None, vsepp_files.CAPTIONS, settings={"embed_size": 4, "image_encoder.node_norm": False}

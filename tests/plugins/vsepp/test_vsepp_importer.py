@@ -187,6 +187,7 @@ def prefix(start: str, *states: Any) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("form", ["module", "dictionary", "flat", "all in module", "tuple", "half", "options"])
+@pytest.mark.slow
 def test_forms_of_the_model(checkpoint: Callable[..., Path], tmp_path: Path, form: str) -> None:
     image, text = make_vsepp(VSEPP)
     flat = prefix("img_enc.", image)[0] | prefix("txt_enc.", text)[0]
@@ -273,6 +274,7 @@ def test_a_damaged_vocabulary_of_our_own(checkpoint: Callable[..., Path], tmp_pa
 
 
 @pytest.mark.parametrize("name", ["x.pkl", "x_py2.pkl", "x.json", "vocab.json"])
+@pytest.mark.slow
 def test_forms_of_the_vocabulary(checkpoint: Callable[..., Path], tmp_path: Path, name: str) -> None:
     path = checkpoint()
     (tmp_path / "f8k_precomp_vocab.pkl").unlink()

@@ -94,6 +94,7 @@ def test_an_editable_installation_is_where_its_project_is(install: Install, tmp_
     assert [plugin.location for plugin in find("demo")] == [str(folder)]
 
 
+@pytest.mark.slow
 def test_thousands_of_names_are_looked_through_once(install: Install, monkeypatch: pytest.MonkeyPatch) -> None:
     names = {f"n{number}": f"made_many:n{number}" for number in range(2000)}
     install("demo", {"losses": names}, {"made_many": "".join(f"{name} = 1\n" for name in names)})

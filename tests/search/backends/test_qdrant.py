@@ -80,6 +80,7 @@ def test_equal_rows_are_in_order(run: Path, tmp_path: Path, client: Any) -> None
     ]
 
 
+@pytest.mark.slow
 def test_changes(run: Path, tmp_path: Path, client: Any) -> None:
     features, folder = write_features(tmp_path / "a.npy"), tmp_path / "a.index"
     build_index(run, folder, images=features, index="qdrant")
@@ -171,6 +172,7 @@ def answering() -> Iterator[Any]:
         ((200, ["hello"]), "does not answer as Qdrant does"),
     ],
 )
+@pytest.mark.slow
 def test_servers_that_cannot_be_used(
     run: Path, tmp_path: Path, vse: Any, answering: Any, answer: Any, problem: str
 ) -> None:

@@ -110,6 +110,7 @@ def test_an_answer_that_fails_is_asked_for_again(web: Web, tmp_path: Path, capsy
     assert len(web.asked) == 1
 
 
+@pytest.mark.slow
 def test_a_server_that_fails_makes_no_picture_a_bad_one(web: Web, tmp_path: Path) -> None:
     folder = write_list(tmp_path / "own", f"{web.address}/big-train-00.tar")
     open_split(folder)
