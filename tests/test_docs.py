@@ -145,24 +145,47 @@ def run_python(program: str, folder: Path) -> str:
     return done.stdout
 
 
-@pytest.mark.process
-@pytest.mark.parametrize("page", RUN_PAGES, ids=name_page)
-def test_python_examples_run(page: Path, folder: Path) -> None:
-    lines = page.read_text(encoding="utf-8").splitlines()
-    program, expected, inside = [], [], False
-    for line in lines:
+NEXT_PAGE = "-- next page --"
+
+RUN_EACH = """
+import vsezoo
+from vsezoo import registry
+
+for page, program in {programs}:
+    with registry.session():
+        exec(compile(program, page, "exec"), {{"__name__": "__main__"}})
+    print({end!r})
+"""
+
+
+@pytest.fixture(scope="module")
+def printed(folder: Path) -> dict[str, list[str]]:
+    """Run the examples of all pages, each with names of its own, in one process: most of one is importing torch."""
+    programs = [(name_page(page), list_examples(page)) for page in RUN_PAGES]
+    output = run_python(RUN_EACH.format(programs=repr(programs), end=NEXT_PAGE), folder)
+    parts = [part.splitlines() for part in output.split(f"{NEXT_PAGE}\n")]
+    return dict(zip(map(name_page, RUN_PAGES), parts, strict=False))
+
+
+def list_examples(page: Path) -> str:
+    lines, inside = [], False
+    for line in page.read_text(encoding="utf-8").splitlines():
         if line.startswith("```"):
             inside = line == "```python"
             line = ""
-        program.append(line if inside else "")  # so that a traceback has the numbers of the page
-        printed = re.search(r"print\(.*\)  # (.+)$", line) if inside else None
-        if printed:
-            expected.append(printed[1])
-    assert any(program)
-    output = run_python("\n".join(program), folder).splitlines()
-    remaining = iter(output)
-    for line in expected:
-        assert line in remaining, f"{line!r} is not what the examples printed next:\n" + "\n".join(output)
+        lines.append(line if inside else "")  # so that a traceback has the numbers of the page
+    return "\n".join(lines)
+
+
+@pytest.mark.slow
+@pytest.mark.process
+@pytest.mark.parametrize("page", RUN_PAGES, ids=name_page)
+def test_python_examples_run(page: Path, printed: dict[str, list[str]]) -> None:
+    program = list_examples(page)
+    assert program.strip()
+    remaining = iter(printed[name_page(page)])
+    for line in re.findall(r"print\(.*\)  # (.+)$", program, flags=re.MULTILINE):
+        assert line in remaining, f"{line!r} is not what the examples printed next:\n" + "\n".join(remaining)
 
 
 @pytest.mark.process

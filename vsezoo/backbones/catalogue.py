@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import json
 from typing import Any
 
 import torch
@@ -46,6 +48,11 @@ def create_backbone(name: str, **options: Any) -> Backbone:
 
 def measure_features(name: str, **options: Any) -> tuple[int, ...]:
     """Return the shape of the features of a picture, `(F,)`, or `(R, F)` for a grid, without computing them."""
-    backbone = create_backbone(name, **options).eval().to("meta")
+    return _measure_features(name, json.dumps(options, sort_keys=True))
+
+
+@functools.cache  # a recipe is resolved several times, and building a network takes up to seconds
+def _measure_features(name: str, options: str) -> tuple[int, ...]:
+    backbone = create_backbone(name, **json.loads(options)).eval().to("meta")
     side = backbone.form.image_size
     return tuple(backbone(torch.empty(1, 3, side, side, device="meta")).shape[1:])
