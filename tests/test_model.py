@@ -98,6 +98,12 @@ def test_an_image_with_a_number_that_is_not_finite_is_named(value: float, index:
         make_model().encode_images(features, batch_size=2)
 
 
+def test_large_numbers_are_finite_although_their_sum_is_not() -> None:
+    features = TinyPairs().features
+    features[1, :2] = 3e38
+    assert len(make_model().encode_images(features)) == 6
+
+
 def test_a_single_picture_is_refused() -> None:
     with pytest.raises(UsageError, match=r"a list of pictures .*, not one Image\.\nPass \[picture\]"):
         make_model().encode_images(Image.new("RGB", (8, 8)))

@@ -29,9 +29,10 @@ from vsezoo.features.folder import FeatureFolder, Shard
 from vsezoo.features.part import Part, Record
 from vsezoo.recipe import Recipe
 from vsezoo.recipe.file import read_recipe
-from vsezoo.search.store import WHOLE, _read, _write
+from vsezoo.search.store import WHOLE
 from vsezoo.search.stored.building import build_index
 from vsezoo.search.stored.opening import open_folder
+from vsezoo.search.stored_rows import read_stored, write_stored
 from vsezoo.storage.checkpoint_layout import write_json
 from vsezoo.sweeps.listing import list_runs
 from vsezoo.training.record import RunRecord
@@ -153,12 +154,12 @@ def make_store(folder: Path) -> None:
     """Write the embeddings of three items, one of them unreadable, as the cache has them."""
     folder.mkdir(parents=True)
     keys = np.arange(48, dtype=np.uint8).reshape(3, 16)
-    _write(folder, [np.eye(2, 4, dtype=np.float32)], keys, {1: "is empty"}).rename(folder / WHOLE)
+    write_stored(folder, [np.eye(2, 4, dtype=np.float32)], keys, {1: "is empty"}).rename(folder / WHOLE)
 
 
 def read_store(folder: Path) -> Any:
     """Read embeddings of the cache; what is damaged is embedded again."""
-    held = _read(folder / WHOLE)
+    held = read_stored(folder / WHOLE)
     if held is None:
         raise DataError("is damaged.", file=folder / WHOLE)
     return held.rows.numpy().tobytes(), held.keys.tobytes(), held.reasons

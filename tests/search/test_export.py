@@ -11,13 +11,15 @@ import numpy as np
 import pytest
 import tiny
 import torch
-from colours import paint_folder, save_colour_model
+from colours import ColourImageEncoder, paint_folder, save_colour_model
 from processes import read_files
 from safetensors.torch import load_file
 from tiny import TinyPairs
 
 from vsezoo.checkpoints.opened import Checkpoint
-from vsezoo.errors import UsageError
+from vsezoo.errors import DataError, UsageError
+from vsezoo.features.folder import Shard
+from vsezoo.search.embedding import BLOCKS
 from vsezoo.search.export import embed
 from vsezoo.search.gallery import write_gallery
 from vsezoo.search.index import open_index
@@ -63,6 +65,34 @@ def test_pictures_that_are_left_out(tmp_path: Path) -> None:
     listing = json.loads(export.list_file.read_text(encoding="utf-8"))
     assert listing["images"] == ["a-red.png", "more/c-blue.png"]
     assert list(listing["skipped"]) == list(export.skipped) == ["b-green.png"]
+
+
+def test_shards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save_colour_model(tmp_path / "run")
+    photos = paint_folder(tmp_path / "photos")
+    (photos / "d.png").write_bytes(b"")
+    monkeypatch.setitem(BLOCKS, "picture", 1)
+
+    def embed_shard(index: int, count: int, name: str = "out", **what: Any) -> tuple[int, int, dict[str, str]]:
+        ColourImageEncoder.encoded.clear()
+        shard, output = Shard(index, count), tmp_path / f"{name}.safetensors"
+        done = embed(tmp_path / "run", images=photos, output=output, shard=shard, **what)
+        assert output.exists() == (not done.missing)
+        return done.missing, len(ColourImageEncoder.encoded), dict(done.skipped)
+
+    damaged = {"d.png": "is empty (0 bytes)."}
+    assert embed_shard(1, 2, texts=["red", "blue"]) == (2, 1, damaged)
+    assert embed_shard(1, 2, texts=["red", "blue"]) == (2, 0, {})  # what it has, it keeps
+    assert embed_shard(2, 3) == (2, 0, {})
+    assert embed_shard(0, 2, texts=["red", "blue"]) == (0, 2, damaged)
+    found = load_file(tmp_path / "out.safetensors")
+    assert found["images"].tolist() == [[1, 0, 0], [0, 1, 0], [0, 0, 1]]
+    assert found["texts"].tolist() == [[1, 0, 0], [0, 0, 1]]
+    assert embed_shard(0, 1, "whole") == (0, 0, damaged)
+    with pytest.raises(UsageError, match=r"^--shard is for --engine local"):
+        embed_shard(0, 2, engine="ray")
+    with pytest.raises(DataError, match=r"d\.png: is empty"):
+        embed_shard(2, 4, on_bad_image="error")
 
 
 def test_what_is_embedded_is_not_replaced(tmp_path: Path) -> None:

@@ -21,7 +21,8 @@ from vsezoo.errors import DataError, StorageError
 from vsezoo.search import embedding, store
 from vsezoo.search.export import embed
 from vsezoo.search.index import open_index
-from vsezoo.search.store import PART, TOPIC, WHOLE
+from vsezoo.search.store import TOPIC, WHOLE
+from vsezoo.search.stored_rows import PART
 
 COUNT, BLOCK = 12, 4
 FOUND = ["00.png", "01.png", "02.png"]

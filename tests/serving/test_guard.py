@@ -226,6 +226,7 @@ def test_a_file_that_becomes_something_else(start: Any, photos: Path) -> None:
     """What was a picture when it was embedded is shown only if it still is one, inside of the folder."""
     client = start(photos)
     results = {r["id"]: r for r in client.get("/search?query=red").json()["results"]}
+    assert client.get(f"/{results['b-green.png']['thumbnail']}").status_code == 200  # and kept in memory
     (photos / "a-red.png").write_text("root:x:0:0", encoding="utf-8")
     (photos / "b-green.png").unlink()
     (photos / "more" / "c-blue.png").unlink()
@@ -237,3 +238,5 @@ def test_a_file_that_becomes_something_else(start: Any, photos: Path) -> None:
             assert answer.json()["error"].startswith(result["id"])
             assert "root:" not in answer.text
             assert str(photos) not in answer.text
+    found = client.get("/search?query=green&k=1").json()["results"]  # until the service starts again
+    assert [result["id"] for result in found] == ["b-green.png"]

@@ -267,6 +267,23 @@ def test_a_click_opens_the_picture(page: Any) -> None:
     wait_focus(page, "result 1, score 1.000, red.png")
 
 
+def test_a_picture_that_was_removed(visit: Open, service: httpx.Client, photos: Path) -> None:
+    file = photos / "blue" / "29.png"
+    content = file.read_bytes()
+    file.unlink()
+    watched = visit(service, "?q=blue")
+    page = watched.page
+    expect(page, "#status", "The 24 best of 32 images")
+    page.get_by_role("button", name="Show more").click()
+    expect(page, ".card.absent .stand-in", "29.png")
+    page.locator(".card.absent .open").first.click()
+    expect(page, "#viewer .score", "cannot be shown: the file was removed or changed")
+    assert not page.locator("#viewer img").is_visible()
+    file.write_bytes(content)
+    page.wait_for_load_state("networkidle")
+    watched.errors = [error for error in watched.errors if "404" not in error]
+
+
 def test_show_more(page: Any) -> None:
     page.keyboard.type("blue")
     expect(page, "#status", "The 24 best of 32 images")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from vsezoo.cli import console, shared_options
+from vsezoo.cli import console, shards, shared_options
 from vsezoo.cli.arguments import CHECKPOINT
 from vsezoo.cli.command import Command
 from vsezoo.cli.skipped import print_skipped
@@ -37,6 +37,7 @@ from vsezoo.errors import UsageError
 @shared_options.on_bad_image("skip")
 @shared_options.device
 @shared_options.engine
+@shards.option
 @shared_options.as_json
 def embed(
     checkpoint: str,
@@ -50,6 +51,7 @@ def embed(
     on_bad_image: str,
     device: str,
     engine: str,
+    shard: str | None,
     as_json: bool,
 ) -> None:
     """Write the joint embeddings of images, sentences, or both, computed by CHECKPOINT.
@@ -71,11 +73,12 @@ def embed(
     from vsezoo.cli.bars import show_encoding
     from vsezoo.data.source import OpenOptions
     from vsezoo.inputs import PairDataset
-    from vsezoo.search.engines import choose_place
+    from vsezoo.search.engines import RAY
     from vsezoo.search.export import embed as export
     from vsezoo.search.sources import open_split
 
-    chosen = choose_place(device, engine)
+    share = shards.read_shard(shard)
+    chosen = device if engine == RAY else shards.choose_device(device)
     opened = Checkpoint.open(checkpoint)
     split_data: PairDataset | None = None
     pictures, sentences = _sort(items)
@@ -90,6 +93,7 @@ def embed(
             output=output,
             device=chosen,
             engine=engine,
+            shard=share,
             on_bad_image=on_bad_image,
             advance=advance,
             warn=console.print_warning,
@@ -98,9 +102,13 @@ def embed(
     if as_json:
         files = {"embeddings": str(written.file), "ids": str(written.list_file)}
         account = {"account": dict(split_data.account)} if split_data is not None else {}
+        missing = {"missing": written.missing} if share.count > 1 else {}
         console.print_json(
             {"checkpoint": checkpoint, **files, "counts": written.counts, "skipped": written.skipped, **account}
+            | missing
         )
+    elif written.missing:
+        console.results().print(f"{written.file}: other shards have still to embed {written.missing:,} items")
     else:
         counts = " and ".join(f"{count:,} {name}" for name, count in written.counts.items())
         console.results().print(f"{written.file}: embeddings of {counts}; their ids are in {written.list_file}")

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from vsezoo.cli import console, shared_options
+from vsezoo.cli import console, shards, shared_options
 from vsezoo.cli.assignments import read_assignments
 from vsezoo.cli.command import Command, section
 from vsezoo.cli.skipped import print_skipped
@@ -22,7 +21,6 @@ from vsezoo.recipe import CHOICES
 if TYPE_CHECKING:
     from vsezoo.backbones import Backbone
     from vsezoo.features.extraction import SplitSummary
-    from vsezoo.features.folder import Shard
     from vsezoo.features.image_tower import ImageTower
     from vsezoo.inputs import PairDataset
 
@@ -101,7 +99,7 @@ OF_FLAGS = ("weights", "features", "crops")
         show_default=True,
         help="Precision of the backbone.",
     ),
-    click.option("--shard", metavar="I/N", help="Share of this process, such as 0/4; torchrun sets it by itself."),
+    shards.option,
 )
 def features(
     data: str | None,
@@ -165,8 +163,8 @@ def features(
             console.print_note(summary)
         return opened
 
-    share = _read_shard(shard)
-    place = _choose_device(device)
+    share = shards.read_shard(shard)
+    place = shards.choose_device(device)
     network = _open(backbone) or _build(backbone, {**_check(options), "weights": weights, "crops": int(crops)}, grid)
     with make_bar(console.messages()) as bar:
         tasks: dict[str, Any] = {}
@@ -222,29 +220,6 @@ def _describe(summary: SplitSummary) -> tuple[str, ...]:
         return summary.split, "other shards not finished", "", "", speed
     shape = " x ".join(f"{size:,}" for size in summary.shape)
     return summary.split, shape, f"{summary.captions:,}", f"{len(summary.skipped):,}", speed
-
-
-def _read_shard(text: str | None) -> Shard:
-    from vsezoo.features.folder import Shard
-
-    if text is None:
-        return Shard(int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1)))
-    match = re.fullmatch(r"(\d+)/(\d+)", text)
-    if match is None:
-        raise UsageError(f"--shard takes I/N, not {text!r}.", remedy="Example: --shard 0/4, for the first of four.")
-    return Shard(int(match[1]), int(match[2]))
-
-
-def _choose_device(name: str) -> Any:
-    """Return the device; with torchrun and several GPUs, the GPU of this process."""
-    import torch
-
-    from vsezoo.devices import choose_device
-
-    device = choose_device(name)
-    if device.type == "cuda" and device.index is None and "LOCAL_RANK" in os.environ:
-        return torch.device("cuda", int(os.environ["LOCAL_RANK"]))
-    return device
 
 
 def _check(options: dict[str, Any]) -> dict[str, Any]:

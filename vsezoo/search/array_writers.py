@@ -38,7 +38,7 @@ class TensorWriter:
 
     def append(self, name: str, block: Array) -> None:
         """Append rows to a tensor, float32 or uint8. The rows of a tensor must be appended consecutively."""
-        content = np.ascontiguousarray(block).data.cast("B")
+        content = np.ascontiguousarray(block).reshape(-1).view(np.uint8).data
         self._write(content)
         begin, rows = self._end, 0
         if name in self._tensors:

@@ -11,11 +11,12 @@ import torch
 
 from vsezoo.checkpoints.opened import Checkpoint
 from vsezoo.errors import StorageError, UsageError, report_system_errors
+from vsezoo.features.folder import Shard
 from vsezoo.search.array_writers import ArrayWriter, TensorWriter, write_array, write_tensors
 from vsezoo.search.collection import Collection
-from vsezoo.search.engines import embed_with
+from vsezoo.search.engines import RAY, embed_with
 from vsezoo.search.sources import Images, Texts, collect_images, collect_texts
-from vsezoo.search.store import BLOCK, list_skipped, open_embeddings
+from vsezoo.search.store import BLOCK, embed_share, list_skipped, open_embeddings
 from vsezoo.storage.atomic_file import explain_unwritten, prepare_file
 from vsezoo.storage.checkpoint_layout import CONFIG, LOCAL, MODEL, write_json
 from vsezoo.storage.json_file import read_object
@@ -40,12 +41,14 @@ class Export:
         list_file: the list of ids.
         counts: number of embeddings of `images` and `texts`.
         skipped: reasons by the ids of skipped images.
+        missing: number of items that other shards have still to embed; nothing is written before they have.
     """
 
     file: Path
     list_file: Path
     counts: Mapping[str, int]
     skipped: Mapping[str, str]
+    missing: int = 0
 
 
 @report_system_errors
@@ -57,6 +60,7 @@ def embed(
     texts: Texts | None = None,
     device: str | torch.device = "cpu",
     engine: str = "local",
+    shard: Shard | None = None,
     on_bad_image: str = "skip",
     advance: Advance | None = None,
     warn: Callable[[str], None] | None = None,
@@ -76,6 +80,8 @@ def embed(
         texts: a file of sentences, sentences, or an open split, for its captions.
         device: device of the model.
         engine: "local": embed in this process. "ray": on the machines of a Ray cluster; see `vsezoo.search.cluster`.
+        shard: the share of this process; None: everything. All processes use one cache, and the last one to finish
+            writes the files.
         on_bad_image: "skip": skip pictures that cannot be read. "error": stop at the first one.
         advance: progress callback `(done, total)`, for images and sentences; not called if everything is cached.
         warn: called with a message if the cache cannot be written; None: print it to standard error.
@@ -84,8 +90,9 @@ def embed(
         CheckpointError: for a checkpoint that cannot be read.
         DataError: for input that is absent, empty or damaged, or of a kind that the model does not take.
         StorageError: when the file cannot be written; an existing file is left unchanged.
-        UsageError: if there is nothing to embed, or for an output with another suffix, one that is an input file or a
-            file of the checkpoint, or an existing `.json` file with other contents.
+        UsageError: if there is nothing to embed, for a shard with the engine "ray", or for an output with another
+            suffix, one that is an input file or a file of the checkpoint, or an existing `.json` file with other
+            contents.
     """
     output = Path(output)
     collections: dict[str, Collection] = {}
@@ -100,9 +107,16 @@ def embed(
         with explain_unwritten(target):  # a folder without permission
             _require_free(target, collections.values(), checkpoint)
     _require_list(list_file)
+    if shard is not None and shard.count > 1:
+        if engine == RAY:
+            raise UsageError("--shard is for --engine local: a cluster shares the work by itself.")
+        skipped = dict[str, str]()
+        missing = _embed_shares(checkpoint, collections, shard, device, skipped, advance)
+        if missing:
+            return Export(output, list_file, {}, skipped, missing)
     total, done = sum(len(collection.ids) for collection in collections.values()), 0
     ids: dict[str, list[str]] = {}
-    skipped: dict[str, str] = {}
+    skipped = {}
     with WRITERS[output.suffix](output) as file:
         for name, collection in collections.items():
             told = advance and _count_from(done, total, advance)
@@ -125,6 +139,23 @@ def embed(
     with prepare_file(list_file) as temporary, explain_unwritten(list_file):
         write_json(temporary, description)
     return Export(output, list_file, {name: len(own) for name, own in ids.items()}, skipped)
+
+
+def _embed_shares(
+    checkpoint: Checkpoint,
+    collections: Mapping[str, Collection],
+    shard: Shard,
+    device: str | torch.device,
+    skipped: dict[str, str],
+    advance: Advance | None,
+) -> int:
+    """Embed a share of each collection; return how many items are still missing."""
+    missing = 0
+    for collection in collections.values():
+        computed = checkpoint.describe_computation(collection.kind)
+        local = embed_with(checkpoint, collection, device, skipped=skipped)
+        missing += embed_share(collection, computed, local, shard, advance)
+    return missing
 
 
 def _count_from(before: int, total: int, advance: Advance) -> Advance:

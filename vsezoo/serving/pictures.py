@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from PIL import Image
 
@@ -52,6 +52,13 @@ class Shown:
     file: Path | None = None
 
 
+class Thumbnail(NamedTuple):
+    """A small copy of a picture, and the file of the picture, if it has one."""
+
+    file: Path | None
+    content: bytes
+
+
 class PictureShelf:
     """Pictures of a collection by their numbers; no path comes from a client.
 
@@ -65,7 +72,7 @@ class PictureShelf:
         self._root = os.path.realpath(collection.place) if collection.place else ""
         self._pool = ThreadPoolExecutor(DECODERS, thread_name_prefix="pictures")
         self._reading = threading.Lock()
-        self._thumbnails: OrderedDict[int, bytes] = OrderedDict()
+        self._thumbnails: OrderedDict[int, Thumbnail] = OrderedDict()
         self._size = 0
 
     async def read_thumbnail(self, item: int) -> Shown:
@@ -74,13 +81,13 @@ class PictureShelf:
         Raises:
             PictureError: for an image that is not a picture, cannot be read, or lies outside of the collection.
         """
-        content = self._thumbnails.get(item)
-        if content is None:
-            content = await self._run(self._make_thumbnail, item)
-            self._keep(item, content)
+        kept = self._thumbnails.get(item)
+        if kept is None or (kept.file is not None and not kept.file.exists()):  # what was removed is not shown
+            kept = await self._run(self._make_thumbnail, item)
+            self._keep(item, kept)
         else:
             self._thumbnails.move_to_end(item)
-        return Shown("image/jpeg", content)
+        return Shown("image/jpeg", kept.content)
 
     async def read_whole(self, item: int) -> Shown:
         """Return the picture as it is, or as JPEG if a browser may not know its format; see `read_thumbnail`."""
@@ -101,19 +108,19 @@ class PictureShelf:
     async def _run(self, function: Callable[[Given], Made], argument: Given) -> Made:
         return await asyncio.get_running_loop().run_in_executor(self._pool, function, argument)
 
-    def _keep(self, item: int, content: bytes) -> None:
+    def _keep(self, item: int, thumbnail: Thumbnail) -> None:
         if item not in self._thumbnails:
-            self._size += len(content)
-        self._thumbnails[item] = content
+            self._size += len(thumbnail.content)
+        self._thumbnails[item] = thumbnail
         while self._size > KEPT:
             _, oldest = self._thumbnails.popitem(last=False)
-            self._size -= len(oldest)
+            self._size -= len(oldest.content)
 
-    def _make_thumbnail(self, item: int) -> bytes:
+    def _make_thumbnail(self, item: int) -> Thumbnail:
         found = self._find(item)
         picture = self._read(item, found, SIDE) if isinstance(found, Path) else found.copy()
         picture.thumbnail((SIDE, SIDE))
-        return _encode(picture)
+        return Thumbnail(found if isinstance(found, Path) else None, _encode(picture))
 
     def _find_whole(self, item: int) -> Shown:
         found = self._find(item)

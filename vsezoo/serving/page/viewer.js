@@ -15,8 +15,7 @@ export function view(place, { terms }) {
   if (!one) return;
   current = place;
   image.alt = one.id;
-  image.hidden = file.hidden = !one.picture;
-  dialog.classList.toggle("absent", !one.picture);
+  mark(!one.picture);
   if (one.picture) load(one);
   dialog.querySelector("#viewer-name").textContent = one.id;
   const score = one.score === undefined ? "" : `result ${one.rank}, score ${one.score.toFixed(4)}`;
@@ -35,6 +34,16 @@ function load(one) {
   whole.addEventListener("load", () => {
     if (at(current) === one) image.src = one.picture;
   });
+  whole.addEventListener("error", () => {
+    if (at(current) !== one) return;
+    mark(true);
+    dialog.querySelector(".score").textContent = "cannot be shown: the file was removed or changed";
+  });
+}
+
+function mark(absent) {
+  image.hidden = file.hidden = absent;
+  dialog.classList.toggle("absent", absent);
 }
 
 function move(step) {
