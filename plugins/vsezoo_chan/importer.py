@@ -16,13 +16,13 @@ from torch import Tensor
 
 from vsezoo.conversion import argparse_options, state_dict_files, state_dicts
 from vsezoo.conversion.importer import Imported, Importer, Source
-from vsezoo.conversion.vocabulary import require_vocabulary
-from vsezoo.conversion.vocabulary_files import write_vocabulary
+from vsezoo.conversion.masked_words import read_masked_words, write_masked_words
 from vsezoo.errors import CheckpointError
 from vsezoo.model import JointEmbedding
 from vsezoo.parts import resolve_recipe
 from vsezoo.recipe import Recipe
-from vsezoo.text.masked import MASK, MaskedWordTokenizer, add_mask
+from vsezoo.storage.tensors import rename_prefixes
+from vsezoo.text.masked import MaskedWordTokenizer
 from vsezoo_chan.recipes import chan
 from vsezoo_chan.similarity import CODINGS, POOLINGS
 
@@ -64,8 +64,8 @@ ABSENT = ("measure", "use_abs", "use_restval")
 
 LEFT_OUT = ("fc.weight", "fc.bias")
 """Of the text encoder: tensors that take no part in what the model computes."""
-OURS, THEIRS = "relation.", "feedforward."
-"""What the names of the attention between regions begin with."""
+NAMES = {"feedforward.": "relation."}
+"""Name prefixes of the tensors of the attention between regions, there and here."""
 
 
 class CHANImporter(Importer):
@@ -73,7 +73,7 @@ class CHANImporter(Importer):
 
     name = "chan"
     summary = "CHAN, ppanzx/CHAN, by GRU: model_best.pth, DATA_precomp_vocab.json."
-    options = state_dicts.TOLD
+    options = state_dicts.OPTIONS
     file_name = "model_best.pth"
 
     def recognise(self, source: Source) -> bool:
@@ -94,13 +94,10 @@ class CHANImporter(Importer):
         held = state_dicts.read_state_dicts(source, options)
         recipe = _make_recipe({**held.list_sizes(), **held.options}, source.path)
         data = {**held.name_data(), "kind": "regions", "image_shape": [36, held.list_sizes()["img_dim"]]}
-        words, path = state_dicts.read_words(source, options, held.name_data().get("name", ""))
-        vocabulary = add_mask(words)
-        require_vocabulary(vocabulary, len(held.text["embed.weight"]), path)
-        tokenizer = MaskedWordTokenizer(recipe.text_encoder.options["vocab_threshold"], vocabulary)
+        tokenizer = read_masked_words(source, recipe, held, options)
         held = dataclasses.replace(
             held,
-            image={_exchange(name, THEIRS, OURS): tensor for name, tensor in held.image.items()},
+            image=rename_prefixes(held.image, NAMES),
             text={name: tensor for name, tensor in held.text.items() if name not in LEFT_OUT},
         )
         return state_dicts.fit_tensors(source, recipe, tokenizer, held, data)
@@ -126,14 +123,13 @@ class CHANImporter(Importer):
         held |= argparse_options.list_more(recipe, _make_recipe(held, path), "CHAN")
         width = recipe.embed_size or 0
         text |= {"fc.weight": torch.eye(width), "fc.bias": torch.zeros(width)}
-        image = {_exchange(name, OURS, THEIRS): tensor for name, tensor in image.items()}
+        image = rename_prefixes(image, {ours: theirs for theirs, ours in NAMES.items()})
         nothing: tuple[Mapping[str, Tensor], Mapping[str, Tensor]] = ({}, {})
         rows = len(text["embed.weight"])
         state_dict_files.write_encoders(path, image, text, {**held, "vocab_size": rows}, *nothing)
         tokenizer = model.tokenizer
         assert isinstance(tokenizer, MaskedWordTokenizer), "of the text encoder chan-gru"
-        words = [word for word in tokenizer.vocabulary.words if word != MASK]
-        return [path, *write_vocabulary(words, path.with_name(f"{held['data_name']}_precomp_vocab"))]
+        return [path, *write_masked_words(tokenizer, path, held["data_name"])]
 
 
 def _make_recipe(options: Mapping[str, Any], file: Path) -> Recipe:
@@ -167,7 +163,3 @@ def _make_recipe(options: Mapping[str, Any], file: Path) -> Recipe:
     # The original overwrites max_violation; the warm-up alone decides.
     known = {**options, "max_violation": True}
     return argparse_options.apply_options(recipe, known, SETTINGS, {*CHOICES, *UNUSED, *APART, *ABSENT}, file)
-
-
-def _exchange(name: str, start: str, other: str) -> str:
-    return other + name.removeprefix(start) if name.startswith(start) else name

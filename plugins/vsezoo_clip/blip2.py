@@ -22,7 +22,7 @@ from vsezoo_clip.cleaning import CLEANERS
 from vsezoo_clip.configurations import describe_networks, measure_width
 from vsezoo_clip.families import BLIP2, find_family
 from vsezoo_clip.frozen import FrozenTextTower, FrozenTower
-from vsezoo_clip.library import NEEDED
+from vsezoo_clip.library import require_config
 from vsezoo_clip.processor import BACKENDS, ProcessorTransform, find_settings
 from vsezoo_clip.tokenizer import DualTokenizer
 from vsezoo_clip.towers import LibraryTower, build_network
@@ -136,9 +136,7 @@ class QueryImageEncoder(FrozenTower, ImageEncoder):
     ) -> None:
         super().__init__()
         self.family, self.processor, self.backend = BLIP2, dict(processor or {}), backend
-        if not network or not qformer:
-            raise RecipeError("a dual encoder cannot be built without pretrained weights.", remedy=NEEDED)
-        tower = QueryTower(network, qformer, queries, width or embed_size)
+        tower = QueryTower(require_config(network), require_config(qformer), queries, width or embed_size)
         self.set_tower(tower, width or embed_size, embed_size, of_tower)
 
     @classmethod
@@ -206,9 +204,8 @@ class QueryTextEncoder(FrozenTextTower):
     ) -> None:
         super().__init__()
         self.tokenizer = tokenizer
-        if not qformer:
-            raise RecipeError("a dual encoder cannot be built without pretrained weights.", remedy=NEEDED)
-        self.set_tower(WordTower(qformer, width or embed_size), width or embed_size, embed_size, of_tower)
+        tower = WordTower(require_config(qformer), width or embed_size)
+        self.set_tower(tower, width or embed_size, embed_size, of_tower)
 
     @classmethod
     def resolve_pretrained(cls, options: Mapping[str, Any], weights: Weights) -> dict[str, Any]:

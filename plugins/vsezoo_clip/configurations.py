@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from vsezoo.errors import CheckpointError, RecipeError
 from vsezoo_clip.families import KNOWN
-from vsezoo_clip.library import NEEDED, quiet, shorten
+from vsezoo_clip.library import quiet, shorten
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
@@ -31,8 +31,6 @@ def read_config(config: Mapping[str, Any]) -> PreTrainedConfig:
     Raises:
         RecipeError: for values that cannot be one.
     """
-    if not config:
-        raise RecipeError("a dual encoder cannot be built without pretrained weights.", remedy=NEEDED)
     try:
         parsed: PreTrainedConfig = make_config(config)
         return parsed

@@ -41,12 +41,12 @@ class TransformersImporter(Importer):
 
     def recognise(self, source: Source) -> bool:
         """Return whether it is the folder of a dual encoder of transformers."""
-        folder = _find_folder(source)
+        folder = find_folder(source, CONFIG, self.file_name)
         return folder is not None and open_transformers(open_weights(folder)) is not None
 
     def read(self, source: Source, options: Mapping[str, Any]) -> Imported:
         """Read both towers, the scale and the bias, the tokenizer and the settings of the image processor."""
-        weights = open_weights(_find_folder(source) or source.path)
+        weights = open_weights(find_folder(source, CONFIG, self.file_name) or source.path)
         recipe = open_transformers(weights)
         assert recipe is not None  # since it was recognised
         if source.is_folder:
@@ -99,13 +99,17 @@ class TransformersImporter(Importer):
         )
 
 
-def _find_folder(source: Source) -> Path | None:
-    """Return the folder of the model: the source, or where the source is its only file of weights."""
-    if source.is_folder:
-        return source.path if (source.path / CONFIG).is_file() else None
-    beside = source.path.parent
-    is_whole = source.path.name == TransformersImporter.file_name and (beside / CONFIG).is_file()
-    return beside if is_whole else None
+def find_folder(source: Source, config: str, weights: str) -> Path | None:
+    """Return the folder with a model: the source, or that of the source if it is the file of the weights.
+
+    Args:
+        source: a folder or a file.
+        config: name of the configuration, without which a folder is not that of a model.
+        weights: name of the file of the weights.
+    """
+    folder = source.path if source.is_folder else source.path.parent
+    belongs = source.is_folder or source.path.name == weights
+    return folder if belongs and (folder / config).is_file() else None
 
 
 def read_model(recipe: Recipe, weights: Any) -> Imported:

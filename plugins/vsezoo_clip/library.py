@@ -7,9 +7,12 @@ is in `text_network.py`, and none of transformers.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from logging import ERROR
+from typing import Any
+
+from vsezoo.errors import RecipeError
 
 NEEDED = "Name pretrained weights: --pretrained REFERENCE, a folder or hub:org/name."
 OF_WEIGHTS = "Get the settings of the image processor that were published with these weights."
@@ -29,6 +32,17 @@ def quiet() -> Iterator[None]:
         logging.set_verbosity(verbosity)
         if shows_progress:
             logging.enable_progress_bar()  # type: ignore[no-untyped-call]
+
+
+def require_config(config: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    """Return the configuration of a network, an option that pretrained weights fill in.
+
+    Raises:
+        RecipeError: if it is empty: there were none.
+    """
+    if not config:
+        raise RecipeError("a dual encoder cannot be built without pretrained weights.", remedy=NEEDED)
+    return config
 
 
 def shorten(error: BaseException) -> str:

@@ -13,7 +13,7 @@ from vsezoo.errors import UsageError
 from vsezoo.model import JointEmbedding
 from vsezoo.pretrained.weights import open_weights
 from vsezoo.storage.checkpoint_layout import OPEN_CLIP, OPEN_CLIP_TENSORS, write_json
-from vsezoo_clip.importer import read_model
+from vsezoo_clip.importer import find_folder, read_model
 from vsezoo_clip.open_clip_encoders import OpenClipImageEncoder, OpenClipTextEncoder
 from vsezoo_clip.open_clip_towers import IMAGE, SCALARS
 from vsezoo_clip.opener import open_open_clip
@@ -30,12 +30,12 @@ class OpenClipImporter(Importer):
 
     def recognise(self, source: Source) -> bool:
         """Return whether it is the folder of a dual encoder of open_clip, or its file of weights."""
-        folder = _find_folder(source)
+        folder = find_folder(source, OPEN_CLIP, self.file_name)
         return folder is not None and open_open_clip(open_weights(folder)) is not None
 
     def read(self, source: Source, options: Mapping[str, Any]) -> Imported:
         """Read both towers, the scale and the bias, the tokenizer and the transform."""
-        weights = open_weights(_find_folder(source) or source.path)
+        weights = open_weights(find_folder(source, OPEN_CLIP, self.file_name) or source.path)
         recipe = open_open_clip(weights)
         assert recipe is not None  # since it was recognised
         source.open(OPEN_CLIP)
@@ -67,11 +67,3 @@ class OpenClipImporter(Importer):
         for name, content in texts.tokenizer.pieces.files.items():
             (path.parent / name).write_bytes(content)
         return [path, *sorted(file for file in path.parent.iterdir() if file != path)]
-
-
-def _find_folder(source: Source) -> Path | None:
-    """Return the folder of the model: the source, or where the source is its only file of weights."""
-    if source.is_folder:
-        return source.path if (source.path / OPEN_CLIP).is_file() else None
-    beside = source.path.parent
-    return beside if source.path.name == OPEN_CLIP_TENSORS and (beside / OPEN_CLIP).is_file() else None

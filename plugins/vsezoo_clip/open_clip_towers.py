@@ -19,7 +19,7 @@ from vsezoo.storage.checkpoint_layout import OPEN_CLIP
 from vsezoo.storage.tensors import require_finite, require_same
 from vsezoo_clip.families import find_outer
 from vsezoo_clip.frozen import PretrainedTower
-from vsezoo_clip.library import NEEDED, shorten
+from vsezoo_clip.library import require_config, shorten
 
 IMAGE, TEXT = "visual.", "text."
 SCALARS = ("logit_scale", "logit_bias")
@@ -82,8 +82,7 @@ class OpenClipTower(PretrainedTower):
 
     def __init__(self, config: Mapping[str, Any], side: str) -> None:
         super().__init__()
-        if not config:
-            raise RecipeError("a dual encoder cannot be built without pretrained weights.", remedy=NEEDED)
+        require_config(config)
         library = require_package("open_clip", "a model of open_clip")
         self.side, self.custom = side, bool(config.get("custom_text"))
         known = {name: value for name, value in config.items() if name not in ("custom_text", "cast_dtype")}

@@ -89,14 +89,13 @@ class ProcessorTransform:
     def __init__(self, settings: Mapping[str, Any], backend: str) -> None:
         kind = settings.get(KIND)
         with tempfile.TemporaryDirectory() as folder, quiet():
-            Path(folder, FILES[1]).write_text(json.dumps({**settings, KIND: kind}), encoding="utf-8")
+            Path(folder, FILES[1]).write_text(json.dumps(dict(settings)), encoding="utf-8")
             try:
                 self._process = AutoImageProcessor.from_pretrained(  # type: ignore[no-untyped-call]
                     folder, backend=backend, local_files_only=True, trust_remote_code=False
                 )
             except Exception as error:  # transformers raises what it likes
-                reason = str(error).strip().splitlines()[0]
-                raise RecipeError(f"the image processor {kind!r} cannot be made: {reason}.") from error
+                raise RecipeError(f"the image processor {kind!r} cannot be made: {shorten(error)}.") from error
         made = type(self._process).__name__
         if made.endswith("Pil") != (backend == "pil"):
             raise RecipeError(

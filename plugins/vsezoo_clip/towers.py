@@ -19,7 +19,7 @@ from vsezoo.storage.tensors import require_finite, require_same
 from vsezoo_clip.configurations import clean_config, make_config, read_config
 from vsezoo_clip.families import Family, Side, find_outer
 from vsezoo_clip.frozen import PretrainedTower
-from vsezoo_clip.library import NEEDED, quiet, shorten
+from vsezoo_clip.library import quiet, require_config, shorten
 from vsezoo_clip.text_network import TextNetwork
 
 BUFFERS = (".position_ids", ".token_type_ids")
@@ -88,8 +88,7 @@ class Tower(LibraryTower):
         super().__init__()
         self.family, self.side = family, side
         self.prefixes = tuple(f"{name}." for name in (side.module, side.projection) if name)
-        if not config:
-            raise RecipeError("a dual encoder cannot be built without pretrained weights.", remedy=NEEDED)
+        require_config(config)
         if config.get("vision_use_head") is False:
             raise RecipeError(f"{family.title} without its pooling head (vision_use_head) has no image embeddings.")
         self.add_module(side.module, build_network(side, config))

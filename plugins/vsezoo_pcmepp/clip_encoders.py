@@ -27,6 +27,14 @@ DEPTH = 12
 BERT_WORDS = 30_522
 """Ids of which augmentation draws one, as in the original code: the size of BERT's vocabulary."""
 
+SIZES = {
+    "width": "hidden_size",
+    "layers": "num_hidden_layers",
+    "heads": "num_attention_heads",
+    "hidden": "intermediate_size",
+}
+"""Options, and what the configuration of transformers calls them."""
+
 Share = Annotated[float, AtLeast(0), Below(1)]
 
 
@@ -249,15 +257,6 @@ class PCMEPPClipTextEncoder(TextEncoder):
             )
         mean, variance = self.backbone(tokens.ids)
         return join(self.mean_head(mean, tokens.lengths), self.variance_head(variance, tokens.lengths))
-
-
-SIZES = {
-    "width": "hidden_size",
-    "layers": "num_hidden_layers",
-    "heads": "num_attention_heads",
-    "hidden": "intermediate_size",
-}
-"""Options, and what the configuration of transformers calls them."""
 
 
 def _read_sizes(weights: Weights, part: str, names: Mapping[str, str]) -> dict[str, Any]:

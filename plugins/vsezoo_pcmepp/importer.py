@@ -23,6 +23,7 @@ from vsezoo.errors import CheckpointError, UsageError
 from vsezoo.model import JointEmbedding
 from vsezoo.parts import resolve_recipe
 from vsezoo.recipe import Recipe
+from vsezoo.storage.tensors import rename_prefixes
 from vsezoo_pcmepp.recipes import pcmepp
 
 NAMES = {
@@ -70,11 +71,12 @@ TRAINING = {
 MODEL = {"is_probabilistic_model": True, "precomp_enc_type": "backbone", "no_imgnorm": False, "no_txtnorm": False}
 """Options of the model, and the only values that are supported."""
 DERIVED = ("n_unc_layers", "backbone_source", "embed_size", "img_dim")
-"""Options of the model that its tensors tell."""
+"""Options of the model that follow from its tensors."""
 
 DISTANCES = {"csd": "csd", "wdist": "wasserstein"}
 MARK = "img_enc.backbone.uncertainty_transformer.resblocks.0.ln_1.weight"
 CODEBASE = "PCME++"
+SWITCH = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 
 
 class PCMEPPImporter(Importer):
@@ -90,7 +92,7 @@ class PCMEPPImporter(Importer):
     file_name = "model.ckpt"
 
     def recognise(self, source: Source) -> bool:
-        """Tell whether it has a state dict with the uncertainty path of the image side."""
+        """Return whether it has a state dict with the uncertainty path of the image side."""
         if source.is_folder or source.format != "torch" or not isinstance(source.content, dict):
             return False
         state = source.content.get("state_dict")
@@ -98,11 +100,10 @@ class PCMEPPImporter(Importer):
 
     def read(self, source: Source, options: Mapping[str, Any]) -> Imported:
         """Read the model and its loss."""
-        averaged = str(options.get("averaged", "false")).lower() in ("true", "1", "yes")
+        averaged = _read_switch("averaged", options)
         state = source.content["state_dict"]
         parts = {part: _select(state, prefix, averaged, source.path) for part, prefix in SIDES.items()}
-        for part, names in NAMES.items():
-            parts[part] = {_exchange(name, names): tensor for name, tensor in parts[part].items()}
+        parts |= {part: rename_prefixes(parts[part], names) for part, names in NAMES.items()}
         held = _read_options(source)
         try:
             recipe = _make_recipe(held, parts, source.path)
@@ -118,7 +119,7 @@ class PCMEPPImporter(Importer):
                 remedy="Give the CLIP whose tokenizer it has: --option model=FOLDER",
             )
         tensors = {f"{part}.{name}": tensor for part in NAMES for name, tensor in parts[part].items()}
-        data = {"kind": "picture", "name": str(held.get("dataloader", {}).get("data_name", ""))}
+        data = {"kind": "picture", "name": str(_find_option(held, "dataloader.data_name") or "")}
         notes = {"options": {name: show(value) for name, value in held.items()}, "averaged": averaged}
         return Imported(recipe, tokenizer, tensors, data if data["name"] else {"kind": "picture"}, notes, parts["loss"])
 
@@ -135,8 +136,8 @@ class PCMEPPImporter(Importer):
         state: dict[str, Tensor] = {}
         for part, names in NAMES.items():
             theirs = {ours: name for name, ours in names.items()}
-            for name, tensor in model.get_submodule(part).state_dict().items():
-                state[f"{SIDES[part]}{_exchange(name, theirs)}"] = tensor.detach().cpu().contiguous()
+            for name, tensor in rename_prefixes(model.get_submodule(part).state_dict(), theirs).items():
+                state[f"{SIDES[part]}{name}"] = tensor.detach().cpu().contiguous()
         state |= {
             "criterion.shift": torch.tensor([loss["shift"]]),
             "criterion.negative_scale": torch.tensor([loss["scale"]]),
@@ -164,6 +165,14 @@ class PCMEPPImporter(Importer):
         return files
 
 
+def _read_switch(name: str, options: Mapping[str, Any]) -> bool:
+    """Return an option of the importer that is true or false, by default false."""
+    value = str(options.get(name, "false")).lower()
+    if value not in SWITCH:
+        raise UsageError(f"The option {name} is {value!r}; it must be true or false.")
+    return SWITCH[value]
+
+
 def _select(state: Mapping[Any, Any], prefix: str, averaged: bool, file: Path) -> dict[str, Tensor]:
     """Return the tensors of a part, by the rest of their names."""
     start = f"swa_{prefix}module." if averaged else prefix
@@ -181,6 +190,13 @@ def _read_options(source: Source) -> dict[str, Any]:
             "has no options of the model and of the loss.", file=source.path, remedy="Give the complete checkpoint."
         )
     return dict(held)
+
+
+def _find_option(held: Mapping[str, Any], path: str) -> Any:
+    """Return the option SECTION.NAME; None if there is none."""
+    section, _, name = path.partition(".")
+    options = held.get(section)
+    return options.get(name) if isinstance(options, dict) else None
 
 
 def _make_recipe(held: Mapping[str, Any], parts: Mapping[str, Mapping[str, Tensor]], file: Path) -> Recipe:
@@ -203,9 +219,7 @@ def _make_recipe(held: Mapping[str, Any], parts: Mapping[str, Mapping[str, Tenso
             raise CheckpointError(problem, file=file, remedy="Use the code that wrote it.")
         settings[CRITERION[name]] = DISTANCES.get(value, value) if name == "prob_distance" else value
     for path, setting in TRAINING.items():
-        section, _, name = path.partition(".")
-        value = held.get(section, {}).get(name) if isinstance(held.get(section), dict) else None
-        if value is not None:
+        if (value := _find_option(held, path)) is not None:
             settings[setting] = value
     image, text = parts["image_encoder"], parts["text_encoder"]
     patch = image["backbone.conv1.weight"].shape[2]
@@ -270,9 +284,3 @@ def _find_hidden(tensors: Mapping[str, Tensor]) -> int:
     """Return the units of the hidden layers; 0: four times the width."""
     hidden, width = tensors["backbone.transformer.resblocks.0.mlp.c_fc.weight"].shape
     return 0 if hidden == 4 * width else int(hidden)
-
-
-def _exchange(name: str, prefixes: Mapping[str, str]) -> str:
-    """Return a name with another prefix."""
-    start = next((start for start in prefixes if name.startswith(start)), "")
-    return prefixes.get(start, "") + name.removeprefix(start)

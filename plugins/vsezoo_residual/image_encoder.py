@@ -14,6 +14,9 @@ from vsezoo.interfaces import PairDataset
 from vsezoo.recipe.options import AtLeast, Below
 from vsezoo_residual.residual import Residual
 
+SMALLEST = 1e-9
+"""The share of the mean square below which a variance is rounding."""
+
 
 class ResidualImageEncoder(FeatureImageEncoder):
     """`f(i) = residual((φ(i) - μ) / σ)`, then unit L2 norm; μ is the mean feature of the training images.
@@ -68,7 +71,3 @@ class ResidualImageEncoder(FeatureImageEncoder):
             DataError: for features of another shape.
         """
         return self.finish(self.residual(self.prepare(images, ("images",)) / self.deviation, self.fc))
-
-
-SMALLEST = 1e-9
-"""The share of the mean square below which a variance is rounding."""

@@ -24,7 +24,7 @@ class ScanImageEncoder(RegionImageEncoder):
     Args:
         normalize_items: scale each region to unit L2 norm; False is SCAN's `--no_imgnorm`.
         weight_norm: W = g V / ‖V‖_F with one scalar g, SCAN's `--precomp_enc_type weight_norm`.
-        options: those of `regions`.
+        **options: those of `regions`.
     """
 
     def __init__(self, *, normalize_items: bool = True, weight_norm: bool = False, **options: Any) -> None:
@@ -43,7 +43,7 @@ class ScanTextEncoder(GRUTextEncoder):
 
     Args:
         normalize_items: scale each word to unit L2 norm; False is SCAN's `--no_txtnorm`.
-        options: those of `gru`.
+        **options: those of `gru`.
     """
 
     def __init__(self, *, normalize_items: bool = True, **options: Any) -> None:

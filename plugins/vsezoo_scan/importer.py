@@ -13,6 +13,7 @@ from vsezoo.model import JointEmbedding
 from vsezoo.parts import resolve_recipe
 from vsezoo.recipe import Recipe
 from vsezoo.similarities.attention import NORMS
+from vsezoo.storage.tensors import rename_prefixes
 from vsezoo_scan import recipes
 from vsezoo_scan.attention import AGGREGATIONS
 
@@ -58,18 +59,18 @@ class SCANImporter(Importer):
 
     name = "scan"
     summary = "SCAN, kuanghuei/SCAN: model_best.pth.tar, DATA_vocab.json."
-    options = state_dicts.TOLD
+    options = state_dicts.OPTIONS
     file_name = "model_best.pth.tar"
 
     def recognise(self, source: Source) -> bool:
-        """Tell whether it has two state dicts, and options of the attention."""
+        """Return whether it has two state dicts, and options of the attention."""
         return state_dicts.split_encoders(source) is not None and set(MARKS) <= state_dicts.find_options(source).keys()
 
     def read(self, source: Source, options: Mapping[str, Any]) -> Imported:
         """Read the model."""
         held = state_dicts.read_state_dicts(source, options)
         recipe = _make_recipe({**held.list_sizes(), **held.options}, source.path)
-        image = {OURS.get(name, name): tensor for name, tensor in held.image.items()}
+        image = rename_prefixes(held.image, OURS)
         data = {**held.name_data(), "kind": "regions", "image_shape": [36, held.list_sizes()["img_dim"]]}
         return state_dicts.make_imported(source, recipe, dataclasses.replace(held, image=image), options, data)
 
@@ -77,8 +78,7 @@ class SCANImporter(Importer):
         """Write the checkpoint to `path`, and the vocabulary next to it."""
         recipe = resolve_recipe(model.recipe)
         image, text = state_dict_files.list_tensors(model)
-        theirs = {ours: name for name, ours in OURS.items()}
-        image = {theirs.get(name, name): tensor for name, tensor in image.items()}
+        image = rename_prefixes(image, {ours: theirs for theirs, ours in OURS.items()})
         held = {
             **argparse_options.list_options(recipe, SETTINGS, "SCAN", ("cross-attention",)),
             "no_txtnorm": not recipe.text_encoder.options["normalize_items"],

@@ -19,6 +19,7 @@ from vsezoo.errors import CheckpointError, UsageError
 from vsezoo.model import JointEmbedding
 from vsezoo.parts import resolve_recipe
 from vsezoo.recipe import Recipe
+from vsezoo.storage.tensors import rename_prefixes
 from vsezoo_sgraf import recipes
 
 SETTINGS = {
@@ -54,7 +55,7 @@ NAMES = {
     "SAF_module.bn.": "similarity.norm.",
     "SGR_module.": "similarity.steps.",
 }
-"""Beginnings of names of the original's similarity, and what they are here."""
+"""Name prefixes of the tensors of the original's similarity, there and here."""
 LAYERS = {"graph_query_w": "query", "graph_key_w": "key", "sim_graph_w": "update"}
 """Layers of a step of the graph, there and here."""
 
@@ -64,7 +65,7 @@ class SGRAFImporter(Importer):
 
     name = "sgraf"
     summary = "SGRAF, Paranioar/SGRAF, SGR and SAF: model_best.pth.tar, DATA_vocab.json."
-    options = state_dicts.TOLD
+    options = state_dicts.OPTIONS
     file_name = "model_best.pth.tar"
 
     def recognise(self, source: Source) -> bool:
@@ -75,9 +76,11 @@ class SGRAFImporter(Importer):
     def read(self, source: Source, options: Mapping[str, Any]) -> Imported:
         """Read the model."""
         held = state_dicts.read_state_dicts(source, options, sides=SIDES)
-        parts: dict[str, dict[str, Tensor]] = {"image_encoder": dict(held.image), "text_encoder": {}, "similarity": {}}
-        for name, tensor in held.text.items():
-            parts["text_encoder"][_exchange(name, "cap_rnn.", "rnn.")] = tensor
+        parts: dict[str, dict[str, Tensor]] = {
+            "image_encoder": dict(held.image),
+            "text_encoder": rename_prefixes(held.text, {"cap_rnn.": "rnn."}),
+            "similarity": {},
+        }
         for name, tensor in held.similarity.items():
             part, _, own = _rename(name, source.path).partition(".")
             parts[part][own] = tensor
@@ -116,11 +119,9 @@ class SGRAFImporter(Importer):
         held |= argparse_options.list_more(recipe, _make_recipe(held, regions, path), "SGRAF")
         tensors = {name: tensor.detach().cpu() for name, tensor in model.state_dict().items()}
         image = {name: tensors[f"image_encoder.{name}"] for name in ("fc.weight", "fc.bias")}
-        text = {
-            _exchange(name.removeprefix("text_encoder."), "rnn.", "cap_rnn."): tensor
-            for name, tensor in tensors.items()
-            if name.startswith(("text_encoder.embed.", "text_encoder.rnn."))
-        }
+        names = {"text_encoder.embed.": "embed.", "text_encoder.rnn.": "cap_rnn."}
+        words = {name: tensor for name, tensor in tensors.items() if name.startswith(tuple(names))}
+        text = rename_prefixes(words, names)
         similarity = {_restore(name): tensor for name, tensor in tensors.items() if _restore(name)}
         return state_dict_files.write_state_dicts(model, path, image, text, held, similarity)
 
@@ -180,7 +181,3 @@ def _restore(name: str) -> str:
             rest = name.removeprefix(ours)
             return theirs + ".".join(back.get(word, word) for word in rest.split("."))
     return ""
-
-
-def _exchange(name: str, start: str, other: str) -> str:
-    return other + name.removeprefix(start) if name.startswith(start) else name

@@ -17,14 +17,14 @@ from torch import Tensor
 
 from vsezoo.conversion import argparse_options, state_dict_files, state_dicts
 from vsezoo.conversion.importer import Imported, Importer, Source
-from vsezoo.conversion.vocabulary import require_vocabulary
-from vsezoo.conversion.vocabulary_files import write_vocabulary
+from vsezoo.conversion.masked_words import read_masked_words, write_masked_words
 from vsezoo.encoders.transformer_tokenizer import TransformerTokenizer
 from vsezoo.errors import CheckpointError
 from vsezoo.model import JointEmbedding
 from vsezoo.parts import resolve_recipe
 from vsezoo.recipe import Recipe
-from vsezoo.text.masked import MASK, MaskedWordTokenizer, add_mask
+from vsezoo.storage.tensors import rename_prefixes
+from vsezoo.text.masked import MaskedWordTokenizer
 from vsezoo_vse_infty.recipes import vse_infty_bert, vse_infty_bigru
 
 SETTINGS = {
@@ -73,14 +73,14 @@ class VSEInftyImporter(Importer):
     name = "vse-infty"
     summary = "VSE∞, woodfrog/vse_infty, on regions: model_best.pth, DATA_precomp_vocab.json (BiGRU)."
     options: ClassVar[Mapping[str, str]] = {
-        **state_dicts.TOLD,
+        **state_dicts.OPTIONS,
         "model": "for BERT, the folder or the Hub's name of the model whose tokenizer and configuration it has "
         "(bert-base-uncased)",
     }
     file_name = "model_best.pth"
 
     def recognise(self, source: Source) -> bool:
-        """Tell whether it has two state dicts with GPO, and the linear layer for regions or a backbone."""
+        """Return whether it has two state dicts with GPO, and the linear layer for regions or a backbone."""
         encoders = state_dicts.split_encoders(source)
         if encoders is None:
             return False
@@ -111,7 +111,7 @@ class VSEInftyImporter(Importer):
             tokenizer = TransformerTokenizer.from_pretrained(model)
             recipe = recipe.replace({"text_encoder.model": model})
         else:
-            tokenizer = _read_words(source, options, held, recipe)
+            tokenizer = read_masked_words(source, recipe, held, options)
         held = dataclasses.replace(
             held, image=_rename(held.image, "image"), text=_rename(held.text, "bert" if bert else "gru")
         )
@@ -132,7 +132,7 @@ class VSEInftyImporter(Importer):
         }
         held = {name: value for name, value in held.items() if name not in ABSENT}
         written = _make_recipe(held, bert, path)
-        if bert:  # the file does not tell which one it is
+        if bert:  # the file does not name the model
             written = written.replace({"text_encoder.model": recipe.text_encoder.options["model"]})
         held |= argparse_options.list_more(recipe, written, "VSE∞")
         width = recipe.embed_size or 0
@@ -145,8 +145,7 @@ class VSEInftyImporter(Importer):
         tokenizer = model.tokenizer
         if not isinstance(tokenizer, MaskedWordTokenizer):
             return [path]
-        words = [word for word in tokenizer.vocabulary.words if word != MASK]
-        return [path, *write_vocabulary(words, path.with_name(f"{held['data_name']}_precomp_vocab"))]
+        return [path, *write_masked_words(tokenizer, path, held["data_name"])]
 
 
 def _make_recipe(options: Mapping[str, Any], bert: bool, file: Path) -> Recipe:
@@ -166,30 +165,12 @@ def _make_recipe(options: Mapping[str, Any], bert: bool, file: Path) -> Recipe:
     return argparse_options.apply_options(recipe, known, SETTINGS, noted, file)
 
 
-def _read_words(
-    source: Source, options: Mapping[str, Any], held: state_dicts.StateDicts, recipe: Recipe
-) -> MaskedWordTokenizer:
-    """Return the tokenizer of the vocabulary next to the checkpoint, with the mask that the original appends.
-
-    Raises:
-        CheckpointError: for a vocabulary of another size.
-    """
-    words, path = state_dicts.read_words(source, options, held.name_data().get("name", ""))
-    vocabulary = add_mask(words)
-    require_vocabulary(vocabulary, len(held.text["embed.weight"]), path)
-    return MaskedWordTokenizer(recipe.text_encoder.options["vocab_threshold"], vocabulary)
-
-
 def _rename(tensors: Mapping[str, Tensor], side: str) -> dict[str, Tensor]:
     """Return tensors by our names, without those that take no part."""
-    return {_exchange(name, NAMES[side]): tensor for name, tensor in tensors.items() if not LEFT_OUT.fullmatch(name)}
+    used = {name: tensor for name, tensor in tensors.items() if not LEFT_OUT.fullmatch(name)}
+    return rename_prefixes(used, NAMES[side])
 
 
 def _restore(tensors: Mapping[str, Tensor], side: str) -> dict[str, Tensor]:
     """Return tensors by the original's names."""
-    return {_exchange(name, {ours: own for own, ours in NAMES[side].items()}): held for name, held in tensors.items()}
-
-
-def _exchange(name: str, prefixes: Mapping[str, str]) -> str:
-    start = next((start for start in prefixes if name.startswith(start)), "")
-    return prefixes.get(start, "") + name.removeprefix(start)
+    return rename_prefixes(tensors, {ours: theirs for theirs, ours in NAMES[side].items()})

@@ -9,13 +9,13 @@ from typing import Any
 
 from torch import Tensor
 
-from vsezoo.conversion import argparse_options as namespace
-from vsezoo.conversion import state_dict_files, state_dicts
+from vsezoo.conversion import argparse_options, state_dict_files, state_dicts
 from vsezoo.conversion.importer import Imported, Importer, Source
 from vsezoo.errors import UsageError
 from vsezoo.model import JointEmbedding
 from vsezoo.parts import resolve_recipe
 from vsezoo.recipe import Part, Recipe
+from vsezoo.storage.tensors import rename_prefixes
 from vsezoo_vsepp import recipes
 
 RECIPES = {
@@ -52,7 +52,7 @@ class VSEppImporter(Importer):
 
     name = "vsepp"
     summary = "VSE++, VSE0 and their order variants, fartashf/vsepp: model_best.pth.tar, DATA_vocab.pkl."
-    options = state_dicts.TOLD
+    options = state_dicts.OPTIONS
     file_name = "model_best.pth.tar"
 
     def recognise(self, source: Source) -> bool:
@@ -72,9 +72,9 @@ class VSEppImporter(Importer):
         recipe = _make_recipe({**held.list_sizes(), **held.options}, pictures, source.path)
         image = held.image
         if "cnn.classifier.4.weight" in image and recipe.image_encoder.options["model"].startswith("vgg"):
-            image = {_rename(name, OLD_LAYERS): tensor for name, tensor in image.items()}
+            image = rename_prefixes(image, OLD_LAYERS)
         if pictures:
-            image = {_rename(name, OURS): tensor for name, tensor in image.items()}
+            image = rename_prefixes(image, OURS)
         data = {
             **held.name_data(),
             "kind": "picture" if pictures else "vector",
@@ -86,7 +86,7 @@ class VSEppImporter(Importer):
         """Write the checkpoint to `path`, with the vocabulary next to it."""
         recipe = resolve_recipe(model.recipe)
         image, text = state_dict_files.list_tensors(model)
-        image = {_rename(name, {ours: theirs for theirs, ours in OURS.items()}): t for name, t in image.items()}
+        image = rename_prefixes(image, {ours: theirs for theirs, ours in OURS.items()})
         pictures = recipe.image_encoder.name == "torchvision"
         cnn = recipe.image_encoder.options.get("model", "")
         if pictures and not cnn.startswith(("vgg", "resnet")):
@@ -99,11 +99,11 @@ class VSEppImporter(Importer):
             "finetune": False,
             "crop_size": 224,
             RESET: reset,
-            **namespace.list_options(recipe, PICTURES if pictures else FEATURES, "VSE++"),
+            **argparse_options.list_options(recipe, PICTURES if pictures else FEATURES, "VSE++"),
             # The original tells features from pictures by the suffix.
             "data_name": data if data and data.endswith("_precomp") != pictures else DATA[pictures],
         }
-        held |= namespace.list_more(recipe, _make_recipe(held, pictures, path), "VSE++")
+        held |= argparse_options.list_more(recipe, _make_recipe(held, pictures, path), "VSE++")
         return state_dict_files.write_state_dicts(model, path, _wrap(image, cnn), text, held)
 
 
@@ -115,11 +115,11 @@ def _make_recipe(options: Mapping[str, Any], pictures: bool, file: Path) -> Reci
     """
     known, unused = (PICTURES, FEATURES) if pictures else (FEATURES, PICTURES)
     measure = options.get("measure", "cosine")
-    namespace.require_choice("measure", measure, namespace.MEASURES, file)
+    argparse_options.require_choice("measure", measure, argparse_options.MEASURES, file)
     parent = RECIPES[measure, options.get("max_violation") is True]
     image = Part("precomp")
     if pictures:
-        namespace.require_choice(RESET, options.get(RESET, False), (False, True), file)
+        argparse_options.require_choice(RESET, options.get(RESET, False), (False, True), file)
         image = Part("torchvision", {"cnn_mode": "train" if options.get(RESET) else "legacy"})
     recipe = dataclasses.replace(
         recipes.vsepp,
@@ -127,15 +127,10 @@ def _make_recipe(options: Mapping[str, Any], pictures: bool, file: Path) -> Reci
         summary=f"A checkpoint of VSE++: {'pictures' if pictures else 'features of images'}, {measure} similarity.",
         image_encoder=image,
     )
-    return namespace.apply_options(recipe, options, known, {RESET, *unused}, file)
-
-
-def _rename(name: str, layers: Mapping[str, str]) -> str:
-    old = next((layer for layer in layers if name.startswith(layer)), "")
-    return layers.get(old, "") + name.removeprefix(old)
+    return argparse_options.apply_options(recipe, options, known, {RESET, *unused}, file)
 
 
 def _wrap(image: Mapping[str, Tensor], cnn: str) -> dict[str, Tensor]:
     """Return the tensors of the image encoder, with those of the CNN named as by `DataParallel`."""
     wrapped = "cnn.features." if cnn.startswith("vgg") else "cnn."
-    return {_rename(name, {wrapped: f"{wrapped}module."}): tensor for name, tensor in image.items()}
+    return rename_prefixes(image, {wrapped: f"{wrapped}module."})

@@ -104,9 +104,8 @@ class VSRNImageEncoder(FeatureImageEncoder):
         self.blocks = nn.Sequential(*(RelationBlock(embed_size) for _ in range(num_blocks)))
         self.img_rnn = nn.GRU(embed_size, embed_size, batch_first=True)
         with torch.no_grad():
-            self.img_rnn.get_parameter("bias_ih_l0")[embed_size : 2 * embed_size] += (
-                update_bias  # torch's order: reset, update, new
-            )
+            _, of_update, _ = self.img_rnn.get_parameter("bias_ih_l0").chunk(3)  # torch's order: reset, update, new
+            of_update += update_bias
         self.bn = nn.BatchNorm1d(embed_size) if final_batch_norm else None
 
     @classmethod

@@ -14,8 +14,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from vsezoo.conversion import argparse_options as namespace
-from vsezoo.conversion import state_dict_files, state_dicts
+from vsezoo.conversion import argparse_options, state_dict_files, state_dicts
 from vsezoo.conversion.importer import Imported, Importer, Source
 from vsezoo.errors import CheckpointError
 from vsezoo.model import JointEmbedding
@@ -49,7 +48,7 @@ class VSRNImporter(Importer):
     name = "vsrn"
     summary = "VSRN, KunpengLi1994/VSRN, for COCO and Flickr30K: model_best.pth.tar, DATA_vocab.pkl."
     options: ClassVar[Mapping[str, str]] = {
-        **state_dicts.TOLD,
+        **state_dicts.OPTIONS,
         "data": "the training data set, if the file names another one: for f30k_precomp the model differs",
         "norm_axis": "feature, for a fork that normalises regions along the features; region, as in the original",
     }
@@ -92,12 +91,12 @@ class VSRNImporter(Importer):
         held = {
             **UNUSED,
             **{name: choices[0] for name, choices in CHOICES.items()},
-            **namespace.list_options(resolve_recipe(vsrn), SETTINGS, "VSRN"),
-            **namespace.list_options(recipe, SETTINGS, "VSRN"),
+            **argparse_options.list_options(resolve_recipe(vsrn), SETTINGS, "VSRN"),
+            **argparse_options.list_options(recipe, SETTINGS, "VSRN"),
             "data_name": FLICKR if batch_norm else data if _fits(data) else "vsezoo_precomp",
         }
         held["dim_vid"] = held["dim_vid"] or recipe.embed_size
-        held |= namespace.list_more(recipe, _make_recipe(held, batch_norm, path), "VSRN")
+        held |= argparse_options.list_more(recipe, _make_recipe(held, batch_norm, path), "VSRN")
         restored = dict(_restore(name, tensor) for name, tensor in image.items())
         return state_dict_files.write_state_dicts(model, path, restored, text, held)
 
@@ -120,11 +119,11 @@ def _make_recipe(options: Mapping[str, Any], batch_norm: bool, file: Path) -> Re
         CheckpointError: for an unsupported option.
     """
     for name, choices in CHOICES.items():
-        namespace.require_choice(name, options.get(name, choices[0]), choices, file)
+        argparse_options.require_choice(name, options.get(name, choices[0]), choices, file)
     recipe = vsrn.replace({"image_encoder.first_norm": not batch_norm, "image_encoder.final_batch_norm": batch_norm})
     if options.get("dim_vid") == options["embed_size"]:
         options = {**options, "dim_vid": 0}  # as wide as the joint embedding
-    return namespace.apply_options(recipe, options, SETTINGS, {*CHOICES, *UNUSED}, file)
+    return argparse_options.apply_options(recipe, options, SETTINGS, {*CHOICES, *UNUSED}, file)
 
 
 def _rename(name: str, tensor: Tensor) -> tuple[str, Tensor]:

@@ -31,7 +31,7 @@ from vsezoo.recipe import Recipe
 from vsezoo.storage.tensors import load_tensors
 from vsezoo.text import SPECIAL_WORDS, Vocabulary, WordTokenizer
 
-TOLD = {**VOCAB, "ignore": "options of the checkpoint, separated by commas, that do not affect the model"}
+OPTIONS = {**VOCAB, "ignore": "options of the checkpoint, separated by commas, that do not affect the model"}
 """The options of the importers."""
 
 SIDES = ("img_enc", "txt_enc")

@@ -16,6 +16,7 @@ from vsezoo.pretrained.external import ExternalWeights, find_external
 from vsezoo.pretrained.left_out import LeftOut
 from vsezoo.pretrained.sharing import Sharing, load_part, open_again
 from vsezoo.recipe import Recipe
+from vsezoo.storage.tensors import rename_prefixes
 
 
 class PretrainedParts(ABC):
@@ -120,9 +121,4 @@ class PretrainedParts(ABC):
         renamed = {
             f"{name}.{old}": f"{name}.{new}" for name, part in self.parts.items() for old, new in part.renamed.items()
         }
-
-        def rename(name: str) -> str:
-            start = next((start for start in renamed if name.startswith(start)), "")
-            return renamed.get(start, "") + name.removeprefix(start)
-
-        return {rename(name): tensor for name, tensor in tensors.items()}
+        return rename_prefixes(tensors, renamed)

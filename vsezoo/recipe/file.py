@@ -20,7 +20,7 @@ from vsezoo.storage.json_file import LARGEST, parse_strictly
 from vsezoo.storage.plain_file import read_plain
 
 SUFFIX = ".json"
-TOLD = ("aliases", "distribution", "version", "file", "parameters", "training_options")
+SHOWN = ("aliases", "distribution", "version", "file", "parameters", "training_options")
 """Keys that `show` prints in addition to the recipe and its parts."""
 KINDS = (*PART_KINDS, *TRAINING_PARTS)
 
@@ -65,7 +65,7 @@ def read_recipe(path: Path) -> tuple[Recipe, dict[str, Any]]:
         "paper",
         "published",
     )
-    require_keys("the recipe", held, ("name", *PART_KINDS), (*optional, *TOLD, *(("parts",) if shown else ())))
+    require_keys("the recipe", held, ("name", *PART_KINDS), (*optional, *SHOWN, *(("parts",) if shown else ())))
     parts: dict[str, Any] = {}
     defaults: dict[str, Any] = {}
     for kind in filter(held.__contains__, KINDS):
@@ -86,13 +86,13 @@ def _read_part(kind: str, value: Any) -> tuple[Any, dict[str, Any], dict[str, An
     """Return name and options of a part, and the options that `show` marks as defaults."""
     if isinstance(value, str):
         return value, {}, {}
-    require_keys(kind, value, ("name",), ("options", *TOLD))
+    require_keys(kind, value, ("name",), ("options", *SHOWN))
     options: dict[str, Any] = {}
     defaults: dict[str, Any] = {}
     for name, option in _require_object(f"{kind}.options", value.get("options", {})).items():
-        told = isinstance(option, Mapping) and {"value", "default"} <= option.keys()
-        held = option["value"] if told else option
-        (defaults if told and held == option["default"] else options)[name] = held
+        shown = isinstance(option, Mapping) and {"value", "default"} <= option.keys()
+        held = option["value"] if shown else option
+        (defaults if shown and held == option["default"] else options)[name] = held
     return value["name"], options, defaults
 
 

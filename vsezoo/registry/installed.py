@@ -62,7 +62,7 @@ def read_entry_points(text: str, group_prefix: str) -> Iterator[tuple[str, str, 
 
 
 def _has_plain_folders() -> bool:
-    """Tell whether all metadata that `importlib.metadata` would find are in folders that are on `sys.path`."""
+    """Return whether all metadata that `importlib.metadata` would find are in folders that are on `sys.path`."""
     finders = [finder for finder in sys.meta_path if hasattr(finder, "find_distributions")]
     eggs_or_archives = (str(path).endswith(".egg") or os.path.isfile(path) for path in sys.path)
     return finders == [PathFinder] and not any(eggs_or_archives)

@@ -21,6 +21,16 @@ def list_tensors(module: nn.Module, external: tuple[str, ...] = ()) -> dict[str,
     }
 
 
+def rename_prefixes(tensors: Mapping[str, torch.Tensor], prefixes: Mapping[str, str]) -> dict[str, torch.Tensor]:
+    """Return tensors with the first matching prefix of each name replaced; other names stay as they are."""
+
+    def rename(name: str) -> str:
+        start = next((start for start in prefixes if name.startswith(start)), "")
+        return prefixes.get(start, "") + name.removeprefix(start)
+
+    return {rename(name): tensor for name, tensor in tensors.items()}
+
+
 def write_tensors(tensors: Mapping[str, torch.Tensor], file: Path) -> None:
     """Write a safetensors file. Tensors that share memory, such as tied weights, are stored once for each name.
 

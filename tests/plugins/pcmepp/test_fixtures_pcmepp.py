@@ -16,7 +16,7 @@ from transformers import CLIPTextConfig, PreTrainedTokenizerFast
 from vsezoo.batch import Embeddings
 from vsezoo.conversion.importer import Source
 from vsezoo.conversion.recognition import find_importer
-from vsezoo.errors import CheckpointError
+from vsezoo.errors import CheckpointError, UsageError
 from vsezoo.evaluation.metrics import DirectionMetrics
 from vsezoo.evaluation.ranks import rank_pairs
 from vsezoo.interfaces import Batch, Loss, Tokens
@@ -173,6 +173,11 @@ def test_there_and_back_to_the_bit(clip: Path, tmp_path: Path) -> None:
     again = PCMEPPImporter().read(source, {})
     assert again.recipe.image_encoder == model.recipe.image_encoder
     assert again.recipe.loss == model.recipe.loss
+
+
+def test_a_misspelt_switch(clip: Path) -> None:
+    with pytest.raises(UsageError, match="averaged is 'ture'; it must be true or false"):
+        read(clip, averaged="ture")
 
 
 def test_a_tokenizer_of_another_size(clip: Path, tmp_path: Path) -> None:
