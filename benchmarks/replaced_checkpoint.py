@@ -108,10 +108,10 @@ def main() -> None:
         expected = {}
         for value, model in models.items():
             save(Path(temporary, str(value)), model, value)
-            told = evaluate(Path(temporary, str(value)))
-            assert isinstance(told, dict), told
-            expected[told["checkpoints"][0]["sha256"]] = told
-        assert len({json.dumps(told["i2t"]) for told in expected.values()}) == len(VERSIONS), "metrics must differ"
+            found = evaluate(Path(temporary, str(value)))
+            assert isinstance(found, dict), found
+            expected[found["checkpoints"][0]["sha256"]] = found
+        assert len({json.dumps(found["i2t"]) for found in expected.values()}) == len(VERSIONS), "metrics must differ"
         folder = Path(temporary, "run", "best")
         save(folder, models[1], 1)
         context = multiprocessing.get_context("spawn")

@@ -18,7 +18,7 @@ from vsezoo.cli import main
 from vsezoo.comparison import tables
 from vsezoo.comparison.compare import compare
 from vsezoo.comparison.grouping import choose_name, read_groups
-from vsezoo.comparison.page import to_html
+from vsezoo.comparison.page import write_page
 from vsezoo.comparison.queries import find_differences
 from vsezoo.errors import UsageError
 
@@ -227,7 +227,8 @@ def test_queries_that_differ(tmp_path: Path) -> None:
     assert "“caption 1” (1.jpg#0)" in done.stdout
     # The page has the picture, and loads nothing.
     Image.new("RGB", (300, 200), "red").save(tmp_path / "1.jpg")
-    page = to_html(compare([first, second], resamples=100), images=tmp_path)
+    write_page(tmp_path / "page.html", compare([first, second], resamples=100), images=tmp_path)
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
     assert "rank 40 → 1" in page
     assert page.count("data:image/jpeg;base64,") >= 2
     assert not re.search(r"(src|href)=[\"'](?!data:)", page)
@@ -242,7 +243,8 @@ def test_pictures_that_are_missing(tmp_path: Path, seeds: list[str]) -> None:
 
 def test_names_are_escaped_in_the_page(tmp_path: Path, seeds: list[str]) -> None:
     comparison = compare(read_groups([f"<b>={seeds[0]}", seeds[1]]), resamples=100)
-    assert "<b>" not in to_html(comparison)
+    write_page(tmp_path / "page.html", comparison)
+    assert "<b>" not in (tmp_path / "page.html").read_text(encoding="utf-8")
 
 
 @pytest.mark.process

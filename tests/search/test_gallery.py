@@ -14,7 +14,8 @@ import pytest
 from colours import COLOURS, paint, paint_folder, save_colour_model
 from PIL import Image
 
-from vsezoo.search.gallery import SIDE, write_gallery
+from vsezoo.data.pictures.thumbnail import SIDE
+from vsezoo.search.gallery import write_gallery
 from vsezoo.search.index import open_index
 
 URI = re.compile(r"data:image/jpeg;base64,([A-Za-z0-9+/=]+)")

@@ -141,14 +141,14 @@ def _fill(files: FolderSnapshot, build: Callable[[], JointEmbedding], folders: S
 
 def _read_left_out(files: FolderSnapshot, model: JointEmbedding) -> Any:
     """Return the encoders of a model for whose external weights the checkpoint has only the digest."""
-    told = files.config.get("encoders", {})
+    described = files.config.get("encoders", {})
     known = [name for name, encoder in model.external.items() if encoder.external]
     try:
         left_out = LeftOut.from_json(files.config.get("left_out", []))
         if isinstance(model.image_encoder, NoImageEncoder):
             left_out = left_out.keep(lambda name: name != "image_encoder")
-        if not isinstance(told, dict) or not all(
-            name in known and isinstance(told.get(name, {}), dict) for name in left_out.names
+        if not isinstance(described, dict) or not all(
+            name in known and isinstance(described.get(name, {}), dict) for name in left_out.names
         ):
             raise ValueError("of other encoders")
     except ValueError as error:

@@ -235,8 +235,8 @@ class Checkpoint:
         Raises:
             CheckpointError: for values of other types.
         """
-        told = self._files.read_json(LOCAL)
-        folders, data = told.get("folders", []), told.get("data", "")
+        local = self._files.read_json(LOCAL)
+        folders, data = local.get("folders", []), local.get("data", "")
         if not isinstance(data, str) or not isinstance(folders, list) or not all(isinstance(p, str) for p in folders):
             raise CheckpointError(
                 "is malformed: expected 'folders' (list of paths) and 'data' (path).",

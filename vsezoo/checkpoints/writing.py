@@ -53,8 +53,8 @@ def save_checkpoint(
     from vsezoo.cards.card import render_card  # imports jinja2
 
     with replace_folder(folder) as temporary:
-        told = model.describe_encoders()
-        external = model.list_external(told["left_out"])
+        described = model.describe_encoders()
+        external = model.list_external(described["left_out"])
         write_tensors(list_tensors(model, external), temporary / MODEL)  # of frozen encoders and a cosine, it has none
         if loss is not None and (tensors := list_tensors(loss, external)):
             write_tensors(tensors, temporary / LOSS)
@@ -71,7 +71,7 @@ def save_checkpoint(
             "vsezoo_version": version("vsezoo"),
             "environment": {"python": platform.python_version(), "torch": str(torch.__version__)},
             "recipe": _make_portable(model.recipe).to_json(),
-            **{name: value for name, value in told.items() if value},
+            **{name: value for name, value in described.items() if value},
             "plugins": record_parts(model.recipe),
             "data": describe_data(data) if isinstance(data, PairDataset) else dict(data),
             "trained": dict(trained),

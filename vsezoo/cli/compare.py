@@ -9,7 +9,7 @@ import click
 
 from vsezoo.cli import console, shared_options
 from vsezoo.cli.command import Command
-from vsezoo.errors import StorageError, UsageError, explain_system
+from vsezoo.errors import UsageError
 
 if TYPE_CHECKING:
     from vsezoo.comparison.compare import Comparison
@@ -70,13 +70,9 @@ def compare(
     if queries and not as_json:
         _print_queries(comparison, queries)
     if html is not None:
-        from vsezoo.comparison.page import to_html
+        from vsezoo.comparison.page import write_page
 
-        try:
-            html.write_text(to_html(comparison, most=queries or 10, images=images), encoding="utf-8", errors="replace")
-        except OSError as error:
-            reason, remedy = explain_system(error)
-            raise StorageError(f"cannot be written: {reason}.", file=html, remedy=remedy) from error
+        write_page(html, comparison, most=queries or 10, images=images)
 
 
 def print_comparison(comparison: Comparison) -> None:

@@ -110,7 +110,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str | Text]], ti
 
 
 def has_room(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> bool:
-    """Tell whether a table fits on standard output without wrapped cells; it always does if that is not a terminal."""
+    """Return whether a table fits on standard output without wrapped cells; always if that is not a terminal."""
     if not _is_drawn(sys.stdout):
         return True
     widths = [max(map(cell_len, column)) + GAP for column in zip(columns, *rows, strict=True)]

@@ -51,8 +51,8 @@ def ask_service(
         raise UsageError("There is no query.", remedy="Give a sentence, or --queries FILE.")
     found = service.search(Asked("", query, plus, minus, k))
     if as_json:
-        told = {**({"plus": plus} if plus else {}), **({"minus": minus} if minus else {})}
-        console.print_json({"at": at, "query": query, **told, "hits": [_choose(result) for result in found]})
+        terms = {**({"plus": plus} if plus else {}), **({"minus": minus} if minus else {})}
+        console.print_json({"at": at, "query": query, **terms, "hits": [_choose(result) for result in found]})
         return
     print_hits([Hit(one["rank"], one["score"], one["id"], one["item"]) for one in found])
 

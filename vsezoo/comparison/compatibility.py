@@ -35,8 +35,8 @@ def check_groups(groups: Sequence[Group], *, anyway: bool = False) -> tuple[list
                 remedy=remedy,
             )
         paired.append(not refused)
-        told = dict.fromkeys(text for result in group.results for text in _list_remarks(first, result))
-        notes.append([*refused, *told])
+        remarks = dict.fromkeys(text for result in group.results for text in _list_remarks(first, result))
+        notes.append([*refused, *remarks])
     return notes, paired
 
 

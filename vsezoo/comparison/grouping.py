@@ -115,8 +115,8 @@ def _name_groups(named: Mapping[str, Sequence[Result]], by: str | None) -> list[
             settings = [_describe(group.results[0]) for group in same]
             keys = sorted({key for one in settings for key in one if any(one.get(key) != s.get(key) for s in settings)})
             for group, one in zip(same, settings, strict=True):
-                told = " ".join(f"{key}={json.dumps(one.get(key)).strip(chr(34))}" for key in keys)
-                longer = f"{name} {told}" if by == "seeds" and keys else str(group.results[0].file)
+                differing = " ".join(f"{key}={json.dumps(one.get(key)).strip(chr(34))}" for key in keys)
+                longer = f"{name} {differing}" if by == "seeds" and keys else str(group.results[0].file)
                 groups[groups.index(group)] = Group(longer, group.results)
     return groups
 

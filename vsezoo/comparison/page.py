@@ -6,40 +6,43 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader
-
 from vsezoo.comparison.compare import Comparison, Row
 from vsezoo.comparison.pictures import Pictures
 from vsezoo.comparison.queries import Difference, describe, find_differences
 from vsezoo.comparison.tables import explain, tabulate
 from vsezoo.evaluation.metrics import PROTOCOLS
 from vsezoo.evaluation.predictions import Query
+from vsezoo.storage.html_page import write_html
 
 SHOWN = 5
 """First candidates of a query."""
 
 
-def to_html(comparison: Comparison, *, most: int = 10, images: Path | None = None) -> str:
-    """Return the page.
+def write_page(path: Path, comparison: Comparison, *, most: int = 10, images: Path | None = None) -> None:
+    """Write the page.
 
     Args:
+        path: the output file; replaced if it exists.
         comparison: what it shows.
         most: queries of each kind that it lists for each model.
         images: a folder with the pictures, whose names are the ids of the images; None: no pictures.
+
+    Raises:
+        StorageError: when the page cannot be written; an existing file is left unchanged.
     """
     pictures = Pictures.of_folder(images)
     headings, rows = tabulate(comparison)
     first, about = comparison.rows[0], comparison.evaluation
-    template = Environment(loader=PackageLoader("vsezoo.comparison", "."), autoescape=True).get_template("page.html")
-    return template.render(
-        title=f"{about['data']}, {about['split']} split: {', '.join(row.name for row in comparison.rows)}",
-        subtitle=f"{PROTOCOLS.get(about['protocol'], about['protocol'])}; {about['images']:,} images, "
+    values = {
+        "title": f"{about['data']}, {about['split']} split: {', '.join(row.name for row in comparison.rows)}",
+        "subtitle": f"{PROTOCOLS.get(about['protocol'], about['protocol'])}; {about['images']:,} images, "
         f"{about['captions']:,} captions",
-        headings=headings,
-        rows=rows,
-        notes=explain(comparison),
-        sections=[_make_section(first, row, most, pictures) for row in comparison.rows[1:] if row.p is not None],
-    )
+        "headings": headings,
+        "rows": rows,
+        "notes": explain(comparison),
+        "sections": [_make_section(first, row, most, pictures) for row in comparison.rows[1:] if row.p is not None],
+    }
+    write_html(path, "vsezoo.comparison", values)
 
 
 def _make_section(first: Row, second: Row, most: int, pictures: Pictures) -> dict[str, Any]:

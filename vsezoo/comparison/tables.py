@@ -159,10 +159,10 @@ def to_latex(comparison: Comparison) -> str:
     lines += ["\\bottomrule", "\\end{tabular}"]
     for row in comparison.rows:
         low, high = row.interval[-1]
-        told = f"rsum {low:.1f} to {high:.1f}"
+        text = f"rsum {low:.1f} to {high:.1f}"
         if row.p is not None:
-            told += f"; difference {format_difference(row, ' to ')}, p {format_p(row)}"
-        lines.append(f"% {row.name}: {told}".replace("\n", " "))
+            text += f"; difference {format_difference(row, ' to ')}, p {format_p(row)}"
+        lines.append(f"% {row.name}: {text}".replace("\n", " "))
     return "\n".join([*lines, *(f"% {line}" for line in explain(comparison))]) + "\n"
 
 

@@ -228,8 +228,8 @@ class BackboneImageEncoder(FrozenPart, CompositeImageEncoder):
 
     def restore_external(self, described: Mapping[str, Any], folders: Sequence[Path]) -> None:
         """Load the weights of the backbone again, and verify their digest."""
-        told = described.get("backbone")
-        digest = told.get("sha256") if isinstance(told, Mapping) else None
+        backbone = described.get("backbone")
+        digest = backbone.get("sha256") if isinstance(backbone, Mapping) else None
         if not isinstance(digest, str) or not digest:
             problem = f"config.json does not describe the weights of {self.backbone.name}."
             raise CheckpointError(problem, remedy=RESTORE)

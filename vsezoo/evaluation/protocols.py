@@ -100,11 +100,11 @@ def measure_folds(
         images = slice(start, start + fold_images)
         captions = (image_of >= images.start) & (image_of < images.stop)
         parts = [member.select(images, torch.from_numpy(captions)) for member in embeddings]
-        told = advance and _count_from(
+        counted = advance and _count_from(
             fold_images * int((image_of < start).sum()), fold_images * len(image_of), advance
         )
         file = keep and keep.with_suffix(f".fold{len(folds) + 1}{keep.suffix}")
-        scorer, fold_of = make_scorer(parts, told, file), image_of[captions] - start
+        scorer, fold_of = make_scorer(parts, counted, file), image_of[captions] - start
         if collect:
             collect(scorer, np.arange(images.start, images.stop), np.flatnonzero(captions), len(folds) + 1)
         folds.append(Metrics.from_ranks(rank_pairs(scorer, fold_of, fold_images, ties=ties), ties))

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, StrictUndefined
 
 from vsezoo.explanation.explain import Explanation
 from vsezoo.explanation.heat import embed_photo, paint_attention, paint_signed
-from vsezoo.storage.atomic_file import explain_unwritten, replace_file
+from vsezoo.storage.html_page import write_html
 
-TEMPLATE = "page.html"
 NOWHERE = "none"
 """The place of a region that has none."""
 LISTED = 5
@@ -32,21 +29,18 @@ def write_page(path: Path, explanation: Explanation, *, image: str, model: str) 
     Raises:
         StorageError: when the page cannot be written; an existing file is left unchanged.
     """
-    template = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    ).from_string(files("vsezoo.explanation").joinpath(TEMPLATE).read_text(encoding="utf-8"))
     regions = explanation.regions
     largest = float(np.abs(explanation.word_weights).max(initial=0))
-    page = template.render(
-        found=explanation,
-        image=Path(image).name,
-        model=model,
-        photo=embed_photo(regions),
-        sharp=regions.picture is not None and max(regions.picture.size) < 200,
-        aspect=f"{regions.aspect:.4f}",
-        maps=_draw_maps(explanation),
-        start=_choose_first(explanation),
-        words=[
+    values = {
+        "found": explanation,
+        "image": Path(image).name,
+        "model": model,
+        "photo": embed_photo(regions),
+        "sharp": regions.picture is not None and max(regions.picture.size) < 200,
+        "aspect": f"{regions.aspect:.4f}",
+        "maps": _draw_maps(explanation),
+        "start": _choose_first(explanation),
+        "words": [
             {
                 "text": word,
                 "weight": f"{weight:+.4f}",
@@ -55,9 +49,8 @@ def write_page(path: Path, explanation: Explanation, *, image: str, model: str) 
             }
             for word, weight in zip(explanation.words, explanation.word_weights.tolist(), strict=True)
         ],
-    )
-    with replace_file(path) as stream, explain_unwritten(path):
-        stream.write(page.encode(errors="backslashreplace"))  # captions need not be valid Unicode
+    }
+    write_html(path, "vsezoo.explanation", values)
 
 
 def _draw_maps(explanation: Explanation) -> list[dict[str, Any]]:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, StrictUndefined
 
 from vsezoo.comparison.hits import FIGURES, make_result
 from vsezoo.comparison.resampling import bootstrap, find_interval
@@ -30,7 +28,7 @@ from vsezoo.reports.summary import (
     measure_curve,
     split_directions,
 )
-from vsezoo.storage.atomic_file import explain_unwritten, replace_file
+from vsezoo.storage.html_page import write_html
 from vsezoo.training.history import History
 
 NAMES = {"i2t": "image to text", "t2i": "text to image"}
@@ -55,23 +53,19 @@ def write_report(path: Path, evaluation: Evaluation, examination: Examination, h
     Raises:
         StorageError: when the page cannot be written; an existing file is left unchanged.
     """
-    template = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    ).from_string(files("vsezoo.reports").joinpath("page.html").read_text(encoding="utf-8"))
     by_way = split_directions(examination.queries)
-    page = template.render(
-        title=", ".join(dict.fromkeys(member["model"] for member in evaluation.checkpoints)),
-        facts=_list_facts(evaluation),
-        labels=LABELS,
-        rows=_make_rows(evaluation, examination),
-        ties=_describe_ties(evaluation),
-        charts=[*_draw_ranks(by_way), *_draw_scores(by_way, examination.sample), *_draw_history(history)],
-        matrix=_draw_sample(examination),
-        queries=[_make_lists(way, by_way[way], examination) for way in DIRECTIONS],
-        confusions=[_make_confusions(way, by_way[way], examination) for way in DIRECTIONS],
-    )
-    with replace_file(path) as stream, explain_unwritten(path):
-        stream.write(page.encode(errors="backslashreplace"))  # captions need not be valid Unicode
+    values = {
+        "title": ", ".join(dict.fromkeys(member["model"] for member in evaluation.checkpoints)),
+        "facts": _list_facts(evaluation),
+        "labels": LABELS,
+        "rows": _make_rows(evaluation, examination),
+        "ties": _describe_ties(evaluation),
+        "charts": [*_draw_ranks(by_way), *_draw_scores(by_way, examination.sample), *_draw_history(history)],
+        "matrix": _draw_sample(examination),
+        "queries": [_make_lists(way, by_way[way], examination) for way in DIRECTIONS],
+        "confusions": [_make_confusions(way, by_way[way], examination) for way in DIRECTIONS],
+    }
+    write_html(path, "vsezoo.reports", values)
 
 
 def _list_facts(evaluation: Evaluation) -> list[str]:

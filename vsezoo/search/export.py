@@ -119,10 +119,10 @@ def embed(
     skipped = {}
     with WRITERS[output.suffix](output) as file:
         for name, collection in collections.items():
-            told = advance and _count_from(done, total, advance)
+            counted = advance and _count_from(done, total, advance)
             computed = checkpoint.describe_computation(collection.kind)
             with_engine = embed_with(checkpoint, collection, device, engine)
-            embeddings = open_embeddings(collection, computed, with_engine, told, warn)
+            embeddings = open_embeddings(collection, computed, with_engine, counted, warn)
             for start in range(0, len(embeddings.rows), BLOCK):
                 file.append(name, embeddings.rows[start : start + BLOCK].numpy())
             ids[name] = [collection.ids[item] for item in embeddings.items]

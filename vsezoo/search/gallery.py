@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined
-
-from vsezoo.data.pictures.thumbnail import SIDE as SIDE
 from vsezoo.data.pictures.thumbnail import embed_thumbnail
 from vsezoo.search.collection import Collection
 from vsezoo.search.index import Hit
-from vsezoo.storage.atomic_file import explain_unwritten, replace_file
+from vsezoo.storage.html_page import write_html
 
 TEMPLATE = "gallery.html"
 
@@ -32,9 +28,6 @@ def write_gallery(path: Path, query: str, asked: Any, hits: Sequence[Hit], colle
     Raises:
         StorageError: when the page cannot be written; an existing file is left unchanged.
     """
-    template = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    ).from_string(files("vsezoo.search").joinpath(TEMPLATE).read_text(encoding="utf-8"))
     cards = [
         {
             "hit": hit,
@@ -45,13 +38,12 @@ def write_gallery(path: Path, query: str, asked: Any, hits: Sequence[Hit], colle
         for hit in hits
     ]
     picture = asked[0] if isinstance(asked, list) else None
-    page = template.render(
-        query=query if asked is None else Path(query).name,
-        asked=embed_thumbnail(picture),
-        cards=cards,
-        collection=collection.title,
-        size=len(collection.ids),
-        model=model,
-    )
-    with replace_file(path) as stream, explain_unwritten(path):
-        stream.write(page.encode(errors="backslashreplace"))  # file names need not be valid UTF-8
+    values = {
+        "query": query if asked is None else Path(query).name,
+        "asked": embed_thumbnail(picture),
+        "cards": cards,
+        "collection": collection.title,
+        "size": len(collection.ids),
+        "model": model,
+    }
+    write_html(path, "vsezoo.search", values, TEMPLATE)

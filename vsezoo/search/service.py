@@ -89,8 +89,8 @@ class Service:
 
     def _refuse(self, error: urllib.error.HTTPError) -> ServerError:
         try:
-            told = json.loads(error.read(LARGEST + 1)[:LARGEST])
-            return self._explain(f"{told['error']}".rstrip("."), f"{told.get('remedy', '')}")
+            answer = json.loads(error.read(LARGEST + 1)[:LARGEST])
+            return self._explain(f"{answer['error']}".rstrip("."), f"{answer.get('remedy', '')}")
         except (ValueError, KeyError, TypeError, OSError, RecursionError):
             return self._explain(f"answers {error.code} {error.reason}", "Check the address.")
 
@@ -98,7 +98,7 @@ class Service:
         return ServerError(f"{problem}.", file=self._url, remedy=remedy)
 
 
-def _read_pause(told: str, tries: int) -> float:
+def _read_pause(header: str, tries: int) -> float:
     """Return the seconds to wait: as the service says, else longer with each try."""
-    wanted = float(told) if told.isdecimal() else 0.5 * 2**tries
+    wanted = float(header) if header.isdecimal() else 0.5 * 2**tries
     return min(wanted, LONGEST_PAUSE)

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -31,7 +30,7 @@ from vsezoo.search.embedding import BLOCKS, Embed
 from vsezoo.search.stored_rows import PART, Rows, StoredRows, read_stored, write_stored
 from vsezoo.storage.atomic_file import explain_unwritten
 from vsezoo.storage.cache import find_cache
-from vsezoo.storage.waiting import Advance
+from vsezoo.storage.waiting import Advance, print_line
 
 TOPIC = "embeddings"
 """The folder in the cache."""
@@ -92,7 +91,7 @@ def open_embeddings(
     try:
         return _complete(folder, collection, keys, known, embed, advance)
     except StorageError as error:
-        (warn or _print)(f"The embeddings could not be cached: {error.file} {error.problem}")
+        (warn or _warn)(f"The embeddings could not be cached: {error.file} {error.problem}")
     with tempfile.TemporaryDirectory() as temporary:  # mapped files outlive their names
         return _complete(Path(temporary), collection, keys, known, embed, advance)
 
@@ -210,5 +209,5 @@ def _read_known(folder: Path, collection: Collection) -> _Known:
     return known if collection.skips else _Known(known.rows)
 
 
-def _print(warning: str) -> None:
-    print(f"Warning: {warning}", file=sys.stderr)
+def _warn(warning: str) -> None:
+    print_line(f"Warning: {warning}")

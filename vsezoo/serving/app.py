@@ -210,12 +210,12 @@ def _add_page(app: FastAPI, token: str) -> None:
 
     @app.get("/health", response_model=messages.Health)
     async def health() -> Json:
-        """Tell that the service works; needs no token."""
+        """Report that the service works; needs no token."""
         return Json({"status": "ok"})
 
     @app.get("/collection", response_model=messages.Collection)
     async def collection(service: Own) -> Json:
-        """Tell what is searched, and what the service can do."""
+        """Describe what is searched, and what the service can do."""
         engine = service.engine
         return Json(
             {
@@ -265,34 +265,34 @@ def _make_page(content: bytes, media_type: str) -> Callable[[], Awaitable[Respon
 async def _answer_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, VsezooError)
     if isinstance(error, BusyError):
-        return _tell(503, error.problem, error.remedy, {"retry-after": "1"})
+        return _refuse(503, error.problem, error.remedy, {"retry-after": "1"})
     if isinstance(error, PictureError):
         status = 404 if request.method == "GET" else 422
-        return _tell(status, f"{error.file} {error.problem}", error.remedy)
-    return _tell(422, error.problem, error.remedy)  # its file may be a path of the server
+        return _refuse(status, f"{error.file} {error.problem}", error.remedy)
+    return _refuse(422, error.problem, error.remedy)  # its file may be a path of the server
 
 
 async def _answer_invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
     if isinstance(first.get("input"), bytes):  # what does not say that it is JSON is not parsed
-        return _tell(
+        return _refuse(
             422, "The body is not JSON by its Content-Type.", "Send the header Content-Type: application/json."
         )
     name = first["loc"][:2][-1]  # where it is sent, the field, and what is inside it
     reason = first["msg"].removeprefix("Value error, ")
-    return _tell(422, f"{name}: {reason}.", "See /openapi.json for the form of requests.")
+    return _refuse(422, f"{name}: {reason}.", "See /openapi.json for the form of requests.")
 
 
 async def _answer_refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     remedy = "See /openapi.json for the addresses." if error.status_code in (404, 405) else ""
-    return _tell(error.status_code, error.detail, remedy, error.headers)
+    return _refuse(error.status_code, error.detail, remedy, error.headers)
 
 
 async def _answer_fault(request: Request, error: Exception) -> Response:
-    return _tell(500, "The service has failed to answer.", "Its standard error says why.")
+    return _refuse(500, "The service has failed to answer.", "Its standard error says why.")
 
 
-def _tell(status: int, problem: str, remedy: str, headers: Mapping[str, str] | None = None) -> Response:
+def _refuse(status: int, problem: str, remedy: str, headers: Mapping[str, str] | None = None) -> Response:
     return Json({"error": problem, "remedy": remedy}, status, headers)

@@ -126,13 +126,13 @@ def run(server: uvicorn.Server, bound: socket.socket, ready: Callable[[], None])
     """
 
     async def serve() -> None:
-        telling = asyncio.create_task(tell())
+        announcing = asyncio.create_task(announce())
         try:
             await server.serve(sockets=[bound])
         finally:
-            telling.cancel()
+            announcing.cancel()
 
-    async def tell() -> None:
+    async def announce() -> None:
         while not server.started:
             await asyncio.sleep(0.01)
         ready()

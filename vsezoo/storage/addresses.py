@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from vsezoo.errors import require_package
-from vsezoo.storage.waiting import tell
+from vsezoo.storage.waiting import print_line
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
@@ -187,7 +187,7 @@ def _ask(question: Callable[[AbstractFileSystem, str], Answer], address: str) ->
             pause = next(pauses, None)
             if pause is None or refused or lasts:
                 raise _fail(problem, address) from None
-            tell(f"{show_address(address)}: {problem}. Retrying in {pause:.0f} s.")
+            print_line(f"{show_address(address)}: {problem}. Retrying in {pause:.0f} s.")
             time.sleep(pause)
 
 

@@ -31,10 +31,22 @@ def require_digest(content: Content, expected: Mapping[str, Any], file: Path, re
     Raises:
         CheckpointError: if it differs.
     """
-    size = memoryview(content).nbytes
+    require_size(memoryview(content).nbytes, expected, file, remedy)
+    _require_sha256(hashlib.sha256(content).hexdigest(), expected, file, remedy)
+
+
+def require_size(size: int, expected: Mapping[str, Any], file: Path, remedy: str = RESTORE) -> None:
+    """Compare the size of a file in bytes with its digest.
+
+    Raises:
+        CheckpointError: if it differs.
+    """
     if size != expected["size"]:
         raise CheckpointError(f"has {size:,} bytes instead of {expected['size']:,}.", file=file, remedy=remedy)
-    if hashlib.sha256(content).hexdigest() != expected["sha256"]:
+
+
+def _require_sha256(sha256: str, expected: Mapping[str, Any], file: Path, remedy: str = RESTORE) -> None:
+    if sha256 != expected["sha256"]:
         raise CheckpointError("was altered: its SHA-256 differs from the recorded one.", file=file, remedy=remedy)
 
 
@@ -49,8 +61,5 @@ def verify_files(folder: Path, digests: Mapping[str, Mapping[str, Any]]) -> None
         file = folder / name
         if name not in held:  # a name must not lead out of the folder
             raise CheckpointError("is missing, although config.json lists it.", file=file, remedy=RESTORE)
-        size = file.stat().st_size
-        if size != expected["size"]:
-            raise CheckpointError(f"has {size:,} bytes instead of {expected['size']:,}.", file=file, remedy=RESTORE)
-        if digest_file(file)["sha256"] != expected["sha256"]:
-            raise CheckpointError("was altered: its SHA-256 differs from the recorded one.", file=file, remedy=RESTORE)
+        require_size(file.stat().st_size, expected, file)
+        _require_sha256(digest_file(file)["sha256"], expected, file)

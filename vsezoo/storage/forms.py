@@ -206,5 +206,3 @@ class Fields(Form):
 
 SHA256 = Text("[0-9a-f]{64}", "a SHA-256")
 DIGEST = Fields({"size": Integer(), "sha256": SHA256})
-DIGESTS = Mapped(DIGEST)
-"""The digests of files by name, as `digest_files` returns them."""

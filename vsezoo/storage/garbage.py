@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def pause_collection() -> Iterator[None]:
-    """Let no garbage be collected while large lists are read: their many objects are none, and are looked through."""
+    """Pause garbage collection while large lists are read, whose many objects it would visit for nothing."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:

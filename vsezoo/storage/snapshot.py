@@ -17,7 +17,7 @@ from typing import Any
 
 from vsezoo.errors import CheckpointError, explain_system
 from vsezoo.storage.checkpoint_layout import CONFIG, LOCAL, describe_absence, require_config
-from vsezoo.storage.digests import RESTORE
+from vsezoo.storage.digests import RESTORE, require_digest, require_size
 from vsezoo.storage.json_file import LARGEST, parse_object
 from vsezoo.storage.plain_file import Content, map_content, open_plain
 from vsezoo.storage.tensor_file import TensorFile
@@ -67,11 +67,8 @@ class FolderSnapshot:
         if file.error is not None:
             reason, remedy = explain_system(file.error)
             raise CheckpointError(f"cannot be read: {reason}.", file=path, remedy=remedy)
-        if file.status.st_size != expected["size"]:
-            problem = f"has {file.status.st_size:,} bytes instead of {expected['size']:,}."
-            raise CheckpointError(problem, file=path, remedy=RESTORE)
-        if hashlib.sha256(file.content).hexdigest() != expected["sha256"]:
-            raise CheckpointError("was altered: its SHA-256 differs from the recorded one.", file=path, remedy=RESTORE)
+        require_size(file.status.st_size, expected, path)  # a file of another size was not read
+        require_digest(file.content, expected, path)
 
     def identify(self, name: str) -> tuple[str, int, int]:
         """Return an identity that changes with a file: absolute path, size in bytes, modification time in ns.

@@ -30,11 +30,11 @@ def report_done(items: Iterable[Item], count: int, what: str) -> Iterator[Item]:
     for done, item in enumerate(items):
         if time.monotonic() - reported > INTERVAL:
             reported = time.monotonic()
-            tell(f"{done:,} of {count:,} {what}")
+            print_line(f"{done:,} of {count:,} {what}")
         yield item
 
 
-def tell(line: str) -> None:
+def print_line(line: str) -> None:
     """Write a line to standard error with control characters escaped, because names are untrusted."""
     shown = "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in line)
     sys.stderr.write(f"{shown}\n")  # in one call, because several threads may print

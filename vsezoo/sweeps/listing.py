@@ -71,12 +71,12 @@ def list_runs(folder: Path) -> list[RunSummary]:
 
 
 def is_complete(folder: Path) -> bool:
-    """Tell whether a run has done all its epochs and its last evaluation."""
+    """Return whether a run has done all its epochs and its last evaluation."""
     return bool(_read_place(folder).get("complete"))
 
 
 def is_running(folder: Path) -> bool:
-    """Tell whether a process is training the run."""
+    """Return whether a process is training the run."""
     if not (folder / LOCK).exists():
         return False
     try:

@@ -83,7 +83,7 @@ def read_choice(name: str, value: Any) -> Choice:
 
 
 def is_range(value: Any) -> bool:
-    """Tell whether a value of `--set` is a range."""
+    """Return whether a value of `--set` is a range."""
     return isinstance(value, str) and RANGE.fullmatch(value.strip()) is not None
 
 

@@ -33,7 +33,7 @@ def choose_settings(search: Search, trials: Sequence[Trial]) -> dict[str, Any]:
 
 
 def is_hopeless(trial: Trial, others: Sequence[Trial]) -> bool:
-    """Tell whether the best score of a trial so far is below the median of the others after as many validations.
+    """Return whether the best score of a trial so far is below the median of the others after as many validations.
 
     Raises:
         MissingPackageError: without optuna.
@@ -71,7 +71,7 @@ def _to_frozen(optuna: Any, trial: Trial, space: Mapping[str, Choice]) -> Any:
 
 
 def _fits(search: Search, trial: Trial) -> bool:
-    """Tell whether a trial chose from this space, which may have been changed since."""
+    """Return whether a trial chose from this space, which may have been changed since."""
     if search.space.keys() != trial.settings.keys():
         return False
     for name, choice in search.space.items():

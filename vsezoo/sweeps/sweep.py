@@ -44,7 +44,7 @@ def sweep(
 
 
 def is_done(folder: Path) -> bool:
-    """Tell whether a run is complete and its predictions are written."""
+    """Return whether a run is complete and its predictions are written."""
     return is_complete(folder) and (folder / PREDICTIONS).is_file()
 
 

@@ -286,7 +286,7 @@ class PartKit(Kit):
 
 
 def _lists_more(part: type) -> bool:
-    """Tell whether a part declares the options that it takes as **kwargs."""
+    """Return whether a part declares the options that it takes as **kwargs."""
     return issubclass(part, ImageEncoder) and "more_options" in {
         name for owner in part.__mro__[: part.__mro__.index(ImageEncoder)] for name in vars(owner)
     }

@@ -30,13 +30,13 @@ from vsezoo.storage.atomic_file import replace_file
 from vsezoo.storage.cache import find_cache, identify
 from vsezoo.storage.plain_file import require_plain
 from vsezoo.storage.read_ahead import read_ahead
+from vsezoo.storage.waiting import AdvanceNamed
 from vsezoo.training.batches import TokenTable
 from vsezoo.training.splits import Split
 
 AT_ONCE = {"image_encoder": 32, "text_encoder": 256}
 """Images or captions that are encoded at a time."""
 
-Advance = Callable[[str, int, int], object]
 Rows = np.ndarray[Any, np.dtype[np.float32]]
 NO_ROWS = np.empty((0, 0), np.float32)
 
@@ -76,7 +76,7 @@ class FrozenOutputs:
         self.train, self.dev = _show(train, images, texts), _show(dev, images, texts, train)
 
     @torch.inference_mode()
-    def compute(self, advance: Advance = lambda what, done, total: None) -> None:
+    def compute(self, advance: AdvanceNamed = lambda what, done, total: None) -> None:
         """Compute the tables, or read them from the cache folder.
 
         Args:
@@ -93,7 +93,7 @@ class FrozenOutputs:
                 table.rows = _recall(self._describe(name), lambda name=name: self._extract(name, advance))  # type: ignore[misc]
         self._model.train(training)
 
-    def _extract(self, name: str, advance: Advance) -> Rows:
+    def _extract(self, name: str, advance: AdvanceNamed) -> Rows:
         encoder, size = self._model.encoders[name], AT_ONCE[name]
         if name == "image_encoder":
             return _extract_images(encoder, [split.data for split in self._splits], size, advance)
@@ -213,7 +213,7 @@ def _show(split: Split, images: Table | None, texts: Table | None, before: Split
     return Split(data, TokenTable(list(np.arange(start_text, start_text + len(split.tokens))[:, None])))
 
 
-def _extract_images(encoder: Any, splits: Sequence[PairDataset], size: int, advance: Advance) -> Rows:
+def _extract_images(encoder: Any, splits: Sequence[PairDataset], size: int, advance: AdvanceNamed) -> Rows:
     transform, device = encoder.transform(training=False), next(encoder.parameters()).device
     done, total = 0, sum(len(data.image_ids) for data in splits)
 
@@ -230,7 +230,7 @@ def _extract_images(encoder: Any, splits: Sequence[PairDataset], size: int, adva
     return _collect(blocks())
 
 
-def _extract_texts(encoder: Any, captions: Sequence[np.ndarray], size: int, advance: Advance) -> Rows:
+def _extract_texts(encoder: Any, captions: Sequence[np.ndarray], size: int, advance: AdvanceNamed) -> Rows:
     device = next(encoder.parameters()).device
     order = np.argsort([len(caption) for caption in captions], kind="stable")  # hardly any padding
 

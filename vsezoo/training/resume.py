@@ -16,12 +16,13 @@ from vsezoo.storage.atomic_folder import find_folder
 from vsezoo.storage.checkpoint_layout import BEST, CONFIG
 from vsezoo.storage.leftovers import remove_leftovers
 from vsezoo.training.layout import LAST, LOCK, LOG
-from vsezoo.training.state import ANEW, State, has_state, read_state
+from vsezoo.training.state import State, has_state, read_state
+from vsezoo.training.state_file import START_AGAIN
 
 CHOICES = ("full_dev", "use_restval", "on_bad_image")
 """Options for opening the data that a resumed run keeps."""
 
-LEAVE_OUT = f"Remove it: a resumed run keeps the stored value. {ANEW}"
+LEAVE_OUT = f"Remove it: a resumed run keeps the stored value. {START_AGAIN}"
 
 
 def find_run(folder: Path, resume: bool) -> State | None:
@@ -48,7 +49,7 @@ def find_run(folder: Path, resume: bool) -> State | None:
             return read_state(folder)
         if BEST in held:
             problem = f"contains {BEST}/ but no {LAST}/, so there is nothing to resume from."
-            raise CheckpointError(problem, file=folder, remedy=ANEW)
+            raise CheckpointError(problem, file=folder, remedy=START_AGAIN)
     return None  # a new run, or one that was killed before its first save
 
 
@@ -81,7 +82,7 @@ def resume_recipe(folder: Path, state: State, model: str, settings: Mapping[str,
         )
     if recipe.training.num_epochs < state.progress.epoch:
         problem = f"the run has already done {state.progress.epoch} epochs."
-        raise UsageError(problem, file=folder, remedy=f"Use at least that many for --num-epochs. {ANEW}")
+        raise UsageError(problem, file=folder, remedy=f"Use at least that many for --num-epochs. {START_AGAIN}")
     state.progress.complete = state.progress.complete and recipe == stored
     return recipe
 

@@ -31,8 +31,7 @@ from vsezoo.storage.tensors import list_tensors, write_tensors
 from vsezoo.training.layout import LAST as LAST
 from vsezoo.training.layout import STATE as STATE
 from vsezoo.training.record import RunRecord
-from vsezoo.training.state_file import ANEW as ANEW
-from vsezoo.training.state_file import STATE_VERSION, TENSORS, TWISTER_WORDS, read_state_file
+from vsezoo.training.state_file import START_AGAIN, STATE_VERSION, TENSORS, TWISTER_WORDS, read_state_file
 from vsezoo.training.state_file import has_state as has_state
 from vsezoo.training.state_file import read_step as read_step
 
@@ -83,7 +82,7 @@ class State:
     tensors: Mapping[str, Tensor]
     python_random: Any
     run: RunRecord
-    told: Mapping[str, Any]  # output of `JointEmbedding.describe_encoders`
+    described: Mapping[str, Any]  # output of `JointEmbedding.describe_encoders`
 
 
 def save_state(
@@ -105,8 +104,8 @@ def save_state(
     Raises:
         StorageError: when a file cannot be written; the state saved before is then unchanged.
     """
-    told = _describe(modules)
-    tensors = collect_tensors(modules, optimizer, told["left_out"])
+    described = _describe(modules)
+    tensors = collect_tensors(modules, optimizer, described["left_out"])
     with replace_folder(output / LAST) as temporary:
         write_tensors({**tensors, **_random_tensors()}, temporary / TENSORS)
         state = {
@@ -114,7 +113,7 @@ def save_state(
             "place": progress.to_json(),
             "python_random": random.getstate(),
             "run": run.to_json(),
-            **told,
+            **described,
             "files": digest_files(temporary),
         }
         write_json(temporary / STATE, seal(state))
@@ -129,13 +128,13 @@ def read_state(output: Path) -> State:
     folder = find_folder(output / LAST)
     value = read_state_file(folder / STATE)
     try:
-        told = {"encoders": value.get("encoders", {}), "left_out": value.get("left_out", [])}
-        LeftOut.from_json(told["left_out"])
+        described = {"encoders": value.get("encoders", {}), "left_out": value.get("left_out", [])}
+        LeftOut.from_json(described["left_out"])
         progress, run = Progress.from_json(value["place"]), RunRecord.from_json(value["run"])
     except (KeyError, TypeError, ValueError, RecipeError) as error:
-        raise CheckpointError(f"is damaged: {error}.", file=folder / STATE, remedy=ANEW) from error
+        raise CheckpointError(f"is damaged: {error}.", file=folder / STATE, remedy=START_AGAIN) from error
     tensors = _read_tensors(folder / TENSORS, value["files"][TENSORS])
-    return State(progress, tensors, value["python_random"], run, told)
+    return State(progress, tensors, value["python_random"], run, described)
 
 
 def _read_tensors(file: Path, expected: Mapping[str, Any]) -> TensorFile:
@@ -146,11 +145,11 @@ def _read_tensors(file: Path, expected: Mapping[str, Any]) -> TensorFile:
     except OSError as error:
         reason, remedy = explain_system(error)
         raise CheckpointError(f"cannot be read: {reason}.", file=file, remedy=remedy) from error
-    require_digest(content, expected, file, ANEW)
-    tensors = TensorFile(content, file, ANEW)
+    require_digest(content, expected, file, START_AGAIN)
+    tensors = TensorFile(content, file, START_AGAIN)
     for name, (dtype, shape) in RANDOM.items():
         if name not in tensors or (tensors[name].dtype, tuple(tensors[name].shape)) != (dtype, shape):
-            raise CheckpointError(f"has no valid tensor {name}.", file=file, remedy=ANEW)
+            raise CheckpointError(f"has no valid tensor {name}.", file=file, remedy=START_AGAIN)
     return tensors
 
 
@@ -187,10 +186,10 @@ def restore_tensors(state: State, modules: Mapping[str, torch.nn.Module], optimi
         if found := re.fullmatch(r"optimizer\.(\d{1,9})\.(.+)", name):
             index, slot = int(found[1]), found[2]
             slots.setdefault(index, {})[slot] = _lay_out(tensor, parameters, index)
-    left_out = state.told["left_out"]
+    left_out = state.described["left_out"]
     for module in modules.values():
         if isinstance(module, JointEmbedding):
-            module.restore_external(left_out, state.told["encoders"])  # may load more than the missing weights
+            module.restore_external(left_out, state.described["encoders"])  # may load more than the missing weights
     try:
         optimizer.load_state_dict({"state": slots, "param_groups": optimizer.state_dict()["param_groups"]})
         for prefix, module in modules.items():
@@ -200,7 +199,7 @@ def restore_tensors(state: State, modules: Mapping[str, torch.nn.Module], optimi
             module.load_state_dict(kept | held)
     except (RuntimeError, ValueError, KeyError, TypeError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[-1].strip()
-        raise CheckpointError(f"the state belongs to another model: {reason}", remedy=ANEW) from error
+        raise CheckpointError(f"the state belongs to another model: {reason}", remedy=START_AGAIN) from error
     _restore_random(state)
 
 
@@ -212,11 +211,11 @@ def _lay_out(tensor: Tensor, parameters: Sequence[Tensor], index: int) -> Tensor
 
 
 def _describe(modules: Mapping[str, torch.nn.Module]) -> dict[str, Any]:
-    told: dict[str, Any] = {"encoders": {}, "left_out": []}
+    described: dict[str, Any] = {"encoders": {}, "left_out": []}
     for module in modules.values():
         if isinstance(module, JointEmbedding):
-            told = module.describe_encoders()
-    return told
+            described = module.describe_encoders()
+    return described
 
 
 def _list_external(module: torch.nn.Module, left_out: Any) -> tuple[str, ...]:

@@ -25,7 +25,7 @@ from vsezoo.training.layout import LAST, STATE
 
 TENSORS = "state.safetensors"
 STATE_VERSION = 1
-ANEW = "Start a new run with another --output."
+START_AGAIN = "Start a new run with another --output."
 TWISTER_WORDS = 624
 
 
@@ -99,18 +99,18 @@ def read_state_file(file: Path) -> dict[str, Any]:
     Raises:
         CheckpointError: for a file that is damaged or has another version.
     """
-    value = read_object(file, remedy=ANEW)
+    value = read_object(file, remedy=START_AGAIN)
     version = value.get("state_version")
     if version != STATE_VERSION:
         raise CheckpointError(
             f"has the state version {version}; this vsezoo resumes from {STATE_VERSION}.",
             file=file,
-            remedy=f"Resume with the version of vsezoo that wrote it. {ANEW}",
+            remedy=f"Resume with the version of vsezoo that wrote it. {START_AGAIN}",
         )
     try:
         ENTRIES.check(value, "")
     except FormError as error:
-        raise CheckpointError(f"is damaged: {error}.", file=file, remedy=ANEW) from error
+        raise CheckpointError(f"is damaged: {error}.", file=file, remedy=START_AGAIN) from error
     return value
 
 

@@ -32,6 +32,10 @@ LOST = re.compile(r"closed by peer|reset by peer|gloo|nccl|timed out|store", re.
 """In the errors of torch's libraries when another process has ended."""
 
 
+SETTLE = 0.2
+"""Seconds after which a process that has closed its connections has ended."""
+
+
 @dataclass(frozen=True)
 class TrainingResult:
     """The result of a training run.
@@ -149,10 +153,6 @@ def require_same_world(plan: RunPlan, runtime: Runtime) -> None:
             file=plan.folder,
             remedy=f"Continue it with: {start} {plan.recipe.name} --output {plan.folder} --resume",
         )
-
-
-SETTLE = 0.2
-"""Seconds after which a process that has closed its connections has ended."""
 
 
 @contextmanager

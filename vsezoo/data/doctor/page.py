@@ -4,18 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
-
-from jinja2 import Environment, StrictUndefined
 
 from vsezoo.data.doctor.report import LEVELS, Finding, Report
 from vsezoo.data.pictures.thumbnail import embed_thumbnail
 from vsezoo.errors import DataError
-from vsezoo.storage.atomic_file import write_whole
+from vsezoo.storage.html_page import write_html
 
-TEMPLATE = "page.html"
 SIDE = 200
 """Longer side of a thumbnail, in pixels."""
 BARS, WIDTH, HEIGHT = 30, 9, 66
@@ -32,21 +28,17 @@ def write_page(path: Path, report: Report) -> None:
     Raises:
         StorageError: when the page cannot be written; an existing file remains unchanged.
     """
-    text = files("vsezoo.data.doctor").joinpath(TEMPLATE).read_text(encoding="utf-8")
-    template = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    ).from_string(text)
     counts = Counter(finding.level for finding in report.findings)
     listing = ", ".join(f"{counts[level]} {level}{'s' * (counts[level] != 1)}" for level in LEVELS)
-    page = template.render(
-        report=report,
-        summary=report.account.get("summary", ""),
-        verdict=f"{listing}: training on these data {'would fail' if report.fails else 'can run'}.",
-        rows=[_describe(name, report) for name in report.splits],
-        charts=list(_draw(report)),
-        findings=[_show(finding, report) for finding in report.findings],
-    )
-    write_whole(path, page.encode(errors="backslashreplace"))  # file names need not be valid UTF-8
+    values = {
+        "report": report,
+        "summary": report.account.get("summary", ""),
+        "verdict": f"{listing}: training on these data {'would fail' if report.fails else 'can run'}.",
+        "rows": [_describe(name, report) for name in report.splits],
+        "charts": _draw(report),
+        "findings": [_show(finding, report) for finding in report.findings],
+    }
+    write_html(path, "vsezoo.data.doctor", values)
 
 
 def _describe(name: str, report: Report) -> list[str]:

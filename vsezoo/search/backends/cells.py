@@ -18,7 +18,7 @@ from vsezoo.errors import DataError, require_package
 from vsezoo.search.collection import Array
 from vsezoo.search.indexes import Rows
 from vsezoo.search.stored.manifest import REBUILD
-from vsezoo.storage.atomic_file import explain_unwritten, flush, replace_file
+from vsezoo.storage.atomic_file import explain_unwritten, replace_file
 
 CELLS_PER_ROOT = 4
 """Cells for each square root of the number of rows."""
@@ -75,8 +75,6 @@ class Cells:
         """
         with replace_file(file) as stream, explain_unwritten(file):
             self._faiss.write_index(self._index, self._faiss.PyCallbackIOWriter(stream.write))
-            stream.flush()
-            flush(Path(stream.name))
 
 
 def make_cells(rows: Rows) -> Cells:

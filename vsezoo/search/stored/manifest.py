@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from vsezoo.errors import DataError, UsageError, explain_system
-from vsezoo.storage.atomic_file import explain_unwritten, flush, replace_file
+from vsezoo.storage.atomic_file import write_whole
 from vsezoo.storage.forms import Anything, Fields, FormError, Integer, ListOf, Mapped, Text
 from vsezoo.storage.json_file import LARGEST, parse_object, seal
 from vsezoo.storage.plain_file import read_plain
@@ -137,13 +137,7 @@ def write_manifest(folder: Path, manifest: Manifest, name: str = NAME) -> None:
     Raises:
         StorageError: when it cannot be written; the index is as it was.
     """
-    file = folder / name
-    with replace_file(file) as stream, explain_unwritten(file):
-        stream.write(json.dumps(seal(asdict(manifest)), indent=1).encode())
-        stream.flush()
-        flush(Path(stream.name))
-    with explain_unwritten(file):
-        flush(folder)
+    write_whole(folder / name, json.dumps(seal(asdict(manifest)), indent=1).encode())
 
 
 def require_model(folder: Path, manifest: Manifest, model: str, digest: str) -> None:

@@ -18,7 +18,7 @@ from vsezoo.search.indexes import KeptRows, NearestRows
 from vsezoo.search.stored.checksums import sum_file
 from vsezoo.search.stored.manifest import DRAFT, OWN, Manifest, list_files, read_draft, write_manifest
 from vsezoo.search.stored.table import Table, TableWriter, read_removed
-from vsezoo.storage.atomic_file import explain_unwritten, flush, replace_file
+from vsezoo.storage.atomic_file import explain_unwritten, write_whole
 from vsezoo.storage.lock import BusyError, hold_lock
 from vsezoo.storage.waiting import Advance
 
@@ -213,11 +213,7 @@ class FolderWriter:
         draft = dataclasses.replace(draft, alive=draft.count - len(removed), removed="")
         if len(removed):
             draft = dataclasses.replace(draft, removed=f"{draft.generation}.removed")
-            file = self.folder / draft.removed
-            with replace_file(file) as stream, explain_unwritten(file):
-                stream.write(removed.astype("<i8").data)
-                stream.flush()
-                flush(Path(stream.name))
+            write_whole(self.folder / draft.removed, removed.astype("<i8").tobytes())
         backend: type[NearestRows] = registry.load("indexes", draft.backend)
         if issubclass(backend, KeptRows):
             table = Table(self.folder, draft)
