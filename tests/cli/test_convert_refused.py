@@ -78,7 +78,7 @@ STRANGERS: dict[str, tuple[Callable[[Path], Any], str]] = {
         lambda path: path.write_bytes(b"(dp0\ng7\n."),
         "a memo entry that does not exist: it is damaged.\nDownload",
     ),
-    "folder": (lambda path: path.mkdir(), "is not of a known format: it is a folder with nothing."),
+    "folder": (lambda path: path.mkdir(), "is not of a known format: it is an empty folder."),
     "nothing": (lambda path: None, "does not exist.\nGive a file or folder to convert."),
 }
 

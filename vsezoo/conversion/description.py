@@ -57,7 +57,8 @@ def describe(source: Source) -> str:
         CheckpointError: for a file that cannot be read.
     """
     if source.is_folder:
-        return f"a folder with {_list(sorted(item.name for item in source.path.iterdir()))}"
+        names = sorted(item.name for item in source.path.iterdir())
+        return f"a folder with {_list(names)}" if names else "an empty folder"
     if source.format == "npz":
         return f"an .npz file of the arrays {_list(source.content)}"
     form = {
