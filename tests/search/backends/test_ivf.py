@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -133,6 +134,23 @@ def test_files_that_are_missing_or_damaged(tmp_path: Path) -> None:
     file.unlink()
     with pytest.raises(DataError, match=r"1\.faiss: is missing"):
         reopen(tmp_path, rows, state)
+
+
+@pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="only Linux tells what of a file is in memory")
+def test_mapped_cells_give_their_memory_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = Rows(draw(3000), None)
+    index = reopen(tmp_path, rows, keep(tmp_path, rows) | {"probes": 10**6})
+
+    def measure() -> int:
+        maps = Path("/proc/self/smaps").read_text(encoding="utf-8").split(str(tmp_path))[1]
+        return int(re.findall(r"^Rss: +(\d+) kB", maps, re.MULTILINE)[0])
+
+    assert_equal_to_exact(index, rows, draw(2, seed=1), 10)
+    assert measure() >= 3000 * WIDTH * 2 // 1024
+    monkeypatch.setattr(cells, "KEPT", 0)
+    for _ in range(2):
+        assert_equal_to_exact(index, rows, draw(2, seed=1), 10)
+        assert measure() == 0
 
 
 def test_the_number_of_cells_is_the_least_that_is_enough() -> None:

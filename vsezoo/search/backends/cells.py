@@ -5,7 +5,9 @@ The cells hold the rows in float16, and are mapped from a file.
 
 from __future__ import annotations
 
+import ctypes
 import math
+import mmap
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -28,6 +30,8 @@ ROUNDS = 8
 """Iterations of k-means."""
 ADDED = 16384
 """Rows that are added at a time."""
+KEPT = 128 * 2**20
+"""Bytes of mapped cells that may be looked at before their memory is given back."""
 
 
 class Cells:
@@ -40,6 +44,8 @@ class Cells:
 
     def __init__(self, index: Any, alive: Tensor | None = None) -> None:
         self._index, self._faiss = index, import_faiss()
+        self._lists = self._faiss.downcast_InvertedLists(index.invlists)
+        self._looked_at = 0
         self._selector: Any = None
         if alive is not None:
             self._selector = self._faiss.IDSelectorBitmap(np.packbits(alive.numpy(), bitorder="little"))
@@ -65,7 +71,18 @@ class Cells:
         found: tuple[Array, Array] = self._index.search(
             np.ascontiguousarray(queries.cpu().numpy(), np.float32), k, params=parameters
         )
+        self._looked_at += len(queries) * parameters.nprobe * (self._index.ntotal * self._index.code_size // self.count)
+        if self._looked_at > KEPT:
+            self._release()
         return found
+
+    def _release(self) -> None:
+        """Give back the memory of mapped cells; the system keeps what was read of the file as long as it has room."""
+        self._looked_at = 0
+        if isinstance(self._lists, self._faiss.OnDiskInvertedLists) and hasattr(mmap, "MADV_DONTNEED"):
+            self._lists.prefetch_lists(None, 0)  # ends the threads that read ahead
+            start, size = ctypes.c_void_p(int(self._lists.ptr)), ctypes.c_size_t(self._lists.totsize)
+            ctypes.CDLL(None).madvise(start, size, mmap.MADV_DONTNEED)
 
     def write(self, file: Path) -> None:
         """Write the cells to a file.

@@ -152,7 +152,11 @@ def require_model(folder: Path, manifest: Manifest, model: str, digest: str) -> 
         problem = f"was built with the model {manifest.model!r}, not with {model!r}."
     else:
         problem = f"was built with another checkpoint of {model!r}, {manifest.digest[:12]}, not with {digest[:12]}."
-    raise UsageError(problem, file=folder, remedy=f"Use the checkpoint that it was built with. {REBUILD}")
+    raise UsageError(
+        problem,
+        file=folder,
+        remedy="Use the checkpoint that it was built with, or build it again with `vsezoo index build`.",
+    )
 
 
 def parse_manifest(content: bytes, file: Path) -> Manifest:
