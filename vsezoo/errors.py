@@ -36,6 +36,7 @@ REMEDIES = {
     errno.ENAMETOOLONG: "The path is too long: check whether a text was given in the place of a file or folder.",
     errno.ELOOP: "Check the path: its symbolic links form a loop.",
     errno.ENODEV: "Use a plain file, not a pipe, a socket or a device.",
+    errno.ENXIO: "If it is a pipe, start the program that reads it first; or write to a file.",
     errno.EMFILE: "Close other programs, or raise the limit with `ulimit -n`.",
 }
 """Remedies for errors of the operating system by number."""

@@ -191,7 +191,7 @@ def test_a_full_disk_at_the_first_save(data: Path, tmp_path: Path) -> None:
     command = ["train", "vsepp", "--data", data, "--output", "run", *tiny.make_flags()]
     done = commands.run_command(tmp_path, *command, before=limit_to_4_kib)
     processes.assert_one_message(done, 1, r"^run/last: cannot be written: .*File too large")
-    assert not list((tmp_path / "run").glob(".*.tmp"))
+    assert not (tmp_path / "run").exists()  # the same command can be repeated
 
 
 @pytest.mark.slow

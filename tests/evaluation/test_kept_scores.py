@@ -100,9 +100,10 @@ def test_an_array_of_another_shape_is_refused(tmp_path: Path) -> None:
         make_scorer([make_split(Stops())], keep=file)
 
 
-def test_a_folder_that_is_absent(tmp_path: Path) -> None:
-    with pytest.raises(StorageError, match=r"absent/scores\.npy: cannot be written: No such file or directory"):
-        make_scorer([make_split(Stops())], keep=tmp_path / "absent" / "scores.npy")
+def test_a_file_in_the_place_of_the_folder(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(StorageError, match=r"file/scores\.npy.*: cannot be written: File exists"):
+        make_scorer([make_split(Stops())], keep=tmp_path / "file" / "scores.npy")
 
 
 def test_scores_of_vectors_are_kept_if_asked_for(tmp_path: Path) -> None:

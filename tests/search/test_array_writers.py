@@ -71,6 +71,13 @@ def test_a_link_and_what_is_no_file_stay_what_they_are(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "link", "pipe"]
 
 
+def test_a_pipe_that_nobody_reads(tmp_path: Path) -> None:
+    """Whoever opened it would wait for ever."""
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(StorageError, match=r"pipe: cannot be written: .*\.\nIf it is a pipe, start the program"):
+        replace_file(tmp_path / "pipe").__enter__()
+
+
 def test_a_file_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(StorageError, match=r"file/a\.npy: cannot be written: .*\.\nCheck the path"):

@@ -17,8 +17,9 @@ from safetensors.torch import load_file
 from tiny import TinyPairs
 
 from vsezoo.checkpoints.opened import Checkpoint
-from vsezoo.errors import DataError, UsageError
+from vsezoo.errors import DataError, StorageError, UsageError
 from vsezoo.features.folder import Shard
+from vsezoo.search import export
 from vsezoo.search.embedding import BLOCKS
 from vsezoo.search.export import embed
 from vsezoo.search.gallery import write_gallery
@@ -127,6 +128,17 @@ def test_a_checkpoint_and_lists_of_others_are_not_replaced(tmp_path: Path) -> No
     for texts in (["a dog"], ["snow", "a dog"]):  # what is there from before is replaced
         assert embed(run, texts=texts, output=run / "own.npy").counts == {"texts": len(texts)}
     assert len(np.load(run / "own.npy")) == 2
+
+
+def test_rows_and_ids_are_replaced_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, output = tmp_path / "run", tmp_path / "own" / "own.npy"
+    tiny.save_model(run)
+    embed(run, texts=["a dog"], output=output)
+    before = read_files(output.parent)
+    monkeypatch.setattr(export, "write_json", lambda *_: Path("/dev/full").write_bytes(b"{}"))
+    with pytest.raises(StorageError, match=r"own\.json: cannot be written: No space left"):
+        embed(run, texts=["snow", "a dog"], output=output)
+    assert read_files(output.parent) == before
 
 
 def test_names_of_files_need_not_be_utf8(tmp_path: Path) -> None:

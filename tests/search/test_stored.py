@@ -377,6 +377,13 @@ def test_a_changed_bit_of_any_file_is_noticed(run: Path, tmp_path: Path) -> None
     assert open_folder(folder).manifest == manifest
 
 
+def test_a_manifest_with_an_entry_that_no_version_has(run: Path, photos: Path, folder: Path) -> None:
+    content = dataclasses.asdict(build_index(run, folder, images=photos))
+    (folder / NAME).write_text(json.dumps({**content, "count ": 2}))
+    with pytest.raises(DataError, match=r"index\.json: is damaged: count  is not a known field\."):
+        open_folder(folder)
+
+
 def test_an_index_without_checksums_gets_them_when_it_changes(run: Path, photos: Path, folder: Path) -> None:
     """As earlier versions wrote it."""
     manifest = build_index(run, folder, images=photos)

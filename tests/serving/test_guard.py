@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import socket
@@ -13,8 +14,10 @@ import httpx
 import pytest
 from colours import COLOURS, paint
 
-from vsezoo.serving import server
+from vsezoo.search.sources import collect_images
+from vsezoo.serving import guard, pictures, server
 from vsezoo.serving.guard import BODY, Limits, make_cookie
+from vsezoo.serving.pictures import PictureShelf
 
 TOKEN = "let-me-in"
 HELD = ["/search?query=red", "/sample", "/collection", "/thumbnails/0", "/pictures/0"]
@@ -55,6 +58,54 @@ def test_an_upload_that_is_too_large(start: Any, photos: Path) -> None:
     client = start(photos, limits=Limits(upload=10_000))
     answer = client.post("/search/picture", files={"picture": bytes(20_000)})
     assert (answer.status_code, answer.json()["error"]) == (413, "The request is larger than 10 kB.")
+
+
+def test_uploads_in_memory_are_few(photos: Path, tmp_path: Path) -> None:
+    """A picture of a few kB can have pixels of 268 MB until the model has seen it: others wait before they are read."""
+    shelf, held = PictureShelf(collect_images(str(photos))), []
+    content = (photos / "a-red.png").read_bytes()
+
+    async def upload(go: asyncio.Event) -> None:
+        async with shelf.hold_upload(read):
+            await go.wait()
+
+    async def read() -> bytes:
+        held.append(content)
+        return content
+
+    async def upload_many() -> int:
+        go = asyncio.Event()
+        tasks = [asyncio.create_task(upload(go)) for _ in range(3 * pictures.HELD)]
+        await asyncio.sleep(0.05)
+        first = len(held)
+        go.set()
+        await asyncio.gather(*tasks)
+        return first
+
+    assert asyncio.run(upload_many()) == pictures.HELD
+    assert len(held) == 3 * pictures.HELD
+    shelf.close()
+
+
+def test_uploads_on_their_way_are_limited(start: Any, photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(guard, "RECEIVED", 1)
+    client = start(photos)
+    head = "POST /search/picture HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n"
+    with connect(client) as stream:
+        stream.sendall(f"{head}Content-Type: multipart/form-data; boundary=x\r\n\r\n".encode())
+        for _ in range(100):
+            answer = client.post("/embed/picture", files={"picture": b"x"})
+            if answer.status_code == 503:
+                break
+    assert (answer.json()["error"], answer.headers["retry-after"]) == ("The service is busy.", "1")
+    assert client.get("/search?query=red").status_code == 200
+
+
+def test_heads(service: httpx.Client) -> None:
+    """As monitors ask: what GET gives, without the body."""
+    for address, length in (("/health", 15), ("/pictures/0", (service.get("/pictures/0").headers["content-length"]))):
+        answer = service.head(address)
+        assert (answer.status_code, answer.headers["content-length"], answer.content) == (200, str(length), b"")
 
 
 def test_too_many_requests(start: Any, photos: Path) -> None:
@@ -153,7 +204,7 @@ def test_other_names_are_not_answered_to(start: Any, photos: Path) -> None:
     assert answer.json()["error"] == "The service does not answer to the name 'evil.example'."
     for name in ("localhost", "LOCALHOST:80", "127.0.0.1", "[::1]:8000"):
         assert client.get("/sample", headers={"Host": name}).status_code == 200
-    for name in ("127.0.0.1.evil.example", "localhost.evil:80", ""):
+    for name in ("127.0.0.1.evil.example", "localhost.evil:80", "localhost:80@evil.example", "[::1]:8000.evil", ""):
         assert client.get("/sample", headers={"Host": name}).status_code == 403
 
 
@@ -161,6 +212,10 @@ def test_other_websites_are_refused(service: httpx.Client) -> None:
     foreign = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors"}
     assert service.get("/thumbnails/0", headers=foreign).status_code == 403
     assert service.get("/", headers=foreign | {"Sec-Fetch-Mode": "navigate"}).status_code == 200
+    own = f"http://{service.base_url.netloc.decode()}"
+    for origin, status in ((own, 200), ("http://localhost:3000", 403), ("https://evil.example", 403), ("null", 403)):
+        answer = service.post("/search", json={"query": "red"}, headers={"Origin": origin})
+        assert (answer.status_code, "access-control-allow-origin" in answer.headers) == (status, False)
     assert service.get("/thumbnails/0").headers["cross-origin-resource-policy"] == "same-origin"
 
 

@@ -119,7 +119,8 @@ def evaluate(
     from vsezoo.devices import choose_device
     from vsezoo.evaluation.evaluate import evaluate as measure
     from vsezoo.reports.examination import Examination
-    from vsezoo.storage.checkpoint_layout import write_json
+    from vsezoo.storage.atomic_file import write_whole
+    from vsezoo.storage.checkpoint_layout import to_text
 
     chosen = choose_device(device)
     examination = None if html is None else Examination(ties, images)
@@ -164,7 +165,7 @@ def evaluate(
             console.results().print(render(evaluation))
     # Last, so that the figures are printed even if a file cannot be written.
     if output is not None:
-        write_json(output, value)
+        write_whole(output, to_text(value))
     if html is not None and examination is not None:
         from vsezoo.checkpoints.opened import Checkpoint
         from vsezoo.reports.page import write_report
@@ -189,7 +190,8 @@ def _evaluate_registered(
     """Evaluate each group of checkpoints by a registered protocol, and print or write the figures."""
     from vsezoo.devices import choose_device
     from vsezoo.evaluation.registered import evaluate_protocol
-    from vsezoo.storage.checkpoint_layout import write_json
+    from vsezoo.storage.atomic_file import write_whole
+    from vsezoo.storage.checkpoint_layout import to_text
 
     evaluations = [
         evaluate_protocol(
@@ -216,4 +218,4 @@ def _evaluate_registered(
         title = f"{protocol}: images of {evaluations[0].data}, {evaluations[0].split} split"
         console.print_table(["model", *evaluations[0].figures], rows, title=title)
     if output is not None:
-        write_json(output, value)
+        write_whole(output, to_text(value))

@@ -105,9 +105,10 @@ def sweep(
         from vsezoo.comparison.compare import compare
         from vsezoo.comparison.grouping import read_groups
         from vsezoo.comparison.tables import to_markdown
+        from vsezoo.storage.atomic_file import write_whole
 
         comparison = compare(read_groups(files, "seeds"))
-        (planned.folder / "table.md").write_text(to_markdown(comparison), encoding="utf-8")
+        write_whole(planned.folder / "table.md", to_markdown(comparison).encode())
         if not as_json:
             click.echo()
             print_comparison(comparison)

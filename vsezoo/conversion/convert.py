@@ -20,7 +20,7 @@ from vsezoo.data.lookup import find_source
 from vsezoo.errors import CheckpointError, StorageError, UsageError, report_system_errors, suggest_name
 from vsezoo.hub.reference import parse_reference
 from vsezoo.parts import accepted_kinds
-from vsezoo.storage.atomic_file import flush
+from vsezoo.storage.atomic_file import flush, require_replaceable
 from vsezoo.storage.atomic_folder import make_temporary
 from vsezoo.storage.checkpoint_layout import CONFIG, UNKNOWN_DATA, is_foreign_folder
 
@@ -155,6 +155,7 @@ def export(
             raise StorageError(error.problem, file=target, remedy=error.remedy) from error
         files = [target.parent / file.name for file in written]
         for file in files:
+            require_replaceable(file)
             if file.exists() and not overwrite:
                 remedy = "Choose another --output, or replace it with --overwrite."
                 raise UsageError("already exists.", file=file, remedy=remedy)

@@ -20,7 +20,8 @@ from torch import Tensor
 from vsezoo.errors import StorageError, explain_system
 from vsezoo.evaluation.encoded import EncodedSide, EncodedSplit
 from vsezoo.evaluation.scratch import Rows
-from vsezoo.storage.checkpoint_layout import write_json
+from vsezoo.storage.atomic_file import write_whole
+from vsezoo.storage.checkpoint_layout import to_text
 from vsezoo.storage.json_file import read_object
 
 PROBE = 8
@@ -48,7 +49,8 @@ class KeptScores:
         with self._explain():
             if path.exists() or about.exists():
                 self._require(about, record)
-            write_json(about, record)
+            else:
+                write_whole(about, to_text(record))
             self._file: BinaryIO = path.open("r+b" if path.exists() else "w+b")
             band = 4 * self._shape[1]
             size = self._file.seek(0, os.SEEK_END)

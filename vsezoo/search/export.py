@@ -117,7 +117,8 @@ def embed(
     total, done = sum(len(collection.ids) for collection in collections.values()), 0
     ids: dict[str, list[str]] = {}
     skipped = {}
-    with WRITERS[output.suffix](output) as file:
+    # The list is in its place just after the rows, and both are written by then.
+    with prepare_file(list_file) as temporary, WRITERS[output.suffix](output) as file:
         for name, collection in collections.items():
             counted = advance and _count_from(done, total, advance)
             computed = checkpoint.describe_computation(collection.kind)
@@ -128,16 +129,16 @@ def embed(
             ids[name] = [collection.ids[item] for item in embeddings.items]
             skipped |= list_skipped(collection, embeddings)
             done += len(collection.ids)
-    description = {
-        "checkpoint": checkpoint.reference,
-        "model": checkpoint.recipe.name,
-        "sha256": checkpoint.config["files"][MODEL]["sha256"],
-        "similarity": checkpoint.recipe.similarity.name,
-        **ids,
-        "skipped": skipped,
-    }
-    with prepare_file(list_file) as temporary, explain_unwritten(list_file):
-        write_json(temporary, description)
+        description = {
+            "checkpoint": checkpoint.reference,
+            "model": checkpoint.recipe.name,
+            "sha256": checkpoint.config["files"][MODEL]["sha256"],
+            "similarity": checkpoint.recipe.similarity.name,
+            **ids,
+            "skipped": skipped,
+        }
+        with explain_unwritten(list_file):
+            write_json(temporary, description)
     return Export(output, list_file, {name: len(own) for name, own in ids.items()}, skipped)
 
 

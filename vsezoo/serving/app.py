@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
@@ -25,7 +24,7 @@ from vsezoo.serving import messages
 from vsezoo.serving.batching import Batcher, BusyError
 from vsezoo.serving.engine import Answer, Engine, Question
 from vsezoo.serving.guard import COOKIE, Guard, Limits, make_cookie
-from vsezoo.serving.messages import DEFAULT_RESULTS, Count, Sentence, Sentences
+from vsezoo.serving.messages import DEFAULT_RESULTS, Count, Json, Sentence, Sentences
 from vsezoo.serving.pictures import PictureError, PictureShelf, Shown
 
 MEDIA_TYPES = {
@@ -37,16 +36,10 @@ MEDIA_TYPES = {
 KEEP = "private, max-age=86400, immutable"
 """How long browsers keep pictures; their addresses change when the service starts again."""
 SAMPLE = 24
-
-
-class Json(Response):
-    """JSON in ASCII: names of files need not be valid Unicode."""
-
-    media_type = "application/json"
-
-    def render(self, content: Any) -> bytes:
-        """Return the body."""
-        return json.dumps(content, separators=(",", ":")).encode()
+REMEDIES = {
+    400: "See /openapi.json for the form of requests.",
+    **dict.fromkeys((404, 405), "See /openapi.json for the addresses."),
+}
 
 
 class Service:
@@ -76,18 +69,18 @@ class Service:
         if not sentences and asked.item is None and upload is None:
             raise HTTPException(422, "The request has nothing to look for: give query, item or plus.")
         item = None if asked.item is None else self.engine.find_item(asked.item)
-        picture = None if upload is None else await self.decode(upload)
-        answer = await self.search.ask(Question(tuple(sentences), tuple(asked.minus), item, picture, asked.k))
+        async with nullcontext() if upload is None else self.hold(upload) as picture:
+            answer = await self.search.ask(Question(tuple(sentences), tuple(asked.minus), item, picture, asked.k))
         found: dict[str, Any] = {"results": [self._describe(hit) for hit in answer.hits]}
         if not answer.knows_words:
             found["note"] = "The model knows none of these words: the results are meaningless."
         return Json(found)
 
-    async def decode(self, upload: UploadFile) -> Image.Image:
-        """Return an uploaded picture, if the model takes pictures."""
+    def hold(self, upload: UploadFile) -> AbstractAsyncContextManager[Image.Image]:
+        """Return a context with an uploaded picture, if the model takes pictures."""
         if not self.engine.takes_pictures:
             raise HTTPException(422, f"The model {self.engine.model_name!r} cannot search with pictures.")
-        return await self.pictures.read_upload(await upload.read())
+        return self.pictures.hold_upload(upload.read)
 
     def show(self, item: int) -> dict[str, Any]:
         """Describe an image of the collection."""
@@ -182,7 +175,8 @@ def _add_search(app: FastAPI) -> None:
     @app.post("/embed/picture", response_model=messages.Vectors)
     async def embed_picture(picture: Annotated[UploadFile, File()], service: Own) -> Json:
         """Return the vector of a picture in the joint space."""
-        return _list_vectors(service, [await service.embed.ask(await service.decode(picture))])
+        async with service.hold(picture) as decoded:
+            return _list_vectors(service, [await service.embed.ask(decoded)])
 
 
 def _add_pictures(app: FastAPI) -> None:
@@ -281,12 +275,12 @@ async def _answer_invalid(request: Request, error: Exception) -> Response:
         )
     name = first["loc"][:2][-1]  # where it is sent, the field, and what is inside it
     reason = first["msg"].removeprefix("Value error, ")
-    return _refuse(422, f"{name}: {reason}.", "See /openapi.json for the form of requests.")
+    return _refuse(422, f"{name}: {reason}.", REMEDIES[400])
 
 
 async def _answer_refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    remedy = "See /openapi.json for the addresses." if error.status_code in (404, 405) else ""
+    remedy = REMEDIES.get(error.status_code, "")
     return _refuse(error.status_code, error.detail, remedy, error.headers)
 
 

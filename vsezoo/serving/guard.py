@@ -6,9 +6,11 @@ import asyncio
 import hashlib
 import hmac
 import json
+import re
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from http.cookies import CookieError, SimpleCookie
 from typing import Any
@@ -35,6 +37,9 @@ DISCARDED = 64 * 2**20
 """Most bytes that are received of a body that is too large."""
 CLIENTS = 10_000
 """Number of clients whose rate is remembered."""
+RECEIVED = 64
+"""Most uploads at a time: beyond 1 MB, each is in a temporary file until it is answered."""
+PORT = re.compile(r":\d*$")
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; "
@@ -84,6 +89,7 @@ class Guard:
         self._app, self._token, self._limits, self._hosts = app, token, limits, hosts
         self.cookie = make_cookie(token) if token else ""
         self._spent: OrderedDict[str, tuple[float, float]] = OrderedDict()
+        self._uploads = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or refuse it."""
@@ -104,10 +110,13 @@ class Guard:
             self._require_origin(headers)
             self._require_token(scope, headers)
             self._count(scope)
-            most = self._limits.upload if scope["path"] in UPLOADS else BODY
-            async with asyncio.timeout(self._limits.seconds):
-                await require_size(headers, most, receive)
-                await self._app(scope, _limit(receive, most), send_with_headers)
+            is_upload = scope["path"] in UPLOADS
+            most = self._limits.upload if is_upload else BODY
+            method = "GET" if scope["method"] == "HEAD" else scope["method"]  # the server leaves the body out
+            with self._take_turn() if is_upload else nullcontext():
+                async with asyncio.timeout(self._limits.seconds):
+                    await require_size(headers, most, receive)
+                    await self._app({**scope, "method": method}, _limit(receive, most), send_with_headers)
         except TimeoutError:
             refusal = _Refusal(
                 503,
@@ -126,14 +135,17 @@ class Guard:
 
     def _require_origin(self, headers: Mapping[str, str]) -> None:
         """Refuse what a page of another website makes a browser send."""
-        if not self._token and _strip_port(headers.get("host", "")) not in self._hosts:
+        host, origin = headers.get("host", "").lower(), headers.get("origin", "").lower()
+        if not self._token and PORT.sub("", host) not in self._hosts:
             raise _Refusal(
                 403,
                 f"The service does not answer to the name {headers.get('host', '')!r}.",
                 "Use its address, such as http://127.0.0.1, or start it with a token.",
             )
         foreign = headers.get("sec-fetch-site", "") in ("cross-site", "same-site")
-        if foreign and headers.get("sec-fetch-mode") != "navigate":
+        # What has a token may be behind a server that gives it another name.
+        sent = not self._token and origin and origin.partition("://")[2] != host
+        if sent or (foreign and headers.get("sec-fetch-mode") != "navigate"):
             raise _Refusal(403, "Another website has sent this request.", "Open the page of the service itself.")
 
     def _require_token(self, scope: Scope, headers: Mapping[str, str]) -> None:
@@ -151,6 +163,19 @@ class Guard:
             "Send the one that `vsezoo serve` has printed: Authorization: Bearer TOKEN",
             {"www-authenticate": "Bearer"},
         )
+
+    @contextmanager
+    def _take_turn(self) -> Iterator[None]:
+        """Count an upload, and refuse it if there are too many."""
+        if self._uploads >= RECEIVED:
+            raise _Refusal(
+                503, "The service is busy.", "Try again in a second.", {"retry-after": "1", "connection": "close"}
+            )
+        self._uploads += 1
+        try:
+            yield
+        finally:
+            self._uploads -= 1
 
     def _count(self, scope: Scope) -> None:
         """Refuse a client that searches too often. A bucket of two seconds' worth lets it type."""
@@ -219,11 +244,6 @@ async def _send_refusal(send: Send, refusal: _Refusal) -> None:
     headers = [(name.encode(), value.encode()) for name, value in fields.items()]
     await send({"type": "http.response.start", "status": refusal.status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
-
-
-def _strip_port(host: str) -> str:
-    name = host.rpartition(":")[0] if ":" in host.rpartition("]")[2] else host
-    return name.lower()
 
 
 def _read_cookie(header: str) -> str:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import json
+from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from fastapi import Response
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictInt
 
 LENGTH = 2000
 """Most characters of a sentence."""
@@ -33,7 +35,7 @@ class Search(BaseModel):
 
     query: Annotated[Sentence | None, Field(description="A sentence.")] = None
     item: Annotated[
-        int | str | None, Field(description="An image of the collection, by its id or by its index, from 0.")
+        StrictInt | str | None, Field(description="An image of the collection, by its id or by its index, from 0.")
     ] = None
     plus: Annotated[Sentences, Field(description="Further sentences, whose scores are added.")] = []
     minus: Annotated[Sentences, Field(description="Sentences whose scores are subtracted.")] = []
@@ -108,3 +110,13 @@ class Problem(BaseModel):
 
     error: str
     remedy: str
+
+
+class Json(Response):
+    """JSON in ASCII: names of files need not be valid Unicode."""
+
+    media_type = "application/json"
+
+    def render(self, content: Any) -> bytes:
+        """Return the body."""
+        return json.dumps(content, separators=(",", ":")).encode()

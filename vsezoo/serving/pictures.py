@@ -6,8 +6,9 @@ import asyncio
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -25,6 +26,8 @@ Made = TypeVar("Made")
 
 DECODERS = 2
 """Number of pictures decoded at a time, which bounds their memory."""
+HELD = 4
+"""Number of uploaded pictures in memory at a time: each may have 89 million pixels until the model has seen it."""
 KEPT = 64 * 2**20
 """Bytes of thumbnails that are kept in memory."""
 SHOWN = {"JPEG": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp", "GIF": "image/gif", "AVIF": "image/avif"}
@@ -71,6 +74,7 @@ class PictureShelf:
         self._collection = collection
         self._root = os.path.realpath(collection.place) if collection.place else ""
         self._pool = ThreadPoolExecutor(DECODERS, thread_name_prefix="pictures")
+        self._held = asyncio.Semaphore(HELD)
         self._reading = threading.Lock()
         self._thumbnails: OrderedDict[int, Thumbnail] = OrderedDict()
         self._size = 0
@@ -93,13 +97,15 @@ class PictureShelf:
         """Return the picture as it is, or as JPEG if a browser may not know its format; see `read_thumbnail`."""
         return await self._run(self._find_whole, item)
 
-    async def read_upload(self, content: bytes) -> Image.Image:
-        """Decode an uploaded picture.
+    @asynccontextmanager
+    async def hold_upload(self, read: Callable[[], Awaitable[bytes]]) -> AsyncIterator[Image.Image]:
+        """Decode an uploaded picture, and hold it while the block runs; others wait if there are `HELD` of them.
 
         Raises:
             PictureError: for anything else, and for a picture too large to decode.
         """
-        return await self._run(decode_upload, content)
+        async with self._held:
+            yield await self._run(decode_upload, await read())
 
     def close(self) -> None:
         """End the threads."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import ipaddress
+import logging
 import os
 import socket
 from collections.abc import Callable
@@ -113,6 +114,7 @@ def make_server(app: FastAPI) -> uvicorn.Server:
         limit_concurrency=CONNECTIONS,
         timeout_graceful_shutdown=GRACE,
     )
+    logging.getLogger("python_multipart").setLevel(logging.ERROR)  # it would write a line for each damaged form
     return uvicorn.Server(config)
 
 

@@ -19,13 +19,14 @@ def replace_file(path: Path) -> Iterator[BinaryIO]:
     Paths that are not regular files, such as `/dev/stdout`, are written directly; links are followed.
 
     Raises:
-        StorageError: when it cannot be written; an existing file is left unchanged.
+        StorageError: when it cannot be written; an existing file is left unchanged. Also for a pipe that no program
+            reads: opening it would wait for one.
     """
     with explain_unwritten(path):
         replaces = path.is_file() or not path.exists()
     if not replaces:
         with explain_unwritten(path):
-            stream = path.open("wb")
+            stream = _open_special(path)
         try:
             yield stream
         finally:
@@ -48,13 +49,11 @@ def prepare_file(path: Path) -> Iterator[Path]:
 
     Raises:
         StorageError: when it cannot be written; an existing file is left unchanged. Errors of the block stay as they
-            are. Also for what exists and is no regular file: it would be gone, and root may remove `/dev/null`.
+            are. Also for what `require_replaceable` refuses.
     """
     with explain_unwritten(path):
         target = Path(os.path.realpath(path))  # Path.resolve raises various errors for a loop of links
-        if target.exists() and not target.is_file():
-            remedy = "Write to a file, or to a name that does not exist."
-            raise StorageError("exists and is not a plain file.", file=path, remedy=remedy)
+        require_replaceable(target)
         target.parent.mkdir(parents=True, exist_ok=True)
     remove_leftovers(target)
     temporary = name_temporary(target)
@@ -76,6 +75,20 @@ def write_whole(path: Path, content: bytes) -> None:
     """
     with replace_file(path) as stream, explain_unwritten(path):
         stream.write(content)
+
+
+def require_replaceable(target: Path) -> None:
+    """Raise StorageError for what exists and is no regular file: it would be gone, and root may remove `/dev/null`."""
+    if target.exists() and not target.is_file():
+        remedy = "Write to a file, or to a name that does not exist."
+        raise StorageError("exists and is not a plain file.", file=target, remedy=remedy)
+
+
+def _open_special(path: Path) -> BinaryIO:
+    descriptor = os.open(path, os.O_WRONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    if hasattr(os, "set_blocking"):
+        os.set_blocking(descriptor, True)
+    return os.fdopen(descriptor, "wb")
 
 
 def flush(path: Path) -> None:

@@ -163,6 +163,10 @@ def _require_origin(converted: Any, path: Path) -> None:
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
-    """Write a JSON object, indented; characters that UTF-8 cannot encode, as in some file names, are escaped."""
-    text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
-    path.write_text(text, encoding="utf-8", errors="backslashreplace")
+    """Write a JSON object into a folder or file that is not in its place yet; see `to_text`."""
+    path.write_bytes(to_text(value))
+
+
+def to_text(value: Mapping[str, Any]) -> bytes:
+    """Return a JSON object, indented; characters that UTF-8 cannot encode, as in some file names, are escaped."""
+    return (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode(errors="backslashreplace")

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from vsezoo.errors import StorageError
-from vsezoo.storage.checkpoint_layout import write_json
+from vsezoo.storage.atomic_file import write_whole
+from vsezoo.storage.checkpoint_layout import to_text
 from vsezoo.storage.plain_file import read_plain
 from vsezoo.sweeps.listing import FAILURE, PRUNED, is_complete
 from vsezoo.training.history import read_history
@@ -79,7 +80,7 @@ def add_trial(folder: Path, number: int, settings: Mapping[str, Any]) -> Trial:
     """Make the folder of a trial."""
     trial = folder / f"trial-{number}"
     trial.mkdir(parents=True, exist_ok=True)
-    write_json(trial / CHOSEN, dict(settings))
+    write_whole(trial / CHOSEN, to_text(settings))
     return Trial(number, trial, settings, {}, "open")
 
 

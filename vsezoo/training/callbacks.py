@@ -65,6 +65,9 @@ Observer = Callback
 """The earlier name."""
 
 
+CONTINUE = "Free disk space and continue with --resume, or choose another --output."
+
+
 class RunLog(Callback):
     """Writes `log.jsonl` and TensorBoard files to the folder of the run.
 
@@ -79,7 +82,7 @@ class RunLog(Callback):
 
     def __init__(self, output: Path, size: int = 0, step: int = 0) -> None:
         self._path = output / LOG
-        with self._writes():
+        with self._writes(CONTINUE if size else "Free disk space, or choose another --output."):
             output.mkdir(parents=True, exist_ok=True)
             self._file: IO[bytes] = self._path.open("ab")
             self._file.truncate(min(size, self._path.stat().st_size))
@@ -139,12 +142,12 @@ class RunLog(Callback):
             self._board.write(step, {f"{group}/{name}": value for name, value in scalars.items()})
 
     @contextmanager
-    def _writes(self) -> Iterator[None]:
+    def _writes(self, remedy: str = CONTINUE) -> Iterator[None]:
         try:
             yield
         except OSError as error:
             raise StorageError(
                 f"cannot be written: {error.strerror}.",
                 file=error.filename or self._path,
-                remedy="Free disk space and continue with --resume, or choose another --output.",
+                remedy=remedy,
             ) from error

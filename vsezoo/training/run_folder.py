@@ -54,13 +54,13 @@ def hold_run(folder: Path, state: State | None) -> Iterator[None]:
 
 @contextmanager
 def discard_unless_begun(folder: Path, progress: Progress) -> Iterator[None]:
-    """Remove the files of a new run if a user's mistake ends it before its first step.
+    """Remove the files of a new run if a user's mistake or a full disk ends it before its first step.
 
     The corrected command can then use the same folder.
     """
     try:
         yield
-    except (DataError, UsageError):
+    except (DataError, StorageError, UsageError):
         if progress.step == 0:
             for name in (LAST, TENSORBOARD):
                 shutil.rmtree(folder / name, ignore_errors=True)

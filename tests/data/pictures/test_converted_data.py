@@ -91,10 +91,16 @@ def test_a_conversion_continues_where_it_stopped(tmp_path: Path, monkeypatch: py
     with pytest.raises(StorageError, match="No space left") as caught:
         convert_data(f"{source}/", target, "webdataset", shard_size=3)
     assert "--resume" in caught.value.remedy
+    assert sorted(file.name for file in target.rglob("*") if file.is_file()) == [STATE, "00000.tar"]
+    begun = (target / STATE).stat().st_mtime_ns
     with pytest.raises(UsageError, match="unfinished conversion"):
         convert_data(f"{source}/", target, "webdataset", shard_size=3)
     with pytest.raises(UsageError, match="of other data or to another form"):
         convert_data(f"{source}/", target, "webdataset", shard_size=2, resume=True)
+    written.pop()
+    with pytest.raises(StorageError, match="No space left"):
+        convert_data(f"{source}/", target, "webdataset", shard_size=3, resume=True)
+    assert (target / STATE).stat().st_mtime_ns == begun  # written again, it would be lost with the rest of the disk
     made = convert_data(f"{source}/", target, "webdataset", shard_size=3, resume=True)
     assert written == ["train/00000.tar", "train/00001.tar", "train/00001.tar", "train/00002.tar"]
     assert made.files == (3, 1)

@@ -15,7 +15,8 @@ from vsezoo.data.pictures.likeness import Sketch, group_near, sketch
 from vsezoo.data.pictures.listing import SPLITS, CaptionedImage, Listing, name_split
 from vsezoo.data.pictures.picture_file import Place
 from vsezoo.data.pictures.split_file import SPLITS_FILE, write_splits
-from vsezoo.errors import DataError, StorageError, UsageError, explain_system, list_names
+from vsezoo.errors import DataError, UsageError, list_names
+from vsezoo.storage.atomic_file import write_whole
 
 FOLDER, NEAR = "folder", "near-duplicates"
 """Names of ways to group; any other is a regular expression."""
@@ -54,13 +55,7 @@ class Resplit:
         """
         if self.file.exists() and not force:
             raise UsageError("already exists.", file=self.file, remedy="Give --force to replace it.")
-        part = self.file.with_name(f".{self.file.name}.part")
-        try:
-            part.write_bytes(write_splits(self.split_of, self.groups))
-            part.replace(self.file)
-        except OSError as error:
-            reason, remedy = explain_system(error)
-            raise StorageError(f"cannot be written: {reason}.", file=self.file, remedy=remedy) from None
+        write_whole(self.file, write_splits(self.split_of, self.groups))
 
 
 def rename_splits(listing: Listing, renamed: Mapping[str, str]) -> Resplit:

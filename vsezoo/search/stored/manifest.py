@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +42,6 @@ ENTRIES = Fields(
         "state": Fields({}, {"files": ListOf(FILE)}, others=True),
         "checksums": Mapped(Fields({"size": Integer(), "crc32": Integer(0, 2**32 - 1)})),
     },
-    others=True,
 )
 """The form of both."""
 
@@ -182,5 +181,4 @@ def parse_manifest(content: bytes, file: Path) -> Manifest:
             raise FormError("dtype is not 'float32' or 'float16'")
     except FormError as error:
         raise DataError(f"is damaged: {error}.", file=file, remedy=REBUILD) from error
-    known = {one.name for one in fields(Manifest)}
-    return Manifest(**{name: value for name, value in found.items() if name in known})
+    return Manifest(**found)

@@ -18,6 +18,7 @@ from vsezoo.data.source import OpenOptions
 from vsezoo.errors import StorageError, UsageError, explain_system, require_name
 from vsezoo.storage.atomic_file import flush
 from vsezoo.storage.json_file import read_object, seal
+from vsezoo.storage.leftovers import remove
 
 STATE = ".vsezoo-convert.json"
 """In the output folder until it is complete: what is being written."""
@@ -141,7 +142,8 @@ def _begin(folder: Path, state: Mapping[str, Any], *, resume: bool) -> None:
             file=folder,
             remedy="Repeat its command with --resume, or give a new folder.",
         )
-    file.write_text(json.dumps(seal(state)))
+    if not file.exists():
+        _replace(file, partial(_write_bytes, json.dumps(seal(state)).encode()))
 
 
 def _write_bytes(content: bytes, file: Path) -> None:
@@ -152,9 +154,12 @@ def _replace(target: Path, write: Callable[[Path], object]) -> None:
     """Write a file under another name, and rename it when it is complete."""
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(f".{target.name}.part")
-    write(part)
-    flush(part)
-    part.replace(target)
+    try:
+        write(part)
+        flush(part)
+        part.replace(target)
+    finally:
+        remove(part)
 
 
 def _rank(split: str) -> tuple[int, str]:
