@@ -79,6 +79,22 @@ def test_capitals_count(tmp_path: Path) -> None:
     assert "are absent: A.jpg. Found images/a.jpg: case matters." in open_error(folder)
 
 
+@pytest.mark.parametrize(("listed", "there"), [("a.jpg", "a.JPG"), ("a.JPEG", "a.jpg"), ("a.png", "a.PNG")])
+def test_suffixes_of_one_format(tmp_path: Path, listed: str, there: str) -> None:
+    folder = write_table(tmp_path / "own", listed)
+    write_pictures(folder / "images", [there])
+    assert list_shades(open_split(folder)) == [1]
+    write_picture(folder / "images" / "a.webp")  # now two files have this stem
+    assert "the suffix differs" in open_error(folder) or "case matters" in open_error(folder)
+
+
+def test_another_format_is_not_guessed(tmp_path: Path) -> None:
+    folder = write_table(tmp_path / "own", "a.jpg")
+    write_pictures(folder, ["a.png"])
+    for options in ({}, {"on_bad_image": "skip"}):
+        assert "Found a.png: the suffix differs." in open_error(folder, **options)
+
+
 def test_folders_parted_as_windows_does(tmp_path: Path) -> None:
     folder = write_table(tmp_path / "own", "summer\\a.jpg")
     write_picture(folder / "images" / "summer" / "a.jpg")

@@ -10,6 +10,7 @@ import tokenize
 from typing import Any
 
 from vsezoo.data.pictures.listing import clean_caption
+from vsezoo.data.pictures.table_columns import CAPTION_COLUMNS
 
 LIST = re.compile(r"""[\[(]\s*(?:[\]),]|[bruBRU]{0,2}['"])""")
 """Starts of a list of texts; a caption may also start with a bracket: `[a sign] on a wall`."""
@@ -42,8 +43,12 @@ def _take_text(value: Any) -> Any:
     return next((value[name] for name in SENTENCE if name in value), value) if isinstance(value, dict) else value
 
 
-def clean_captions(value: Any) -> list[str]:
-    """Return the captions of a cell; none if one of them is empty or not text."""
+def find_captions(value: Any) -> list[str]:
+    """Return the captions of lines, or of an object of JSON; none if one of them is empty or not text."""
+    if isinstance(value, dict):
+        value = next((value[column] for column in CAPTION_COLUMNS if column in value), [])
+    elif isinstance(value, list):
+        value = [line for line in value if str(line).strip()]
     try:
         captions = read_captions(value)
     except ValueError:

@@ -18,6 +18,8 @@ RENAMED = (
     (re.compile(r"(train|test)/([0-9a-f]{16}\.jpg)"), r"\1_images/\2"),
 )
 """Names in lists, and those of the files: COCO 2017 kept only the number of 2014, TextCaps renamed its folders."""
+SAME = {"jpeg": (".jpg", ".jpeg", ".jpe", ".jfif", ".jif"), "tiff": (".tif", ".tiff")}
+"""Suffixes of one format."""
 
 
 def find_files(folder: Path, names: Sequence[str]) -> list[str | None]:
@@ -30,6 +32,7 @@ def find_files(folder: Path, names: Sequence[str]) -> list[str | None]:
       files of both spellings exist;
     - `\` is read as `/`;
     - a name without the suffix of a picture is that of the only picture with this stem;
+    - `.jpg` may be `.JPG` or `.jpeg`, and `.png` `.PNG`, if this is the only picture with this stem;
     - a whole path of another machine is the file in the folder that has its longest end;
     - names of COCO 2014 are those of the files of 2017, and TextCaps' folders have other names, see `RENAMED`.
 
@@ -65,6 +68,10 @@ def find_files(folder: Path, names: Sequence[str]) -> list[str | None]:
             file = _find_file(compose(name), compose_places(compose(parent)), folder)
         if file is None and _has_no_suffix(name):
             file = _find_file(name, list_stems(parent), folder)
+        elif file is None:
+            stem, ending = os.path.splitext(name)  # noqa: PTH122
+            other = _find_file(stem, list_stems(parent), folder)
+            file = other if other and _name_format(os.path.splitext(other)[1]) == _name_format(ending) else None  # noqa: PTH122
         return file
 
     def find_end(name: str) -> str | None:
@@ -91,13 +98,15 @@ def compose(name: str) -> str:
 
 
 def find_similar(folder: Path, name: str) -> Path | None:
-    """Return a file whose name differs only in case or in the path separator of Windows."""
+    """Return a picture whose name differs only in case, in the suffix, or in the path separator of Windows."""
     name = name.replace("\\", "/")
-    for place in (folder, *_list_folders(folder)):
-        parent, wanted = (place / name).parent, Path(name).name.lower()
-        for found in _list_folder(parent):
-            if found.lower() == wanted:
-                return parent / found
+    for wanted, end in ((Path(name).name.lower(), ""), (Path(name).stem.lower(), ".")):
+        for place in (folder, *_list_folders(folder)):
+            parent = (place / name).parent
+            for found in sorted(_list_folder(parent)):
+                stem, _, ending = found.lower().rpartition(".")
+                if found.lower() == wanted or (end and stem == wanted and f".{ending}" in PICTURES):
+                    return parent / found
     return None
 
 
@@ -125,6 +134,11 @@ def _index_stems(files: frozenset[str]) -> dict[str, str]:
 
 def _has_no_suffix(name: str) -> bool:
     return os.path.splitext(name)[1].lower() not in PICTURES  # noqa: PTH122
+
+
+def _name_format(ending: str) -> str:
+    """Return the same for suffixes of one format: `.JPG` and `.jpeg`."""
+    return next((name for name, endings in SAME.items() if ending.lower() in endings), ending.lower())
 
 
 def _compose(files: frozenset[str]) -> dict[str, str]:

@@ -138,8 +138,10 @@ def open_pictures(name: str, split: str, listing: Listing, options: OpenOptions)
     good = [image for image in images if image.name not in bad]
     if not good:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in list(bad.items())[:NAMED])
-        problem = f"has no usable picture in the split {split} ({reasons})."
-        raise DataError(problem, file=listing.file, remedy="Copy the pictures to this folder.")
+        hint, remedy = _advise([name for name, reason in bad.items() if reason == ABSENT], listing)
+        problem = f"has no usable picture in the split {split} ({reasons}).{hint}"
+        remedy = remedy or "Look at them with `vsezoo data check`, which names what is wrong with each."
+        raise DataError(problem, file=listing.file, remedy=remedy)
     skipped = {image.name: bad[image.name] for image in images if image.name in bad}
     return PicturePairs(name, split, good, skipped, read_all, listing)
 
@@ -181,23 +183,26 @@ def _list_packed(folder: Path) -> list[str]:
 
 
 def _require_none(bad: Mapping[str, str], images: Sequence[CaptionedImage], split: str, listing: Listing) -> None:
-    for reason, remedy in (
-        (ABSENT, f"Copy them to {listing.folder} or a subfolder, remove them from the list, {SKIP}."),
-        (WITHOUT_CAPTION, f"Write one for each, {SKIP}."),
-    ):
+    for reason, what in ((ABSENT, "are absent"), (WITHOUT_CAPTION, "have no caption, or an empty one")):
         names = [name for name, its_reason in bad.items() if its_reason == reason]
         if names:
             lines = {name: f"{name} ({listing.empty[name]})" for name in names if name in listing.empty}
             shown = list_names(names if reason == ABSENT else [lines.get(name, name) for name in names], NAMED)
-            similar = find_similar(listing.folder, names[0]) if reason == ABSENT else None
-            hint = f" Found {similar.relative_to(listing.folder)}: case matters." if similar else ""
-            if reason == ABSENT and ADDRESS.match(names[0]):
-                remedy = advise_download(listing.file)
-            elif reason == ABSENT and not similar and (packed := _list_packed(listing.folder)):
-                remedy = f"Unpack {list_names(packed, NAMED)}, or copy the pictures to {listing.folder} or a subfolder."
-            raise DataError(
-                f"{len(names):,} of the {len(images):,} pictures of the split {split} "
-                f"{'are absent' if reason == ABSENT else 'have no caption, or an empty one'}: {shown}.{hint}",
-                file=listing.file,
-                remedy=remedy,
-            )
+            hint, remedy = _advise(names, listing) if reason == ABSENT else ("", f"Write one for each, {SKIP}.")
+            problem = f"{len(names):,} of the {len(images):,} pictures of the split {split} {what}: {shown}.{hint}"
+            raise DataError(problem, file=listing.file, remedy=remedy)
+
+
+def _advise(absent: Sequence[str], listing: Listing) -> tuple[str, str]:
+    """Return what is there in the place of absent pictures, and what to do; both empty if none is absent."""
+    if not absent:
+        return "", ""
+    if ADDRESS.match(absent[0]):
+        return "", advise_download(listing.file)
+    if similar := find_similar(listing.folder, absent[0]):
+        why = "case matters" if absent[0].lower().endswith(similar.name.lower()) else "the suffix differs"
+        remedy = f"Write the names of the files into the list, {SKIP}."
+        return f" Found {similar.relative_to(listing.folder)}: {why}.", remedy
+    if packed := _list_packed(listing.folder):
+        return "", f"Unpack {list_names(packed, NAMED)}, or copy the pictures to {listing.folder} or a subfolder."
+    return "", f"Copy them to {listing.folder} or a subfolder, remove them from the list, {SKIP}."

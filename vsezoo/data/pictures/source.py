@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from vsezoo.data.pictures.layouts.registered import list_plugin_layouts, recognise
 from vsezoo.data.pictures.listing import Find, Listing
 from vsezoo.data.pictures.split_file import apply_split_file
+from vsezoo.data.pictures.split_lists import apply_split_lists
 from vsezoo.data.places import find_layout, list_places
 from vsezoo.data.source import DEFAULT_OPTIONS, DataSource, OpenOptions
 from vsezoo.errors import DataError
@@ -103,7 +104,7 @@ class PictureSource(DataSource):
         places = list_places(self.name, root) if self.folder is None else [self.folder]
         read = find_layout(self.name, places, self.inspect, "pictures", self.describe_wanted(), self.origin)
         with pause_collection():
-            listing = replace(read(), address=self.address)
+            listing = apply_split_lists(replace(read(), address=self.address))
             return apply_split_file(listing) if own_splits else listing
 
     def describe_wanted(self) -> str:

@@ -49,6 +49,32 @@ def test_picture_without_its_text_is_named(tmp_path: Path) -> None:
     assert list(train.skipped) == ["train/b.png", "train/c.png"]
 
 
+@pytest.mark.parametrize(
+    ("picture", "texts"),
+    [
+        ("train/a.JPG", {"train/a.TXT": "a dog\n"}),
+        ("train/a.jpg", {"train/a.jpg.txt": "a dog\n"}),
+        ("train/a.jpg", {"train/a.json": '{"key": 1, "caption": "a dog"}'}),
+        ("train/a.jpg", {"train/a.txt": "a dog\n", "train/a.json": '{"caption": "b"}', "train/a.caption": "b"}),
+        ("images/x/a.jpg", {"Sentences/x/a.txt": "[/EN#1/people/x a dog]\n"}),  # of Flickr30K Entities
+    ],
+)
+def test_names_of_texts(tmp_path: Path, picture: str, texts: dict[str, str]) -> None:
+    write_pictures(tmp_path, [picture])
+    write_texts(tmp_path, texts)
+    assert show(open_split(tmp_path)) == {picture: ["a dog"]}
+
+
+def test_objects_without_captions_are_no_texts_and_bad_ones_are_named(tmp_path: Path) -> None:
+    write_pictures(tmp_path, ["train/a.jpg", "train/b.jpg"])
+    write_texts(tmp_path, {"train/a.json": '{"shapes": []}', "train/b.json": "{"})
+    with pytest.raises(DataError, match="were not found"):
+        open_split(tmp_path)
+    write_texts(tmp_path, {"train/a.json": '{"caption": ["a dog", "a cat"]}'})
+    assert "b.json: is not JSON" in open_error(tmp_path)
+    assert show(open_split(tmp_path, on_bad_image="skip")) == {"train/a.jpg": ["a dog", "a cat"]}
+
+
 def test_numbered_folders_of_img2dataset(tmp_path: Path) -> None:
     names = [f"{index // 10:05}/{index:09}.jpg" for index in range(20)]
     write_pictures(tmp_path, names)
@@ -99,17 +125,28 @@ def write_coco(file: Path, names: list[str], captions: int = 6) -> None:
     file.write_text(json.dumps({"info": {}, "images": images, "annotations": annotations}))
 
 
-@pytest.mark.parametrize("below", ["", "images/"])
-def test_coco_2017(tmp_path: Path, below: str) -> None:
+@pytest.mark.parametrize(("below", "place"), [("", "annotations"), ("images/", "annotations_trainval2017/annotations")])
+def test_coco_2017(tmp_path: Path, below: str, place: str) -> None:
     for split, names in (("train2017", ["000000000001.jpg", "000000000002.jpg"]), ("val2017", ["000000000001.jpg"])):
         write_pictures(tmp_path / f"{below}{split}", names)
-        write_coco(tmp_path / "annotations" / f"captions_{split}.json", names)
-    (tmp_path / "annotations" / "instances_train2017.json").write_text('{"images": [], "annotations": []}')
+        write_coco(tmp_path / place / f"captions_{split}.json", names)
+    (tmp_path / place / "instances_train2017.json").write_text('{"images": [], "annotations": []}')
     assert show(open_split(tmp_path)) == {
         f"train2017/{name}": [f"{name} {number}" for number in range(5)]
         for name in ("000000000001.jpg", "000000000002.jpg")
     }
     assert list(show(open_split(tmp_path, "dev"))) == ["val2017/000000000001.jpg"]
+
+
+def test_tokenised_captions_of_stair(tmp_path: Path) -> None:
+    write_pictures(tmp_path, ["train2014/a.jpg"])
+    content = {"images": [{"id": 1, "file_name": "a.jpg"}]}
+    entry = {"id": 1, "image_id": 1, "tokenized_caption": "犬 が 走る"}
+    for more, captions in (({}, ["犬 が 走る"]), ({"caption": "犬が走る"}, ["犬が走る"])):
+        write_texts(tmp_path, {"stair_train.json": json.dumps({**content, "annotations": [entry | more]})})
+        assert show(open_split(tmp_path)) == {"a.jpg": captions}
+    write_texts(tmp_path, {"stair_train_tokenized.json": (tmp_path / "stair_train.json").read_text()})
+    assert "has several caption files" in open_error(tmp_path)
 
 
 def test_coco_form_of_ones_own(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from vsezoo.data.pictures.layouts.coco_json import read_annotations
+from vsezoo.data.pictures.layouts.coco_json import list_places, read_annotations
 from vsezoo.data.pictures.listing import CaptionedImage, Listing, clean_caption
 from vsezoo.errors import DataError
 from vsezoo.storage.plain_file import open_plain
@@ -17,8 +17,8 @@ SPLITS = ("train", "dev", "test", "restval")
 
 
 def find_coco(folder: Path, names: Sequence[str]) -> Callable[[], Listing] | None:
-    """Look for `captions_train2014.json` or `captions_val2014.json`, in the folder or in `annotations`."""
-    for place in (folder / "annotations", folder):
+    """Look for `captions_train2014.json` or `captions_val2014.json`, in one of `coco_json.list_places`."""
+    for place in list_places(folder):
         files = [place / name for name in ANNOTATIONS if (place / name).is_file()]
         if files:
             return functools.partial(_read, folder, files)
@@ -41,8 +41,7 @@ def _read(folder: Path, files: Sequence[Path]) -> Listing:
 
 
 def _find_ids(folder: Path, split: str) -> Path | None:
-    places = (folder / "annotations", folder)
-    return next((file for place in places if (file := place / f"coco_{split}_ids.npy").is_file()), None)
+    return next((file for place in list_places(folder) if (file := place / f"coco_{split}_ids.npy").is_file()), None)
 
 
 def _read_annotations(file: Path, bad: list[DataError]) -> dict[Any, tuple[str, str]]:

@@ -20,28 +20,38 @@ from vsezoo.storage.plain_file import open_plain
 MOST = 50  # files that are inspected
 FORM = "Expected `images` with id and file_name, and `annotations` with id, image_id and caption."
 LOOKED_AT = 1 << 16  # bytes inspected at each end of a file
+CAPTIONS = ("caption", "tokenized_caption")
+"""Keys of the text, the first choice first; STAIR's tokenized files have both."""
 BY_YEAR = re.compile(r"captions_([a-z]+20\d\d)")
 
 
 def find_coco_json(folder: Path, names: Sequence[str]) -> Callable[[], Listing] | None:
-    """Look for files with `images` and `annotations` of captions, in the folder or in `annotations` (also COCO 2017).
+    """Look for files with `images` and `annotations` of captions, in one of `list_places` (also COCO 2017).
 
     Several files must be named after splits: `captions_train2017.json` and `captions_val2017.json`.
 
     Raises:
         DataError: for several files without such names.
     """
-    for place in (folder / "annotations", folder):
+    for place in list_places(folder):
         files = [file for file in islice(sorted(place.glob("*.json")), MOST) if _is_coco(file)]
         if not files:
             continue
         named = {split: file for file in files if (split := find_word(file.stem))}
         if len(files) > 1 and len(named) < len(files):
             listing = ", ".join(file.name for file in files)
-            remedy = "Keep one of them, or name each after a split: captions_train.json, captions_val.json."
+            remedy = (
+                "Keep one of them, or one for each split, named after it: captions_train.json, captions_val.json. "
+                "Move the others to another folder."
+            )
             raise DataError(f"has several caption files: {listing}.", file=place, remedy=remedy)
         return functools.partial(_read_json, folder, named if len(files) > 1 else {"": files[0]})
     return None
+
+
+def list_places(folder: Path) -> list[Path]:
+    """Return where annotations may be: `annotations`, the folder, or as an archive unpacks into a folder of its own."""
+    return [folder / "annotations", folder, *sorted(folder.glob("*/annotations"))]
 
 
 def _is_coco(file: Path) -> bool:
@@ -54,7 +64,8 @@ def _is_coco(file: Path) -> bool:
     except OSError:
         return False
     is_object = head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{")
-    return is_object and all(word in both for word in (b'"caption"', b'"image_id"')) and b'"images"' in both
+    has_captions = any(f'"{name}"'.encode() in both for name in CAPTIONS)
+    return is_object and has_captions and all(word in both for word in (b'"image_id"', b'"images"'))
 
 
 def _read_json(folder: Path, files: Mapping[str, Path]) -> Listing:
@@ -124,7 +135,7 @@ def read_annotations(file: Path, bad: list[DataError]) -> Annotations:
             bad.append(_explain(f"images[{index}]", error, file))
     for index, entry in enumerate(content["annotations"]):
         try:
-            caption, image = entry["caption"], entry["image_id"]
+            caption, image = entry[next((name for name in CAPTIONS if name in entry), CAPTIONS[0])], entry["image_id"]
             if caption is not None and not isinstance(caption, str):
                 raise TypeError(f"has a caption that is not text: {caption!r}")
             if image not in names:

@@ -18,11 +18,10 @@ from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
-from vsezoo.data.pictures.cells import clean_captions
+from vsezoo.data.pictures.cells import find_captions
 from vsezoo.data.pictures.listing import SPLITS, CaptionedImage, Listing, name_split
 from vsezoo.data.pictures.shard_list import LIST, read_list
 from vsezoo.data.pictures.splits import assign_splits, normalise_path
-from vsezoo.data.pictures.table_columns import CAPTION_COLUMNS
 from vsezoo.data.pictures.tar_members import MemberError, list_members, read_text, require_plain
 from vsezoo.data.pictures.walk import CONVERT, ENDINGS, UNDECODABLE
 from vsezoo.errors import DataError, list_names
@@ -184,7 +183,7 @@ def _look_through(shard: str) -> dict[str, Any]:
                 except ValueError as error:
                     bad.append((f"{error}.", f"{show_address(shard)} ({member.name})"))
                     continue
-                captions[ending] = _find_captions(value)
+                captions[ending] = find_captions(value)
                 if own := _find_id(value):
                     ids[key] = own
     name = show_address(shard)
@@ -233,14 +232,6 @@ def _parse(content: bytes, form: str) -> Any:
     except (ValueError, RecursionError) as error:
         noun = "UTF-8 text" if form == "txt" else "JSON"
         raise ValueError(f"is not {noun}: {error}") from None
-
-
-def _find_captions(value: Any) -> list[str]:
-    if isinstance(value, dict):
-        value = next((value[column] for column in CAPTION_COLUMNS if column in value), [])
-    elif isinstance(value, list):
-        value = [line for line in value if str(line).strip()]
-    return clean_captions(value)
 
 
 def _find_id(value: Any) -> str:

@@ -3,58 +3,126 @@
 from __future__ import annotations
 
 import functools
-import unicodedata
+import json
+import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from vsezoo.data.caption_file import read_lines
-from vsezoo.data.pictures.listing import CaptionedImage, Listing, clean_caption
+from vsezoo.data.pictures.cells import find_captions
+from vsezoo.data.pictures.find import compose
+from vsezoo.data.pictures.listing import CaptionedImage, Listing
 from vsezoo.data.pictures.splits import gather
 from vsezoo.data.pictures.walk import list_pictures
+from vsezoo.errors import DataError
 
-ENDINGS = (".txt", ".caption")
-"""Suffixes of caption files with one caption per line; the first that exists is used."""
-PARALLEL = ("captions", "caption", "text", "texts", "txt", "text_c10", "descriptions")
-"""Folders of texts next to that of the pictures, as of CUB. `labels` is not one of them: it has boxes, as YOLO's."""
+ENDINGS = (".txt", ".caption", ".json")
+"""Suffixes of caption files: texts with one caption per line, or an object of JSON; the first that exists is used."""
+PARALLEL = ("captions", "caption", "text", "texts", "txt", "text_c10", "descriptions", "sentences")
+"""Folders of texts next to that of the pictures, as of CUB and Flickr30K Entities. `labels` has boxes, as YOLO's."""
+PHRASE = re.compile(r"\[/EN#\d+\S* ([^\]]*)\]")
+"""A phrase of Flickr30K Entities: `[/EN#1/people A man] runs`."""
+MOST = 50  # objects of JSON in which captions are looked for
 
 
 def find_texts(folder: Path, names: Sequence[str]) -> Callable[[], Listing] | None:
-    """Look for a picture, at any depth, with a text file of the same name beside it, or in one of `PARALLEL`."""
-    others = [folder / name for name in names if name.lower() in PARALLEL and (folder / name).is_dir()]
-    if any(_find_text(picture, folder, others) for picture in list_pictures(folder)):
-        return functools.partial(_read, folder, others)
+    """Look for a picture, at any depth, with a text file of the same name beside it, or in one of `PARALLEL`.
+
+    An object of JSON counts if it has captions, since others have boxes.
+    """
+    texts = _Texts(folder, [folder / name for name in names if name.lower() in PARALLEL and (folder / name).is_dir()])
+    found = filter(None, map(texts.find, list_pictures(folder)))
+    objects = 0
+    for text in found:
+        if text.suffix.lower() != ".json" or _has_captions(text):
+            return functools.partial(_read, folder, texts)
+        if (objects := objects + 1) == MOST:
+            return None
     return None
 
 
-def _find_text(picture: Path, folder: Path, others: Sequence[Path]) -> Path | None:
-    """Return the text beside a picture, or of `images/x/a.jpg` in `text/x`."""
-    if found := _find_beside(picture):
-        return found
-    path = picture.relative_to(folder).parts[1:] if others else ()
-    return next((text for other in others if path and (text := _find_beside(other.joinpath(*path)))), None)
+class _Texts:
+    """The files of captions that belong to pictures.
+
+    Args:
+        folder: the data folder.
+        others: folders in it that may have the texts.
+    """
+
+    def __init__(self, folder: Path, others: Sequence[Path]) -> None:
+        self._folder, self._others = folder, others
+        self._list = functools.cache(_list_texts)  # to list a folder once is quicker than to ask for each text
+
+    def find(self, picture: Path) -> Path | None:
+        """Return the text beside a picture, `a.txt` or `a.jpg.txt`, or that of `images/x/a.jpg` in `text/x`."""
+        parts = picture.relative_to(self._folder).parts[1:] if self._others else ()
+        places = (picture, *(other.joinpath(*parts) for other in self._others if parts))
+        return next(filter(None, map(self._find_beside, places)), None)
+
+    def _find_beside(self, picture: Path) -> Path | None:
+        exact, folded = self._list(picture.parent)
+        for ending in ENDINGS:
+            for name in (picture.stem + ending, picture.name + ending):
+                if found := name if name in exact else folded.get(_fold(name)):
+                    return picture.with_name(found)
+        return None
 
 
-def _find_beside(picture: Path) -> Path | None:
-    """Return the text beside a picture; one of them may have its accents composed and the other decomposed."""
-    texts = [picture.with_suffix(ending) for ending in ENDINGS]
-    found = next((text for text in texts if text.is_file()), None)
-    if found or picture.name.isascii():
-        return found
-    spelt = ((unicodedata.normalize(form, text.name), text) for text in texts for form in ("NFC", "NFD"))
-    return next((other for name, text in spelt if (other := text.with_name(name)).is_file()), None)
+def _list_texts(folder: Path) -> tuple[frozenset[str], dict[str, str]]:
+    """Return the names of the texts in a folder, and the same by what is compared."""
+    try:
+        names = [path.name for path in folder.iterdir() if path.suffix.lower() in ENDINGS]
+    except OSError:
+        names = []
+    return frozenset(names), {_fold(name): name for name in names}
 
 
-def _read(folder: Path, others: Sequence[Path]) -> Listing:
+def _fold(name: str) -> str:
+    """Return a name with composed accents and a suffix in lower case, of which disks differ."""
+    stem, _, ending = compose(name).rpartition(".")
+    return f"{stem}.{ending.lower()}"
+
+
+def _has_captions(file: Path) -> bool:
+    try:
+        return bool(_read_text(file))
+    except DataError:
+        return False
+
+
+def _read_text(file: Path) -> list[str]:
+    """Return the captions of a file.
+
+    Raises:
+        DataError: for a file that cannot be read, or is neither text nor JSON.
+    """
+    lines = read_lines(file)
+    if file.suffix.lower() != ".json":
+        return find_captions([PHRASE.sub(r"\1", line) for line in lines])
+    try:
+        return find_captions(json.loads("\n".join(lines)))
+    except (ValueError, RecursionError) as error:
+        remedy = 'Write an object such as {"caption": "a dog runs"}.'
+        raise DataError(f"is not JSON: {error}.", file=file, remedy=remedy) from None
+
+
+def _read(folder: Path, texts: _Texts) -> Listing:
     """Read all pictures; those without a text file have no caption, and are refused or skipped when opened."""
     from vsezoo.data.pictures.picture_file import Place  # imports numpy
 
     images: dict[str, CaptionedImage] = {}
-    empty = {}
+    empty, bad = {}, list[DataError]()
     for picture in list_pictures(folder):
-        text = _find_text(picture, folder, others)
-        lines = [line for line in read_lines(text) if line] if text else []
+        text, captions = texts.find(picture), list[str]()
         name = picture.relative_to(folder).as_posix()
-        images[name] = CaptionedImage(name, list(map(clean_caption, lines)), Place(str(picture)))
-        if not lines:
+        try:
+            captions = _read_text(text) if text else []
+        except DataError as error:
+            if text and text.suffix.lower() != ".json":
+                raise
+            bad.append(error)
+        images[name] = CaptionedImage(name, captions, Place(str(picture)))
+        if not captions:
             empty[name] = f"{text.name} is empty" if text else f"no {picture.stem}.txt"
-    return gather(folder, folder, images, empty)
+    return replace(gather(folder, folder, images, empty), bad=bad)
