@@ -42,6 +42,17 @@ def make_columns(folder: Path) -> None:
     (folder / "labels.csv").write_text("photo;class\na.jpg;dog\n")
 
 
+def make_keys(folder: Path) -> None:
+    write_pictures(folder, ["VG_100K/1.jpg"])
+    (folder / "regions.json").write_text('[{"id": 1, "regions": [{"phrase": "a clock"}]}]')
+
+
+def make_labels(folder: Path) -> None:
+    write_pictures(folder, ["a.jpg"])
+    (folder / "annotations").mkdir()
+    (folder / "annotations" / "labels.csv").write_text("ImageID,LabelName\na,/m/04\n")
+
+
 def make_raw(folder: Path) -> None:
     write_pictures(folder, ["a.nef"])
 
@@ -55,6 +66,8 @@ def make_raw(folder: Path) -> None:
         (make_features, "features: resnet.npy. Call those of a split train_ims.npy"),
         (make_archive, "not unpacked: flickr30k.zip. Unpack it: unzip flickr30k.zip"),
         (make_columns, "labels.csv has the columns photo, class, none of which"),
+        (make_keys, "regions.json, with id, regions, phrase, is not known to have captions. Write .*captions.csv"),
+        (make_labels, "annotations/labels.csv, with ImageID, LabelName, is not known to have captions"),
         (make_raw, "none can be used: a.nef: camera raw"),
     ],
 )

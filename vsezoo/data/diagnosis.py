@@ -11,9 +11,9 @@ from itertools import islice
 from pathlib import Path
 
 from vsezoo.data.pictures.layouts.registered import recognise
-from vsezoo.data.pictures.table_columns import JSON
+from vsezoo.data.pictures.table_columns import JSON, has_columns, has_ids, normalise_column
 from vsezoo.data.pictures.table_file import HEADER_BYTES
-from vsezoo.data.pictures.url_list import ADDRESS, describe_addresses
+from vsezoo.data.pictures.url_list import describe_addresses, lists_addresses
 from vsezoo.data.pictures.walk import list_archives, walk_pictures
 from vsezoo.data.precomputed.split_files import ENDINGS, find_splits
 from vsezoo.errors import VsezooError, list_names
@@ -24,7 +24,6 @@ TABLES = (".csv", ".tsv", ".txt", *JSON)
 LOOKED_AT = 1 << 16  # bytes of a file
 MOST = 50  # files or folders that are looked into
 NAMED = 4
-HEAD = 20  # lines of a list that are looked at
 
 
 def describe_folder(folder: Path) -> str:
@@ -97,8 +96,7 @@ def _conversations(folder: Path, files: list[Path]) -> str:
 def _addresses(folder: Path, files: list[Path]) -> str:
     """Describe lists of addresses, as CC3M, CC12M and LAION are distributed."""
     for path in islice((one for one in files if one.suffix.lower() in TABLES), MOST):
-        lines = _read(path).splitlines()[:HEAD]
-        if sum(bool(ADDRESS.search(line)) for line in lines) * 2 > len(lines):
+        if lists_addresses(path):
             return describe_addresses(path)
     return ""
 
@@ -115,24 +113,42 @@ def _features(folder: Path, files: list[Path]) -> str:
 
 
 def _tables(folder: Path, files: list[Path]) -> str:
-    for path, columns in islice(_list_columns(files), 1):
+    for path, columns, _ in (one for one in _list_columns(folder, files) if one[2]):
+        lacks = _name_absent([normalise_column(column) for column in columns])
+        name, listing = path.relative_to(folder), list_names(columns, 6)
+        if path.suffix.lower() in JSON:
+            example = '{"image": "a.jpg", "caption": "a dog runs"}'
+            return f"{name} is not in a known form: its keys are {listing}. Write a list of objects such as {example}."
+        if not lacks:
+            return f"{name} has the columns {listing}. Move it to {folder}."
+        wanted = " and ".join(f"`{one}`" for one in lacks)
         return (
-            f"{path.name} has the columns {list_names(columns, 6)}, none of which is known to be the "
-            "image or the caption. Call them `image` and `caption` in its first line."
+            f"{name} has the columns {listing}, none of which is known to be the {' or the '.join(lacks)}. "
+            f"Call {'them' if len(lacks) > 1 else 'it'} {wanted} in its first line."
         )
     return ""
 
 
-def _list_columns(files: list[Path]) -> Iterator[tuple[Path, list[str]]]:
-    """Yield the tables with a picture's name below the first line, and their columns."""
-    for path in islice((one for one in files if one.suffix.lower() in TABLES), MOST):
+def _name_absent(columns: list[str]) -> list[str]:
+    """Return what a table lacks: `image`, `caption` or both."""
+    has_image, has_caption = (
+        has_ids([*columns, "caption"]) or has_columns([*columns, "caption"]),
+        has_columns(["image", *columns]),
+    )
+    return [*([] if has_image else ["image"]), *([] if has_caption else ["caption"])]
+
+
+def _list_columns(folder: Path, files: list[Path]) -> Iterator[tuple[Path, list[str], bool]]:
+    """Yield tables in the folder and in its folders, their columns or keys, and whether they have names of pictures."""
+    within = (path for inner in islice(filter(Path.is_dir, _list(folder)), MOST) for path in _list(inner)[:MOST])
+    for path in islice((one for one in (*files, *within) if one.suffix.lower() in TABLES), MOST):
         start = _read(path)
         if path.suffix.lower() in JSON:
-            columns = list(dict.fromkeys(re.findall(r'"(\w+)"\s*:', start)))
+            columns = list(dict.fromkeys(re.findall(r'"([\w/ ]+)"\s*:', start)))
         else:
             columns = [cell.strip(' "\ufeff') for cell in re.split(r"[,;\t|]", start.partition("\n")[0].strip())]
-        if len(columns) > 1 and re.search(r"\.(jpe?g|png|webp)\b", start, re.IGNORECASE):
-            yield path, columns
+        if len(columns) > 1 or (columns and path.suffix.lower() in JSON):
+            yield path, columns, re.search(r"\.(jpe?g|png|webp)\b", start, re.IGNORECASE) is not None
 
 
 def _pictures(folder: Path, files: list[Path]) -> str:
@@ -142,8 +158,13 @@ def _pictures(folder: Path, files: list[Path]) -> str:
         return ""
     if not usable:
         return f"It has {len(found):,} image files, and none can be used: {found[0].name}: {found[0].reason}."
+    unknown = ((path, columns) for path, columns, _ in _list_columns(folder, files) if path.suffix.lower() != ".txt")
+    others = "".join(
+        f" {path.relative_to(folder)}, with {list_names(columns, 6)}, is not known to have captions."
+        for path, columns in islice(unknown, 1)
+    )
     return (
-        f"It seems to be a folder of {len(usable):,} images without captions, such as {usable[0].name}. Write "
+        f"It seems to be a folder of {len(usable):,} images without captions, such as {usable[0].name}.{others} Write "
         f"{folder / 'captions.csv'} with a first line `image,caption`, or a text file beside each image. "
         "`vsezoo search` and `vsezoo features` need no captions."
     )

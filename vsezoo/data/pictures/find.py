@@ -61,9 +61,9 @@ def find_files(folder: Path, names: Sequence[str]) -> list[str | None]:
         """Return the file of a name with the separator `/`."""
         parent = name[: name.rfind("/") + 1]
         file = _find_file(name, list_places(parent), folder)
-        for pattern, other in RENAMED if file is None else ():
+        for pattern, new in RENAMED if file is None else ():
             if renamed := pattern.fullmatch(name):
-                file = _find_file(known := renamed.expand(other), list_places(known[: known.rfind("/") + 1]), folder)
+                file = _find_file(known := renamed.expand(new), list_places(known[: known.rfind("/") + 1]), folder)
         if file is None and not name.isascii():
             file = _find_file(compose(name), compose_places(compose(parent)), folder)
         if file is None and _has_no_suffix(name):
@@ -71,7 +71,7 @@ def find_files(folder: Path, names: Sequence[str]) -> list[str | None]:
         elif file is None:
             stem, ending = os.path.splitext(name)  # noqa: PTH122
             other = _find_file(stem, list_stems(parent), folder)
-            file = other if other and _name_format(os.path.splitext(other)[1]) == _name_format(ending) else None  # noqa: PTH122
+            file = other if other and _name_format(Path(other).suffix) == _name_format(ending) else None
         return file
 
     def find_end(name: str) -> str | None:

@@ -17,7 +17,7 @@ from vsezoo.data.pictures.columns import ImageColumns
 from vsezoo.data.pictures.find import find_files, find_similar
 from vsezoo.data.pictures.listing import CaptionedImage, Listing
 from vsezoo.data.pictures.picture_file import SKIP, Place
-from vsezoo.data.pictures.url_list import ADDRESS, advise_download
+from vsezoo.data.pictures.url_list import ADDRESS, advise_download, lists_addresses
 from vsezoo.data.pictures.walk import list_archives
 from vsezoo.data.precomputed.pairs import DEV_IMAGES
 from vsezoo.data.source import OpenOptions
@@ -203,6 +203,8 @@ def _advise(absent: Sequence[str], listing: Listing) -> tuple[str, str]:
         why = "case matters" if absent[0].lower().endswith(similar.name.lower()) else "the suffix differs"
         remedy = f"Write the names of the files into the list, {SKIP}."
         return f" Found {similar.relative_to(listing.folder)}: {why}.", remedy
+    if listing.file.is_file() and lists_addresses(listing.file):  # in another column
+        return "", advise_download(listing.file)
     if packed := _list_packed(listing.folder):
         return "", f"Unpack {list_names(packed, NAMED)}, or copy the pictures to {listing.folder} or a subfolder."
     return "", f"Copy them to {listing.folder} or a subfolder, remove them from the list, {SKIP}."

@@ -222,7 +222,8 @@ def _find_paths(schema: Any, holder: str, names: dict[str, str]) -> str:
 def _describe_columns(file: str, schema: Any) -> DataError:
     if any(field.name.strip().lower() in URL_COLUMNS for field in schema):
         problem = "lists the addresses of pictures, as LAION does, and the pictures are missing."
-        return DataError(problem, file=show_address(file), remedy=advise_download(Path(show_address(file))))
+        names = [field.name for field in schema]
+        return DataError(problem, file=show_address(file), remedy=advise_download(Path(show_address(file)), names))
     listing = list_names([f"{field.name} ({field.type})" for field in schema], 8)
     return DataError(
         f"has no column of pictures (bytes, or {{bytes, path}}) or of paths; its columns are {listing}.",

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import re
+import shlex
+from collections.abc import Sequence
 from pathlib import Path
+
+from vsezoo.data.pictures.table_columns import CAPTION_COLUMNS
+from vsezoo.storage.plain_file import open_plain
 
 ADDRESS = re.compile(r"https?:/+\S+")  # a path loses the second slash
 URL_COLUMNS = ("url", "image_url", "img_url", "picture_url", "link")
 """Columns of tables that have addresses."""
 FORMATS = {".tsv": "tsv", ".csv": "csv", ".txt": "txt", ".json": "json", ".jsonl": "jsonl", ".parquet": "parquet"}
+LOOKED_AT = 1 << 16  # bytes of a list
+HEAD = 20  # lines of it
 
 
 def describe_addresses(file: Path) -> str:
@@ -19,11 +26,50 @@ def describe_addresses(file: Path) -> str:
     )
 
 
-def advise_download(file: Path) -> str:
-    """Return how to download the pictures of a list."""
-    form = FORMATS.get(file.suffix.lower(), "tsv")
-    return (
-        f"Download them with img2dataset: img2dataset --url_list {file} --input_format {form} --url_col url "
-        "--caption_col caption --output_format webdataset --output_folder SHARDS, with the names of its columns "
-        "(CC3M's files have none: write a first line, caption, a tab and url); then use --data SHARDS."
+def lists_addresses(file: Path) -> bool:
+    """Return whether most of the first lines of a text have addresses."""
+    lines = _read(file).splitlines()[:HEAD]
+    return sum(bool(ADDRESS.search(line)) for line in lines) * 2 > len(lines)
+
+
+def advise_download(file: Path, columns: Sequence[str] = ()) -> str:
+    """Return how to download the pictures of a list.
+
+    Args:
+        file: the list.
+        columns: its columns; none: they are read from it.
+    """
+    form, first, source = FORMATS.get(file.suffix.lower(), "tsv"), "", shlex.quote(str(file))
+    if not columns and form in ("tsv", "csv"):
+        cells = _cut(_read(file).partition("\n")[0], form)
+        columns = cells
+        if any(map(ADDRESS.match, cells)):
+            columns = ["url" if ADDRESS.match(cell) else "caption" for cell in cells]
+            names = ("\\t" if form == "tsv" else ",").join(columns)
+            first, source = f"(printf '{names}\\n'; cat {source}) > list.{form}; ", f"list.{form}"
+    elif not columns and form in ("json", "jsonl"):
+        columns = list(dict.fromkeys(re.findall(r'"([\w/ ]+)"\s*:', _read(file))))
+    url = next((name for name in columns if name.lower() in URL_COLUMNS), "")
+    url = url or next((name for name in columns if re.search("url|image|file", name.lower())), "url")
+    caption = next((name for name in columns if name.lower() in CAPTION_COLUMNS), "")
+    caption = caption or next((name for name in columns if re.search("caption|text", name.lower())), "")
+    of_captions = f" --caption_col {shlex.quote(caption)}" if caption else ""
+    advice = (
+        f"Download them with img2dataset: {first}img2dataset --url_list {source} --input_format {form} "
+        f"--url_col {shlex.quote(url)}{of_captions} --output_format webdataset --output_folder SHARDS; "
+        "then use --data SHARDS."
     )
+    return advice if caption else f"{advice} Put the captions into a column next to the addresses first."
+
+
+def _cut(line: str, form: str) -> list[str]:
+    mark = "\t" if form == "tsv" else max(",;|\t", key=line.count)
+    return [cell.strip(' "\ufeff') for cell in line.strip("\r\n").split(mark)]
+
+
+def _read(file: Path) -> str:
+    try:
+        with open_plain(file) as stream:
+            return stream.read(LOOKED_AT).decode("utf-8-sig", errors="replace")
+    except OSError:
+        return ""

@@ -98,23 +98,37 @@ def test_fashion_iq(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "form"),
+    ("name", "content", "command"),
     [
-        ("Train_GCC-training.tsv", "a dog\thttp://example.org/a\n" * 3, "tsv"),
-        ("cc12m.tsv", "http://example.org/a.jpg\ta dog\n" * 3, "tsv"),
-        ("laion.csv", "URL,TEXT\nhttps://example.org/a.jpg,a dog\nhttps://example.org/b,a cat\n", "csv"),
-        ("laion.jsonl", '{"url": "https://example.org/a.jpg", "caption": "a dog"}\n' * 3, "jsonl"),
+        (
+            "Train_GCC-training.tsv",
+            "a dog\thttp://example.org/a\n" * 3,
+            "(printf 'caption\\turl\\n'; cat {}) > list.tsv; img2dataset --url_list list.tsv --input_format tsv "
+            "--url_col url --caption_col caption",
+        ),
+        ("laion.csv", "URL,TEXT\nhttps://example.org/a.jpg,a dog\nhttps://example.org/b,a cat\n", "URL TEXT"),
+        (
+            "wit.tsv",
+            "language\tpage_url\timage_url\tcaption_alt\n" + "en\thttps://e.org\thttps://e.org/a\ta\n" * 3,
+            "image_url caption_alt",
+        ),
+        ("laion.jsonl", '{"url": "https://example.org/a.jpg", "caption": "a dog"}\n' * 3, "url caption"),
+        (
+            "ids.jsonl",
+            '{"image_id": "1", "image_url": "https://example.org/a.jpg", "caption": "a dog", "split": "train"}\n',
+            "image_url caption",
+        ),
+        ("urls.txt", "https://example.org/a.jpg\n", "Put the captions into a column next to the addresses first."),
     ],
 )
-def test_lists_of_addresses_are_told(tmp_path: Path, name: str, content: str, form: str) -> None:
+def test_lists_of_addresses_are_told(tmp_path: Path, name: str, content: str, command: str) -> None:
     (tmp_path / name).write_text(content)
     with pytest.raises(DataError) as caught:
         open_data(f"{tmp_path}/", "train", ("picture",))
-    message = str(caught.value)
-    assert (
-        f"{name} lists the addresses of pictures, as CC3M, CC12M and LAION do, and the pictures are missing" in message
-    )
-    assert f"img2dataset --url_list {tmp_path / name} --input_format {form}" in message
+    message, (url, *caption) = str(caught.value), command.split()
+    columns = f"--url_col {url} --caption_col {caption[0]} --output_format"
+    assert (columns if len(caption) == 1 else command.format(tmp_path / name)) in message
+    assert "img2dataset --url_list" in message
 
 
 def test_addresses_in_the_column_of_pictures_are_told(tmp_path: Path) -> None:
