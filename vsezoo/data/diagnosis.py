@@ -113,7 +113,9 @@ def _features(folder: Path, files: list[Path]) -> str:
 
 
 def _tables(folder: Path, files: list[Path]) -> str:
-    for path, columns, _ in (one for one in _list_columns(folder, files) if one[2]):
+    for path, columns, names_pictures in _list_columns(folder, files):
+        if not names_pictures or len(columns) == 1:
+            continue
         lacks = _name_absent([normalise_column(column) for column in columns])
         name, listing = path.relative_to(folder), list_names(columns, 6)
         if path.suffix.lower() in JSON:
