@@ -11,7 +11,7 @@ import torch
 from tiny import WIDTH, TinyPairs, make_model, save_model
 
 from vsezoo import load
-from vsezoo.checkpoints.locate import find_checkpoint
+from vsezoo.checkpoints.locate import locate
 from vsezoo.errors import CheckpointError
 from vsezoo.storage.checkpoint_layout import read_config
 from vsezoo.text import WordTokenizer
@@ -88,10 +88,10 @@ def test_loading_draws_no_random_number(folder: Path) -> None:
 
 
 def test_a_run_means_its_best_checkpoint(folder: Path) -> None:
-    assert find_checkpoint(folder.parent) == folder
+    assert locate(folder.parent).find() == folder
     load(str(folder.parent))
     folder.rename(f"{folder}.previous")  # as a kill between the two renames of a save leaves it
-    assert find_checkpoint(folder) == find_checkpoint(folder.parent) == Path(f"{folder}.previous")
+    assert locate(folder).find() == locate(folder.parent).find() == Path(f"{folder}.previous")
     load(folder)
 
 

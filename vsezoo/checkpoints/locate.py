@@ -119,17 +119,6 @@ def find_named(reference: str | Path) -> Pretrained | None:
     return record
 
 
-def find_checkpoint(reference: str | Path) -> Path:
-    """Return the checkpoint folder of a reference, unverified.
-
-    Raises:
-        CheckpointError: if it is not a folder, or there is no valid checkpoint on the Hub.
-        HubError: if it cannot be downloaded.
-        UsageError: for an invalid Hub reference.
-    """
-    return locate(reference).find()
-
-
 def _find_directory(named: Path) -> Path:
     for _ in range(LOOKS):  # another process may replace it meanwhile
         folder = find_folder(named)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from typing import Any
 
 from vsezoo.errors import UsageError
+from vsezoo.recipe.values import parse_value
 
 
 def read_assignments(flag: str, texts: Iterable[str], example: str) -> dict[str, Any]:
@@ -25,12 +25,5 @@ def read_assignments(flag: str, texts: Iterable[str], example: str) -> dict[str,
         name, separator, value = text.partition("=")
         if not separator or not name:
             raise UsageError(f"{flag} takes NAME=VALUE, not {text!r}.", remedy=f"Example: {flag} {example}")
-        values[name.strip()] = _read_value(value.strip())
+        values[name.strip()] = parse_value(value.strip())
     return values
-
-
-def _read_value(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return {"True": True, "False": False}.get(text, text)

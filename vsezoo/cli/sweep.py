@@ -108,7 +108,7 @@ def sweep(
         from vsezoo.storage.atomic_file import write_whole
 
         comparison = compare(read_groups(files, "seeds"))
-        write_whole(planned.folder / "table.md", to_markdown(comparison).encode())
+        write_whole(planned.folder / "table.md", to_markdown(comparison).encode(errors="backslashreplace"))
         if not as_json:
             click.echo()
             print_comparison(comparison)

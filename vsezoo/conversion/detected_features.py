@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import posixpath
 import re
 from collections import Counter
@@ -20,6 +19,7 @@ from vsezoo.data.precomputed.collected import Piece, write_pieces
 from vsezoo.data.precomputed.feature_record import MARK, RECORD
 from vsezoo.errors import DataError, UsageError, list_names, require_name
 from vsezoo.storage.atomic_folder import replace_folder
+from vsezoo.storage.checkpoint_layout import write_json
 from vsezoo.storage.leftovers import remove_leftovers
 
 LOOSE = "all"
@@ -148,7 +148,7 @@ def write_detected(
             }
             settings = {"backbone": {"name": "detector"}, "dtype": dtype}
             record = {**MARK, "settings": settings, "files": [file.name for file in files], "splits": entries}
-            (folder / RECORD).write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+            write_json(folder / RECORD, record)
         return DetectedFeatures(written, len(records.of) - len(used), records.repeated)
     finally:
         for file in opened:

@@ -19,7 +19,6 @@ from vsezoo.explanation.regions import Regions
 from vsezoo.model import JointEmbedding
 
 Method = Literal["auto", "attention", "gradient"]
-METHODS: tuple[Method, ...] = ("auto", "attention", "gradient")
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from PIL import Image
 from vsezoo.backbones.options import GRID
 from vsezoo.backbones.transform import PictureForm
 from vsezoo.data.pictures.find import find_files
-from vsezoo.data.pictures.picture_file import read_picture
+from vsezoo.data.pictures.picture_file import read_only_picture
 from vsezoo.data.pictures.walk import ENDINGS
 from vsezoo.data.precomputed.boxes import read_boxes
 from vsezoo.data.precomputed.feature_file import FeatureFile
@@ -75,24 +75,16 @@ def _find_picture(name: str, image: NamedImage, pictures: Path | None) -> Image.
         found = image.data.picture(image.row) if isinstance(image.data, ShowsPictures) else None
         return found if isinstance(found, Image.Image) else None
     if not pictures.is_dir():
-        return _read(pictures)
+        return read_only_picture(pictures, short_side=UNREDUCED)  # boxes are in its pixels
     for candidate in (name, *(f"{name}{ending}" for ending in ENDINGS)):
         (file,) = find_files(pictures, [candidate])
         if file is not None:
-            return _read(Path(file))
+            return read_only_picture(file, short_side=UNREDUCED)
     raise DataError(
         f"has no picture {name!r}, nor one of that name with the suffix of a picture.",
         file=pictures,
         remedy="Name the picture itself: --pictures FILE.jpg",
     )
-
-
-def _read(path: Path) -> Image.Image:
-    try:
-        return read_picture(path, short_side=UNREDUCED)  # boxes are in its pixels
-    except DataError as error:  # the one picture that was asked for cannot be skipped
-        remedy = error.remedy.partition(", or skip")[0].rstrip(".") + "."
-        raise DataError(error.problem, file=error.file, remedy=remedy) from None
 
 
 def _find_view(extraction: Mapping[str, Any], size: tuple[int, int]) -> tuple[float, float, float, float] | None:

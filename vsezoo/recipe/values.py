@@ -1,11 +1,20 @@
-"""Checks of the keys of stored objects."""
+"""Values that users write as text, and the keys of stored objects."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from vsezoo.errors import RecipeError, suggest_name
+
+
+def parse_value(text: str) -> Any:
+    """Return the value of `NAME=VALUE`: JSON, or Python's True or False; any other text stays one."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return {"True": True, "False": False}.get(text, text)
 
 
 def require_keys(place: str, value: Any, fields: Iterable[str] = (), optional: Iterable[str] = ()) -> None:

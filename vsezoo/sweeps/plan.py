@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from vsezoo.errors import UsageError, explain_system, require_name, suggest_name
+from vsezoo.recipe.values import parse_value
 from vsezoo.storage.plain_file import read_plain
 from vsezoo.sweeps.space import Search, read_choice
 
@@ -170,15 +171,8 @@ def split_values(text: str) -> list[Any]:
     try:
         value = json.loads(f"[{text}]")
     except (ValueError, RecursionError):
-        value = [_read(part.strip()) for part in text.split(",")]
+        value = [parse_value(part.strip()) for part in text.split(",")]
     return value if len(value) != 1 or not isinstance(value[0], list) else value[0]
-
-
-def _read(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return {"True": True, "False": False}.get(text, text)
 
 
 def _flatten(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

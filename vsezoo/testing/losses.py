@@ -14,7 +14,7 @@ from vsezoo.interfaces import Batch, Loss, LossOutput, Tokens
 from vsezoo.losses.sides import choose_sides, wants_sets
 from vsezoo.testing.kit import promise, require, require_equal
 from vsezoo.testing.parts import Built, PartKit
-from vsezoo.testing.samples import CAPTIONS
+from vsezoo.testing.samples import CAPTIONS, pad_with_noise
 
 PAIRS = 6
 ITEMS = 3
@@ -146,7 +146,7 @@ class LossKit(PartKit):
     def check_forms(self) -> None:
         """Sets padded to a larger size, with the same lengths, give the same loss."""
         loss, inputs = self._build_loss()
-        padded = replace(inputs, images=_pad(inputs.images), texts=_pad(inputs.texts))
+        padded = replace(inputs, images=pad_with_noise(inputs.images), texts=pad_with_noise(inputs.texts))
         require_equal(self._lose(loss, padded).total, self._lose(loss, inputs).total, "the loss of padded sets")
 
     @promise(
@@ -235,11 +235,3 @@ class LossKit(PartKit):
         share = replace(inputs, batch=replace(inputs.batch, images=inputs.batch.images[: PAIRS // 2]))
         found = self._lose(loss, share).total
         require_equal(found, self._lose(loss, inputs).total, "the loss if batch.images holds half of the images")
-
-
-def _pad(side: Embeddings) -> Embeddings:
-    """Return sets with noise after their items, which must not count."""
-    if side.items is None:
-        return side
-    noise = torch.randn(PAIRS, 2, side.items.shape[2], generator=torch.Generator().manual_seed(2))
-    return replace(side, items=torch.cat([side.items, noise], dim=1), lengths=side.counts)

@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from PIL import Image
 
+from vsezoo.batch import Embeddings
 from vsezoo.data.view import PairView
 from vsezoo.inputs import PairDataset
 
@@ -69,3 +71,11 @@ class FirstPairs(PairView):
     def images(self, indices: Sequence[int] | np.ndarray) -> Any:
         """Return the images of these indices."""
         return self.data.images(self._images[np.asarray(indices, dtype=np.int64)])
+
+
+def pad_with_noise(side: Embeddings) -> Embeddings:
+    """Return larger sets with noise after the last item, which the lengths exclude; vectors as they are."""
+    if side.items is None:
+        return side
+    noise = torch.randn(len(side), 2, side.items.shape[2], generator=torch.Generator().manual_seed(2))
+    return Embeddings(side.embeddings, torch.cat([side.items, noise], dim=1), side.counts)

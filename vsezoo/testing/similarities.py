@@ -13,6 +13,7 @@ from vsezoo.batch import Embeddings
 from vsezoo.interfaces import Similarity
 from vsezoo.testing.kit import promise, require, require_equal
 from vsezoo.testing.parts import Built, PartKit
+from vsezoo.testing.samples import pad_with_noise
 
 IMAGES, TEXTS = 4, 5
 ITEMS = 3
@@ -176,9 +177,3 @@ class SimilarityKit(PartKit):
         require_equal(found.sum(dim=over), expected, f"the sums over the {'regions' if over == 3 else 'words'}")
         padded = similarity.attention(images, pad_with_noise(texts))
         require_equal(padded[:, :, :ITEMS], found, "the attention of padded captions")
-
-
-def pad_with_noise(side: Embeddings) -> Embeddings:
-    """Return larger sets with noise after the last item, which the lengths exclude."""
-    noise = torch.randn(len(side), 2, side.regions.shape[2], generator=torch.Generator().manual_seed(2))
-    return Embeddings(side.embeddings, torch.cat([side.regions, noise], dim=1), side.counts)

@@ -174,10 +174,10 @@ def read_picture(
     return _decode(file, name or "the picture", short_side, formats).picture
 
 
-def read_only_picture(file: str | Path) -> Image.Image:
+def read_only_picture(file: str | Path, *, short_side: int = SHORT_SIDE) -> Image.Image:
     """Decode a picture that was asked for by itself, which cannot be skipped; see `read_picture`."""
     try:
-        return read_picture(file)
+        return read_picture(file, short_side=short_side)
     except DataError as error:
         raise type(error)(error.problem, file=error.file, remedy=error.remedy.replace(f", {SKIP}", "")) from None
 

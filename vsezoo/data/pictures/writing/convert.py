@@ -16,7 +16,7 @@ from vsezoo.data.pictures.writing.forms import FORMS
 from vsezoo.data.pictures.writing.samples import Sample, list_samples
 from vsezoo.data.source import OpenOptions
 from vsezoo.errors import StorageError, UsageError, explain_system, require_name
-from vsezoo.storage.atomic_file import flush
+from vsezoo.storage.atomic_file import flush, write_whole
 from vsezoo.storage.json_file import read_object, seal
 from vsezoo.storage.leftovers import remove
 
@@ -143,7 +143,7 @@ def _begin(folder: Path, state: Mapping[str, Any], *, resume: bool) -> None:
             remedy="Repeat its command with --resume, or give a new folder.",
         )
     if not file.exists():
-        _replace(file, partial(_write_bytes, json.dumps(seal(state)).encode()))
+        write_whole(file, json.dumps(seal(state)).encode())
 
 
 def _write_bytes(content: bytes, file: Path) -> None:
