@@ -1,6 +1,8 @@
-"""A similarity and a loss over sets, and sets to compare; no tests in here."""
+"""A similarity and a loss over sets, sets to compare, and a check of any such similarity; no tests in here."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -36,6 +38,39 @@ def score_slowly(images: Embeddings, texts: Embeddings) -> Tensor:
         for j, (words, length) in enumerate(zip(texts.regions, texts.counts, strict=True)):
             scores[i, j] = (words[:length] @ regions[:count].T).amax(dim=1).mean()
     return scores
+
+
+def require_pairwise(
+    similarity: Similarity,
+    score_pair: Callable[[Tensor, Tensor], Tensor],
+    images: Embeddings,
+    texts: Embeddings,
+    share: float = 1.0,
+) -> None:
+    """Require the scores of a similarity, and the gradients of both sides, to be those of each pair by itself.
+
+    Args:
+        similarity: of sets.
+        score_pair: a slow reference: returns the score of regions `(R, D)` and words `(L, D)`.
+        images: sets of regions.
+        texts: sets of words.
+        share: of the pairs that have a gradient.
+    """
+    sides = images.regions.requires_grad_(), texts.regions.requires_grad_()
+    scores = similarity(images, texts)
+    slow = [
+        score_pair(regions[:count], words[:length])
+        for regions, count in zip(images.regions, images.counts.tolist(), strict=True)
+        for words, length in zip(texts.regions, texts.counts.tolist(), strict=True)
+    ]
+    expected = torch.stack(slow).view(len(images), len(texts))
+    torch.testing.assert_close(scores, expected, atol=1e-5, rtol=1e-5)
+    generator = torch.Generator().manual_seed(1)
+    chosen = torch.rand(scores.shape, generator=generator) < share
+    gradient = torch.randn(scores.shape, generator=generator) * chosen
+    gradients = [torch.autograd.grad(result, sides, gradient) for result in (scores, expected)]
+    for found, wanted in zip(*gradients, strict=True):
+        torch.testing.assert_close(found, wanted, atol=1e-5, rtol=1e-4)
 
 
 class DrawsTogether(HingeLoss):

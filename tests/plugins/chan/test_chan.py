@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 import vsepp_files
+from sets import require_pairwise
 from torch import Tensor
 
 import vsezoo
@@ -49,29 +51,13 @@ def make_sides() -> tuple[Embeddings, Embeddings]:
 
 @pytest.mark.parametrize("coding", CODINGS)
 @pytest.mark.parametrize("pooling", POOLINGS)
-@pytest.mark.parametrize("block", [1, 2**20])
-@pytest.mark.parametrize("share", [0.3, 1.0])
+@pytest.mark.parametrize(("block", "share"), [(1, 0.3), (2**20, 1.0)])
 def test_scores_and_gradients_pair_by_pair(
     coding: str, pooling: str, block: int, share: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(PairwiseSimilarity, "block", block)
-    images, texts = make_sides()
-    sides = images.regions.requires_grad_(), texts.regions.requires_grad_()
-    scores = HardAlignmentSimilarity(coding=coding, pooling=pooling)(images, texts)
-    slow = [
-        score_slowly(images.regions[row, : images.counts[row]], texts.regions[column, : texts.counts[column]], *names)
-        for names in [(coding, pooling)]
-        for row in range(3)
-        for column in range(4)
-    ]
-    expected = torch.stack(slow).view(3, 4)
-    torch.testing.assert_close(scores, expected, atol=1e-5, rtol=1e-5)
-    generator = torch.Generator().manual_seed(1)
-    gradient = torch.randn(3, 4, generator=generator) * (torch.rand(3, 4, generator=generator) < share)
-    for found, wanted in zip(
-        torch.autograd.grad(scores, sides, gradient), torch.autograd.grad(expected, sides, gradient), strict=True
-    ):
-        torch.testing.assert_close(found, wanted, atol=1e-5, rtol=1e-4)
+    similarity = HardAlignmentSimilarity(coding=coding, pooling=pooling)
+    require_pairwise(similarity, functools.partial(score_slowly, coding=coding, pooling=pooling), *make_sides(), share)
 
 
 def test_two_words_and_two_regions_by_hand() -> None:

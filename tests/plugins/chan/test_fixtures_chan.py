@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from originals import FIXTURES, TOLERANCE, needs_fixtures, read_arrays
 
 from vsezoo.batch import Embeddings
 from vsezoo.conversion.importer import Source
@@ -22,15 +22,13 @@ from vsezoo.model import JointEmbedding
 from vsezoo_chan.importer import CHANImporter
 from vsezoo_chan.similarity import HardAlignmentSimilarity
 
-FOLDER = Path(os.environ.get("VSEZOO_SHARED", "/nowhere")) / "fixtures" / "chan"
-pytestmark = pytest.mark.skipif(not FOLDER.is_dir(), reason="VSEZOO_SHARED has no fixtures")
-
-TOLERANCE = {"rtol": 0, "atol": 1e-5}
+pytestmark = needs_fixtures
+FOLDER = FIXTURES / "chan"
 
 
 @pytest.fixture(scope="module")
-def expected() -> dict[str, np.ndarray[Any, Any]]:
-    return dict(np.load(FOLDER / "expected.npz"))
+def expected() -> dict[str, Any]:
+    return read_arrays(FOLDER / "expected.npz")
 
 
 def read_model() -> JointEmbedding:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from originals import FIXTURES, TOLERANCE, needs_fixtures, read_arrays
 
 from vsezoo.batch import Embeddings
 from vsezoo.conversion.importer import Source
@@ -22,10 +22,7 @@ from vsezoo.model import JointEmbedding
 from vsezoo_scan.importer import SCANImporter
 from vsezoo_scan.similarity import CrossAttentionSimilarity
 
-FIXTURES = Path(os.environ.get("VSEZOO_SHARED", "/nowhere")) / "fixtures"
-pytestmark = pytest.mark.skipif(not FIXTURES.is_dir(), reason="VSEZOO_SHARED has no fixtures")
-
-TOLERANCE = {"rtol": 0, "atol": 1e-5}
+pytestmark = needs_fixtures
 
 
 @pytest.fixture(params=["scan_t2i", "scan_i2t"])
@@ -34,13 +31,13 @@ def folder(request: pytest.FixtureRequest) -> Path:
 
 
 @pytest.fixture
-def inputs(folder: Path) -> dict[str, np.ndarray[Any, Any]]:
-    return dict(np.load(folder / "inputs.npz"))
+def inputs(folder: Path) -> dict[str, Any]:
+    return read_arrays(folder / "inputs.npz")
 
 
 @pytest.fixture
-def expected(folder: Path) -> dict[str, np.ndarray[Any, Any]]:
-    return dict(np.load(folder / "expected.npz"))
+def expected(folder: Path) -> dict[str, Any]:
+    return read_arrays(folder / "expected.npz")
 
 
 @pytest.fixture(params=["model_best.pth.tar", "model_best_legacy.pth.tar"])
@@ -120,7 +117,7 @@ def test_losses_and_gradients(folder: Path, expected: dict[str, Any], hardest: b
 
 @pytest.mark.slow
 def test_the_ensemble_of_both_directions() -> None:
-    members = [dict(np.load(FIXTURES / name / "expected.npz")) for name in ("scan_t2i", "scan_i2t")]
+    members = [read_arrays(FIXTURES / name / "expected.npz") for name in ("scan_t2i", "scan_i2t")]
     together = np.load(FIXTURES / "scan_i2t" / "ensemble.npz")
     scores = []
     for name, expected in zip(("scan_t2i", "scan_i2t"), members, strict=True):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import math
 
 import pytest
 import torch
+from sets import require_pairwise
 from torch import Tensor
 
 from vsezoo.batch import Embeddings
@@ -38,43 +40,27 @@ def score_slowly(regions: Tensor, words: Tensor, direction: str, norm: str, aggr
     }[aggregation]
 
 
+def make_sides() -> tuple[Embeddings, Embeddings]:
+    torch.manual_seed(0)
+    images = Embeddings(torch.randn(3, 8), torch.randn(3, 5, 8), torch.tensor([5, 2, 4]))
+    return images, Embeddings(torch.randn(4, 8), torch.randn(4, 6, 8), torch.tensor([6, 1, 3, 6]))
+
+
 @pytest.mark.parametrize("direction", ["t2i", "i2t"])
 @pytest.mark.parametrize("norm", NORMS)
 @pytest.mark.parametrize("aggregation", AGGREGATIONS)
-def test_scores_are_those_of_the_paper_pair_by_pair(direction: str, norm: str, aggregation: str) -> None:
-    torch.manual_seed(0)
-    images = Embeddings(torch.randn(3, 8), torch.randn(3, 5, 8), torch.tensor([5, 2, 4]))
-    texts = Embeddings(torch.randn(4, 8), torch.randn(4, 6, 8), torch.tensor([6, 1, 3, 6]))
+def test_scores_and_gradients_are_those_of_the_paper_pair_by_pair(direction: str, norm: str, aggregation: str) -> None:
     similarity = CrossAttentionSimilarity(direction=direction, norm=norm, aggregation=aggregation)
-    scores = similarity(images, texts)
-    for row in range(3):
-        for column in range(4):
-            regions = images.regions[row, : images.counts[row]]
-            words = texts.regions[column, : texts.counts[column]]
-            expected = score_slowly(regions, words, direction, norm, aggregation)
-            torch.testing.assert_close(scores[row, column], expected, atol=1e-5, rtol=1e-5)
+    reference = functools.partial(score_slowly, direction=direction, norm=norm, aggregation=aggregation)
+    require_pairwise(similarity, reference, *make_sides())
 
 
 @pytest.mark.parametrize("direction", ["t2i", "i2t"])
 @pytest.mark.parametrize("share", [0.3, 1.0])
-@pytest.mark.parametrize("block", [1, 2**20])
-def test_gradients_are_those_of_each_pair(
-    direction: str, share: float, block: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(CrossAttentionSimilarity, "block", block)
-    torch.manual_seed(0)
-    images = Embeddings(torch.randn(3, 8), torch.randn(3, 5, 8).requires_grad_(), torch.tensor([5, 2, 4]))
-    texts = Embeddings(torch.randn(4, 8), torch.randn(4, 6, 8).requires_grad_(), torch.tensor([6, 1, 3, 6]))
-    gradient = torch.randn(3, 4) * (torch.rand(3, 4) < share)
-    slow = [
-        score_slowly(regions[:count], words[:length], direction, "clipped_l2norm", "LogSumExp")
-        for regions, count in zip(images.regions, images.counts.tolist(), strict=True)
-        for words, length in zip(texts.regions, texts.counts.tolist(), strict=True)
-    ]
-    sides = images.regions, texts.regions
-    found = torch.autograd.grad(CrossAttentionSimilarity(direction=direction)(images, texts), sides, gradient)
-    for ours, expected in zip(found, torch.autograd.grad(torch.stack(slow).view(3, 4), sides, gradient), strict=True):
-        torch.testing.assert_close(ours, expected, atol=1e-5, rtol=1e-4)
+def test_blocks_of_one_pair(direction: str, share: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(CrossAttentionSimilarity, "block", 1)
+    reference = functools.partial(score_slowly, direction=direction, norm="clipped_l2norm", aggregation="LogSumExp")
+    require_pairwise(CrossAttentionSimilarity(direction=direction), reference, *make_sides(), share)
 
 
 def test_one_word_and_one_region_that_are_equal() -> None:

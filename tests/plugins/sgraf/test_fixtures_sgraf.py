@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from originals import FIXTURES, TOLERANCE, needs_fixtures, read_arrays
 
 from vsezoo.batch import Embeddings
 from vsezoo.conversion.importer import Source
@@ -23,10 +23,7 @@ from vsezoo.similarities.pairwise import take_sets
 from vsezoo_sgraf.importer import SGRAFImporter
 from vsezoo_sgraf.similarity import SAFSimilarity
 
-FIXTURES = Path(os.environ.get("VSEZOO_SHARED", "/nowhere")) / "fixtures"
-pytestmark = pytest.mark.skipif(not FIXTURES.is_dir(), reason="VSEZOO_SHARED has no fixtures")
-
-TOLERANCE = {"rtol": 0, "atol": 1e-5}
+pytestmark = needs_fixtures
 NAMES = ("sgraf_sgr", "sgraf_saf")
 
 
@@ -36,13 +33,13 @@ def folder(request: pytest.FixtureRequest) -> Path:
 
 
 @pytest.fixture
-def inputs(folder: Path) -> dict[str, np.ndarray[Any, Any]]:
-    return dict(np.load(folder / "inputs.npz"))
+def inputs(folder: Path) -> dict[str, Any]:
+    return read_arrays(folder / "inputs.npz")
 
 
 @pytest.fixture
-def expected(folder: Path) -> dict[str, np.ndarray[Any, Any]]:
-    return dict(np.load(folder / "expected.npz"))
+def expected(folder: Path) -> dict[str, Any]:
+    return read_arrays(folder / "expected.npz")
 
 
 def read_model(folder: Path, name: str = "model_best.pth.tar") -> JointEmbedding:
