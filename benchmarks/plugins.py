@@ -10,15 +10,12 @@ from __future__ import annotations
 
 import compileall
 import os
-import shutil
 import statistics
-import subprocess
-import sys
 import tempfile
-import time
 from pathlib import Path
 
 from figures import Figure, Report, make_parser
+from processes import find_script, measure
 
 METADATA = """Metadata-Version: 2.4
 Name: vsezoo-made-{index}
@@ -87,16 +84,15 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=31, help="runs of each (default 31)")
     parser.add_argument("command", nargs="*", default=["list-models"], help="of vsezoo (default list-models)")
     options = parser.parse_args()
-    script = shutil.which("vsezoo", path=str(Path(sys.executable).parent))
-    if script is None:
-        sys.exit("vsezoo is not installed next to this Python.")
+    script = find_script()
     command = [script, *options.command]
     with tempfile.TemporaryDirectory() as folder:
         write_plugins(Path(folder), options.plugins)
         paths = {"none": "", f"{options.plugins} plugins": folder}
-        for path in paths.values():
-            measure_seconds(command, path)  # the first run reads the disk and writes bytecode
-        pairs = [[measure_seconds(command, path) for path in paths.values()] for _ in range(options.runs)]
+        environments = [{**os.environ, "PYTHONPATH": path} for path in paths.values()]
+        for environment in environments:
+            measure(command, environment)  # the first run reads the disk and writes bytecode
+        pairs = [[measure(command, environment).wall for environment in environments] for _ in range(options.runs)]
     with Report(options) as report:
         for name, seconds in zip(paths, zip(*pairs, strict=True), strict=True):
             median = 1000 * statistics.median(seconds)
@@ -118,14 +114,6 @@ def write_plugins(folder: Path, count: int) -> None:
         (info / "entry_points.txt").write_text(ENTRY_POINTS.format(index=index), encoding="utf-8")
         (info / "INSTALLER").write_text("pip\n", encoding="utf-8")
     compileall.compile_dir(folder, quiet=1)  # as an installer does
-
-
-def measure_seconds(command: list[str], path: str) -> float:
-    """Return the wall time of a process that has this folder on Python's path."""
-    environment = {**os.environ, "PYTHONPATH": path}
-    start = time.perf_counter()
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=environment)
-    return time.perf_counter() - start
 
 
 if __name__ == "__main__":

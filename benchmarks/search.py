@@ -10,18 +10,15 @@ medians, in wall time and in processor time, and their differences.
 from __future__ import annotations
 
 import os
-import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from figures import Figure, Report, make_parser
 from PIL import Image
+from processes import Seconds, find_script, measure
 
 SIDE = 64
 SETTINGS = {
@@ -32,22 +29,13 @@ SETTINGS = {
 }
 
 
-class Seconds(NamedTuple):
-    """What a process took."""
-
-    wall: float
-    processor: float
-
-
 def main() -> None:
     """Measure and print."""
     parser = make_parser(__doc__)
     parser.add_argument("--images", type=int, default=8000, help="pictures (default 8,000)")
     parser.add_argument("--runs", type=int, default=9, help="runs of each (default 9)")
     options = parser.parse_args()
-    script = shutil.which("vsezoo", path=str(Path(sys.executable).parent))
-    if script is None:
-        sys.exit("vsezoo is not installed next to this Python.")
+    script = find_script()
     with Report(options) as report, tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_pictures(folder / "photos", options.images)
@@ -94,15 +82,6 @@ def write_model(folder: Path) -> None:
     model = create_model("vsepp", captions=[words], settings=SETTINGS)
     data = {"name": "made", "kind": "picture", "image_shape": [], "images": 0, "captions": 0}
     save_checkpoint(folder, model, data, {"epoch": 0, "step": 0, "criterion": "rsum", "score": 0.0})
-
-
-def measure(command: list[str], environment: dict[str, str]) -> Seconds:
-    """Return the wall time and the processor time of a process."""
-    before, start = os.times(), time.perf_counter()
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=environment)
-    wall, after = time.perf_counter() - start, os.times()
-    children = (after.children_user - before.children_user) + (after.children_system - before.children_system)
-    return Seconds(wall, children)
 
 
 if __name__ == "__main__":

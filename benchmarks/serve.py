@@ -20,7 +20,6 @@ import random
 import shutil
 import statistics
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -30,6 +29,7 @@ from typing import NamedTuple
 
 import numpy as np
 from figures import Figure, Report, make_parser
+from processes import find_script
 
 WIDTH = 2048
 WORDS = 10_000
@@ -199,9 +199,7 @@ def time_encoder(report: Report, run: Path, batch: int) -> tuple[float, float]:
 @contextmanager
 def serve(folder: Path, images: str) -> Iterator[tuple[int, int]]:
     """Run the service; yield its process id and its port."""
-    script = shutil.which("vsezoo", path=str(Path(sys.executable).parent))
-    if script is None:
-        sys.exit("vsezoo is not installed beside this Python.")
+    script = find_script()
     command = [script, "serve", "run", "--images", images, "--port", "0", "--device", "cpu"]
     environment = {**os.environ, "VSEZOO_CACHE": str(folder / "cache")}
     with subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.PIPE, text=True) as process:

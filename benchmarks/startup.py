@@ -11,16 +11,15 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections import Counter
 from pathlib import Path
 
 from figures import Figure, Report, make_parser
+from processes import find_script, measure
 
 COMMANDS = (
     ["list-models"],
@@ -41,16 +40,14 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=15, help="runs of each (default 15)")
     options = parser.parse_args()
     runs = options.runs
-    script = shutil.which("vsezoo", path=str(Path(sys.executable).parent))
-    if script is None:
-        sys.exit("vsezoo is not installed next to this Python.")
+    script = find_script()
     commands = {"vsezoo list-models": [script, "list-models"], "import click, rich.console": LIBRARIES}
     for command in commands.values():
-        measure_seconds(command)  # the first run reads the disk and writes bytecode
+        measure(command)  # the first run reads the disk and writes bytecode
     seconds: dict[str, list[float]] = {name: [] for name in commands}
     for _ in range(runs):
         for name, command in commands.items():
-            seconds[name].append(measure_seconds(command))
+            seconds[name].append(measure(command).wall)
     medians = {name: statistics.median(values) for name, values in seconds.items()}
     ours, libraries = medians.values()
     with Report(options) as report:
@@ -91,13 +88,6 @@ def read_times(log: str) -> Counter[str]:
         package = module.partition(".")[0]
         times["Python" if package in sys.stdlib_module_names else package] += int(own) / 1000
     return times
-
-
-def measure_seconds(command: list[str]) -> float:
-    """Return the wall time of a process."""
-    start = time.perf_counter()
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    return time.perf_counter() - start
 
 
 if __name__ == "__main__":

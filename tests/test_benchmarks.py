@@ -18,7 +18,7 @@ import pytest
 import vsezoo
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
-MODULES = {"figures", "made"}
+MODULES = {"figures", "made", "processes"}
 SCRIPTS = sorted(path for path in BENCHMARKS.glob("*.py") if path.stem not in MODULES)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hostile_files import npy
+from hostile_files.arrays import npy
 
 from vsezoo.conversion.arrays import read_npy, read_npz
 

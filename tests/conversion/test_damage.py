@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hostile_files import ROW, ZIPPED
+from hostile_files.torch_files import ROW, ZIPPED
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hostile_files import place_in_row, row, tensor, text, zipped_pickle
+from hostile_files.opcodes import text
+from hostile_files.torch_files import place_in_row, row, tensor, zipped_pickle
 
 from vsezoo.conversion import archives
 from vsezoo.conversion.pickle_contents import Namespace
