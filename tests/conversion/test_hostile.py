@@ -125,7 +125,7 @@ def test_a_hostile_file_is_refused(name: str, outcomes: dict[str, dict[str, Any]
         ("npz-objects", "of type object"),
         ("npz-checksum", "damaged member W.npy"),
         ("vocabulary-json-without-word2idx", "has no dictionary word2idx"),
-        ("vocabulary-json-name-twice", "has the name 'a' twice"),
+        ("vocabulary-json-name-twice", "the key 'a' occurs twice"),
         ("vocabulary-id-gap", "has 3 words, but none with the id 2"),
         ("vocabulary-id-twice", "gives the id 1 to 'w1' and to 'w2'"),
         ("vocabulary-next-id-differs", "word2idx has 10,006 words, idx says 11353"),

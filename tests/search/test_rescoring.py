@@ -20,7 +20,8 @@ from vsezoo.data.pictures.picture_file import AccessError
 from vsezoo.model import JointEmbedding
 from vsezoo.search import rescoring
 from vsezoo.search.collection import Block
-from vsezoo.search.index import Hit, Index, open_index
+from vsezoo.search.hit import Hit
+from vsezoo.search.index import Index, open_index
 
 SHAPE = (3, 4)
 SENTENCES = ["a dog runs .", "snow", "two red balls and a hat"]

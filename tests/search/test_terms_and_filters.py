@@ -16,7 +16,8 @@ from vsezoo.checkpoints.opened import Checkpoint
 from vsezoo.errors import UsageError
 from vsezoo.search.collection import FeatureRows
 from vsezoo.search.filters import Filters, find_time, read_time, search_filtered
-from vsezoo.search.index import Hit, open_index
+from vsezoo.search.hit import Hit
+from vsezoo.search.index import open_index
 from vsezoo.search.picture_folder import PictureFolder
 from vsezoo.search.queries import Query, resolve_query
 from vsezoo.search.terms import search_by_terms

@@ -1,4 +1,4 @@
-"""Broken plugins on show: each is wrong in one way, says in its docstring in which, and names the checks that tell."""
+"""Broken plugins on show: each is wrong in one way, which its docstring says, and names the checks that fail on it."""
 
 from __future__ import annotations
 

@@ -7,12 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import museum_encoders
+import museum_image_encoders
 import museum_indexes  # noqa: F401
 import museum_layouts
 import museum_optimization  # noqa: F401
 import museum_others
 import museum_scores
+import museum_text_encoders  # noqa: F401
 import pytest
 from museum import EXHIBITS, Exhibit
 from torch import Tensor
@@ -28,7 +29,7 @@ from vsezoo.testing.samples import SamplePairs
 @pytest.fixture(autouse=True)
 def _in_the_museum(monkeypatch: pytest.MonkeyPatch, museum_folder: Path) -> None:
     """Recipes of the museum find its parts; importers find a file."""
-    for part in (museum_encoders.ReadsNumbers, museum_encoders.ForgottenMean):
+    for part in (museum_image_encoders.ReadsNumbers, museum_image_encoders.ForgottenMean):
         registry.register("image_encoders", part.__name__)(part)
     registry.register("losses", "CountsImages")(museum_scores.CountsImages)
     monkeypatch.chdir(museum_folder)

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 
     from vsezoo.checkpoints.opened import Checkpoint
     from vsezoo.inputs import PairDataset
-    from vsezoo.search.index import Hit, Index
+    from vsezoo.search.hit import Hit
+    from vsezoo.search.index import Index
     from vsezoo.search.queries import Query
 
 OPTIONS = (

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sized
+from collections.abc import Mapping, Sized
 from pathlib import Path
 from typing import Any
 
-from vsezoo.conversion.files import FETCH, MIB, Refusal, count, open_file, show
+from vsezoo.conversion.files import FETCH, MIB, count, open_file, show
 from vsezoo.conversion.pickle_contents import Vocabulary
 from vsezoo.conversion.pickles import LIMIT, read_pickle
 from vsezoo.errors import CheckpointError
+from vsezoo.storage.json_file import make_object
 from vsezoo.text import RULES
 
 JSON_LIMIT = 16 * MIB
@@ -35,9 +36,9 @@ def read_vocabulary(path: str | Path) -> list[str]:
 
 
 def read_json(path: str | Path) -> Any:
-    """Read a JSON file whose objects have no name twice."""
+    """Read a JSON file whose objects have no key twice."""
     with open_file(Path(path), "a JSON file", JSON_LIMIT) as stream:
-        return json.loads(stream.read(), object_pairs_hook=_make_object)
+        return json.loads(stream.read(), object_pairs_hook=make_object)
 
 
 def list_words(value: Any, file: Path) -> list[str]:
@@ -133,12 +134,3 @@ def _list_by_id(ids: Mapping[Any, Any], file: Path, special: tuple[str, ...] = R
                 f"has {count(len(words), 'word')}, but none with the id {index}.", file=file, remedy=FETCH
             )
     return [words[index] for index in range(len(words))]
-
-
-def _make_object(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
-    made: dict[str, Any] = {}
-    for name, value in pairs:
-        if name in made:
-            raise Refusal(f"has the name {show(repr(name))} twice in one object.")
-        made[name] = value
-    return made

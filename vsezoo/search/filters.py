@@ -16,7 +16,7 @@ from vsezoo.data.pictures.likeness import Sketch, can_compare, find_near, sketch
 from vsezoo.data.pictures.picture_file import read_picture
 from vsezoo.errors import DataError, UsageError
 from vsezoo.search.collection import Collection
-from vsezoo.search.index import Hit
+from vsezoo.search.hit import Hit
 
 GROWTH = 4  # times as many results are asked for when too few pass
 TAKEN = (ExifTags.Base.DateTimeOriginal, ExifTags.Base.DateTimeDigitized, ExifTags.Base.DateTime)

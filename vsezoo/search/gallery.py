@@ -8,7 +8,7 @@ from typing import Any
 
 from vsezoo.data.pictures.thumbnail import embed_thumbnail
 from vsezoo.search.collection import Collection
-from vsezoo.search.index import Hit
+from vsezoo.search.hit import Hit
 from vsezoo.storage.html_page import write_html
 
 TEMPLATE = "gallery.html"

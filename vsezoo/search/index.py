@@ -22,7 +22,7 @@ from vsezoo.model import JointEmbedding
 from vsezoo.parts import accepted_kinds, load_part
 from vsezoo.search.collection import Collection, Sentences
 from vsezoo.search.engines import embed_with
-from vsezoo.search.hit import Hit as Hit
+from vsezoo.search.hit import Hit
 from vsezoo.search.indexes import ExactRows, NearestRows, Rows, require_metric
 from vsezoo.search.queries import resolve_query
 from vsezoo.search.rescoring import CANDIDATES, score_candidates

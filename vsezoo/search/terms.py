@@ -10,7 +10,8 @@ from torch import Tensor
 from vsezoo.checkpoints.opened import Checkpoint
 from vsezoo.data.kinds import name_source
 from vsezoo.errors import UsageError
-from vsezoo.search.index import Hit, Index
+from vsezoo.search.hit import Hit
+from vsezoo.search.index import Index
 from vsezoo.search.queries import Query
 
 

@@ -19,7 +19,7 @@ from starlette.exceptions import HTTPException
 
 from vsezoo.errors import VsezooError
 from vsezoo.search.collection import Collection as SearchedCollection
-from vsezoo.search.index import Hit
+from vsezoo.search.hit import Hit
 from vsezoo.serving import messages
 from vsezoo.serving.batching import Batcher, BusyError
 from vsezoo.serving.engine import Answer, Engine, Question

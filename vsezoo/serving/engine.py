@@ -15,7 +15,8 @@ from vsezoo.checkpoints.opened import Checkpoint
 from vsezoo.errors import UsageError
 from vsezoo.inputs import Tokenizer
 from vsezoo.parts import accepted_kinds, load_part
-from vsezoo.search.index import Hit, Index
+from vsezoo.search.hit import Hit
+from vsezoo.search.index import Index
 
 Item = TypeVar("Item")
 Outcome = TypeVar("Outcome")

@@ -37,7 +37,7 @@ def parse_strictly(content: bytes) -> Any:
     try:
         value = json.loads(
             content.decode("utf-8-sig"),
-            object_pairs_hook=_make_object,
+            object_pairs_hook=make_object,
             parse_constant=_refuse_number,
             parse_float=_read_float,
         )
@@ -45,6 +45,19 @@ def parse_strictly(content: bytes) -> Any:
         raise ValueError(f"it has more than {DEEPEST} levels") from None
     _require_depth(value)
     return value
+
+
+def make_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return the pairs of an object as a dictionary: the `object_pairs_hook` of a reader that refuses repeated keys.
+
+    Raises:
+        ValueError: for a key that occurs twice.
+    """
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        ((repeated, _),) = Counter(name for name, _ in pairs).most_common(1)
+        raise ValueError(f"the key {repeated[:80]!r} occurs twice")
+    return found
 
 
 def read_object(
@@ -108,14 +121,6 @@ def seal(value: Mapping[str, Any]) -> dict[str, Any]:
 def digest_value(value: Any) -> str:
     """Return the SHA-256 of a JSON value, whatever the order of its keys and the spaces of its text."""
     return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
-
-
-def _make_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        ((repeated, _),) = Counter(name for name, _ in pairs).most_common(1)
-        raise ValueError(f"the key {repeated[:80]!r} occurs twice")
-    return found
 
 
 def _refuse_number(text: str) -> Any:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from vsezoo.errors import CheckpointError
+from vsezoo.storage.json_file import make_object
 from vsezoo.storage.plain_file import Content
 
 if TYPE_CHECKING:
@@ -116,7 +117,7 @@ def _read_header(content: memoryview) -> dict[str, Place]:
     begin = LENGTH_BYTES + length
     if len(content) < LENGTH_BYTES or length > min(LARGEST_HEADER, len(content) - LENGTH_BYTES):
         raise ValueError("it has no header")
-    header = json.loads(bytes(content[LENGTH_BYTES:begin]).decode(), object_pairs_hook=_refuse_repeated)
+    header = json.loads(bytes(content[LENGTH_BYTES:begin]).decode(), object_pairs_hook=make_object)
     if not isinstance(header, dict):
         raise ValueError("its header is not an object")
     header.pop("__metadata__", None)
@@ -147,10 +148,3 @@ def _read_place(name: str, value: Any, begin: int) -> Place:
 
 def _is_size(value: Any) -> bool:
     return type(value) is int and 0 <= value < 2**63
-
-
-def _refuse_repeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("its header contains a name twice")
-    return found
