@@ -44,8 +44,7 @@ def register_plugin() -> Mapping[str, Any]:
 
 
 @pytest.fixture
-def plugin(monkeypatch: pytest.MonkeyPatch) -> Mapping[str, Any]:
-    monkeypatch.setattr(registry, "_session", dict(registry._session))
+def plugin() -> Mapping[str, Any]:
     return register_plugin()
 
 

@@ -58,11 +58,6 @@ class Mixed(Members, ExternalWeights, PrecomputedImageEncoder):
     skips_external_weights = Members.leaves_out_external
 
 
-@pytest.fixture(autouse=True)
-def _session(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "_session", {})
-
-
 @pytest.mark.parametrize("encoder", [Unmixed, Mixed])
 def test_weights_that_are_left_out_are_read_again(encoder: Any, tmp_path: Path) -> None:
     registry.register("image_encoders", "numbers")(encoder)

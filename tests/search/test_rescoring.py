@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 from sets import register_sets, score_slowly
 from tiny import TinyPairs
 
-from vsezoo import registry
 from vsezoo.data.pictures.picture_file import AccessError
 from vsezoo.model import JointEmbedding
 from vsezoo.search import rescoring
@@ -28,8 +27,7 @@ SENTENCES = ["a dog runs .", "snow", "two red balls and a hat"]
 
 
 @pytest.fixture(autouse=True)
-def _registered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "_session", dict(registry._session))
+def _registered() -> None:
     register_sets()
 
 

@@ -35,8 +35,7 @@ class CountingSource(PrecomputedSource):
 
 
 @pytest.fixture
-def source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CountingSource:
-    monkeypatch.setattr(registry, "_session", {})
+def source(tmp_path: Path) -> CountingSource:
     source = CountingSource("counted", "Counts.", folder=tiny.write_data(tmp_path / "data"))
     registry.register("datasets", "counted")(source)
     return source
