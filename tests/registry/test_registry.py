@@ -147,6 +147,14 @@ def test_a_plugin_that_fails(install: Install, recipe_source: Callable[..., str]
     assert {"bad", "good"} <= set(registry.list_names("models"))
 
 
+def test_torch_and_torchvision_of_different_builds(install: Install) -> None:
+    raised = "try: raise RuntimeError('operator torchvision::nms does not exist')\n"
+    raised += "except RuntimeError as error: raise ImportError('Could not import module') from error"
+    install("broken", {"models": {"bad": "made_bad:thing"}}, {"made_bad": raised})
+    with pytest.raises(PluginError, match=r"\ntorch and torchvision do not fit each other, .*: install both"):
+        registry.load("models", "bad")
+
+
 def test_a_module_that_is_gone(install: Install) -> None:
     install("stale", {"losses": {"gone": "made_gone:Loss"}})
     with pytest.raises(PluginError, match="No module named 'made_gone'"):

@@ -19,6 +19,11 @@ from vsezoo.registry.names import normalize
 SESSION = "session"
 """Stands for the distribution of objects registered by `register`."""
 
+DIFFERENT_BUILDS = (
+    "torch and torchvision do not fit each other, such as a build for CPUs and one for CUDA: install both, of the same "
+    "release, from the same index."
+)
+
 _loading: ContextVar[tuple[str, ...]] = ContextVar("loading", default=())
 
 
@@ -92,6 +97,8 @@ class Entry:
         return watch(f"{KINDS[self.kind].noun} {self.name!r} of {self.distribution} {self.version}", "was imported")
 
     def _find_remedy(self, error: BaseException) -> str:
+        if any("operator torchvision::" in str(cause) for cause in _list_causes(error)):
+            return DIFFERENT_BUILDS
         if self.own:
             return f"The installation of {OWN} is damaged: reinstall it."
         without = "ignore all plugins with `vsezoo --no-plugins`"
@@ -136,6 +143,13 @@ def describe_error(error: BaseException) -> str:
     except Exception:  # the text of the exception is computed by code of the plugin
         text = "(its text cannot be computed)"
     return f"{name}: {text.splitlines()[0]}" if text else name
+
+
+def _list_causes(error: BaseException | None) -> Iterator[BaseException]:
+    """Yield an exception, what it was raised from, and so on."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 @contextmanager
