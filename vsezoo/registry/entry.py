@@ -97,7 +97,8 @@ class Entry:
         return watch(f"{KINDS[self.kind].noun} {self.name!r} of {self.distribution} {self.version}", "was imported")
 
     def _find_remedy(self, error: BaseException) -> str:
-        if any("operator torchvision::" in str(cause) for cause in _list_causes(error)):
+        causes = (cause for cause in _list_causes(error) if type(cause) is RuntimeError)  # others may have no text
+        if any("operator torchvision::" in str(cause) for cause in causes):
             return DIFFERENT_BUILDS
         if self.own:
             return f"The installation of {OWN} is damaged: reinstall it."
