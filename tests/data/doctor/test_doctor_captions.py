@@ -142,14 +142,14 @@ def test_coverage_is_the_share_of_running_words(tmp_path: Path) -> None:
     foreign = [f"ein {number(index)} ding" for index in range(20)]
     report = check(tmp_path / "mine", test=foreign)
     assert report.splits["test"].known_words == 0.5
-    finding = find(report, "50% of the running words")
+    finding = find(report, "Only 50% of the running words")
     assert (finding.level, finding.split) == ("warning", "test")
 
 
 def test_what_is_low_in_several_splits_is_said_once(tmp_path: Path) -> None:
     foreign = [f"ein {number(index)} ding" for index in range(20)]
     report = check(tmp_path / "mine", dev=foreign, test=foreign)
-    finding = find(report, "50% (dev), 50% (test) of the running words occur in the training captions")
+    finding = find(report, "Only 50% (dev), 50% (test) of the running words occur in the training captions")
     assert (finding.split, finding.file) == (None, None)
     assert [found.what for found in report.findings if "running words" in found.what] == [finding.what]
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -32,7 +35,7 @@ LISTED = ("photos/a.jpg", "photos/b.JFIF", "./photos/2024/a.jpg", "photos/f", "p
 
 
 @pytest.mark.slow
-@settings(deadline=None, max_examples=60, suppress_health_check=UNCHECKED)
+@settings(deadline=None, max_examples=25, suppress_health_check=UNCHECKED)
 @given(
     st.sets(st.tuples(st.sampled_from(FOLDERS), st.sampled_from(NAMES)), min_size=1),
     st.sets(st.sampled_from(LISTED)),
@@ -85,7 +88,7 @@ MEMBERS = st.sets(st.tuples(st.sampled_from("abcd"), st.sampled_from(("jpg", "pn
 
 
 @pytest.mark.slow
-@settings(deadline=None, max_examples=40, suppress_health_check=UNCHECKED)
+@settings(deadline=None, max_examples=15, suppress_health_check=UNCHECKED)
 @given(MEMBERS)
 def test_the_same_for_texts_beside_pictures_and_for_shards(members: set[tuple[str, str]]) -> None:
     """Each picture that is there is used, skipped at opening, or left out for a reason."""
@@ -108,6 +111,75 @@ def test_the_same_for_texts_beside_pictures_and_for_shards(members: set[tuple[st
             assert account["used"] + sum(account["left_out"].values()) == pictures
             without_picture = sum("picture" in why or "absent" in why for why in train.skipped.values())
             assert len(train.image_ids) + len(train.skipped) - without_picture <= pictures
+
+
+Entry = tuple[str, tuple[str, ...]]
+ENTRIES = st.lists(
+    st.tuples(
+        st.sampled_from(("a.jpg", "b.png", "x/c.JPG", "d.HEIC", "gone.jpg")), st.lists(st.sampled_from(("a", "")))
+    ),
+    max_size=6,
+)
+
+
+def write_list(folder: Path, form: str, entries: Sequence[Entry]) -> None:
+    if form == "json":
+        rows = [{"image": name, "caption": list(texts), "split": "train"} for name, texts in entries]
+        (folder / "list.json").write_text(json.dumps(rows))
+    elif form == "karpathy":
+        images = [
+            {"filename": name, "split": "train", "sentences": [{"raw": text} for text in texts]}
+            for name, texts in entries
+        ]
+        (folder / "dataset_own.json").write_text(json.dumps({"images": images}))
+    elif form == "coco-json":
+        images = [{"id": number, "file_name": name} for number, (name, _) in enumerate(entries)]
+        captions = [
+            {"image_id": number, "caption": text} for number, (_, texts) in enumerate(entries) for text in texts
+        ]
+        (folder / "train.json").write_text(json.dumps({"images": images, "annotations": captions}))
+    else:
+        arrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+        columns: dict[str, Any] = {
+            "caption": arrow.array([list(texts) for _, texts in entries], arrow.list_(arrow.string()))
+        }
+        names = [name for name, _ in entries]
+        if form == "parquet":
+            columns["file_name"] = arrow.array(names, "string")
+        else:  # pictures in the file
+            pictures = [None if name == "gone.jpg" else make_picture(number) for number, name in enumerate(names)]
+            columns["image"] = arrow.array(pictures, "binary")
+        parquet.write_table(arrow.table(columns), folder / "train.parquet")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", ["json", "karpathy", "coco-json", "parquet", "packed"])
+@settings(deadline=None, max_examples=8, suppress_health_check=UNCHECKED)
+@given(st.sets(st.sampled_from(("a.jpg", "b.png", "c.JPG", "d.HEIC", ".e.png"))), ENTRIES)
+def test_the_same_for_lists_of_other_forms(form: str, there: set[str], entries: list[Entry]) -> None:
+    """Each picture and each caption that is there is used, skipped at opening, or left out for a reason."""
+    entries = [("always.jpg", ("a dog",)), *entries]
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        write_pictures(folder / "train", ["always.jpg", *sorted(there)])
+        write_list(folder, form, entries)
+        train = open_split(folder, on_bad_image="skip")
+        account, is_packed = train.account, form == "packed"
+        if form == "karpathy":  # in which a second entry, and one without captions, are bad
+            kept = {name: (name, texts) for name, texts in reversed(entries) if texts}
+            assert account.get("bad_rows", 0) == len(entries) - len(kept)
+            entries = list(kept.values())
+        names = {name for name, _ in entries}
+        assert account["images"] == 1 + len(there) + len(entries) * is_packed
+        assert account["used"] + sum(account["left_out"].values()) == account["images"]
+        assert account["used"] == (len(entries) if is_packed else 1 + len(names & there))
+        least = 1 if form in ("json", "parquet", "packed") else 0  # an empty list is an empty caption
+        captions = account["splits"]["train"]["captions"] + account.get("captions_cut", 0)
+        assert captions == sum(max(least, len(texts)) for _, texts in entries)
+        if not is_packed:
+            usable = {name for name, texts in entries if any(texts)} & {"always.jpg", *there}
+            assert set(train.image_ids) == usable
+            assert set(train.skipped) == names - usable
 
 
 def test_heic_is_read_where_its_library_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,6 +17,8 @@ LONG = 100  # words; the longest caption that Kiros et al. (2014) train on
 WELL_KNOWN = 0.9  # share of running words of dev and test; a lower one is reported
 
 NUMBER = re.compile(r"\s*[-+]?\d[\d.,]*\s*")
+NAME = re.compile(r"\s*\S+\.(?:jpe?g|png|webp|gif|bmp|tiff?)(?:#\d+)?\s*", re.IGNORECASE)
+"""The name of a picture, as in the columns of pairs of Crisscrossed Captions."""
 ABSENT = re.compile(r"\s*(?:nan|none|null|n/a|<na>)\s*", re.IGNORECASE)
 BYTES = re.compile(r"""b(['"]).*\1""")
 ODD = re.compile(
@@ -71,15 +73,16 @@ def report_captions(split: OpenSplit) -> Iterator[Finding]:
             "written as Python bytes, b'…': their first and last words are not real words",
             "Write text, `file.write(caption.decode())`. To convert a line: `ast.literal_eval(line).decode()`.",
         )
-    if numbers := find(NUMBER.fullmatch):
-        yield _report(
-            split,
-            "warning",
-            numbers,
-            "nothing but a number",
-            "Check that the column of the captions is the right one.",
-            show=lambda index: f"{split.caption_place(index)}: {captions[index]}",
-        )
+    for pattern, what in ((NUMBER, "nothing but a number"), (NAME, "nothing but the name of a picture")):
+        if found := find(pattern.fullmatch):
+            yield _report(
+                split,
+                "warning",
+                found,
+                what,
+                "Check that the column of the captions is the right one.",
+                show=lambda index: f"{split.caption_place(index)}: {captions[index]}",
+            )
     if absent := find(ABSENT.fullmatch):
         yield _report(
             split,
@@ -206,7 +209,7 @@ def report_coverage(
     yield Finding(
         "warning",
         one,
-        f"{shares} of the running words {what}.",
+        f"Only {shares} of the running words {what}.",
         f"{remedy}; if there are many, check that all splits use the same language and tokenisation.",
         splits[one].caption_path if one else None,
     )

@@ -22,7 +22,8 @@ def take_account(listing: Listing) -> dict[str, Any]:
         JSON values: `folder`, `layout`, `file` (the list), `rule` (how the splits were assigned), `splits` (`images`
         and `captions` of each), `images` (number of picture files, including those in archives), `used` (in a split),
         `left_out` (numbers of the others by reason; `used` and `left_out` add up to all), `absent` (listed pictures
-        without a file), `empty_captions`, and `summary`, all of this in one line.
+        without a file), `empty_captions`, `captions_cut` (beyond the first five of an image) if there are any, and
+        `summary`, all of this in one line.
     """
     columns, images = _divide(listing)
     wanted = [image.name for image in images if image.place is None]
@@ -57,6 +58,7 @@ def take_account(listing: Listing) -> dict[str, Any]:
         + sum(len(split.empty) for split in columns),
     }
     account |= {"bad_rows": len(listing.bad)} if listing.bad else {}
+    account |= {"captions_cut": listing.cut} if listing.cut else {}
     account |= {"unread": list(listing.unread)} if listing.unread else {}
     return {**account, "summary": _summarise(account)}
 
@@ -96,6 +98,8 @@ def _summarise(account: Mapping[str, Any]) -> str:
         parts.append(f"{account['bad_rows']:,} bad rows of the list.")
     if account["empty_captions"]:
         parts.append(f"{account['empty_captions']:,} captions are empty.")
+    if account.get("captions_cut"):
+        parts.append(f"{account['captions_cut']:,} captions left out: the first five of an image are used.")
     if account.get("unread"):
         parts.append(f"Not read, since one table is: {', '.join(account['unread'])}.")
     return " ".join(parts)

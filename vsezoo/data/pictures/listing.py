@@ -75,7 +75,8 @@ class Listing:
         bad: what is wrong with rows that were left out; an error unless bad images are skipped.
         unread: names of tables next to the one that was read.
         address: shown in the place of the folder, if this lists files on a server.
-        left_out: number of pictures or captions skipped by the layout, by reason.
+        left_out: number of pictures skipped by the layout, by reason.
+        cut: number of captions beyond the first five of a picture, which are not used.
     """
 
     folder: Path
@@ -88,6 +89,7 @@ class Listing:
     left_out: Mapping[str, int] = field(default_factory=dict)
     bad: Sequence[DataError] = ()
     unread: Sequence[str] = ()
+    cut: int = 0
     address: str = ""
 
 

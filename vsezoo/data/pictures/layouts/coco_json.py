@@ -70,19 +70,21 @@ def _is_coco(file: Path) -> bool:
 
 def _read_json(folder: Path, files: Mapping[str, Path]) -> Listing:
     images: dict[str, dict[str, CaptionedImage]] = {}
-    bad: list[DataError] = []
+    bad, cut = list[DataError](), 0
     for split, file in files.items():
         by_year = BY_YEAR.fullmatch(file.stem)
         prefix = by_year[1] if by_year and _has_folder(folder, by_year[1]) else ""
         of_split = images.setdefault(split, {})
         for name, caption in _read_pairs(file, prefix, bad):
             captions = of_split.setdefault(name, CaptionedImage(name, [])).captions
-            if caption is not None and not (by_year and len(captions) == CAPTIONS_PER_IMAGE):
+            if caption is not None and by_year and len(captions) == CAPTIONS_PER_IMAGE:
+                cut += 1
+            elif caption is not None:
                 captions.append(clean_caption(caption))
     if "" in images:
-        return replace(gather(folder, files[""], images[""]), bad=bad)
+        return replace(gather(folder, files[""], images[""]), bad=bad, cut=cut)
     splits = {split: list(of_split.values()) for split, of_split in images.items()}
-    return Listing(folder, next(iter(files.values())).parent, splits, rule=BY_LISTS, bad=bad)
+    return Listing(folder, next(iter(files.values())).parent, splits, rule=BY_LISTS, bad=bad, cut=cut)
 
 
 def _has_folder(folder: Path, name: str) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -70,10 +70,10 @@ def _read(
     bad: list[DataError] = []
     if not lists_there and may_draw:
         texts_of = _read_captions(captions_file, pattern, bad)
-        found = {name: CaptionedImage(name, texts) for name, texts in texts_of.items()}
+        found = {name: CaptionedImage(name, texts[:CAPTIONS_PER_IMAGE]) for name, texts in texts_of.items()}
         drawn = gather(folder, captions_file, found)
         remedy = f"{drawn.remedy} The standard splits are {', '.join(lists.values())}.".strip()
-        return replace(drawn, bad=bad, remedy=remedy)
+        return replace(drawn, bad=bad, remedy=remedy, cut=_count_cut(texts_of.values()))
     if not lists_there:
         raise DataError(
             "has captions, but there are no lists of the pictures in each split.",
@@ -81,7 +81,7 @@ def _read(
             remedy=f"Copy {', '.join(lists.values())} to the same folder{OF_30K if ending else ''}.",
         )
     captions = _read_captions(captions_file, pattern, bad)
-    splits = {}
+    splits, cut = {}, 0
     for split, file in lists_there.items():
         images: dict[str, CaptionedImage] = {}
         for number, line in enumerate(read_lines(file), start=1):
@@ -92,14 +92,20 @@ def _read(
                     remedy = "Remove it from the list, or add its captions."
                     bad.append(DataError(problem, file=file, remedy=remedy))
                     continue
-                images[name] = CaptionedImage(name, captions[name])
+                images[name] = CaptionedImage(name, captions[name][:CAPTIONS_PER_IMAGE])
+        cut += _count_cut(captions[name] for name in images)
         splits[split] = list(images.values())
     remedy = f"The lists are {', '.join(lists.values())}."
-    return Listing(folder, captions_file, splits, remedy, "given by the lists next to the captions", bad=bad)
+    return Listing(folder, captions_file, splits, remedy, "given by the lists next to the captions", bad=bad, cut=cut)
+
+
+def _count_cut(captions: Iterable[Sequence[str]]) -> int:
+    """Return how many captions are beyond the first five of their pictures."""
+    return sum(max(0, len(texts) - CAPTIONS_PER_IMAGE) for texts in captions)
 
 
 def _read_captions(file: Path, pattern: re.Pattern[str], bad: list[DataError]) -> dict[str, list[str]]:
-    """Return the first five captions of each picture, in the order of their numbers; lines of another form are bad."""
+    """Return the captions of each picture, in the order of their numbers; lines of another form are bad."""
     numbered: dict[str, dict[int, str]] = {}
     for number, line in enumerate(read_lines(file), start=1):
         if not line or (number == 1 and line.startswith("image_name|")):
@@ -111,7 +117,4 @@ def _read_captions(file: Path, pattern: re.Pattern[str], bad: list[DataError]) -
             bad.append(DataError(problem, file=file, remedy="Fix the line, or download the file again."))
             continue
         numbered.setdefault(found[1], {})[int(found[2])] = clean_caption(found[3])
-    return {
-        name: [captions[number] for number in sorted(captions)][:CAPTIONS_PER_IMAGE]
-        for name, captions in numbered.items()
-    }
+    return {name: [captions[number] for number in sorted(captions)] for name, captions in numbered.items()}

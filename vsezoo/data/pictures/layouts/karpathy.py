@@ -33,7 +33,7 @@ def _read(folder: Path, file: Path) -> Listing:
     if not isinstance(images, list):
         raise DataError("does not have a list `images`.", file=file, remedy=REMEDY)
     splits: dict[str, dict[str, CaptionedImage]] = {}
-    bad: list[DataError] = []
+    bad, cut = list[DataError](), 0
     for index, entry in enumerate(images):
         try:
             split, image = _read_image(entry)
@@ -47,7 +47,8 @@ def _read(folder: Path, file: Path) -> Listing:
             bad.append(DataError(f"has {image.name!r} twice in the split {split}.", file=file, remedy=remedy))
             continue
         of_split[image.name] = image
-    return Listing(folder, file, {split: list(found.values()) for split, found in splits.items()}, bad=bad)
+        cut += len(entry["sentences"]) - len(image.captions)
+    return Listing(folder, file, {split: list(found.values()) for split, found in splits.items()}, bad=bad, cut=cut)
 
 
 def _read_image(entry: Any) -> tuple[str, CaptionedImage]:
