@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import io
 import os
 import socket
 import time
@@ -13,6 +14,7 @@ from typing import Any
 import httpx
 import pytest
 from colours import COLOURS, paint
+from PIL import Image
 
 from vsezoo.search.sources import collect_images
 from vsezoo.serving import guard, pictures, server
@@ -61,7 +63,7 @@ def test_an_upload_that_is_too_large(start: Any, photos: Path) -> None:
 
 
 def test_uploads_in_memory_are_few(photos: Path, tmp_path: Path) -> None:
-    """A picture of a few kB can have pixels of 268 MB until the model has seen it: others wait before they are read."""
+    """Others wait before they are read."""
     shelf, held = PictureShelf(collect_images(str(photos))), []
     content = (photos / "a-red.png").read_bytes()
 
@@ -85,6 +87,20 @@ def test_uploads_in_memory_are_few(photos: Path, tmp_path: Path) -> None:
     assert asyncio.run(upload_many()) == pictures.HELD
     assert len(held) == 3 * pictures.HELD
     shelf.close()
+
+
+@pytest.mark.parametrize(
+    ("size", "reduced"), [((1200, 1100), (600, 550)), ((900, 900), (900, 900)), ((9000, 200), None)]
+)
+def test_pixels_of_uploads_are_few(
+    monkeypatch: pytest.MonkeyPatch, size: tuple[int, int], reduced: tuple[int, int] | None
+) -> None:
+    """A picture of a few kB can have pixels of 268 MB; what is narrow stays as it is."""
+    monkeypatch.setattr(pictures, "LARGE", 10**6)
+    monkeypatch.setattr(pictures, "SHORT_SIDE", 500)
+    content = io.BytesIO()
+    Image.new("RGB", size).save(content, "BMP")
+    assert pictures.decode_upload(content.getvalue()).size == (reduced or size)
 
 
 def test_uploads_on_their_way_are_limited(start: Any, photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import threading
 from collections import OrderedDict
@@ -27,7 +28,9 @@ Made = TypeVar("Made")
 DECODERS = 2
 """Number of pictures decoded at a time, which bounds their memory."""
 HELD = 4
-"""Number of uploaded pictures in memory at a time: each may have 89 million pixels until the model has seen it."""
+"""Number of uploaded pictures in memory at a time."""
+LARGE = 16_000_000
+"""Pixels above which an uploaded picture is reduced before the model sees it: a small file may have 89 millions."""
 KEPT = 64 * 2**20
 """Bytes of thumbnails that are kept in memory."""
 SHOWN = {"JPEG": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp", "GIF": "image/gif", "AVIF": "image/avif"}
@@ -167,16 +170,18 @@ def read_format(file: Path) -> str:
 
 
 def decode_upload(content: bytes) -> Image.Image:
-    """Decode an uploaded picture, of a format that is safe to decode; see `read_picture`.
+    """Decode an uploaded picture, of a format that is safe to decode, and reduce a large one; see `read_picture`.
 
     Raises:
         PictureError: for anything else.
     """
     try:
-        return read_picture(BytesIO(content), formats=UPLOADED)
+        picture = read_picture(BytesIO(content), formats=UPLOADED)
     except DataError as error:
         remedy = "Upload a JPEG, PNG or WebP picture of fewer pixels."
         raise PictureError(error.problem, file="The picture", remedy=remedy) from None
+    factor = min(math.ceil(math.sqrt(picture.width * picture.height / LARGE)), min(picture.size) // SHORT_SIDE)
+    return picture.reduce(factor) if factor > 1 else picture
 
 
 def _encode(picture: Image.Image) -> bytes:
