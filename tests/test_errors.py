@@ -12,7 +12,7 @@ from click.testing import CliRunner
 import vsezoo
 from vsezoo import registry
 from vsezoo.cli import main
-from vsezoo.errors import StorageError, describe_system, report_system_errors
+from vsezoo.errors import StorageError, describe_system, first_line, pluralise, report_system_errors
 
 
 @pytest.mark.parametrize("number", sorted(errno.errorcode))
@@ -36,6 +36,15 @@ def test_a_command_ends_with_one_message(error: OSError) -> None:
     assert result.exit_code == 1
     assert result.stderr.startswith("Error: ")
     assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize(("text", "line"), [("\n a. \nb", "a"), ("cut off:\nhere", "cut off"), (" \n", "ValueError")])
+def test_the_first_line_of_an_error(text: str, line: str) -> None:
+    assert first_line(ValueError(text)) == line
+
+
+def test_a_number_with_its_noun() -> None:
+    assert [pluralise(number, "byte") for number in (0, 1, 2000)] == ["0 bytes", "1 byte", "2,000 bytes"]
 
 
 def test_functions_of_the_package(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

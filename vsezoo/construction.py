@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from vsezoo.errors import RecipeError
+from vsezoo.errors import RecipeError, first_line
 from vsezoo.interfaces import Loss, PairDataset, Tokenizer, Weights
 from vsezoo.losses.sides import wants_sets
 from vsezoo.model import JointEmbedding
@@ -125,7 +125,7 @@ def call_part(recipe: Recipe, kind: str, at_hand: Mapping[str, Any]) -> Any:
             return function(**given, **part.options)
     except (ArithmeticError, MemoryError, RuntimeError, TypeError, ValueError) as error:
         # torch raises these for impossible sizes, from negative widths to more than the memory holds.
-        reason = (str(error) or type(error).__name__).splitlines()[0].rstrip(".")
+        reason = first_line(error)
         sizes = {name: given[name] for name in ("embed_size", "learning_rate") if name in given} | dict(part.options)
         origin, listing = describe_origin(function), ", ".join(f"{name}={value!r}" for name, value in sizes.items())
         absent = [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from vsezoo.errors import UsageError
+from vsezoo.errors import UsageError, first_line
 
 
 def choose_device(name: str) -> torch.device:
@@ -20,6 +20,6 @@ def choose_device(name: str) -> torch.device:
         device = torch.device(name)
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).splitlines()[0]
-        raise UsageError(f"the device {name!r} cannot be used: {reason}", remedy="Try --device cpu.") from error
+        problem = f"the device {name!r} cannot be used: {first_line(error)}."
+        raise UsageError(problem, remedy="Try --device cpu.") from error
     return device

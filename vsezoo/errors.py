@@ -163,6 +163,17 @@ def list_names(names: Sequence[str], most: int) -> str:
     return ", ".join([*shown, *(["…"] if len(names) > most else [])])
 
 
+def pluralise(number: int, noun: str) -> str:
+    """Return a number with a noun: `1 byte`, `2,000 bytes`."""
+    return f"{number:,} {noun}{'s' * (number != 1)}"
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's text, without its full stop; the name of its class if it has no text."""
+    lines = map(str.strip, str(error).splitlines())
+    return next(filter(None, lines), type(error).__name__).rstrip(".:")
+
+
 def explain_system(error: Exception) -> tuple[str, str]:
     """Return the system's reason why a file cannot be read or written, and a remedy.
 

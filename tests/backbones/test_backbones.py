@@ -230,7 +230,7 @@ def test_the_network_is_absent(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr("vsezoo.backbones.timm_backbone.snapshot_download", lack)
     for name in (TIMM, "timm:hf-hub:someone/model"):
-        with pytest.raises(CheckpointError, match=f"{name}.* cannot be downloaded: Got: ConnectError\n") as caught:
+        with pytest.raises(CheckpointError, match=f"{name}.* cannot be downloaded: Got: ConnectError\\.\n") as caught:
             make(name, weights="pretrained").load_pretrained()
         assert "--image-weights FILE.safetensors" in caught.value.remedy
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from vsezoo.backbones.backbone import Backbone
 from vsezoo.backbones.options import GRID, BackboneOptions
 from vsezoo.backbones.transform import PictureForm
-from vsezoo.errors import CheckpointError, RecipeError, VsezooError, suggest_name
+from vsezoo.errors import CheckpointError, RecipeError, VsezooError, first_line, suggest_name
 
 
 class TimmBackbone(Backbone):
@@ -122,16 +122,12 @@ def explain_failures(model: str) -> Iterator[None]:
         raise
     except (OSError, HTTPException) as error:  # errors of the Hub's client and of urllib are subclasses
         raise CheckpointError(
-            f"timm:{model} cannot be downloaded: {_first_line(error)}",
+            f"timm:{model} cannot be downloaded: {first_line(error)}.",
             remedy="Connect to the network, or give the weights as a file: --image-weights FILE.safetensors "
             "(image_encoder.weights).",
         ) from error
     except (AttributeError, AssertionError, KeyError, RuntimeError, TypeError, ValueError) as error:
         raise RecipeError(
-            f"timm:{model} cannot be built: {_first_line(error)}",
+            f"timm:{model} cannot be built: {first_line(error)}.",
             remedy="Check its name and model_args, which are passed to timm's constructor, or give weights as a file.",
         ) from error
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0]

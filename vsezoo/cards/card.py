@@ -19,6 +19,7 @@ from vsezoo import registry
 from vsezoo.cards.command import find_changes, flatten, write_command
 from vsezoo.cards.metadata import UNKNOWN_LICENSE
 from vsezoo.data.lookup import find_source
+from vsezoo.errors import first_line
 from vsezoo.recipe import PublishedResult, Recipe
 from vsezoo.registry.entry import SESSION
 from vsezoo.storage.checkpoint_layout import UNKNOWN_DATA
@@ -60,8 +61,7 @@ class _Facts:
         try:
             return function(*arguments)
         except Exception as error:  # a broken recipe or plugin must not stop a training run or a push
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            self.missing.append(f"{what}: {reason}")
+            self.missing.append(f"{what}: {first_line(error)}.")
             return None
 
 

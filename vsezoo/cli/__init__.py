@@ -92,9 +92,8 @@ class Commands(Group):
             if getattr(sys, name) is None:  # as `>&-` leaves it
                 setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 (to the very end)
         if isinstance(sys.stdout, io.TextIOWrapper):
-            sys.stdout.reconfigure(
-                errors="backslashreplace"
-            )  # for letters that the terminal lacks and names that are not UTF-8
+            # for letters that the terminal lacks and names that are not UTF-8
+            sys.stdout.reconfigure(errors="backslashreplace")
         try:
             return super().main(*args, **extra)
         except VsezooError as error:

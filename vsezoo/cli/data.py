@@ -103,9 +103,7 @@ def _print(report: Report) -> None:
     for finding in report.findings:
         out.print()
         _print_finding(finding)
-    counts = {level: sum(finding.level == level for finding in report.findings) for level in STYLES}
-    listing = ", ".join(f"{count} {level}{'s' * (count != 1)}" for level, count in counts.items())
-    out.print(f"\n{listing}: training on these data {'would fail' if report.fails else 'can run'}.", style="bold")
+    out.print(f"\n{report.verdict}", style="bold")
 
 
 def _print_finding(finding: Finding) -> None:

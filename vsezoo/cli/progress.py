@@ -6,6 +6,7 @@ import time
 
 from vsezoo.cli import console
 from vsezoo.cli.bars import format_time, make_bar
+from vsezoo.errors import pluralise
 from vsezoo.evaluation.report import Evaluation
 from vsezoo.recipe import Recipe
 from vsezoo.training.callbacks import Callback, StepRecord
@@ -40,8 +41,7 @@ class TrainingProgress(Callback):
         self._started, self._first = time.monotonic(), progress.step
         start = "" if progress.step == 0 else f", resumed after step {progress.step:,}"
         self._screen.print(
-            f"Training {recipe.name}: {self._epochs} epoch{'s' * (self._epochs > 1)} of "
-            f"{steps_per_epoch:,} step{'s' * (steps_per_epoch > 1)}, "
+            f"Training {recipe.name}: {pluralise(self._epochs, 'epoch')} of {pluralise(steps_per_epoch, 'step')}, "
             f"{settings.precision}, seed {settings.seed}{start}"
         )
         self._bar.start()

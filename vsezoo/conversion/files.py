@@ -77,8 +77,3 @@ def show(value: object) -> str:
     line = "".join(letter if letter.isprintable() else " " for letter in text[:1000])
     line = " ".join(line.split()).rstrip(".")
     return line if len(line) <= 160 else f"{line[:160]}…"
-
-
-def count(number: int, noun: str) -> str:
-    """Return a number with a noun: `1 byte`, `2,000 bytes`."""
-    return f"{number:,} {noun}{'s' * (number != 1)}"

@@ -92,9 +92,8 @@ def find_global(module: str, name: str, more: dict[str, Callable[..., Any]]) -> 
     if known is None and name == "Vocabulary":
         known = Vocabulary
     if known is None:
-        usual = (
-            f" (os.{name})" if module in ("posix", "nt") else ""
-        )  # pickles contain the platform-specific name of the module
+        # pickles contain the platform-specific name of the module
+        usual = f" (os.{name})" if module in ("posix", "nt") else ""
         raise Refusal(
             f"refers to {show(full + usual)}, which is not plain data. Nothing in the file was executed.",
             "If you trust its origin, load it with the code that wrote it, and save a state_dict or a dictionary "

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sized
 from pathlib import Path
 from typing import Any
 
-from vsezoo.conversion.files import FETCH, MIB, count, open_file, show
+from vsezoo.conversion.files import FETCH, MIB, open_file, show
 from vsezoo.conversion.pickle_contents import Vocabulary
 from vsezoo.conversion.pickles import LIMIT, read_pickle
-from vsezoo.errors import CheckpointError
+from vsezoo.errors import CheckpointError, pluralise
 from vsezoo.storage.json_file import make_object
 from vsezoo.text import RULES
 
@@ -80,7 +80,7 @@ def list_words(value: Any, file: Path) -> list[str]:
     for name, number in (("idx2word", len(inverse)), ("idx", value.get("idx", len(words)))):
         if number != len(words) or type(number) is not int:
             raise CheckpointError(
-                f"is inconsistent: word2idx has {count(len(words), 'word')}, {name} says {show(number)}.",
+                f"is inconsistent: word2idx has {pluralise(len(words), 'word')}, {name} says {show(number)}.",
                 file=file,
                 remedy=FETCH,
             )
@@ -101,8 +101,8 @@ def require_vocabulary(words: Sized, rows: int, file: str | Path, remedy: str = 
     """
     if len(words) != rows:
         raise CheckpointError(
-            f"has {count(len(words), 'word')}, but the checkpoint's word embedding has {count(rows, 'row')}: the two "
-            "do not belong together.",
+            f"has {pluralise(len(words), 'word')}, but the checkpoint's word embedding has {pluralise(rows, 'row')}: "
+            "the two do not belong together.",
             file=file,
             remedy=remedy or f"{GIVE} Several projects have vocabularies of the same name with different sizes.",
         )
@@ -131,6 +131,6 @@ def _list_by_id(ids: Mapping[Any, Any], file: Path, special: tuple[str, ...] = R
     for index in range(len(words)):
         if index not in words:
             raise CheckpointError(
-                f"has {count(len(words), 'word')}, but none with the id {index}.", file=file, remedy=FETCH
+                f"has {pluralise(len(words), 'word')}, but none with the id {index}.", file=file, remedy=FETCH
             )
     return [words[index] for index in range(len(words))]

@@ -12,7 +12,7 @@ from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError, RepositoryNotFoundError
 from transformers.utils import logging
 
-from vsezoo.errors import CheckpointError, HubError, RecipeError
+from vsezoo.errors import CheckpointError, HubError, RecipeError, first_line
 from vsezoo.hub.reference import COMMIT
 from vsezoo.pretrained.weights import VARIABLE
 
@@ -49,11 +49,11 @@ def find_model(model: str, revision: str | None = None) -> Path:
             remedy="Use the folder of a pretrained model, or a name such as bert-base-uncased.",
         ) from error
     except Exception as error:  # the client raises errors of many types
-        reason = shorten(error)
+        reason = first_line(error)
         if isinstance(error, RepositoryNotFoundError):
             reason = "it does not exist, or is private or gated and you have no access"
         elif isinstance(error, LocalEntryNotFoundError) and error.__cause__ is not None:
-            reason = shorten(error.__cause__)  # the message of the network library
+            reason = first_line(error.__cause__)  # the message of the network library
         raise HubError(
             f"is not a folder, and could not be downloaded from the Hub: {reason}.",
             file=model,
@@ -96,7 +96,7 @@ def explain_errors(model: str) -> Iterator[None]:
         yield
     except Exception as error:  # errors of many types
         raise RecipeError(
-            f"cannot be read as a pretrained text model: {shorten(error)}.",
+            f"cannot be read as a pretrained text model: {first_line(error)}.",
             file=model,
             remedy="Use a folder with config.json, tokenizer.json and model.safetensors, "
             "as written by save_pretrained.",
@@ -105,8 +105,3 @@ def explain_errors(model: str) -> Iterator[None]:
         logging.set_verbosity(verbosity)
         if shows_progress:
             logging.enable_progress_bar()  # type: ignore[no-untyped-call]
-
-
-def shorten(error: BaseException) -> str:
-    """Return the first line of an error message."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0].strip().rstrip(".:")

@@ -16,8 +16,8 @@ import numpy as np
 import tokenizers
 from transformers import AutoConfig, AutoTokenizer, PreTrainedConfig
 
-from vsezoo.encoders.transformer_source import SUITABLE, explain_errors, find_model, shorten
-from vsezoo.errors import CheckpointError, RecipeError
+from vsezoo.encoders.transformer_source import SUITABLE, explain_errors, find_model
+from vsezoo.errors import CheckpointError, RecipeError, first_line
 from vsezoo.inputs import Tokenizer
 from vsezoo.storage.digests import RESTORE
 from vsezoo.storage.json_file import read_object
@@ -109,7 +109,7 @@ class TransformerTokenizer(Tokenizer):
         except CheckpointError:
             raise
         except Exception as error:  # both libraries raise errors of many types
-            raise CheckpointError(f"cannot be read: {shorten(error)}.", file=path, remedy=RESTORE) from error
+            raise CheckpointError(f"cannot be read: {first_line(error)}.", file=path, remedy=RESTORE) from error
         return tokenizer
 
     def make_config(self) -> PreTrainedConfig:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -164,9 +165,8 @@ def _extract_split(
     with folder.open_part(data.split, shape, form.dtype, names, form.batch_size) as part:
         before = part.record.rows
         advance(data.split, before, total)
-        left = share[
-            -(-before // form.batch_size) :
-        ]  # blocks consist of whole batches; only the last one may be shorter
+        # blocks consist of whole batches; only the last one may be shorter
+        left = share[math.ceil(before / form.batch_size) :]
         for done in _fill(part, extractor.extract(data, left)):
             advance(data.split, done, total)
     return total - before, total, folder.finish(data.split, shape, form.dtype, data, shares)

@@ -10,7 +10,6 @@ lock protects the joint files.
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
@@ -23,9 +22,10 @@ import numpy as np
 from vsezoo.data.caption_file import write_split
 from vsezoo.data.precomputed.feature_record import MARK, RECORD, UNFINISHED, by_dotted_names, list_changes
 from vsezoo.errors import StorageError, UsageError
-from vsezoo.features.part import Part, Record, digest_names, explain, join_parts, replace_text
+from vsezoo.features.part import Part, Record, digest_names, explain, join_parts
 from vsezoo.inputs import PairDataset
-from vsezoo.storage.atomic_file import flush
+from vsezoo.storage.atomic_file import flush, write_whole
+from vsezoo.storage.checkpoint_layout import to_text
 from vsezoo.storage.forms import Anything, Fields, FormError, Integer, ListOf, Mapped, Text
 from vsezoo.storage.json_file import read_object, seal
 from vsezoo.storage.lock import BusyError, hold_lock
@@ -236,7 +236,9 @@ class FeatureFolder:
         return config
 
     def _write_config(self, config: Mapping[str, Any]) -> None:
-        replace_text(self.folder / RECORD, json.dumps(seal({**MARK, **config}), indent=2, ensure_ascii=False) + "\n")
+        file = self.folder / RECORD
+        with explain(file):
+            write_whole(file, to_text(seal({**MARK, **config})))
 
     def _require_same(self, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
         if changes := list_changes(by_dotted_names(before), by_dotted_names(now)):

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from vsezoo.errors import StorageError, explain_system
-from vsezoo.storage.atomic_file import prepare_file
+from vsezoo.storage.atomic_file import write_whole
 from vsezoo.storage.forms import SHA256, Fields, Integer
 from vsezoo.storage.json_file import read_object, seal
 
@@ -39,7 +39,7 @@ class Record:
     """The progress of a part.
 
     Attributes:
-        pictures: digest of the names of those pictures, in order.
+        pictures: digest of the names of the pictures with a row, in order.
         rows: number of valid rows in the file.
     """
 
@@ -122,7 +122,8 @@ class Part:
         self._write_record()
 
     def _write_record(self) -> None:
-        replace_text(self._record_file, json.dumps(seal(vars(self.record))))
+        with explain(self._record_file):
+            write_whole(self._record_file, json.dumps(seal(vars(self.record))).encode())
 
     def close(self) -> None:
         """Close the file."""
@@ -169,16 +170,6 @@ def make_header(rows: int, shape: Sequence[int], dtype: str) -> bytes:
     value = {"descr": np.dtype(dtype).str, "fortran_order": False, "shape": (rows, *shape)}
     np.lib.format.write_array_header_1_0(stream, value)
     return stream.getvalue()
-
-
-def replace_text(file: Path, text: str) -> None:
-    """Write a JSON file atomically; characters that UTF-8 cannot encode, as in some file names, are escaped.
-
-    Raises:
-        StorageError: when the disk is full.
-    """
-    with explain(file), prepare_file(file) as temporary:
-        temporary.write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")
 
 
 @contextmanager

@@ -24,7 +24,7 @@ from huggingface_hub.errors import (
 from huggingface_hub.hf_api import RepoFile
 from huggingface_hub.utils.sha import git_hash
 
-from vsezoo.errors import HubError, StorageError, VsezooError, explain_system
+from vsezoo.errors import HubError, StorageError, VsezooError, explain_system, first_line
 from vsezoo.hub.reference import HubReference
 
 WRAPPERS = (LocalEntryNotFoundError, RevisionResolutionError, RuntimeError)
@@ -122,14 +122,14 @@ def _describe(reference: HubReference, error: BaseException) -> tuple[str, str]:
         )
     if isinstance(error, HTTPError):
         return (
-            f"{constants.ENDPOINT} cannot be reached or does not answer: {_shorten(error)}.",
+            f"{constants.ENDPOINT} cannot be reached or does not answer: {first_line(error)}.",
             "Check the network, and HF_ENDPOINT if it is set, and repeat the command.",
         )
     if "xet" in str(error).lower():
-        return f"the transfer by xet failed: {_shorten(error)}.", "Repeat the command with HF_HUB_DISABLE_XET=1."
+        return f"the transfer by xet failed: {first_line(error)}.", "Repeat the command with HF_HUB_DISABLE_XET=1."
     if "Consistency check failed" in str(error):
-        return f"a file was truncated: {_shorten(error)}.", "It was not kept: repeat the command."
-    return f"the Hub's client failed: {_shorten(error)}.", "Repeat the command; if it fails again, see `hf env`."
+        return f"a file was truncated: {first_line(error)}.", "It was not kept: repeat the command."
+    return f"the Hub's client failed: {first_line(error)}.", "Repeat the command; if it fails again, see `hf env`."
 
 
 def _describe_status(error: HfHubHTTPError) -> tuple[str, str]:
@@ -156,8 +156,3 @@ def _describe_status(error: HfHubHTTPError) -> tuple[str, str]:
             "No partial result was left: repeat the command later.",
         )
     return f"{constants.ENDPOINT} refused with status {status}{said}.", "Check the name and your token."
-
-
-def _shorten(error: BaseException) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return (lines[0] if lines else type(error).__name__).rstrip(".")

@@ -135,7 +135,7 @@ def fetch_pretrained(reference: HubReference) -> Path:
         tensors = [ONE_FILE]
     if not tensors or (len(tensors) > 1 and INDEX not in small) or len(small + tensors) > MOST_FILES:
         raise CheckpointError(
-            f"has no {ONE_FILE}, nor a list of several (it holds {list_names(names, 8) or 'nothing'}).",
+            f"has no {ONE_FILE}, nor a list of several (it contains {list_names(names, 8) or 'nothing'}).",
             file=str(reference),
             remedy="Choose a repository or a revision with safetensors files: others would have to be unpickled.",
         )
@@ -212,8 +212,8 @@ class _Snapshot:
             return
         entry, problem = self.remote.get(name), ""
         if entry is None:
-            held = ", ".join(sorted(self.remote)[:8]) or "nothing"
-            problem = f"is not a checkpoint of vsezoo: it has no {name} (it contains {held})."
+            there = list_names(sorted(self.remote), 8) or "nothing"
+            problem = f"is not a checkpoint of vsezoo: it has no {name} (it contains {there})."
             remedy = f"Look at {constants.ENDPOINT}/{self.reference.repository}, or choose another revision."
             raise CheckpointError(problem, file=str(self.reference), remedy=remedy)
         if size is not None and entry.size != size:

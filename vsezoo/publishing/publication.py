@@ -15,7 +15,7 @@ from vsezoo.cards.merge import choose_card, merge_card
 from vsezoo.cards.metadata import EVAL_RESULTS, UNKNOWN_LICENSE, write_eval_results
 from vsezoo.checkpoints.locate import find_named
 from vsezoo.checkpoints.opened import Checkpoint
-from vsezoo.errors import CheckpointError, MissingPackageError, UsageError
+from vsezoo.errors import CheckpointError, MissingPackageError, UsageError, first_line
 from vsezoo.hub.reference import parse_reference
 from vsezoo.pretrained.external import PRETRAINED
 from vsezoo.publishing.curves import CURVES, draw_curves
@@ -136,7 +136,7 @@ def build_card(
         except MissingPackageError as error:
             missing.append(" ".join(str(error).splitlines()))
         except Exception as error:  # a card must never stop a push
-            missing.append(f"Facts about the run: {_explain(error)}")
+            missing.append(f"Facts about the run: {first_line(error)}.")
     missing += _list_weights_to_give(config)
     local_file = publication.checkpoint.folder / CARD
     local = local_file.read_text(encoding="utf-8-sig", errors="replace") if local_file.is_file() else None
@@ -147,7 +147,7 @@ def build_card(
         if evaluation is not None:
             others[EVAL_RESULTS] = write_eval_results(evaluation)
     except Exception as error:
-        missing.append(f"{EVAL_RESULTS}: {_explain(error)}")
+        missing.append(f"{EVAL_RESULTS}: {first_line(error)}.")
     text: str | None = card.text
     try:
         chosen, left_out = choose_card(local or card.text, remote, card.text)
@@ -158,7 +158,7 @@ def build_card(
             missing.append(NO_LICENSE)
     except Exception as error:
         kept = local if remote is None else remote
-        missing.append(f"The card: the existing one cannot be read and is not changed: {_explain(error)}")
+        missing.append(f"The card: the existing one cannot be read and is not changed: {first_line(error)}.")
         text = None if kept is not None else text
     return CardFiles(text, others, tuple(missing))
 
@@ -208,7 +208,3 @@ def _read_license(card: str | None) -> str | None:
         return None if card is None else getattr(ModelCard(card, ignore_metadata_errors=True).data, "license", None)
     except Exception:  # merging the card reports the problem
         return None
-
-
-def _explain(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -209,10 +209,8 @@ def _describe(error: BaseException, status: int, address: str) -> str:
     if status:
         return f"the server answers with status {status}"
     text = str(getattr(error, "message", error)).replace(address, show_address(address))
-    line = next(filter(None, map(str.strip, text.splitlines())), "").rstrip(
-        "."
-    )  # the other lines are hints for programmers
-    line = re.sub(r"\S*(//|\?)\S*", lambda found: _hide_secrets(found[0]), line)
+    first = next(filter(None, map(str.strip, text.splitlines())), "")  # the other lines are hints for programmers
+    line = re.sub(r"\S*(//|\?)\S*", lambda found: _hide_secrets(found[0]), first.rstrip("."))
     return line if " " in line else f"{type(error).__name__} {line}".rstrip()
 
 

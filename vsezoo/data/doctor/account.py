@@ -11,7 +11,7 @@ from vsezoo.data.pictures.account import UNLISTED
 from vsezoo.data.pictures.layouts.registered import ORDER, list_recognised
 from vsezoo.data.pictures.splits import DRAWN, REMEDY_DRAWN
 from vsezoo.data.pictures.walk import APPLE_DOUBLE, CONVERT, HIDDEN, IN_SYSTEM
-from vsezoo.errors import list_names
+from vsezoo.errors import list_names, pluralise
 
 NAMED = 4
 CONTAINED = ("texts", "parquet")
@@ -41,7 +41,7 @@ def report_account(account: Mapping[str, Any]) -> Iterator[Finding]:
             level, remedy = "note", "Nothing, if you left them out on purpose."
         elif CONVERT in reason:
             remedy = "Convert them to JPEG, for example with `magick mogrify -format jpg FILE`."
-        text = f"{count:,} image file{'s' * (count > 1)} left out: {reason}."
+        text = f"{pluralise(count, 'image file')} left out: {reason}."
         yield Finding(level, None, text, remedy, account["folder"], (), count)
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from vsezoo.data.doctor.open_split import OpenSplit
 from vsezoo.data.doctor.report import Finding, Range, show_first
+from vsezoo.errors import pluralise
 from vsezoo.text import SPECIAL_WORDS, Vocabulary, WordTokenizer, is_unspaced
 
 CAPTIONS_AT_ONCE = 5000  # tokenised between two updates of the progress bar
@@ -131,7 +132,7 @@ def _report_equal(split: OpenSplit, image_of: np.ndarray) -> Iterator[Finding]:
         yield Finding(
             "note",
             split.name,
-            f"{len(across):,} caption{'s' * (len(across) > 1)} shared by {images:,} images: "
+            f"{pluralise(len(across), 'caption')} shared by {images:,} images: "
             "each counts as correct for only one of them.",
             "Harmless if there are few; if not, write captions that distinguish the images.",
             split.caption_path,
@@ -142,7 +143,7 @@ def _report_equal(split: OpenSplit, image_of: np.ndarray) -> Iterator[Finding]:
         yield Finding(
             "note",
             split.name,
-            f"{len(within):,} caption{'s' * (len(within) > 1)} given more than once to the same image.",
+            f"{pluralise(len(within), 'caption')} given more than once to the same image.",
             "Harmless if there are few; if not, check whether captions were copied by mistake.",
             split.caption_path,
             show_first(within, show),
@@ -223,7 +224,6 @@ def _report(
     remedy: str,
     show: Callable[[int], str] | None = None,
 ) -> Finding:
-    count = len(captions)
     places = show_first(captions, show or split.caption_place)
-    text = f"{count:,} caption{'s' * (count > 1)} {what}."
-    return Finding(level, split.name, text, remedy, split.caption_path, places, count)
+    text = f"{pluralise(len(captions), 'caption')} {what}."
+    return Finding(level, split.name, text, remedy, split.caption_path, places, len(captions))

@@ -9,6 +9,7 @@ from typing import Any
 from vsezoo.data.doctor.open_split import OpenSplit
 from vsezoo.data.doctor.report import PICTURED, Finding, show_first
 from vsezoo.data.doctor.scan import ImageScan
+from vsezoo.errors import pluralise
 
 
 def report_images(split: OpenSplit, scan: ImageScan) -> Iterator[Finding]:
@@ -20,7 +21,7 @@ def report_images(split: OpenSplit, scan: ImageScan) -> Iterator[Finding]:
         yield Finding(
             "warning",
             split.name,
-            f"{_count(scan.zero, 'image')} with only zeros: the model cannot distinguish them.",
+            f"{pluralise(len(scan.zero), 'image')} with only zeros: the model cannot distinguish them.",
             "Extract the features of these images again, or remove the images.",
             path,
             show_first(scan.zero, split.image_place),
@@ -31,7 +32,7 @@ def report_images(split: OpenSplit, scan: ImageScan) -> Iterator[Finding]:
         yield Finding(
             "warning",
             split.name,
-            f"{count:,} {'picture' if is_picture else 'feature'}{'s' * (count > 1)} equal to that of an earlier image: "
+            f"{pluralise(count, 'picture' if is_picture else 'feature')} equal to that of an earlier image: "
             "the captions of one count as wrong for the other.",
             "Remove the repeated images, or give all their captions to one of them.",
             path,
@@ -44,7 +45,7 @@ def report_images(split: OpenSplit, scan: ImageScan) -> Iterator[Finding]:
         yield Finding(
             "warning",
             split.name,
-            f"{count:,} image{'s' * (count > 1)} with the id of an earlier image.",
+            f"{pluralise(count, 'image')} with the id of an earlier image.",
             "Give each image a unique id; results are reported by id.",
             path,
             show_first(named, lambda images: " = ".join(map(split.image_place, images[:3]))),
@@ -67,7 +68,7 @@ def report_values(split: OpenSplit, scan: ImageScan) -> Iterator[Finding]:
         yield Finding(
             split.level(scan.not_finite),
             split.name,
-            f"{_count(scan.not_finite, 'image')} with NaN or an infinite value.",
+            f"{pluralise(len(scan.not_finite), 'image')} with NaN or an infinite value.",
             "Extract the features of these images again.",
             path,
             show_first(scan.not_finite, split.image_place),
@@ -77,7 +78,8 @@ def report_values(split: OpenSplit, scan: ImageScan) -> Iterator[Finding]:
         yield Finding(
             split.level(scan.unequal),
             split.name,
-            f"{_count(scan.unequal, 'image')} whose {split.copies} rows differ; the file has one row per caption.",
+            f"{pluralise(len(scan.unequal), 'image')} whose {split.copies} rows differ; the file has one row per "
+            "caption.",
             f"Save one row per image, or repeat each row {split.copies} times in succession.",
             path,
             show_first(scan.unequal, split.image_place),
@@ -88,7 +90,7 @@ def report_values(split: OpenSplit, scan: ImageScan) -> Iterator[Finding]:
         yield Finding(
             split.level(scan.unreadable),
             split.name,
-            f"{_count(list(scan.unreadable), 'image')} that cannot be read.",
+            f"{pluralise(len(scan.unreadable), 'image')} that cannot be read.",
             remedies.most_common(1)[0][0],
             path,
             show_first(scan.unreadable.values(), lambda error: str(error).partition("\n")[0]),
@@ -103,7 +105,3 @@ def _group(values: Sequence[Any]) -> list[list[int]]:
         if value is not None:
             indices[value].append(index)
     return [group for group in indices.values() if len(group) > 1]
-
-
-def _count(items: Sequence[Any], noun: str) -> str:
-    return f"{len(items):,} {noun}{'s' * (len(items) > 1)}"

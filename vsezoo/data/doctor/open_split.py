@@ -14,7 +14,7 @@ from vsezoo.data.pictures.pairs import ABSENT, WITHOUT_CAPTION
 from vsezoo.data.pictures.picture_file import SKIP
 from vsezoo.data.precomputed.feature_file import FeatureFile
 from vsezoo.data.source import DataSource, OpenOptions, SplitFiles
-from vsezoo.errors import DataError, suggest_name
+from vsezoo.errors import DataError, pluralise, suggest_name
 from vsezoo.inputs import KINDS, PairDataset
 
 REQUIRED = ("train", "dev")
@@ -126,7 +126,7 @@ class OpenSplit:
             Finding(
                 self.refused_level,
                 self.name,
-                f"{len(names):,} picture{'s' * (len(names) > 1)} {what}.",
+                f"{pluralise(len(names), 'picture')} {what}.",
                 remedy,
                 self.refusals[0].file,
                 show_first(names, str),

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from vsezoo.data.doctor.report import LEVELS, Finding, Report
+from vsezoo.data.doctor.report import Finding, Report
 from vsezoo.data.pictures.thumbnail import embed_thumbnail
 from vsezoo.errors import DataError
 from vsezoo.storage.html_page import write_html
@@ -28,12 +28,9 @@ def write_page(path: Path, report: Report) -> None:
     Raises:
         StorageError: when the page cannot be written; an existing file remains unchanged.
     """
-    counts = Counter(finding.level for finding in report.findings)
-    listing = ", ".join(f"{counts[level]} {level}{'s' * (counts[level] != 1)}" for level in LEVELS)
     values = {
         "report": report,
         "summary": report.account.get("summary", ""),
-        "verdict": f"{listing}: training on these data {'would fail' if report.fails else 'can run'}.",
         "rows": [_describe(name, report) for name in report.splits],
         "charts": _draw(report),
         "findings": [_show(finding, report) for finding in report.findings],

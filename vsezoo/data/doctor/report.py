@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from vsezoo.data.pictures.picture_file import Place
+from vsezoo.errors import pluralise
 
 LEVELS = ("error", "warning", "note")
 
@@ -129,11 +130,18 @@ class Report:
         """Whether training on these data fails."""
         return any(finding.level == "error" for finding in self.findings)
 
+    @property
+    def verdict(self) -> str:
+        """The number of findings of each level, and whether training can run, as a sentence."""
+        counts = Counter(finding.level for finding in self.findings)
+        listing = ", ".join(pluralise(counts[level], level) for level in LEVELS)
+        return f"{listing}: training on these data {'would fail' if self.fails else 'can run'}."
+
     def to_json(self) -> dict[str, Any]:
         """Return the report as plain data."""
-        page_only = dict.fromkeys(("places", "lengths"))
         content = asdict(replace(self, places={}, lengths={}))
-        return {**{name: value for name, value in content.items() if name not in page_only}, "fails": self.fails}
+        del content["places"], content["lengths"]
+        return {**content, "fails": self.fails}
 
 
 def show_first(items: Iterable[Item], describe: Callable[[Item], str]) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from vsezoo.data.doctor.scan import ImageScan
 from vsezoo.data.pictures.likeness import find_near
 from vsezoo.data.pictures.walk import ENDINGS, list_pictures
 from vsezoo.data.source import DataSource, OpenOptions
-from vsezoo.errors import DataError, list_names
+from vsezoo.errors import DataError, list_names, pluralise
 
 SAME_IMAGES = {"test", "testall"}
 """Splits that share images by design: COCO's test is the first 1,000 images of testall."""
@@ -95,7 +95,7 @@ def compare_images(opened: Mapping[str, OpenSplit], scans: Mapping[str, ImageSca
             if not shared:
                 continue
             count = len(shared)
-            images = f"{count:,} image{'s' * (count > 1)}"
+            images = pluralise(count, "image")
             text = f"{images} of {other.name} {'is' if count == 1 else 'are'} also in {first.name}, with equal {what}"
             if values is digests:
                 equal = sum(not _captions_of(first, a).isdisjoint(_captions_of(other, b)) for a, b in shared)
@@ -125,9 +125,7 @@ def compare_likeness(opened: Mapping[str, OpenSplit], scans: Mapping[str, ImageS
                 near.setdefault(b, a)
         if near:
             pairs = [(a, b) for b, a in sorted(near.items())]
-            text = (
-                f"{len(near):,} picture{'s' * (len(near) > 1)} of {other.name} nearly the same as one of {first.name}"
-            )
+            text = f"{pluralise(len(near), 'picture')} of {other.name} nearly the same as one of {first.name}"
             yield Finding(
                 "warning",
                 other.name,
@@ -178,7 +176,7 @@ def report_unnamed(whole: DataSource, source: DataSource, options: OpenOptions) 
         yield Finding(
             "note",
             None,
-            f"{len(others):,} file{'s' * (len(others) > 1)} without a split.",
+            f"{pluralise(len(others), 'file')} without a split.",
             remedy,
             str(folder),
             show_first(others, str),

@@ -19,7 +19,7 @@ from typing import Any, Literal, Self
 import numpy as np
 from torch import Tensor
 
-from vsezoo.errors import ServerError, UsageError, VsezooError, require_package
+from vsezoo.errors import ServerError, UsageError, VsezooError, first_line, require_package
 from vsezoo.interfaces import Similarity
 from vsezoo.search.backends.candidates import CandidateRows
 from vsezoo.search.collection import Array
@@ -141,11 +141,11 @@ def explain_server(url: str) -> Iterator[None]:
     except Exception as error:  # of httpx, pydantic, and the client's own
         status = getattr(error, "status_code", None)
         remedy = "Start it, for example: docker run -p 6333:6333 qdrant/qdrant, or give its address with --url."
-        reason = f"cannot be reached: {error}".splitlines()[0].rstrip(".")
+        reason = f"cannot be reached: {first_line(error)}"
         if status in (401, 403):
             reason, remedy = f"refuses the request ({status})", f"Set {KEY} to a key of the server."
         elif status is not None:
-            reason, remedy = f"answers {status}: {error}".splitlines()[0], "Look into the log of the server."
+            reason, remedy = f"answers {status}: {first_line(error)}", "Look into the log of the server."
         elif "validation error" in str(error):
             reason, remedy = "does not answer as Qdrant does", "Check the address."
         raise ServerError(f"{reason}.", file=url, remedy=remedy) from error
