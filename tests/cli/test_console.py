@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from vsezoo import registry
 from vsezoo.cli import console, shared_options
-from vsezoo.cli.bars import show_encoding
+from vsezoo.cli.bars import show_progress
 from vsezoo.cli.command import Command
 from vsezoo.construction import create_model
 
@@ -109,7 +109,7 @@ def test_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stderr", terminal)
     for name, value in {"TERM": "dumb-not", "COLUMNS": "80"}.items():
         monkeypatch.setenv(name, value)
-    with show_encoding(f"[/x] {CLEAR}") as advance:
+    with show_progress(f"[/x] {CLEAR}") as advance:
         advance(1, 2)
     assert r"[/x] \x9b2J" in terminal.getvalue()
     assert CLEAR not in terminal.getvalue()

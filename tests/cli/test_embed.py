@@ -93,7 +93,7 @@ def test_mistakes(folder: Path) -> None:
         (("--texts", "a.txt", "--output", "a.txt"), 2, r"^'a\.txt' must end in \.safetensors or \.npy"),
         (("--data", "./photos", "--texts", "a.txt", "--output", "a.npy"), 2, r"^--data cannot be combined"),
         (("--data", "./photos", "--output", "a.npy"), 2, r"^'a\.npy' can contain only one array"),
-        (("--texts", "a.txt", "--output", "a.txt/b.npy"), 1, r"^a\.txt/b\.npy: cannot be written"),
+        (("--texts", "a.txt", "--output", "a.txt/b.npy"), 1, r"^a\.txt/b\.json: cannot be written"),
         (("--texts", "a.txt", "--output", "run/model.safetensors"), 2, r"^'run/model\.safetensors' is a file of the"),
         (("--data", "./photos", "--output", "photos/features.safetensors"), 2, r"^'photos/features\.json' exists"),
         (("--texts", "none.txt", "--output", "a.npy"), 1, r"^none\.txt: cannot be read: No such file"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 
 from rich.console import Console
 from rich.progress import (
@@ -12,11 +13,12 @@ from rich.progress import (
     Progress,
     ProgressColumn,
     Task,
+    TaskID,
 )
 from rich.table import Column
 
 from vsezoo.cli import console
-from vsezoo.storage.waiting import Advance
+from vsezoo.storage.waiting import Advance, AdvanceNamed
 
 
 class _Words(ProgressColumn):
@@ -71,8 +73,8 @@ def format_time(seconds: float) -> str:
 
 
 @contextmanager
-def show_encoding(description: str) -> Iterator[Advance]:
-    """Show a progress bar for encoding images and captions."""
+def show_progress(description: str) -> Iterator[Advance]:
+    """Show a progress bar."""
     with show_phases(description) as (advance,):
         yield advance
 
@@ -87,3 +89,15 @@ def show_phases(*descriptions: str) -> Iterator[list[Advance]]:
             return lambda done, total: bar.update(task, completed=done, total=total, visible=True)
 
         yield [add_phase(number, description) for number, description in enumerate(descriptions)]
+
+
+@contextmanager
+def show_splits() -> Iterator[AdvanceNamed]:
+    """Show a progress bar for each split, which appears when the split is first named."""
+    with make_bar(console.messages()) as bar:
+
+        @cache
+        def add_split(name: str) -> TaskID:
+            return bar.add_task(name, total=None, note="")
+
+        yield lambda name, done, total: bar.update(add_split(name), completed=done, total=total)

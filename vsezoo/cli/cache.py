@@ -1,4 +1,4 @@
-"""`vsezoo cache`: what commands keep to be faster the next time."""
+"""`vsezoo cache`: what commands store to be faster the next time."""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ def caption(
     """
     from vsezoo.captioning.search import write_captions
     from vsezoo.checkpoints.opened import Checkpoint
-    from vsezoo.cli.bars import show_encoding
+    from vsezoo.cli.bars import show_progress
     from vsezoo.data.kinds import name_source
     from vsezoo.data.lookup import open_data
     from vsezoo.data.source import OpenOptions
@@ -80,7 +80,7 @@ def caption(
 
     named = find_images(images, kinds, open_split, rows)
     written = []
-    with show_encoding("Writing captions") as advance:
+    with show_progress("Writing captions") as advance:
         for batch in batch_images(named, BATCH_SIZE):
             with name_source(batch[0].source):
                 features = batch[0].read([image.row for image in batch])

@@ -46,11 +46,10 @@ def convert(
 
     Ids, captions, splits and the bytes of pictures are kept. What a form cannot hold is reported.
     """
-    from vsezoo.cli.bars import make_bar
+    from vsezoo.cli.bars import show_progress
     from vsezoo.data.pictures.writing.convert import convert_data
 
-    with make_bar(console.messages()) as bar:
-        task = bar.add_task("pictures", total=None, note="")
+    with show_progress("pictures") as advance:
         try:
             made = convert_data(
                 source,
@@ -61,7 +60,7 @@ def convert(
                 shard_size=shard_size,
                 on_bad_image=on_bad_image,
                 resume=resume,
-                advance=lambda done, total: bar.update(task, completed=done, total=total),
+                advance=advance,
             )
         except KeyboardInterrupt:
             raise KeyboardInterrupt(f"{output} is not complete. Continue with --resume.") from None

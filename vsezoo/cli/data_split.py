@@ -47,7 +47,7 @@ def split(
     Writes splits.csv into the folder of the data. Every command follows it, whatever the layout says; pictures that
     it does not name are left out.
     """
-    from vsezoo.cli.bars import make_bar
+    from vsezoo.cli.bars import show_progress
     from vsezoo.data.lookup import find_source
     from vsezoo.data.pictures.resplit import draw_splits, rename_splits
     from vsezoo.data.pictures.source import PictureSource
@@ -66,15 +66,8 @@ def split(
             raise UsageError(f"--rename takes OLD=NEW, not {wrong[0]!r}.", remedy="Example: --rename 0=train")
         chosen = rename_splits(listing, {old: new for old, _, new in pairs})
     else:
-        with make_bar(console.messages()) as bar:
-            task = bar.add_task("pictures", total=None, note="")
-            chosen = draw_splits(
-                listing,
-                group or "",
-                dev / 100,
-                test / 100,
-                lambda done, total: bar.update(task, completed=done, total=total),
-            )
+        with show_progress("pictures") as advance:
+            chosen = draw_splits(listing, group or "", dev / 100, test / 100, advance)
     chosen.write(force=force)
     if as_json:
         console.print_json(chosen.to_json())

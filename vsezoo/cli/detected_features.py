@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from vsezoo.cli import console
 from vsezoo.cli.skipped import print_skipped
@@ -23,17 +22,10 @@ def write_files(
     as_json: bool,
 ) -> None:
     """Write the features and print what was written; see `vsezoo.conversion.detected_features.write_detected`."""
-    from vsezoo.cli.bars import make_bar
+    from vsezoo.cli.bars import show_splits
     from vsezoo.conversion.detected_features import write_detected
 
-    with make_bar(console.messages()) as bar:
-        tasks: dict[str, Any] = {}
-
-        def advance(split: str, done: int, total: int) -> None:
-            if split not in tasks:
-                tasks[split] = bar.add_task(split, total=total, note="")
-            bar.update(tasks[split], completed=done)
-
+    with show_splits() as advance:
         made = write_detected(
             files, output, data, root=root, splits=splits, dtype=dtype, on_bad_image=on_bad_image, advance=advance
         )

@@ -70,7 +70,7 @@ def embed(
             f"{items[0]!r} cannot be combined with --data, --images or --texts.", remedy="Embed them separately."
         )
     from vsezoo.checkpoints.opened import Checkpoint
-    from vsezoo.cli.bars import show_encoding
+    from vsezoo.cli.bars import show_progress
     from vsezoo.data.source import OpenOptions
     from vsezoo.inputs import PairDataset
     from vsezoo.search.engines import RAY
@@ -85,7 +85,7 @@ def embed(
     if data is not None:
         options = OpenOptions(data_root, on_bad_image=on_bad_image)
         split_data = open_split(opened, data, split, options, console.print_warning, console.print_note)
-    with show_encoding("Embedding") as advance:
+    with show_progress("Embedding") as advance:
         written = export(
             opened,
             images=split_data or images or pictures or None,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -11,6 +12,10 @@ from vsezoo.cli import console, shared_options
 from vsezoo.cli.arguments import CHECKPOINT
 from vsezoo.cli.command import Command
 from vsezoo.errors import UsageError
+
+if TYPE_CHECKING:
+    from vsezoo.evaluation.registered import ProtocolEvaluation
+    from vsezoo.evaluation.report import Evaluation
 
 
 @click.command(
@@ -107,11 +112,11 @@ def evaluate(
         if file is not None and len(checkpoints) > 1 and not ensemble:
             problem = f"{flag} names one file, and there are several checkpoints."
             raise UsageError(problem, remedy="Evaluate one at a time.")
+    groups = [checkpoints] if ensemble else [(reference,) for reference in checkpoints]
     if protocol not in ("full", "fold5"):
         if predictions is not None or scores is not None or html is not None:
             problem = f"--predictions, --scores and --html are not for {protocol}, which has no such queries."
             raise UsageError(problem, remedy="Leave them out.")
-        groups = [checkpoints] if ensemble else [(reference,) for reference in checkpoints]
         _evaluate_registered(groups, protocol, protocol_files, data, split, data_root, device, output, as_json)
         return
     from vsezoo.cli.bars import show_phases
@@ -119,13 +124,11 @@ def evaluate(
     from vsezoo.devices import choose_device
     from vsezoo.evaluation.evaluate import evaluate as measure
     from vsezoo.reports.examination import Examination
-    from vsezoo.storage.atomic_file import write_whole
-    from vsezoo.storage.checkpoint_layout import to_text
 
     chosen = choose_device(device)
     examination = None if html is None else Examination(ties, images)
     evaluations = []
-    for references in [checkpoints] if ensemble else [(reference,) for reference in checkpoints]:
+    for references in groups:
         names = ", ".join(references)
         try:
             with show_phases(f"Encoding for {names}", f"Scoring for {names}") as (advance, advance_scores):
@@ -154,18 +157,14 @@ def evaluate(
             place = console.escape(str(scores))
             raise KeyboardInterrupt(f"Scores are kept in {place}; the same command continues.") from None
         evaluations.append(evaluation)
-    values = [evaluation.to_json() for evaluation in evaluations]
-    value = values[0] if len(values) == 1 else {"evaluations": values}
-    if as_json:
-        console.print_json(value)
-    else:
+
+    def show() -> None:
         for number, evaluation in enumerate(evaluations):
             if len(evaluations) > 1:
                 console.results().print("\n" * (number > 0) + evaluation.checkpoints[0]["reference"], style="bold")
             console.results().print(render(evaluation))
-    # Last, so that the figures are printed even if a file cannot be written.
-    if output is not None:
-        write_whole(output, to_text(value))
+
+    _write(evaluations, show, output, as_json)
     if html is not None and examination is not None:
         from vsezoo.checkpoints.opened import Checkpoint
         from vsezoo.reports.page import write_report
@@ -190,8 +189,6 @@ def _evaluate_registered(
     """Evaluate each group of checkpoints by a registered protocol, and print or write the figures."""
     from vsezoo.devices import choose_device
     from vsezoo.evaluation.registered import evaluate_protocol
-    from vsezoo.storage.atomic_file import write_whole
-    from vsezoo.storage.checkpoint_layout import to_text
 
     evaluations = [
         evaluate_protocol(
@@ -206,16 +203,30 @@ def _evaluate_registered(
         )
         for references in groups
     ]
-    values = [evaluation.to_json() for evaluation in evaluations]
-    value = values[0] if len(values) == 1 else {"evaluations": values}
-    if as_json:
-        console.print_json(value)
-    else:
+
+    def show() -> None:
         rows = [
             [" + ".join(group), *(f"{figure:,.1f}".removesuffix(".0") for figure in evaluation.figures.values())]
             for group, evaluation in zip(groups, evaluations, strict=True)
         ]
         title = f"{protocol}: images of {evaluations[0].data}, {evaluations[0].split} split"
         console.print_table(["model", *evaluations[0].figures], rows, title=title)
+
+    _write(evaluations, show, output, as_json)
+
+
+def _write(
+    evaluations: Sequence[Evaluation | ProtocolEvaluation], show: Callable[[], None], output: Path | None, as_json: bool
+) -> None:
+    """Print the figures, and then write them to the output file, so that they are printed even if it cannot be."""
+    from vsezoo.storage.atomic_file import write_whole
+    from vsezoo.storage.checkpoint_layout import to_text
+
+    values = [evaluation.to_json() for evaluation in evaluations]
+    value = values[0] if len(values) == 1 else {"evaluations": values}
+    if as_json:
+        console.print_json(value)
+    else:
+        show()
     if output is not None:
         write_whole(output, to_text(value))

@@ -148,7 +148,7 @@ def features(
             f"{missing} is missing.", remedy="Give pictures and a --backbone, or a detector's files with --from."
         )
     options = read_assignments("--set", settings, "image_size=192")
-    from vsezoo.cli.bars import make_bar
+    from vsezoo.cli.bars import show_splits
     from vsezoo.features.extraction import extract_features
     from vsezoo.features.extractor import FeatureForm
     from vsezoo.features.pictures import find_pictures
@@ -166,14 +166,7 @@ def features(
     share = shards.read_shard(shard)
     place = shards.choose_device(device)
     network = _open(backbone) or _build(backbone, {**_check(options), "weights": weights, "crops": int(crops)}, grid)
-    with make_bar(console.messages()) as bar:
-        tasks: dict[str, Any] = {}
-
-        def advance(split: str, done: int, total: int) -> None:
-            if split not in tasks:
-                tasks[split] = bar.add_task(split, total=total, note="")
-            bar.update(tasks[split], completed=done)
-
+    with show_splits() as advance:
         try:
             summaries = extract_features(
                 open_split,

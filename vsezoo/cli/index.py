@@ -220,12 +220,12 @@ def _change(
     **how: Any,
 ) -> None:
     """Build or extend an index, showing the progress, and print what it has become."""
-    from vsezoo.cli.bars import show_encoding
+    from vsezoo.cli.bars import show_progress
     from vsezoo.search.engines import choose_place, embed_with
 
     skipped = dict(collection.skipped)
     embed = embed_with(checkpoint, collection, choose_place(device, engine), engine, skipped)
-    with show_encoding("Embedding") as advance:
+    with show_progress("Embedding") as advance:
         manifest = make(checkpoint, folder, collection, advance=advance, embed=embed, **how)
     if manifest.options.get("queries") and manifest.state.get("queries") == "items":
         manifest = tune(checkpoint, folder, manifest.options.get("recall"), manifest.options["queries"], device)

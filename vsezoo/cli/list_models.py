@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -140,11 +141,15 @@ def describe_pretrained(entry: registry.Entry) -> dict[str, Any]:
     }
 
 
+def join_recalls(recalls: Iterable[float | None]) -> str:
+    """Return recalls on one line; `-` where one is not known."""
+    return " ".join("-" if recall is None else str(recall) for recall in recalls)
+
+
 def _pretrained_row(checkpoint: dict[str, Any]) -> list[str | Text]:
     figures = [
-        f"{result['data']} R@1 {' '.join('-' if recall is None else str(recall) for recall in recalls)}"
+        f"{result['data']} R@1 {join_recalls((result['i2t'][0], result['t2i'][0]))}"
         for result in checkpoint["figures"] or ()
-        for recalls in [(result["i2t"][0], result["t2i"][0])]
     ]
     size = f"{checkpoint['size_mb']:.0f} MB" if checkpoint["size_mb"] else ""
     origin = f"{checkpoint['distribution']} {checkpoint['version']}".strip()

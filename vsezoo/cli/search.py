@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -13,6 +12,7 @@ from vsezoo.cli import console, search_many, search_terms, shared_options
 from vsezoo.cli.arguments import CHECKPOINT
 from vsezoo.cli.command import Command
 from vsezoo.cli.hits import describe, print_hits
+from vsezoo.cli.late_bar import show_late
 from vsezoo.cli.output import JSONOption
 from vsezoo.cli.skipped import print_skipped
 from vsezoo.errors import UsageError
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from vsezoo.inputs import PairDataset
     from vsezoo.search.collection import Collection
     from vsezoo.search.index import Index
-    from vsezoo.storage.waiting import Advance
 
 
 @click.command(
@@ -140,17 +139,8 @@ def search(
         searched = "texts" if read_manifest(locate_folder(index)).kind == "text" else "images"
 
     def open_found(collection: Collection | None) -> Index:
-        with ExitStack() as shown_now:
-
-            @cache
-            def show_bar() -> Advance:
-                from vsezoo.cli.bars import show_encoding  # rarely needed
-
-                return shown_now.enter_context(show_encoding("Embedding"))
-
-            return index_collection(
-                opened, chosen, collection, index, lambda *progress: show_bar()(*progress), console.print_warning
-            )
+        with show_late("Embedding") as advance:
+            return index_collection(opened, chosen, collection, index, advance, console.print_warning)
 
     if query is None:
         search_many.refuse({"--plus": plus, "--minus": minus, **filters}, "--queries")

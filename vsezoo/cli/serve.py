@@ -4,22 +4,17 @@ from __future__ import annotations
 
 import os
 import secrets
-from contextlib import ExitStack
-from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from vsezoo.cli import console, shared_options
 from vsezoo.cli.command import Command, section
+from vsezoo.cli.late_bar import show_late
+from vsezoo.cli.search_many import TOKEN
 from vsezoo.cli.skipped import print_skipped
 from vsezoo.errors import UsageError, explain_system, require_package
 
-if TYPE_CHECKING:
-    from vsezoo.storage.waiting import Advance
-
-TOKEN = "VSEZOO_TOKEN"
 RATE = 20.0
 
 
@@ -101,17 +96,8 @@ def serve(
                 images or open_split(opened, data, split, options, console.print_warning, console.print_note),
                 on_bad_image,
             )
-        with ExitStack() as shown_now:
-
-            @cache
-            def show_bar() -> Advance:
-                from vsezoo.cli.bars import show_encoding  # rarely needed
-
-                return shown_now.enter_context(show_encoding("Embedding"))
-
-            found = index_collection(
-                opened, chosen, collection, index, lambda *progress: show_bar()(*progress), console.print_warning
-            )
+        with show_late("Embedding") as advance:
+            found = index_collection(opened, chosen, collection, index, advance, console.print_warning)
         print_skipped(found.skipped)
         engine = Engine(found, opened, chosen)
         engine.warm_up()

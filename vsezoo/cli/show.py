@@ -83,7 +83,7 @@ def _find(model: str) -> tuple[registry.Entry | None, Recipe]:
 
 
 def _is_checkpoint(model: str) -> bool:
-    """Is this a checkpoint, by a reference, a path, a folder or a registered name, and not the name of a model?"""
+    """Return whether this is a checkpoint, by a reference, path, folder or registered name, and not a model's name."""
     if is_recipe_file(model):
         return False
     if parse_reference(model) is not None or "/" in model or os.sep in model:
@@ -93,7 +93,7 @@ def _is_checkpoint(model: str) -> bool:
 
 
 def _is_pretrained(model: str) -> bool:
-    """Is this the name of pretrained weights of another library, and not a folder?"""
+    """Return whether this is the name of pretrained weights of another library, and not a folder."""
     if Path(model).exists() or model not in registry.list_names("checkpoints"):
         return False
     return bool(registry.find("checkpoints", model).load().format)

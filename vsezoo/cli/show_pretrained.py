@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from vsezoo import registry
 from vsezoo.cli import console
-from vsezoo.cli.list_models import describe_pretrained
+from vsezoo.cli.list_models import describe_pretrained, join_recalls
 
 
 def show_pretrained(name: str, as_json: bool) -> None:
@@ -30,12 +30,8 @@ def show_pretrained(name: str, as_json: bool) -> None:
     console.print_fields(f"{value['name']}: pretrained weights, downloaded when they are first used", fields)
     if value["figures"]:
         rows = [
-            [result["data"], _join(result["i2t"]), _join(result["t2i"]), result["source"]]
+            [result["data"], join_recalls(result["i2t"]), join_recalls(result["t2i"]), result["source"]]
             for result in value["figures"]
         ]
         columns = ["data", "image to text\nR@1 R@5 R@10", "text to image\nR@1 R@5 R@10", "source"]
         console.print_table(columns, rows, title="\nPublished results")
-
-
-def _join(recalls: tuple[float | None, ...]) -> str:
-    return " ".join("-" if recall is None else str(recall) for recall in recalls)
