@@ -183,6 +183,8 @@ def explain_system(error: Exception) -> tuple[str, str]:
     found = re.search(r"\(os error (\d+)\)", str(error))
     number = error.errno if isinstance(error, OSError) else int(found[1]) if found else None
     reason = getattr(error, "strerror", None) or (os.strerror(number) if number is not None else str(error).rstrip("."))
+    if number == errno.ENOENT and re.search(r"[*?\[]", str(getattr(error, "filename", ""))):
+        return reason, "No file has a name of this pattern: check it."  # a shell leaves such a pattern as it is
     return reason, REMEDIES.get(number or 0, "Check whether the disk works and has free space, or use another place.")
 
 

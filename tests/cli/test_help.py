@@ -145,3 +145,20 @@ def test_a_group_gives_its_commands_the_same_class() -> None:
 
     assert isinstance(look, Command)
     assert list(read_sections(CliRunner().invoke(group, ["--help"]).stdout))[1:] == ["Options", "Commands", "Examples"]
+
+
+@pytest.mark.usefixtures("unchecked_names")
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (["sweep", "vsepp", "--num-epochs", "1"], "Here it is a setting: --set training.num_epochs=VALUE"),
+        (["sweep", "vsepp", "--max_violation"], "Here it is a setting: --set loss.max_violation=VALUE"),
+        (["sweep", "vsepp", "--epochs", "1"], "No such option"),
+        (["search", "vsepp", "--num-epochs", "1"], "No such option"),
+    ],
+)
+def test_a_flag_of_train_elsewhere_is_told_as_a_setting(call: list[str], words: str) -> None:
+    done = CliRunner().invoke(main, call)
+    assert done.exit_code == 2
+    assert words in done.stderr
+    assert ("setting" in done.stderr) == ("setting" in words)

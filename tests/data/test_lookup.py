@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from vsezoo import registry
-from vsezoo.data.lookup import find_source, open_data
+from vsezoo.data.lookup import find_source, open_data, require_data
 from vsezoo.data.precomputed.source import PrecomputedSource
 from vsezoo.data.source import DEFAULT_OPTIONS, DataSource, OpenOptions, SplitFiles
 from vsezoo.errors import DataError, UnknownNameError
@@ -113,12 +113,28 @@ def test_folder_that_is_absent_empty_or_of_no_layout(tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "train_caps.txt").write_text("a\n")
     (tmp_path / "plain").write_text("")
-    expected = {"absent": "No such file", "empty": "(empty)", "other": "contains train_caps.txt", "plain": "Not a dir"}
+    expected = {
+        "absent": "No such file",
+        "empty": "(empty)",
+        "other": "contains train_caps.txt",
+        "plain": "Give the folder",
+    }
     for name, words in expected.items():
         with pytest.raises(DataError) as caught:
             open_data(f"./{name}", "train", VECTOR)
         assert words in caught.value.remedy
         assert "train_ims.npy, train_caps.txt" in caught.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("name", "remedy"), [("captions.csv", "Give the folder that it is in: {}/"), ("all.zip", "Unpack it")]
+)
+def test_a_file_is_no_data_set(tmp_path: Path, name: str, remedy: str) -> None:
+    (tmp_path / name).write_text("image,caption\n")
+    for refuse in (require_data, find_source):
+        with pytest.raises(DataError, match="is a file; a data set is a folder") as caught:
+            refuse(str(tmp_path / name))
+        assert remedy.format(tmp_path) in str(caught.value)
 
 
 def test_absent_split_lists_those_that_are_there(tmp_path: Path) -> None:

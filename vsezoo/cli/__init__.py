@@ -81,6 +81,8 @@ class Commands(Group):
             ctx.exit(INTERRUPTED)
         except click.exceptions.NoArgsIsHelpError:  # its message is our own help text
             raise
+        except click.exceptions.NoSuchOption as error:
+            raise click.UsageError(console.escape_lines(_advise_setting(error)), error.ctx) from None
         except click.UsageError as error:
             raise click.UsageError(console.escape_lines(error.format_message()), error.ctx) from None
         return result
@@ -111,6 +113,18 @@ class Commands(Group):
             warnings.formatwarning = _FORMAT
         click.echo(f"Error: {console.escape_lines(message)}", err=True)
         sys.exit(code)
+
+
+def _advise_setting(error: click.exceptions.NoSuchOption) -> str:
+    """Return the message; with the setting that a flag of `vsezoo train` stands for, if the command has `--set`."""
+    from vsezoo.cli.setting_flags import SETTING_FLAGS
+
+    message = error.format_message()
+    options = error.ctx.command.params if error.ctx else []
+    if not any("--set" in option.opts for option in options):
+        return message
+    named = next((flag for flag in SETTING_FLAGS if error.option_name in flag.flags.split("/")), None)
+    return f"{message} Here it is a setting: --set {named.settings[0]}=VALUE" if named else message
 
 
 def _describe(error: VsezooError) -> str:

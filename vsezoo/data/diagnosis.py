@@ -166,7 +166,8 @@ def _pictures(folder: Path, files: list[Path]) -> str:
         for path, columns in islice(unknown, 1)
     )
     return (
-        f"It seems to be a folder of {len(usable):,} images without captions, such as {usable[0].name}.{others} Write "
+        f"It seems to be a folder of {len(usable):,} image{'s' * (len(usable) > 1)} without captions, such as "
+        f"{usable[0].name}.{others} Write "
         f"{folder / 'captions.csv'} with a first line `image,caption`, or a text file beside each image. "
         "`vsezoo search` and `vsezoo features` need no captions."
     )

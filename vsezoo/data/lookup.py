@@ -11,9 +11,10 @@ from vsezoo import registry
 from vsezoo.data.folder_source import FolderSource
 from vsezoo.data.hub_data import find_hub_data, is_hub_data
 from vsezoo.data.pictures.source import PictureSource
+from vsezoo.data.pictures.walk import list_archives
 from vsezoo.data.places import list_roots
 from vsezoo.data.source import DEFAULT_OPTIONS, DataSource, OpenOptions
-from vsezoo.errors import AbsentDataError, UnknownNameError, report_system_errors, suggest_name
+from vsezoo.errors import AbsentDataError, DataError, UnknownNameError, report_system_errors, suggest_name
 
 if TYPE_CHECKING:
     from vsezoo.inputs import PairDataset
@@ -45,12 +46,14 @@ def find_source(data: str) -> DataSource:
     Raises:
         HubError, DataError, UsageError: see `vsezoo.data.hub_data.find_hub_data`.
         UnknownNameError: for a name that is neither registered nor a folder.
+        DataError: for a file.
         ConflictError, PluginError: see `vsezoo.registry.load`.
     """
     if is_hub_data(data):
         found = find_hub_data(data)
         return PictureSource(found.name, found.address, folder=found.folder, address=found.address)
     if (folder := as_folder(data)) is not None:
+        _refuse_file(folder)
         return FolderSource(folder)
     try:
         source: DataSource = registry.load("datasets", data)
@@ -65,6 +68,7 @@ def require_data(data: str) -> None:
     Raises:
         UnknownNameError: for a name that is neither registered nor a folder.
         AbsentDataError: for the path of a folder that does not exist.
+        DataError: for a file.
     """
     folder = as_folder(data)
     if is_hub_data(data):
@@ -77,6 +81,15 @@ def require_data(data: str) -> None:
     elif "://" not in data and not folder.exists():
         near = suggest_name(data, [str(other) for other in folder.parent.glob("*/")])
         raise AbsentDataError("does not exist.", file=folder, remedy=near or "Check the path.")
+    else:
+        _refuse_file(folder)
+
+
+def _refuse_file(folder: Path) -> None:
+    if folder.is_file():
+        is_packed = bool(list_archives([folder.name]))
+        remedy = "Unpack it, and give that folder." if is_packed else f"Give the folder that it is in: {folder.parent}/"
+        raise DataError("is a file; a data set is a folder.", file=folder, remedy=remedy)
 
 
 def list_near_folders() -> list[Path]:

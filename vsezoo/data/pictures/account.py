@@ -83,12 +83,17 @@ def _rank(split: tuple[str, Any]) -> tuple[int, str]:
     return (SPLITS.index(name) if name in SPLITS else len(SPLITS), name)
 
 
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'s' * (number != 1)}"
+
+
 def _summarise(account: Mapping[str, Any]) -> str:
     splits = ", ".join(f"{name} {figures['images']:,}" for name, figures in account["splits"].items())
     rule = f", {account['rule']}" if account["rule"] else ""
     layout = f" ({account['layout']})" if account["layout"] else ""
     captions = sum(figures["captions"] for figures in account["splits"].values())
-    parts = [f"{account['folder']}{layout}: {account['used']:,} images, {captions:,} captions: {splits}{rule}."]
+    counts = f"{_count(account['used'], 'image')}, {_count(captions, 'caption')}"
+    parts = [f"{account['folder']}{layout}: {counts}: {splits}{rule}."]
     if account["left_out"]:
         reasons = "; ".join(f"{count:,} {reason}" for reason, count in account["left_out"].items())
         parts.append(f"{account['images'] - account['used']:,} more image files left out: {reasons}.")

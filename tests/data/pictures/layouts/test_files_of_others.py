@@ -81,7 +81,7 @@ def test_texts_in_a_folder_of_their_own(tmp_path: Path) -> None:
     (tmp_path / "text" / "train" / "birds" / "a.txt").write_text("a red bird\na bird\n")
     assert show(open_split(tmp_path)) == {"images/train/birds/a.jpg": ["a red bird", "a bird"]}
     (tmp_path / "text").rename(tmp_path / "labels")  # which are boxes, as YOLO has them
-    with pytest.raises(DataError, match="folder of 1 images without captions"):
+    with pytest.raises(DataError, match="folder of 1 image without captions"):
         open_data(f"{tmp_path}/", "train", ("picture",))
 
 

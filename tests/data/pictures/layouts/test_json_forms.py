@@ -60,7 +60,7 @@ def test_one_bad_value_is_named_or_left_out(tmp_path: Path) -> None:
 def test_other_objects_are_not_tables(tmp_path: Path, value: Any) -> None:
     write_pictures(tmp_path, ["a.jpg"])
     (tmp_path / "settings.json").write_text(json.dumps(value))
-    with pytest.raises(DataError, match=r"folder of 1 images without captions"):
+    with pytest.raises(DataError, match=r"folder of 1 image without captions"):
         open_data(f"{tmp_path}/", "train", ("picture",))
 
 
