@@ -18,7 +18,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from vsezoo.errors import DataError, StorageError
-from vsezoo.search import embedding, store
+from vsezoo.search import embedding, stored_rows
 from vsezoo.search.export import embed
 from vsezoo.search.index import open_index
 from vsezoo.search.store import TOPIC, WHOLE
@@ -184,7 +184,7 @@ def test_parts_that_another_process_joins_while_they_are_read(
             raise error
         return safe_open(file, framework)
 
-    monkeypatch.setattr(store, "safe_open", open_late)
+    monkeypatch.setattr(stored_rows, "safe_open", open_late)
     assert count_encoded(run, images=photos) == (0, FOUND)
     assert (tmp_path / "note").read_text(encoding="utf-8").startswith(f"{BLOCK} ")
     assert list_entry(cache) == [WHOLE]
@@ -198,12 +198,12 @@ def test_a_file_that_another_process_replaces_while_it_is_read(
     (whole,) = (cache / TOPIC).glob(f"*/{WHOLE}")
 
     def open_late(file: Path, framework: str) -> object:
-        monkeypatch.setattr(store, "safe_open", safe_open)
+        monkeypatch.setattr(stored_rows, "safe_open", safe_open)
         shutil.copy(whole, whole.with_name("new"))
         whole.with_name("new").replace(whole)
         raise error
 
-    monkeypatch.setattr(store, "safe_open", open_late)
+    monkeypatch.setattr(stored_rows, "safe_open", open_late)
     assert count_encoded(run, images=photos) == (0, FOUND)
 
 
