@@ -13,7 +13,7 @@ from colours import COLOURS, ColourImageEncoder, count_encoded, paint, paint_fol
 
 from vsezoo.errors import DataError
 from vsezoo.search.index import Index, open_index
-from vsezoo.search.store import TOPIC
+from vsezoo.search.store import TOPIC, WHOLE
 
 
 @pytest.fixture
@@ -24,9 +24,12 @@ def photos(tmp_path: Path) -> Path:
 ALL = ["a-red.png", "b-green.png", "more/c-blue.png"]
 
 
-def test_the_second_call_embeds_nothing(run: Path, photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_second_call_embeds_nothing(run: Path, photos: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert count_encoded(run, images=photos) == (3, ALL)
+    (whole,) = cache.rglob(WHOLE)
+    shutil.copy(whole, whole.with_name("a.part"))  # a block that could not be removed
     assert count_encoded(run, images=photos) == (0, ALL)
+    assert not list(cache.rglob("*.part"))
     monkeypatch.chdir(photos.parent)
     assert count_encoded(run, images="photos") == (0, ALL)
 

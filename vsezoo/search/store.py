@@ -86,6 +86,7 @@ def open_embeddings(
     folder = _find_entry(collection, computed, keys)
     held = read_stored(folder / WHOLE)
     if held is not None and np.array_equal(held.keys, keys) and (collection.skips or not held.reasons):
+        _remove_joined(folder, keys)
         return held
     known = _read_known(folder, collection)
     try:
@@ -189,6 +190,15 @@ def _join(folder: Path, keys: Array, known: Rows, reasons: Mapping[int, str]) ->
             part.unlink(missing_ok=True)
     # If another process has joined other items since, these are kept in memory.
     return _find_joined(folder, keys, reasons) or StoredRows(torch.from_numpy(np.stack(good)), keys, reasons)
+
+
+def _remove_joined(folder: Path, keys: Array) -> None:
+    """Remove the blocks of these items, which could not be removed when they were joined."""
+    for part in folder.glob(f"*{PART}"):
+        held = read_stored(part)
+        if held is not None and set(map(bytes, held.keys)) <= set(map(bytes, keys)):
+            with suppress(OSError):
+                part.unlink()
 
 
 def _find_joined(folder: Path, keys: Array, reasons: Mapping[int, str]) -> StoredRows | None:
