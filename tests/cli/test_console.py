@@ -78,7 +78,7 @@ def test_errors(folder: Path) -> None:
     done = run(folder, "eval", f"no{RED}\nrun")
     processes.assert_one_message(done, 2, r"^no\\x1b\[31m\\nrun: does not exist\.\n")
     done = run(folder, "card", "run", f"photos/{RED}.png")
-    processes.assert_one_message(done, 2, r"^Got unexpected extra argument \(photos/\\x1b\[31m\.png\)")
+    processes.assert_one_message(done, 2, r"^Got unexpected extra argument \(photos/\\x1b\[31m\.png\).* in quotes\.")
 
 
 def test_a_text_in_place_of_a_file(folder: Path) -> None:

@@ -23,6 +23,7 @@ from vsezoo.errors import INTERRUPTED, PluginError, UsageError, VsezooError, Vse
 from vsezoo.registry.audit.api import PluginWarning
 from vsezoo.registry.owners import note_owner
 
+EXTRA = "unexpected extra argument"  # what click says of a sentence without quotes
 _FORMAT = warnings.formatwarning
 
 
@@ -84,7 +85,8 @@ class Commands(Group):
         except click.exceptions.NoSuchOption as error:
             raise click.UsageError(console.escape_lines(_advise_setting(error)), error.ctx) from None
         except click.UsageError as error:
-            raise click.UsageError(console.escape_lines(error.format_message()), error.ctx) from None
+            quotes = " Put an argument that has spaces in quotes." if EXTRA in error.format_message() else ""
+            raise click.UsageError(console.escape_lines(f"{error.format_message()}{quotes}"), error.ctx) from None
         return result
 
     def main(self, *args: Any, **extra: Any) -> Any:

@@ -32,6 +32,10 @@ REMEDY_WORDS = (
     "Name them train, dev and test (training, val, validation, eval, train2014 and the like are also known), or say "
     "what they are: `vsezoo data split DATA --rename OLD=train --rename …`."
 )
+REMEDY_FEW = (
+    "There is no column `split`, and three images are needed for one each in train, dev and test: add images. "
+    "`vsezoo search` needs no splits."
+)
 NAMED = 3
 FEWEST = 3  # pictures of which one is drawn for each split
 
@@ -177,5 +181,6 @@ def gather(
     splits: dict[str, list[CaptionedImage]] = {}
     for name in paths:
         splits.setdefault(assigned.splits[name], []).append(images[name])
-    remedy = REMEDY_DRAWN if assigned.rule == DRAWN else ""
+    drawn = REMEDY_FEW if len(paths) < FEWEST else REMEDY_DRAWN
+    remedy = drawn if assigned.rule == DRAWN else ""
     return Listing(folder, file, splits, remedy, assigned.rule, empty=empty or {})

@@ -141,7 +141,7 @@ def test_of_three_pictures_one_is_drawn_for_each_split() -> None:
 def test_empty_draw_says_how_it_is_drawn(tmp_path: Path) -> None:
     (tmp_path / "captions.csv").write_text("image,caption\na.jpg,a dog\n")
     message = open_error(tmp_path, "dev")
-    assert "captions.csv: has no split 'dev'.\nIts splits are train. There is neither a column `split` nor" in message
+    assert "captions.csv: has no split 'dev'.\nIts splits are train. There is no column `split`, and three" in message
 
 
 BAD_TABLES = [
