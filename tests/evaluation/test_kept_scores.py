@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -57,10 +58,14 @@ def test_an_interrupted_evaluation_is_continued(tmp_path: Path, cut: int) -> Non
         make_scorer([make_split(Stops(PROBE + 40))], keep=file)
     with file.open("r+b") as stream:  # killed while it wrote a band, or while the header was written
         stream.truncate(max(0, file.stat().st_size - cut))
+    backup = tmp_path / "backup"
+    os.link(file, backup)
+    before = backup.read_bytes()
     similarity = Stops()
     told: list[tuple[int, int]] = []
     found = make_scorer([make_split(similarity)], lambda *progress: told.append(progress), file)(*ALL)
     assert torch.equal(found, expected)
+    assert backup.read_bytes() == before
     assert similarity.pairs - PROBE < IMAGES * TEXTS or cut == 200
     assert told[-1] == (IMAGES * TEXTS, IMAGES * TEXTS)
     assert np.array_equal(np.load(file), expected.numpy())

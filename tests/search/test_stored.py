@@ -75,6 +75,9 @@ def test_sentences_in_a_folder(run: Path, tmp_path: Path, folder: Path) -> None:
 
 def test_only_what_is_new_or_has_changed_is_embedded(run: Path, photos: Path, folder: Path) -> None:
     build_index(run, folder, images=photos)
+    backup = folder.with_name("backup")
+    shutil.copytree(folder, backup, copy_function=os.link)
+    before = processes.read_files(backup)
     paint(photos / "d-red.png", COLOURS["red"])
     paint(photos / "b-green.png", COLOURS["blue"])
     (photos / "a-red.png").unlink()
@@ -86,6 +89,7 @@ def test_only_what_is_new_or_has_changed_is_embedded(run: Path, photos: Path, fo
     assert encoded_by(build_index, run, folder, images=photos) == 0
     assert sorted(ids(open_index(run, index=str(folder)))) == ["b-green.png", "d-red.png", "more/c-blue.png"]
     assert read_manifest(folder).count == 3
+    assert processes.read_files(backup) == before
 
 
 @pytest.mark.slow

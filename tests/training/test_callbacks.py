@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import resource
 from pathlib import Path
 
@@ -104,6 +105,19 @@ def test_each_event_is_whole(tmp_path: Path) -> None:
     assert events[0].file_version == "brain.Event:2"
     assert math.isclose(events[-1].wall_time, events[0].wall_time, abs_tol=60)
     log.close()
+
+
+def test_a_backup_of_links_stays_as_it_is(tmp_path: Path) -> None:
+    log = RunLog(tmp_path)
+    log.note("before")
+    log.close()
+    os.link(tmp_path / "log.jsonl", tmp_path / "backup")
+    before = (tmp_path / "backup").read_bytes()
+    log = RunLog(tmp_path, 10)
+    log.note("after")
+    log.close()
+    assert (tmp_path / "backup").read_bytes() == before
+    assert (tmp_path / "log.jsonl").read_bytes().startswith(before[:10])
 
 
 def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from torch import Tensor
 from vsezoo.errors import StorageError, explain_system
 from vsezoo.evaluation.encoded import EncodedSide, EncodedSplit
 from vsezoo.evaluation.scratch import Rows
-from vsezoo.storage.atomic_file import write_whole
+from vsezoo.storage.atomic_file import detach, write_whole
 from vsezoo.storage.checkpoint_layout import to_text
 from vsezoo.storage.json_file import read_object
 
@@ -51,6 +51,7 @@ class KeptScores:
                 self._require(about, record)
             else:
                 write_whole(about, to_text(record))
+            detach(path)
             self._file: BinaryIO = path.open("r+b" if path.exists() else "w+b")
             band = 4 * self._shape[1]
             size = self._file.seek(0, os.SEEK_END)

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from vsezoo.errors import StorageError, explain_system
-from vsezoo.storage.atomic_file import write_whole
+from vsezoo.storage.atomic_file import detach, write_whole
 from vsezoo.storage.forms import SHA256, Fields, Integer
 from vsezoo.storage.json_file import read_object, seal
 
@@ -93,6 +93,7 @@ class Part:
         self._write_record()
         with explain(self._rows_file):
             self._rows_file.touch()
+            detach(self._rows_file)
             if self.record.rows and self._rows_file.stat().st_size < whole:
                 raise StorageError(
                     "is shorter than its record says.",
@@ -151,6 +152,7 @@ def join_parts(stems: Sequence[Path], shape: Sequence[int], dtype: str) -> Path:
     target = name_files(stems[0])[0]
     rows = [record.rows for stem in stems if (record := Record.read(stem)) is not None]
     header = make_header(sum(rows), shape, dtype)
+    detach(target)
     with explain(target), target.open("r+b") as stream:
         stream.write(header)
         stream.truncate(len(header) + rows[0] * math.prod(shape) * np.dtype(dtype).itemsize)

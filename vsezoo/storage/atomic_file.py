@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +11,9 @@ from typing import BinaryIO
 
 from vsezoo.errors import StorageError, explain_system
 from vsezoo.storage.leftovers import name_temporary, remove, remove_leftovers
+
+COPIED = 2**24
+"""Bytes that are copied at a time."""
 
 
 @contextmanager
@@ -75,6 +79,21 @@ def write_whole(path: Path, content: bytes) -> None:
     """
     with replace_file(path) as stream, explain_unwritten(path):
         stream.write(content)
+
+
+def detach(path: Path) -> None:
+    """Give a file that is about to be changed in place content of its own, if it has other names (hard links).
+
+    A copy of a folder by `cp --link`, as backups are made, would change with it.
+
+    Raises:
+        StorageError: see `replace_file`.
+    """
+    with explain_unwritten(path):
+        if not path.is_file() or path.stat().st_nlink == 1:
+            return
+        with path.open("rb") as source, replace_file(path) as stream:
+            shutil.copyfileobj(source, stream, COPIED)
 
 
 def require_replaceable(target: Path) -> None:

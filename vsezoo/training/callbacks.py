@@ -12,6 +12,7 @@ from typing import IO, Any
 from vsezoo.errors import StorageError
 from vsezoo.evaluation.report import Evaluation
 from vsezoo.recipe import Recipe
+from vsezoo.storage.atomic_file import detach
 from vsezoo.training.board import Board
 from vsezoo.training.layout import LOG as LOG
 from vsezoo.training.layout import TENSORBOARD as TENSORBOARD
@@ -84,6 +85,7 @@ class RunLog(Callback):
         self._path = output / LOG
         with self._writes(CONTINUE if size else "Free disk space, or choose another --output."):
             output.mkdir(parents=True, exist_ok=True)
+            detach(self._path)
             self._file: IO[bytes] = self._path.open("ab")
             self._file.truncate(min(size, self._path.stat().st_size))
             self._board = Board(output / TENSORBOARD, step)

@@ -26,7 +26,7 @@ from vsezoo.search.collection import ANY, KEY_BYTES, Array
 from vsezoo.search.indexes import Rows
 from vsezoo.search.stored.checksums import Checksum, sum_file
 from vsezoo.search.stored.manifest import REBUILD, Manifest
-from vsezoo.storage.atomic_file import explain_unwritten
+from vsezoo.storage.atomic_file import detach, explain_unwritten
 from vsezoo.storage.plain_file import open_plain, read_plain
 
 ENDS, REMOVED = np.dtype("<u8"), np.dtype("<i8")
@@ -218,6 +218,7 @@ def _map(file: Path, dtype: np.dtype[np.generic], shape: tuple[int, ...]) -> Arr
 
 def _reopen(file: Path, size: int) -> BinaryIO:
     """Open a file for appending after so many bytes; what an interrupted process has appended is cut off."""
+    detach(file)
     stream = file.open("r+b" if size else "w+b")
     stream.truncate(size)
     stream.seek(size)
