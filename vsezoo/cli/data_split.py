@@ -17,6 +17,7 @@ from vsezoo.errors import UsageError
     examples=[
         ("vsezoo data split videos/ --group folder", "Draw splits that keep the frames of each folder together."),
         ("vsezoo data split photos/ --group near-duplicates", "Keep pictures that look nearly the same together."),
+        ("vsezoo data split docci/ --keep", "Draw a dev split from train, and keep the given test split."),
         ("vsezoo data split photos/ --rename 0=train --rename 1=dev --rename 2=test", "Rename the given splits."),
     ],
 )
@@ -29,6 +30,7 @@ from vsezoo.errors import UsageError
 )
 @click.option("--dev", type=click.FloatRange(0, 99), default=10, show_default=True, help="Percent of dev.")
 @click.option("--test", type=click.FloatRange(0, 99), default=10, show_default=True, help="Percent of test.")
+@click.option("--keep", is_flag=True, help="Draw only dev and test that are absent, from train; keep the others.")
 @click.option("--rename", multiple=True, metavar="OLD=NEW", help="Keep the splits, under other names; repeatable.")
 @click.option("--force", is_flag=True, help="Replace an existing splits.csv.")
 @shared_options.as_json
@@ -38,6 +40,7 @@ def split(
     group: str | None,
     dev: float,
     test: float,
+    keep: bool,
     rename: tuple[str, ...],
     force: bool,
     as_json: bool,
@@ -59,15 +62,15 @@ def split(
         raise UsageError(f"{dataset!r} has no pictures: features are split by the names of their files.")
     listing = source.read(data_root, own_splits=False)
     if rename:
-        if group:
-            raise UsageError("Either --rename splits or draw them by --group.")
+        if group or keep:
+            raise UsageError(f"Either --rename splits or draw them by {'--group' if group else '--keep'}.")
         pairs = [text.partition("=") for text in rename]
         if wrong := [text for text, (old, _, new) in zip(rename, pairs, strict=True) if not old or not new]:
             raise UsageError(f"--rename takes OLD=NEW, not {wrong[0]!r}.", remedy="Example: --rename 0=train")
         chosen = rename_splits(listing, {old: new for old, _, new in pairs})
     else:
         with show_progress("pictures") as advance:
-            chosen = draw_splits(listing, group or "", dev / 100, test / 100, advance)
+            chosen = draw_splits(listing, group or "", dev / 100, test / 100, advance, keep=keep)
     chosen.write(force=force)
     if as_json:
         console.print_json(chosen.to_json())

@@ -86,6 +86,21 @@ def test_a_file_of_splits_for_other_pictures_is_refused(tmp_path: Path) -> None:
     assert "line 3 has a.png in a second split" in open_error(tmp_path)
 
 
+def test_absent_splits_are_drawn_from_train_and_the_others_kept(tmp_path: Path) -> None:
+    rows = [f"{name}.png,a {name},{'train' if name < 't' else 'test'}" for name in "abcdefghijklmnopqrstuv"]
+    source = write_folder(tmp_path, rows)
+    assert f"vsezoo data split {tmp_path} --keep" in open_error(tmp_path, "dev")
+    chosen = draw_splits(source.read(), "", 0.1, 0.1, keep=True)
+    chosen.write(force=False)
+    assert list(open_split(tmp_path, "test").image_ids) == ["t.png", "u.png", "v.png"]
+    assert len(open_split(tmp_path, "dev").image_ids) == 2
+    assert len(open_split(tmp_path).image_ids) == 17
+    with pytest.raises(UsageError, match="nothing to draw: the splits are"):
+        draw_splits(source.read(), "", 0.1, 0.1, keep=True)
+    with pytest.raises(UsageError, match="no split train to draw from"):
+        draw_splits(write_folder(tmp_path / "own", ["a.png,a,dev"]).read(), "", 0.1, 0.1, keep=True)
+
+
 def test_splits_get_other_names(tmp_path: Path) -> None:
     source = write_folder(tmp_path, ["a.png,one,0", "b.png,two,1", "c.png,three,2"])
     assert "vsezoo data split DATA --rename" in open_error(tmp_path)

@@ -164,7 +164,8 @@ def _read_captions(name: str, split: str, listing: Listing, options: OpenOptions
 def _pick(listing: Listing, split: str) -> Sequence[CaptionedImage]:
     if not listing.splits.get(split):
         known = ", ".join(name for name, images in listing.splits.items() if images) or "none"
-        advice = listing.remedy or "Write the others into the data, or draw splits with `vsezoo data split`."
+        own = f"`vsezoo data split {listing.folder}{' --keep' if listing.splits.get('train') else ''}`"
+        advice = listing.remedy or f"Write the others into the data, or draw them with {own}."
         remedy = f"Its splits are {known}. {advice}"
         raise DataError(f"has no split {split!r}.", file=listing.file, remedy=remedy)
     return listing.splits[split]

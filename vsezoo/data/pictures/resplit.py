@@ -83,6 +83,8 @@ def draw_splits(
     dev: float,
     test: float,
     advance: Callable[[int, int], None] = lambda done, total: None,
+    *,
+    keep: bool = False,
 ) -> Resplit:
     """Draw new splits for all pictures of a data set, the pictures of a group together.
 
@@ -92,15 +94,21 @@ def draw_splits(
         dev: share of the pictures in dev, from 0 to 1.
         test: share of the pictures in test.
         advance: receives the number of pictures that were looked at, and their total.
+        keep: draw only dev and test that are absent, from train; the other splits are as given.
 
     Raises:
-        UsageError: for an expression that does not suit, too few groups, or shares above 1.
+        UsageError: for nothing to draw, or to draw from; for an expression that does not suit, too few groups, or
+            shares above 1.
         DataError: for pictures that cannot be read.
         MissingPackageError: for near duplicates without ImageHash.
     """
     if dev < 0 or test < 0 or dev + test >= 1:
         raise UsageError("The shares of dev and test must be at least 0, and less than 100% together.")
-    images = {image.name: image for of_split in listing.splits.values() for image in of_split}
+    given = {image.name: split for split, of_split in listing.splits.items() for image in of_split}
+    drawn = _find_absent(listing) if keep else ("dev", "test")
+    dev, test = dev if "dev" in drawn else 0, test if "test" in drawn else 0
+    sources = [listing.splits["train"]] if keep else listing.splits.values()
+    images = {image.name: image for of_split in sources for image in of_split}
     if group == FOLDER:
         groups, way = group_by_folder(list(images)), "folders are groups"
     elif group == NEAR:
@@ -109,8 +117,19 @@ def draw_splits(
         groups, way = group_by_pattern(list(images), group), f"what {group!r} finds is the group"
     else:
         groups, way = {name: name for name in images}, "each picture is a group"
-    split_of = draw_groups(groups, dev, test)
-    return Resplit(listing.folder / SPLITS_FILE, f"{way}; {RULE} ({test:.0%} test, {dev:.0%} dev)", split_of, groups)
+    split_of = {**(given if keep else {}), **draw_groups(groups, dev, test)}
+    rule = f"{way}; {RULE} ({test:.0%} test, {dev:.0%} dev){' of train, the other splits as given' if keep else ''}"
+    return Resplit(listing.folder / SPLITS_FILE, rule, split_of, groups)
+
+
+def _find_absent(listing: Listing) -> list[str]:
+    known = ", ".join(name for name, images in listing.splits.items() if images) or "none"
+    if not listing.splits.get("train"):
+        remedy = "Say which one is: --rename OLD=train, or draw all of them without --keep."
+        raise UsageError(f"There is no split train to draw from; the splits are {known}.", remedy=remedy)
+    if absent := [split for split in ("dev", "test") if not listing.splits.get(split)]:
+        return absent
+    raise UsageError(f"There is nothing to draw: the splits are {known}.", remedy="Without --keep all are drawn anew.")
 
 
 def _group_near(
