@@ -40,7 +40,7 @@ RATE = 20.0
         "--token-file",
         type=click.Path(path_type=Path),
         metavar="FILE",
-        help=f"Token that requests must send.  [default: ${TOKEN}; a random one if --host is no loopback address]",
+        help=f"Token that requests must send.  [default: ${TOKEN}; a random one if --host is not a loopback address]",
     ),
     click.option(
         "--rate", type=click.FloatRange(0), help="Searches a second of one client.  [default: 20; loopback: any]"

@@ -99,8 +99,8 @@ def list_near_folders() -> list[Path]:
 
 def _describe_unknown(data: str, error: UnknownNameError) -> UnknownNameError:
     found = [folder for folder in list_near_folders() if folder.name == data]
-    hint = f"There is a folder of that name: --data {found[0]}" if found else error.remedy
-    path = "" if found else " To use a folder, give a path with a slash: --data ./FOLDER"
+    hint = f"There is a folder of that name: {found[0]}" if found else error.remedy
+    path = "" if found else " To use a folder, give a path with a slash: ./FOLDER"
     return UnknownNameError(error.problem, remedy=hint + path)
 
 

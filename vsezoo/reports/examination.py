@@ -17,7 +17,7 @@ from vsezoo.inputs import PairDataset
 from vsezoo.reports.sample import ScoreSample, take_sample
 
 TOP = 10
-"""Candidates of a query that are kept: the second one tells the margin, the first few are shown."""
+"""Candidates of a query that are kept: the second one gives the margin, the first few are shown."""
 
 
 class Examination:

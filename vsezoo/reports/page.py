@@ -156,7 +156,7 @@ def _draw_scores(by_way: Mapping[str, Sequence[Query]], sample: ScoreSample) -> 
             {
                 "title": "Calibration",
                 "note": "Queries in groups of equal size, by the margin of the first candidate over the second. If the "
-                "margin tells how far a result can be trusted, the bars rise from left to right.",
+                "margin says how far a result can be trusted, the bars rise from left to right.",
                 "legend": [name for name, _ in bars],
                 "svg": draw_bars(
                     "Share of right first candidates by margin",

@@ -177,7 +177,7 @@ def connect(ray: Any) -> Iterator[None]:
         yield
         return
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # its "E" lines on standard error are no errors of the job
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # its "E" lines on standard error are not errors of the job
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     address = os.environ.get("RAY_ADDRESS")
     try:

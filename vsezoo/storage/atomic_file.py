@@ -97,7 +97,7 @@ def detach(path: Path) -> None:
 
 
 def require_replaceable(target: Path) -> None:
-    """Raise StorageError for what exists and is no regular file: it would be gone, and root may remove `/dev/null`."""
+    """Raise StorageError for what exists and is not a plain file: it would be gone, and root may remove `/dev/null`."""
     if target.exists() and not target.is_file():
         remedy = "Write to a file, or to a name that does not exist."
         raise StorageError("exists and is not a plain file.", file=target, remedy=remedy)

@@ -66,7 +66,7 @@ def list_members(stream: BinaryIO) -> Iterator[tarfile.TarInfo]:
                     yield member
                 bounded.renew()
             stream.seek(archive.offset)
-            if stream.read(tarfile.BLOCKSIZE).strip(b"\0"):  # tarfile takes what is no header for the end
+            if stream.read(tarfile.BLOCKSIZE).strip(b"\0"):  # tarfile takes what is not a header for the end
                 raise tarfile.ReadError(f"there is no header of a file at byte {archive.offset:,}")
     except (ValueError, OverflowError, RecursionError) as error:  # of numbers and chains of headers
         raise tarfile.ReadError(f"a header is damaged: {error}") from None

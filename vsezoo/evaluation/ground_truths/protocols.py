@@ -29,8 +29,8 @@ Ranks = Sequence[tuple[float, ...]]
 class EccvCaption(Protocol):
     """ECCV Caption (Chun et al. 2022): mAP@R, R-Precision and R@1 of 1,261 images and 1,332 captions.
 
-    The candidates are all 25,000 captions and 5,000 images. R is the number of a query's matches, those among them that
-    are no candidates included, as in the authors' code: for images, mAP@R of 100 is out of reach.
+    The candidates are all 25,000 captions and 5,000 images. R is the number of a query's matches, including those
+    that are not candidates, as in the authors' code: for images, mAP@R of 100 is out of reach.
     """
 
     name = "eccv"

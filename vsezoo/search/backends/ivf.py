@@ -175,7 +175,7 @@ class CellRows(CandidateRows):
 
         Args:
             queries: `(Q, D)`; one half chooses, the other measures.
-            own: the rows that are the queries, `(Q,)`; None: they are no rows.
+            own: the rows that are the queries, `(Q,)`; None: they are not rows.
             recall: the wanted share of the ten nearest rows.
         """
         assert self._cells is not None
