@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated, Any
 
 from torch import Tensor
@@ -13,7 +11,6 @@ from vsezoo.encoders.augmentation import change_tokens
 from vsezoo.encoders.recurrent import GRUTextEncoder
 from vsezoo.interfaces import Tokens
 from vsezoo.recipe.options import AtLeast, Below
-from vsezoo.text import read_subwords
 from vsezoo.text.masked import MaskedWordTokenizer
 
 
@@ -29,6 +26,7 @@ class MaskedGRUTextEncoder(GRUTextEncoder):
     """
 
     tokenizer: MaskedWordTokenizer
+    tokenizer_class = MaskedWordTokenizer
 
     def __init__(
         self,
@@ -40,23 +38,6 @@ class MaskedGRUTextEncoder(GRUTextEncoder):
     ) -> None:
         super().__init__(tokenizer=tokenizer, bidirectional=bidirectional, **options)
         self.size_augmentation = size_augmentation
-
-    @classmethod
-    def make_tokenizer(cls, options: Mapping[str, Any]) -> MaskedWordTokenizer:
-        """Return the tokenizer of `gru` with a mask."""
-        return MaskedWordTokenizer(
-            options.get("vocab_threshold", 4),
-            words=options.get("words", "nltk"),
-            off_by_two=options.get("off_by_two", False),
-            subwords=read_subwords(options),
-        )
-
-    @classmethod
-    def read_tokenizer(cls, folder: Path) -> MaskedWordTokenizer:
-        """Read `vocab.json`."""
-        tokenizer = MaskedWordTokenizer.from_files(folder)
-        assert isinstance(tokenizer, MaskedWordTokenizer)
-        return tokenizer
 
     def forward(self, tokens: Tokens) -> Tensor | Embeddings:
         """Return joint embeddings `(B, D)`, with `keep_items` also words `(B, L, D)`."""

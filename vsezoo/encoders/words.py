@@ -28,11 +28,15 @@ class WordTextEncoder(TextEncoder):
         vocab_threshold: minimum occurrences of a word in the train and dev captions to be in the vocabulary.
         init: initialisation of the weights, see the subclass.
 
+    Attributes:
+        tokenizer_class: the class of the tokenizer.
+
     Raises:
         RecipeError: for an invalid option.
     """
 
     embed: nn.Embedding | nn.EmbeddingBag
+    tokenizer_class: type[WordTokenizer] = WordTokenizer
 
     def __init__(
         self,
@@ -52,7 +56,7 @@ class WordTextEncoder(TextEncoder):
     @classmethod
     def make_tokenizer(cls, options: Mapping[str, Any]) -> WordTokenizer:
         """Return the tokenizer of the options `words`, `off_by_two` and `vocab_threshold`."""
-        return WordTokenizer(
+        return cls.tokenizer_class(
             options.get("vocab_threshold", 4),
             words=options.get("words", "nltk"),
             off_by_two=options.get("off_by_two", False),
@@ -62,7 +66,7 @@ class WordTextEncoder(TextEncoder):
     @classmethod
     def read_tokenizer(cls, folder: Path) -> WordTokenizer:
         """Load `vocab.json`."""
-        return WordTokenizer.from_files(folder)
+        return cls.tokenizer_class.from_files(folder)
 
     @classmethod
     def portable_options(cls, options: Mapping[str, Any]) -> dict[str, Any]:
