@@ -76,7 +76,9 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path, file_okay=False),
     help="Pictures for --html if the data have none; their names are the ids of the images.",
 )
-@click.option("--output", type=click.Path(path_type=Path), help="Also write the figures to this JSON file.")
+@click.option(
+    "--output", type=click.Path(path_type=Path, dir_okay=False), help="Also write the figures to this JSON file."
+)
 @shared_options.as_json
 def evaluate(
     checkpoints: tuple[str, ...],
