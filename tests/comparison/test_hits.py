@@ -54,6 +54,9 @@ def test_a_folder_with_predictions(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match=r"empty: has no predictions.*\nWrite them: vsezoo eval"):
         find_file(tmp_path / "empty")
+    (tmp_path / "empty" / "last").mkdir()
+    with pytest.raises(DataError, match=r"\nIf it was stopped, continue it with --resume, .* vsezoo eval"):
+        find_file(tmp_path / "empty")
 
 
 def test_predictions_of_one_direction(tmp_path: Path) -> None:

@@ -106,6 +106,8 @@ def find_file(path: Path) -> Path:
             if (folder / name).is_file():
                 return folder / name
     remedy = f"Write them: vsezoo eval {path} --predictions {path / NAMES[0]}"
+    if (path / "last").is_dir():  # of a run, whose end would have written them
+        remedy = f"If it was stopped, continue it with --resume, or by the command of its sweep. Otherwise: {remedy}"
     raise DataError(f"has no predictions ({' or '.join(NAMES)}).", file=path, remedy=remedy)
 
 

@@ -5,6 +5,7 @@ Imports neither torch nor numpy.
 
 from __future__ import annotations
 
+import os
 import posixpath
 import re
 from collections import Counter
@@ -34,9 +35,7 @@ def apply_split_lists(listing: Listing) -> Listing:
     """
     if listing.rule not in (BY_FOLDER, DRAWN) or not all(isinstance(part, list) for part in listing.splits.values()):
         return listing
-    places = dict.fromkeys((listing.folder, listing.file.parent if listing.file.is_file() else listing.folder))
-    found = (file for place in places for file in sorted(place.glob("*.txt")) if file != listing.file)
-    files = list(islice((file for file in found if WORD.search(file.stem.lower())), MOST))
+    files = _list_candidates(listing)
     if len(files) < 2:
         return listing
     images = [image for part in listing.splits.values() for image in part]
@@ -51,6 +50,14 @@ def apply_split_lists(listing: Listing) -> Listing:
             raise DataError(problem, file=listing.folder, remedy="Move one of them to another folder.")
         lists[split] = file
     return _divide(listing, images, known, lists) if len(lists) > 1 else listing
+
+
+def _list_candidates(listing: Listing) -> list[Path]:
+    """Return the texts in the folder, and in that of the list, whose names have words for splits."""
+    places = dict.fromkeys((listing.folder, listing.file.parent if listing.file.is_file() else listing.folder))
+    names = ((place, name) for place in places for name in os.listdir(place))  # noqa: PTH208 (there may be 100,000)
+    found = (place / name for place, name in names if name.endswith(".txt") and WORD.search(name.lower()))
+    return sorted(islice((file for file in found if file != listing.file), MOST))
 
 
 def _divide(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -72,7 +73,7 @@ class _Texts:
 def _list_texts(folder: Path) -> tuple[frozenset[str], dict[str, str]]:
     """Return the names of the texts in a folder, and the same by what is compared."""
     try:
-        names = [path.name for path in folder.iterdir() if path.suffix.lower() in ENDINGS]
+        names = [name for name in os.listdir(folder) if name.lower().endswith(ENDINGS)]  # noqa: PTH208
     except OSError:
         names = []
     return frozenset(names), {_fold(name): name for name in names}
