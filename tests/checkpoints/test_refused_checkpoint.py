@@ -23,6 +23,7 @@ from tiny import save_model
 from vsezoo import load
 from vsezoo.errors import CheckpointError, VsezooError
 from vsezoo.storage import snapshot
+from vsezoo.storage.checkpoint_layout import describe_absence
 from vsezoo.storage.digests import digest_files
 
 
@@ -33,6 +34,19 @@ def folder(tmp_path: Path) -> Path:
 
 
 # What is refused
+
+
+@pytest.mark.parametrize(
+    ("name", "remedy"),
+    [
+        ("model best.pth.tar", "Convert the checkpoint in it: vsezoo convert '{}/model best.pth.tar' --output"),
+        ("a.JPG", "It has pictures: name a checkpoint first, and the folder with --images. Use a folder"),
+        ("a.txt", "Use a folder written by `vsezoo train`"),
+    ],
+)
+def test_what_another_folder_is_for(tmp_path: Path, name: str, remedy: str) -> None:
+    (tmp_path / name).write_text("")
+    assert describe_absence(tmp_path).remedy.startswith(remedy.format(tmp_path))
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "vocab.json", "metrics.json"])

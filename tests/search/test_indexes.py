@@ -89,7 +89,7 @@ def test_a_similarity_of_a_plugin_that_says_nothing_is_no_inner_product(run: Pat
 
 def test_an_index_that_is_not_there(run: Path) -> None:
     with pytest.raises(UnknownNameError, match=r"There is no index 'exat'\.\nDid you mean 'exact'"):
-        open_index(run, images=run.parent / "a.npy", index="exat")
+        open_index(run, images=run.parent / "absent.npy", index="exat")  # before anything is looked for
 
 
 def test_the_exact_index_keeps_what_is_promised() -> None:

@@ -118,10 +118,11 @@ def search(
     from vsezoo.search.queries import resolve_query
     from vsezoo.search.query_file import read_queries
     from vsezoo.search.sources import collect_images, collect_texts, open_split
-    from vsezoo.search.stored.manifest import is_index, read_manifest
+    from vsezoo.search.stored.manifest import is_index, read_manifest, require_known
     from vsezoo.search.stored.remote import locate_folder
 
     moment = read_time(since) if since else None  # before anything is embedded
+    require_known(index)
     chosen, opened = choose_device(device), Checkpoint.open(checkpoint)
     if uncertainty and not load_part(opened.recipe, "similarity").uncertain:
         raise UsageError(

@@ -78,12 +78,13 @@ def serve(
     from vsezoo.devices import choose_device
     from vsezoo.search.index import index_collection
     from vsezoo.search.sources import collect_images, open_split
-    from vsezoo.search.stored.manifest import is_index
+    from vsezoo.search.stored.manifest import is_index, require_known
     from vsezoo.serving.app import create_app
     from vsezoo.serving.engine import Engine
     from vsezoo.serving.guard import Limits
     from vsezoo.serving.server import bind, is_loopback, make_server, name_address, run
 
+    require_known(index)
     is_local = is_loopback(host)
     token = read_token(token_file) or ("" if is_local else secrets.token_urlsafe(24))
     limits = Limits(rate if rate is not None else 0.0 if is_local else RATE, round(upload_limit * 1e6), timeout)

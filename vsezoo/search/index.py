@@ -28,7 +28,7 @@ from vsezoo.search.queries import resolve_query
 from vsezoo.search.rescoring import CANDIDATES, score_candidates
 from vsezoo.search.sources import Images, Texts, collect_images, collect_texts
 from vsezoo.search.store import list_skipped, open_embeddings
-from vsezoo.search.stored.manifest import is_index, require_model
+from vsezoo.search.stored.manifest import is_index, require_known, require_model
 from vsezoo.search.stored.opening import MakeNearest, open_folder
 from vsezoo.search.stored.remote import locate_folder
 from vsezoo.similarities import CosineSimilarity
@@ -243,6 +243,7 @@ def open_index(
         UsageError: for both or neither of images and texts, or an index that does not support the similarity.
         UnknownNameError: for an index that is not registered.
     """
+    require_known(index)
     collection: Collection | None
     if images is None and texts is None and is_index(index):
         collection = None

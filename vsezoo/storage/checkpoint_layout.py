@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,10 @@ UNKNOWN_DATA = "unknown"
 """Name of the training data if a converted checkpoint does not record it."""
 BEST = "best"
 """The folder of the best checkpoint in the folder of a run."""
+ORIGINAL = (".pth.tar", ".pth", ".pt")
+"""Suffixes of checkpoints of other programs, for the advice to convert them."""
+PICTURES = (".jpg", ".jpeg", ".png", ".webp")
+"""Suffixes of pictures, for the advice on a folder of them."""
 
 
 ENTRIES = Fields(
@@ -108,12 +113,17 @@ def read_config(folder: Path, *, verify: bool = True) -> dict[str, Any]:
 
 def describe_absence(folder: Path) -> CheckpointError:
     """Return the error for a folder without a `config.json`."""
-    held = list_names(sorted(item.name for item in folder.iterdir()), 8) or "nothing"
-    return CheckpointError(
-        f"is not a checkpoint folder: it has no {CONFIG} (it contains {held}).",
-        file=folder,
-        remedy="Use a folder written by `vsezoo train`, or by save_pretrained of a dual encoder.",
-    )
+    names = sorted(item.name for item in folder.iterdir())
+    remedy = "Use a folder written by `vsezoo train`, or by save_pretrained of a dual encoder."
+    if old := next((name for name in names if name.endswith(ORIGINAL)), ""):
+        remedy = (
+            f"Convert the checkpoint in it: vsezoo convert {shlex.quote(str(folder / old))} --output runs/converted"
+        )
+    elif any(name.lower().endswith(PICTURES) for name in names):
+        remedy = f"It has pictures: name a checkpoint first, and the folder with --images. {remedy}"
+    held = list_names(names, 8) or "nothing"
+    problem = f"is not a checkpoint folder: it has no {CONFIG} (it contains {held})."
+    return CheckpointError(problem, file=folder, remedy=remedy)
 
 
 def require_config(config: dict[str, Any], path: Path) -> dict[str, Any]:

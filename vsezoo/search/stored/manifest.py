@@ -13,7 +13,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from vsezoo.errors import DataError, UsageError, explain_system
+from vsezoo import registry
+from vsezoo.errors import DataError, UnknownNameError, UsageError, explain_system
 from vsezoo.storage.atomic_file import write_whole
 from vsezoo.storage.forms import Anything, Fields, FormError, Integer, ListOf, Mapped, Text
 from vsezoo.storage.json_file import LARGEST, parse_object, seal
@@ -101,6 +102,21 @@ def list_files(folder: Path, manifest: Manifest) -> list[Path]:
 def is_index(name: str | Path) -> bool:
     """Return whether a name is a path rather than the name of a backend: an existing folder, or has a separator."""
     return Path(name).is_dir() or len(Path(name).parts) > 1
+
+
+def require_known(name: str | Path) -> None:
+    """Check that a name is a path, see `is_index`, or that of a backend, before anything is embedded.
+
+    Raises:
+        UnknownNameError: for any other name.
+    """
+    if is_index(name):
+        return
+    try:
+        registry.find("indexes", str(name))
+    except UnknownNameError as error:
+        remedy = f"{error.remedy} An index folder of this name does not exist; its path may have a slash: ./FOLDER"
+        raise UnknownNameError(error.problem, remedy=remedy) from None
 
 
 def read_manifest(folder: Path) -> Manifest:
