@@ -19,13 +19,13 @@ from typing import Any
 
 from torch import Tensor
 
-from vsezoo.errors import CheckpointError, explain_system, list_names
+from vsezoo.errors import CheckpointError, list_names
 from vsezoo.hub.reference import is_repository, parse_reference
 from vsezoo.storage.cache import identify, remember
 from vsezoo.storage.checkpoint_layout import OPEN_CLIP_TENSORS, is_open_clip
 from vsezoo.storage.digests import digest_file
 from vsezoo.storage.json_file import parse_object
-from vsezoo.storage.plain_file import Content, map_content, open_plain, read_plain
+from vsezoo.storage.plain_file import Content, explain_unread, map_content, open_plain, read_plain
 from vsezoo.storage.tensor_file import INDEX, ONE_FILE, TensorFile
 
 VARIABLE = "VSEZOO_WEIGHTS"
@@ -199,13 +199,11 @@ def read_small_json(path: Path) -> dict[str, Any]:
     Raises:
         CheckpointError: for a file that is too large, cannot be read, or contains something else.
     """
-    try:
+    with explain_unread(path, CheckpointError):
         if path.stat().st_size > LARGEST_JSON:
             problem = f"has {path.stat().st_size:,} bytes; the limit is {LARGEST_JSON:,}."
             raise CheckpointError(problem, file=path, remedy=AGAIN)
         content = read_plain(path, LARGEST_JSON)
-    except OSError as error:
-        raise _describe(error, path) from error
     try:
         return parse_object(content, path)
     except CheckpointError as error:
@@ -213,13 +211,5 @@ def read_small_json(path: Path) -> dict[str, Any]:
 
 
 def _map(path: Path) -> Content:
-    try:
-        with open_plain(path) as stream:
-            return map_content(stream)
-    except OSError as error:
-        raise _describe(error, path) from error
-
-
-def _describe(error: OSError, path: Path) -> CheckpointError:
-    reason, remedy = explain_system(error)
-    return CheckpointError(f"cannot be read: {reason}.", file=path, remedy=remedy)
+    with explain_unread(path, CheckpointError), open_plain(path) as stream:
+        return map_content(stream)

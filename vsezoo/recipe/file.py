@@ -11,13 +11,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from vsezoo.errors import RecipeError, UsageError, explain_system
+from vsezoo.errors import RecipeError, UsageError
 from vsezoo.recipe.part import PART_KINDS, TRAINING_PARTS
 from vsezoo.recipe.published import Paper, PublishedResult
 from vsezoo.recipe.recipe import Override, Recipe
 from vsezoo.recipe.values import require_keys
 from vsezoo.storage.json_file import LARGEST, parse_strictly
-from vsezoo.storage.plain_file import read_plain
+from vsezoo.storage.plain_file import explain_unread, read_plain
 
 SUFFIX = ".json"
 SHOWN = ("aliases", "distribution", "version", "file", "parameters", "training_options")
@@ -42,10 +42,8 @@ def read_recipe(path: Path) -> tuple[Recipe, dict[str, Any]]:
         RecipeError: if it is not a recipe; without the name of the file.
     """
     try:
-        value = parse_strictly(read_plain(path, LARGEST))
-    except OSError as error:
-        reason, remedy = explain_system(error)
-        raise UsageError(f"cannot be read: {reason}.", file=path, remedy=remedy) from error
+        with explain_unread(path, UsageError):
+            value = parse_strictly(read_plain(path, LARGEST))
     except ValueError as error:
         raise RecipeError(
             f"is not JSON: {error}.", remedy="`vsezoo show MODEL --json > FILE.json` writes one."

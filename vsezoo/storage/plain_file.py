@@ -9,8 +9,12 @@ import errno
 import mmap
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
+
+from vsezoo.errors import DataError, VsezooError, explain_system
 
 Content = bytes | bytearray | mmap.mmap
 
@@ -49,6 +53,22 @@ def read_plain(file: Path, most: int | None = None) -> bytes:
     if most is not None and len(content) > most:
         raise OSError(errno.EFBIG, f"it has more than {most:,} bytes", str(file))
     return content
+
+
+@contextmanager
+def explain_unread(file: Path, error: type[VsezooError] = DataError, remedy: str = "") -> Iterator[None]:
+    """Convert an error while reading a file to one message with a remedy.
+
+    Args:
+        file: its path.
+        error: the class of the message.
+        remedy: what to do; empty: what the error of the system suggests.
+    """
+    try:
+        yield
+    except OSError as problem:
+        reason, advice = explain_system(problem)
+        raise error(f"cannot be read: {reason}.", file=file, remedy=remedy or advice) from problem
 
 
 def map_content(stream: BinaryIO) -> Content:

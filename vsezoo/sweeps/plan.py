@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from vsezoo.errors import UsageError, explain_system, require_name, suggest_name
+from vsezoo.errors import UsageError, require_name, suggest_name
 from vsezoo.recipe.values import parse_value
-from vsezoo.storage.plain_file import read_plain
+from vsezoo.storage.plain_file import explain_unread, read_plain
 from vsezoo.sweeps.space import Search, read_choice
 
 SEED = "training.seed"
@@ -106,10 +106,8 @@ def read_plan(file: Path) -> Plan:
         UsageError: for a file that cannot be read, and for unknown or impossible entries.
     """
     try:
-        value = tomllib.loads(read_plain(file).decode())
-    except OSError as error:
-        reason, remedy = explain_system(error)
-        raise UsageError(f"cannot be read: {reason}.", file=file, remedy=remedy) from error
+        with explain_unread(file, UsageError):
+            value = tomllib.loads(read_plain(file).decode())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UsageError(f"is not TOML: {error}.", file=file, remedy=EXAMPLE) from error
     for key in value:

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from vsezoo.errors import CheckpointError, RecipeError
 from vsezoo.storage.digests import RESTORE
-from vsezoo.storage.plain_file import read_plain
+from vsezoo.storage.plain_file import explain_unread, read_plain
 
 
 class Subwords:
@@ -44,9 +44,8 @@ class Subwords:
         path = Path(file).expanduser()
         remedy = "Set text_encoder.subwords to a tokenizer.json of the library tokenizers."
         try:
-            return cls(read_plain(path / cls.FILE if path.is_dir() else path))
-        except OSError as error:
-            raise RecipeError(f"cannot be read: {error.strerror}.", file=path, remedy=remedy) from None
+            with explain_unread(path, RecipeError, remedy):
+                return cls(read_plain(path / cls.FILE if path.is_dir() else path))
         except ValueError as error:
             raise RecipeError(f"is not a tokenizer: {error}.", file=path, remedy=remedy) from None
 

@@ -18,14 +18,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vsezoo.errors import CheckpointError, RecipeError, explain_system
+from vsezoo.errors import CheckpointError, RecipeError
 from vsezoo.model import JointEmbedding
 from vsezoo.pretrained.left_out import LeftOut
 from vsezoo.storage.atomic_folder import find_folder, replace_folder
 from vsezoo.storage.checkpoint_layout import write_json
 from vsezoo.storage.digests import digest_files, require_digest
 from vsezoo.storage.json_file import seal
-from vsezoo.storage.plain_file import map_content, open_plain
+from vsezoo.storage.plain_file import explain_unread, map_content, open_plain
 from vsezoo.storage.tensor_file import TensorFile
 from vsezoo.storage.tensors import list_tensors, write_tensors
 from vsezoo.training.layout import LAST as LAST
@@ -139,12 +139,8 @@ def read_state(output: Path) -> State:
 
 def _read_tensors(file: Path, expected: Mapping[str, Any]) -> TensorFile:
     """Return the tensors of a state from the bytes that were hashed; those of generators have the right form."""
-    try:
-        with open_plain(file) as stream:
-            content = map_content(stream)
-    except OSError as error:
-        reason, remedy = explain_system(error)
-        raise CheckpointError(f"cannot be read: {reason}.", file=file, remedy=remedy) from error
+    with explain_unread(file, CheckpointError), open_plain(file) as stream:
+        content = map_content(stream)
     require_digest(content, expected, file, START_AGAIN)
     tensors = TensorFile(content, file, START_AGAIN)
     for name, (dtype, shape) in RANDOM.items():

@@ -62,6 +62,17 @@ def test_images_that_are_missing(folder: Path) -> None:
         flickr8k.expert.measure(score, Pairs(["a.jpg"]), folder)
 
 
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [(b"a.jpg\tb.jpg#1\t1\tx\t1\n", "line 1 has something else than numbers"), (b"\xff\n", "is not UTF-8 text")],
+)
+def test_judgements_that_cannot_be_read(folder: Path, content: bytes, problem: str) -> None:
+    for name, protocol in (("ExpertAnnotations", flickr8k.expert), ("CrowdFlowerAnnotations", flickr8k.crowd)):
+        (folder / f"{name}.txt").write_bytes(content)
+        with pytest.raises(DataError, match=f"{name}.txt: {problem}"):
+            protocol.measure(score, Pairs(["a.jpg", "b.jpg"]), folder)
+
+
 def test_files_that_are_missing_or_damaged(folder: Path) -> None:
     (folder / "ExpertAnnotations.txt").write_text("a.jpg\tb.jpg#0\t4\n")
     with pytest.raises(DataError, match=r"ExpertAnnotations\.txt: has 3 columns instead of 5 in line 1"):

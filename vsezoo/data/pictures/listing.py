@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vsezoo.errors import DataError
-from vsezoo.storage.plain_file import read_plain
+from vsezoo.storage.plain_file import explain_unread, read_plain
 
 if TYPE_CHECKING:
     from vsezoo.data.pictures.picture_file import Place
@@ -118,9 +118,8 @@ def read_json(path: Path) -> dict[str, Any]:
     """
     remedy = "Download or copy the file again."
     try:
-        value = json.loads(read_plain(path))
-    except OSError as error:
-        raise DataError(f"cannot be read: {error.strerror}.", file=path, remedy=remedy) from None
+        with explain_unread(path, remedy=remedy):
+            value = json.loads(read_plain(path))
     except (ValueError, RecursionError) as error:
         raise DataError(f"is not JSON: {error}.", file=path, remedy=remedy) from None
     if not isinstance(value, dict):

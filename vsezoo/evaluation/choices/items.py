@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from vsezoo.errors import DataError, explain_system
-from vsezoo.storage.plain_file import read_plain
+from vsezoo.errors import DataError
+from vsezoo.storage.plain_file import explain_unread, read_plain
 
 SUFFIXES = (".json", ".jsonl")
 OBTAIN = (
@@ -78,11 +78,9 @@ def _read_file(file: Path) -> Iterator[Choice]:
 
 def _read_entries(file: Path) -> list[Mapping[str, Any]]:
     try:
-        text = read_plain(file).decode()
+        with explain_unread(file, remedy=OBTAIN):
+            text = read_plain(file).decode()
         value = json.loads(text) if file.suffix == ".json" else [json.loads(line) for line in text.splitlines() if line]
-    except OSError as error:
-        reason, _ = explain_system(error)
-        raise DataError(f"cannot be read: {reason}.", file=file, remedy=OBTAIN) from error
     except (ValueError, RecursionError) as error:
         raise DataError(f"is not JSON: {error}.", file=file, remedy=OBTAIN) from error
     entries = list(value.values()) if isinstance(value, dict) else value  # SugarCrepe numbers its entries by keys

@@ -16,9 +16,9 @@ from pathlib import Path
 
 import numpy as np
 
-from vsezoo.errors import DataError, MissingPackageError, explain_system
+from vsezoo.errors import DataError, MissingPackageError
 from vsezoo.inputs import PairDataset
-from vsezoo.storage.plain_file import open_plain, read_plain
+from vsezoo.storage.plain_file import explain_unread, open_plain, read_plain
 
 IDS = "coco_test_ids.npy"
 PACKAGE = "eccv_caption"
@@ -123,7 +123,7 @@ def read_scores(file: Path) -> Iterator[tuple[int, int, float]]:
         DataError: for a damaged file.
     """
     try:
-        with file.open(encoding="utf-8", newline="") as lines:
+        with explain_unread(file), file.open(encoding="utf-8", newline="") as lines:
             rows = csv.reader(lines)
             next(rows, None)
             for number, (first, second, score, *_) in enumerate(rows, start=2):
@@ -131,9 +131,6 @@ def read_scores(file: Path) -> Iterator[tuple[int, int, float]]:
                 if None in pair:
                     raise ValueError(f"line {number} names no caption or image of COCO")
                 yield pair[0] or 0, pair[1] or 0, float(score)
-    except OSError as error:
-        reason, remedy = explain_system(error)
-        raise DataError(f"cannot be read: {reason}.", file=file, remedy=remedy) from error
     except ValueError as error:
         problem = f"is not a file of Crisscrossed Captions: {error}."
         raise DataError(problem, file=file, remedy="Copy it again from its authors' repository.") from error
@@ -156,10 +153,8 @@ def _read_ids(file: Path) -> list[int]:
 
 def _read_json(file: Path) -> dict[int, frozenset[int]]:
     try:
-        value = json.loads(read_plain(file))
+        with explain_unread(file, remedy=INSTALL):
+            value = json.loads(read_plain(file))
         return {int(query): frozenset(map(int, matches)) for query, matches in value.items() if matches}
-    except OSError as error:
-        reason, _ = explain_system(error)
-        raise DataError(f"cannot be read: {reason}.", file=file, remedy=INSTALL) from error
     except (ValueError, AttributeError, TypeError, RecursionError) as error:
         raise DataError("is not a ground truth of eccv-caption.", file=file, remedy=INSTALL) from error

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import numpy as np
 
-from vsezoo.errors import DataError, explain_system
+from vsezoo.errors import DataError
 from vsezoo.evaluation.judgements.kendall import correlate
 from vsezoo.evaluation.protocol import Protocol, Score
 from vsezoo.inputs import PairDataset
-from vsezoo.storage.plain_file import read_plain
+from vsezoo.storage.plain_file import explain_unread, read_plain
 
 TOKENS, EXPERT, CROWD = "Flickr8k.token.txt", "ExpertAnnotations.txt", "CrowdFlowerAnnotations.txt"
 OBTAIN = f"Give the folder of Flickr8k_text, which has {TOKENS}, {EXPERT} and {CROWD}, to --protocol-files."
@@ -39,11 +39,12 @@ class Flickr8KExpert(Protocol):
         own: dict[str, set[str]] = {}
         for name, text in texts.items():
             own.setdefault(name.rpartition("#")[0], set()).add(text)
-        rows = [row for row in _read_rows(folder / EXPERT, 5) if texts.get(row[1]) not in own.get(row[0], ())]
-        pairs, judgements = [], []
-        for image, caption, *scores in rows:
-            pairs += [(image, caption)] * len(scores)
-            judgements += [float(judgement) for judgement in scores]
+        pairs: list[tuple[str, str]] = []
+        judgements: list[float] = []
+        for image, caption, scores in _read_judgements(folder / EXPERT):
+            if texts.get(caption) not in own.get(image, ()):
+                pairs += [(image, caption)] * len(scores)
+                judgements += scores
         tau_b, tau_c = correlate(score_pairs(score, data, pairs, texts), np.array(judgements))
         return {"tau-c": 100 * tau_c, "tau-b": 100 * tau_b, "points": len(judgements)}
 
@@ -57,9 +58,9 @@ class Flickr8KCrowd(Protocol):
     def measure(self, score: Score, data: PairDataset, folder: Path) -> Mapping[str, float]:
         """Return 100 · tau-b and 100 · tau-c, and the number of points."""
         texts = read_captions(folder)
-        rows = list(_read_rows(folder / CROWD, 5))
-        pairs = [(image, caption) for image, caption, *_ in rows]
-        shares = np.array([float(yes) / (float(yes) + float(no)) for *_, yes, no in rows])
+        rows = list(_read_judgements(folder / CROWD))
+        pairs = [(image, caption) for image, caption, _ in rows]
+        shares = np.array([yes / (yes + no) for _, _, (_, yes, no) in rows])
         tau_b, tau_c = correlate(score_pairs(score, data, pairs, texts), shares)
         return {"tau-b": 100 * tau_b, "tau-c": 100 * tau_c, "points": len(rows)}
 
@@ -99,6 +100,15 @@ def score_pairs(
     return matrix[[row[image] for image, _ in pairs], [column[caption] for _, caption in pairs]]
 
 
+def _read_judgements(file: Path) -> Iterator[tuple[str, str, list[float]]]:
+    """Yield the image, the caption and the three numbers of each line."""
+    for number, (image, caption, *cells) in enumerate(_read_rows(file, 5), start=1):
+        try:
+            yield image, caption, list(map(float, cells))
+        except ValueError as error:
+            raise DataError(f"line {number} has something else than numbers.", file=file, remedy=OBTAIN) from error
+
+
 def _read_rows(file: Path, width: int) -> Iterator[list[str]]:
     """Yield the cells of each line."""
     for number, line in enumerate(_read_lines(file), start=1):
@@ -111,10 +121,10 @@ def _read_rows(file: Path, width: int) -> Iterator[list[str]]:
 
 def _read_lines(file: Path) -> Iterable[str]:
     try:
-        return read_plain(file).decode().splitlines()
-    except OSError as error:
-        reason, _ = explain_system(error)
-        raise DataError(f"cannot be read: {reason}.", file=file, remedy=OBTAIN) from error
+        with explain_unread(file, remedy=OBTAIN):
+            return read_plain(file).decode().splitlines()
+    except UnicodeDecodeError as error:
+        raise DataError(f"is not UTF-8 text: {error}.", file=file, remedy=OBTAIN) from error
 
 
 expert, crowd = Flickr8KExpert(), Flickr8KCrowd()
