@@ -13,7 +13,8 @@ from vsezoo.cli.command import Command, section
 from vsezoo.cli.late_bar import show_late
 from vsezoo.cli.search_many import TOKEN
 from vsezoo.cli.skipped import print_skipped
-from vsezoo.errors import UsageError, explain_system, require_package
+from vsezoo.errors import UsageError, require_package
+from vsezoo.storage.plain_file import explain_unread
 
 RATE = 20.0
 
@@ -123,11 +124,12 @@ def read_token(file: Path | None) -> str:
     """
     if file is None:
         return os.environ.get(TOKEN, "").strip()
+    remedy = "Write one line of letters and digits into it."
     try:
-        token = file.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        reason, remedy = explain_system(error)
-        raise UsageError(f"cannot be read: {reason}.", file=file, remedy=remedy) from None
+        with explain_unread(file, UsageError):
+            token = file.read_text(encoding="utf-8").strip()
+    except UnicodeDecodeError as error:
+        raise UsageError(f"is not UTF-8 text: {error}.", file=file, remedy=remedy) from None
     if not token:
-        raise UsageError("contains no token.", file=file, remedy="Write one line of letters and digits into it.")
+        raise UsageError("contains no token.", file=file, remedy=remedy)
     return token

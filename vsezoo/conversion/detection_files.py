@@ -18,7 +18,7 @@ from vsezoo.conversion.detections import Detections
 from vsezoo.conversion.files import Refusal
 from vsezoo.conversion.pickle_machine import PickleMachine
 from vsezoo.errors import DataError, require_package
-from vsezoo.storage.plain_file import open_plain
+from vsezoo.storage.plain_file import explain_unread, open_plain
 
 HEADERS = ("image_id", "img_id", "id", "image")
 """First cells of a first line that names the columns; most files have none."""
@@ -69,14 +69,12 @@ class TsvFile(DetectionFile):
         self.path = path
         self._lines: dict[str, tuple[int, int]] = {}
         self.repeated = 0
-        try:
+        with explain_unread(path, remedy=AGAIN):
             with open_plain(path) as stream:
                 self._find_lines(stream)
             if not self._lines:
                 raise DataError("contains no images.", file=path, remedy=AGAIN)
             self._stream = open_plain(path)
-        except OSError as error:
-            raise DataError(f"cannot be read: {error.strerror}.", file=path, remedy=AGAIN) from None
         self.ids = list(self._lines)
 
     def _find_lines(self, stream: BinaryIO) -> None:

@@ -17,7 +17,7 @@ from vsezoo.errors import DataError, StorageError, UsageError, explain_system, r
 from vsezoo.storage.atomic_file import prepare_file
 from vsezoo.storage.garbage import pause_collection
 from vsezoo.storage.json_file import LARGEST, SEAL, parse_object, seal
-from vsezoo.storage.plain_file import open_plain
+from vsezoo.storage.plain_file import explain_unread, open_plain
 
 if TYPE_CHECKING:
     import pandas
@@ -144,7 +144,7 @@ def read_predictions(file: str | Path) -> Predictions:
 
 def _read(file: Path) -> Predictions:
     try:
-        with open_plain(file) as stream:
+        with explain_unread(file), open_plain(file) as stream:
             if file.suffix == PARQUET:
                 from vsezoo.evaluation.parquet_predictions import read_table
 
@@ -164,9 +164,6 @@ def _read(file: Path) -> Predictions:
             if f'"{SEAL}"'.encode() not in header or digest != hashlib.sha256(content).hexdigest():
                 raise DataError("was altered: its queries differ from their digest.", file=file, remedy=EVALUATE)
         return Predictions(about, queries)
-    except OSError as error:
-        reason, remedy = explain_system(error)
-        raise DataError(f"cannot be read: {reason}.", file=file, remedy=remedy) from error
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise DataError("is not a complete file of predictions.", file=file, remedy=EVALUATE) from error
 
