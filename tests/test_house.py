@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import statistics
 from pathlib import Path
 
@@ -17,6 +18,28 @@ LONGER = {"vsezoo/interfaces.py": 340}
 """The one file that the author of a part must read."""
 TYPICAL = 150
 """Lines of more than half of the files."""
+
+IN_PLACE = re.compile(r"\.write_(?:text|bytes)\(|\.open\(\"[wax]b?\"")
+WRITERS = {
+    "vsezoo/checkpoints/writing.py",
+    "vsezoo/cli/__init__.py",
+    "vsezoo/cli/command.py",
+    "vsezoo/conversion/output.py",
+    "vsezoo/data/caption_file.py",
+    "vsezoo/data/pictures/writing/convert.py",
+    "vsezoo/data/pictures/writing/forms.py",
+    "vsezoo/data/precomputed/collected.py",
+    "vsezoo/evaluation/predictions.py",
+    "vsezoo/scaffold/package.py",
+    "vsezoo/search/stored/remote.py",
+    "vsezoo/storage/atomic_file.py",
+    "vsezoo/storage/checkpoint_layout.py",
+    "vsezoo/storage/snapshot.py",
+    "vsezoo/sweeps/running.py",
+    "vsezoo/training/board.py",
+    "vsezoo/training/callbacks.py",
+}
+"""What writes into temporary files and folders, which take their place when they are whole, or appends to logs."""
 
 OTHERS = {"thirdparty", "before"}
 """Folders of tests that hold no tests: a distribution, and checkpoints."""
@@ -37,6 +60,13 @@ def count_lines(path: Path) -> int:
 def test_no_file_is_long() -> None:
     lines = {path.relative_to(ROOT).as_posix(): count_lines(path) for path in SOURCES}
     assert {name: count for name, count in lines.items() if count > LONGER.get(name, LONGEST)} == {}
+
+
+def test_files_are_replaced_whole() -> None:
+    """By `vsezoo.storage.atomic_file`: what writes a file in its place loses both versions when the disk is full."""
+    own = [path for path in SOURCES if path.is_relative_to(ROOT / "vsezoo") and "testing" not in path.parts]
+    found = {path.relative_to(ROOT).as_posix() for path in own if IN_PLACE.search(path.read_text(encoding="utf-8"))}
+    assert found == WRITERS
 
 
 def test_most_files_are_short() -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from vsezoo.comparison.hits import NAMES
 from vsezoo.errors import INTERRUPTED, InterruptedTrainingError, StorageError, VsezooError, explain_system
+from vsezoo.storage.atomic_file import write_whole
 from vsezoo.sweeps.listing import FAILURE, PRUNED, is_running
 from vsezoo.sweeps.plan import Plan, PlannedRun
 
@@ -81,7 +82,7 @@ def carry_out(
     if outcome.problem:
         report(f"{run.name} failed: {outcome.problem}")
         if not is_running(folder):  # another process may be training it, after a sweep was killed
-            (folder / FAILURE).write_text(f"{outcome.problem}\n", encoding="utf-8")
+            write_whole(folder / FAILURE, f"{outcome.problem}\n".encode(errors="backslashreplace"))
     return outcome
 
 
@@ -129,7 +130,7 @@ def do_trial(task: Mapping[str, Any], options: RunOptions) -> None:
     try:
         start_run(task["model"], task["data"] or DEFAULT_DATA, task["settings"], options, callbacks=callbacks)
     except PrunedTrial:
-        (folder / PRUNED).write_text("Worse than the median of the other trials at this point.\n", encoding="utf-8")
+        write_whole(folder / PRUNED, b"Worse than the median of the other trials at this point.\n")
 
 
 def describe_task(plan: Plan, run: PlannedRun, options: SweepOptions) -> dict[str, Any]:
