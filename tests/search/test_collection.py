@@ -37,7 +37,7 @@ def test_the_pictures_of_a_folder(tmp_path: Path) -> None:
 
 def test_pictures_that_are_named(tmp_path: Path) -> None:
     red, blue = (paint(tmp_path / f"a {name}.PNG", COLOURS[name]) for name in ("red", "blue"))
-    for source, ids in ((red, [str(red)]), ([blue, str(red)], [str(blue), str(red)])):
+    for source, ids in ((red, [red.name]), ([blue, str(red)], [str(blue), str(red)])):
         assert collect_images(source).ids == ids
     assert [picture.getpixel((0, 0)) for picture in collect_images([blue, red]).read([0, 1]).content] == [
         COLOURS["blue"],

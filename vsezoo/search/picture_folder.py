@@ -57,18 +57,19 @@ class PictureFiles(Collection):
 
 
 class NamedPictures(PictureFiles):
-    """Picture files that a user names, whose ids are these names. One alone is not skipped.
+    """Picture files that a user names. One alone is not skipped.
 
     Args:
         names: their paths.
         skips: as for `PictureFiles`.
+        ids: their ids; None: the paths.
 
     Raises:
         DataError: for one that does not exist.
     """
 
-    def __init__(self, names: Sequence[str], *, skips: bool) -> None:
-        super().__init__(names, names, skips=skips and len(names) > 1)
+    def __init__(self, names: Sequence[str], *, skips: bool, ids: Sequence[str] | None = None) -> None:
+        super().__init__(names, ids or names, skips=skips and len(names) > 1)
         self.name, self.place = "the pictures", ""
         if len(names) == 1:
             self.name, self.place = names[0], str(Path(names[0]).absolute())

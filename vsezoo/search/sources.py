@@ -42,7 +42,7 @@ def collect_images(source: Images, on_bad_image: str = "skip") -> Collection:
     if path.suffix == ".npy":
         return FeatureRows(path)
     if path.suffix.lower() in (*ENDINGS, *HEIC) and not path.is_dir():
-        return NamedPictures([str(source)], skips=skips)
+        return NamedPictures([str(source)], skips=skips, ids=[path.name])  # as in a folder, wherever it is named from
     if path.is_file():
         raise DataError(
             "is neither a folder of pictures, nor a picture, nor a .npy file of features.",
