@@ -62,6 +62,7 @@ COMMANDS: dict[str, tuple[str, list[str]]] = {
     "data convert webdataset": ("out", [*CONVERT, "--to", "webdataset"]),
     "data check --html": ("out.html", ["data", "check", "pictures", "--html"]),
     "compare --html": ("out.html", ["compare", "a.jsonl", "b.jsonl", "--html"]),
+    "new-plugin": ("out", ["new-plugin", "own", "--kind", "loss", "--output"]),
     "search --html": ("out.html", ["search", "run", "red", "--images", "rows.npy", "--html"]),
 }
 """The name of the output of each, and its words before it; those of `features` are a call."""
