@@ -110,6 +110,9 @@ def test_no_folder(tmp_path: Path) -> None:
 def test_a_file_is_no_folder(folder: Path) -> None:
     with pytest.raises(CheckpointError, match="is not a folder"):
         load(folder / "model.safetensors")
+    (folder / "old.pth.tar").write_bytes(b"")
+    with pytest.raises(CheckpointError, match=r"is a file, not a folder\.\nConvert it first: vsezoo convert .*old"):
+        load(folder / "old.pth.tar")
 
 
 def test_a_folder_of_something_else(tmp_path: Path) -> None:

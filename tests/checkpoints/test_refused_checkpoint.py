@@ -40,7 +40,7 @@ def folder(tmp_path: Path) -> Path:
     ("name", "remedy"),
     [
         ("model best.pth.tar", "Convert the checkpoint in it: vsezoo convert '{}/model best.pth.tar' --output"),
-        ("a.JPG", "It has pictures: name a checkpoint first, and the folder with --images. Use a folder"),
+        ("a.JPG", "It has pictures: name a checkpoint first, and the folder with --images or --data. Use a folder"),
         ("a.txt", "Use a folder written by `vsezoo train`"),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from vsezoo.evaluation import protocols
 from vsezoo.evaluation.encoded import EncodedSplit
 from vsezoo.evaluation.evaluate import label
 from vsezoo.evaluation.protocols import measure
+from vsezoo.evaluation.report import Evaluation
 from vsezoo.similarities import CosineSimilarity
 
 IMAGE_OF = np.array([0, 0, 0, 1, 1, 2, 2, 2, 3, 3, 4, 5, 5])
@@ -40,6 +42,7 @@ def test_figures_of_a_language_are_those_of_its_captions_alone(ties: str) -> Non
         alone = measure([EncodedSplit(images[kept], texts[rows], CosineSimilarity())], image_of, ties=ties)
         assert (found.metrics, found.images, found.captions) == (alone, len(kept), len(rows))
         assert evaluation.to_json()["languages"][language]["rsum"] == alone.rsum
+    assert Evaluation.from_json(json.loads(json.dumps(evaluation.to_json()))) == evaluation
     console = Console(width=100)
     with console.capture() as shown:
         console.print(render(evaluation))

@@ -6,6 +6,7 @@ The only module that knows both the disk and the Hub.
 from __future__ import annotations
 
 import glob
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,7 +17,7 @@ from vsezoo.errors import AbsentCheckpointError, CheckpointError, UnknownNameErr
 from vsezoo.hub.reference import HubReference, is_repository, parse_reference
 from vsezoo.recipe import Pretrained
 from vsezoo.storage.atomic_folder import LOOKS, find_folder
-from vsezoo.storage.checkpoint_layout import BEST, CONFIG, is_foreign_folder
+from vsezoo.storage.checkpoint_layout import BEST, CONFIG, ORIGINAL, is_foreign_folder
 
 
 @dataclass(frozen=True)
@@ -141,6 +142,9 @@ def _describe_absence(named: Path) -> AbsentCheckpointError:
         remedy = "Use a folder written by `vsezoo train`, for example runs/NAME"
         if is_repository(name):
             remedy += f", or hub:{name} for the repository of that name on the Hub"
+        if name.endswith(ORIGINAL) and named.is_file():
+            remedy = f"Convert it first: vsezoo convert {shlex.quote(name)} --output runs/converted"
+            return AbsentCheckpointError("is a file, not a folder.", file=named, remedy=remedy)
         near = suggest_name(name, [*known, *(str(run) for run in list_runs())])
         problem = "is not a folder." if named.exists() else "does not exist."
         return AbsentCheckpointError(problem, file=named, remedy=f"{remedy}.{f' {near}' if near else ''}")

@@ -3,33 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from torch import Tensor
 
-from vsezoo.evaluation.metrics import Metrics, average_metrics
+from vsezoo.evaluation.metrics import LanguageMetrics, Metrics, average_metrics
 from vsezoo.evaluation.ranks import Scorer, rank_pairs
-
-
-@dataclass(frozen=True)
-class LanguageMetrics:
-    """The figures of a language.
-
-    Attributes:
-        images: number of images with captions in it.
-        captions: number of these.
-        metrics: of these images and captions alone; of fold5, the mean over the folds that have some.
-    """
-
-    images: int
-    captions: int
-    metrics: Metrics
-
-    def to_json(self) -> dict[str, Any]:
-        """Return them as JSON values."""
-        return {"images": self.images, "captions": self.captions, **self.metrics.to_json()}
 
 
 class LanguageCollector:

@@ -139,6 +139,25 @@ def average_metrics(parts: Sequence[Metrics]) -> Metrics:
     return Metrics(average(part.i2t for part in parts), average(part.t2i for part in parts), ties)
 
 
+@dataclass(frozen=True)
+class LanguageMetrics:
+    """The figures of a language.
+
+    Attributes:
+        images: number of images with captions in it.
+        captions: number of these.
+        metrics: of these images and captions alone; of fold5, the mean over the folds that have some.
+    """
+
+    images: int
+    captions: int
+    metrics: Metrics
+
+    def to_json(self) -> dict[str, Any]:
+        """Return them as JSON values."""
+        return {"images": self.images, "captions": self.captions, **self.metrics.to_json()}
+
+
 CRITERIA: Mapping[str, Callable[[Metrics], float]] = {
     "rsum": lambda metrics: metrics.rsum,  # VSE, VSE++, VSE∞
     "r1+r5": lambda metrics: sum(metrics.i2t.recalls[:2]) + sum(metrics.t2i.recalls[:2]),  # VSRN

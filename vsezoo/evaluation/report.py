@@ -9,12 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vsezoo.errors import CheckpointError, require_package
-from vsezoo.evaluation.metrics import LABELS, DirectionMetrics, Metrics, Ties
+from vsezoo.evaluation.metrics import LABELS, DirectionMetrics, LanguageMetrics, Metrics, Ties
 
 if TYPE_CHECKING:
     import pandas
-
-    from vsezoo.evaluation.languages import LanguageMetrics  # imports torch
 
 
 @dataclass(frozen=True, repr=False)
@@ -111,10 +109,20 @@ class Evaluation:
         def read(kind: type[Any], *path: str) -> Any:
             return _read(value, kind, path, file)
 
-        i2t, t2i = (DirectionMetrics(*(read(float, key, label) for label in LABELS)) for key in ("i2t", "t2i"))
-        ties = Ties(read(str, "ties", "rule"), read(int, "ties", "i2t"), read(int, "ties", "t2i"))
+        def read_metrics(*place: str) -> Metrics:
+            i2t, t2i = (
+                DirectionMetrics(*(read(float, *place, way, name) for name in LABELS)) for way in ("i2t", "t2i")
+            )
+            ties = (read(kind, *place, "ties", name) for name, kind in (("rule", str), ("i2t", int), ("t2i", int)))
+            return Metrics(i2t, t2i, Ties(*ties))
+
+        def read_language(name: str) -> LanguageMetrics:
+            images, captions = (read(int, "languages", name, count) for count in ("images", "captions"))
+            return LanguageMetrics(images, captions, read_metrics("languages", name))
+
+        named = read(dict, "languages") if isinstance(value, Mapping) and "languages" in value else {}
         return cls(
-            Metrics(i2t, t2i, ties),
+            read_metrics(),
             data=read(str, "data"),
             split=read(str, "split"),
             protocol=read(str, "protocol"),
@@ -122,6 +130,7 @@ class Evaluation:
             images=read(int, "images"),
             captions=read(int, "captions"),
             skipped=read(int, "skipped") if isinstance(value, Mapping) and "skipped" in value else 0,
+            languages={name: read_language(name) for name in named},
         )
 
 

@@ -120,7 +120,7 @@ def describe_absence(folder: Path) -> CheckpointError:
             f"Convert the checkpoint in it: vsezoo convert {shlex.quote(str(folder / old))} --output runs/converted"
         )
     elif any(name.lower().endswith(PICTURES) for name in names):
-        remedy = f"It has pictures: name a checkpoint first, and the folder with --images. {remedy}"
+        remedy = f"It has pictures: name a checkpoint first, and the folder with --images or --data. {remedy}"
     held = list_names(names, 8) or "nothing"
     problem = f"is not a checkpoint folder: it has no {CONFIG} (it contains {held})."
     return CheckpointError(problem, file=folder, remedy=remedy)
