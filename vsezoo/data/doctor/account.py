@@ -26,9 +26,13 @@ def report_account(account: Mapping[str, Any]) -> Iterator[Finding]:
     if account.get("rule") == DRAWN:
         yield Finding("note", None, f"The splits are {DRAWN}.", REMEDY_DRAWN, account["file"])
     if account.get("unread"):
-        what = f"{list_names(account['unread'], NAMED)} also look{'s' * (len(account['unread']) == 1)} like a table of "
+        unread, is_one = list_names(account["unread"], NAMED), len(account["unread"]) == 1
+        what = f"{unread} also look{'s' * is_one} like a table of captions, and {'is' if is_one else 'are'} not read."
         remedy = "Write all captions into one table, or move the others to another folder."
-        yield Finding("warning", None, f"{what}captions, and is not read.", remedy, account["file"])
+        if account["layout"] == "texts":
+            what = f"Pictures have more than one text, of which one is read: {unread} are not."
+            remedy = "Write all captions of a picture into one text, each on a line of its own."
+        yield Finding("warning", None, what, remedy, account["file"])
     if others := _find_others(account):
         what = f"The folder also has files of the layout {', '.join(others)}: they are not read."
         remedy = f"If they are what you mean, move the files of the layout {account['layout']} to another folder."

@@ -106,5 +106,5 @@ def _summarise(account: Mapping[str, Any]) -> str:
     if account.get("captions_cut"):
         parts.append(f"{account['captions_cut']:,} captions left out: the first five of an image are used.")
     if account.get("unread"):
-        parts.append(f"Not read, since one table is: {', '.join(account['unread'])}.")
+        parts.append(f"Not read, since another is: {', '.join(account['unread'])}.")
     return " ".join(parts)

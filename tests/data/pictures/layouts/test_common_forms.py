@@ -65,6 +65,15 @@ def test_names_of_texts(tmp_path: Path, picture: str, texts: dict[str, str]) -> 
     assert show(open_split(tmp_path)) == {picture: ["a dog"]}
 
 
+def test_texts_that_are_not_read_are_told(tmp_path: Path) -> None:
+    write_pictures(tmp_path, ["train/a.jpg", "train/b.jpg"])
+    write_texts(tmp_path, {f"train/{name}": "x\n" for name in ("a.txt", "a.caption", "b.caption", "c.txt")})
+    write_texts(tmp_path, {"train/a.json": '{"caption": "other"}'})
+    account = open_split(tmp_path).account
+    assert account["unread"] == ["1 *.caption"]
+    assert account["summary"].endswith("Not read, since another is: 1 *.caption.")
+
+
 def test_objects_without_captions_are_no_texts_and_bad_ones_are_named(tmp_path: Path) -> None:
     write_pictures(tmp_path, ["train/a.jpg", "train/b.jpg"])
     write_texts(tmp_path, {"train/a.json": '{"shapes": []}', "train/b.json": "{"})

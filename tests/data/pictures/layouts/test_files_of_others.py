@@ -68,7 +68,7 @@ def test_a_second_table_is_told(tmp_path: Path) -> None:
     (tmp_path / "sizes.csv").write_text("image,width\na.jpg,8\n")
     account = open_split(tmp_path).account
     assert account["unread"] == ["more.csv"]
-    assert account["summary"].endswith("Not read, since one table is: more.csv.")
+    assert account["summary"].endswith("Not read, since another is: more.csv.")
     (tmp_path / "captions.csv").write_text("image,caption,split\na.jpg,nan,train\n")
     told = [finding.what for finding in check_data(f"{tmp_path}/").findings]
     assert "more.csv also looks like a table of captions, and is not read." in told

@@ -6,6 +6,7 @@ import functools
 import json
 import os
 import re
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,7 @@ from vsezoo.data.pictures.cells import find_captions
 from vsezoo.data.pictures.find import compose
 from vsezoo.data.pictures.listing import CaptionedImage, Listing
 from vsezoo.data.pictures.splits import gather
-from vsezoo.data.pictures.walk import list_pictures
+from vsezoo.data.pictures.walk import PICTURES, list_pictures
 from vsezoo.errors import DataError
 
 ENDINGS = (".txt", ".caption", ".json")
@@ -69,6 +70,18 @@ class _Texts:
                     return picture.with_name(found)
         return None
 
+    def count_others(self, read: Sequence[Path | None]) -> list[str]:
+        """Return how many texts with the stem of one that was read were not, by suffix: `12 *.caption`."""
+        names = {(text.parent, text.name) for text in read if text}
+        stems = {(folder, _find_stem(name)) for folder, name in names}
+        others = Counter(
+            Path(name).suffix.lower()
+            for folder in {folder for folder, _ in names}
+            for name in self._list(folder)[0]
+            if (folder, name) not in names and (folder, _find_stem(name)) in stems
+        )
+        return [f"{others[ending]:,} *{ending}" for ending in ENDINGS[:-1] if others[ending]]  # JSON has other facts
+
 
 def _list_texts(folder: Path) -> tuple[frozenset[str], dict[str, str]]:
     """Return the names of the texts in a folder, and the same by what is compared."""
@@ -77,6 +90,13 @@ def _list_texts(folder: Path) -> tuple[frozenset[str], dict[str, str]]:
     except OSError:
         names = []
     return frozenset(names), {_fold(name): name for name in names}
+
+
+def _find_stem(name: str) -> str:
+    """Return the stem of the picture of a text: `a` of `a.txt` and of `a.jpg.txt`."""
+    stem = name.rpartition(".")[0]
+    shorter, dot, ending = stem.rpartition(".")
+    return shorter if f"{dot}{ending.lower()}" in PICTURES else stem
 
 
 def _fold(name: str) -> str:
@@ -113,9 +133,10 @@ def _read(folder: Path, texts: _Texts) -> Listing:
     from vsezoo.data.pictures.picture_file import Place  # imports numpy
 
     images: dict[str, CaptionedImage] = {}
-    empty, bad = {}, list[DataError]()
+    empty, bad, read = {}, list[DataError](), list[Path | None]()
     for picture in list_pictures(folder):
         text, captions = texts.find(picture), list[str]()
+        read.append(text)
         name = picture.relative_to(folder).as_posix()
         try:
             captions = _read_text(text) if text else []
@@ -126,4 +147,4 @@ def _read(folder: Path, texts: _Texts) -> Listing:
         images[name] = CaptionedImage(name, captions, Place(str(picture)))
         if not captions:
             empty[name] = f"{text.name} is empty" if text else f"no {picture.stem}.txt"
-    return replace(gather(folder, folder, images, empty), bad=bad)
+    return replace(gather(folder, folder, images, empty), bad=bad, unread=texts.count_others(read))
