@@ -147,6 +147,13 @@ def test_coco_2017(tmp_path: Path, below: str, place: str) -> None:
     assert list(show(open_split(tmp_path, "dev"))) == ["val2017/000000000001.jpg"]
 
 
+def test_a_folder_of_data_sets_of_coco_is_none(tmp_path: Path) -> None:
+    write_pictures(tmp_path / "mine" / "val2017", ["a.jpg"])
+    write_coco(tmp_path / "mine" / "annotations" / "captions_val2017.json", ["a.jpg"])
+    with pytest.raises(DataError, match="contains a folder in a known form: mine"):
+        open_split(tmp_path)
+
+
 def test_tokenised_captions_of_stair(tmp_path: Path) -> None:
     write_pictures(tmp_path, ["train2014/a.jpg"])
     content = {"images": [{"id": 1, "file_name": "a.jpg"}]}

@@ -50,8 +50,16 @@ def find_coco_json(folder: Path, names: Sequence[str]) -> Callable[[], Listing] 
 
 
 def list_places(folder: Path) -> list[Path]:
-    """Return where annotations may be: `annotations`, the folder, or as an archive unpacks into a folder of its own."""
-    return [folder / "annotations", folder, *sorted(folder.glob("*/annotations"))]
+    """Return where annotations may be: `annotations`, the folder, or as an archive unpacks into a folder of its own.
+
+    A folder that has other folders next to its annotations is a data set of its own.
+    """
+    unpacked = (place for place in sorted(folder.glob("*/annotations")) if _is_alone(place))
+    return [folder / "annotations", folder, *unpacked]
+
+
+def _is_alone(place: Path) -> bool:
+    return [path.name for path in place.parent.iterdir() if path.is_dir()] == [place.name]
 
 
 def _is_coco(file: Path) -> bool:
