@@ -31,9 +31,9 @@ STYLE = """
 text{font:13px system-ui,sans-serif;fill:#20263a}.mid{text-anchor:middle}.end{text-anchor:end}
 .grid{stroke:#d5d9e6;fill:none}.limit{stroke:#5b6480;stroke-dasharray:5 4;fill:none}
 .line{stroke-width:2;fill:none}.c0{stroke:#2563c9;fill:#2563c9}.c1{stroke:#2e8540;fill:#2e8540}
-.c2{stroke:#b45309;fill:#b45309}.line{fill:none}text.c0,text.c1,text.c2{stroke:none}
+.c2{stroke:#b45309;fill:#b45309}.c3{stroke:#a2357c;fill:#a2357c}.line{fill:none}text[class]{stroke:none}
 @media (prefers-color-scheme:dark){text{fill:#e8ebf5}.grid{stroke:#3a415a}.limit{stroke:#a9b2cf}
-.c0{stroke:#7fb0ff;fill:#7fb0ff}.c1{stroke:#7fd08f;fill:#7fd08f}.c2{stroke:#f2a65a;fill:#f2a65a}.line{fill:none}}
+.c0{stroke:#7fb0ff;fill:#7fb0ff}.c1{stroke:#7fd08f;fill:#7fd08f}.c2{stroke:#f2a65a;fill:#f2a65a}.c3{stroke:#f08bc8;fill:#f08bc8}.line{fill:none}}
 """.replace("\n", "")
 
 

@@ -97,7 +97,13 @@ def test_command_parses(page: str, command: str, running: bool) -> None:
             return
     given = context.params
     model = given.get("model")
-    if model is None or model.isupper() or model.startswith(("example-", "hub:")) or model.endswith(".json"):
+    if (
+        model is None
+        or model.isupper()
+        or model.startswith(("example-", "hub:"))
+        or "/" in model
+        or model.endswith(".json")
+    ):
         return
     assert model in registry.list_names("models")
     data = given.get("data") or "shapes"
