@@ -85,8 +85,7 @@ class Commands(Group):
         except click.exceptions.NoSuchOption as error:
             raise click.UsageError(console.escape_lines(_advise_setting(error)), error.ctx) from None
         except click.UsageError as error:
-            quotes = " Put an argument that has spaces in quotes." if EXTRA in error.format_message() else ""
-            raise click.UsageError(console.escape_lines(f"{error.format_message()}{quotes}"), error.ctx) from None
+            raise click.UsageError(console.escape_lines(_advise_quotes(error)), error.ctx) from None
         return result
 
     def main(self, *args: Any, **extra: Any) -> Any:
@@ -127,6 +126,16 @@ def _advise_setting(error: click.exceptions.NoSuchOption) -> str:
         return message
     named = next((flag for flag in SETTING_FLAGS if error.option_name in flag.flags.split("/")), None)
     return f"{message} Here it is a setting: --set {named.settings[0]}=VALUE" if named else message
+
+
+def _advise_quotes(error: click.UsageError) -> str:
+    """Return the message; for an argument too many with what it may have been meant for."""
+    message = error.format_message()
+    if EXTRA not in message:
+        return message
+    options = error.ctx.command.params if error.ctx else []
+    data = " Data are named by --data." if any("--data" in option.opts for option in options) else ""
+    return f"{message}.{data} Put an argument that has spaces in quotes."
 
 
 def _describe(error: VsezooError) -> str:

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 from itertools import groupby
 from pathlib import Path
 
-from vsezoo.errors import DataError
+from vsezoo.errors import DataError, explain_system
 from vsezoo.storage.plain_file import open_plain, read_plain
 
 CAPTIONS_PER_IMAGE = 5
@@ -73,8 +73,8 @@ def read_lines(path: Path, *, keep_tabs: bool = False) -> list[str]:
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise DataError(f"is not a whole gzip file: {error}.", file=path, remedy="Download it again.") from None
     except OSError as error:
-        remedy = "Check that the file exists and that you may read it."
-        raise DataError(f"cannot be read: {error.strerror}.", file=path, remedy=remedy) from None
+        reason, remedy = explain_system(error)
+        raise DataError(f"cannot be read: {reason}.", file=path, remedy=remedy) from None
     except UnicodeDecodeError as error:
         if error.encoding.startswith("utf-16"):
             remedy = "The file is truncated: write it again as UTF-8."

@@ -73,6 +73,12 @@ def test_judgements_that_cannot_be_read(folder: Path, content: bytes, problem: s
             protocol.measure(score, Pairs(["a.jpg", "b.jpg"]), folder)
 
 
+def test_a_pair_without_votes(folder: Path) -> None:
+    (folder / "CrowdFlowerAnnotations.txt").write_text("a.jpg\tb.jpg#1\t0\t0\t0\n")
+    with pytest.raises(DataError, match=r"CrowdFlowerAnnotations\.txt: has a pair that nobody judged"):
+        flickr8k.crowd.measure(score, Pairs(["a.jpg", "b.jpg"]), folder)
+
+
 def test_files_that_are_missing_or_damaged(folder: Path) -> None:
     (folder / "ExpertAnnotations.txt").write_text("a.jpg\tb.jpg#0\t4\n")
     with pytest.raises(DataError, match=r"ExpertAnnotations\.txt: has 3 columns instead of 5 in line 1"):

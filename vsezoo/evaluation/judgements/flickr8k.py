@@ -60,7 +60,10 @@ class Flickr8KCrowd(Protocol):
         texts = read_captions(folder)
         rows = list(_read_judgements(folder / CROWD))
         pairs = [(image, caption) for image, caption, _ in rows]
-        shares = np.array([yes / (yes + no) for _, _, (_, yes, no) in rows])
+        votes = np.array([counts for _, _, (_, *counts) in rows])
+        if (votes.sum(axis=1) <= 0).any():
+            raise DataError("has a pair that nobody judged.", file=folder / CROWD, remedy=OBTAIN)
+        shares = votes[:, 0] / votes.sum(axis=1)
         tau_b, tau_c = correlate(score_pairs(score, data, pairs, texts), shares)
         return {"tau-b": 100 * tau_b, "tau-c": 100 * tau_c, "points": len(rows)}
 
