@@ -249,7 +249,8 @@ class Handler(BaseHTTPRequestHandler):
             self.close_connection = True
         self.end_headers()
         if self.command != "HEAD":
-            self.wfile.write(content[: len(content) // 2] if cut else content)
+            with contextlib.suppress(BrokenPipeError):  # a client that waits no longer
+                self.wfile.write(content[: len(content) // 2] if cut else content)
 
     def dispatch(self, request: str) -> tuple[int, bytes, dict[str, str]]:
         for pattern, method in ROUTES:

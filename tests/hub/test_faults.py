@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -9,8 +10,11 @@ from typing import Any
 
 import processes
 import pytest
+from huggingface_hub import get_session
 from loopback import Fault, LoopbackHub, Repository
 from test_download import assert_whole, publish
+
+from vsezoo.hub import client
 
 Vse = Callable[..., processes.Done]
 
@@ -157,6 +161,18 @@ def test_push(hub: LoopbackHub, vse: Vse, work: Path, name: str) -> None:
     assert "model.safetensors" in hub.repositories["org/name"].head
     if "before" in fault:
         assert hub.repositories["org/name"].read("README.md").decode().endswith("<!-- vsezoo: end results -->\n")
+
+
+@pytest.mark.slow
+def test_a_hub_that_does_not_answer(hub: LoopbackHub, vse: Vse, work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    publish(hub, work / "run" / "best")
+    answered = threading.Event()
+    hub.fail("POST .*/commit/", before=answered.wait)
+    monkeypatch.setattr(client, "WAIT", 1.0)
+    done = vse("push", "run", "hub:org/another")
+    answered.set()
+    processes.assert_one_message(done, 1, "cannot be reached or does not answer: timed out")
+    assert get_session().timeout.read is None  # that of other programs in this process
 
 
 @pytest.mark.slow

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
-from huggingface_hub import HfApi, constants, errors, get_token
+from huggingface_hub import HfApi, constants, errors, get_session, get_token
 from huggingface_hub.errors import (
     GatedRepoError,
     HfHubHTTPError,
@@ -34,6 +34,9 @@ HTTPError: type[Exception] = errors.HTTPError  # type: ignore[attr-defined]
 """Network errors, of httpx or httpx2, depending on the version of the client."""
 
 Answer = TypeVar("Answer")
+
+WAIT = 300.0
+"""Seconds without a byte after which the Hub is said not to answer; most calls of the client would wait for ever."""
 
 LOG_IN = "Log in with `hf auth login`, or set HF_TOKEN."
 
@@ -75,13 +78,17 @@ def holds(entry: RepoFile, content: bytes | Path) -> bool:
 
 @contextmanager
 def explain_errors(reference: HubReference) -> Iterator[None]:
-    """Turn exceptions of the client into one message with a remedy."""
+    """Turn exceptions of the client into one message with a remedy, and a Hub that does not answer into one of them."""
+    session = get_session()
+    before, session.timeout = session.timeout, WAIT
     try:
         yield
     except VsezooError:
         raise
     except Exception as error:  # the client raises exceptions of its parts: HTTP, files, xet
         raise explain(reference, error) from error
+    finally:
+        session.timeout = before
 
 
 def explain(reference: HubReference, error: BaseException) -> VsezooError:
