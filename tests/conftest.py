@@ -7,7 +7,7 @@ import importlib.util
 import os
 
 # Before torch is imported, and for all processes: with what is as small as in these tests, threads wait for each other.
-os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ["OMP_NUM_THREADS"] = "1"
 
 import itertools
 import multiprocessing.process
@@ -25,8 +25,6 @@ import commands
 import loopback
 import processes
 import pytest
-import tiny
-import torch
 
 import vsezoo
 from vsezoo import registry
@@ -38,8 +36,6 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 # The width of the terminal that the tests are started in (or what pytest-xdist says of it) breaks no line of ours.
 os.environ.pop("COLUMNS", None)
-
-torch.set_num_threads(1)
 
 # These tests are not about power cuts, and waiting for the disk is a tenth of their time. Their own processes do wait.
 os.fsync = lambda descriptor: None
@@ -292,6 +288,8 @@ def start_vse(environment: dict[str, str], tmp_path: Path) -> Vse:
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run on tiny data in the name of a registered data set; the data lie next to it, in data/."""
+    import tiny  # imports torch, which the process that only starts others does without
+
     folder = tmp_path_factory.mktemp("trained")
     tiny.write_data(folder / "data" / "f8k_precomp")
     settings: dict[str, Any] = tiny.SETTINGS

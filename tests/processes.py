@@ -12,7 +12,6 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-import torch
 from click.testing import Result
 
 from vsezoo.cli import main
@@ -77,6 +76,8 @@ def run_command(folder: Path, *arguments: str | Path, before: Callable[[], None]
 
 
 def _run(target: Callable[..., None], *arguments: Any) -> None:
+    import torch  # which only they need
+
     torch.set_num_threads(1)
     target(*arguments)
 

@@ -115,6 +115,7 @@ def test_the_format_and_the_data_are_known(converted: Result) -> None:
         assert converted.case.vocab in converted.printed["files"]
 
 
+@pytest.mark.slow
 def test_eval_gives_the_figures_of_the_original(converted: Result) -> None:
     expected = read_arrays(converted.origin / "expected.npz")
     (file,) = converted.origin.glob("*stdout.txt")

@@ -101,6 +101,7 @@ def test_a_picture_that_is_not_there(photos: Path) -> None:
         locate_regions(image, 4, photos)
 
 
+@pytest.mark.slow
 def test_shapes_know_their_objects() -> None:
     data = vsezoo.open_data("shapes", "test", kinds=("regions",))
     (image,) = find_images(["2"], ("regions",), lambda: data)

@@ -68,6 +68,7 @@ def test_pictures_that_are_left_out(tmp_path: Path) -> None:
     assert list(listing["skipped"]) == list(export.skipped) == ["b-green.png"]
 
 
+@pytest.mark.slow
 def test_shards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     save_colour_model(tmp_path / "run")
     photos = paint_folder(tmp_path / "photos")

@@ -324,6 +324,7 @@ def test_what_would_be_another_run_is_refused(
     assert processes.read_files(finished) == before
 
 
+@pytest.mark.slow
 def test_other_data_and_another_model_are_refused(data: Path, finished: Path) -> None:
     with pytest.raises(UsageError, match=r"was started on '.*data', not on 'shapes'"):
         train(Path("shapes"), finished, resume=True)

@@ -139,6 +139,7 @@ def read_expected(fixture: Path) -> tuple[dict[str, np.ndarray], list[str], list
 @needs_fixtures
 @pytest.mark.parametrize("backend", ["torchvision", "pil"])
 @pytest.mark.parametrize("name", ["dual_clip", "dual_siglip"])
+@pytest.mark.slow
 def test_what_transformers_computed(name: str, backend: str, tmp_path: Path) -> None:
     if name == "dual_siglip":
         pytest.importorskip("sentencepiece")

@@ -116,6 +116,7 @@ def test_tokens_of_both_paths(clip: Path, inputs: dict[str, Any], expected: dict
         ("loss_wdist", {"vib": 0.0, "pseudo": 0.0, "smoothing": 0.0, "distance": "wasserstein"}),
     ],
 )
+@pytest.mark.slow
 def test_losses_and_gradients(clip: Path, expected: dict[str, Any], name: str, options: dict[str, Any]) -> None:
     model, _ = read(clip)
     loss = ProbabilisticMatchingLoss(**options)

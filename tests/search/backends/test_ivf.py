@@ -137,6 +137,7 @@ def test_files_that_are_missing_or_damaged(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="only Linux tells what of a file is in memory")
+@pytest.mark.slow
 def test_mapped_cells_give_their_memory_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = Rows(draw(3000), None)
     index = reopen(tmp_path, rows, keep(tmp_path, rows) | {"probes": 10**6})

@@ -98,6 +98,7 @@ def test_changes(run: Path, tmp_path: Path, client: Any) -> None:
     assert [hit.id for hit in open_index(run, index=str(folder)).search("red", 6)] == best
 
 
+@pytest.mark.slow
 def test_a_build_that_fails_leaves_the_one_before(
     run: Path, tmp_path: Path, client: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
