@@ -127,7 +127,7 @@ def test_ctrl_c_and_the_command_that_goes_on(data: Path, tmp_path: Path) -> None
     assert stdout == ""
     assert "Traceback" not in stderr
     stopped = re.search(
-        r"\nError: a run: Stopped after step (\d+); the state is saved\.\nContinue with: (.*)\n", stderr
+        r"\nInterrupted: a run: Stopped after step (\d+); the state is saved\.\nContinue with: (.*)\n", stderr
     )
     assert stopped, stderr
     assert read_state(tmp_path / "a run").progress.step == int(stopped[1]) < 200

@@ -112,7 +112,8 @@ class Commands(Group):
             raise
         finally:
             warnings.formatwarning = _FORMAT
-        click.echo(f"Error: {console.escape_lines(message)}", err=True)
+        kind = "Interrupted" if code == INTERRUPTED else "Error"  # what the user did is not an error
+        click.echo(f"{kind}: {console.escape_lines(message)}", err=True)
         sys.exit(code)
 
 
