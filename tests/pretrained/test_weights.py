@@ -202,7 +202,9 @@ def test_repositories_that_cannot_be_converted(hub: LoopbackHub, vse: Vse, work:
     (tmp_path / "pickled" / "config.json").write_text("{}")
     (tmp_path / "pickled" / "pytorch_model.bin").write_bytes(b"x")
     publish(hub, tmp_path / "pickled", "org/pickled")
-    message = r"^hub:org/pickled@\w+: has no model\.safetensors, nor .*contains config\.json, pytorch_model\.bin.*\n.*unp"
+    message = (
+        r"^hub:org/pickled@\w+: has no model\.safetensors, nor .*contains config\.json, pytorch_model\.bin.*\n.*unp"
+    )
     processes.assert_one_message(vse("convert", "hub:org/pickled"), 1, message)
     (tmp_path / "pickled" / "pytorch_model.bin").unlink()
     save_file({"a": torch.ones(1)}, tmp_path / "pickled" / "model.safetensors")
