@@ -53,6 +53,11 @@ def list_names(kind: str) -> list[str]:
 
 def list_entries(kind: str) -> list[Entry]:
     """Return the entries of allowed distributions and of this session in natural order, without importing anything."""
+    return sorted(_gather(kind), key=lambda entry: natural_key(entry.label))
+
+
+def _gather(kind: str) -> list[Entry]:
+    """Return the entries in the order of their distributions: a look-up need not sort them."""
     require_kind(kind)
     installed = [
         entry for found in list_distributions() if found.allowed for entry in found.entries if entry.kind == kind
@@ -63,7 +68,7 @@ def list_entries(kind: str) -> list[Entry]:
         replace(entry, conflict=True) if entry.name in taken or (count[entry.name] > 1 and not entry.own) else entry
         for entry in installed
     ]
-    return sorted([*marked, *session], key=lambda entry: natural_key(entry.label))
+    return [*marked, *session]
 
 
 def find(kind: str, name: str) -> Entry:
@@ -73,18 +78,17 @@ def find(kind: str, name: str) -> Entry:
         UnknownNameError: when no allowed distribution registers it.
         ConflictError: when several register it and vsezoo is not among them.
     """
-    known = list_entries(kind)
-    for entry in known:
+    for entry in _gather(kind):
         if name == entry.label or _is_qualified(name, entry):
             return entry
-    rivals = [entry for entry in known if entry.name == name]
+    rivals = [entry for entry in list_entries(kind) if entry.name == name]
     if rivals:
         listing = " and ".join(f"{entry.distribution} {entry.version}" for entry in rivals)
         raise ConflictError(
             f"The {KINDS[kind].noun} {name!r} is registered by {listing}.",
             remedy=f"Name one of them: {' or '.join(entry.qualified for entry in rivals)}.",
         )
-    raise _describe_unknown(kind, name, known)
+    raise _describe_unknown(kind, name, list_entries(kind))
 
 
 def split_argument(kind: str, text: str) -> tuple[str, str | None]:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import functools
 import re
 
 
-@functools.lru_cache(maxsize=4096)  # each look-up of a name sorts all of its kind
-def natural_key(text: str) -> tuple[tuple[bool, int, str], ...]:
+def natural_key(text: str) -> list[tuple[bool, int, str]]:
     """Return a sort key for names in natural order: case is ignored, and vse2 comes before vse10."""
     parts = [part for part in re.split(r"(\d+)", text.lower()) if part]
-    return tuple((not part.isdecimal(), int(part) if part.isdecimal() else 0, part) for part in parts)
+    return [(not part.isdecimal(), int(part) if part.isdecimal() else 0, part) for part in parts]
 
 
 def normalize(distribution: str) -> str:
