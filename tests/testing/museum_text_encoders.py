@@ -21,6 +21,8 @@ from vsezoo.text import Vocabulary, WordTokenizer
 class SoundTexts(TextEncoder):
     """Nothing is wrong: the mean of word embeddings, then unit norm."""
 
+    words: type[WordTokenizer] = WordTokenizer
+
     def __init__(self, *, embed_size: int, tokenizer: WordTokenizer, vocab_threshold: int = 4) -> None:
         super().__init__()
         self.tokenizer = tokenizer
@@ -28,11 +30,11 @@ class SoundTexts(TextEncoder):
 
     @classmethod
     def make_tokenizer(cls, options: Mapping[str, Any]) -> WordTokenizer:
-        return WordTokenizer(options.get("vocab_threshold", 4))
+        return cls.words(options.get("vocab_threshold", 4))
 
     @classmethod
     def read_tokenizer(cls, folder: Path) -> WordTokenizer:
-        return WordTokenizer.from_files(folder)
+        return cls.words.from_files(folder)
 
     def mask(self, tokens: Tokens) -> Tensor:
         return (torch.arange(tokens.ids.shape[1]) < tokens.lengths[:, None])[:, :, None]
@@ -86,13 +88,7 @@ class LongIds(WordTokenizer):
 class WideIds(SoundTexts):
     """Ids of twice the size."""
 
-    @classmethod
-    def make_tokenizer(cls, options: Mapping[str, Any]) -> WordTokenizer:
-        return LongIds(options.get("vocab_threshold", 4))
-
-    @classmethod
-    def read_tokenizer(cls, folder: Path) -> WordTokenizer:
-        return LongIds.from_files(folder)
+    words = LongIds
 
 
 @exhibit("odd-captions")
