@@ -25,6 +25,8 @@ NO_TEXT = re.compile("[\ud800-\udfff]")
 """Marks text that is not valid: a byte that is not UTF-8, or half of a UTF-16 surrogate pair."""
 
 
+START = 1 << 16
+"""Bytes that `read_start` looks at."""
 LARGEST = 2**30
 """Most bytes of a compressed caption file after decompression."""
 UTF_16 = (b"\xff\xfe", b"\xfe\xff")
@@ -39,6 +41,15 @@ def decode_text(content: bytes) -> str:
         UnicodeDecodeError: for any other encoding.
     """
     return content.decode("utf-16" if content.startswith(UTF_16) else "utf-8-sig")
+
+
+def read_start(path: Path) -> str:
+    """Return the text with which a file begins, for a look at its form; empty if it cannot be read."""
+    try:
+        with open_plain(path) as stream:
+            return stream.read(START).decode("utf-8-sig", errors="replace")
+    except OSError:
+        return ""
 
 
 def _unpack(path: Path) -> bytes:

@@ -10,18 +10,16 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
+from vsezoo.data.caption_file import read_start
 from vsezoo.data.pictures.layouts.registered import recognise
 from vsezoo.data.pictures.table_columns import JSON, has_columns, has_ids, normalise_column
-from vsezoo.data.pictures.table_file import HEADER_BYTES
 from vsezoo.data.pictures.url_list import describe_addresses, lists_addresses
 from vsezoo.data.pictures.walk import list_archives, walk_pictures
 from vsezoo.data.precomputed.split_files import ENDINGS, find_splits
-from vsezoo.errors import VsezooError, list_names
-from vsezoo.storage.plain_file import open_plain
+from vsezoo.errors import VsezooError, list_names, pluralise
 
 SPREADSHEETS = (".xlsx", ".xls", ".ods", ".numbers")
 TABLES = (".csv", ".tsv", ".txt", *JSON)
-LOOKED_AT = 1 << 16  # bytes of a file
 MOST = 50  # files or folders that are looked into
 NAMED = 4
 
@@ -85,7 +83,7 @@ def _spreadsheets(folder: Path, files: list[Path]) -> str:
 def _conversations(folder: Path, files: list[Path]) -> str:
     """Describe LLaVA's form."""
     for path in islice((one for one in files if one.suffix.lower() in JSON), MOST):
-        if '"conversations"' in (start := _read(path)) and '"image"' in start:
+        if '"conversations"' in (start := read_start(path)) and '"image"' in start:
             return (
                 f"{path.name} has conversations about images, as LLaVA is trained on, not captions. Write a table with "
                 "`image` and `caption` from it, for example of the answers to the first question."
@@ -144,7 +142,7 @@ def _list_columns(folder: Path, files: list[Path]) -> Iterator[tuple[Path, list[
     """Yield tables in the folder and in its folders, their columns or keys, and whether they have names of pictures."""
     within = (path for inner in islice(filter(Path.is_dir, _list(folder)), MOST) for path in _list(inner)[:MOST])
     for path in islice((one for one in (*files, *within) if one.suffix.lower() in TABLES), MOST):
-        start = _read(path)
+        start = read_start(path)
         if path.suffix.lower() in JSON:
             columns = list(dict.fromkeys(re.findall(r'"([\w/ ]+)"\s*:', start)))
         else:
@@ -166,16 +164,8 @@ def _pictures(folder: Path, files: list[Path]) -> str:
         for path, columns in islice(unknown, 1)
     )
     return (
-        f"It seems to be a folder of {len(usable):,} image{'s' * (len(usable) > 1)} without captions, such as "
+        f"It seems to be a folder of {pluralise(len(usable), 'image')} without captions, such as "
         f"{usable[0].name}.{others} Write "
         f"{folder / 'captions.csv'} with a first line `image,caption`, or a text file beside each image. "
         "`vsezoo search` and `vsezoo features` need no captions."
     )
-
-
-def _read(path: Path) -> str:
-    try:
-        with open_plain(path) as stream:
-            return stream.read(min(LOOKED_AT, HEADER_BYTES)).decode("utf-8-sig", errors="replace")
-    except OSError:
-        return ""

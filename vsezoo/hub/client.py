@@ -36,7 +36,7 @@ HTTPError: type[Exception] = errors.HTTPError  # type: ignore[attr-defined]
 Answer = TypeVar("Answer")
 
 WAIT = 300.0
-"""Seconds without a byte after which the Hub is said not to answer; most calls of the client would wait for ever."""
+"""Seconds without a byte after which the Hub is said not to answer; most calls of the client would wait forever."""
 
 LOG_IN = "Log in with `hf auth login`, or set HF_TOKEN."
 

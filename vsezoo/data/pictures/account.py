@@ -11,6 +11,7 @@ from vsezoo.data.pictures.columns import ImageColumns
 from vsezoo.data.pictures.find import find_files
 from vsezoo.data.pictures.listing import SPLITS, CaptionedImage, Listing
 from vsezoo.data.pictures.walk import walk_pictures
+from vsezoo.errors import pluralise
 
 UNLISTED = "named by no list"
 
@@ -83,16 +84,12 @@ def _rank(split: tuple[str, Any]) -> tuple[int, str]:
     return (SPLITS.index(name) if name in SPLITS else len(SPLITS), name)
 
 
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'s' * (number != 1)}"
-
-
 def _summarise(account: Mapping[str, Any]) -> str:
     splits = ", ".join(f"{name} {figures['images']:,}" for name, figures in account["splits"].items())
     rule = f", {account['rule']}" if account["rule"] else ""
     layout = f" ({account['layout']})" if account["layout"] else ""
     captions = sum(figures["captions"] for figures in account["splits"].values())
-    counts = f"{_count(account['used'], 'image')}, {_count(captions, 'caption')}"
+    counts = f"{pluralise(account['used'], 'image')}, {pluralise(captions, 'caption')}"
     parts = [f"{account['folder']}{layout}: {counts}: {splits}{rule}."]
     if account["left_out"]:
         reasons = "; ".join(f"{count:,} {reason}" for reason, count in account["left_out"].items())

@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator, Sequence
 from itertools import islice
-from typing import Any, overload
+from typing import overload
 
 import numpy as np
 
@@ -16,10 +16,8 @@ from vsezoo.data.pictures.listing import CaptionedImage
 from vsezoo.data.pictures.picture_file import Place
 from vsezoo.data.pictures.row_file import PURPOSE
 from vsezoo.data.pictures.rows import RowPlace
-from vsezoo.data.pictures.text_columns import AT_ONCE, Languages, Texts
+from vsezoo.data.pictures.text_columns import Array, Languages, LazyTexts, Texts
 from vsezoo.errors import require_package
-
-Array = np.ndarray[Any, np.dtype[Any]]
 
 
 class RowPlaces(Sequence[Place]):
@@ -70,7 +68,7 @@ class RowPlaces(Sequence[Place]):
         return RowPlaces(self.files, self.file_of[indices], self.rows[indices], spans)
 
 
-class RowNames(Sequence[str]):
+class RowNames(LazyTexts):
     """Ids that are made from the file and the row of each picture.
 
     Args:
@@ -86,21 +84,12 @@ class RowNames(Sequence[str]):
         """Return the number of ids."""
         return len(self.places)
 
-    @overload
-    def __getitem__(self, index: int) -> str: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[str]: ...
-    def __getitem__(self, index: int | slice) -> str | list[str]:
-        """Return an id, or a list of them."""
-        if isinstance(index, slice):
-            files, rows = self.places.file_of[index].tolist(), self.places.rows[index].tolist()
-            return [f"{self.labels[file]}{self._between}{row}" for file, row in zip(files, rows, strict=True)]
+    def _make(self, index: int) -> str:
         return f"{self.labels[self.places.file_of[index]]}{self._between}{self.places.rows[index]}"
 
-    def __iter__(self) -> Iterator[str]:
-        """Yield the ids."""
-        for start in range(0, len(self), AT_ONCE):
-            yield from self[start : start + AT_ONCE]
+    def _make_several(self, indices: slice) -> list[str]:
+        files, rows = self.places.file_of[indices].tolist(), self.places.rows[indices].tolist()
+        return [f"{self.labels[file]}{self._between}{row}" for file, row in zip(files, rows, strict=True)]
 
     def take(self, indices: Array) -> RowNames:
         """Return the ids at these indices."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from typing import Any, overload
 
@@ -14,7 +15,30 @@ AT_ONCE = 10_000  # texts that an iteration converts together
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
-class Texts(Sequence[str]):
+class LazyTexts(Sequence[str]):
+    """Texts that are made when they are asked for, many at a time if they are iterated."""
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[str]: ...
+    def __getitem__(self, index: int | slice) -> str | list[str]:
+        """Return a text, or a list of them."""
+        return self._make_several(index) if isinstance(index, slice) else self._make(index)
+
+    def __iter__(self) -> Iterator[str]:
+        """Yield the texts."""
+        for start in range(0, len(self), AT_ONCE):
+            yield from self[start : start + AT_ONCE]
+
+    @abstractmethod
+    def _make(self, index: int) -> str: ...
+
+    @abstractmethod
+    def _make_several(self, indices: slice) -> list[str]: ...
+
+
+class Texts(LazyTexts):
     """Texts of an Arrow column.
 
     Args:
@@ -29,25 +53,16 @@ class Texts(Sequence[str]):
         """Return the number of texts."""
         return len(self.column)
 
-    @overload
-    def __getitem__(self, index: int) -> str: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[str]: ...
-    def __getitem__(self, index: int | slice) -> str | list[str]:
-        """Return a text, or a list of them."""
-        if isinstance(index, slice):
-            start, stop, step = index.indices(len(self))
-            if step != 1:
-                return [self[one] for one in range(start, stop, step)]
-            return [self._read(text) for text in self.column.slice(start, max(0, stop - start)).to_pylist()]
+    def _make(self, index: int) -> str:
         if not -len(self) <= index < len(self):
             raise IndexError(index)
         return self._read(self.column[int(index) % len(self)].as_py())
 
-    def __iter__(self) -> Iterator[str]:
-        """Yield the texts."""
-        for start in range(0, len(self), AT_ONCE):
-            yield from self[start : start + AT_ONCE]
+    def _make_several(self, indices: slice) -> list[str]:
+        start, stop, step = indices.indices(len(self))
+        if step != 1:
+            return [self[one] for one in range(start, stop, step)]
+        return [self._read(text) for text in self.column.slice(start, max(0, stop - start)).to_pylist()]
 
     def are_distinct(self) -> bool:
         """Return whether no text comes up twice, by a sum over the bytes of each that hardly ever is equal by chance.

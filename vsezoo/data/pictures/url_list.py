@@ -7,15 +7,14 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
+from vsezoo.data.caption_file import read_start
 from vsezoo.data.pictures.table_columns import CAPTION_COLUMNS
-from vsezoo.storage.plain_file import open_plain
 
 ADDRESS = re.compile(r"https?:/+\S+")  # a path loses the second slash
 URL_COLUMNS = ("url", "image_url", "img_url", "picture_url", "link")
 """Columns of tables that have addresses."""
 FORMATS = {".tsv": "tsv", ".csv": "csv", ".txt": "txt", ".json": "json", ".jsonl": "jsonl", ".parquet": "parquet"}
-LOOKED_AT = 1 << 16  # bytes of a list
-HEAD = 20  # lines of it
+HEAD = 20  # lines of a list that are looked at
 
 
 def describe_addresses(file: Path) -> str:
@@ -28,7 +27,7 @@ def describe_addresses(file: Path) -> str:
 
 def lists_addresses(file: Path) -> bool:
     """Return whether most of the first lines of a text have addresses."""
-    lines = _read(file).splitlines()[:HEAD]
+    lines = read_start(file).splitlines()[:HEAD]
     return sum(bool(ADDRESS.search(line)) for line in lines) * 2 > len(lines)
 
 
@@ -41,14 +40,14 @@ def advise_download(file: Path, columns: Sequence[str] = ()) -> str:
     """
     form, first, source = FORMATS.get(file.suffix.lower(), "tsv"), "", shlex.quote(str(file))
     if not columns and form in ("tsv", "csv"):
-        cells = _cut(_read(file).partition("\n")[0], form)
+        cells = _cut(read_start(file).partition("\n")[0], form)
         columns = cells
         if any(map(ADDRESS.match, cells)):
             columns = ["url" if ADDRESS.match(cell) else "caption" for cell in cells]
             names = ("\\t" if form == "tsv" else ",").join(columns)
             first, source = f"(printf '{names}\\n'; cat {source}) > list.{form}; ", f"list.{form}"
     elif not columns and form in ("json", "jsonl"):
-        columns = list(dict.fromkeys(re.findall(r'"([\w/ ]+)"\s*:', _read(file))))
+        columns = list(dict.fromkeys(re.findall(r'"([\w/ ]+)"\s*:', read_start(file))))
     url = next((name for name in columns if name.lower() in URL_COLUMNS), "")
     url = url or next((name for name in columns if re.search("url|image|file", name.lower())), "url")
     caption = next((name for name in columns if name.lower() in CAPTION_COLUMNS), "")
@@ -65,11 +64,3 @@ def advise_download(file: Path, columns: Sequence[str] = ()) -> str:
 def _cut(line: str, form: str) -> list[str]:
     mark = "\t" if form == "tsv" else max(",;|\t", key=line.count)
     return [cell.strip(' "\ufeff') for cell in line.strip("\r\n").split(mark)]
-
-
-def _read(file: Path) -> str:
-    try:
-        with open_plain(file) as stream:
-            return stream.read(LOOKED_AT).decode("utf-8-sig", errors="replace")
-    except OSError:
-        return ""
