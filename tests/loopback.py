@@ -207,9 +207,9 @@ class Handler(BaseHTTPRequestHandler):
                 fault.times -= 1
         if fault and fault.before:
             fault.before()
-        sent = len(self.body)
+        sent, cut = len(self.body), False
         if fault and fault.status:
-            self.answer(fault.status, b"{}", fault.headers)
+            status, content, headers = fault.status, b"{}", fault.headers
         else:
             try:
                 with self.hub.lock:
@@ -223,8 +223,10 @@ class Handler(BaseHTTPRequestHandler):
                 content = fault.spoil(content)
             if self.command == "GET":
                 sent = len(content)
-            self.answer(status, content, headers, cut=bool(fault and fault.cut))
+            cut = bool(fault and fault.cut)
+        # Before the answer: a test that has its answer may count the requests at once.
         self.hub.requests.append((self.command, self.route, sent))
+        self.answer(status, content, headers, cut)
 
     do_GET = do_HEAD = do_POST = do_PUT = handle_request  # noqa: N815
 
