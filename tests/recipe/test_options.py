@@ -32,7 +32,7 @@ class Base(ChecksOptions):
 
     Args:
         margin: by how much. A second sentence.
-        pool: how; and why.
+        pool: how (as in A; or by B. Without C, [0, 1) is cut), x; and why.
     """
 
     def __init__(
@@ -90,7 +90,7 @@ def test_what_a_docstring_says_is_the_first_clause_of_the_nearest_class() -> Non
         "depth": "what it says of both, in two lines",
         "width": "what it says of both, in two lines",
         "margin": "the subclass's words",
-        "pool": "how",
+        "pool": "how (as in A; or by B. Without C, [0, 1) is cut), x",
     }
     assert read_options(Base)["margin"].doc == "by how much"
 

@@ -31,10 +31,10 @@ class HingeLoss(Loss):
             `ncon` rows further down, counted on from the first row after the last (the first release of Kiros et al.:
             100). In a batch of `ncon` pairs or fewer a pair occurs repeatedly and counts each time. A pair is
             never its own negative: where the original meets it, it adds the margin, which has no gradient.
-        selective_epsilon: with `max_violation`, selectively hard negatives (SelHN; Li et al. 2023, arXiv 2303.00181):
-            an image or a caption whose match scores less than this above or below its highest negative has the mean
-            over all negatives as its cost, because the hardest alone has almost no gradient. 0: off. The paper's code
-            uses 0.01; its loss is this one divided by 2 B.
+        selective_epsilon: with `max_violation`, selectively hard negatives (SelHN; Li et al. 2023, arXiv 2303.00181),
+            0: off. An image or a caption whose match scores less than this above or below its highest negative has
+            the mean over all negatives as its cost, because the hardest alone has almost no gradient. The paper's
+            code uses 0.01; its loss is this one divided by 2 B.
 
     Raises:
         RecipeError: for an invalid value, `ncon` with `max_violation`, or `selective_epsilon` without it.

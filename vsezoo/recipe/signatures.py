@@ -134,8 +134,17 @@ def _read_docs(owner: Callable[..., Any]) -> dict[str, str]:
     docs: dict[str, str] = {}
     for text in [vars(base).get("__doc__") for base in owner.__mro__] if isinstance(owner, type) else [owner.__doc__]:
         for name, entry in _list_entries(text or ""):
-            docs.setdefault(name, re.split(r"\. (?=[\"A-Z])|; ", entry)[0].rstrip("."))
+            docs.setdefault(name, _cut_sentence(entry))
     return docs
+
+
+def _cut_sentence(text: str) -> str:
+    """Return the first sentence, or what stands before its first semicolon; what is in brackets is not cut."""
+    for end in re.finditer(r"\. (?=[\"A-Z])|; ", text):
+        before = text[: end.start()]
+        if len(re.findall(r"[(\[{]", before)) == len(re.findall(r"[)\]}]", before)):
+            return before
+    return text.rstrip(".")
 
 
 def _list_entries(docstring: str) -> Iterator[tuple[str, str]]:
