@@ -147,15 +147,37 @@ def test_val_is_dev_unless_there_are_both(tmp_path: Path) -> None:
     assert read(tmp_path, "dev").images([0])[0, 0] == 1
 
 
-def test_the_captions_of_one_language_are_read(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("en", "de"), [(20, 20), (20, 4), (4, 4)])
+def test_captions_of_several_languages(tmp_path: Path, en: int, de: int) -> None:
+    """Each file has five captions or one for each image; an image has those of all files."""
+    np.save(tmp_path / "train_ims.npy", ROWS)
+    write_captions(tmp_path, en, "train_caps.en.txt")
+    assert read(tmp_path).account["languages"] == ["en"]
+    write_captions(tmp_path, de, "train_caps.de.txt")
+    pairs = read(tmp_path)
+    assert pairs.account["languages"] == ["de", "en"]
+    assert "captions of train_caps.de.txt and train_caps.en.txt" in pairs.account["summary"]
+    assert np.bincount(pairs.image_of).tolist() == [(en + de) // 4] * 4
+    of_last = [(pairs.languages[index], pairs.captions[index]) for index in np.flatnonzero(pairs.image_of == 3)]
+    expected = [("de", f"caption {3 * de // 4 + index}") for index in range(de // 4)]
+    assert of_last == expected + [("en", f"caption {3 * en // 4 + index}") for index in range(en // 4)]
+    write_captions(tmp_path, 20)
+    assert read(tmp_path).account["languages"] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "count", "message"),
+    [
+        ("train_caps.tok.txt", 20, r"several files of captions: train_caps\.en\.txt, train_caps\.tok\.txt"),
+        ("train_caps.de.txt", 3, "has 4 rows, and train_caps.de.txt has 3 captions"),
+    ],
+)
+def test_captions_that_do_not_fit_together(tmp_path: Path, name: str, count: int, message: str) -> None:
     np.save(tmp_path / "train_ims.npy", ROWS)
     write_captions(tmp_path, 20, "train_caps.en.txt")
-    assert read(tmp_path).account["language"] == "en"
-    write_captions(tmp_path, 20, "train_caps.de.txt")
-    with pytest.raises(DataError, match=r"several languages: train_caps\.de\.txt, train_caps\.en\.txt"):
+    write_captions(tmp_path, count, name)
+    with pytest.raises(DataError, match=message):
         read(tmp_path)
-    write_captions(tmp_path, 20)
-    assert read(tmp_path).account["language"] == ""
 
 
 def test_a_table_of_ids_and_captions(tmp_path: Path) -> None:

@@ -93,7 +93,8 @@ class PrecomputedSource(DataSource):
         files = self.find_splits(options.root).get(split)
         if files is None:
             return SplitFiles()
-        return SplitFiles(files.captions if files.captions.suffix == ".txt" else None, files.features)
+        captions = [*files.captions.values()]  # of several, a line is not that of the caption
+        return SplitFiles(captions[0] if len(captions) == 1 and captions[0].suffix == ".txt" else None, files.features)
 
     def find_splits(self, root: Path | None) -> dict[str, SplitPaths]:
         """Return the files of each split, from the first place with a known layout."""
@@ -109,8 +110,8 @@ class PrecomputedSource(DataSource):
         """Return the files of each split, see `find_splits`; empty for a folder of no known layout.
 
         Raises:
-            DataError: for a folder that `vsezoo features` has begun, and that has nothing whole yet; or captions in
-                several languages.
+            DataError: for a folder that `vsezoo features` has begun, and that has nothing whole yet; or see
+                `find_splits`.
         """
         splits = find_splits(folder, names, self.name)
         if not splits and RECORD in names:

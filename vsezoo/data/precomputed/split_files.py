@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from vsezoo.data.caption_file import read_captions, read_lines
+from vsezoo.data.languages import find_code
 from vsezoo.data.pictures.listing import name_split
 from vsezoo.errors import DataError
 
@@ -27,37 +28,36 @@ class SplitPaths(NamedTuple):
     Attributes:
         stem: the path that their names begin with.
         features: the array; see `vsezoo.data.precomputed.feature_header`.
-        captions: UTF-8 text, a caption on each line; or `.tsv`, with the id of its image and a tab before each.
         ids: of the images; there may be no such file.
-        language: that the name of the captions says, `en` of `train_caps.en.txt`; empty if it says none.
+        captions: by the word for the language in their names, `en` of `train_caps.en.txt`, empty if there is none: UTF-8
+            text, a caption on each line; or `.tsv`, with the id of its image and a tab before each.
     """
 
     stem: Path
     features: Path
-    captions: Path
     ids: Path
-    language: str = ""
+    captions: Mapping[str, Path]
 
-    def read_captions(self) -> tuple[list[str], list[str]]:
-        """Return the captions and the ids, of which there may be none.
+    def read_captions(self, file: Path) -> tuple[list[str], list[str]]:
+        """Return the captions of one of the files and the ids, of which there may be none.
 
         Raises:
             DataError: for a file that cannot be read, is not text, or has a line without the tab.
         """
-        if self.captions.suffix == ".tsv":
-            lines = read_lines(self.captions, keep_tabs=True)
+        if file.suffix == ".tsv":
+            lines = read_lines(file, keep_tabs=True)
             for number, line in enumerate(lines, start=1):
                 if "\t" not in line:
                     remedy = "Write the id of the image, a tab and the caption on each line."
-                    raise DataError(f"line {number} has no tab.", file=self.captions, remedy=remedy)
+                    raise DataError(f"line {number} has no tab.", file=file, remedy=remedy)
             pairs = [line.split("\t", 1) for line in lines]
             return [caption.strip() for _, caption in pairs], [name.strip() for name, _ in pairs]
         ids = read_lines(self.ids) if self.ids.exists() else []
-        return read_captions(self.captions, len(ids)), ids
+        return read_captions(file, len(ids)), ids
 
     def list_files(self) -> Iterator[Path]:
         """Yield the existing files."""
-        yield from filter(Path.is_file, (self.features, self.captions, self.ids))
+        yield from filter(Path.is_file, (self.features, *self.captions.values(), self.ids))
 
 
 def find_splits(folder: Path, names: Sequence[str], name: str) -> dict[str, SplitPaths]:
@@ -73,7 +73,7 @@ def find_splits(folder: Path, names: Sequence[str], name: str) -> dict[str, Spli
         name: of the data set.
 
     Raises:
-        DataError: for captions in several languages.
+        DataError: for several files of captions that are not named after languages.
     """
     stems: dict[str, dict[str, Path]] = {}
     for file in sorted(names, key=_rank_ending):
@@ -98,14 +98,14 @@ def _find_files(features: Path, names: Iterable[str]) -> SplitPaths:
     ids = stem.with_name(f"{stem.name}_ids.txt")
     for form in CAPTIONS:
         if (name := form.format(stem=stem.name)) in names:
-            return SplitPaths(stem, features, stem.with_name(name), ids)
+            return SplitPaths(stem, features, ids, {"": stem.with_name(name)})
     pattern = re.compile(rf"{re.escape(stem.name)}_caps[._]([A-Za-z]{{2,3}}(?:[-_]\w+)?)\.txt")
-    of_languages = {found[1]: name for name in sorted(names) if (found := pattern.fullmatch(name))}
-    if len(of_languages) > 1:
+    found = {match[1]: stem.with_name(name) for name in sorted(names) if (match := pattern.fullmatch(name))}
+    if len(found) > 1 and not all(find_code(word.lower()) for word in found):
         raise DataError(
-            f"has captions in several languages: {', '.join(of_languages.values())}.",
+            f"has several files of captions: {', '.join(file.name for file in found.values())}.",
             file=features.parent,
-            remedy=f"Call those that are wanted {stem.name}_caps.txt, or put each language into a folder of its own.",
+            remedy=f"Call those that are wanted {stem.name}_caps.txt, or each after its language: "
+            f"{stem.name}_caps.en.txt.",
         )
-    language, name = next(iter(of_languages.items()), ("", f"{stem.name}_caps.txt"))
-    return SplitPaths(stem, features, stem.with_name(name), ids, language)
+    return SplitPaths(stem, features, ids, found or {"": stem.with_name(f"{stem.name}_caps.txt")})
