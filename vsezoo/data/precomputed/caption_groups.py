@@ -1,13 +1,12 @@
 """Which captions belong to an image of precomputed features.
 
 An image has as many captions as the ids have consecutive lines with its id. Without such ids, it has five; or one if
-there are as many rows as captions and five consecutive rows are never equal. Captions of several languages are in a file
-each, and an image has those of all files.
+there are as many rows as captions and five consecutive rows are never equal. Captions of several languages are in one
+file for each, and an image has those of all files.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple

@@ -29,7 +29,7 @@ class SplitPaths(NamedTuple):
         stem: the path that their names begin with.
         features: the array; see `vsezoo.data.precomputed.feature_header`.
         ids: of the images; there may be no such file.
-        captions: by the word for the language in their names, `en` of `train_caps.en.txt`, empty if there is none: UTF-8
+        captions: by the word for the language in the name, `en` of `train_caps.en.txt`, empty if there is none. UTF-8
             text, a caption on each line; or `.tsv`, with the id of its image and a tab before each.
     """
 
