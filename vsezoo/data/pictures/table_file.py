@@ -9,16 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from vsezoo.data.caption_file import UTF_16, decode_text, read_lines
-from vsezoo.data.languages import CODES
 from vsezoo.data.pictures.json_table import is_json_table, is_picture, note, read_json_table, read_objects
 from vsezoo.data.pictures.table_columns import JSON, JSON_LINES, has_columns, has_ids, normalise_column
+from vsezoo.data.pictures.tagged_lines import is_tagged, read_tagged
 from vsezoo.data.pictures.url_list import ADDRESS
 from vsezoo.errors import DataError
 from vsezoo.storage.plain_file import open_plain
-
-TAGGED = re.compile(r"(?P<image>[^\s#]+)#(?:(?P<tag>[A-Za-z]+)#)?\d+\s+(?P<caption>.*\S)")
-"""A line `a.jpg#0 a dog` or `a#zhm#0 …`: of Flickr8k-CN and COCO-CN, whose files have no line of column names."""
-PICTURE_NAME = re.compile(r".+\.\w{3,4}")
 
 LINES = (".txt", ".token")  # suffixes of files that are tables only if their lines are tagged
 SEPARATORS = ",;\t|"
@@ -54,8 +50,8 @@ def is_table(path: Path) -> bool:
     except (OSError, UnicodeDecodeError):
         return False
     first, _, second = text.partition("\n")
-    if TAGGED.match(first.strip("\ufeff")) or path.suffix.lower() in LINES:
-        return TAGGED.match(first.strip("\ufeff")) is not None
+    if is_tagged(first) or path.suffix.lower() in LINES:
+        return is_tagged(first)
     header = second if _find_separator_line(first) else first
     cuts = {mark: _cut(header, mark) for mark in SEPARATORS}
     return any(has_columns(cut) or has_ids(cut) or _is_plain_row(header, mark) for mark, cut in cuts.items())
@@ -82,8 +78,8 @@ def _find_separator_line(line: str) -> str:
 
 def _read_cells(path: Path, bad: list[DataError] | None) -> Iterator[tuple[str, dict[str, Any]]]:
     texts = read_lines(path, keep_tabs=True)
-    if texts and TAGGED.match(texts[0]):
-        yield from _read_tagged(path, texts, bad)
+    if texts and is_tagged(texts[0]):
+        yield from read_tagged(path, texts, bad)
         return
     separator = _find_separator_line(texts[0]) if texts else ""
     skipped = 1 if separator else 0
@@ -137,19 +133,6 @@ def _is_quoted(lines: Sequence[str]) -> bool:
         return all(len(cells) == tabs + 1 for cells in _make_reader(lines, "\t", '"') if cells)
     except csv.Error:
         return False
-
-
-def _read_tagged(path: Path, lines: list[str], bad: list[DataError] | None) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield rows of lines `IMAGE#NUMBER CAPTION`; images without an ending are JPEG files."""
-    for number, line in enumerate(lines, start=1):
-        if found := TAGGED.match(line):
-            name = found["image"] if PICTURE_NAME.fullmatch(found["image"]) else f"{found['image']}.jpg"
-            language = (found["tag"] or "")[:2].lower()  # zhm: Chinese, translated by a machine
-            row = {"image": name, "caption": found["caption"]}
-            yield f"line {number}", {**row, "language": language} if language in CODES else row
-        elif line.strip():
-            problem = f"line {number} is not IMAGE#NUMBER and a caption: {line[:60]!r}."
-            note(DataError(problem, file=path, remedy="Fix the line, or download the file again."), bad)
 
 
 def _unquote(cell: str) -> str:

@@ -100,3 +100,47 @@ def test_an_empty_caption_is_left_out_with_its_language(tmp_path: Path) -> None:
     (tmp_path / "captions.csv").write_text("image,caption_en,caption_de,caption_id\na.jpg,,ein Hund,17\n")
     pairs = open_split(tmp_path, on_bad_image="skip")
     assert (list(pairs.captions), list(pairs.languages)) == (["ein Hund"], ["de"])
+
+
+TABLES = {
+    "captions_en.csv": "image,caption\na.jpg,a dog\n",
+    "captions_de.csv": "image,caption\na.jpg,ein Hund\n",
+    "flickr8kenc.txt": "a.jpg#enc#0 a dog\n",
+    "flickr8kzhc.txt": "a.jpg#zhc#0 一只 狗\n",
+    "flickr8kzhb.txt": "a.jpg#zhb#0 狗\n",
+    "cut.txt": "a.jpg#zhb#0 一 只 狗\n",
+    "test.txt": "b.jpg#zhb#0 狗\n",
+}
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (["captions_en.csv", "captions_de.csv"], {("de", "ein Hund"), ("en", "a dog")}),
+        (["flickr8kenc.txt", "flickr8kzhc.txt", "flickr8kzhb.txt"], {("en", "a dog"), ("zh", "一只 狗"), ("zh", "狗")}),
+        (["captions_en.csv", "flickr8kzhc.txt"], "has several caption tables: captions_en.csv, flickr8kzhc.txt."),
+        (["flickr8kzhb.txt", "cut.txt"], "has a.jpg#zhb#0, and so has cut.txt: they seem to be the same captions"),
+        (["flickr8kzhc.txt", "test.txt"], "has several caption tables: flickr8kzhc.txt, test.txt."),
+    ],
+)
+def test_tables_that_are_read_together(tmp_path: Path, names: list[str], expected: str | set[tuple[str, str]]) -> None:
+    write_pictures(tmp_path, ["train/a.jpg"])
+    for name in names:
+        (tmp_path / name).write_text(TABLES[name], encoding="utf-8")
+    if isinstance(expected, str):
+        assert expected in open_error(tmp_path)
+    else:
+        pairs = open_split(tmp_path)
+        assert {*zip(pairs.languages, pairs.captions, strict=True)} == expected
+        assert len(pairs.captions) == len(expected)
+
+
+def test_tables_of_each_split_and_language(tmp_path: Path) -> None:
+    write_pictures(tmp_path, ["a.jpg", "b.jpg"])
+    for split, image in (("train", "a.jpg"), ("val", "b.jpg")):
+        for language, (caption, _) in CAPTIONS.items():
+            (tmp_path / f"{split}_{language}.csv").write_text(f"image,caption\n{image},{caption}\n")
+    for split, image in (("train", "a.jpg"), ("dev", "b.jpg")):
+        pairs = open_split(tmp_path, split)
+        assert show(pairs) == {image: ["ein Hund", "a dog"]}
+        assert list(pairs.languages) == ["de", "en"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import posixpath
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from vsezoo.data.languages import find_code, find_language_column
 from vsezoo.data.pictures.cells import read_captions
 from vsezoo.data.pictures.find import find_files
+from vsezoo.data.pictures.joined_tables import Tables, join_tables, require_distinct
 from vsezoo.data.pictures.json_table import note
 from vsezoo.data.pictures.listing import SPLITS, CaptionedImage, Listing, name_split
 from vsezoo.data.pictures.splits import BY_COLUMN, BY_TABLE, REMEDY_WORDS, find_word, gather, normalise_path
@@ -30,6 +31,7 @@ MOST = 100  # files whose first line is read
 class Row(NamedTuple):
     """The contents of a table row; `place` is its line, and `split` is empty if the row does not name one."""
 
+    file: Path
     place: str
     image: str
     captions: list[str]
@@ -41,10 +43,10 @@ def find_folder(folder: Path, names: Sequence[str]) -> Callable[[], Listing] | N
     """Look for a caption table in the folder, or in each of the folders `train`, `dev`, `test`.
 
     These may be in a subfolder: `data/train`. If no table has one of the known names, any name will do; several tables
-    must be named after splits: `train.csv`, `val.csv`.
+    must be named after splits: `train.csv`, `val.csv`, or be such as are read together, see `join_tables`.
     """
     if known := [folder / name for name in TABLES if name in names]:
-        return functools.partial(_read_known, folder, _take_one(folder, known), names)
+        return functools.partial(_read_known, folder, join_tables(folder, known), names)
     of_splits = _find_in_splits(folder, names)
     if not of_splits:
         for name in names:
@@ -53,14 +55,16 @@ def find_folder(folder: Path, names: Sequence[str]) -> Callable[[], Listing] | N
                 for split, tables in _find_in_splits(place, _list(place)).items():
                     of_splits.setdefault(split, []).extend(tables)
     if of_splits:
-        chosen = {split: _take_one(folder, tables) for split, tables in of_splits.items()}
+        chosen = {split: join_tables(folder, tables) for split, tables in of_splits.items()}
         return functools.partial(_read_splits, folder, chosen, within=True)
     others = _list_tables(folder, names)
-    if len(others) > 1:
-        by_name = {split: file for file in others if (split := find_word(file.stem))}
-        if len(by_name) == len(others):
-            return functools.partial(_read_splits, folder, by_name, within=False)
-    return functools.partial(_read_table, folder, _take_one(folder, others)) if others else None
+    of_words: dict[str, list[Path]] = {}
+    for file in others:
+        of_words.setdefault(find_word(file.stem), []).append(file)
+    if len(others) > 1 and "" not in of_words:
+        joined = {split: join_tables(folder, files) for split, files in of_words.items()}
+        return functools.partial(_read_splits, folder, joined, within=False)
+    return functools.partial(_read_table, folder, join_tables(folder, others)) if others else None
 
 
 def _list_tables(folder: Path, names: Sequence[str]) -> list[Path]:
@@ -87,18 +91,10 @@ def _list(folder: Path) -> list[str]:
         return []
 
 
-def _take_one(folder: Path, tables: Sequence[Path]) -> Path:
-    if len(tables) > 1:
-        listing = ", ".join(str(path.relative_to(folder)) for path in tables)
-        remedy = "Keep one of them, with all captions."
-        raise DataError(f"has several caption tables: {listing}.", file=folder, remedy=remedy)
-    return tables[0]
-
-
-def _read_known(folder: Path, file: Path, names: Sequence[str]) -> Listing:
+def _read_known(folder: Path, tables: Tables, names: Sequence[str]) -> Listing:
     """Read a table with a known name, and note the others next to it."""
-    unread = [other.name for other in _list_tables(folder, names) if other != file]
-    return replace(_read_table(folder, file), unread=unread)
+    unread = [other.name for other in _list_tables(folder, names) if other not in tables]
+    return replace(_read_table(folder, tables), unread=unread)
 
 
 class _Pictures:
@@ -115,9 +111,10 @@ class _Pictures:
             self.empty.setdefault(name, row.place)
 
 
-def _read_table(folder: Path, file: Path) -> Listing:
+def _read_table(folder: Path, tables: Tables) -> Listing:
     pictures, of_row = _Pictures(), dict[str, str]()
-    rows, column = _read_rows(file, pictures.bad)
+    rows, column = _read_rows(tables, pictures.bad)
+    file = next(iter(tables)) if len(tables) == 1 else folder
     if not rows and pictures.bad:
         raise pictures.bad[0]
     if not rows:
@@ -127,12 +124,12 @@ def _read_table(folder: Path, file: Path) -> Listing:
     for row in rows:
         if with_split and not row.split:
             remedy = "Write train, dev or test into each row, or leave the column out."
-            pictures.bad.append(DataError(f"{row.place} has no split, but others do.", file=file, remedy=remedy))
+            pictures.bad.append(DataError(f"{row.place} has no split, but others do.", file=row.file, remedy=remedy))
             continue
         name = normalise_path(row.image, folder)
         if row.split != of_row.setdefault(name, row.split):
             problem = f"{row.place} has {name} in the split {row.split}, another line has it in {of_row[name]}."
-            raise DataError(problem, file=file, remedy="Each image must be in exactly one split.")
+            raise DataError(problem, file=row.file, remedy="Each image must be in exactly one split.")
         pictures.add(name, row)
     if with_split:
         return _gather(folder, file, pictures, of_row, column)
@@ -167,28 +164,33 @@ def _merge_names(folder: Path, file: Path, images: dict[str, CaptionedImage], sp
         del images[name]
 
 
-def _read_splits(folder: Path, tables: dict[str, Path], *, within: bool) -> Listing:
-    """Read a table for each split; its names are relative to its own folder."""
+def _read_splits(folder: Path, of_splits: Mapping[str, Tables], *, within: bool) -> Listing:
+    """Read the tables of each split; their names are relative to their own folder."""
     splits: dict[str, list[CaptionedImage]] = {}
     empty, bad = dict[str, str](), list[DataError]()
-    for split, file in tables.items():
+    for split, tables in of_splits.items():
         pictures = _Pictures()
-        prefix = f"{file.parent.relative_to(folder).as_posix()}/" if within else ""
-        for row in _read_rows(file, bad)[0]:
+        for row in _read_rows(tables, bad)[0]:
+            prefix = f"{row.file.parent.relative_to(folder).as_posix()}/" if within else ""
             if row.split not in ("", split):
                 problem = f"{row.place} has the split {row.split}, and the table is that of {split}."
-                raise DataError(problem, file=file, remedy="Fix the column, or move the table.")
+                raise DataError(problem, file=row.file, remedy="Fix the column, or move the table.")
             pictures.add(normalise_path(f"{prefix}{row.image}", folder), row)
         splits[split] = list(pictures.of.values())
         empty |= pictures.empty
     return Listing(folder, folder, splits, rule=BY_TABLE, empty=empty, bad=bad)
 
 
-def _read_rows(file: Path, bad: list[DataError]) -> tuple[list[Row], str]:
+def _read_rows(tables: Tables, bad: list[DataError]) -> tuple[list[Row], str]:
     """Return the rows, and the column of the splits; empty if there is none."""
-    rows = list(read_rows(file, bad))
-    column = _find_split_column(rows)
-    return list(_interpret(file, rows, column, bad)), column
+    if len(tables) > 1:
+        require_distinct([file for file, language in tables.items() if not language])
+    found, columns = list[Row](), dict[str, None]()
+    for file, language in tables.items():
+        rows = list(read_rows(file, bad))
+        columns[_find_split_column(rows)] = None
+        found += _interpret(file, rows, _find_split_column(rows), language, bad)
+    return found, " or ".join(filter(None, columns))
 
 
 def _find_split_column(rows: Sequence[tuple[str, dict[str, Any]]]) -> str:
@@ -202,7 +204,7 @@ def _find_split_column(rows: Sequence[tuple[str, dict[str, Any]]]) -> str:
 
 
 def _interpret(
-    file: Path, rows: Sequence[tuple[str, dict[str, Any]]], split_column: str, bad: list[DataError]
+    file: Path, rows: Sequence[tuple[str, dict[str, Any]]], split_column: str, of_file: str, bad: list[DataError]
 ) -> Iterator[Row]:
     image_column, language_column, caption_columns, known = "", "", list[str](), dict[str, Any]().keys()
     for place, row in rows:
@@ -224,5 +226,5 @@ def _interpret(
             continue
         captions = [caption for _, caption in found]
         language = str(row[language_column] or "").strip() if language_column in row and language_column else ""
-        languages = [language or find_code(name) for name, _ in found]
-        yield Row(place, image.strip(), captions, name_split(split), languages if any(languages) else [])
+        languages = [language or find_code(name) or of_file for name, _ in found]
+        yield Row(file, place, image.strip(), captions, name_split(split), languages if any(languages) else [])
