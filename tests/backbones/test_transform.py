@@ -16,7 +16,7 @@ from PIL import Image
 from timm.data import create_transform, resolve_model_data_config
 
 from vsezoo.backbones import create_backbone
-from vsezoo.backbones.transform import PictureForm, PictureTransform
+from vsezoo.backbones.transform import PictureForm, PictureTransform, decode_picture
 from vsezoo.errors import DataError
 
 MEAN, STD = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
@@ -25,6 +25,14 @@ FORM = PictureForm(224, 224, 0.875, "center", tuple(MEAN), tuple(STD), "bilinear
 
 def draw(height: int, width: int) -> Image.Image:
     return Image.fromarray(np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8))
+
+
+def test_a_decoded_picture_is_treated_like_its_file() -> None:
+    """Transparent pixels become white, and 16 bits are scaled to 8."""
+    assert decode_picture(Image.new("RGBA", (2, 2), (255, 0, 0, 0))).getpixel((0, 0)) == (255, 255, 255)
+    assert decode_picture(Image.new("LA", (2, 2), (0, 51))).getpixel((1, 1)) == (204, 204, 204)  # a fifth of black
+    deep = Image.fromarray(np.array([[257, 32768]], np.uint16))
+    assert [decode_picture(deep).getpixel((x, 0)) for x in (0, 1)] == [(1, 1, 1), (128, 128, 128)]
 
 
 @pytest.mark.slow

@@ -17,6 +17,7 @@ from torchvision.transforms import InterpolationMode, functional
 
 from vsezoo.backbones.options import BackboneOptions
 from vsezoo.errors import DataError
+from vsezoo.storage.colours import convert_to_rgb
 
 ORIENTATION = 0x0112
 """The Exif tag of the orientation of a picture."""
@@ -157,7 +158,7 @@ class SharedCrop:
 
 
 def decode_picture(picture: Any) -> Image.Image:
-    """Return a picture as RGB, turned as its Exif orientation says.
+    """Return a picture as RGB, turned as its Exif orientation says; transparent pixels become white.
 
     Raises:
         DataError: for an object that is not a picture, or cannot be decoded.
@@ -169,7 +170,7 @@ def decode_picture(picture: Any) -> Image.Image:
         )
     try:
         turned = picture if picture.getexif().get(ORIENTATION, 1) == 1 else ImageOps.exif_transpose(picture)
-        return turned.convert("RGB")
+        return convert_to_rgb(turned)
     except (OSError, SyntaxError, ValueError) as error:
         name = getattr(picture, "filename", "") or None
         raise DataError(

@@ -11,13 +11,13 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
-import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from vsezoo.data.pictures.limits import LARGEST_PICTURE
 from vsezoo.data.pictures.walk import HEIC, can_decode_heic
 from vsezoo.errors import DataError, ServerError, require_package
 from vsezoo.storage.addresses import AddressError, is_address, read_part, show_address
+from vsezoo.storage.colours import convert_to_rgb
 
 SHORT_SIDE = 1024
 """Pixels. A JPEG of at least twice this size is decoded at 1/2, 1/4 or 1/8 as long as this many pixels remain: models
@@ -233,22 +233,4 @@ def _decode_quietly(stream: BinaryIO, short_side: int, formats: tuple[str, ...] 
         picture.load()
         with contextlib.suppress(Exception):  # damaged metadata do not make the picture unusable
             ImageOps.exif_transpose(picture, in_place=True)
-        return Inspected(_convert(picture), size, mode)
-
-
-def _convert(picture: Image.Image) -> Image.Image:
-    if picture.mode == "F" or picture.mode.startswith("I"):
-        picture = _scale_to_8_bits(picture)
-    if picture.has_transparency_data:
-        on_white = Image.new("RGBA", picture.size, "white")
-        on_white.alpha_composite(picture.convert("RGBA"))
-        picture = on_white
-    return picture.convert("RGB")
-
-
-def _scale_to_8_bits(picture: Image.Image) -> Image.Image:
-    """Return a 16-bit grey picture with 8 bits; Pillow would clip all values above 255."""
-    values = np.asarray(picture)
-    if values.dtype.kind == "f" or values.min() < 0 or values.max() > 65535:
-        raise ValueError("its values do not have 8 or 16 bits")
-    return Image.fromarray(((values.astype(np.int32) + 128) // 257).astype(np.uint8))
+        return Inspected(convert_to_rgb(picture), size, mode)
