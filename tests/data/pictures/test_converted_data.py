@@ -74,6 +74,22 @@ def test_parquet_reads_back_equal() -> None:
     )
 
 
+@pytest.mark.parametrize("form", FORMS)
+def test_languages_read_back_equal(tmp_path: Path, form: str) -> None:
+    """In any order, and unknown for some captions."""
+    write_pictures(tmp_path / "source", ["a.png", "b.png", "c.png"])
+    rows = ["a.png,ein Hund,de", "a.png,a dog,en", "a.png,noch einer,de", "b.png,one,", "c.png,two,", "c.png,zwei,de"]
+    text = "".join(f"{row},train\n" for row in rows)
+    (tmp_path / "source" / "captions.csv").write_text(f"image,caption,language,split\n{text}", encoding="utf-8")
+    if form == "parquet":
+        pytest.importorskip("pyarrow")
+    assert convert_data(f"{tmp_path}/source", tmp_path / "target", form).changes == []
+    before, after = open_split(tmp_path / "source"), open_split(tmp_path / "target")
+    assert list(before.languages) == ["de", "en", "de", "", "", "de"]
+    assert list(after.languages) == list(before.languages)
+    assert list(after.captions) == list(before.captions)
+
+
 def test_a_conversion_continues_where_it_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source, target = tmp_path / "source", tmp_path / "target"
     write(source, {f"{number}.png": ("train", ["a dog"]) for number in range(7)})

@@ -7,10 +7,13 @@ import io
 import json
 import re
 import tokenize
+from collections.abc import Sequence
 from typing import Any
 
+from vsezoo.data.languages import find_language_column
 from vsezoo.data.pictures.listing import clean_caption
 from vsezoo.data.pictures.table_columns import CAPTION_COLUMNS
+from vsezoo.errors import pluralise
 
 LIST = re.compile(r"""[\[(]\s*(?:[\]),]|[bruBRU]{0,2}['"])""")
 """Starts of a list of texts; a caption may also start with a bracket: `[a sign] on a wall`."""
@@ -54,6 +57,31 @@ def find_captions(value: Any) -> list[str]:
     except ValueError:
         return []
     return captions if all(captions) else []
+
+
+def read_languages(value: Any, count: int) -> list[str]:
+    """Return the language of each of `count` captions: that of the cell, or those of a list in it.
+
+    Raises:
+        ValueError: for a list of another length, with the reason.
+    """
+    named = _read_list(value.strip()) if isinstance(value, str) else value
+    if not isinstance(named, list):
+        return [str(named or "").strip()] * count
+    if len(named) != count:
+        raise ValueError(f"{pluralise(len(named), 'language')} for {pluralise(count, 'caption')}")
+    return [str(one or "").strip() for one in named]
+
+
+def find_languages(value: Any, captions: Sequence[str]) -> list[str]:
+    """Return the language of each caption of an object of JSON, see `read_languages`; none if it names none.
+
+    Raises:
+        ValueError: see `read_languages`.
+    """
+    column = find_language_column(list(value)) if isinstance(value, dict) and captions else ""
+    found = read_languages(value[column], len(captions)) if column else []
+    return found if any(found) else []
 
 
 def _read_list(text: str) -> Any:

@@ -9,15 +9,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from vsezoo.data.languages import find_code, find_language_column
 from vsezoo.data.pictures.arrow_file import ArrowFile, take_column
 from vsezoo.data.pictures.cells import read_captions
 from vsezoo.data.pictures.columns import ImageColumns, RowNames, RowPlaces
 from vsezoo.data.pictures.limits import LARGEST_TEXT, MEAN_TEXT
 from vsezoo.data.pictures.row_file import PURPOSE, RowFile
+from vsezoo.data.pictures.row_languages import find_field, read_languages
 from vsezoo.data.pictures.rows import find_image_column
 from vsezoo.data.pictures.table_columns import IMAGE_COLUMNS, SPLIT_COLUMN, find_captions
-from vsezoo.data.pictures.text_columns import Array, Languages, Texts
+from vsezoo.data.pictures.text_columns import Array, Languages, Texts, is_text
 from vsezoo.data.pictures.url_list import URL_COLUMNS, advise_download
 from vsezoo.errors import DataError, ServerError, list_names, require_package
 from vsezoo.storage.addresses import AddressError, show_address
@@ -78,9 +78,7 @@ def _read(file: str, label: str, left_out: Counter[str], bad: list[DataError]) -
     if not holder and not paths:
         raise _describe_columns(file, schema)
     id_column, split_column = next((names[name] for name in IDS if name in names), ""), names.get(SPLIT_COLUMN, "")
-    language = names.get(find_language_column(list(names)), "")
-    if language and not _is_text(require_package("pyarrow.types", PURPOSE), schema.field(language).type):
-        language = ""
+    language = find_field(schema)
     wanted = list(dict.fromkeys(filter(None, [*columns, paths, id_column, split_column, language])))
     for place, rows, size in source.measure_texts(wanted):
         if size > LARGEST_TEXT + rows * MEAN_TEXT:
@@ -90,7 +88,7 @@ def _read(file: str, label: str, left_out: Counter[str], bad: list[DataError]) -
     wrong: dict[int, DataError] = {}
     read = [_read_captions(table.column(name), file, wrong) for name in columns]
     captions, counts = _join(read, len(table))
-    languages = _read_languages(table, language, columns, np.stack([of_column for _, of_column in read]))
+    languages = read_languages(table, language, columns, np.stack([of_column for _, of_column in read]), file, wrong)
     ids = _name_rows(table, [id_column, paths] if holder else [paths], label, file, None if holder else wrong)
     places = None
     if holder:
@@ -121,7 +119,7 @@ def _read_captions(column: Any, file: str, wrong: dict[int, DataError]) -> tuple
     if types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
     is_list = types.is_list(column.type) or types.is_large_list(column.type)
-    if _is_text(types, column.type.value_type if is_list else column.type):
+    if is_text(types, column.type.value_type if is_list else column.type):
         if is_list:
             counts = compute.fill_null(compute.list_value_length(column), 0).to_numpy().astype(np.int32)
             texts = compute.fill_null(compute.list_flatten(column).cast(arrow.large_string()), "")
@@ -144,10 +142,6 @@ def _read_captions(column: Any, file: str, wrong: dict[int, DataError]) -> tuple
     return arrow.chunked_array([flat]), np.array([len(texts) for texts in found], np.int32)
 
 
-def _is_text(types: Any, kind: Any) -> bool:
-    return bool(types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind))
-
-
 def _join(columns: Sequence[tuple[Any, Array]], rows: int) -> tuple[Any, Array]:
     """Return the captions of several columns together, row after row."""
     if len(columns) == 1:
@@ -157,28 +151,6 @@ def _join(columns: Sequence[tuple[Any, Array]], rows: int) -> tuple[Any, Array]:
     texts = arrow.chunked_array([chunk for column, _ in columns for chunk in column.chunks], arrow.large_string())
     counts: Array = np.stack([counts for _, counts in columns]).sum(axis=0, dtype=np.int32)
     return texts.take(np.argsort(of_row, kind="stable")), counts
-
-
-def _read_languages(table: Any, column: str, names: Sequence[str], counts: Array) -> Languages | None:
-    """Return the language of each caption, row after row: that of its row, else that of its column.
-
-    Args:
-        table: the rows.
-        column: the column of the languages; empty if there is none.
-        names: of the columns of captions.
-        counts: `(columns, rows)`, how many captions are in each cell.
-    """
-    of_column = [find_code(name.strip().lower()) for name in names]
-    if not column and not any(of_column):
-        return None
-    codes = np.repeat(np.tile(np.arange(len(names)), len(table)), counts.T.ravel())
-    if column:
-        words, of_row = encode_texts([require_package("pyarrow.compute", PURPOSE).fill_null(table.column(column), "")])
-        named = np.array([bool(word) for word in words], bool)[of_row]
-        rows = np.repeat(np.arange(len(table)), counts.sum(axis=0))
-        codes = np.where(named[rows], of_row[rows] + len(names), codes)
-        of_column += words
-    return Languages.join([Languages(of_column, codes)])
 
 
 def _name_rows(table: Any, columns: Sequence[str], label: str, file: str, wrong: dict[int, DataError] | None) -> Any:
@@ -216,7 +188,7 @@ def _find_paths(schema: Any, holder: str, names: dict[str, str]) -> str:
     if holder.endswith(".bytes"):
         parent = schema.field(holder.removesuffix(".bytes")).type
         return f"{holder.removesuffix('bytes')}path" if "path" in {one.name for one in parent} else ""
-    return next((names[n] for n in IMAGE_COLUMNS if n in names and _is_text(types, schema.field(names[n]).type)), "")
+    return next((names[n] for n in IMAGE_COLUMNS if n in names and is_text(types, schema.field(names[n]).type)), "")
 
 
 def _describe_columns(file: str, schema: Any) -> DataError:
@@ -230,14 +202,6 @@ def _describe_columns(file: str, schema: Any) -> DataError:
         file=show_address(file),
         remedy="Call the column of the pictures `image`, and that of the captions `caption`.",
     )
-
-
-def encode_texts(columns: Sequence[Any]) -> tuple[list[str], Array]:
-    """Return the distinct values of columns as texts, and the index of each row's."""
-    arrow = require_package("pyarrow", PURPOSE)
-    texts = [column.cast(arrow.large_string()).combine_chunks() for column in columns]
-    found = arrow.chunked_array(texts, arrow.large_string()).combine_chunks().dictionary_encode()
-    return found.dictionary.to_pylist(), found.indices.to_numpy()
 
 
 def join_images(parts: Sequence[ImageColumns]) -> ImageColumns:

@@ -9,6 +9,8 @@ from typing import Any, overload
 import numpy as np
 
 from vsezoo.data.pictures.listing import clean_caption
+from vsezoo.data.pictures.row_file import PURPOSE
+from vsezoo.errors import require_package
 
 AT_ONCE = 10_000  # texts that an iteration converts together
 
@@ -129,3 +131,16 @@ class Languages(Sequence[str]):
         names = list(dict.fromkeys(name for part in parts for name in part.names))
         own = [np.array([names.index(name) for name in part.names], np.int16)[part.codes] for part in parts]
         return cls(names, np.concatenate(own))
+
+
+def is_text(types: Any, kind: Any) -> bool:
+    """Return whether a type of Arrow is that of texts."""
+    return bool(types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind))
+
+
+def encode_texts(columns: Sequence[Any]) -> tuple[list[str], Array]:
+    """Return the distinct values of columns as texts, and the index of each row's."""
+    arrow = require_package("pyarrow", PURPOSE)
+    texts = [column.cast(arrow.large_string()).combine_chunks() for column in columns]
+    found = arrow.chunked_array(texts, arrow.large_string()).combine_chunks().dictionary_encode()
+    return found.dictionary.to_pylist(), found.indices.to_numpy()

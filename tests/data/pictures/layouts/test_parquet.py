@@ -187,6 +187,8 @@ def test_sentences_as_karpathy_has_them(tmp_path: Path) -> None:
         ({"caption": [["a", "b"], ["c"]], "language": ["en", "de"]}, ["en", "en", "de"]),
         ({"caption_en": ["a", "c"], "caption_de": ["b", "d"], "lang": [None, "fr"]}, ["en", "de", "fr", "fr"]),
         ({"caption": ["a", "b"], "language": [1, 2]}, []),
+        ({"caption": [["a", "b"], ["c"]], "language": [["en", "de"], None]}, ["en", "de", ""]),
+        ({"caption": [["a", "b"], ["c"]], "language": [["en"], ["de"]]}, ["de"]),  # a bad row
     ],
 )
 def test_languages_of_columns_and_rows(

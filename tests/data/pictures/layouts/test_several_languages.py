@@ -71,6 +71,11 @@ def test_a_truncated_list_is_one_message(tmp_path: Path) -> None:
         ("captions.csv", "image,caption_en,caption_de\na.jpg,a dog,ein Hund\n", ["en", "de"]),
         ("captions.csv", "image,caption\na.jpg,a dog\na.jpg,ein Hund\n", []),
         ("captions.csv", ",image,caption\n0,a.jpg,a dog\n1,a.jpg,ein Hund\n", []),  # the index of pandas
+        (
+            "captions.jsonl",
+            '{"image": "a.jpg", "text": ["a dog", "ein Hund"], "lang": ["en", "de"]}\n',
+            ["en", "de"],
+        ),
         ("captions.csv", "no,image,en,de\n1,a.jpg,a dog,ein Hund\n", ["en", "de"]),
         ("captions.csv", "image,en_caption,de_caption\na.jpg,a dog,ein Hund\n", ["en", "de"]),
         ("of_any_name.json", '{"a.jpg": {"en": "a dog", "de": ["ein Hund"]}}', ["en", "de"]),
@@ -93,6 +98,15 @@ def test_languages_of_tables(tmp_path: Path, name: str, content: str, languages:
     pairs = open_split(tmp_path, on_bad_image="skip")
     assert list(pairs.captions) == ["a dog", "ein Hund"]
     assert list(pairs.languages) == languages
+
+
+def test_languages_in_the_json_beside_a_picture(tmp_path: Path) -> None:
+    write_pictures(tmp_path, ["train/a.jpg", "train/b.jpg"])
+    (tmp_path / "train" / "a.json").write_text('{"captions": ["a dog", "ein Hund"], "language": ["en", "de"]}')
+    (tmp_path / "train" / "b.json").write_text('{"caption": "a cat", "language": "en"}')
+    assert list(open_split(tmp_path).languages) == ["en", "de", "en"]
+    (tmp_path / "train" / "b.json").write_text('{"caption": "a cat", "language": ["en", "de"]}')
+    assert "b.json: has 2 languages for 1 caption." in open_error(tmp_path)
 
 
 def test_an_empty_caption_is_left_out_with_its_language(tmp_path: Path) -> None:

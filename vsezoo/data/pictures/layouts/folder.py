@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from vsezoo.data.languages import find_code, find_language_column
-from vsezoo.data.pictures.cells import read_captions
+from vsezoo.data.pictures.cells import read_captions, read_languages
 from vsezoo.data.pictures.find import find_files
 from vsezoo.data.pictures.joined_tables import Tables, join_tables, require_distinct
 from vsezoo.data.pictures.json_table import note
@@ -218,6 +218,7 @@ def _interpret(
             continue
         try:
             found = [(name, caption) for name in caption_columns for caption in read_captions(row[name])]
+            named = read_languages(row.get(language_column) if language_column else None, len(found))
             if not isinstance(split, str):
                 raise ValueError(f"an invalid split: {split!r}")
         except ValueError as error:
@@ -225,6 +226,5 @@ def _interpret(
             note(DataError(problem, file=file, remedy="Fix the row, or remove it."), bad)
             continue
         captions = [caption for _, caption in found]
-        language = str(row[language_column] or "").strip() if language_column in row and language_column else ""
-        languages = [language or find_code(name) or of_file for name, _ in found]
+        languages = [own or find_code(name) or of_file for own, (name, _) in zip(named, found, strict=True)]
         yield Row(file, place, image.strip(), captions, name_split(split), languages if any(languages) else [])

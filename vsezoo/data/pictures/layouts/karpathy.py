@@ -61,5 +61,6 @@ def _read_image(entry: Any) -> tuple[str, CaptionedImage]:
     captions = [clean_caption(text) for text in texts if isinstance(text, str)]
     if len(captions) < len(texts):
         raise TypeError("has a sentence that is not an object with a text `raw`")
+    languages = [str(sentence.get("language") or "") for sentence in sentences[: len(texts)]]
     place = f"{entry['filepath']}/{name}" if entry.get("filepath") else name
-    return name_split(split), CaptionedImage(place, captions)
+    return name_split(split), CaptionedImage(place, captions, languages=languages if any(languages) else [])

@@ -138,7 +138,7 @@ def _read_column(columns: Sequence[Any], *, are_named: bool) -> tuple[list[str],
     """
     import numpy as np
 
-    from vsezoo.data.pictures.row_columns import encode_texts
+    from vsezoo.data.pictures.text_columns import encode_texts
 
     if any(column is None or column.null_count for column in columns):
         return None

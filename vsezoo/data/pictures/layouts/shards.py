@@ -18,7 +18,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
-from vsezoo.data.pictures.cells import find_captions
+from vsezoo.data.pictures.cells import find_captions, find_languages
 from vsezoo.data.pictures.listing import SPLITS, CaptionedImage, Listing, name_split
 from vsezoo.data.pictures.shard_list import LIST, read_list
 from vsezoo.data.pictures.splits import assign_splits, normalise_path
@@ -147,10 +147,12 @@ def read_shard(shard: str) -> Shard:
         remedy = "Copy it again, or decompress it: pictures are read at their offsets."
         problem = f"is not a complete, uncompressed tar archive: {error}."
         raise DataError(problem, file=show_address(shard), remedy=remedy) from None
-    images = [
-        CaptionedImage(key, captions, Place(shard, part[0], part[1], key) if part else None)
-        for key, captions, part in found["samples"]
-    ]
+    languages = found.get("languages", {})  # which JSON names; there may be another number of captions in the text
+    images = []
+    for key, captions, part in found["samples"]:
+        own = languages.get(key, [])
+        place = Place(shard, part[0], part[1], key) if part else None
+        images.append(CaptionedImage(key, captions, place, own if len(own) == len(captions) else []))
     bad = [
         DataError(problem, file=file, remedy=f"Write the shard again. {FORM}") for problem, file in found.get("bad", ())
     ]
@@ -158,10 +160,16 @@ def read_shard(shard: str) -> Shard:
 
 
 def _look_through(shard: str) -> dict[str, Any]:
-    """Return `samples` (name, captions, offset and size of the picture in bytes), `left_out`, `bad` (problem, file)."""
+    """Look through a shard.
+
+    Returns:
+        `samples` (name, captions, offset and size of the picture in bytes), `languages` of captions by the names of
+        samples, `left_out`, `bad` (problem, file).
+    """
     parts: dict[str, dict[str, list[int]]] = {}
     texts: dict[str, dict[str, list[str]]] = {}
     left_out, ids, bad = Counter[str](), dict[str, str](), list[tuple[str, str]]()
+    languages: dict[str, list[str]] = {}
     with open_address(shard) if is_address(shard) else open_plain(Path(shard)) as stream:
         for member in list_members(stream):
             path = PurePosixPath(member.name)
@@ -180,10 +188,12 @@ def _look_through(shard: str) -> dict[str, Any]:
             elif form in ("txt", "json"):
                 try:
                     value = _parse(read_text(stream, member), form)
+                    captions[ending] = found = find_captions(value)
+                    if named := find_languages(value, found):
+                        languages[key] = named
                 except ValueError as error:
                     bad.append((f"{error}.", f"{show_address(shard)} ({member.name})"))
                     continue
-                captions[ending] = find_captions(value)
                 if own := _find_id(value):
                     ids[key] = own
     name = show_address(shard)
@@ -195,7 +205,8 @@ def _look_through(shard: str) -> dict[str, Any]:
         for key, pictures in parts.items()
     ]
     kept = {reason: count for reason, count in left_out.items() if count}
-    return {"samples": samples, "left_out": kept, "bad": bad}
+    named = {ids.get(key, key): of_sample for key, of_sample in languages.items()}
+    return {"samples": samples, "languages": named, "left_out": kept, "bad": bad}
 
 
 def _choose(found: Mapping[str, Mapping[str, Any]], plain: Sequence[str], what: str, shard: str) -> dict[str, str]:

@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from vsezoo.data.caption_file import read_lines
-from vsezoo.data.pictures.cells import find_captions
+from vsezoo.data.pictures.cells import find_captions, find_languages
 from vsezoo.data.pictures.find import compose
 from vsezoo.data.pictures.listing import CaptionedImage, Listing
 from vsezoo.data.pictures.splits import gather
@@ -107,25 +107,30 @@ def _fold(name: str) -> str:
 
 def _has_captions(file: Path) -> bool:
     try:
-        return bool(_read_text(file))
+        return bool(_read_text(file)[0])
     except DataError:
         return False
 
 
-def _read_text(file: Path) -> list[str]:
-    """Return the captions of a file.
+def _read_text(file: Path) -> tuple[list[str], list[str]]:
+    """Return the captions of a file, and their languages, if JSON names them.
 
     Raises:
         DataError: for a file that cannot be read, or is neither text nor JSON.
     """
     lines = read_lines(file)
     if file.suffix.lower() != ".json":
-        return find_captions([PHRASE.sub(r"\1", line) for line in lines])
+        return find_captions([PHRASE.sub(r"\1", line) for line in lines]), []
     try:
-        return find_captions(json.loads("\n".join(lines)))
+        value = json.loads("\n".join(lines))
     except (ValueError, RecursionError) as error:
         remedy = 'Write an object such as {"caption": "a dog runs"}.'
         raise DataError(f"is not JSON: {error}.", file=file, remedy=remedy) from None
+    captions = find_captions(value)
+    try:
+        return captions, find_languages(value, captions)
+    except ValueError as error:
+        raise DataError(f"has {error}.", file=file, remedy="Write one language for each caption.") from None
 
 
 def _read(folder: Path, texts: _Texts) -> Listing:
@@ -135,16 +140,16 @@ def _read(folder: Path, texts: _Texts) -> Listing:
     images: dict[str, CaptionedImage] = {}
     empty, bad, read = {}, list[DataError](), list[Path | None]()
     for picture in list_pictures(folder):
-        text, captions = texts.find(picture), list[str]()
+        text, captions, languages = texts.find(picture), list[str](), list[str]()
         read.append(text)
         name = picture.relative_to(folder).as_posix()
         try:
-            captions = _read_text(text) if text else []
+            captions, languages = _read_text(text) if text else ([], [])
         except DataError as error:
             if text and text.suffix.lower() != ".json":
                 raise
             bad.append(error)
-        images[name] = CaptionedImage(name, captions, Place(str(picture)))
+        images[name] = CaptionedImage(name, captions, Place(str(picture)), languages)
         if not captions:
             empty[name] = f"{text.name} is empty" if text else f"no {picture.stem}.txt"
     return replace(gather(folder, folder, images, empty), bad=bad, unread=texts.count_others(read))

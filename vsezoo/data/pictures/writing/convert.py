@@ -90,13 +90,11 @@ def convert_data(
     for name in splits:
         require_name("split", name, there)
     samples: list[Sample] = []
-    languages = set[str]()
     for name in splits or there:
         pairs = source.open(name, ("picture",), options)
         if not isinstance(pairs, PicturePairs):
             raise UsageError(f"The pictures of {data!r} are not in files.")
         samples += list_samples(pairs)
-        languages.update(pairs.languages)
     form = FORMS[to](samples, shard_size, source.name)
     state = {"data": source.name, "to": to, "shard_size": shard_size, "pictures": len(samples)}
     try:
@@ -120,8 +118,7 @@ def convert_data(
         ) from None
     counts = {name: [one for one in samples if one.split == name] for name in splits or there}
     figures = {name: (len(of), sum(len(one.captions) for one in of)) for name, of in counts.items()}
-    changes = [*form.list_changes(), *(["The languages of the captions are not written."] if languages else [])]
-    return Conversion(folder, to, figures, changes, (files, kept))
+    return Conversion(folder, to, figures, form.list_changes(), (files, kept))
 
 
 def _begin(folder: Path, state: Mapping[str, Any], *, resume: bool) -> None:

@@ -8,7 +8,7 @@ import re
 import tarfile
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from itertools import groupby
+from itertools import groupby, zip_longest
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -73,7 +73,7 @@ class FolderForm(Form):
     def finish(self) -> dict[str, bytes]:
         """Return the table."""
         rows = [
-            {"image": path, "split": sample.split, "captions": list(sample.captions)}
+            {"image": path, "split": sample.split, "captions": list(sample.captions), **_name_languages(sample)}
             for path, sample in zip(self.paths, self.samples, strict=True)
         ]
         return {"captions.jsonl": "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows).encode()}
@@ -106,8 +106,14 @@ class KarpathyForm(FolderForm):
                     "split": "val" if sample.split == "dev" else sample.split,
                     "sentids": ids,
                     "sentences": [
-                        {"raw": text, "tokens": re.findall(r"\w+", text.lower()), "imgid": number, "sentid": sentence}
-                        for text, sentence in zip(sample.captions, ids, strict=True)
+                        {
+                            "raw": text,
+                            "tokens": re.findall(r"\w+", text.lower()),
+                            "imgid": number,
+                            "sentid": sentence,
+                            **({"language": language} if language else {}),
+                        }
+                        for text, sentence, language in zip_longest(sample.captions, ids, sample.languages)
                     ],
                 }
             )
@@ -155,7 +161,8 @@ class ShardForm(SplitForm):
         with tarfile.open(file, "w", format=tarfile.GNU_FORMAT) as archive:
             for number, sample in enumerate(unit[1]):
                 key = f"{int(PurePosixPath(unit[0]).stem) * self.size + number:09}"
-                about = json.dumps({ID_FIELD: sample.name, "captions": list(sample.captions)}, ensure_ascii=False)
+                fields = {ID_FIELD: sample.name, "captions": list(sample.captions), **_name_languages(sample)}
+                about = json.dumps(fields, ensure_ascii=False)
                 for suffix, content in (
                     (find_suffix(sample), sample.read()),
                     (".txt", "\n".join(sample.captions).encode()),
@@ -183,19 +190,26 @@ class ParquetForm(SplitForm):
         with parquet.ParquetWriter(file, schema) as writer:
             for start in range(0, len(unit[1]), GROUP):
                 group = unit[1][start : start + GROUP]
-                columns = {
+                columns: dict[str, list[Any]] = {
                     "image": [{"bytes": sample.read(), "path": sample.name} for sample in group],
                     "caption": [list(sample.captions) for sample in group],
                 }
+                if "language" in schema.names:
+                    columns["language"] = [list(sample.languages) for sample in group]
                 writer.write_table(arrow.table(columns, schema=schema), row_group_size=GROUP)
 
-    @staticmethod
-    def _make_schema(arrow: Any) -> Any:
+    def _make_schema(self, arrow: Any) -> Any:
+        lists = ["caption", *(["language"] if any(sample.languages for sample in self.samples) else [])]
         image = arrow.struct([("bytes", arrow.binary()), ("path", arrow.string())])
-        text = {"dtype": "string", "_type": "Value"}
-        features = {"image": {"_type": "Image"}, "caption": {"feature": text, "_type": "List"}}
+        texts = {"feature": {"dtype": "string", "_type": "Value"}, "_type": "List"}
+        features = {"image": {"_type": "Image"}, **dict.fromkeys(lists, texts)}
         about = {"huggingface": json.dumps({"info": {"features": features}})}  # so `datasets` decodes the pictures
-        return arrow.schema([("image", image), ("caption", arrow.list_(arrow.string()))], metadata=about)
+        return arrow.schema([("image", image), *((name, arrow.list_(arrow.string())) for name in lists)], about)
+
+
+def _name_languages(sample: Sample) -> dict[str, list[str]]:
+    """Return the field of the languages of captions; none if they are not known."""
+    return {"language": list(sample.languages)} if sample.languages else {}
 
 
 FORMS: dict[str, type[Form]] = {

@@ -23,12 +23,14 @@ class Sample(NamedTuple):
         split: name of the split.
         captions: its captions.
         place: where its bytes are.
+        languages: of each caption; empty: they are not known.
     """
 
     name: str
     split: str
     captions: Sequence[str]
     place: Place
+    languages: Sequence[str] = ()
 
     def read(self) -> bytes:
         """Return the bytes of the file, unchanged.
@@ -42,12 +44,14 @@ class Sample(NamedTuple):
 
 def list_samples(pairs: PicturePairs) -> list[Sample]:
     """Return the pictures of a split with their captions."""
-    captions: list[list[str]] = [[] for _ in pairs.image_ids]
+    captions, languages = [list[str]() for _ in pairs.image_ids], [list[str]() for _ in pairs.image_ids]
     for image, caption in zip(pairs.image_of.tolist(), pairs.captions, strict=True):
         captions[image].append(caption)
+    for image, language in zip(pairs.image_of.tolist() if pairs.languages else (), pairs.languages, strict=True):
+        languages[image].append(language)
     return [
-        Sample(name, pairs.split, texts, place)
-        for name, texts, place in zip(pairs.image_ids, captions, pairs.places, strict=True)
+        Sample(name, pairs.split, texts, place, of_texts)
+        for name, texts, place, of_texts in zip(pairs.image_ids, captions, pairs.places, languages, strict=True)
     ]
 
 
