@@ -54,20 +54,28 @@ def is_table(path: Path) -> bool:
         return is_tagged(first)
     header = second if _find_separator_line(first) else first
     cuts = {mark: _cut(header, mark) for mark in SEPARATORS}
-    return any(has_columns(cut) or has_ids(cut) or _is_plain_row(header, mark) for mark, cut in cuts.items())
+    return any(has_columns(cut) or has_ids(cut) or _name_plain(header, mark) for mark, cut in cuts.items())
 
 
 def _cut(header: str, separator: str) -> list[str]:
     return [normalise_column(name.strip().strip('"')) for name in header.strip("\ufeff\r\n").split(separator)]
 
 
-def _is_plain_row(line: str, separator: str) -> bool:
-    """Return whether a first line has no names of columns, but the picture and the caption of a row."""
+def _name_plain(line: str, separator: str) -> list[str]:
+    """Return the columns of a first line without their names: that of a picture and that of a caption, in either order.
+
+    There are none for any other line.
+    """
     try:
-        image, caption = next(csv.reader([line.strip("\ufeff\r\n")], delimiter=separator))
+        first, second = next(csv.reader([line.strip("\ufeff\r\n")], delimiter=separator))
     except (csv.Error, ValueError, StopIteration):  # or another number of cells
-        return False
-    return is_picture(image) and not ADDRESS.match(image) and not is_picture(caption) and bool(caption)
+        return []
+    if is_picture(second) and not any(mark in second for mark in SEPARATORS):  # ` running;a.jpg`, cut at the comma
+        first, second, columns = second, first, ["caption", "image"]
+    else:
+        columns = ["image", "caption"]
+    is_plain = is_picture(first) and not ADDRESS.match(first) and not is_picture(second) and bool(second)
+    return columns if is_plain else []
 
 
 def _find_separator_line(line: str) -> str:
@@ -86,12 +94,12 @@ def _read_cells(path: Path, bad: list[DataError] | None) -> Iterator[tuple[str, 
     header = texts[skipped] if len(texts) > skipped else ""
     default = "\t" if path.suffix.lower() == ".tsv" else ","
     separator = separator or next(
-        (mark for mark in (default, *SEPARATORS) if has_columns(_cut(header, mark)) or _is_plain_row(header, mark)),
+        (mark for mark in (default, *SEPARATORS) if has_columns(_cut(header, mark)) or _name_plain(header, mark)),
         next((mark for mark in (default, *SEPARATORS) if mark in header), default),
     )
-    plain = _is_plain_row(header, separator)
-    lines = [*(["image" + separator + "caption"] if plain else []), *texts[skipped:]]
-    skipped -= plain
+    plain = _name_plain(header, separator)
+    lines = [*([separator.join(plain)] if plain else []), *texts[skipped:]]
+    skipped -= bool(plain)
     # In tab-separated values, quotes are ordinary, unless all cells are right only if they are not, as Excel writes it.
     quotes = None if separator == "\t" and not _is_quoted(lines) else '"'
     reader = _make_reader(lines, separator, quotes)

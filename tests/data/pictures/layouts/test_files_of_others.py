@@ -28,6 +28,8 @@ PAIRS = list(zip("ab", CAPTIONS, strict=True))
         ("captions.csv", 'image,caption\ntrain/a,"a dog, running"\nb,a cat\n'),
         ("captions.csv", 'a.jpg,"a dog, running"\nb.jpg,a cat\n'),
         ("labels.tsv", "a.jpg\ta dog, running\nb.jpg\ta cat\n"),
+        ("labels.csv", '"a dog, running",a.jpg\na cat,b.jpg\n'),
+        ("labels.csv", "a dog, running;a.jpg\na cat;b.jpg\n"),
         ("captions.csv", 'Image Name,Caption Text\na.jpg,"a dog, running"\nb.jpg,a cat\n'),
         ("captions.tsv", 'image\tcaption\na.jpg\t"a dog,\trunning"\nb.jpg\t"a\ncat"\n'),
         ("labels.json", '{"image": "a.jpg", "caption": "a dog, running"}\n{"image": "b.jpg", "caption": "a cat"}\n'),

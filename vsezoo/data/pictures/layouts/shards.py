@@ -188,9 +188,9 @@ def _look_through(shard: str) -> dict[str, Any]:
             elif form in ("txt", "json"):
                 try:
                     value = _parse(read_text(stream, member), form)
-                    captions[ending] = found = find_captions(value)
-                    if named := find_languages(value, found):
-                        languages[key] = named
+                    captions[ending] = find_captions(value)
+                    if of_captions := find_languages(value, captions[ending]):
+                        languages[key] = of_captions
                 except ValueError as error:
                     bad.append((f"{error}.", f"{show_address(shard)} ({member.name})"))
                     continue
