@@ -112,6 +112,12 @@ MODELS = {
         [WORDS, "transformer,\nall tokens", "mean and\nvariance"],
         ["expected distance\nof samples", "soft matches"],
     ),
+    "light": Figure(
+        "Light models of frozen features",
+        [FEATURE, "minus the mean", "linear and\nperceptron", "unit length"],
+        [WORDS, "sum of word vectors,\nor frozen states", "linear and\nperceptron", "unit length"],
+        [COSINE, "cross-entropy\nof the batch"],
+    ),
     "pretrained": Figure(
         "Pretrained dual encoders, such as CLIP and SigLIP",
         ["picture", "vision\ntransformer", "projection,\nunit length"],

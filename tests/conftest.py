@@ -76,8 +76,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.process)
 
 
-ASK_FOR_THE_PROCESSOR = (("lscpu",), (["uname", "-p"],))
-"""What torch 2.6 and, through `platform`, h5py start once in a process."""
+ASK_FOR_THE_PROCESSOR = (("lscpu",), (["uname", "-p"],), (["/sbin/ldconfig", "-p"],))
+"""What torch 2.6, h5py through `platform`, and torch with CUDA through cuda.pathfinder start once in a process."""
 
 
 def _watch(owner: type, method: str) -> None:

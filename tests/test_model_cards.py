@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 import shlex
@@ -17,7 +18,7 @@ import pytest
 from huggingface_hub import ModelCard
 
 from vsezoo import registry
-from vsezoo.recipe import Paper
+from vsezoo.recipe import Paper, PublishedResult
 
 ROOT = Path(__file__).parent.parent
 CARDS = sorted(path for path in (ROOT / "model_cards").glob("*.md") if path.name != "template.md")
@@ -29,6 +30,11 @@ CALL = "run: python model_cards/generate.py"
 @pytest.fixture(scope="module")
 def generate(load_script: Callable[[str], ModuleType]) -> ModuleType:
     return load_script("model_cards/generate.py")
+
+
+@pytest.fixture(scope="module")
+def measured(load_script: Callable[[str], ModuleType]) -> ModuleType:
+    return load_script("model_cards/measured.py")
 
 
 @pytest.mark.slow
@@ -112,15 +118,15 @@ def test_every_run_is_in_the_results() -> None:
     assert sorted(named) == sorted(run["id"] for run in RUNS)
 
 
-def test_mean_and_standard_deviation(generate: ModuleType) -> None:
+def test_mean_and_standard_deviation(measured: ModuleType) -> None:
     def seed(number: int, shift: float) -> Any:
         recalls = [10 + shift, 20 + shift, 30 + shift, 7, None]
-        return generate.Seed(number, recalls, [1, 2, 3, 9, 12.5], 66 + 3 * shift, "1 min")
+        return measured.Seed(number, recalls, [1, 2, 3, 9, 12.5], 66 + 3 * shift, "1 min")
 
     shared = ("x", "vsepp", "d", "test", "full", "`x`", "vsezoo train x --seed {seed}", "fp32", "a machine", None, "")
-    run = generate.Run(*shared, [seed(1, 0), seed(2, 2)])
+    run = measured.Run(*shared, [seed(1, 0), seed(2, 2)])
     assert run.commands == ["vsezoo train x --seed 1", "vsezoo train x --seed 2"]
-    *_, first, second, spread = generate.tabulate([run]).splitlines()
+    *_, first, second, spread = measured.tabulate([run]).splitlines()
     assert first == "| `x`, 1 | 10.0/20.0/30.0, 7 | 1.0/2.0/3.0, 9 | 66.0 | 1 min |"
     assert second == "| `x`, 2 | 12.0/22.0/32.0, 7 | 1.0/2.0/3.0, 9 | 72.0 | 1 min |"
     # Of 10 and 12: mean 11, deviation sqrt(2). Of 66 and 72: mean 69, deviation sqrt(18).
@@ -128,25 +134,37 @@ def test_mean_and_standard_deviation(generate: ModuleType) -> None:
     assert spread == f"| `x`, **mean ± standard deviation** | {ways} | **69.0 ± 4.2** | |"
 
 
-def test_a_row_for_each_run(generate: ModuleType) -> None:
+def test_a_row_for_each_run_and_each_recipe(measured: ModuleType) -> None:
     def seed(number: int, shift: float) -> Any:
-        return generate.Seed(number, [10 + shift, 20, 30, 7, None], [1, 2, 3, 9, 12.5], 66 + shift, "1 min")
+        return measured.Seed(number, [10 + shift, 20, 30, 7, None], [1, 2, 3, 9, 12.5], 66 + shift, "1 min")
 
-    shared = ("x", "vsepp", "d", "test", "full", "`x`", "vsezoo train x --seed {seed}", "fp32", "a machine", None, "")
-    runs = [generate.Run(*shared, [seed(1, 0), seed(2, 2)], "theirs: 60"), generate.Run(*shared, [seed(1, 0)])]
-    *_, several, one = generate.tabulate_briefly(runs).splitlines()
-    assert several == "| `x` | `d` | 11.0 | 1.0 | **67.0 ± 1.4** | 2 | theirs: 60 |"
-    assert one == "| `x` | `d` | 10.0 | 1.0 | **66.0** | 1 |  |"
+    def published(data: str, first: float, source: str, protocol: str = "full") -> PublishedResult:
+        return PublishedResult(data, (first, 2, 3), (4, None, 6), source, features="VGG", protocol=protocol)
+
+    shared = ("test", "full", "`x`", "vsezoo train x --seed {seed}", "fp32", "a machine", None, "")
+    several = measured.Run("x-d_1", "x", "d_1", *shared, [seed(1, 0), seed(2, 2)], "theirs: 60")
+    one = measured.Run("x-d_1-wide", "x", "d_1", *shared, [seed(1, 0)])
+    results = (published("d", 1, "a port"), published("d", 9, "paper"), published("e", 7, "paper", "fold5"))
+    recipe = dataclasses.replace(registry.load("models", "vsepp"), name="x", published=results)
+    bare = dataclasses.replace(recipe, name="bare", published=())
+
+    *_, first, second = measured.tabulate_briefly([several, one], {"x": recipe}).splitlines()
+    assert first == "| `x` | `d_1` | 11.0 | 1.0 | **67.0 ± 1.4** | 2 | theirs: 60 | 9.0 and 4.0, VGG |"
+    assert second == "| `x` | `d_1` | 10.0 | 1.0 | **66.0** | 1 | – | 9.0 and 4.0, VGG |"
+    *_, first, second = measured.tabulate_recipes([recipe, bare], {run.id: run for run in (several, one)}).splitlines()
+    cells = "67.0 ± 1.4 on `d_1` | d 1.0 and 4.0, e fold5 7.0 and 4.0"
+    assert first == f"| `x` | {cells} | [x](../model_cards/x.md) |"
+    assert second == "| `bare` | no | – | [bare](../model_cards/bare.md) |"
 
 
-def test_a_page_keeps_what_stands_outside_its_markers(generate: ModuleType) -> None:
-    runs = generate.read_runs()
+def test_a_page_keeps_what_stands_outside_its_markers(generate: ModuleType, measured: ModuleType) -> None:
+    runs = measured.read_runs()
     name = runs[0].id
     page = f"before\n\n<!-- measured: {name} -->\nstale\n<!-- end -->\n\nafter\n<!-- end -->\n"
-    table = generate.tabulate([runs[0]])
+    table = measured.tabulate([runs[0]])
     expected = f"before\n\n<!-- measured: {name} -->\n\n{table}\n\n<!-- end -->\n\nafter\n<!-- end -->\n"
-    assert generate.render_tables(page, runs) == expected
-    assert generate.render_tables(expected, runs) == expected
+    assert generate.render_tables(page, runs, []) == expected
+    assert generate.render_tables(expected, runs, []) == expected
 
 
 @pytest.mark.parametrize(
@@ -181,7 +199,7 @@ def test_check_names_what_is_not_current_and_writes_nothing(
     results.write_text("no tables\n", encoding="utf-8")
     (folder / "gone.md").write_text("a recipe that is gone\n", encoding="utf-8")
     monkeypatch.setattr(generate, "FOLDER", folder)
-    monkeypatch.setattr(generate, "RESULTS", results)
+    monkeypatch.setattr(generate, "PAGES", [results])
 
     def run(*flags: str) -> tuple[int, set[str]]:
         monkeypatch.setattr(sys, "argv", ["generate.py", *flags])
