@@ -165,5 +165,5 @@ def test_the_library_datasets_reads_the_parquet_files(tmp_path: Path) -> None:
     assert found["caption"][:] == [[f"dog {number}", "b"] for number in range(3)]
     assert isinstance(found[2]["image"], Image.Image)
     assert found[2]["image"].convert("RGB").tobytes() == Image.open(io.BytesIO(make_picture(3))).tobytes()
-    found.save_to_disk(str(tmp_path / "saved" / "train"))
+    datasets.DatasetDict({"train": found}).save_to_disk(str(tmp_path / "saved"))  # dataset_dict.json beside train
     assert read(tmp_path / "saved", "train") == read(tmp_path / "source", "train")

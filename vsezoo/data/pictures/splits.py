@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import posixpath
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -147,6 +147,23 @@ def assign_splits(paths: Mapping[str, str], file: Path, absent: Collection[str] 
             remedy="Write the split of each picture to a column `split`, or move all pictures into such folders.",
         )
     return Assignment({name: split or "train" for name, split in named.items()}, BY_FOLDER)
+
+
+def place_within(folder: Path, prefix: str, images: Iterable[CaptionedImage]) -> None:
+    """Set the places of pictures that are in a folder of the data folder, or in a folder in that.
+
+    Args:
+        folder: the data folder.
+        prefix: path of the folder in it from which the list sees them.
+        images: the pictures; their names begin with the prefix.
+    """
+    from vsezoo.data.pictures.find import find_files
+    from vsezoo.data.pictures.picture_file import Place  # imports numpy
+
+    within = [image for image in images if image.name.startswith(f"{prefix}/")]
+    names = [image.name.removeprefix(f"{prefix}/") for image in within]
+    for image, found in zip(within, find_files(folder / prefix, names), strict=True):
+        image.place = Place(found) if found else None
 
 
 def gather(

@@ -172,11 +172,35 @@ def test_coco_form_of_ones_own(tmp_path: Path) -> None:
     train = open_split(tmp_path)
     assert show(train) == {"a.jpg": [f"a.jpg {number}" for number in range(6)]}
     assert train.account["rule"] == "given by the folders that the images are in"
+    content = json.loads((tmp_path / "labels.json").read_text())
+    content["images"][0]["split"], content["images"][1]["split"] = "validation", "train"
+    (tmp_path / "labels.json").write_text(json.dumps(content))
+    train = open_split(tmp_path)
+    assert (list(show(train)), train.account["rule"]) == (["b.jpg"], "given by the column `split`")
+    del content["images"][0]["split"]
+    (tmp_path / "labels.json").write_text(json.dumps(content))
+    assert "a.jpg has no split, but others do" in open_error(tmp_path)
     write_coco(tmp_path / "more.json", ["a.jpg"])
     assert "has several caption files: labels.json, more.json" in open_error(tmp_path)
     (tmp_path / "more.json").unlink()
     (tmp_path / "labels.json").write_text('{"images": [{"id": 1}], "annotations": [{"image_id": 1, "caption": "x"}]}')
     assert "labels.json: images[0] lacks 'file_name'" in open_error(tmp_path)
+
+
+@pytest.mark.parametrize("below", ["", "images"])
+@pytest.mark.parametrize("form", ["_annotations.coco.json", "captions.csv"])
+def test_a_list_in_the_folder_of_each_split(tmp_path: Path, form: str, below: str) -> None:
+    """Names are seen from that folder, or from a folder in it, as they are from the data folder."""
+    for folder, name in (("train", "a.jpg"), ("valid", "b.jpg")):
+        write_pictures(tmp_path / folder / below, [name])
+        if form == "captions.csv":
+            (tmp_path / folder / form).write_text(f"image,caption\n{name},{name} 0\n")
+        else:
+            write_coco(tmp_path / folder / form, [name], 1)
+    assert show(open_split(tmp_path)) == {"train/a.jpg": ["a.jpg 0"]}
+    dev = open_split(tmp_path, "dev")
+    assert dev.places[0].file == str(tmp_path / "valid" / below / "b.jpg")
+    assert dev.account["left_out"] == {}
 
 
 def test_karpathys_list_beside_the_names_of_2017(tmp_path: Path) -> None:

@@ -172,6 +172,13 @@ def test_the_column_split_is_heeded_in_files_of_one_name(tmp_path: Path) -> None
     assert list_shades(open_split(tmp_path, "dev")) == [2]
 
 
+def test_what_datasets_writes_beside_its_files_is_no_list(tmp_path: Path) -> None:
+    (tmp_path / "dataset_info.json").write_text('{"features": {"image": {"_type": "Image"}}}')
+    (tmp_path / "dataset_dict.json").write_text('{"splits": ["train"]}')
+    write(tmp_path / "train" / "data-00000-of-00001.arrow", {"image": holders([1]), "caption": ["a dog"]})
+    assert list(open_split(tmp_path).captions) == ["a dog"]
+
+
 def test_sentences_as_karpathy_has_them(tmp_path: Path) -> None:
     sentences = [[{"raw": "a dog", "sentid": 1}, {"raw": "a cat", "sentid": 2}]]
     write(tmp_path / "train.parquet", {"image": holders([1]), "sentences": sentences})

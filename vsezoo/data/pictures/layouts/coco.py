@@ -47,7 +47,7 @@ def _find_ids(folder: Path, split: str) -> Path | None:
 def _read_annotations(file: Path, bad: list[DataError]) -> dict[Any, tuple[str, str]]:
     """Return picture name and text by annotation number."""
     pictures = file.stem.removeprefix("captions_")  # the folder train2014 or val2014
-    names, captions = read_annotations(file, bad)
+    names, captions, _ = read_annotations(file, bad)
     return {number: (f"{pictures}/{names[image]}", caption or "") for number, image, caption in captions}
 
 

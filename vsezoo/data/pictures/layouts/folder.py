@@ -17,7 +17,15 @@ from vsezoo.data.pictures.find import find_files
 from vsezoo.data.pictures.joined_tables import Tables, join_tables, require_distinct
 from vsezoo.data.pictures.json_table import note
 from vsezoo.data.pictures.listing import SPLITS, CaptionedImage, Listing, name_split
-from vsezoo.data.pictures.splits import BY_COLUMN, BY_TABLE, REMEDY_WORDS, find_word, gather, normalise_path
+from vsezoo.data.pictures.splits import (
+    BY_COLUMN,
+    BY_TABLE,
+    REMEDY_WORDS,
+    find_word,
+    gather,
+    normalise_path,
+    place_within,
+)
 from vsezoo.data.pictures.table_columns import JSON, SPLIT_COLUMN, SPLIT_SYNONYMS, find_columns
 from vsezoo.data.pictures.table_file import LINES, is_table, read_rows
 from vsezoo.errors import DataError
@@ -177,6 +185,8 @@ def _read_splits(folder: Path, of_splits: Mapping[str, Tables], *, within: bool)
                 raise DataError(problem, file=row.file, remedy="Fix the column, or move the table.")
             pictures.add(normalise_path(f"{prefix}{row.image}", folder), row)
         splits[split] = list(pictures.of.values())
+        for place in dict.fromkeys(file.parent.relative_to(folder).as_posix() for file in tables) if within else ():
+            place_within(folder, place, splits[split])
         empty |= pictures.empty
     return Listing(folder, folder, splits, rule=BY_TABLE, empty=empty, bad=bad)
 

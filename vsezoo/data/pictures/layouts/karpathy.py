@@ -12,6 +12,8 @@ from vsezoo.data.caption_file import CAPTIONS_PER_IMAGE
 from vsezoo.data.pictures.listing import CaptionedImage, Listing, clean_caption, name_split, read_json
 from vsezoo.errors import DataError
 
+OF_DATASETS = {"dataset_dict.json", "dataset_info.json", "dataset_infos.json"}
+"""What the library `datasets` writes beside its files."""
 REMEDY = "Each entry of `images` needs `filename`, `split`, and `sentences`, a list of objects with a text `raw`."
 
 
@@ -21,7 +23,7 @@ def find_karpathy(folder: Path, names: Sequence[str], pattern: str = "dataset_*.
     Raises:
         DataError: for several such files.
     """
-    files = match(names, pattern)
+    files = [name for name in match(names, pattern) if name not in OF_DATASETS]
     if len(files) > 1:
         problem = f"has several lists of pictures: {', '.join(sorted(files))}."
         raise DataError(problem, file=folder, remedy="Keep one of them.")
