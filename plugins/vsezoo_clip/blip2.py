@@ -84,6 +84,7 @@ class WordTower(LibraryTower):
         self.rows, self.unknown = qformer["vocab_size"], qformer["pad_token_id"]
         self.embeddings = Blip2TextEmbeddings(self.qformer.config)  # type: ignore[no-untyped-call]
         self.text_projection = nn.Linear(qformer["hidden_size"], width)
+        self.keep_matching(BLIP2.text, qformer["hidden_size"])
 
     def needs(self, name: str) -> bool:
         """Return whether a tensor with one of the prefixes belongs to this tower."""

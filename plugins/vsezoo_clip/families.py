@@ -27,6 +27,8 @@ class Side:
         bias: whether that layer has a bias.
         width: the entry of the configuration with the width of what is pooled; empty: no entry has it.
         arguments: further arguments of the network's constructor.
+        matching: what the dual encoder calls a classifier of matching pairs that reads this network; empty: there is
+            none. Embeddings do not depend on it. It is kept so that the dual encoder can be written again.
     """
 
     module: str
@@ -37,6 +39,7 @@ class Side:
     bias: bool = False
     width: str = "hidden_size"
     arguments: Mapping[str, Any] = field(default_factory=dict)
+    matching: str = ""
 
 
 @dataclass(frozen=True)
@@ -152,11 +155,11 @@ FAMILIES = {
                 projection="text_proj",
                 bias=True,
                 arguments={"add_pooling_layer": False},
+                matching="itm_head",
             ),
             width="image_text_hidden_size",
             architecture="BlipForImageTextRetrieval",
             scale="",
-            ignored=("itm_head.",),
         ),
         Family(
             "vision-text-dual-encoder",
@@ -180,10 +183,11 @@ BLIP2 = Family(
         pooling="first",
         projection="text_projection",
         bias=True,
+        matching="itm_head",
     ),
     width="image_text_hidden_size",
     architecture="Blip2ForImageTextRetrieval",
-    ignored=("itm_head.",),
+    scale="",
 )
 """The family whose images are several vectors each; see `blip2.py`."""
 
@@ -198,6 +202,10 @@ NOT_DUAL = {
     "bridge_tower": "the embedding of a caption depends on the image (BridgeTower), so neither can be embedded alone",
 }
 """Why models that people take for dual encoders are none that can be used, by their `model_type`."""
+
+
+BUFFERS = (".position_ids", ".token_type_ids")
+"""What earlier versions of transformers stored, and later ones compute: endings of names."""
 
 
 def find_family(config: Mapping[str, Any]) -> Family | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
@@ -14,21 +15,22 @@ from transformers import AutoConfig
 from vsezoo.checkpoints.uninitialized import build_uninitialized
 from vsezoo.construction import build_model
 from vsezoo.conversion.importer import Imported, Importer, Source
-from vsezoo.errors import UsageError
+from vsezoo.errors import UsageError, VsezooWarning, list_names
+from vsezoo.interfaces import Similarity
 from vsezoo.model import JointEmbedding
 from vsezoo.parts import make_tokenizer, resolve_recipe
 from vsezoo.pretrained.weights import CONFIG, open_weights
 from vsezoo.recipe import Recipe
-from vsezoo_clip.families import Family
+from vsezoo_clip.blip2 import QueryImageEncoder, QueryTextEncoder
+from vsezoo_clip.families import BLIP2, Family
 from vsezoo_clip.image_encoder import DualImageEncoder
 from vsezoo_clip.library import quiet
 from vsezoo_clip.opener import open_transformers
 from vsezoo_clip.processor import ProcessorTransform
-from vsezoo_clip.similarity import ScaledCosineSimilarity
+from vsezoo_clip.similarity import MaxQuerySimilarity, ScaledCosineSimilarity
 from vsezoo_clip.text_encoder import DualTextEncoder
 
-LOST = dict.fromkeys(("blip", "blip-2"), "its head that matches images and captions is not part of the model")
-"""Families that cannot be written, since vsezoo does not have all of their tensors."""
+Dual = tuple[DualImageEncoder, DualTextEncoder] | tuple[QueryImageEncoder, QueryTextEncoder]
 
 
 class TransformersImporter(Importer):
@@ -57,24 +59,13 @@ class TransformersImporter(Importer):
 
     def write(self, model: JointEmbedding, path: Path, data: str = "") -> list[Path]:
         """Write what `from_pretrained` of transformers reads: weights, configuration, tokenizer, image processor."""
-        family = getattr(model.image_encoder, "family", None)
-        if isinstance(family, Family) and family.name in LOST:
-            raise UsageError(f"{family.title} cannot be written for transformers: {LOST[family.name]}.")
-        images, texts, similarity = self._require_dual(model)
+        images, texts = self._require_dual(model)
         family = images.family
-        networks = {
-            side.config: getattr(model.recipe, kind).options["network"]
-            for kind, side in (("image_encoder", family.image), ("text_encoder", family.text))
-        }
-        width = {family.width: model.recipe.width} if family.width else {}
-        tensors: dict[str, Tensor] = {**images.export_tower(), **texts.export_tower()}
+        tensors = _list_tensors(family, images.export_tower(), texts.export_tower(), model.similarity)
         with quiet():
-            config = AutoConfig.for_model(family.name, **networks, **width)
+            config = AutoConfig.for_model(family.name, **_describe(model, family))
             dual = getattr(transformers, family.architecture)(config)
             shapes = {name: tensor.shape for name, tensor in dual.state_dict().items()}
-            tensors["temperature" if similarity.form == "divide" else "logit_scale"] = similarity.scale.detach()
-            if similarity.bias is not None:
-                tensors["logit_bias"] = similarity.bias.detach()
             with torch.no_grad():
                 dual.load_state_dict({name: tensor.reshape(shapes[name]) for name, tensor in tensors.items()})
             dual.save_pretrained(path.parent)
@@ -84,19 +75,58 @@ class TransformersImporter(Importer):
         (path.parent / self.file_name).rename(path)
         return [path, *sorted(file for file in path.parent.iterdir() if file != path)]
 
-    def _require_dual(self, model: JointEmbedding) -> tuple[DualImageEncoder, DualTextEncoder, ScaledCosineSimilarity]:
+    def _require_dual(self, model: JointEmbedding) -> Dual:
         images, texts, similarity = model.image_encoder, model.text_encoder, model.similarity
-        if (
-            isinstance(images, DualImageEncoder)
-            and isinstance(texts, DualTextEncoder)
-            and isinstance(similarity, ScaledCosineSimilarity)
-            and images.family is texts.family
-        ):
-            return images, texts, similarity
+        cosine, largest = isinstance(similarity, ScaledCosineSimilarity), isinstance(similarity, MaxQuerySimilarity)
+        if cosine and isinstance(images, DualImageEncoder) and isinstance(texts, DualTextEncoder):
+            if images.family is texts.family:
+                return images, texts
+        elif largest and isinstance(images, QueryImageEncoder) and isinstance(texts, QueryTextEncoder):
+            return images, texts
         raise UsageError(
             f"{model.recipe.name!r} is not a dual encoder of transformers: {self.name!r} has only those.",
-            remedy="Choose a model with image and text encoder 'clip' of one family, and 'scaled-cosine'.",
+            remedy="Choose a model with image and text encoder 'clip' of one family, and 'scaled-cosine'; or the model "
+            "'blip-2'.",
         )
+
+
+def _list_tensors(
+    family: Family, of_images: Mapping[str, Tensor], of_texts: Mapping[str, Tensor], similarity: Similarity
+) -> dict[str, Tensor]:
+    """Return the tensors of a dual encoder, from those of its towers.
+
+    Raises:
+        UsageError: for networks that the dual encoder has once and the model twice, if training made them differ.
+    """
+    differ = [name for name, tensor in of_texts.items() if not tensor.equal(of_images.get(name, tensor))]
+    if differ:
+        raise UsageError(
+            f"its towers differ in {list_names(differ, 3)}, which transformers has only once for both: they were "
+            "trained apart.",
+            remedy="Keep the checkpoint as it is; one with frozen towers can be written.",
+        )
+    tensors = {**of_images, **of_texts}
+    if not isinstance(similarity, ScaledCosineSimilarity):
+        return tensors
+    if family.scale:
+        tensors[family.scale] = similarity.scale.detach()
+    elif similarity.scale != 0:
+        problem = f"{family.title} has no scale of its scores, so the trained one is left out; ranks are the same."
+        warnings.warn(problem, VsezooWarning, stacklevel=2)
+    if similarity.bias is not None:
+        tensors["logit_bias"] = similarity.bias.detach()
+    return tensors
+
+
+def _describe(model: JointEmbedding, family: Family) -> dict[str, Any]:
+    """Return the configuration of the dual encoder."""
+    images, texts = model.recipe.image_encoder.options, model.recipe.text_encoder.options
+    found = {family.image.config: images["network"]}
+    if family is BLIP2:
+        found |= {family.text.config: texts["qformer"], "num_query_tokens": images["queries"]}
+    else:
+        found[family.text.config] = texts["network"]
+    return {**found, family.width: model.recipe.width} if family.width else found
 
 
 def find_folder(source: Source, config: str, weights: str) -> Path | None:

@@ -14,7 +14,7 @@ from vsezoo.interfaces import ImageEncoder, Tokens, Weights
 from vsezoo.recipe.options import AtLeast
 from vsezoo_clip.frozen import FrozenTextTower, FrozenTower
 from vsezoo_clip.library import shorten
-from vsezoo_clip.open_clip_towers import CONTEXT, VOCABULARY, OpenClipTower, read_settings
+from vsezoo_clip.open_clip_towers import CONTEXT, VOCABULARY, OpenClipTower, read_settings, read_text_network
 from vsezoo_clip.tokenizer import DualTokenizer
 
 
@@ -84,7 +84,7 @@ class OpenClipImageEncoder(FrozenTower, ImageEncoder):
         found = read_settings(weights)
         if found is None:
             return dict(options)
-        config, pictures = found
+        config, pictures = read_text_network(found[0], weights.folder), found[1]
         size = {"size": config["vision_cfg"].get("image_size", 224)}  # comes first, as in open_clip
         return {"config": config, "width": config["embed_dim"], "preprocess": {**pictures, **size}, **options}
 
@@ -134,7 +134,10 @@ class OpenClipTextEncoder(FrozenTextTower):
     def resolve_pretrained(cls, options: Mapping[str, Any], weights: Weights) -> dict[str, Any]:
         """Take configuration and width from the folder of the weights."""
         found = read_settings(weights)
-        return dict(options) if found is None else {"config": found[0], "width": found[0]["embed_dim"], **options}
+        if found is None:
+            return dict(options)
+        config = read_text_network(found[0], weights.folder)
+        return {"config": config, "width": config["embed_dim"], **options}
 
     @classmethod
     def read_pretrained_tokenizer(cls, options: Mapping[str, Any], weights: Weights) -> DualTokenizer:

@@ -15,7 +15,7 @@ from vsezoo.pretrained.weights import open_weights
 from vsezoo.storage.checkpoint_layout import OPEN_CLIP, OPEN_CLIP_TENSORS, write_json
 from vsezoo_clip.importer import find_folder, read_model
 from vsezoo_clip.open_clip_encoders import OpenClipImageEncoder, OpenClipTextEncoder
-from vsezoo_clip.open_clip_towers import IMAGE, SCALARS
+from vsezoo_clip.open_clip_towers import IMAGE, SCALARS, TEXT_NETWORK
 from vsezoo_clip.opener import open_open_clip
 from vsezoo_clip.similarity import ScaledCosineSimilarity
 
@@ -63,7 +63,9 @@ class OpenClipImporter(Importer):
         save_file(tensors, path)
         options = model.recipe.image_encoder.options
         preprocess = {name: value for name, value in options["preprocess"].items() if name != "size"}
-        write_json(path.parent / OPEN_CLIP, {"model_cfg": options["config"], "preprocess_cfg": preprocess})
+        text = {name: value for name, value in options["config"]["text_cfg"].items() if name != TEXT_NETWORK}
+        config = {**options["config"], "text_cfg": text}
+        write_json(path.parent / OPEN_CLIP, {"model_cfg": config, "preprocess_cfg": preprocess})
         for name, content in texts.tokenizer.pieces.files.items():
             (path.parent / name).write_bytes(content)
         return [path, *sorted(file for file in path.parent.iterdir() if file != path)]

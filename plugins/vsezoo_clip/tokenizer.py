@@ -150,9 +150,10 @@ class DualTokenizer(Tokenizer):
             left, stripped = given.padding_side == "left", given.sep_token_id if strips else None
             form = CaptionForm(context, require_pad(given.pad_token_id, folder), context, left, clean, stripped)
             made = cls(make_pieces(given, context), form)
-        pooling = network.get("pool_type", "argmax")
+        known = network.get("hf_model_config")  # a network of transformers, which is not pooled at a mark
+        pooling = "" if known else network.get("pool_type", "argmax")
         pooled = {"argmax": "largest", "eos": network.get("eos_id", 2)}.get(pooling)
-        made.require_fit(folder, network.get("vocab_size", rows), pooled)
+        made.require_fit(folder, (known or network).get("vocab_size", rows), pooled)
         return made
 
     def require_fit(self, folder: Path, rows: int, pooled: int | str | None) -> None:

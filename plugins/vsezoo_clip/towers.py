@@ -17,13 +17,10 @@ from vsezoo.errors import CheckpointError, RecipeError, list_names
 from vsezoo.interfaces import Weights
 from vsezoo.storage.tensors import require_finite, require_same
 from vsezoo_clip.configurations import clean_config, make_config, read_config
-from vsezoo_clip.families import Family, Side, find_outer
+from vsezoo_clip.families import BUFFERS, Family, Side, find_outer
 from vsezoo_clip.frozen import PretrainedTower
 from vsezoo_clip.library import quiet, require_config, shorten
 from vsezoo_clip.text_network import TextNetwork
-
-BUFFERS = (".position_ids", ".token_type_ids")
-"""What earlier versions of transformers stored, and later ones compute."""
 
 WRAPPED = ("vision_model.vision_model.", "text_model.text_model.")
 """What the towers of a VisionTextDualEncoder were called before transformers 5."""
@@ -39,6 +36,21 @@ class LibraryTower(PretrainedTower):
 
     family: Family
     prefixes: tuple[str, ...]
+
+    def keep_matching(self, side: Side, width: int) -> None:
+        """Have a place for the classifier of matching pairs, which is not trained.
+
+        Args:
+            side: names it, or does not.
+            width: of what it reads.
+        """
+        if not side.matching:
+            return
+        kept = nn.Module()
+        kept.register_buffer("weight", torch.zeros(2, width))
+        kept.register_buffer("bias", torch.zeros(2))
+        self.add_module(side.matching, kept)
+        self.prefixes = (*self.prefixes, f"{side.matching}.")
 
     def load(self, weights: Weights) -> None:
         """Take the tensors of this tower from the file of the dual encoder, in float32.
@@ -100,6 +112,7 @@ class Tower(LibraryTower):
                 f"{family.title} has no projection of {side.module}, so its width, {pooled}, must be that of the joint "
                 f"embedding, {width}."
             )
+        self.keep_matching(side, pooled)
 
     @property
     def network(self) -> nn.Module:

@@ -144,6 +144,18 @@ def fetch_pretrained(reference: HubReference) -> Path:
     return [snapshot.fetch(name) for name in (*small, *tensors)][-1].parent  # the tensors come last
 
 
+def fetch_config(reference: HubReference) -> Path:
+    """Return the `config.json` of a repository of another codebase, and download nothing else.
+
+    Raises:
+        HubError: when the Hub or the network fails.
+        CheckpointError: for a repository without one.
+    """
+    snapshot = _Snapshot(resolve(reference))
+    snapshot.check(CONFIG, LARGEST)
+    return snapshot.fetch(CONFIG)
+
+
 def _read_foreign(config: Path, reference: HubReference) -> dict[str, Any]:
     """Return a `config.json`, which is not to be that of a checkpoint; a damaged one is found by its reader."""
     _refuse_checkpoint(config, reference)

@@ -14,6 +14,7 @@ import processes
 import pytest
 import tiny_bert
 import torch
+import transformers
 from originals import FIXTURES, needs_fixtures, read_arrays
 from PIL import Image
 from safetensors.torch import save_file
@@ -119,6 +120,27 @@ def test_and_back(form: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_a_text_tower_of_transformers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """open_clip has but its name; the checkpoint has its configuration, and needs neither the name nor a network."""
+    transformers.BertConfig(**tiny_bert.SIZES).save_pretrained(tmp_path / "bert")
+    names = {"hf_model_name": str(tmp_path / "bert"), "hf_tokenizer_name": "here", "hf_model_pretrained": False}
+    network = {"hf_proj_type": "mlp", "hf_pooler_type": "mean_pooler", "context_length": 12}
+    monkeypatch.setitem(FORMS, "hf", {"text_cfg": {**names, **network}, "custom_text": True})
+    write(tmp_path / "model", "hf")
+    expected = compute(tmp_path / "model")
+    made = vsezoo.convert(tmp_path / "model", tmp_path / "converted").checkpoint
+    (tmp_path / "back").mkdir()
+    vsezoo.export(made, "open_clip", tmp_path / "back" / "open_clip_model.safetensors")
+    for found, wanted in zip(compute(tmp_path / "back"), expected, strict=True):
+        assert torch.equal(found, wanted)
+    shutil.rmtree(tmp_path / "bert")
+    model = vsezoo.load(made)
+    images, texts = model.encode_images(PICTURES).clone(), model.encode_texts(CAPTIONS).clone()
+    torch.testing.assert_close(images, expected[0], rtol=0, atol=1e-5)
+    torch.testing.assert_close(texts, expected[1], rtol=0, atol=1e-5)
+
+
+@pytest.mark.slow
 def test_a_pickle_beside_it_is_not_read(tmp_path: Path) -> None:
     write(tmp_path / "model", "clip")
     (tmp_path / "model" / "open_clip_pytorch_model.bin").write_bytes(b"cposix\nsystem\n(S'false'\ntR.")
@@ -132,7 +154,8 @@ def test_a_pickle_beside_it_is_not_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("part", "changes", "message"),
     [
-        ("text_cfg", {"hf_model_name": "bert"}, "its text tower is a model of transformers"),
+        ("text_cfg", {"hf_model_name": "bert"}, r"needs the config\.json of its text tower, bert, which cannot be had"),
+        ("text_cfg", {"hf_model_name": "../bert"}, "is neither a folder nor a repository"),
         ("text_cfg", {"tokenizer_mode": "clips"}, "its captions are cut in the mode 'clips'"),
         ("text_cfg", {"tokenizer_kwargs": {"reduction_mask": "simple"}}, "a tokenizer with 'reduction_mask'"),
         ("text_cfg", {"tokenizer_kwargs": {"clean": "whitespace"}}, "a tokenizer with 'clean=whitespace'"),
