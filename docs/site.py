@@ -1,12 +1,15 @@
 """Build the documentation site: `python docs/site.py` (`pip install 'vsezoo[docs]'`), into `build/site/`.
 
 The pages are the files that are read on their own, too, and their links lead out of `docs/`. So the repository's pages
-are copied, in their places, to a folder that the site is built from; a page of the Python API is added, whose entries
-mkdocstrings fills in from the docstrings. Nothing is downloaded. A link that leads nowhere ends the build.
+are copied, in their places, to a folder that the site is built from; notebooks become pages, and a page of the Python
+API is added, whose entries mkdocstrings fills in from the docstrings. Nothing is downloaded. A link that leads nowhere
+ends the build.
 """
 
 from __future__ import annotations
 
+import json
+import re
 import shutil
 import subprocess
 import sys
@@ -36,7 +39,19 @@ def stage_pages(folder: Path) -> None:
             copy = folder / page.relative_to(ROOT)
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(page, copy)
+    for copy in folder.glob("docs/*.md"):  # to the page of a notebook, not to its file
+        text = copy.read_text(encoding="utf-8")
+        copy.write_text(re.sub(r"\(notebooks/([\w-]+)\.ipynb\)", r"(notebooks/\1.md)", text), encoding="utf-8")
+    for notebook in folder.glob("docs/notebooks/*.ipynb"):
+        notebook.with_suffix(".md").write_text(render_notebook(notebook), encoding="utf-8")
     (folder / "docs" / "api.md").write_text(render_api(), encoding="utf-8")
+
+
+def render_notebook(notebook: Path) -> str:
+    """Return a notebook as a page: its text, its code, and a link to the file for Jupyter."""
+    cells = [(cell["cell_type"], "".join(cell["source"])) for cell in json.loads(notebook.read_text("utf-8"))["cells"]]
+    parts = [text if kind == "markdown" else f"```python\n{text}\n```" for kind, text in cells]
+    return "\n\n".join([*parts, f"[The notebook, for Jupyter]({notebook.name})\n"])
 
 
 def render_api() -> str:

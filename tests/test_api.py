@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -220,7 +221,18 @@ def test_what_objects_say_of_themselves(data: Path, run: Path) -> None:
     )
     index = vsezoo.open_index(run, images=split)
     assert re.fullmatch(r"<Index of .*: 20 items, by vsepp>", repr(index))
+    assert repr(vsezoo.Checkpoint.open(run)) == f"<Checkpoint vsepp: {run}>"
+    assert repr(model.embed_texts(["a dog", "two dogs"])) == "<Embeddings: embeddings (2, 16) on cpu>"
+    tokenizer = model.text_encoder.tokenizer
+    assert repr(tokenizer) == f"<WordTokenizer: {len(tokenizer)} ids>"
     assert "rank=1" in repr(index.search("a red thing"))
+
+
+def test_a_loaded_model_in_the_place_of_its_checkpoint(run: Path) -> None:
+    model: Any = vsezoo.load(run)
+    for call in (vsezoo.load, vsezoo.evaluate, lambda given: vsezoo.open_index(given, texts=["a"])):
+        with pytest.raises(vsezoo.VsezooError, match="^A checkpoint is expected, but a JointEmbedding was given"):
+            call(model)
 
 
 def test_help_names_what_there_is() -> None:

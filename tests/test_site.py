@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -23,8 +24,19 @@ def test_the_site_builds(load_script: Callable[[str], ModuleType], capfd: pytest
 
 def test_every_page_of_the_documentation_is_in_the_navigation(load_script: Callable[[str], ModuleType]) -> None:
     navigation = yaml.safe_load((ROOT / "mkdocs.yml").read_text(encoding="utf-8"))["nav"]
-    listed = {Path(page).name for page in list_pages(navigation) if page.startswith("docs/")}
-    assert listed - {"api.md"} == {page.name for page in (ROOT / "docs").glob("*.md")}
+    listed = {Path(page) for page in list_pages(navigation) if page.startswith("docs/")}
+    pages = {*(ROOT / "docs").glob("*.md"), *(ROOT / "docs" / "notebooks").glob("*.ipynb")}
+    written = {page.relative_to(ROOT).with_suffix(".md") for page in pages}
+    assert listed == {*written, Path("docs/api.md")}
+
+
+def test_a_notebook_becomes_a_page(load_script: Callable[[str], ModuleType], tmp_path: Path) -> None:
+    cells = [("markdown", ["# A title\n", "Words."]), ("code", ["import vsezoo\n", "vsezoo.load"])]
+    notebook = tmp_path / "one.ipynb"
+    notebook.write_text(json.dumps({"cells": [{"cell_type": kind, "source": source} for kind, source in cells]}))
+    page = load_script("docs/site.py").render_notebook(notebook)
+    code = "```python\nimport vsezoo\nvsezoo.load\n```"
+    assert page == f"# A title\nWords.\n\n{code}\n\n[The notebook, for Jupyter](one.ipynb)\n"
 
 
 @pytest.mark.parametrize("script", ["docs/draw.py", "docs/plot.py"])

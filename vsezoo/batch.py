@@ -142,6 +142,11 @@ class Embeddings:
         for name, value in values.items():
             object.__setattr__(self, name, value)
 
+    def __repr__(self) -> str:
+        tensors = {"embeddings": self.embeddings, "items": self.items, **self.extras}
+        shapes = [f"{name} {tuple(value.shape)}" for name, value in tensors.items() if value is not None]
+        return f"<Embeddings: {', '.join(shapes)} on {self.embeddings.device}>"
+
     @classmethod
     def of(cls, output: Tensor | Embeddings) -> Embeddings:
         """Convert the output of an encoder; a tensor becomes embeddings without items."""

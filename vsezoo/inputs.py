@@ -74,6 +74,9 @@ class PairDataset(ABC):
 class Tokenizer(ABC):
     """Converts captions to token ids; stored in the checkpoint as separate files."""
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: {len(self):,} ids>"
+
     def split(self, captions: Sequence[str]) -> list[Any]:
         """Split captions into the input of `fit` and `encode_split`. Called once for each caption of a training run."""
         return list(captions)

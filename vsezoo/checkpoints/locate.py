@@ -66,9 +66,14 @@ def locate(reference: str | Path, *, weights: bool = True) -> Location:
     Raises:
         CheckpointError: if there is no valid one on the Hub.
         HubError: if it cannot be downloaded.
-        UsageError: for an invalid Hub reference.
+        UsageError: for an invalid Hub reference, or an object of another type, such as a loaded model.
         PluginError, ConflictError: for a registered name that cannot be loaded, or is registered several times.
     """
+    if not isinstance(reference, str | Path):
+        raise UsageError(
+            f"A checkpoint is expected, but a {type(reference).__name__} was given.",
+            remedy="Pass its folder, its name, or what vsezoo.Checkpoint.open returns.",
+        )
     named = None if parse_reference(reference) else find_named(reference)
     if named is None:
         return _locate_place(reference, weights)

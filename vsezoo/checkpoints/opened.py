@@ -70,6 +70,9 @@ class Checkpoint:
             )
         return checkpoint
 
+    def __repr__(self) -> str:
+        return f"<Checkpoint {self.config['recipe'].get('name', '')}: {self.reference}>"
+
     @property
     def digest(self) -> str:
         """The SHA-256 of its configuration, which contains those of all other files."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -89,7 +89,9 @@ def evaluate(
         HubError: if a checkpoint cannot be downloaded.
         DataError: for data that are absent or damaged, or of a kind that the model does not take.
     """
-    references = [references] if isinstance(references, str | Path | Checkpoint) else list(references)
+    if isinstance(references, str) or not isinstance(references, Iterable):
+        references = [references]
+    references = list(references)
     if not references:
         raise UsageError("There is no checkpoint to evaluate.")
     members = []
