@@ -231,7 +231,7 @@ def test_what_objects_say_of_themselves(data: Path, run: Path) -> None:
 def test_a_loaded_model_in_the_place_of_its_checkpoint(run: Path) -> None:
     model: Any = vsezoo.load(run)
     for call in (vsezoo.load, vsezoo.evaluate, lambda given: vsezoo.open_index(given, texts=["a"])):
-        with pytest.raises(vsezoo.VsezooError, match="^A checkpoint is expected, but a JointEmbedding was given"):
+        with pytest.raises(vsezoo.VsezooError, match="A checkpoint is expected, but a JointEmbedding was given"):
             call(model)
 
 
