@@ -33,6 +33,8 @@ OTHERS = "Get the tokenizer that was published with these weights."
 OF_OPEN_CLIP = {True: ("lower", "canonicalize"), False: tuple(CLEANERS)}
 """What may be done to captions: with open_clip's own tokenizer, which has lower case only, and with another."""
 SAMPLE = "a photo of a dog"
+SPARE = 1024
+"""Word embeddings that a model may have beyond the ids of its tokenizer: they are rounded up."""
 
 
 @dataclass(frozen=True)
@@ -176,11 +178,18 @@ class DualTokenizer(Tokenizer):
                 file=folder,
                 remedy=OTHERS,
             )
-        absent = int(ids[-1]) != int(ids.max()) if pooled == "largest" else pooled is not None and pooled not in ids
-        if absent:
-            mark = "the largest id" if pooled == "largest" else f"id {pooled}"
+        if rows - len(self) > SPARE:
+            warnings.warn(
+                f"{folder} has a tokenizer of {len(self):,} ids for {rows:,} word embeddings: is it that of another "
+                "model? Then embeddings of captions are wrong.",
+                VsezooWarning,
+                stacklevel=2,
+            )
+        mark = int(ids.max()) if pooled == "largest" else pooled
+        if mark is not None and [*ids.tolist(), mark].index(mark) != len(ids) - 1:
+            name = "the largest id" if pooled == "largest" else f"id {pooled}"
             raise CheckpointError(
-                f"has a tokenizer that does not belong to it: captions are pooled at the end mark, {mark}, which its "
+                f"has a tokenizer that does not belong to it: captions are pooled at the end mark, {name}, which its "
                 "captions do not end with; all would get the wrong embedding.",
                 file=folder,
                 remedy=f"{OTHERS} Or correct eos_token_id of text_config in its config.json.",

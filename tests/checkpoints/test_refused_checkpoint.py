@@ -49,6 +49,14 @@ def test_what_another_folder_is_for(tmp_path: Path, name: str, remedy: str) -> N
     assert describe_absence(tmp_path).remedy.startswith(remedy.format(tmp_path))
 
 
+def test_a_folder_around_one(tmp_path: Path) -> None:
+    """As sentence-transformers writes a CLIP."""
+    (tmp_path / "0_CLIPModel").mkdir()
+    (tmp_path / "0_CLIPModel" / "config.json").write_text("{}")
+    (tmp_path / "modules.json").write_text("[]")
+    assert describe_absence(tmp_path).remedy == f"Use the folder in it: {tmp_path / '0_CLIPModel'}"
+
+
 @pytest.mark.parametrize("name", ["model.safetensors", "vocab.json", "metrics.json"])
 def test_an_altered_file_is_named(folder: Path, name: str) -> None:
     content = bytearray((folder / name).read_bytes())

@@ -56,6 +56,8 @@ def find_hits(
         k: number of results.
         conditions: the time that --since means, and the values of --in and --unique.
     """
+    from vsezoo.cli import console
+    from vsezoo.errors import pluralise
     from vsezoo.parts import accepted_kinds
     from vsezoo.search.filters import Filters, search_filtered
     from vsezoo.search.queries import resolve_query
@@ -73,4 +75,10 @@ def find_hits(
             return search_by_terms(found, checkpoint, device, plus, minus, wanted)
         return found.search_many(content, wanted)[0]
 
-    return search_filtered(search, filters, k, len(found))
+    hits = search_filtered(search, filters, k, len(found))
+    if not hits and not filters.is_empty:
+        given = " and ".join(option for option, value in (("--since", since), ("--in", folder)) if value)
+        console.print_warning(
+            f"None of the {pluralise(len(found), 'image')} of {found.collection.name} passes {given}."
+        )
+    return hits

@@ -58,7 +58,14 @@ def test_used_and_left_out_make_up_what_is_there(there: set[tuple[str, str]], li
 def test_photo_folder_of_a_household(tmp_path: Path) -> None:
     folder = tmp_path / "photos"
     kept = ["2024/a.jpg", "2024/b.JPG", "2024/saved.jfif"]
-    out = ["2024/._a.jpg", "2024/IMG.HEIC", "2024/@eaDir/a.jpg/THUMB.jpg", "__MACOSX/x.jpg", ".thumbnails/y.png"]
+    out = [
+        "2024/._a.jpg",
+        "2024/IMG.HEIC",
+        "2024/@eaDir/a.jpg/THUMB.jpg",
+        "__MACOSX/x.jpg",
+        ".thumbnails/y.png",
+        "2024/Thumbs/z.jpg",
+    ]
     write_pictures(folder, kept + out)
     write_pictures(tmp_path / "other", ["linked.jpg"])
     (folder / "album").symlink_to(tmp_path / "other")
@@ -73,6 +80,7 @@ def test_photo_folder_of_a_household(tmp_path: Path) -> None:
         "in a hidden or system folder (@eaDir)": 1,
         "in a hidden or system folder (__MACOSX)": 1,
         "in a hidden or system folder (.thumbnails)": 1,
+        "in a hidden or system folder (Thumbs)": 1,
     }
 
 

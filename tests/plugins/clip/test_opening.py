@@ -21,6 +21,8 @@ from safetensors.torch import load_file, save_file
 
 import vsezoo
 from vsezoo.errors import CheckpointError, RecipeError, VsezooWarning
+from vsezoo_clip.pieces import read_pieces
+from vsezoo_clip.tokenizer import CaptionForm, DualTokenizer
 
 CAPTIONS = ["a dog", "the red thing"]
 
@@ -188,6 +190,15 @@ def test_folders_that_lack_a_file(source: Path, tmp_path: Path, name: str, messa
     (tmp_path / "bad" / name).unlink()
     with pytest.raises(CheckpointError, match=message):
         vsezoo.load(tmp_path / "bad")
+
+
+def test_a_tokenizer_of_another_model(source: Path) -> None:
+    tokenizer = DualTokenizer(read_pieces(source, 12), CaptionForm(12))
+    tokenizer.require_fit(source, len(dual_families.IDS), dual_families.IDS["[SEP]"])
+    with pytest.raises(CheckpointError, match="which its captions do not end with"):  # but begin with
+        tokenizer.require_fit(source, len(dual_families.IDS), dual_families.IDS["[CLS]"])
+    with pytest.warns(VsezooWarning, match=r"a tokenizer of 30 ids for 32,000 word embeddings: is it that of another"):
+        tokenizer.require_fit(source, 32000, None)
 
 
 @pytest.mark.slow

@@ -37,8 +37,11 @@ PICTURES = frozenset({*ENDINGS, *UNDECODABLE})
 ARCHIVES = (".zip", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz", ".7z", ".rar", ".gz")
 CONVERT = "convert to JPEG or PNG"
 INSTALL = "install vsezoo[heic]"
-SYSTEM = frozenset({"@eadir", "__macosx", "#recycle", "@recycle", "#snapshot", "$recycle.bin", "lost+found", "@tmp"})
-"""System folders: thumbnails of Synology, AppleDouble files of macOS, recycle bins."""
+SYSTEM = frozenset(
+    {"@eadir", "__macosx", "#recycle", "@recycle", "#snapshot", "$recycle.bin", "lost+found", "@tmp"}
+    | {"thumbnails", "thumbs"}
+)
+"""System folders: thumbnails of Synology, AppleDouble files of macOS, recycle bins; and those of small copies."""
 
 APPLE_DOUBLE = "AppleDouble, not an image (._*)"
 HIDDEN = "hidden"
@@ -71,7 +74,7 @@ def list_archives(names: Iterable[str]) -> list[str]:
 
 
 def is_system(name: str) -> bool:
-    """Return whether a folder is hidden, or a system folder such as `@eaDir`."""
+    """Return whether a folder is hidden, or a system folder such as `@eaDir` or `Thumbs`."""
     return name.startswith(".") or name.lower() in SYSTEM
 
 
