@@ -130,8 +130,8 @@ def _describe(reference: HubReference, error: BaseException) -> tuple[str, str]:
     if isinstance(error, HTTPError):
         return (
             f"{constants.ENDPOINT} cannot be reached or does not answer: {first_line(error)}.",
-            "Check the network, and HF_ENDPOINT if it is set, and repeat the command. Only folders, and what was downloaded "
-            "before, can be used without a network.",
+            "Check the network, and HF_ENDPOINT if it is set, and repeat the command. Only folders, and what was "
+            "downloaded before, can be used without a network.",
         )
     if "xet" in str(error).lower():
         return f"the transfer by xet failed: {first_line(error)}.", "Repeat the command with HF_HUB_DISABLE_XET=1."

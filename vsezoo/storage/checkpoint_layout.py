@@ -121,9 +121,7 @@ def describe_absence(folder: Path) -> CheckpointError:
         )
     elif any(name.lower().endswith(PICTURES) for name in names):
         remedy = f"It has pictures: name a checkpoint first, and the folder with --images or --data. {remedy}"
-    elif inside := [
-        name for name in names if (folder / name / CONFIG).is_file()
-    ]:  # of sentence-transformers, or of runs
+    elif inside := [name for name in names if (folder / name / CONFIG).is_file()]:  # as sentence-transformers has it
         remedy = f"Use the folder in it: {' or '.join(str(folder / name) for name in inside[:3])}"
     held = list_names(names, 8) or "nothing"
     problem = f"is not a checkpoint folder: it has no {CONFIG} (it contains {held})."
