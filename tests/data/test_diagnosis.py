@@ -57,6 +57,16 @@ def make_raw(folder: Path) -> None:
     write_pictures(folder, ["a.nef"])
 
 
+def make_pickle(folder: Path) -> None:
+    (folder / "captions.pkl").write_bytes(b"")
+
+
+def make_xml(folder: Path) -> None:
+    write_pictures(folder, ["a.jpg"])
+    (folder / "boxes.xml").write_text("<box/>")
+    (folder / "cvat.xml").write_text('<image name="a.jpg"><attribute name="caption">a dog</attribute></image>')
+
+
 @pytest.mark.parametrize(
     ("make", "words"),
     [
@@ -68,6 +78,11 @@ def make_raw(folder: Path) -> None:
         (make_columns, "labels.csv has the columns photo, class, none of which"),
         (make_keys, "regions.json, with id, regions, phrase, is not known to have captions. Write .*captions.csv"),
         (make_labels, "annotations/labels.csv, with ImageID, LabelName, is not known to have captions"),
+        (
+            make_pickle,
+            "captions.pkl is a pickle, which is not read, since that can run any program. Write its",
+        ),
+        (make_xml, "cvat.xml is XML, which is not read. Write its captions to .*captions.csv"),
         (make_raw, "none can be used: a.nef: camera raw"),
     ],
 )

@@ -20,6 +20,16 @@ from vsezoo.errors import VsezooError, list_names, pluralise
 
 SPREADSHEETS = (".xlsx", ".xls", ".ods", ".numbers")
 TABLES = (".csv", ".tsv", ".txt", *JSON)
+UNREAD = {
+    **dict.fromkeys((".pkl", ".pickle"), "a pickle, which is not read, since that can run any program"),
+    **dict.fromkeys((".yaml", ".yml"), "YAML, which is not read"),
+    **dict.fromkeys((".db", ".sqlite", ".sqlite3"), "an SQLite database, which is not read"),
+    ".xml": "XML, which is not read",
+    ".tfrecord": "a TFRecord file, which is not read",
+    ".tfrecords": "a TFRecord file, which is not read",
+    ".mat": "a file of MATLAB, which is not read",
+}
+CAPTIONED = re.compile(r"caption|sentence|description|<text", re.IGNORECASE)
 MOST = 50  # files or folders that are looked into
 NAMED = 4
 
@@ -27,11 +37,8 @@ NAMED = 4
 def describe_folder(folder: Path) -> str:
     """Return a sentence about a folder and one about what to do; empty if nothing is known about it."""
     files = [path for path in _list(folder) if path.is_file()]
-    found = (
-        describe(folder, files)
-        for describe in (_inner, _spreadsheets, _archives, _conversations, _addresses, _features, _tables, _pictures)
-    )
-    return next(filter(None, found), "")
+    kinds = (_inner, _spreadsheets, _archives, _conversations, _addresses, _features, _tables, _unread, _pictures)
+    return next(filter(None, (describe(folder, files) for describe in kinds)), "")
 
 
 def _list(folder: Path) -> list[Path]:
@@ -149,6 +156,18 @@ def _list_columns(folder: Path, files: list[Path]) -> Iterator[tuple[Path, list[
             columns = [cell.strip(' "\ufeff') for cell in re.split(r"[,;\t|]", start.partition("\n")[0].strip())]
         if len(columns) > 1 or (columns and path.suffix.lower() in JSON):
             yield path, columns, re.search(r"\.(jpe?g|png|webp)\b", start, re.IGNORECASE) is not None
+
+
+def _unread(folder: Path, files: list[Path]) -> str:
+    """Describe files of forms that may have captions or features, and that no layout has."""
+    for path in files:
+        what = UNREAD.get(path.suffix.lower(), "")
+        if what and (path.suffix.lower() not in (".yaml", ".yml", ".xml") or CAPTIONED.search(read_start(path))):
+            return (
+                f"{path.name} is {what}. Write its captions to {folder / 'captions.csv'} with a first line "
+                "`image,caption`; or features to train_ims.npy with numpy.save, and their captions to train_caps.txt."
+            )
+    return ""
 
 
 def _pictures(folder: Path, files: list[Path]) -> str:

@@ -13,11 +13,14 @@ from vsezoo.data.pictures.walk import PICTURES, is_system
 from vsezoo.errors import DataError
 
 DRIVE = re.compile(r"[A-Za-z]:[\\/]|\\\\")  # begins a whole path of Windows
+NUMBER = re.compile(r"[0-9]{1,12}")
 RENAMED = (
     (re.compile(r"(?:.*/)?COCO_(?:train|val)2014_(\d{12}\.jpg)"), r"\1"),
     (re.compile(r"(train|test)/([0-9a-f]{16}\.jpg)"), r"\1_images/\2"),
 )
 """Names in lists, and those of the files: COCO 2017 kept only the number of 2014, TextCaps renamed its folders."""
+NUMBERED = ("{:012}.jpg", "COCO_train2014_{:012}.jpg", "COCO_val2014_{:012}.jpg")
+"""Files of COCO by the numbers of their pictures."""
 SAME = {"jpeg": (".jpg", ".jpeg", ".jpe", ".jfif", ".jif"), "tiff": (".tif", ".tiff")}
 """Suffixes of one format."""
 
@@ -31,7 +34,7 @@ def find_files(folder: Path, names: Sequence[str]) -> list[str | None]:
     - the encoding of accents (one character, or a letter and a combining mark, as on macOS) does not matter, unless
       files of both spellings exist;
     - `\` is read as `/`;
-    - a name without the suffix of a picture is that of the only picture with this stem;
+    - a name without the suffix of a picture is that of the only picture with this stem, or a number of COCO;
     - `.jpg` may be `.JPG` or `.jpeg`, and `.png` `.PNG`, if this is the only picture with this stem;
     - a whole path of another machine is the file in the folder that has its longest end;
     - names of COCO 2014 are those of the files of 2017, and TextCaps' folders have other names, see `RENAMED`.
@@ -68,6 +71,8 @@ def find_files(folder: Path, names: Sequence[str]) -> list[str | None]:
             file = _find_file(compose(name), compose_places(compose(parent)), folder)
         if file is None and _has_no_suffix(name):
             file = _find_file(name, list_stems(parent), folder)
+            known = [form.format(int(name)) for form in NUMBERED] if file is None and NUMBER.fullmatch(name) else []
+            file = next(filter(None, (_find_file(one, list_places(""), folder) for one in known)), file)
         elif file is None:
             stem, ending = os.path.splitext(name)  # noqa: PTH122
             other = _find_file(stem, list_stems(parent), folder)

@@ -11,7 +11,14 @@ from typing import Any
 
 from vsezoo.data.caption_file import read_lines
 from vsezoo.data.pictures.listing import SPLITS, name_split
-from vsezoo.data.pictures.table_columns import JSON_LINES, SPLIT_COLUMN, has_columns, has_ids, normalise_column
+from vsezoo.data.pictures.table_columns import (
+    ID_COLUMNS,
+    JSON_LINES,
+    SPLIT_COLUMN,
+    has_columns,
+    has_ids,
+    normalise_column,
+)
 from vsezoo.data.pictures.walk import PICTURES
 from vsezoo.errors import DataError
 from vsezoo.storage.plain_file import open_plain
@@ -24,6 +31,8 @@ LIST = re.compile(rf'"(?:{"|".join(WRAPPERS)})"\s*:\s*\[')
 KEY = re.compile(r'\s*\{\s*"(?P<key>(?:[^"\\]|\\.)+)"\s*:\s*(?P<value>["\[{])')
 """The start of an object: its first key, and the first character of the value."""
 
+ID = re.compile(rf'"(?:{"|".join(ID_COLUMNS)})"\s*:\s*"', re.IGNORECASE)
+"""An id that is a text; lists of numbers are what programs wrote for the pictures of COCO."""
 LINES = re.compile(r"\s*\{.*\}[ \t\r]*\n\s*\{")
 """Two lines with an object each: JSON Lines with the suffix of JSON."""
 
@@ -47,7 +56,7 @@ def is_json_table(path: Path) -> bool:
             return has_columns(columns) or has_ids(columns)
         return False
     keys = [key.lower() for key in re.findall(r'"(\w+)"\s*:', text)]
-    has_both = has_columns(keys)
+    has_both = has_columns(keys) or (has_ids(keys) and ID.search(text) is not None)
     if text.lstrip().startswith("[") or (LIST.search(text) and '"annotations"' not in text):  # which COCO has
         return has_both
     if LINES.match(text):

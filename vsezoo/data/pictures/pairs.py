@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +19,14 @@ from vsezoo.data.pictures.find import find_files, find_similar
 from vsezoo.data.pictures.listing import CaptionedImage, Listing
 from vsezoo.data.pictures.picture_file import SKIP, Place
 from vsezoo.data.pictures.url_list import ADDRESS, advise_download, lists_addresses
-from vsezoo.data.pictures.walk import list_archives
+from vsezoo.data.pictures.walk import list_archives, walk_pictures
 from vsezoo.data.precomputed.pairs import DEV_IMAGES
 from vsezoo.data.source import OpenOptions
 from vsezoo.errors import DataError, list_names
 from vsezoo.inputs import PairDataset
 
 NAMED = 3  # most pictures that a message lists
+LISTED = 100  # arrays of which some are named
 SKIP_FLAG = "--on-bad-image skip"
 ABSENT, WITHOUT_CAPTION = "is absent", "has no caption"
 
@@ -180,7 +182,16 @@ def _find_places(listing: Listing, images: Sequence[CaptionedImage]) -> None:
 
 def _list_packed(folder: Path) -> list[str]:
     """Return the archives in a folder, which may contain the pictures."""
-    return list_archives(path.name for path in folder.iterdir()) if folder.is_dir() else []
+    names = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+    return [*list_archives(names), *(name for name in names if name.endswith(".tar"))]
+
+
+def _list_arrays(folder: Path) -> list[str]:
+    """Return the arrays in a folder, and in the folders in it, if it has no pictures."""
+    if next(walk_pictures(folder), None):
+        return []
+    found = (path for form in ("*.np[yz]", "*/*.np[yz]") for path in folder.glob(form))
+    return sorted(path.relative_to(folder).as_posix() for path in islice(found, LISTED))
 
 
 def _require_none(bad: Mapping[str, str], images: Sequence[CaptionedImage], split: str, listing: Listing) -> None:
@@ -208,4 +219,10 @@ def _advise(absent: Sequence[str], listing: Listing) -> tuple[str, str]:
         return "", advise_download(listing.file)
     if packed := _list_packed(listing.folder):
         return "", f"Unpack {list_names(packed, NAMED)}, or copy the pictures to {listing.folder} or a subfolder."
+    if arrays := _list_arrays(listing.folder):
+        return (
+            f" There are no pictures, but arrays: {list_names(arrays, NAMED)}.",
+            "Features are read from one file for each split: write train_ims.npy with a row for each image, or "
+            "train_ims.npz with an array for each, beside train_ids.txt and train_caps.txt.",
+        )
     return "", f"Copy them to {listing.folder} or a subfolder, remove them from the list, {SKIP}."

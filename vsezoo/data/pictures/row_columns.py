@@ -196,6 +196,11 @@ def _describe_columns(file: str, schema: Any) -> DataError:
         problem = "lists the addresses of pictures, as LAION does, and the pictures are missing."
         names = [field.name for field in schema]
         return DataError(problem, file=show_address(file), remedy=advise_download(Path(show_address(file)), names))
+    for field in schema:
+        if field.name.strip().lower() in IMAGE_COLUMNS:
+            problem = f"has a column {field.name!r} of {field.type}, not of bytes, {{bytes, path}} or paths."
+            remedy = "Write the bytes of picture files, such as PNG, or their paths."
+            return DataError(problem, file=show_address(file), remedy=remedy)
     listing = list_names([f"{field.name} ({field.type})" for field in schema], 8)
     return DataError(
         f"has no column of pictures (bytes, or {{bytes, path}}) or of paths; its columns are {listing}.",

@@ -19,7 +19,11 @@ IMAGE_COLUMNS = (
     "image_path",
     "image_file",
     "image_name",
+    "image_filename",
+    "img",
     "img_path",
+    "img_name",
+    "img_file",
     "path",
     "name",
 )

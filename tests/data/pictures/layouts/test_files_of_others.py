@@ -44,6 +44,16 @@ def test_tables_of_others(tmp_path: Path, name: str, content: str) -> None:
     assert [place.file for place in pairs.places] == [str(tmp_path / "train" / f"{stem}.jpg") for stem in "ab"]
 
 
+@pytest.mark.parametrize("name", ["val2017/000000000139.jpg", "val2014/COCO_val2014_000000000139.jpg", "val/139.png"])
+@pytest.mark.parametrize("table", ["captions.csv", "captions.jsonl"])
+def test_numbers_of_coco(tmp_path: Path, name: str, table: str) -> None:
+    write_pictures(tmp_path, [name])
+    content = "image_id,caption\n139,a dog\n" if table.endswith("csv") else '{"image_id": 139, "caption": "a dog"}\n'
+    (tmp_path / table).write_text(content)
+    pairs = open_split(tmp_path, "dev")
+    assert (show(pairs), pairs.places[0].file) == ({"139": ["a dog"]}, str(tmp_path / name))
+
+
 def test_a_whole_path_is_not_matched_by_its_name_alone(tmp_path: Path) -> None:
     """The picture of another split may have the same name."""
     write_pictures(tmp_path / "train", ["a.jpg", "b.jpg"])
@@ -105,3 +115,9 @@ def test_pictures_that_are_not_unpacked_are_told(tmp_path: Path) -> None:
     (tmp_path / "captions.csv").write_text("image,caption,split\na.jpg,a dog,train\n")
     (tmp_path / "images.zip").write_bytes(b"PK")
     assert "Unpack images.zip, or copy the pictures to" in open_error(tmp_path)
+    (tmp_path / "images.zip").rename(tmp_path / "images.tar")
+    assert "Unpack images.tar, or copy the pictures to" in open_error(tmp_path)
+    (tmp_path / "images.tar").unlink()
+    (tmp_path / "features").mkdir()
+    (tmp_path / "features" / "a.npy").write_bytes(b"")
+    assert "There are no pictures, but arrays: features/a.npy.\nFeatures are read from one file" in open_error(tmp_path)

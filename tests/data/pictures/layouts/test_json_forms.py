@@ -17,6 +17,10 @@ CAPTIONS = {"a.jpg": ["a dog", "a brown dog"], "b.PNG": ["a cat"]}
 ROWS = [{"image": name, "caption": text} for name, texts in CAPTIONS.items() for text in texts]
 
 
+RESULTS = [{"image_id": 1, "caption": "a dog"}]
+"""What a captioner wrote for pictures of COCO, beside their captions."""
+
+
 @pytest.mark.parametrize(
     "value",
     [
@@ -27,13 +31,17 @@ ROWS = [{"image": name, "caption": text} for name, texts in CAPTIONS.items() for
         {"train": ROWS},
         {"dataset_name": "mine", "data": ROWS},
         ROWS,
+        [{**row, "image": {"path": row["image"], "bytes": None}} for row in ROWS],
+        [{"image_id": Path(row["image"]).stem, "caption": row["caption"]} for row in ROWS],
+        {"train": [{"img": name, "sentences": [{"raw": text} for text in texts]} for name, texts in CAPTIONS.items()]},
     ],
 )
 def test_forms_of_json(tmp_path: Path, value: Any) -> None:
     write_pictures(tmp_path / "train", NAMES)
     (tmp_path / "labels.json").write_text(json.dumps(value))
     pairs = open_split(tmp_path)
-    assert show(pairs) == CAPTIONS
+    assert list(show(pairs).values()) == list(CAPTIONS.values())
+    assert [Path(place.file).name for place in pairs.places] == NAMES
     assert pairs.account["layout"] == "table"
 
 
@@ -56,7 +64,7 @@ def test_one_bad_value_is_named_or_left_out(tmp_path: Path) -> None:
     assert (show(pairs), pairs.account["bad_rows"]) == ({"a.jpg": ["a dog"]}, 1)
 
 
-@pytest.mark.parametrize("value", [{"a": ["a dog"]}, {"width": 3}, [], {}, {"data": [1, 2]}, {"image": "a.jpg"}])
+@pytest.mark.parametrize("value", [{"a": ["a dog"]}, {"width": 3}, [], {}, {"data": [1]}, {"image": "a.jpg"}, RESULTS])
 def test_other_objects_are_not_tables(tmp_path: Path, value: Any) -> None:
     write_pictures(tmp_path, ["a.jpg"])
     (tmp_path / "settings.json").write_text(json.dumps(value))

@@ -113,6 +113,7 @@ def test_rows_without_a_picture_are_counted(tmp_path: Path) -> None:
     [
         ({"image": holders([1]), "caption": [7]}, "row 0 has a caption that is not text: 7"),
         ({"pixels": [[1, 2]], "caption": ["a"]}, "no column of pictures"),
+        ({"image": [[1, 2]], "caption": ["a"]}, "has a column 'image' of list<"),
         ({"image": holders([1]), "label": ["a"]}, "captions"),
     ],
 )

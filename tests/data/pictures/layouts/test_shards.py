@@ -38,7 +38,7 @@ def test_samples_of_several_shards_and_forms(tmp_path: Path) -> None:
         "sub/000.webp": make_picture(3),
         "003.jpeg": make_picture(4),
         "003.json": json.dumps({"captions": ["one", "two"], "text": "three"}),
-        "003.txt": "from the text file",
+        "003.text": "from the text file",
     }
     write_shard(folder / "mine-train-0000.tar", members)
     write_shard(folder / "val" / "0.tar", make_sample("000", 9, "a hen"))

@@ -26,7 +26,7 @@ from vsezoo.data.pictures.splits import (
     normalise_path,
     place_within,
 )
-from vsezoo.data.pictures.table_columns import JSON, SPLIT_COLUMN, SPLIT_SYNONYMS, find_columns
+from vsezoo.data.pictures.table_columns import IMAGE_COLUMNS, JSON, SPLIT_COLUMN, SPLIT_SYNONYMS, find_columns
 from vsezoo.data.pictures.table_file import LINES, is_table, read_rows
 from vsezoo.errors import DataError
 
@@ -213,6 +213,13 @@ def _find_split_column(rows: Sequence[tuple[str, dict[str, Any]]]) -> str:
     return ""
 
 
+def _find_name(cell: Any) -> str:
+    """Return the name of a picture: a text, a number, or the path in an object, as `datasets` writes it."""
+    if isinstance(cell, dict):
+        cell = next((cell[key] for key in ("path", *IMAGE_COLUMNS) if key in cell), None)
+    return str(cell) if isinstance(cell, str | int) and not isinstance(cell, bool) else ""
+
+
 def _interpret(
     file: Path, rows: Sequence[tuple[str, dict[str, Any]]], split_column: str, of_file: str, bad: list[DataError]
 ) -> Iterator[Row]:
@@ -221,8 +228,9 @@ def _interpret(
         if row.keys() != known:  # objects may have other columns
             image_column, caption_columns = find_columns(file, place, list(row))
             language_column, known = find_language_column(list(row)), row.keys()
-        image, split = row[image_column], (row.get(split_column) if split_column else "") or ""  # pandas' index is ""
-        if not isinstance(image, str) or not image.strip():
+        image = _find_name(row[image_column])
+        split = (row.get(split_column) if split_column else "") or ""  # pandas' index is ""
+        if not image.strip():
             remedy = "Write the path of its file there, relative to the table."
             note(DataError(f"{place} names no picture in the column {image_column!r}.", file=file, remedy=remedy), bad)
             continue

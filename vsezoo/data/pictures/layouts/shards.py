@@ -33,6 +33,8 @@ from vsezoo.storage.waiting import report_done
 ID_FIELD = "vsezoo_id"
 """In the JSON of a sample, its id; else the key is."""
 FORM = "A sample is a picture (jpg, png, webp) and its captions (txt with one per line, or json)."
+TEXTS = ("txt", "caption", "text", "json")
+"""Suffixes of captions, the first choice first."""
 ROW_FILES = (".parquet", ".arrow")  # which another layout reads
 BY_SHARD = "given by the folder or the name of each shard"
 REPLACED = "replaced by a later file of the same name in its shard"
@@ -185,7 +187,7 @@ def _look_through(shard: str) -> dict[str, Any]:
                 pictures[ending] = [member.offset_data, member.size]
             elif f".{form}" in UNDECODABLE:
                 left_out[f"{UNDECODABLE[f'.{form}']}, which cannot be decoded here: {CONVERT}"] += 1
-            elif form in ("txt", "json"):
+            elif form in TEXTS:
                 try:
                     value = _parse(read_text(stream, member), form)
                     captions[ending] = find_captions(value)
@@ -198,7 +200,7 @@ def _look_through(shard: str) -> dict[str, Any]:
                     ids[key] = own
     name = show_address(shard)
     part_of = _choose(parts, [ending[1:] for ending in ENDINGS], "pictures", name)
-    text_of = _choose(texts, ["txt", "json"], "captions", name)
+    text_of = _choose(texts, TEXTS, "captions", name)
     left_out[ANOTHER] += sum(len(pictures) > 1 and len(pictures) - 1 for pictures in parts.values())
     samples = [
         (ids.get(key, key), texts[key].get(text_of[key], []), pictures.get(part_of[key], []))
@@ -239,9 +241,9 @@ def _parse(content: bytes, form: str) -> Any:
     """
     try:
         text = content.decode("utf-8-sig")
-        return text.splitlines() if form == "txt" else json.loads(text)
+        return json.loads(text) if form == "json" else text.splitlines()
     except (ValueError, RecursionError) as error:
-        noun = "UTF-8 text" if form == "txt" else "JSON"
+        noun = "JSON" if form == "json" else "UTF-8 text"
         raise ValueError(f"is not {noun}: {error}") from None
 
 
