@@ -71,8 +71,8 @@ def find_files(folder: Path, names: Sequence[str]) -> list[str | None]:
             file = _find_file(compose(name), compose_places(compose(parent)), folder)
         if file is None and _has_no_suffix(name):
             file = _find_file(name, list_stems(parent), folder)
-            known = [form.format(int(name)) for form in NUMBERED] if file is None and NUMBER.fullmatch(name) else []
-            file = next(filter(None, (_find_file(one, list_places(""), folder) for one in known)), file)
+            numbered = [form.format(int(name)) for form in NUMBERED] if file is None and NUMBER.fullmatch(name) else []
+            file = next(filter(None, (_find_file(one, list_places(""), folder) for one in numbered)), file)
         elif file is None:
             stem, ending = os.path.splitext(name)  # noqa: PTH122
             other = _find_file(stem, list_stems(parent), folder)
