@@ -108,8 +108,11 @@ def test_no_folder(tmp_path: Path) -> None:
 
 
 def test_a_file_is_no_folder(folder: Path) -> None:
-    with pytest.raises(CheckpointError, match="is not a folder"):
+    with pytest.raises(CheckpointError, match=r"is a file of a model\.\nUse its folder: .*best$"):
         load(folder / "model.safetensors")
+    (folder.parent / "other").write_bytes(b"")
+    with pytest.raises(CheckpointError, match="is not a folder"):
+        load(folder.parent / "other")
     (folder / "old.pth.tar").write_bytes(b"")
     with pytest.raises(CheckpointError, match=r"is a file, not a folder\.\nConvert it first: vsezoo convert .*old"):
         load(folder / "old.pth.tar")

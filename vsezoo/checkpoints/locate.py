@@ -17,7 +17,7 @@ from vsezoo.errors import AbsentCheckpointError, CheckpointError, UnknownNameErr
 from vsezoo.hub.reference import HubReference, is_repository, parse_reference
 from vsezoo.recipe import Pretrained
 from vsezoo.storage.atomic_folder import LOOKS, find_folder
-from vsezoo.storage.checkpoint_layout import BEST, CONFIG, ORIGINAL, is_foreign_folder
+from vsezoo.storage.checkpoint_layout import BEST, CONFIG, OPEN_CLIP, ORIGINAL, is_foreign_folder
 
 
 @dataclass(frozen=True)
@@ -150,6 +150,8 @@ def _describe_absence(named: Path) -> AbsentCheckpointError:
         if name.endswith(ORIGINAL) and named.is_file():
             remedy = f"Convert it first: vsezoo convert {shlex.quote(name)} --output runs/converted"
             return AbsentCheckpointError("is a file, not a folder.", file=named, remedy=remedy)
+        if named.is_file() and any((named.parent / config).is_file() for config in (CONFIG, OPEN_CLIP)):
+            return AbsentCheckpointError("is a file of a model.", file=named, remedy=f"Use its folder: {named.parent}")
         near = suggest_name(name, [*known, *(str(run) for run in list_runs())])
         problem = "is not a folder." if named.exists() else "does not exist."
         return AbsentCheckpointError(problem, file=named, remedy=f"{remedy}.{f' {near}' if near else ''}")
