@@ -136,6 +136,15 @@ FLOW = {
 }
 
 
+BADGES = {
+    "python": ("Python", "3.11 or later"),
+    "licence": ("licence", "Apache-2.0"),
+    "typing": ("types", "mypy strict"),
+    "weights": ("weights", "safetensors"),
+}
+"""What the README says first, each a name and a value; drawn here, so that a reader's browser asks no other server."""
+
+
 def main() -> None:
     """Write the figures, or name those that are not current."""
     write_figures(__doc__, "docs/draw.py", find_outdated)
@@ -158,6 +167,7 @@ def write_figures(about: str | None, script: str, find: Callable[[], dict[Path, 
 def find_outdated() -> dict[Path, str]:
     """Return the figures that are not current, each with what it should hold."""
     wanted = {FIGURES / f"{name}.svg": draw(figure) for name, figure in {**MODELS, **FLOW}.items()}
+    wanted |= {FIGURES / f"badge-{name}.svg": draw_badge(*badge) for name, badge in BADGES.items()}
     return {file: text for file, text in wanted.items() if not file.exists() or file.read_text("utf-8") != text}
 
 
@@ -204,6 +214,23 @@ def draw_arrow(x: float, y: float, to_x: float, to_y: float) -> str:
     curve = f"M{x:.1f} {y:.1f}C{middle:.1f} {y:.1f} {middle:.1f} {to_y:.1f} {tip:.1f} {to_y:.1f}"
     head = f"M{tip:.1f} {to_y - 4.5:.1f}L{to_x:.1f} {to_y:.1f}L{tip:.1f} {to_y + 4.5:.1f}Z"
     return f'<path d="{curve}"/><path class="head" d="{head}"/>'
+
+
+def draw_badge(name: str, value: str) -> str:
+    """Return a badge as SVG: the name on grey, the value on blue."""
+    left, right = (len(text) * 6.6 + 12 for text in (name, value))
+    texts = "".join(
+        f'<text x="{middle:.1f}" y="14">{escape(text)}</text>'
+        for text, middle in ((name, left / 2), (value, left + right / 2))
+    )
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{left + right:.0f}" height="20" role="img">',
+        f"<title>{escape(name)}: {escape(value)}</title>",
+        "<style>text{font:11px Verdana,system-ui,sans-serif;fill:#fff;text-anchor:middle}</style>",
+        f'<rect width="{left + right:.1f}" height="20" rx="3" fill="#0b5fa5"/>',
+        f'<path d="M3 0H{left:.1f}V20H3A3 3 0 0 1 0 17V3A3 3 0 0 1 3 0Z" fill="#4a4f5c"/>{texts}</svg>',
+    ]
+    return "".join(parts) + "\n"
 
 
 if __name__ == "__main__":

@@ -45,6 +45,8 @@ def test_checkpoints(complete: Complete) -> None:
     assert complete("eval r") == ["runs/vsepp-shapes", "runs/"]
     assert complete("eval runs/") == ["runs/vsepp-shapes", "runs/vsepp-shapes/"]
     assert "clip-vit-b32.openai" in complete("search clip-v")
+    assert "clip-vit-b32.openai" in complete("show clip-v")
+    assert complete("show vse-bo") == ["vse-bow"]
 
 
 def test_data_sets_and_folders_of_data(complete: Complete) -> None:
@@ -56,9 +58,17 @@ def test_data_sets_and_folders_of_data(complete: Complete) -> None:
 
 def test_settings_are_those_of_the_model(complete: Complete) -> None:
     assert complete("train vsepp --set training.num") == ["training.num_epochs="]
-    assert "loss.max_violation=" in complete("train vsepp --set loss.")
-    assert complete("train kiros-lstm --set loss.max") == []
+    assert complete("train vsepp --set loss.ma") == ["loss.margin=", "loss.mask_same_image=", "loss.max_violation="]
+    assert complete("train kiros-lstm --set optimizer.e") == ["optimizer.eps="]
     assert complete("train no-such-model --set emb") == ["embed_size="]
+    assert complete("train no-such-model --set loss.") == []
+
+
+def test_names_of_parts(complete: Complete) -> None:
+    assert complete("train vsepp --loss inf") == ["infonce"]
+    assert complete("train vsepp --measure cos") == ["cosine"]
+    assert complete("train vsepp --text-encoder lst") == ["lstm"]
+    assert complete("train vsepp --schedule cons") == ["constant"]
 
 
 @pytest.mark.process

@@ -91,6 +91,15 @@ class _Checkpoint(_Named):
         return [*map(str, list_runs()), *registry.list_names("checkpoints")]
 
 
+class _Shown(_Checkpoint, _Model):
+    """What `vsezoo show` shows: a model, a recipe file, a checkpoint."""
+
+    check = _Named.check  # says what is near a misspelt name itself
+
+    def list_known(self) -> list[str]:
+        return [*_Model.list_known(self), *_Checkpoint.list_known(self)]
+
+
 class _Setting(click.ParamType[str]):
     """An assignment `NAME=VALUE`, of which the name is completed."""
 
@@ -104,21 +113,51 @@ class _Setting(click.ParamType[str]):
         names += [f"training.{field}" for field in TRAINING_FIELDS]
         # An option without its value, which is being typed, stops click before it assigns the arguments.
         model = next(filter(None, [ctx.params.get("model"), *ctx.args]), "")
-        try:
-            recipe = registry.load("models", model).to_json()
-        except VsezooError:
-            recipe = {}
-        parts = [kind for kind in (*PART_KINDS, *TRAINING_PARTS) if kind in recipe]
-        names += [f"{kind}.{option}" for kind in parts for option in recipe[kind]["options"]]
+        kind, dot, _ = incomplete.partition(".")
+        if dot and kind in (*PART_KINDS, *TRAINING_PARTS):
+            names += [f"{kind}.{option}" for option in _list_part_options(model, kind)]
         return [CompletionItem(f"{name}=") for name in sorted(names) if name.startswith(incomplete)]
 
 
+class PartName(_Named):
+    """The name of a registered part, of which a misspelt one is found when the recipe is changed.
+
+    Args:
+        group: of the registry, such as `losses`.
+    """
+
+    def __init__(self, group: str) -> None:
+        super().__init__("name")
+        self._group = group
+
+    def list_known(self) -> list[str]:
+        """Return the names of the group."""
+        return registry.list_names(self._group)
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """Return the registered names."""
+        return [CompletionItem(name) for name in self.list_known() if name.startswith(incomplete)]
+
+
 MODEL = _Model("model", suffix=".json")
+SHOWN = _Shown("model", suffix=".json")
 DATASET = _CheckedDataset("dataset")
 UNCHECKED_DATASET = _Dataset("dataset")
 """For a command that checks something else before it."""
 CHECKPOINT = _Checkpoint("checkpoint")
 SETTING = _Setting()
+
+
+def _list_part_options(model: str, kind: str) -> Iterable[str]:
+    """Return the options of a part of a model, which its constructor declares; none of what cannot be loaded."""
+    from vsezoo.parts import GIVEN, list_options, load_part, load_recipe  # imports torch
+
+    try:
+        recipe = load_recipe(model)
+        part = recipe.to_json()[kind]
+        return list_options(load_part(recipe, kind), part["options"], GIVEN[kind])
+    except VsezooError:
+        return ()
 
 
 def _list_paths(incomplete: str, suffix: str) -> Sequence[str]:

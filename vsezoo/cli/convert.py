@@ -10,7 +10,7 @@ from rich.status import Status
 from vsezoo.cli import console, shared_options
 from vsezoo.cli.assignments import read_assignments
 from vsezoo.cli.command import Command
-from vsezoo.cli.show_checkpoint import list_origin
+from vsezoo.cli.show_checkpoint import describe_images, list_origin
 from vsezoo.errors import PluginError, UsageError
 
 if TYPE_CHECKING:
@@ -115,10 +115,9 @@ def _show_work(path: str) -> Status:
 
 def _print(made: Conversion) -> None:
     recipe, data = made.config["recipe"], made.config["data"]
-    shape = " x ".join(map(str, data["image_shape"]))
     fields = [
         ("data set", data["name"]),
-        ("images", f"{data['kind']} of {shape}" if shape else data["kind"]),
+        ("images", describe_images(data)),
         ("embed size", str(recipe["embed_size"])),
     ]
     console.print_fields(f"{made.checkpoint}\n{recipe['name']}: {recipe['summary']}", fields)

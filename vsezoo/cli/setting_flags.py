@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from vsezoo.cli.arguments import PartName
 from vsezoo.cli.assignments import read_assignments
 from vsezoo.recipe import CHOICES
 
@@ -30,7 +31,7 @@ class SettingFlag:
     flags: str
     settings: tuple[str, ...]
     help: str
-    type: type | None = None
+    type: type | PartName | None = None
     metavar: str | None = None
 
     @property
@@ -50,9 +51,9 @@ FIRST = (
     SettingFlag("--seed", ("training.seed",), "Random seed (weights, data order, augmentation).", int),
 )
 MODEL = (
-    SettingFlag("--image-encoder", ("image_encoder",), "Replace the image encoder.", metavar="NAME"),
-    SettingFlag("--text-encoder", ("text_encoder",), "Replace the text encoder.", metavar="NAME"),
-    SettingFlag("--measure", ("similarity",), "Replace the similarity: cosine, order, …", metavar="SIMILARITY"),
+    SettingFlag("--image-encoder", ("image_encoder",), "Replace the image encoder.", PartName("image_encoders")),
+    SettingFlag("--text-encoder", ("text_encoder",), "Replace the text encoder.", PartName("text_encoders")),
+    SettingFlag("--measure", ("similarity",), "Replace the similarity: cosine, order, …", PartName("similarities")),
     SettingFlag(
         "--pretrained",
         ("pretrained",),
@@ -80,7 +81,7 @@ MODEL = (
     SettingFlag("--finetune/--no-finetune", ("image_encoder.finetune",), "Train the backbone of the image encoder."),
 )
 LOSS = (
-    SettingFlag("--loss", ("loss",), "Replace the loss.", metavar="NAME"),
+    SettingFlag("--loss", ("loss",), "Replace the loss.", PartName("losses")),
     SettingFlag(
         "--max-violation/--sum-violation", ("loss.max_violation",), "Hardest negatives, or the sum over all negatives."
     ),
@@ -105,9 +106,12 @@ TRAINING = (
         "Captions encoded at a time, with the gradient of the whole batch; 0: all of the batch.",
         int,
     ),
-    SettingFlag("--optimizer", ("optimizer",), "Replace the optimizer: adam, adamw, …", metavar="NAME"),
+    SettingFlag("--optimizer", ("optimizer",), "Replace the optimizer: adam, adamw, …", PartName("optimizers")),
     SettingFlag(
-        "--schedule", ("schedule",), "Replace the learning rate schedule: step, cosine, constant, …", metavar="NAME"
+        "--schedule",
+        ("schedule",),
+        "Replace the learning rate schedule: step, cosine, constant, …",
+        PartName("schedules"),
     ),
     SettingFlag(
         "--lr-update", ("schedule.every",), "Epochs between two drops of the learning rate (schedule step).", int

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from vsezoo import registry
 from vsezoo.cli import console, shared_options
-from vsezoo.cli.arguments import MODEL
+from vsezoo.cli.arguments import SHOWN
 from vsezoo.cli.command import Command
 from vsezoo.cli.show_checkpoint import show_checkpoint
 from vsezoo.cli.show_pretrained import show_pretrained
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
         ("vsezoo show vsepp --json > my.json", "Write a recipe file, to edit and train: vsezoo train my.json."),
     ],
 )
-@click.argument("model", type=MODEL)
+@click.argument("model", type=SHOWN)
 @click.option("--data", metavar="DATASET", help="Apply the overrides for this data set.")
 @shared_options.as_json
 def show(model: str, data: str | None, as_json: bool) -> None:

@@ -45,10 +45,7 @@ def _print(value: dict[str, Any]) -> None:
     )
     fields = [
         ("data set", f"{data.get('name')}{counts}"),
-        (
-            "images",
-            f"{data.get('kind')} of shape {data['image_shape']}" if data.get("image_shape") else data.get("kind"),
-        ),
+        ("images", describe_images(data)),
         *([("trained", ", ".join(f"{name} {_round(known)}" for name, known in trained.items()))] if trained else []),
         ("written by", f"vsezoo {value.get('vsezoo_version')}"),
         ("files", ", ".join(f"{name} ({decimal(file['size'])})" for name, file in value["files"].items())),
@@ -61,6 +58,12 @@ def _print(value: dict[str, Any]) -> None:
 
 def _round(value: Any) -> Any:
     return f"{value:.1f}" if isinstance(value, float) else value
+
+
+def describe_images(data: Mapping[str, Any]) -> str:
+    """Return what images a model was trained with, of the `data` in `config.json`: "regions of 36 x 2048"."""
+    shape = " x ".join(map(str, data.get("image_shape") or ()))
+    return f"{data.get('kind')} of {shape}" if shape else str(data.get("kind"))
 
 
 def list_origin(converted: Mapping[str, Any]) -> list[tuple[str, str]]:
