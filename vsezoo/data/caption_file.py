@@ -31,6 +31,12 @@ LARGEST = 2**30
 """Most bytes of a compressed caption file after decompression."""
 UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 """The byte order marks of UTF-16, as written by Excel and Windows PowerShell."""
+PACKED = {
+    b"PK\x03\x04": "a spreadsheet or a zip archive",
+    b"\xd0\xcf\x11\xe0": "a spreadsheet",
+    b"\x1f\x8b": "a gzip file",
+}
+"""What files begin with that are no text, whatever their names."""
 NOT_WINDOWS_1252 = re.compile(b"[\x81\x8d\x8f\x90\x9d]")
 
 
@@ -87,6 +93,9 @@ def read_lines(path: Path, *, keep_tabs: bool = False) -> list[str]:
         reason, remedy = explain_system(error)
         raise DataError(f"cannot be read: {reason}.", file=path, remedy=remedy) from None
     except UnicodeDecodeError as error:
+        if what := next((what for start, what in PACKED.items() if content.startswith(start)), ""):
+            remedy = "Save it as CSV (UTF-8), or unpack it."
+            raise DataError(f"is {what}, not text.", file=path, remedy=remedy) from None
         if error.encoding.startswith("utf-16"):
             remedy = "The file is truncated: write it again as UTF-8."
             raise DataError(f"is not valid UTF-16 text: {error.reason}.", file=path, remedy=remedy) from None

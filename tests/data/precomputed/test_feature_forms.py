@@ -169,13 +169,16 @@ def test_captions_of_several_languages(tmp_path: Path, en: int, de: int) -> None
     ("name", "count", "message"),
     [
         ("train_caps.tok.txt", 20, r"several files of captions: train_caps\.en\.txt, train_caps\.tok\.txt"),
+        ("train_caps.txt", -20, "train_caps.txt: has a tab in each line, as if something stood before the captions"),
         ("train_caps.de.txt", 3, "has 4 rows, and train_caps.de.txt has 3 captions"),
     ],
 )
 def test_captions_that_do_not_fit_together(tmp_path: Path, name: str, count: int, message: str) -> None:
     np.save(tmp_path / "train_ims.npy", ROWS)
     write_captions(tmp_path, 20, "train_caps.en.txt")
-    write_captions(tmp_path, count, name)
+    write_captions(tmp_path, abs(count), name)
+    if count < 0:
+        (tmp_path / name).write_text((tmp_path / name).read_text().replace(" ", "\t"))
     with pytest.raises(DataError, match=message):
         read(tmp_path)
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from vsezoo.data.languages import find_language_column
+from vsezoo.data.pictures.json_table import is_picture
 from vsezoo.data.pictures.listing import clean_caption
 from vsezoo.data.pictures.table_columns import CAPTION_COLUMNS
 from vsezoo.errors import pluralise
@@ -49,7 +50,8 @@ def _take_text(value: Any) -> Any:
 def find_captions(value: Any) -> list[str]:
     """Return the captions of lines, or of an object of JSON; none if one of them is empty or not text."""
     if isinstance(value, dict):
-        value = next((value[column] for column in CAPTION_COLUMNS if column in value), [])
+        found = (value[column] for column in CAPTION_COLUMNS if column in value)
+        value = next((one for one in found if not (isinstance(one, str) and is_picture(one))), [])  # a title `a.jpg`
     elif isinstance(value, list):
         value = [line for line in value if str(line).strip()]
     try:

@@ -8,11 +8,13 @@ import re
 import unicodedata
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from urllib.parse import unquote
 
 from vsezoo.data.pictures.walk import PICTURES, is_system
 from vsezoo.errors import DataError
 
 DRIVE = re.compile(r"[A-Za-z]:[\\/]|\\\\")  # begins a whole path of Windows
+LOCAL = "/local-files/?d="  # stands before the path in exports of Label Studio
 NUMBER = re.compile(r"[0-9]{1,12}")
 RENAMED = (
     (re.compile(r"(?:.*/)?COCO_(?:train|val)2014_(\d{12}\.jpg)"), r"\1"),
@@ -37,6 +39,7 @@ def find_files(folder: Path, names: Sequence[str]) -> list[str | None]:
     - a name without the suffix of a picture is that of the only picture with this stem, or a number of COCO;
     - `.jpg` may be `.JPG` or `.jpeg`, and `.png` `.PNG`, if this is the only picture with this stem;
     - a whole path of another machine is the file in the folder that has its longest end;
+    - `%20` may stand for a space, and so on;
     - names of COCO 2014 are those of the files of 2017, and TextCaps' folders have other names, see `RENAMED`.
 
     Raises:
@@ -93,6 +96,8 @@ def find_files(folder: Path, names: Sequence[str]) -> list[str | None]:
             file = find(known := name.replace("\\", "/")) or (find_end(known) if DRIVE.match(name) else None)
         if file is None and name.startswith("/"):
             file = find_end(name)
+        if file is None and ("%" in name or LOCAL in name):
+            file = find(unquote(name.partition(LOCAL)[2] or name))
         found.append(file)
     return found
 

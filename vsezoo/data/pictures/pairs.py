@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
@@ -26,7 +27,11 @@ from vsezoo.errors import DataError, list_names
 from vsezoo.inputs import PairDataset
 
 NAMED = 3  # most pictures that a message lists
-LISTED = 100  # arrays of which some are named
+LISTED = 100  # arrays of which some are named; images whose captions are looked at
+NUMBERS = re.compile(r"[\d\s.,:;/+-]*\d[\d\s.,:;/+-]*")
+BASE64 = re.compile(r"data:image/|/9j/|iVBORw0KGgo|UklGR")
+"""What pictures begin with that are written as text."""
+LONGEST = 100  # characters of a name in a message
 SKIP_FLAG = "--on-bad-image skip"
 ABSENT, WITHOUT_CAPTION = "is absent", "has no caption"
 
@@ -126,8 +131,10 @@ def open_pictures(name: str, split: str, listing: Listing, options: OpenOptions)
     if isinstance(images, ImageColumns) and options.on_bad_image == "error":
         empty = {images.names[index]: WITHOUT_CAPTION for index in images.find_uncaptioned()}
         _require_none(empty, images, split, listing)
+        _require_texts(images[:LISTED], split, listing)
         return PicturePairs(name, split, images, {}, read_all, listing)
     images = list(images)
+    _require_texts(images, split, listing)
     _find_places(listing, images)
     has_captions = all if options.on_bad_image == "error" else any
     bad = {image.name: WITHOUT_CAPTION for image in images if not image.captions or not has_captions(image.captions)}
@@ -180,6 +187,21 @@ def _find_places(listing: Listing, images: Sequence[CaptionedImage]) -> None:
         image.place = Place(file) if file else None
 
 
+def _require_texts(images: Sequence[CaptionedImage], split: str, listing: Listing) -> None:
+    """Check that the captions of the first images are not all numbers: of classes, or of boxes as YOLO writes them.
+
+    Raises:
+        DataError: for numbers.
+    """
+    captions = [caption for image in islice(images, LISTED) for caption in image.captions if caption]
+    if captions and all(map(NUMBERS.fullmatch, captions)):
+        raise DataError(
+            f"has numbers for the captions of the split {split}: {list_names([*map(repr, captions)], NAMED)}.",
+            file=listing.file,
+            remedy="Name the column of the captions `caption`, or move the files of classes and boxes elsewhere.",
+        )
+
+
 def _list_packed(folder: Path) -> list[str]:
     """Return the archives in a folder, which may contain the pictures."""
     names = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
@@ -199,7 +221,8 @@ def _require_none(bad: Mapping[str, str], images: Sequence[CaptionedImage], spli
         names = [name for name, its_reason in bad.items() if its_reason == reason]
         if names:
             lines = {name: f"{name} ({listing.empty[name]})" for name in names if name in listing.empty}
-            shown = list_names(names if reason == ABSENT else [lines.get(name, name) for name in names], NAMED)
+            listed = names if reason == ABSENT else [lines.get(name, name) for name in names]
+            shown = list_names([f"{name[:LONGEST]}…" if len(name) > 2 * LONGEST else name for name in listed], NAMED)
             hint, remedy = _advise(names, listing) if reason == ABSENT else ("", f"Write one for each, {SKIP}.")
             problem = f"{len(names):,} of the {len(images):,} pictures of the split {split} {what}: {shown}.{hint}"
             raise DataError(problem, file=listing.file, remedy=remedy)
@@ -209,6 +232,9 @@ def _advise(absent: Sequence[str], listing: Listing) -> tuple[str, str]:
     """Return what is there in the place of absent pictures, and what to do; both empty if none is absent."""
     if not absent:
         return "", ""
+    if len(absent[0]) > LONGEST and BASE64.match(absent[0]):
+        remedy = "Write them to files, or to a column of bytes in Parquet."
+        return " They are pictures as text (Base64), which are not read.", remedy
     if ADDRESS.match(absent[0]):
         return "", advise_download(listing.file)
     if similar := find_similar(listing.folder, absent[0]):

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from vsezoo.data.languages import CODE, CODES, find_code
-from vsezoo.errors import DataError
+from vsezoo.data.pictures.walk import PICTURES
+from vsezoo.errors import DataError, list_names
 
 IMAGE_COLUMNS = (
     "image",
@@ -50,7 +51,10 @@ CAPTION_COLUMNS = (
 OF_LANGUAGE = re.compile(rf"{CODE}(?:[ _-](?:{'|'.join(CAPTION_COLUMNS)}))?")
 """A column `en` or `en_caption`, which has captions if there are several of them."""
 MANY_LANGUAGES = 5
-"""Of so many languages Norwegian may be one; among fewer, a column `no` has numbers."""
+NUMBERS = {"no", "nr"}
+"""Of more than `MANY_LANGUAGES` Norwegian and Ndebele may be some; among fewer, such a column has numbers."""
+WORDS = NUMBERS | {"am", "as", "be", "he", "hi", "is", "it", "my", "or", "os", "so", "to", "ts"}
+"""Codes that are words: `caption_is_good` is in Icelandic only if another column names a language."""
 JSON_LINES = (".jsonl", ".jsonlines", ".ndjson")
 JSON = (".json", *JSON_LINES)
 PLACES = {**dict.fromkeys(JSON, "each object"), **dict.fromkeys((".parquet", ".arrow"), "the schema")}
@@ -59,6 +63,7 @@ SPLIT_COLUMN = "split"
 SPLIT_SYNONYMS = ("splits", "set", "subset", "partition", "phase", "fold")
 """Columns used as `split` if they contain only names of splits."""
 
+NAMED = 3  # most cells that a message lists
 NO_CAPTION = f"captions ({', '.join(CAPTION_COLUMNS[:5])}, …, or caption_0, caption_1, …)"
 
 
@@ -107,6 +112,13 @@ def normalise_column(name: str) -> str:
 
 def _describe_absent(path: Path, place: str, columns: Sequence[str], absent: dict[str, str]) -> DataError:
     wanted = {name: text for name, text in absent.items() if text}
+    if any(name.endswith(tuple(PICTURES)) for name in columns):
+        raise DataError(
+            f"has no names of columns in its first line, but {list_names([*map(repr, columns)], NAMED)}.",
+            file=path,
+            remedy="Write a line before it with a name for each cell, such as image,caption; further captions are "
+            "caption_2, caption_3, …",
+        )
     is_json = path.suffix.lower() in JSON  # in other tables, the first line names the columns
     return DataError(
         f"{f'{place} ' if is_json else ''}has no column for {' and none for '.join(wanted.values())}; its columns are "
@@ -118,15 +130,26 @@ def _describe_absent(path: Path, place: str, columns: Sequence[str], absent: dic
 
 
 def _find_captions(columns: Sequence[str]) -> list[str]:
+    doubtful: list[str] = []
     for stem in CAPTION_COLUMNS:
         numbered = re.compile(rf"{stem}[ _-]?\d+")
-        found = [
-            name
-            for name in columns
-            if name == stem or numbered.fullmatch(name) or (name.startswith(stem) and find_code(name[len(stem) :]))
-        ]
-        if found:
-            return found
-    found = [name for name in columns if (match := OF_LANGUAGE.fullmatch(name)) and match["code"] in CODES]
-    found = [name for name in found if name != "no" or len(found) > MANY_LANGUAGES]
-    return found if len(found) > 1 else []
+        found = {name: "" for name in columns if name == stem or numbered.fullmatch(name)}
+        found |= {name: code for name in columns if name.startswith(stem) and (code := find_code(name[len(stem) :]))}
+        if kept := _drop_words(found):
+            return [name for name in columns if name in kept]
+        doubtful = doubtful or list(found)
+    matches = {name: match for name in columns if (match := OF_LANGUAGE.fullmatch(name)) and match["code"] in CODES}
+    of_languages = _drop_words({name: match["code"] for name, match in matches.items()})
+    return doubtful or (of_languages if len(of_languages) > 1 else [])
+
+
+def _drop_words(found: dict[str, str]) -> list[str]:
+    """Return the columns of captions without `caption_no` and `caption_is_good`, which name no language.
+
+    Args:
+        found: the language of each column, empty for those of none.
+    """
+    codes = {code for code in found.values() if code}
+    known = codes if codes - WORDS else set[str]()
+    known -= NUMBERS if len(codes) <= MANY_LANGUAGES else set()
+    return [name for name, code in found.items() if not code or code in known]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -104,7 +105,7 @@ def _read_cells(path: Path, bad: list[DataError] | None) -> Iterator[tuple[str, 
     quotes = None if separator == "\t" and not _is_quoted(lines) else '"'
     reader = _make_reader(lines, separator, quotes)
     try:
-        columns = [normalise_column(name) for name in next(reader, [])]
+        columns = _number_equal([normalise_column(name) for name in next(reader, [])])
         for cells in reader:
             if not any(cells):
                 continue
@@ -122,6 +123,16 @@ def _read_cells(path: Path, bad: list[DataError] | None) -> Iterator[tuple[str, 
         remedy = "Double each quote inside a quoted cell, and close each quoted cell."
         problem = f"line {reader.line_num + skipped} is not a table row: {error}."
         raise DataError(problem, file=path, remedy=remedy) from None
+
+
+def _number_equal(columns: Sequence[str]) -> list[str]:
+    """Return names of columns in which each later one of a name has a number: `caption`, `caption_2`."""
+    counts = Counter[str]()
+    numbered = []
+    for name in columns:
+        counts[name] += 1
+        numbered.append(f"{name}_{counts[name]}" if name and counts[name] > 1 else name)
+    return numbered
 
 
 def _make_reader(lines: Sequence[str], separator: str, quotes: str | None) -> Any:

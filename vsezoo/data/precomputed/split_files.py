@@ -18,6 +18,7 @@ ENDINGS = (".npy", ".npz", ".safetensors", ".pt", ".pth", ".h5", ".hdf5", ".parq
 IMAGES = re.compile(rf"(.*_)?([^_]+)_ims({'|'.join(map(re.escape, ENDINGS))})")
 """`SPLIT_ims.npy` of VSE++, SCAN and VSRN, `NAME_SPLIT_ims.npy` of Kiros, and arrays of other forms."""
 CAPTIONS = ("{stem}_caps.txt", "{stem}_caps.tsv")
+LOOKED_AT = 100  # captions
 PRECOMP = "precomp"
 """The folder of the features in that of a data set, as VSE-infinity has it: `f30k/precomp`."""
 
@@ -53,7 +54,15 @@ class SplitPaths(NamedTuple):
             pairs = [line.split("\t", 1) for line in lines]
             return [caption.strip() for _, caption in pairs], [name.strip() for name, _ in pairs]
         ids = read_lines(self.ids) if self.ids.exists() else []
-        return read_captions(file, len(ids)), ids
+        captions = read_captions(file, len(ids))
+        if captions and all("\t" in caption for caption in captions[:LOOKED_AT]):
+            raise DataError(
+                "has a tab in each line, as if something stood before the captions.",
+                file=file,
+                remedy=f"If it is the id of the image, call the file {file.with_suffix('.tsv').name}; otherwise leave "
+                "only the captions.",
+            )
+        return captions, ids
 
     def list_files(self) -> Iterator[Path]:
         """Yield the existing files."""

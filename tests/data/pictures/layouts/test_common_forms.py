@@ -74,6 +74,13 @@ def test_texts_that_are_not_read_are_told(tmp_path: Path) -> None:
     assert account["summary"].endswith("Not read, since another is: 1 *.caption.")
 
 
+def test_a_title_that_is_the_name_of_the_picture_is_no_caption(tmp_path: Path) -> None:
+    """Google Takeout writes both."""
+    write_pictures(tmp_path, ["train/a.jpg"])
+    write_texts(tmp_path / "train", {"a.jpg.json": '{"title": "a.jpg", "description": "a dog"}'})
+    assert show(open_split(tmp_path)) == {"train/a.jpg": ["a dog"]}
+
+
 def test_objects_without_captions_are_no_texts_and_bad_ones_are_named(tmp_path: Path) -> None:
     write_pictures(tmp_path, ["train/a.jpg", "train/b.jpg"])
     write_texts(tmp_path, {"train/a.json": '{"shapes": []}', "train/b.json": "{"})

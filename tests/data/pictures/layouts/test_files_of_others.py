@@ -24,6 +24,7 @@ PAIRS = list(zip("ab", CAPTIONS, strict=True))
             'image,caption\n/home/me/data/train/a.jpg,"a dog, running"\n/home/me/data/train/b.jpg,a cat\n',
         ),
         ("captions.csv", 'image,caption\nC:\\me\\train\\a.jpg,"a dog, running"\nC:\\me\\train\\b.jpg,a cat\n'),
+        ("captions.csv", 'image,caption\n/data/local-files/?d=train/a.jpg,"a dog, running"\ntrain/%62.jpg,a cat\n'),
         ("captions.csv", 'image_id,caption\na,"a dog, running"\nb,a cat\n'),
         ("captions.csv", 'image,caption\ntrain/a,"a dog, running"\nb,a cat\n'),
         ("captions.csv", 'a.jpg,"a dog, running"\nb.jpg,a cat\n'),
@@ -71,6 +72,23 @@ def test_two_names_of_one_picture(tmp_path: Path) -> None:
     assert show(open_split(tmp_path)) == {"a.jpg": ["a dog", "a brown dog"]}
     table.write_text("image,caption,split\na.jpg,a dog,train\nimages/a.jpg,a brown dog,test\n")
     assert "has one picture as a.jpg in the split train, and as images/a.jpg in test" in open_error(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("captions.csv", b"image,text\na.jpg,3\n", "has numbers for the captions of the split train: '3'"),
+        ("train/a.txt", b"0 0.5 0.5 0.1 0.2\n", "has numbers for the captions of the split train: '0 0.5 0.5 0.1 0.2'"),
+        ("captions.csv", b"PK\x03\x04\xff", "captions.csv: is a spreadsheet or a zip archive, not text."),
+        ("captions.csv", b"image,caption\n/9j/" + b"A" * 999 + b",a dog\n", "They are pictures as text (Base64)"),
+    ],
+)
+def test_what_is_no_caption_is_refused(tmp_path: Path, name: str, content: bytes, words: str) -> None:
+    write_pictures(tmp_path, ["train/a.jpg"])
+    (tmp_path / name).write_bytes(content)
+    message = open_error(tmp_path)
+    assert words in message
+    assert len(message) < 700
 
 
 def test_a_second_table_is_told(tmp_path: Path) -> None:

@@ -153,7 +153,7 @@ BAD_TABLES = [
         "image,words\na.jpg,x\n",
         "has no column for captions (caption, captions, text, texts, sentence, …, or caption_0, caption_1, …); its ",
     ),
-    ("a.jpg,3,a dog\nb.jpg,4,a cat\n", "its columns are 'a.jpg', '3', 'a_dog'"),
+    ("a.jpg,3,a dog\nb.jpg,4,a cat\n", "no names of columns in its first line, but 'a.jpg', '3', 'a_dog'"),
     ("image,caption\na.jpg,a dog, running\n", "line 2 has 3 cells, the first line has 2"),
     ('image,caption\na.jpg,"a dog\n', "line 2 is not a table row: unexpected end of data"),
     ("image,caption,split\na.jpg,a dog,train\nb.jpg,,train\n", "have no caption, or an empty one: b.jpg (line 3)"),

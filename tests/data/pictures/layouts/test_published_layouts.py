@@ -188,7 +188,7 @@ def write_coco(folder: Path) -> Path:
     notes.mkdir(parents=True)
     for part, pictures in (("train2014", (1,)), ("val2014", (2, 3, 4))):
         images = [{"id": i, "file_name": f"COCO_{part}_{i}.jpg"} for i in pictures]
-        texts = [{"id": 10 * i + k, "image_id": i, "caption": f"{i} {k}\n"} for i in pictures for k in range(7)]
+        texts = [{"id": 10 * i + k, "image_id": i, "caption": f"cat {i} {k}\n"} for i in pictures for k in range(7)]
         (notes / f"captions_{part}.json").write_text(json.dumps({"images": images, "annotations": texts}))
         for i in pictures:
             write_pictures(folder / "images" / part, [f"COCO_{part}_{i}.jpg"])
@@ -201,7 +201,7 @@ def test_coco(tmp_path: Path) -> None:
     folder = write_coco(tmp_path / "coco2014")
     for split, name in (("train", "train2014/COCO_train2014_1"), ("dev", "val2014/COCO_val2014_2")):
         pairs = open_data("coco2014", split, PICTURE, OpenOptions(tmp_path))
-        assert show(pairs) == {f"{name}.jpg": [f"{name[-1]} {k}" for k in range(5)]}
+        assert show(pairs) == {f"{name}.jpg": [f"cat {name[-1]} {k}" for k in range(5)]}
         assert list_shades(pairs) == [1]
     assert [name[-5] for name in open_split(folder, use_restval=True).image_ids] == ["1", "4"]
 

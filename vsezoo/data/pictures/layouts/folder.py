@@ -26,7 +26,14 @@ from vsezoo.data.pictures.splits import (
     normalise_path,
     place_within,
 )
-from vsezoo.data.pictures.table_columns import IMAGE_COLUMNS, JSON, SPLIT_COLUMN, SPLIT_SYNONYMS, find_columns
+from vsezoo.data.pictures.table_columns import (
+    ID_COLUMNS,
+    IMAGE_COLUMNS,
+    JSON,
+    SPLIT_COLUMN,
+    SPLIT_SYNONYMS,
+    find_columns,
+)
 from vsezoo.data.pictures.table_file import LINES, is_table, read_rows
 from vsezoo.errors import DataError
 
@@ -213,11 +220,17 @@ def _find_split_column(rows: Sequence[tuple[str, dict[str, Any]]]) -> str:
     return ""
 
 
-def _find_name(cell: Any) -> str:
-    """Return the name of a picture: a text, a number, or the path in an object, as `datasets` writes it."""
+def _find_name(cell: Any, column: str) -> str:
+    """Return the name of a picture: a text, an id that is a number, or the path in an object, as `datasets` writes it.
+
+    A list of one of these will do.
+    """
+    if isinstance(cell, list) and len(cell) == 1:
+        (cell,) = cell
     if isinstance(cell, dict):
         cell = next((cell[key] for key in ("path", *IMAGE_COLUMNS) if key in cell), None)
-    return str(cell) if isinstance(cell, str | int) and not isinstance(cell, bool) else ""
+    is_name = isinstance(cell, str) or (isinstance(cell, int) and column in ID_COLUMNS)
+    return str(cell) if is_name else ""
 
 
 def _interpret(
@@ -228,7 +241,7 @@ def _interpret(
         if row.keys() != known:  # objects may have other columns
             image_column, caption_columns = find_columns(file, place, list(row))
             language_column, known = find_language_column(list(row)), row.keys()
-        image = _find_name(row[image_column])
+        image = _find_name(row[image_column], image_column)
         split = (row.get(split_column) if split_column else "") or ""  # pandas' index is ""
         if not image.strip():
             remedy = "Write the path of its file there, relative to the table."

@@ -31,6 +31,7 @@ from vsezoo.data.pictures.splits import (
     normalise_path,
 )
 from vsezoo.data.pictures.table_columns import SPLIT_COLUMN
+from vsezoo.data.precomputed.split_files import IMAGES
 from vsezoo.errors import DataError
 from vsezoo.storage.addresses import is_address, show_address
 from vsezoo.storage.waiting import report_done
@@ -54,6 +55,7 @@ def find_parquet(folder: Path, names: Sequence[str]) -> Callable[[], Listing] | 
     """
     found = [file for ending in ENDINGS for depth in range(DEPTH) for file in folder.glob(f"{'*/' * depth}*{ending}")]
     files = [str(file) for file in sorted(found) if not file.name.startswith((".", "cache-"))]
+    files = [file for file in files if not IMAGES.fullmatch(posixpath.basename(file))]  # features
     if LIST in names:
         files += [file for file in read_list(folder / LIST) if urlsplit(file).path.endswith(ENDINGS)]
     return functools.partial(_read, folder, files) if files else None
