@@ -151,6 +151,7 @@ def test_mteb_itself() -> None:
             assert value == pytest.approx(np.mean(PYTREC[f"{name}_{k}"]), abs=1e-4)
 
 
+@pytest.mark.filterwarnings("ignore:unsafe cast:")  # of numba, when it compiles
 def test_ranx_itself() -> None:
     """Without ties it counts as vsezoo does."""
     ranx = pytest.importorskip("ranx")
