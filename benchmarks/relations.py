@@ -56,10 +56,14 @@ def main() -> None:
 def measure_relations(model: JointEmbedding, data: ShapesDataset) -> float:
     """Return the share of relational captions, in percent, that score higher with their image than with its twin."""
     encoded = embed_pairs(model, data)
-    scores = model.similarity.compare(encoded.images.load(), encoded.texts.load()).numpy()
-    captions = np.flatnonzero(data.relational)
-    images = data.image_of[captions]
-    return 100 * float((scores[images, captions] > scores[data.mirrored[images], captions]).mean())
+    images, texts = encoded.images.load(), encoded.texts.load()
+    right: list[bool] = []
+    for image, twin in enumerate(data.mirrored.tolist()):
+        captions = torch.from_numpy(np.flatnonzero(data.relational & (data.image_of == image)))
+        if len(captions):
+            own, other = model.similarity.compare(images[torch.tensor([image, twin])], texts[captions])
+            right += (own > other).tolist()
+    return 100 * mean(right)
 
 
 def describe(accuracies: Sequence[float]) -> str:
