@@ -66,6 +66,17 @@ def test_a_table_and_a_warning(folder: Path) -> None:
     assert line.startswith(r"  bad\x1b]0;title\x07\n.png: is not a picture")
 
 
+def test_names_stay_whole_in_a_narrow_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    rows = [["runs/vsepp/seed-1", "complete", "467.1 (rsum)", "412.4 (test)"]]
+    console.print_table(["run", "state", "best on dev", "rsum"], rows)
+    lines = capsys.readouterr().out.splitlines()
+    assert sum(line.startswith("runs/vsepp/seed-1 ") for line in lines) == 1
+    assert max(map(len, lines)) == 40
+
+
 @pytest.mark.slow
 def test_json_keeps_the_names(folder: Path) -> None:
     done = run(folder, "search", "run", "a red thing", "--images", "photos", "--json")

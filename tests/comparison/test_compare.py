@@ -60,7 +60,9 @@ def test_names_that_are_equal_are_told_apart(tmp_path: Path) -> None:
     files = [save(tmp_path / folder / "run", "predictions", seed=seed) for seed, folder in enumerate("ab")]
     assert choose_name(Path(files[0])) == "run"
     assert choose_name(Path(files[0]).parent) == "run"
-    assert [group.name for group in read_groups(files)] == files
+    assert [group.name for group in read_groups(files)] == [str(Path(file).parent) for file in files]
+    other = save(Path(files[0]).parent.parent / "predictions", "run", seed=3)
+    assert [group.name for group in read_groups([files[0], other])] == [str(Path(files[0]).parent), other]
 
 
 def test_the_same_model_twice_is_no_group(seeds: list[str]) -> None:

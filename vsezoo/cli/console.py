@@ -101,9 +101,12 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str | Text]], ti
         return
     from rich.table import Table  # takes longer to import than to write a table without it
 
+    rows = list(rows)
     table = Table(*columns, box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="bold")
     for column in table.columns:
         column.overflow = "fold"  # the default cuts long words
+    if rows and columns:  # what one copies, a name or a path, stays whole if there is room
+        table.columns[0].min_width = min(max(cell_len(str(row[0])) for row in rows), results().width // 2)
     for row in rows:
         table.add_row(*map(_escape_cell, row))
     results().print(table)

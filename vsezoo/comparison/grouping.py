@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from vsezoo.comparison.hits import Array, Result, measure, read_result
+from vsezoo.comparison.hits import NAMES, Array, Result, measure, read_result
 from vsezoo.errors import UsageError
 
 SEED = "training.seed"
@@ -114,11 +114,18 @@ def _name_groups(named: Mapping[str, Sequence[Result]], by: str | None) -> list[
         if len(same) > 1:
             settings = [_describe(group.results[0]) for group in same]
             keys = sorted({key for one in settings for key in one if any(one.get(key) != s.get(key) for s in settings)})
-            for group, one in zip(same, settings, strict=True):
+            for group, one, place in zip(same, settings, _name_places(same), strict=True):
                 differing = " ".join(f"{key}={json.dumps(one.get(key)).strip(chr(34))}" for key in keys)
-                longer = f"{name} {differing}" if by == "seeds" and keys else str(group.results[0].file)
+                longer = f"{name} {differing}" if by == "seeds" and keys else place
                 groups[groups.index(group)] = Group(longer, group.results)
     return groups
+
+
+def _name_places(groups: Sequence[Group]) -> list[str]:
+    """Return the folders of the first results of groups, or their files where those tell more."""
+    files = [group.results[0].file for group in groups]
+    folders = [file.parent if file.name in NAMES and file.parent.name else file for file in files]
+    return list(map(str, folders if len(set(folders)) == len(files) else files))
 
 
 def _flatten(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
