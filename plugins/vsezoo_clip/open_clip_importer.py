@@ -59,9 +59,10 @@ class OpenClipImporter(Importer):
             for name, tensor in encoder.export_tower().items()
         }
         scalars = dict(zip(SCALARS, (similarity.scale, similarity.bias), strict=True))
-        tensors |= {name: value.detach().reshape(()) for name, value in scalars.items() if value is not None}
-        save_file(tensors, path)
         options = model.recipe.image_encoder.options
+        shape = (1,) if options["config"].get("nonscalar_logit_scale") else ()
+        tensors |= {name: value.detach().reshape(shape) for name, value in scalars.items() if value is not None}
+        save_file(tensors, path)
         preprocess = {name: value for name, value in options["preprocess"].items() if name != "size"}
         text = {name: value for name, value in options["config"]["text_cfg"].items() if name != TEXT_NETWORK}
         config = {**options["config"], "text_cfg": text}

@@ -18,6 +18,8 @@ from safetensors.torch import load_file, save_file
 import vsezoo
 from vsezoo.checkpoints.checkpoint import save_checkpoint
 from vsezoo.errors import CheckpointError, HubError
+from vsezoo.hub.download import fetch_config
+from vsezoo.hub.reference import HubReference
 from vsezoo.interfaces import Weights
 from vsezoo.pretrained.left_out import LeftOut, SharedSource
 from vsezoo.pretrained.weights import open_weights
@@ -134,6 +136,18 @@ def publish(hub: LoopbackHub, folder: Path, name: str = "org/clip", **more: byte
 
 def list_fetched(hub: LoopbackHub) -> set[str]:
     return {path.rsplit("/", 1)[1] for method, path, _ in hub.requests if method == "GET" and "/resolve/" in path}
+
+
+def test_of_a_network_that_is_only_named_the_configuration_is_fetched(
+    hub: LoopbackHub, environment: dict[str, str], source: Path
+) -> None:
+    """As open_clip names text towers."""
+    publish(hub, source, "org/tower")
+    for more in ({}, {"HF_HUB_OFFLINE": "1"}):
+        with client_of({**environment, **more}):
+            path = fetch_config(HubReference("org/tower"))
+        assert path.read_bytes() == (source / "config.json").read_bytes()
+    assert list_fetched(hub) == {"config.json"}
 
 
 @pytest.mark.slow
