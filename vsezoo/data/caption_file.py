@@ -74,8 +74,8 @@ def _unpack(path: Path) -> bytes:
 def read_lines(path: Path, *, keep_tabs: bool = False) -> list[str]:
     r"""Read a text file as lines without surrounding white space; an empty last line is dropped.
 
-    Lines end at the line feed only: a caption may contain other characters at which `str.splitlines` would split, and
-    one extra line would shift every caption after it to another image.
+    Lines end at the line feed only, or at the carriage return if there is none: a caption may contain other characters
+    at which `str.splitlines` would split, and one extra line would shift every caption after it to another image.
 
     Args:
         path: the file; `.gz` is decompressed.
@@ -108,7 +108,8 @@ def read_lines(path: Path, *, keep_tabs: bool = False) -> list[str]:
             file=path,
             remedy=f"Convert the file, for example with `iconv -f {likely} -t utf-8 {path.name}`.",
         ) from None
-    lines = [line.strip(" \r\n" if keep_tabs else None) for line in text.split("\n")]
+    end = "\n" if "\n" in text else "\r"  # alone as Excel writes it for old Macintoshes
+    lines = [line.strip(" \r\n" if keep_tabs else None) for line in text.split(end)]
     return lines if lines[-1] else lines[:-1]
 
 

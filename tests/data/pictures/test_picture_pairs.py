@@ -63,9 +63,9 @@ def test_pictures_are_looked_for_in_folders_of_the_folder(tmp_path: Path) -> Non
 
 def test_two_files_of_one_name(tmp_path: Path) -> None:
     folder = write_table(tmp_path / "own", "a.jpg")
-    write_pictures(folder, ["images/a.jpg", "thumbs/a.jpg"])
-    assert f"{folder}: has 2 files 'a.jpg': images/a.jpg and thumbs/a.jpg" in open_error(folder)
-    write_table(folder, "images/a.jpg", "thumbs/a.jpg")
+    write_pictures(folder, ["images/a.jpg", "scans/a.jpg"])
+    assert f"{folder}: has 2 files 'a.jpg': images/a.jpg and scans/a.jpg" in open_error(folder)
+    write_table(folder, "images/a.jpg", "scans/a.jpg")
     assert list_shades(open_split(folder)) == [1, 2]
 
 

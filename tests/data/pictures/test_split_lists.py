@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -22,13 +23,17 @@ def folder(tmp_path: Path) -> Path:
     ("names", "form"),
     [
         (("train.txt", "val.txt", "test.txt"), "{}.jpg"),
+        (("splits/train.csv", "splits/val.csv", "splits/test.csv"), "./train2014/{}.jpg"),
         (("coco-cn_train.txt", "coco-cn_val.txt", "coco-cn_test.txt"), "{}"),
         (("Flickr_8k.trainImages.txt", "Flickr_8k.devImages.txt", "Flickr_8k.testImages.txt"), "{}.jpg"),
     ],
 )
 def test_lists_decide_before_folders(folder: Path, names: tuple[str, ...], form: str) -> None:
+    (folder / "splits").mkdir()
     for name, letters in zip(names, ("abc", "d", "e"), strict=True):
-        (folder / name).write_text("".join(f"{form.format(letter)}\n" for letter in letters))
+        (folder / name).write_text("image\n" * name.endswith("csv"))
+        with (folder / name).open("a") as stream:
+            stream.write("".join(f"{form.format(letter)}\n" for letter in letters))
     (folder / "notes_on_training.txt").write_text("a line of words\n")
     train = open_split(folder)
     assert list(show(train)) == ["a.jpg", "b.jpg", "c.jpg"]
@@ -36,6 +41,17 @@ def test_lists_decide_before_folders(folder: Path, names: tuple[str, ...], form:
     assert list(show(open_split(folder, "test"))) == ["e.jpg"]
     assert train.account["rule"].startswith("given by the lists ")
     assert train.account["left_out"] == {"named by no list": 1}
+
+
+def test_lists_of_json(folder: Path) -> None:
+    lists = {"train": ["a.jpg", "b.jpg"], "validation": ["train2014/c.jpg"], "seed": 3}
+    (folder / "splits.json").write_text(json.dumps(lists))
+    train = open_split(folder)
+    assert list(show(train)) == ["a.jpg", "b.jpg"]
+    assert train.account["rule"] == "given by the list splits.json"
+    assert list(show(open_split(folder, "dev"))) == ["c.jpg"]
+    (folder / "splits.json").write_text(json.dumps({**lists, "test": ["d.jpg", "e.jpg", "gone.jpg"]}))
+    assert "splits.json: entry 2 of test names gone.jpg, which has no captions." in open_error(folder)
 
 
 def test_lists_that_do_not_fit(folder: Path) -> None:

@@ -161,6 +161,9 @@ def test_captions_of_several_languages(tmp_path: Path, en: int, de: int) -> None
     of_last = [(pairs.languages[index], pairs.captions[index]) for index in np.flatnonzero(pairs.image_of == 3)]
     expected = [("de", f"caption {3 * de // 4 + index}") for index in range(de // 4)]
     assert of_last == expected + [("en", f"caption {3 * en // 4 + index}") for index in range(en // 4)]
+    (tmp_path / "train_caps.fr.tsv").write_text("0\tun\n0\tdeux\n1\tun\n2\tun\n3\tun\n")
+    pairs = read(tmp_path)
+    assert np.bincount(pairs.image_of)[0] == (en + de) // 4 + 2
     write_captions(tmp_path, 20)
     assert read(tmp_path).account["languages"] == []
 

@@ -50,7 +50,7 @@ def is_table(path: Path) -> bool:
         text = decode_text(start[: len(start) // 2 * 2] if start.startswith(UTF_16) else start)
     except (OSError, UnicodeDecodeError):
         return False
-    first, _, second = text.partition("\n")
+    first, _, second = (text if "\n" in text else text.replace("\r", "\n")).partition("\n")
     if is_tagged(first) or path.suffix.lower() in LINES:
         return is_tagged(first)
     header = second if _find_separator_line(first) else first

@@ -108,7 +108,7 @@ def _find_files(features: Path, names: Iterable[str]) -> SplitPaths:
     for form in CAPTIONS:
         if (name := form.format(stem=stem.name)) in names:
             return SplitPaths(stem, features, ids, {"": stem.with_name(name)})
-    pattern = re.compile(rf"{re.escape(stem.name)}_caps[._]([A-Za-z]{{2,3}}(?:[-_]\w+)?)\.txt")
+    pattern = re.compile(rf"{re.escape(stem.name)}_caps[._]([A-Za-z]{{2,3}}(?:[-_]\w+)?)\.t(?:xt|sv)")
     found = {match[1]: stem.with_name(name) for name in sorted(names) if (match := pattern.fullmatch(name))}
     if len(found) > 1 and not all(find_code(word.lower()) for word in found):
         raise DataError(

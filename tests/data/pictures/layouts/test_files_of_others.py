@@ -30,6 +30,7 @@ PAIRS = list(zip("ab", CAPTIONS, strict=True))
         ("captions.csv", 'a.jpg,"a dog, running"\nb.jpg,a cat\n'),
         ("labels.tsv", "a.jpg\ta dog, running\nb.jpg\ta cat\n"),
         ("labels.csv", '"a dog, running",a.jpg\na cat,b.jpg\n'),
+        ("labels.csv", 'image,caption\ra.jpg,"a dog, running"\rb.jpg,a cat\r'),  # of old Macintoshes
         ("labels.csv", "a dog, running;a.jpg\na cat;b.jpg\n"),
         ("captions.csv", 'Image Name,Caption Text\na.jpg,"a dog, running"\nb.jpg,a cat\n'),
         ("captions.tsv", 'image\tcaption\na.jpg\t"a dog,\trunning"\nb.jpg\t"a\ncat"\n'),
