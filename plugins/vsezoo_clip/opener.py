@@ -69,4 +69,6 @@ def _explain(config: Mapping[str, Any]) -> str:
     family = find_family(config)
     if family is not None:
         return f"is a model of another task ({what}): the dual encoder of {family.title} is {family.architecture}."
+    if "text_config" in config and "For" not in what:  # FLAVA, AIMv2, GroupViT and others
+        return f"is of a family of models of images and sentences that is not supported ({what})."
     return f"is a model of another task ({what}): it does not embed both images and sentences."

@@ -12,7 +12,7 @@ from vsezoo.cli import console, shards, shared_options
 from vsezoo.cli.arguments import CHECKPOINT
 from vsezoo.cli.command import Command
 from vsezoo.cli.skipped import print_skipped
-from vsezoo.errors import UsageError
+from vsezoo.errors import UsageError, pluralise
 
 
 @click.command(
@@ -110,7 +110,7 @@ def embed(
     elif written.missing:
         console.results().print(f"{written.file}: other shards have still to embed {written.missing:,} items")
     else:
-        counts = " and ".join(f"{count:,} {name}" for name, count in written.counts.items())
+        counts = " and ".join(pluralise(count, name.removesuffix("s")) for name, count in written.counts.items())
         console.results().print(f"{written.file}: embeddings of {counts}; their ids are in {written.list_file}")
 
 

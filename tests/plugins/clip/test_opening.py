@@ -166,7 +166,9 @@ def test_it_can_be_trained_from(source: Path, photos: Path, tmp_path: Path) -> N
         ({"text_config__num_hidden_layers": 3}, r"lacks the tensors text_model\.encoder\.layers\.2"),
         ({"text_config__vocab_size": 9}, r"has a tokenizer of 30 ids, but the model has 9 word embeddings"),
         ({"text_config__hidden_size": "wide"}, r"has a config\.json that cannot be read: .*hidden_size"),
-        ({"model_type": 3}, r"is a model of another task"),
+        ({"model_type": "flava", "architectures": ["FlavaModel"]}, r"family .* that is not supported \(FlavaModel\)"),
+        ({"model_type": "llava", "architectures": ["LlavaForConditionalGeneration"]}, r"another task \(LlavaFor"),
+        ({"model_type": 3}, r"is of a family .* \(CLIPModel\)"),
     ],
 )
 def test_folders_that_are_no_dual_encoder(
