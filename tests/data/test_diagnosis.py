@@ -57,6 +57,15 @@ def make_raw(folder: Path) -> None:
     write_pictures(folder, ["a.nef"])
 
 
+def make_regions(folder: Path) -> None:
+    (folder / "boxes_36.tsv").write_text(f"9\t640\t480\t36\t{'A' * 99}\t{'B' * 99}\n")
+
+
+def make_lmdb(folder: Path) -> None:
+    (folder / "f30k.lmdb").mkdir()
+    (folder / "f30k.lmdb" / "data.mdb").write_bytes(b"")
+
+
 def make_pickle(folder: Path) -> None:
     (folder / "captions.pkl").write_bytes(b"")
 
@@ -82,6 +91,8 @@ def make_xml(folder: Path) -> None:
             make_pickle,
             "captions.pkl is a pickle, which is not read, since that can run any program. Write its",
         ),
+        (make_regions, "boxes_36.tsv seems to have the regions of a detector. Write them as features: vsezoo features"),
+        (make_lmdb, "f30k.lmdb seems to have the regions of a detector. .* --from .*/f30k.lmdb --output FEATURES"),
         (make_xml, "cvat.xml is XML, which is not read. Write its captions to .*captions.csv"),
         (make_raw, "none can be used: a.nef: camera raw"),
     ],

@@ -225,8 +225,9 @@ class _SplitWriter:
         """Write features, boxes, captions and ids."""
         target = folder / f"{self._split}_ims.npy"
         write_pieces(next(iter(self._records.of.values())).path, self._list_pieces(dtype), target)
-        captions = [[text for text in image.captions if text] for image in self._kept]
-        write_split(folder / self._split, [image.name for image in self._kept], captions)
+        kept = [image.without_empty() for image in self._kept]
+        captions, languages = [image.captions for image in kept], [image.languages for image in kept]
+        write_split(folder / self._split, [image.name for image in kept], captions, languages)
         shape = (len(self._kept), *self._shape)
         return DetectedSplit(self._split, shape, self._regions, sum(map(len, captions)), self._skipped)
 

@@ -25,6 +25,8 @@ NO_TEXT = re.compile("[\ud800-\udfff]")
 """Marks text that is not valid: a byte that is not UTF-8, or half of a UTF-16 surrogate pair."""
 
 
+LANGUAGE = re.compile(r"[A-Za-z]{2,3}(?:[-_]\w+)?")
+"""A code that the name of a caption file may contain."""
 START = 1 << 16
 """Bytes that `read_start` looks at."""
 LARGEST = 2**30
@@ -171,17 +173,23 @@ def find_unwritable(names: Iterable[str]) -> list[str]:
     return [name for name in names if NO_TEXT.search(name)]
 
 
-def write_split(stem: Path, ids: Sequence[str], captions: Sequence[Sequence[str]]) -> None:
+def write_split(
+    stem: Path, ids: Sequence[str], captions: Sequence[Sequence[str]], languages: Sequence[Sequence[str]] = ()
+) -> None:
     """Write `STEM_ids.txt` and, if there are captions, `STEM_caps.txt`.
 
     If each image has five captions, or none has any, the id file has one line per image, otherwise one per caption, so
     that the captions can be assigned when they are read. A line feed within a caption becomes a space. An unpaired
     surrogate, which JSON can contain but UTF-8 cannot, becomes a question mark.
 
+    Where each image has captions in each of several languages, these get a file each, `STEM_caps.de.tsv`, with the id
+    of the image before each caption.
+
     Args:
         stem: path of the files without suffixes.
         ids: image ids, all valid in UTF-8.
         captions: captions of each image.
+        languages: of the captions of each image; empty: they are not known.
 
     Raises:
         OSError: when a file cannot be written.
@@ -189,13 +197,30 @@ def write_split(stem: Path, ids: Sequence[str], captions: Sequence[Sequence[str]
     counts = {len(group) for group in captions}
     once = counts <= {CAPTIONS_PER_IMAGE} or counts == {0}
     lines = {
-        "ids": [name for name, group in zip(ids, captions, strict=True) for _ in ([name] if once else group)],
-        "caps": [caption for group in captions for caption in group],
+        "ids.txt": [name for name, group in zip(ids, captions, strict=True) for _ in ([name] if once else group)],
+        "caps.txt": [caption for group in captions for caption in group],
     }
-    for ending, texts in lines.items():
+    of_languages = _divide_languages(ids, captions, languages)
+    for ending, texts in ({"ids.txt": list(ids), **of_languages} if of_languages else lines).items():
         if texts:
-            path, errors = stem.with_name(f"{stem.name}_{ending}.txt"), "strict" if ending == "ids" else "replace"
+            path, errors = stem.with_name(f"{stem.name}_{ending}"), "strict" if ending == "ids.txt" else "replace"
             with path.open("w", encoding="utf-8", errors=errors, newline="\n") as file:
                 file.writelines(text.replace("\n", " ") + "\n" for text in texts)
                 file.flush()
                 os.fsync(file.fileno())
+
+
+def _divide_languages(
+    ids: Sequence[str], captions: Sequence[Sequence[str]], languages: Sequence[Sequence[str]]
+) -> dict[str, list[str]]:
+    """Return the lines of the file of each language; none if an image has no captions in one of them."""
+    names = sorted({language for of_image in languages for language in of_image})
+    if len(names) < 2 or not all(map(LANGUAGE.fullmatch, names)) or any("\t" in name for name in ids):
+        return {}
+    if any(set(of_image) != set(names) for of_image in languages):
+        return {}
+    lines: dict[str, list[str]] = {name: [] for name in names}
+    for name, texts, of_image in zip(ids, captions, languages, strict=True):
+        for text, language in zip(texts, of_image, strict=True):
+            lines[language].append(f"{name}\t{text}")
+    return {f"caps.{name}.tsv": texts for name, texts in lines.items()}

@@ -29,6 +29,8 @@ UNREAD = {
     ".tfrecords": "a TFRecord file, which is not read",
     ".mat": "a file of MATLAB, which is not read",
 }
+REGIONS = re.compile(r"(?:image_id\t.*\n)?[^\t\n]+\t(?:[^\t\n]*\t)*\d+\t[A-Za-z0-9+/=]{80,}")
+"""A line of the TSV of bottom-up attention: the number of boxes, and these as Base64."""
 CAPTIONED = re.compile(r"caption|sentence|description|<text", re.IGNORECASE)
 MOST = 50  # files or folders that are looked into
 NAMED = 4
@@ -37,8 +39,7 @@ NAMED = 4
 def describe_folder(folder: Path) -> str:
     """Return a sentence about a folder and one about what to do; empty if nothing is known about it."""
     files = [path for path in _list(folder) if path.is_file()]
-    kinds = (_inner, _spreadsheets, _archives, _conversations, _addresses, _features, _tables, _unread, _pictures)
-    return next(filter(None, (describe(folder, files) for describe in kinds)), "")
+    return next(filter(None, (describe(folder, files) for describe in KINDS)), "")
 
 
 def _list(folder: Path) -> list[Path]:
@@ -117,6 +118,19 @@ def _features(folder: Path, files: list[Path]) -> str:
     )
 
 
+def _regions(folder: Path, files: list[Path]) -> str:
+    """Describe the files of detectors: a TSV of bottom-up attention, an LMDB."""
+    found = [path for path in files if path.suffix.lower() == ".tsv" and REGIONS.match(read_start(path))]
+    found += [path for path in _list(folder) if (path / "data.mdb").is_file() or path.name == "data.mdb"]
+    if not found:
+        return ""
+    file = found[0].parent if found[0].name == "data.mdb" else found[0]
+    return (
+        f"{found[0].name} seems to have the regions of a detector. Write them as features: vsezoo features CAPTIONS "
+        f"--from {file} --output FEATURES, where CAPTIONS is a folder with the list of the images."
+    )
+
+
 def _tables(folder: Path, files: list[Path]) -> str:
     for path, columns, names_pictures in _list_columns(folder, files):
         if not names_pictures or len(columns) == 1:
@@ -188,3 +202,18 @@ def _pictures(folder: Path, files: list[Path]) -> str:
         f"{folder / 'captions.csv'} with a first line `image,caption`, or a text file beside each image. "
         "`vsezoo search` and `vsezoo features` need no captions."
     )
+
+
+KINDS = (
+    _inner,
+    _spreadsheets,
+    _archives,
+    _conversations,
+    _addresses,
+    _features,
+    _regions,
+    _tables,
+    _unread,
+    _pictures,
+)
+"""The descriptions, in the order in which they are tried."""

@@ -185,9 +185,11 @@ class FeatureFolder:
                         remedy="Start again with another --output.",
                     )
             joined = join_parts(stems, shape, dtype)
-            names, captions = group_captions(data, images)
+            names = [data.image_ids[image] for image in images.tolist()]
+            captions = group_by_image(data.captions, data, images)
+            languages = group_by_image(data.languages, data, images) if data.languages else ()
             with explain(self.folder):
-                write_split(self.folder / split, names, captions)
+                write_split(self.folder / split, names, captions, languages)
             config = self._read_config()
             config["splits"][split] = {
                 "shape": [len(images), *shape],
@@ -249,10 +251,9 @@ class FeatureFolder:
             )
 
 
-def group_captions(data: PairDataset, images: np.ndarray) -> tuple[list[str], list[list[str]]]:
-    """Return the ids of images, and the captions of each."""
-    captions: dict[int, list[str]] = {}
-    for image, caption in zip(data.image_of.tolist(), data.captions, strict=True):
-        captions.setdefault(image, []).append(caption)
-    chosen = images.tolist()
-    return [data.image_ids[image] for image in chosen], [captions.get(image, []) for image in chosen]
+def group_by_image(texts: Sequence[str], data: PairDataset, images: np.ndarray) -> list[list[str]]:
+    """Return the captions of images, or the languages of these."""
+    found: dict[int, list[str]] = {}
+    for image, text in zip(data.image_of.tolist(), texts, strict=True):
+        found.setdefault(image, []).append(text)
+    return [found.get(image, []) for image in images.tolist()]

@@ -11,6 +11,7 @@ import pytest
 import torch
 from safetensors.numpy import save_file
 
+from vsezoo.data.caption_file import write_split
 from vsezoo.data.folder_source import FolderSource
 from vsezoo.data.source import OpenOptions
 from vsezoo.errors import DataError, MissingPackageError
@@ -166,6 +167,19 @@ def test_captions_of_several_languages(tmp_path: Path, en: int, de: int) -> None
     assert np.bincount(pairs.image_of)[0] == (en + de) // 4 + 2
     write_captions(tmp_path, 20)
     assert read(tmp_path).account["languages"] == []
+
+
+@pytest.mark.parametrize("second", ["de", ""])
+def test_languages_are_written_with_features(tmp_path: Path, second: str) -> None:
+    """In a file for each, if each image has captions in all; otherwise all captions are in one, without languages."""
+    captions, languages = [["ein Hund", "a dog", "dogs"], ["a cat", "eine Katze"]], [["de", "en", "en"], ["en", second]]
+    write_split(tmp_path / "train", ["a.jpg", "b.jpg"], captions, languages)
+    np.save(tmp_path / "train_ims.npy", ROWS[:2])
+    pairs = read(tmp_path)
+    expected = ["ein Hund", "a dog", "dogs", "eine Katze", "a cat"] if second else [*captions[0], *captions[1]]
+    assert list(pairs.captions) == expected
+    assert list(pairs.languages) == (["de", "en", "en", "de", "en"] if second else [])
+    assert (list(pairs.image_ids), pairs.image_of.tolist()) == (["a.jpg", "b.jpg"], [0, 0, 0, 1, 1])
 
 
 @pytest.mark.parametrize(

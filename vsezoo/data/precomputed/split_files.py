@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from vsezoo.data.caption_file import read_captions, read_lines
+from vsezoo.data.caption_file import LANGUAGE, read_captions, read_lines
 from vsezoo.data.languages import find_code
 from vsezoo.data.pictures.listing import name_split
 from vsezoo.errors import DataError
@@ -108,7 +108,7 @@ def _find_files(features: Path, names: Iterable[str]) -> SplitPaths:
     for form in CAPTIONS:
         if (name := form.format(stem=stem.name)) in names:
             return SplitPaths(stem, features, ids, {"": stem.with_name(name)})
-    pattern = re.compile(rf"{re.escape(stem.name)}_caps[._]([A-Za-z]{{2,3}}(?:[-_]\w+)?)\.t(?:xt|sv)")
+    pattern = re.compile(rf"{re.escape(stem.name)}_caps[._]({LANGUAGE.pattern})\.t(?:xt|sv)")
     found = {match[1]: stem.with_name(name) for name in sorted(names) if (match := pattern.fullmatch(name))}
     if len(found) > 1 and not all(find_code(word.lower()) for word in found):
         raise DataError(
