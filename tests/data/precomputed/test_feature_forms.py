@@ -167,6 +167,7 @@ def test_captions_of_several_languages(tmp_path: Path, en: int, de: int) -> None
     assert np.bincount(pairs.image_of)[0] == (en + de) // 4 + 2
     write_captions(tmp_path, 20)
     assert read(tmp_path).account["languages"] == []
+    assert "Not read, since another is: train_caps.de.txt, train_caps.en.txt" in read(tmp_path).account["summary"]
 
 
 @pytest.mark.parametrize("second", ["de", ""])

@@ -66,11 +66,12 @@ class PrecomputedPairs(PairDataset):
         """What was found: the files of the split, its images and captions, and which captions belong to an image."""
         count, left_out = len(self.image_ids), self._there - len(self.image_ids)
         names = [file.name for file in self._files.captions.values()]
-        is_usual = self._rule != ONE_EACH and names == [f"{self._files.stem.name}_caps.txt"]
+        is_usual = self._rule != ONE_EACH and not self._files.unread and names == [f"{self._files.stem.name}_caps.txt"]
         summary = (
             f"{self._files.stem.parent} (features): {self.split} {count:,} images, {len(self.captions):,} captions of "
             f"{' and '.join(names)}, {self._rule}."
         )
+        summary += f" Not read, since another is: {', '.join(self._files.unread)}." if self._files.unread else ""
         return {
             "folder": str(self._files.stem.parent),
             "layout": "features",

@@ -32,12 +32,14 @@ class SplitPaths(NamedTuple):
         ids: of the images; there may be no such file.
         captions: by the word for the language in the name, `en` of `train_caps.en.txt`, empty if there is none. UTF-8
             text, a caption on each line; or `.tsv`, with the id of its image and a tab before each.
+        unread: names of files with captions in other languages beside one without a language.
     """
 
     stem: Path
     features: Path
     ids: Path
     captions: Mapping[str, Path]
+    unread: Sequence[str] = ()
 
     def read_captions(self, file: Path) -> tuple[list[str], list[str]]:
         """Return the captions of one of the files and the ids, of which there may be none.
@@ -105,11 +107,12 @@ def _rank_ending(name: str) -> tuple[int, str]:
 def _find_files(features: Path, names: Iterable[str]) -> SplitPaths:
     stem = features.with_name(features.name[: features.name.rindex("_ims")])
     ids = stem.with_name(f"{stem.name}_ids.txt")
-    for form in CAPTIONS:
-        if (name := form.format(stem=stem.name)) in names:
-            return SplitPaths(stem, features, ids, {"": stem.with_name(name)})
     pattern = re.compile(rf"{re.escape(stem.name)}_caps[._]({LANGUAGE.pattern})\.t(?:xt|sv)")
     found = {match[1]: stem.with_name(name) for name in sorted(names) if (match := pattern.fullmatch(name))}
+    for form in CAPTIONS:
+        if (name := form.format(stem=stem.name)) in names:
+            unread = tuple(file.name for file in found.values())
+            return SplitPaths(stem, features, ids, {"": stem.with_name(name)}, unread)
     if len(found) > 1 and not all(find_code(word.lower()) for word in found):
         raise DataError(
             f"has several files of captions: {', '.join(file.name for file in found.values())}.",
