@@ -113,7 +113,7 @@ def test_a_port_in_use(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (("--images", "nowhere"), 1, "^nowhere: is not a folder"),
+        (("--images", "nowhere"), 2, "^nowhere: does not exist"),
         (("--images", "features.npy", "--host", "no such host"), 2, "'no such host' is not an address"),
         (("--images", "features.npy", "--host", "192.0.2.1"), 2, "192.0.2.1 cannot be used: "),
         (("--images", "features.npy", "--token-file", "none"), 2, "^none: cannot be read: No such file"),

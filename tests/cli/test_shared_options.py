@@ -6,6 +6,7 @@ import click
 import pytest
 
 from vsezoo import registry
+from vsezoo.errors import CheckpointError
 
 
 def collect_options() -> dict[str, list[click.Option]]:
@@ -31,3 +32,18 @@ def test_the_default_is_chosen_by_the_command() -> None:
     defaults = {option.default for option in collect_options()["--on-bad-image"]}
     assert defaults == {"error", "skip"}
     assert any("[default: shapes]" in (option.help or "") for option in collect_options()["--data"])
+
+
+@pytest.mark.parametrize(
+    "line", ["search vsepp words", "serve vsepp", "push vsepp hub:a/b", "card vsepp", "eval vsepp", "embed vsepp"]
+)
+def test_a_model_without_weights_is_found_before_the_command_starts(line: str) -> None:
+    name, *arguments = line.split()
+    command: click.Command = registry.load("commands", name)
+    with pytest.raises(CheckpointError, match=r"^vsepp: is a model without weights: a recipe\."):
+        command.make_context(name, arguments)
+
+
+def test_a_query_for_a_service_is_no_checkpoint() -> None:
+    command: click.Command = registry.load("commands", "search")
+    assert command.make_context("search", ["two dogs", "--at", "http://127.0.0.1:1"]).params["checkpoint"] == "two dogs"

@@ -239,8 +239,8 @@ def test_queries_that_differ(tmp_path: Path) -> None:
 
 def test_pictures_that_are_missing(tmp_path: Path, seeds: list[str]) -> None:
     done = run(*seeds[:2], "--html", str(tmp_path / "page.html"), "--images", str(tmp_path / "none"))
-    assert done.exit_code == 1
-    assert "none: is not a folder" in done.stderr
+    assert done.exit_code == 2
+    assert "none: does not exist" in done.stderr
 
 
 def test_names_are_escaped_in_the_page(tmp_path: Path, seeds: list[str]) -> None:

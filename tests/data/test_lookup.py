@@ -237,3 +237,12 @@ def test_flickr8k(monkeypatch: pytest.MonkeyPatch, pytestconfig: pytest.Config) 
     split = NLTKWordTokenizer().tokenize
     counts = Counter(word for text in [*train.captions, *dev.captions] for word in split(text.lower()))
     assert sum(count >= 4 for count in counts.values()) == 3178 - 4
+
+
+def test_a_misspelt_folder_in_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    make_data(Path("data/myregions_precomp"))
+    with pytest.raises(UnknownNameError, match=r"Did you mean 'data/myregions_precomp'\? `vsezoo list-datasets`"):
+        require_data("myregions_precmp")
+    with pytest.raises(UnknownNameError, match=r"\nThere is a folder of that name: data/myregions_precomp$"):
+        require_data("myregions_precomp")

@@ -207,8 +207,8 @@ def test_what_is_no_collection(tmp_path: Path) -> None:
     words = tmp_path / "a.doc"
     words.touch()
     for path, message in (
-        (tmp_path / "none", r"none: is not a folder"),
-        (tmp_path / "none.npy", r"none\.npy: cannot be read"),
+        (tmp_path / "none", r"none: does not exist"),
+        (tmp_path / "none.npy", r"none\.npy: does not exist"),
         (tmp_path / "empty", r"empty: is empty: it contains no pictures\.\nName a folder of pictures, .*\.jpg"),
         (
             tmp_path / "features",

@@ -78,7 +78,9 @@ class _Checkpoint(_Named):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Return the value unchanged; with `vsezoo search --at`, a service has the checkpoint, and it is the query."""
-        return value if ctx is not None and ctx.params.get("at") else super().convert(value, param, ctx)
+        # Of an option that is not given, click 8.3 has an object that is true.
+        asks_service = ctx is not None and isinstance(ctx.params.get("at"), str)
+        return value if asks_service else super().convert(value, param, ctx)
 
     def check(self, value: str) -> None:
         from vsezoo.checkpoints.locate import require_existence

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
 from vsezoo.cli import console, shared_options
+from vsezoo.cli.arguments import CHECKPOINT
 from vsezoo.cli.command import Command
 
 
@@ -18,10 +17,10 @@ from vsezoo.cli.command import Command
         ("vsezoo card runs/vsepp-shapes --license cc-by-nc-4.0", "State the licence of the weights."),
     ],
 )
-@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("run", type=CHECKPOINT)
 @click.option("--license", metavar="ID", help="Licence, by the Hub's identifier, such as cc-by-nc-4.0.")
 @shared_options.as_json
-def card(run: Path, license: str | None, as_json: bool) -> None:
+def card(run: str, license: str | None, as_json: bool) -> None:
     """Write the model card of the checkpoint RUN: README.md and its figures.
 
     An existing card is updated: facts are replaced, text written by people is kept. Training curves are drawn if

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -12,6 +13,8 @@ from vsezoo.cli.assignments import read_assignments
 from vsezoo.cli.command import Command
 from vsezoo.cli.show_checkpoint import describe_images, list_origin
 from vsezoo.errors import PluginError, UsageError
+from vsezoo.hub.reference import parse_reference
+from vsezoo.storage.plain_file import require_path
 
 if TYPE_CHECKING:
     from vsezoo.conversion.convert import Conversion
@@ -79,6 +82,8 @@ def convert(
                 raise UsageError(f"{flag} cannot be combined with --to.", remedy=remedy)
         _export(path, target_format, output, data, overwrite, as_json)
         return
+    if parse_reference(path) is None:
+        require_path(Path(path), "Give a file or folder to convert.")
     from vsezoo.conversion import convert as conversion  # imports torch
 
     with _show_work(path):

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 from rich.filesize import decimal
 
 from vsezoo.cli import console, shared_options
+from vsezoo.cli.arguments import CHECKPOINT
 from vsezoo.cli.command import Command
 
 
@@ -19,7 +18,7 @@ from vsezoo.cli.command import Command
         ("vsezoo push runs/vsepp-shapes hub:org/vsepp-shapes --private", "Upload it to a private repository."),
     ],
 )
-@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("run", type=CHECKPOINT)
 @click.argument("repository", metavar="hub:ORG/NAME")
 @click.option("--private", is_flag=True, help="Create a private repository.")
 @click.option("--revision", metavar="BRANCH", help="Branch to commit to, created if needed.  [default: main]")
@@ -29,7 +28,7 @@ from vsezoo.cli.command import Command
 @click.option("--dry-run", is_flag=True, help="List what would be uploaded, and upload nothing.")
 @shared_options.as_json
 def push(
-    run: Path,
+    run: str,
     repository: str,
     private: bool,
     revision: str | None,

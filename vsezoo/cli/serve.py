@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from vsezoo.cli import console, shared_options
+from vsezoo.cli.arguments import CHECKPOINT
 from vsezoo.cli.command import Command, section
 from vsezoo.cli.late_bar import show_late
 from vsezoo.cli.search_many import TOKEN
@@ -27,7 +28,7 @@ RATE = 20.0
         ("vsezoo serve runs/pictures --images photos/ --host 0.0.0.0", "Let others in, with a token that is printed."),
     ],
 )
-@click.argument("checkpoint")
+@click.argument("checkpoint", type=CHECKPOINT)
 @click.option("--images", metavar="X", help="A folder of images, or FILE.npy with features.")
 @shared_options.data("as in training")
 @shared_options.data_root

@@ -11,6 +11,7 @@ import numpy as np
 
 from vsezoo.errors import DataError
 from vsezoo.evaluation.predictions import EVALUATE, Predictions, Query, read_predictions
+from vsezoo.storage.plain_file import require_path
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -99,6 +100,7 @@ def find_file(path: Path) -> Path:
     Raises:
         DataError: if there is none.
     """
+    require_path(path, "Give a file of predictions, or the folder of a run.")
     if not path.is_dir():
         return path
     for folder in (path, path.parent) if path.name == "best" else (path, path / "best"):

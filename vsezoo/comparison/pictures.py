@@ -8,6 +8,7 @@ from typing import Any
 
 from vsezoo.data.pictures.thumbnail import embed_thumbnail
 from vsezoo.errors import DataError
+from vsezoo.storage.plain_file import require_path
 
 SIDE = 240
 """Pixels of the longer side."""
@@ -49,7 +50,9 @@ def find_files(folder: Path) -> dict[str, Path]:
     Raises:
         DataError: if it is not a folder.
     """
+    remedy = "Give the folder of the pictures to --images."
+    require_path(folder, remedy)
     if not folder.is_dir():
-        raise DataError("is not a folder.", file=folder, remedy="Give the folder of the pictures to --images.")
+        raise DataError("is not a folder.", file=folder, remedy=remedy)
     files = [file for file in sorted(folder.rglob("*")) if file.is_file()]
     return {file.stem: file for file in files} | {file.name: file for file in files}

@@ -18,7 +18,7 @@ from vsezoo.conversion.detections import Detections
 from vsezoo.conversion.files import Refusal
 from vsezoo.conversion.pickle_machine import PickleMachine
 from vsezoo.errors import DataError, require_package
-from vsezoo.storage.plain_file import explain_unread, open_plain
+from vsezoo.storage.plain_file import explain_unread, open_plain, require_path
 
 HEADERS = ("image_id", "img_id", "id", "image")
 """First cells of a first line that names the columns; most files have none."""
@@ -191,8 +191,7 @@ def open_detections(path: Path) -> DetectionFile:
     """
     if (path / "data.mdb").is_file() or path.suffix.lower() in (".mdb", ".lmdb"):
         return LmdbFile(path)
-    if not path.exists():
-        raise DataError("does not exist.", file=path, remedy="Give the file of the detector after --from.")
+    require_path(path, "Give the file of the detector after --from.")
     if path.is_file() and ".tsv" in "".join(path.suffixes[-2:]).lower():
         return TsvFile(path)
     raise DataError(

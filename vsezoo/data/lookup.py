@@ -98,10 +98,12 @@ def list_near_folders() -> list[Path]:
 
 
 def _describe_unknown(data: str, error: UnknownNameError) -> UnknownNameError:
-    found = [folder for folder in list_near_folders() if folder.name == data]
-    hint = f"There is a folder of that name: {found[0]}" if found else error.remedy
-    path = "" if found else " To use a folder, give a path with a slash: ./FOLDER"
-    return UnknownNameError(error.problem, remedy=hint + path)
+    folders = list_near_folders()
+    if found := [folder for folder in folders if folder.name == data]:
+        return UnknownNameError(error.problem, remedy=f"There is a folder of that name: {found[0]}")
+    listed = "`vsezoo list-datasets` lists all. To use a folder, give a path with a slash: ./FOLDER"
+    known = [*registry.list_datasets(), *map(str, folders)]
+    return UnknownNameError(error.problem, remedy=suggest_name(data, known, listed))
 
 
 def locate(data: str) -> str:

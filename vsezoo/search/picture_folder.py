@@ -13,6 +13,7 @@ from vsezoo.data.pictures.picture_file import read_only_picture, read_picture
 from vsezoo.data.pictures.walk import ENDINGS, FoundFile, walk_pictures
 from vsezoo.errors import DataError, list_names
 from vsezoo.search.collection import Array, Block, Collection, digest_files
+from vsezoo.storage.plain_file import require_path
 
 DECODERS = 4
 """Number of pictures decoded at a time. Pillow releases Python's lock."""
@@ -73,8 +74,8 @@ class NamedPictures(PictureFiles):
         self.name, self.place = "the pictures", ""
         if len(names) == 1:
             self.name, self.place = names[0], str(Path(names[0]).absolute())
-        if missing := [name for name in names if not Path(name).exists()]:
-            raise DataError("does not exist.", file=missing[0], remedy="Check the path of the picture.")
+        for name in names:
+            require_path(Path(name), "Check the path of the picture.")
 
 
 class PictureFolder(PictureFiles):
@@ -90,6 +91,7 @@ class PictureFolder(PictureFiles):
 
     def __init__(self, folder: Path, *, skips: bool) -> None:
         self.name, self.place = str(folder), str(folder.absolute())
+        require_path(folder, "Name a folder of pictures.")
         if not folder.is_dir():
             raise DataError("is not a folder.", file=folder, remedy="Name a folder of pictures.")
         found = list(walk_pictures(folder))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from vsezoo.data.kinds import require_kind
 from vsezoo.data.precomputed.feature_file import FeatureFile
-from vsezoo.errors import DataError, UsageError, VsezooError, suggest_name
+from vsezoo.errors import AbsentDataError, DataError, UsageError, VsezooError, suggest_name
 from vsezoo.inputs import PairDataset
 
 if TYPE_CHECKING:
@@ -192,7 +192,7 @@ def _open_data(reference: str, split: Callable[[], PairDataset]) -> PairDataset:
         if is_picture_name(reference):
             reason, *_ = str(error).splitlines()
             remedy = f"Check the path. No data set could be opened to look for an image of that name: {reason}"
-            raise DataError("does not exist.", file=reference, remedy=remedy) from None
+            raise AbsentDataError("does not exist.", file=reference, remedy=remedy) from None
         raise type(error)(
             f"{reference!r} is not a file, and no data set could be opened to look for it.\n{error}"
         ) from None

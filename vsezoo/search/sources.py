@@ -17,6 +17,7 @@ from vsezoo.parts import accepted_kinds
 from vsezoo.search.collection import Collection, FeatureRows, Sentences, SplitImages, list_captions, name_split
 from vsezoo.search.picture_folder import NamedPictures, PictureFolder
 from vsezoo.search.sentence_file import Sentence, read_sentences
+from vsezoo.storage.plain_file import require_path
 
 Images = str | Path | Sequence[str | Path] | PairDataset
 """A folder of pictures, a picture or several, a `.npy` file of features, or a split."""
@@ -40,6 +41,7 @@ def collect_images(source: Images, on_bad_image: str = "skip") -> Collection:
         return NamedPictures([str(file) for file in source], skips=skips)
     path = Path(source)
     if path.suffix == ".npy":
+        require_path(path)
         return FeatureRows(path)
     if path.suffix.lower() in (*ENDINGS, *HEIC) and not path.is_dir():
         return NamedPictures([str(source)], skips=skips, ids=[path.name])  # as in a folder, wherever it is named from
@@ -63,6 +65,7 @@ def collect_texts(source: Texts) -> Collection:
         return Sentences(list_captions(source), name_split(source), skipped=source.skipped, data=source)
     if isinstance(source, str | Path):
         path = Path(source)
+        require_path(path)
         return Sentences(read_sentences(path), str(path), str(path.absolute()))
     if not source or not all(isinstance(text, str) for text in source):
         raise UsageError(

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from vsezoo.errors import DataError, VsezooError, explain_system
+from vsezoo.errors import AbsentDataError, DataError, VsezooError, explain_system
 
 Content = bytes | bytearray | mmap.mmap
 
@@ -53,6 +53,16 @@ def read_plain(file: Path, most: int | None = None) -> bytes:
     if most is not None and len(content) > most:
         raise OSError(errno.EFBIG, f"it has more than {most:,} bytes", str(file))
     return content
+
+
+def require_path(path: Path, remedy: str = "Check the path.") -> None:
+    """Check that there is a file or a folder that the user has named.
+
+    Raises:
+        AbsentDataError: if there is none. What a data set lacks of its own files is a DataError.
+    """
+    if not path.exists():
+        raise AbsentDataError("does not exist.", file=path, remedy=remedy)
 
 
 @contextmanager

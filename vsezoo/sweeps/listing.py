@@ -12,6 +12,7 @@ from vsezoo.storage.atomic_folder import find_folder
 from vsezoo.storage.checkpoint_layout import BEST, METRICS
 from vsezoo.storage.json_file import read_object
 from vsezoo.storage.lock import BusyError, hold_lock
+from vsezoo.storage.plain_file import require_path
 from vsezoo.training.board import read_pace
 from vsezoo.training.history import RECIPE, read_history
 from vsezoo.training.layout import LAST, LOCK, LOG, STATE, TENSORBOARD
@@ -65,8 +66,10 @@ def list_runs(folder: Path) -> list[RunSummary]:
     Raises:
         DataError: if it is not a folder.
     """
+    remedy = "Give the folder that runs are in, such as runs."
+    require_path(folder, remedy)
     if not folder.is_dir():
-        raise DataError("is not a folder.", file=folder, remedy="Give the folder that runs are in, such as runs.")
+        raise DataError("is not a folder.", file=folder, remedy=remedy)
     return [summarize(run) for run in _find_runs(folder)]
 
 
