@@ -23,6 +23,7 @@ from vsezoo_clip.cleaning import CLEANERS
 from vsezoo_clip.families import Family
 from vsezoo_clip.library import shorten
 from vsezoo_clip.pieces import OpenClipPieces, Pieces, load_tokenizer, make_pieces, read_pieces
+from vsezoo_clip.text_network import FIRST_EOS, KINDS
 
 # Said outright, so that tokenizers does not warn of every worker process that is forked after it has run.
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
@@ -118,9 +119,9 @@ class DualTokenizer(Tokenizer):
         else:
             form = CaptionForm(limit, network.get("pad_token_id") or 0, clean=clean)
         made = cls(pieces, form)
-        eos = network.get("eos_token_id")
-        argmax = family.name == "clip" and eos == 2  # as published before transformers 4.31: pooled at the largest id
-        pooled = "largest" if argmax else eos if family.padding == "eos" else None
+        kind, eos = network.get("model_type"), network.get("eos_token_id")
+        argmax = kind == "clip_text_model" and eos == 2  # as before transformers 4.31: pooled at the largest id
+        pooled = "largest" if argmax else eos if KINDS.get(str(kind)) == FIRST_EOS else None
         made.require_fit(folder, rows or network["vocab_size"], pooled)
         return made
 

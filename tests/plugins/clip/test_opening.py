@@ -21,6 +21,7 @@ from safetensors.torch import load_file, save_file
 
 import vsezoo
 from vsezoo.errors import CheckpointError, RecipeError, VsezooWarning
+from vsezoo_clip.families import FAMILIES
 from vsezoo_clip.pieces import read_pieces
 from vsezoo_clip.tokenizer import CaptionForm, DualTokenizer
 
@@ -201,6 +202,10 @@ def test_a_tokenizer_of_another_model(source: Path) -> None:
         tokenizer.require_fit(source, len(dual_families.IDS), dual_families.IDS["[CLS]"])
     with pytest.warns(VsezooWarning, match=r"a tokenizer of 30 ids for 32,000 word embeddings: is it that of another"):
         tokenizer.require_fit(source, 32000, None)
+    network = {"model_type": "clip_text_model", "eos_token_id": 7, "vocab_size": 30, "max_position_embeddings": 14}
+    for family in ("clip", "vision-text-dual-encoder"):  # which may have the text tower of a CLIP
+        with pytest.raises(CheckpointError, match="id 7, which its captions do not end with"):
+            DualTokenizer.from_pretrained(source, FAMILIES[family], network)
 
 
 @pytest.mark.slow
