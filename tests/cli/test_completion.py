@@ -53,6 +53,8 @@ def test_data_sets_and_folders_of_data(complete: Complete) -> None:
     Path("data/mine_precomp").mkdir(parents=True)
     assert complete("train vsepp --data data/m") == ["data/mine_precomp", "data/mine_precomp/"]
     assert complete("eval x --data f8k_p") == ["f8k_precomp"]
+    for line in ("data check", "features", "embed x --data", "index build x y --data", "show vsepp --data"):
+        assert complete(f"{line} f8k_p") == ["f8k_precomp"]
     assert complete("train vsepp --data absent/") == complete("train vsepp --data ~nobody-has-this-name/") == []
 
 

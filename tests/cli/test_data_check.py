@@ -93,6 +93,6 @@ def test_splits_can_be_chosen(root: Path, tmp_path: Path) -> None:
 
 def test_what_is_not_there(tmp_path: Path) -> None:
     done = check(tmp_path, "./nothing")
-    processes.assert_one_message(done, 1, "were not found")
+    processes.assert_one_message(done, 2, "^nothing: does not exist")
     done = check(tmp_path, "f30k_precmop")
     processes.assert_one_message(done, 2, "Did you mean 'f30k_precomp'")

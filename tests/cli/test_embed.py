@@ -96,7 +96,7 @@ def test_mistakes(folder: Path) -> None:
         (("--texts", "a.txt", "--output", "a.txt/b.npy"), 1, r"^a\.txt/b\.json: cannot be written"),
         (("--texts", "a.txt", "--output", "run/model.safetensors"), 2, r"^'run/model\.safetensors' is a file of the"),
         (("--data", "./photos", "--output", "photos/features.safetensors"), 2, r"^'photos/features\.json' exists"),
-        (("--texts", "none.txt", "--output", "a.npy"), 1, r"^none\.txt: cannot be read: No such file"),
+        (("--texts", "none.txt", "--output", "a.npy"), 2, r"^none\.txt: does not exist"),
     ):
         processes.assert_one_message(embed(folder, *arguments), code, message)
     assert not (folder / "a.npy").exists()

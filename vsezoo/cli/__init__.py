@@ -85,7 +85,8 @@ class Commands(Group):
         except click.exceptions.NoSuchOption as error:
             raise click.UsageError(console.escape_lines(_advise_setting(error)), error.ctx) from None
         except click.UsageError as error:
-            raise click.UsageError(console.escape_lines(_advise_quotes(error)), error.ctx) from None
+            message = _advise_quotes(error).replace("\n\t", "\n  ")  # click's lists of choices
+            raise click.UsageError(console.escape_lines(message), error.ctx) from None
         return result
 
     def main(self, *args: Any, **extra: Any) -> Any:

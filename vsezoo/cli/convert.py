@@ -9,6 +9,7 @@ import click
 from rich.status import Status
 
 from vsezoo.cli import console, shared_options
+from vsezoo.cli.arguments import UNCHECKED_DATASET
 from vsezoo.cli.assignments import read_assignments
 from vsezoo.cli.command import Command
 from vsezoo.cli.show_checkpoint import describe_images, list_origin
@@ -51,7 +52,7 @@ class ConvertCommand(Command):
 @click.argument("path")
 @click.option("--from", "source_format", metavar="FORMAT", help="Format of PATH.  [default: recognised by its content]")
 @click.option("--vocab", metavar="FILE", help="Vocabulary file, if it is not found next to PATH.")
-@click.option("--data", metavar="DATASET", help="Training data set, if PATH does not name it.")
+@click.option("--data", type=UNCHECKED_DATASET, metavar="DATASET", help="Training data set, if PATH does not name it.")
 @click.option("--option", "assignments", multiple=True, metavar="NAME=VALUE", help="Importer option; repeatable.")
 @click.option("--to", "target_format", metavar="FORMAT", help="Export the checkpoint PATH to this format.")
 @click.option("--output", help="Output folder; with --to, output file.  [default: runs/NAME]")

@@ -9,6 +9,7 @@ import click
 from rich.padding import Padding
 
 from vsezoo.cli import console, shared_options
+from vsezoo.cli.arguments import DATASET
 from vsezoo.cli.command import Group
 from vsezoo.cli.data_convert import convert
 from vsezoo.cli.data_split import split
@@ -36,7 +37,7 @@ data.add_command(convert)
 
 
 @data.command("check", examples=EXAMPLES)
-@click.argument("dataset")
+@click.argument("dataset", type=DATASET)
 @shared_options.data_root
 @click.option("--split", "splits", multiple=True, help="Check only this split; repeatable.  [default: all]")
 @click.option("--pictures", is_flag=True, help="Also check the images of a folder that has features.")

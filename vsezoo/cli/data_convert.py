@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from vsezoo.cli import console, shared_options
+from vsezoo.cli.arguments import UNCHECKED_DATASET
 from vsezoo.cli.command import Command
 
 FORMS = ("folder", "webdataset", "parquet", "karpathy")
@@ -20,7 +21,7 @@ FORMS = ("folder", "webdataset", "parquet", "karpathy")
         ("vsezoo data convert flickr8k f8k/ --to parquet --split test", "Write one split as the Hub stores data sets."),
     ],
 )
-@click.argument("source")
+@click.argument("source", type=UNCHECKED_DATASET)
 @click.argument("output", type=click.Path(path_type=Path))
 @click.option("--to", required=True, type=click.Choice(FORMS), help="Form of the output.")
 @shared_options.data_root

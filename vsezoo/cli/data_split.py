@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from vsezoo.cli import console, shared_options
+from vsezoo.cli.arguments import DATASET
 from vsezoo.cli.command import Command
 from vsezoo.errors import UsageError
 
@@ -21,7 +22,7 @@ from vsezoo.errors import UsageError
         ("vsezoo data split photos/ --rename 0=train --rename 1=dev --rename 2=test", "Rename the given splits."),
     ],
 )
-@click.argument("dataset")
+@click.argument("dataset", type=DATASET)
 @shared_options.data_root
 @click.option(
     "--group",

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vsezoo.cli import console, shards, shared_options
+from vsezoo.cli.arguments import DATASET
 from vsezoo.cli.assignments import read_assignments
 from vsezoo.cli.command import Command, section
 from vsezoo.cli.skipped import print_skipped
@@ -44,7 +45,7 @@ OF_FLAGS = ("weights", "features", "crops")
         ("vsezoo features coco/ --from trainval.tsv --output features/coco", "Regions that a detector has found."),
     ],
 )
-@click.argument("data", required=False)
+@click.argument("data", type=DATASET, required=False)
 @click.option("--backbone", metavar="NAME", help="timm:NAME, torchvision:NAME, or a CHECKPOINT.")
 @click.option(
     "--from",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vsezoo.cli import console, shared_options
-from vsezoo.cli.arguments import CHECKPOINT
+from vsezoo.cli.arguments import CHECKPOINT, DATASET
 from vsezoo.cli.command import Group, section
 from vsezoo.cli.index_report import describe, info, measure, print_advice, tune
 from vsezoo.cli.skipped import print_skipped
@@ -59,7 +59,7 @@ def index() -> None:
     "Collection",
     images_option,
     texts_option,
-    click.option("--data", metavar="DATASET", help="The images of a data set or a folder, instead."),
+    click.option("--data", type=DATASET, metavar="DATASET", help="The images of a data set or a folder, instead."),
     shared_options.data_root,
     shared_options.split,
     shared_options.on_bad_image("skip"),

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from vsezoo import registry
 from vsezoo.cli import console, shared_options
-from vsezoo.cli.arguments import SHOWN
+from vsezoo.cli.arguments import SHOWN, UNCHECKED_DATASET
 from vsezoo.cli.command import Command
 from vsezoo.cli.show_checkpoint import show_checkpoint
 from vsezoo.cli.show_pretrained import show_pretrained
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     ],
 )
 @click.argument("model", type=SHOWN)
-@click.option("--data", metavar="DATASET", help="Apply the overrides for this data set.")
+@click.option("--data", type=UNCHECKED_DATASET, metavar="DATASET", help="Apply the overrides for this data set.")
 @shared_options.as_json
 def show(model: str, data: str | None, as_json: bool) -> None:
     """Show a model and all of its settings.
