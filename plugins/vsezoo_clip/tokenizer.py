@@ -34,8 +34,8 @@ OTHERS = "Get the tokenizer that was published with these weights."
 OF_OPEN_CLIP = {True: ("lower", "canonicalize"), False: tuple(CLEANERS)}
 """What may be done to captions: with open_clip's own tokenizer, which has lower case only, and with another."""
 SAMPLE = "a photo of a dog"
-SPARE = 1024
-"""Word embeddings that a model may have beyond the ids of its tokenizer: they are rounded up."""
+LEAST, SPARE = 10_000, 1024
+"""Ids of a tokenizer that is not for tests; word embeddings that a model may have beyond them: they are rounded up."""
 
 
 @dataclass(frozen=True)
@@ -179,7 +179,7 @@ class DualTokenizer(Tokenizer):
                 file=folder,
                 remedy=OTHERS,
             )
-        if rows - len(self) > SPARE:
+        if LEAST < len(self) < rows - SPARE:
             warnings.warn(
                 f"{folder} has a tokenizer of {len(self):,} ids for {rows:,} word embeddings: is it that of another "
                 "model? Then embeddings of captions are wrong.",

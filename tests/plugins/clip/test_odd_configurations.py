@@ -220,7 +220,7 @@ def cut(name: str, size: int) -> Callable[[Path], None]:
         (cut("preprocessor_config.json", 40), r"preprocessor_config\.json: cannot be read as JSON"),
         (
             lambda folder: change_config(folder, model_type="giga", architectures=["GigaCLIP"]),
-            r"is a model of another task \(GigaCLIP\)",
+            r"that is not supported \(GigaCLIP\)",
         ),
         (
             lambda folder: change_config(folder, "preprocessor_config.json", image_processor_type="GigaProcessor"),
