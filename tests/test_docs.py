@@ -240,6 +240,12 @@ def test_the_readme_lists_every_model() -> None:
     assert listed == own
 
 
+def test_the_plugin_directory_lists_what_is_shipped() -> None:
+    page = (ROOT / "docs" / "plugin-directory.md").read_text(encoding="utf-8")
+    listed = set(re.findall(r"^\| `(vsezoo_\w+)` \|", page, flags=re.MULTILINE))
+    assert listed == {folder.parent.name for folder in (ROOT / "plugins").glob("*/__init__.py")}
+
+
 def test_every_benchmark_has_a_line() -> None:
     page = (ROOT / "benchmarks" / "README.md").read_text(encoding="utf-8")
     assert set(re.findall(r"`(\w+\.py)`", page)) == {script.name for script in (ROOT / "benchmarks").glob("*.py")}
