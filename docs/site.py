@@ -58,7 +58,8 @@ def render_api() -> str:
     """Return the page of the Python API: each public name of `vsezoo`, for mkdocstrings to describe."""
     lines = ["# Python API", "", "The names of `import vsezoo`. How they are used is in [Python](python.md).", ""]
     for name in sorted(vsezoo.__all__, key=str.lower):
-        lines += [f"::: {getattr(vsezoo, name).__module__}.{name}", ""]
+        place = f"::: {getattr(vsezoo, name).__module__}.{name}"
+        lines += [place, "    options:", f"      heading: vsezoo.{name}", f"      toc_label: {name}", ""]
     return "\n".join(lines)
 
 
