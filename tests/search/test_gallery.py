@@ -15,7 +15,9 @@ from colours import COLOURS, paint, paint_folder, save_colour_model
 from PIL import Image
 
 from vsezoo.data.pictures.thumbnail import SIDE
+from vsezoo.search.collection import FeatureRows
 from vsezoo.search.gallery import write_gallery
+from vsezoo.search.hit import Hit
 from vsezoo.search.index import open_index
 
 URI = re.compile(r"data:image/jpeg;base64,([A-Za-z0-9+/=]+)")
@@ -66,6 +68,19 @@ def test_pictures(tmp_path: Path) -> None:
     pixel = wide.getpixel((5, 5))
     assert isinstance(pixel, tuple)
     assert pixel[2] > 240
+
+
+def test_pictures_of_features_are_found_by_their_ids(tmp_path: Path) -> None:
+    photos = paint_folder(tmp_path / "photos")
+    names = sorted(file.name for file in photos.iterdir())
+    np.save(tmp_path / "test_ims.npy", np.eye(len(names) + 1, 3, dtype=np.float32))
+    (tmp_path / "test_ids.txt").write_text("\n".join([*names, "gone.png"]), encoding="utf-8")
+    rows = FeatureRows(tmp_path / "test_ims.npy")
+    hits = [Hit(rank + 1, 1.0, rows.ids[rank], rank) for rank in range(len(rows.ids))]
+    write_gallery(tmp_path / "page.html", "green", None, hits, rows, "vsepp", photos)
+    read = Reader((tmp_path / "page.html").read_text(encoding="utf-8"))
+    assert len(read.sources) == len([name for name in names if name.endswith(".png")])
+    assert "gone.png" in read.text
 
 
 def test_sentences_of_a_picture(tmp_path: Path) -> None:

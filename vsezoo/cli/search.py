@@ -16,6 +16,7 @@ from vsezoo.cli.late_bar import show_late
 from vsezoo.cli.output import JSONOption
 from vsezoo.cli.skipped import print_skipped
 from vsezoo.errors import UsageError
+from vsezoo.storage.plain_file import require_path
 
 if TYPE_CHECKING:
     from vsezoo.inputs import PairDataset
@@ -62,6 +63,12 @@ if TYPE_CHECKING:
     help="Search backend, or a folder that `vsezoo index build` has written, which needs no --images or --texts.",
 )
 @click.option("--html", type=click.Path(path_type=Path), metavar="FILE", help="Write a gallery, a self-contained page.")
+@click.option(
+    "--pictures",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    help="Pictures of features for --html, by their ids.",
+)
 @search_terms.add_options
 @shared_options.on_bad_image("skip")
 @shared_options.device
@@ -80,6 +87,7 @@ def search(
     uncertainty: bool,
     index: str,
     html: Path | None,
+    pictures: Path | None,
     plus: tuple[str, ...],
     minus: tuple[str, ...],
     since: str | None,
@@ -97,6 +105,7 @@ def search(
     later searches are immediate.
     """
     filters = {"--since": since, "--in": folder, "--unique": unique, "--html": html, "--uncertainty": uncertainty}
+    filters["--pictures"] = pictures
     if at is not None:
         search_many.refuse(
             {"--images": images, "--texts": texts, "--data": data, "A checkpoint": query, **filters}, "--at"
@@ -107,6 +116,10 @@ def search(
         raise UsageError("Give a checkpoint and a query, or --queries FILE.", remedy="See vsezoo search --help.")
     if images and texts:
         raise UsageError("Search either --images or --texts.")
+    if pictures is not None:
+        if html is None:
+            raise UsageError("--pictures are shown on a page.", remedy="Add --html FILE, or leave them out.")
+        require_path(pictures, "Give the folder of the pictures that the features are of.")
     from vsezoo.checkpoints.opened import Checkpoint
     from vsezoo.data.kinds import name_source
     from vsezoo.data.source import OpenOptions
@@ -200,4 +213,4 @@ def search(
         from vsezoo.search.gallery import write_gallery
 
         shown = None if asked.image is None else content
-        write_gallery(html, asked.name, shown, hits, found.collection, opened.recipe.name)
+        write_gallery(html, asked.name, shown, hits, found.collection, opened.recipe.name, pictures)
