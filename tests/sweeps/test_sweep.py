@@ -151,8 +151,8 @@ def test_a_folder_without_runs(tmp_path: Path) -> None:
     assert (done.exit_code, done.stdout) == (0, "")
     assert "no training run" in done.stderr
     done = run("runs", str(tmp_path / "none"))
-    assert done.exit_code == 1
-    assert "none: is not a folder" in done.stderr
+    assert done.exit_code == 2
+    assert "none: does not exist" in done.stderr
 
 
 def test_pace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
