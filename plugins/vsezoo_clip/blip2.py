@@ -25,7 +25,7 @@ from vsezoo_clip.frozen import FrozenTextTower, FrozenTower
 from vsezoo_clip.library import require_config
 from vsezoo_clip.processor import BACKENDS, ProcessorTransform, find_settings
 from vsezoo_clip.tokenizer import DualTokenizer
-from vsezoo_clip.towers import LibraryTower, build_network
+from vsezoo_clip.towers import LibraryTower, build_network, has_matching
 
 OF_IMAGES = ("crossattention", "intermediate_query", "output_query")
 OF_TEXTS = ("intermediate", "output")
@@ -71,11 +71,12 @@ class WordTower(LibraryTower):
     Args:
         qformer: the configuration of the Q-Former, as JSON values.
         width: D, the width of the joint embedding.
+        matching: whether the classifier of matching pairs is kept.
     """
 
     prefixes = ("embeddings.", "qformer.", "text_projection.")
 
-    def __init__(self, qformer: Mapping[str, Any], width: int) -> None:
+    def __init__(self, qformer: Mapping[str, Any], width: int, matching: bool) -> None:
         super().__init__()
         from transformers.models.blip_2.modeling_blip_2 import Blip2TextEmbeddings
 
@@ -84,7 +85,8 @@ class WordTower(LibraryTower):
         self.rows, self.unknown = qformer["vocab_size"], qformer["pad_token_id"]
         self.embeddings = Blip2TextEmbeddings(self.qformer.config)  # type: ignore[no-untyped-call]
         self.text_projection = nn.Linear(qformer["hidden_size"], width)
-        self.keep_matching(BLIP2.text, qformer["hidden_size"])
+        if matching:
+            self.keep_matching(BLIP2.text, qformer["hidden_size"])
 
     def needs(self, name: str) -> bool:
         """Return whether a tensor with one of the prefixes belongs to this tower."""
@@ -183,6 +185,7 @@ class QueryTextEncoder(FrozenTextTower):
         width: the width of the projection.
         max_len: ids that a caption may have, marks included; the rest is cut off. 0: as many as the model reads.
         clean: what is done to captions before they are cut into ids, see the text encoder `clip`.
+        matching: keep the classifier of matching pairs of the weights, see the text encoder `clip`.
         **of_tower: the options of `TowerOptions`.
 
     Raises:
@@ -201,11 +204,12 @@ class QueryTextEncoder(FrozenTextTower):
         width: Annotated[int, AtLeast(0)] = 0,
         max_len: Annotated[int, AtLeast(0)] = 0,
         clean: Annotated[str, OneOf(*CLEANERS)] = "none",
+        matching: bool = False,
         **of_tower: Any,
     ) -> None:
         super().__init__()
         self.tokenizer = tokenizer
-        tower = WordTower(require_config(qformer), width or embed_size)
+        tower = WordTower(require_config(qformer), width or embed_size, matching)
         self.set_tower(tower, width or embed_size, embed_size, of_tower)
 
     @classmethod
@@ -214,7 +218,8 @@ class QueryTextEncoder(FrozenTextTower):
         config = weights.config()
         if find_family(config) is not BLIP2:
             return dict(options)
-        return {"qformer": describe_networks(config)["text"], "width": measure_width(config), **options}
+        known = {"qformer": describe_networks(config)["text"], "width": measure_width(config)}
+        return {**known, **({"matching": True} if has_matching(BLIP2, weights) else {}), **options}
 
     @classmethod
     def read_pretrained_tokenizer(cls, options: Mapping[str, Any], weights: Weights) -> DualTokenizer:

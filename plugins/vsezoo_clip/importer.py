@@ -96,7 +96,8 @@ def _list_tensors(
     """Return the tensors of a dual encoder, from those of its towers.
 
     Raises:
-        UsageError: for networks that the dual encoder has once and the model twice, if training made them differ.
+        UsageError: for networks that the dual encoder has once and the model twice, if training made them differ; for
+            a model without the classifier that the dual encoder has.
     """
     differ = [name for name, tensor in of_texts.items() if not tensor.equal(of_images.get(name, tensor))]
     if differ:
@@ -106,6 +107,11 @@ def _list_tensors(
             remedy="Keep the checkpoint as it is; one with frozen towers can be written.",
         )
     tensors = {**of_images, **of_texts}
+    if family.text.matching and not any(name.startswith(f"{family.text.matching}.") for name in tensors):
+        raise UsageError(
+            f"{family.title} cannot be written for transformers: the model lacks its classifier of matching pairs.",
+            remedy="Convert its source again; earlier versions left it out.",
+        )
     if not isinstance(similarity, ScaledCosineSimilarity):
         return tensors
     if family.scale:

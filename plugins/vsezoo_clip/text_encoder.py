@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from torch import Tensor
 
+from vsezoo.errors import RecipeError
 from vsezoo.interfaces import Tokens, Weights
 from vsezoo.recipe.options import AtLeast, OneOf
 from vsezoo_clip.cleaning import CLEANERS
@@ -14,7 +15,7 @@ from vsezoo_clip.configurations import describe_networks, measure_width
 from vsezoo_clip.families import FAMILIES, find_family
 from vsezoo_clip.frozen import FrozenTextTower
 from vsezoo_clip.tokenizer import DualTokenizer
-from vsezoo_clip.towers import Tower
+from vsezoo_clip.towers import Tower, has_matching
 
 
 class DualTextEncoder(FrozenTextTower):
@@ -36,6 +37,8 @@ class DualTextEncoder(FrozenTextTower):
         clean: what is done to captions before they are cut into ids. "none": nothing, as in transformers;
             "lower": as the code of OpenAI's CLIP does, which resolves `&amp;`, curly quotes and mojibake (by ftfy), and
             lower-cases; "whitespace" and "canonicalize": as configurations of open_clip ask for.
+        matching: keep the classifier of matching pairs of the weights, which embeddings do not depend on, so that
+            `vsezoo convert --to` can write them again.
         **of_tower: the options of `TowerOptions`.
 
     Raises:
@@ -54,23 +57,27 @@ class DualTextEncoder(FrozenTextTower):
         width: Annotated[int, AtLeast(0)] = 0,
         max_len: Annotated[int, AtLeast(0)] = 0,
         clean: Annotated[str, OneOf(*CLEANERS)] = "none",
+        matching: bool = False,
         **of_tower: Any,
     ) -> None:
         super().__init__()
         self.family, self.tokenizer = FAMILIES[family], tokenizer
-        tower = Tower(self.family, self.family.text, network or {}, width or embed_size)
+        if matching and not self.family.text.matching:
+            raise RecipeError(f"{self.family.title} has no classifier of matching pairs; matching must be false.")
+        tower = Tower(self.family, self.family.text, network or {}, width or embed_size, matching)
         self.set_tower(tower, width or embed_size, embed_size, of_tower)
 
     @classmethod
     def resolve_pretrained(cls, options: Mapping[str, Any], weights: Weights) -> dict[str, Any]:
         """Take family, network and width from a dual encoder."""
         config = weights.config()
-        if find_family(config) is None:
+        if (family := find_family(config)) is None:
             return dict(options)
         known = {
             "family": config["model_type"],
             "network": describe_networks(config)["text"],
             "width": measure_width(config),
+            **({"matching": True} if has_matching(family, weights) else {}),
         }
         return {**known, **options}
 

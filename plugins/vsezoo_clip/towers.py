@@ -41,11 +41,9 @@ class LibraryTower(PretrainedTower):
         """Have a place for the classifier of matching pairs, which is not trained.
 
         Args:
-            side: names it, or does not.
+            side: names it.
             width: of what it reads.
         """
-        if not side.matching:
-            return
         kept = nn.Module()
         kept.register_buffer("weight", torch.zeros(2, width))
         kept.register_buffer("bias", torch.zeros(2))
@@ -83,6 +81,11 @@ class LibraryTower(PretrainedTower):
         return not name.endswith(BUFFERS) and not name.startswith(self.family.ignored)
 
 
+def has_matching(family: Family, weights: Weights) -> bool:
+    """Return whether weights have a classifier of matching pairs."""
+    return bool(family.text.matching and weights.tensors(f"{family.text.matching}."))
+
+
 class Tower(LibraryTower):
     """Maps the input of a network to vectors `(B, D)`, not scaled.
 
@@ -91,12 +94,15 @@ class Tower(LibraryTower):
         side: the tower.
         config: of the network, as JSON values.
         width: D, the width of the joint embedding.
+        matching: whether the classifier of matching pairs is kept.
 
     Raises:
         RecipeError: for a network without what its family pools.
     """
 
-    def __init__(self, family: Family, side: Side, config: Mapping[str, Any], width: int) -> None:
+    def __init__(
+        self, family: Family, side: Side, config: Mapping[str, Any], width: int, matching: bool = False
+    ) -> None:
         super().__init__()
         self.family, self.side = family, side
         self.prefixes = tuple(f"{name}." for name in (side.module, side.projection) if name)
@@ -112,7 +118,8 @@ class Tower(LibraryTower):
                 f"{family.title} has no projection of {side.module}, so its width, {pooled}, must be that of the joint "
                 f"embedding, {width}."
             )
-        self.keep_matching(side, pooled)
+        if matching:
+            self.keep_matching(side, pooled)
 
     @property
     def network(self) -> nn.Module:

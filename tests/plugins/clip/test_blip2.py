@@ -15,6 +15,7 @@ import transformers
 import vsezoo
 from vsezoo.batch import Embeddings
 from vsezoo.errors import CheckpointError, UsageError
+from vsezoo_clip.importer import TransformersImporter
 from vsezoo_clip.similarity import MaxQuerySimilarity
 
 CAPTIONS = ["a dog", "the red thing is small and round", "dogs", "this old blue thing and the one that is white"]
@@ -103,6 +104,19 @@ def test_a_checkpoint_of_it_and_back(source: tuple[Path, transformers.PreTrained
     assert tensors.keys() == original.keys()
     assert all(tensors[name].equal(tensor) for name, tensor in original.items())
     assert torch.equal(vsezoo.load(tmp_path / "back").encode_texts(CAPTIONS), model.encode_texts(CAPTIONS))
+
+
+@pytest.mark.slow
+def test_a_model_without_the_classifier_of_pairs(
+    source: tuple[Path, transformers.PreTrainedModel], tmp_path: Path
+) -> None:
+    """As checkpoints of earlier versions have it: the same embeddings, and nothing for transformers."""
+    settings = {"pretrained": str(source[0]), "text_encoder.matching": False}
+    model = vsezoo.create_model("blip-2", settings=settings)
+    assert not any("itm_head" in name for name in model.state_dict())
+    assert torch.equal(model.encode_texts(CAPTIONS), vsezoo.load(source[0]).encode_texts(CAPTIONS))
+    with pytest.raises(UsageError, match="lacks its classifier"):
+        TransformersImporter().write(model, tmp_path / "model.safetensors")
 
 
 @pytest.mark.slow
