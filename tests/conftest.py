@@ -28,7 +28,7 @@ import pytest
 
 import vsezoo
 from vsezoo import registry
-from vsezoo.cli.arguments import CHECKPOINT, DATASET
+from vsezoo.cli.arguments import CHECKPOINT, DATASET, IMAGES, TEXTS
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell without job control makes what it starts in the background ignore Ctrl-C, and all that this starts, too.
@@ -319,6 +319,6 @@ def work(trained: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def unchecked_names(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the command line accept checkpoints and data sets that are not there, as in examples."""
-    for kind in (CHECKPOINT, DATASET):
+    """Let the command line accept checkpoints, data sets and files that are not there, as in examples."""
+    for kind in (CHECKPOINT, DATASET, IMAGES, TEXTS):
         monkeypatch.setattr(kind, "check", lambda value: None)

@@ -180,3 +180,14 @@ def test_what_reads_no_tensors_imports_no_torch(command: list[str], tmp_path: Pa
     program = "import sys; from vsezoo.cli import main; main(sys.argv[1:], standalone_mode=False)"
     program += "; assert 'vsezoo' in sys.modules and 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", program, *command], cwd=tmp_path, capture_output=True, check=True)
+
+
+@pytest.mark.process
+def test_a_misspelt_folder_of_pictures_imports_no_torch(tmp_path: Path) -> None:
+    tiny.save_model(tmp_path / "run")
+    program = "import atexit, sys; from vsezoo.cli import main; atexit.register(lambda: print('torch' in sys.modules))"
+    command = ["search", "run", "a dog", "--images", "photo"]
+    program += "; main(sys.argv[1:])"
+    done = subprocess.run([sys.executable, "-c", program, *command], cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (2, "False\n")
+    assert "photo: does not exist." in done.stderr

@@ -102,6 +102,25 @@ class _Shown(_Checkpoint, _Model):
         return [*_Model.list_known(self), *_Checkpoint.list_known(self)]
 
 
+class _Collection(_Named):
+    """Files of what is searched or embedded.
+
+    Args:
+        name: as the help of a type calls it.
+        suffix: see `_Named`.
+        remedy: what to name.
+    """
+
+    def __init__(self, name: str, suffix: str, remedy: str) -> None:
+        super().__init__(name, suffix)
+        self._remedy = remedy
+
+    def check(self, value: str) -> None:
+        from vsezoo.storage.plain_file import require_path
+
+        require_path(Path(value), self._remedy)
+
+
 class _Setting(click.ParamType[str]):
     """An assignment `NAME=VALUE`, of which the name is completed."""
 
@@ -147,6 +166,8 @@ DATASET = _CheckedDataset("dataset")
 UNCHECKED_DATASET = _Dataset("dataset")
 """For a command that checks something else before it."""
 CHECKPOINT = _Checkpoint("checkpoint")
+IMAGES = _Collection("images", ".npy", "Name a folder of pictures, a picture, or a .npy file of features.")
+TEXTS = _Collection("sentences", ".txt", "Name a file of sentences.")
 SETTING = _Setting()
 
 

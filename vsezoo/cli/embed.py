@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from vsezoo.cli import console, shards, shared_options
-from vsezoo.cli.arguments import CHECKPOINT, DATASET
+from vsezoo.cli.arguments import CHECKPOINT, DATASET, IMAGES, TEXTS
 from vsezoo.cli.command import Command
 from vsezoo.cli.skipped import print_skipped
 from vsezoo.errors import UsageError, pluralise
@@ -26,8 +26,8 @@ from vsezoo.errors import UsageError, pluralise
 )
 @click.argument("checkpoint", type=CHECKPOINT)
 @click.argument("items", metavar="[ITEM]...", nargs=-1)
-@click.option("--images", metavar="X", help="A folder of images, or FILE.npy with features.")
-@click.option("--texts", metavar="FILE", help="A file with a sentence per line, or .csv, .tsv, .jsonl.")
+@click.option("--images", type=IMAGES, metavar="X", help="A folder of images, or FILE.npy with features.")
+@click.option("--texts", type=TEXTS, metavar="FILE", help="A file with a sentence per line, or .csv, .tsv, .jsonl.")
 @click.option("--data", type=DATASET, metavar="DATASET", help="Images and captions of a data set or a folder, instead.")
 @shared_options.data_root
 @shared_options.split

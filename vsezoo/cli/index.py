@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vsezoo.cli import console, shared_options
-from vsezoo.cli.arguments import CHECKPOINT, DATASET
+from vsezoo.cli.arguments import CHECKPOINT, DATASET, IMAGES, TEXTS
 from vsezoo.cli.command import Group, section
 from vsezoo.cli.index_report import describe, info, measure, print_advice, tune
 from vsezoo.cli.skipped import print_skipped
@@ -37,9 +37,11 @@ REMOVE = [
 ]
 
 folder_argument = click.argument("folder", type=click.Path(path_type=Path), metavar="INDEX")
-images_option = click.option("--images", metavar="X", help="A folder of images, or FILE.npy with features.")
+images_option = click.option(
+    "--images", type=IMAGES, metavar="X", help="A folder of images, or FILE.npy with features."
+)
 texts_option = click.option(
-    "--texts", metavar="FILE", help="The sentences of FILE: one per line, or .csv, .tsv, .jsonl."
+    "--texts", type=TEXTS, metavar="FILE", help="The sentences of FILE: one per line, or .csv, .tsv, .jsonl."
 )
 
 
@@ -131,8 +133,10 @@ def build(
 @folder_argument
 @section(
     "Collection",
-    click.option("--images", metavar="X", help="The same folder of images, or more features.  [default: as built]"),
-    click.option("--texts", metavar="FILE", help="The same sentences, or more.  [default: as built]"),
+    click.option(
+        "--images", type=IMAGES, metavar="X", help="The same folder of images, or more features.  [default: as built]"
+    ),
+    click.option("--texts", type=TEXTS, metavar="FILE", help="The same sentences, or more.  [default: as built]"),
     shared_options.on_bad_image("skip"),
 )
 @shared_options.device

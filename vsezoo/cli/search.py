@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from vsezoo.cli import console, search_many, search_terms, shared_options
-from vsezoo.cli.arguments import CHECKPOINT
+from vsezoo.cli.arguments import CHECKPOINT, IMAGES, TEXTS
 from vsezoo.cli.command import Command
 from vsezoo.cli.hits import describe, print_hits
 from vsezoo.cli.late_bar import show_late
@@ -48,8 +48,10 @@ if TYPE_CHECKING:
 @click.option(
     "--at", is_eager=True, metavar="URL", help="Search at a service, without CHECKPOINT; $VSEZOO_TOKEN is its token."
 )
-@click.option("--images", metavar="X", help="Search a folder of images, or FILE.npy with features.")
-@click.option("--texts", metavar="FILE", help="Search the sentences of FILE: one per line, or .csv, .tsv, .jsonl.")
+@click.option("--images", type=IMAGES, metavar="X", help="Search a folder of images, or FILE.npy with features.")
+@click.option(
+    "--texts", type=TEXTS, metavar="FILE", help="Search the sentences of FILE: one per line, or .csv, .tsv, .jsonl."
+)
 @shared_options.data("as in training")
 @shared_options.data_root
 @shared_options.split

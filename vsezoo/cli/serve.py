@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from vsezoo.cli import console, shared_options
-from vsezoo.cli.arguments import CHECKPOINT
+from vsezoo.cli.arguments import CHECKPOINT, IMAGES
 from vsezoo.cli.command import Command, section
 from vsezoo.cli.late_bar import show_late
 from vsezoo.cli.search_many import TOKEN
@@ -29,7 +29,7 @@ RATE = 20.0
     ],
 )
 @click.argument("checkpoint", type=CHECKPOINT)
-@click.option("--images", metavar="X", help="A folder of images, or FILE.npy with features.")
+@click.option("--images", type=IMAGES, metavar="X", help="A folder of images, or FILE.npy with features.")
 @shared_options.data("as in training")
 @shared_options.data_root
 @shared_options.split
