@@ -148,6 +148,7 @@ def test_the_name_of_a_model_is_not_a_checkpoint(folder: Path, tmp_path: Path, m
     publish(folder)
     shutil.copytree(folder.parent, "runs/vsepp-shapes")
     Path("runs/vsepp-empty").mkdir()
+    Path("x").write_text("a dog\n", "utf-8")
     shutil.copytree(folder, "runs/vse++-tiny")
     trained = r"Use one of its checkpoints: runs/vse\+\+-tiny, runs/vsepp-shapes, vsepp\.tiny\."
     for command in (
