@@ -332,7 +332,7 @@ def test_the_commands(run: Path, photos: Path, folder: Path, vse: Any) -> None:
     assert f"collection  {photos}" in done.stdout
     done = vse("index", "measure", *arguments, "-k", "2")
     assert done.stdout.splitlines()[1].split()[:2] == ["index", "1.0000"]
-    done = vse("index", "build", *arguments, "--images", str(photos), "--texts", "a.txt")
+    done = vse("index", "build", *arguments, "--images", str(photos), "--texts", __file__)
     processes.assert_one_message(done, 2, "Give one collection")
     processes.assert_one_message(vse("index", "remove", str(folder)), 2, "There is nothing to remove")
     processes.assert_one_message(vse("index", "info", str(photos)), 2, "is not an index")

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import itertools
 import os
 import stat
+import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +26,8 @@ from vsezoo.storage.tensor_file import TensorFile
 
 TENSORS = ".safetensors"
 ATTEMPTS = 100
+PATIENCE = 10.0
+"""Seconds in which more attempts are made to open a folder that is there, and is replaced again and again."""
 GONE = (errno.ENOENT, errno.ENOTDIR, errno.ESTALE)
 """Errors that occur if a folder is replaced while it is opened; the last one on network disks."""
 
@@ -154,8 +158,12 @@ def open_snapshot(find: Callable[[], Path]) -> FolderSnapshot:
     Raises:
         CheckpointError: if it is not a checkpoint, or its configuration is damaged.
     """
-    for _ in range(ATTEMPTS):
+    end, was_there = time.monotonic() + PATIENCE, False
+    for attempt in itertools.count():
         folder = find()
+        was_there = was_there or (folder / CONFIG).is_file()
+        if attempt >= ATTEMPTS and (time.monotonic() > end or not was_there):
+            break
         try:
             snapshot = _open(folder)
         except OSError as error:
@@ -165,7 +173,7 @@ def open_snapshot(find: Callable[[], Path]) -> FolderSnapshot:
             continue
         if snapshot.is_current() and find() == folder:
             return snapshot
-    if not (folder / CONFIG).is_file():
+    if not was_there:
         raise describe_absence(folder)
     raise CheckpointError(
         "is replaced every time it is read.", file=folder, remedy="Repeat the command when the training run has ended."
