@@ -173,6 +173,20 @@ def find_unwritable(names: Iterable[str]) -> list[str]:
     return [name for name in names if NO_TEXT.search(name)]
 
 
+def group_by_image(texts: Iterable[str], image_of: Iterable[int], images: Iterable[int]) -> list[list[str]]:
+    """Return the captions of images, or the languages of these.
+
+    Args:
+        texts: of all captions.
+        image_of: the image of each of them.
+        images: those that are wanted.
+    """
+    found: dict[int, list[str]] = {}
+    for image, text in zip(image_of, texts, strict=True):
+        found.setdefault(image, []).append(text)
+    return [found.get(image, []) for image in images]
+
+
 def write_split(
     stem: Path, ids: Sequence[str], captions: Sequence[Sequence[str]], languages: Sequence[Sequence[str]] = ()
 ) -> None:

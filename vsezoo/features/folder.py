@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from vsezoo.data.caption_file import write_split
+from vsezoo.data.caption_file import group_by_image, write_split
 from vsezoo.data.precomputed.feature_record import MARK, RECORD, UNFINISHED, by_dotted_names, list_changes
 from vsezoo.errors import StorageError, UsageError
 from vsezoo.features.part import Part, Record, digest_names, explain, join_parts
@@ -185,9 +185,10 @@ class FeatureFolder:
                         remedy="Start again with another --output.",
                     )
             joined = join_parts(stems, shape, dtype)
-            names = [data.image_ids[image] for image in images.tolist()]
-            captions = group_by_image(data.captions, data, images)
-            languages = group_by_image(data.languages, data, images) if data.languages else ()
+            chosen, image_of = images.tolist(), data.image_of.tolist()
+            names = [data.image_ids[image] for image in chosen]
+            captions = group_by_image(data.captions, image_of, chosen)
+            languages = group_by_image(data.languages, image_of, chosen) if data.languages else ()
             with explain(self.folder):
                 write_split(self.folder / split, names, captions, languages)
             config = self._read_config()
@@ -249,11 +250,3 @@ class FeatureFolder:
                 file=self.folder,
                 remedy="Use the settings of the first run, or choose another --output.",
             )
-
-
-def group_by_image(texts: Sequence[str], data: PairDataset, images: np.ndarray) -> list[list[str]]:
-    """Return the captions of images, or the languages of these."""
-    found: dict[int, list[str]] = {}
-    for image, text in zip(data.image_of.tolist(), texts, strict=True):
-        found.setdefault(image, []).append(text)
-    return [found.get(image, []) for image in images.tolist()]

@@ -205,8 +205,9 @@ def _read_rows(tables: Tables, bad: list[DataError]) -> tuple[list[Row], str]:
     found, columns = list[Row](), dict[str, None]()
     for file, language in tables.items():
         rows = list(read_rows(file, bad))
-        columns[_find_split_column(rows)] = None
-        found += _interpret(file, rows, _find_split_column(rows), language, bad)
+        column = _find_split_column(rows)
+        columns[column] = None
+        found += _interpret(file, rows, column, language, bad)
     return found, " or ".join(filter(None, columns))
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
+from vsezoo.data.caption_file import group_by_image
 from vsezoo.data.pictures.pairs import PicturePairs
 from vsezoo.data.pictures.picture_file import Place
 from vsezoo.data.pictures.walk import ENDINGS
@@ -44,11 +45,9 @@ class Sample(NamedTuple):
 
 def list_samples(pairs: PicturePairs) -> list[Sample]:
     """Return the pictures of a split with their captions."""
-    captions, languages = [list[str]() for _ in pairs.image_ids], [list[str]() for _ in pairs.image_ids]
-    for image, caption in zip(pairs.image_of.tolist(), pairs.captions, strict=True):
-        captions[image].append(caption)
-    for image, language in zip(pairs.image_of.tolist() if pairs.languages else (), pairs.languages, strict=True):
-        languages[image].append(language)
+    images, image_of = range(len(pairs.image_ids)), pairs.image_of.tolist()
+    captions = group_by_image(pairs.captions, image_of, images)
+    languages = group_by_image(pairs.languages, image_of if pairs.languages else (), images)
     return [
         Sample(name, pairs.split, texts, place, of_texts)
         for name, texts, place, of_texts in zip(pairs.image_ids, captions, pairs.places, languages, strict=True)
