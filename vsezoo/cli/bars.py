@@ -18,6 +18,7 @@ from rich.progress import (
 from rich.table import Column
 
 from vsezoo.cli import console
+from vsezoo.cli.durations import format_duration
 from vsezoo.storage.waiting import Advance, AdvanceNamed
 
 
@@ -38,8 +39,8 @@ class _Clock(ProgressColumn):
 
     def render(self, task: Task) -> str:
         """Return the text to draw."""
-        left = "" if task.time_remaining is None else f", {format_time(task.time_remaining)} left"
-        return f"{format_time(task.elapsed or 0)} elapsed{left}"
+        left = "" if task.time_remaining is None else f", {format_duration(task.time_remaining)} left"
+        return f"{format_duration(task.elapsed or 0)} elapsed{left}"
 
 
 class _Bar(Progress):
@@ -64,12 +65,6 @@ def make_bar(screen: Console) -> Progress:
         expand=True,
         disable=not screen.is_terminal,
     )
-
-
-def format_time(seconds: float) -> str:
-    """Return a duration: `0:42`, `12:05`, `1:02:10`."""
-    hours, rest = divmod(round(seconds), 3600)
-    return f"{hours}:{rest // 60:02}:{rest % 60:02}" if hours else f"{rest // 60}:{rest % 60:02}"
 
 
 @contextmanager

@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 
 from vsezoo.cli import console
-from vsezoo.cli.bars import format_time, make_bar
+from vsezoo.cli.bars import make_bar
+from vsezoo.cli.durations import format_duration
 from vsezoo.errors import pluralise
 from vsezoo.evaluation.report import Evaluation
 from vsezoo.recipe import Recipe
@@ -87,7 +88,7 @@ class TrainingProgress(Callback):
     def _estimate(self, progress: Progress) -> str:
         """Return the time left of the whole run; empty at its end, or before there is anything to go by."""
         done, left = progress.step - self._first, self._steps * self._epochs - progress.step
-        return format_time((time.monotonic() - self._started) / done * left) if done > 0 and left > 0 else ""
+        return format_duration((time.monotonic() - self._started) / done * left) if done > 0 and left > 0 else ""
 
     def _describe(self, progress: Progress) -> str:
         return f"epoch {min(progress.epoch + 1, self._epochs)}/{self._epochs}"

@@ -10,6 +10,7 @@ import click
 
 from vsezoo.cli import console, shared_options
 from vsezoo.cli.command import Command
+from vsezoo.cli.durations import format_duration
 
 if TYPE_CHECKING:
     from vsezoo.sweeps.listing import RunSummary
@@ -53,16 +54,8 @@ def print_runs(found: Sequence[RunSummary]) -> None:
             f"{run.epoch}/{'?' if run.num_epochs is None else run.num_epochs}",
             "" if run.best_score is None else f"{run.best_score:.1f} ({run.criterion})",
             "" if run.rsum is None else f"{run.rsum:.1f} ({run.split})",
-            _write_time(run.seconds_left),
+            "" if run.seconds_left is None else format_duration(run.seconds_left),
         ]
         for run in found
     ]
     console.print_table(["run", "model", "state", "epoch", "best on dev", "rsum", "time left"], rows)
-
-
-def _write_time(seconds: float | None) -> str:
-    if seconds is None:
-        return ""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s"
