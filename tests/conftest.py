@@ -22,6 +22,7 @@ from types import ModuleType
 from typing import Any
 
 import commands
+import hub_environment
 import loopback
 import processes
 import pytest
@@ -268,7 +269,7 @@ def vse(environment: dict[str, str], tmp_path: Path) -> Vse:
     """Run a command in the folder of the test, against this Hub; keywords change the environment, None removes."""
 
     def run(*arguments: str | Path, **changes: str | None) -> processes.Done:
-        with loopback.client_of({**environment, **changes}):
+        with hub_environment.client_of({**environment, **changes}):
             return commands.run_command(tmp_path, *arguments)
 
     return run
@@ -279,7 +280,7 @@ def start_vse(environment: dict[str, str], tmp_path: Path) -> Vse:
     """Run a command as `vse` does, in a process of its own."""
 
     def run(*arguments: str | Path, **changes: str | None) -> processes.Done:
-        change = functools.partial(loopback.change_environment, {**environment, **changes})
+        change = functools.partial(hub_environment.change_environment, {**environment, **changes})
         return processes.run_command(tmp_path, *arguments, before=change)
 
     return run

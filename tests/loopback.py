@@ -9,91 +9,21 @@ from __future__ import annotations
 import base64
 import contextlib
 import hashlib
-import importlib
 import json
-import os
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
-import huggingface_hub
 import yaml
-from huggingface_hub import constants, hf_api
+from hub_repositories import Blob, Repository, Tree
 
 OWNER, READER = "hf_owner", "hf_reader"
 """Tokens: one that may write, one that may not."""
-
-
-@dataclass(frozen=True)
-class Blob:
-    """The content of a file; None for one that only xet has."""
-
-    content: bytes | None
-    lfs: bool
-    sha256: str
-    size: int
-
-    @classmethod
-    def of(cls, content: bytes, lfs: bool) -> Blob:
-        return cls(content, lfs, hashlib.sha256(content).hexdigest(), len(content))
-
-    @property
-    def git(self) -> str:
-        data = self.content
-        if self.lfs:
-            data = f"version https://git-lfs.github.com/spec/v1\noid sha256:{self.sha256}\nsize {self.size}\n".encode()
-        assert data is not None
-        return hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
-
-    @property
-    def etag(self) -> str:
-        return self.sha256 if self.lfs else self.git
-
-
-Tree = dict[str, Blob]
-
-
-@dataclass
-class Repository:
-    """A repository: its commits by their hashes, and the branches."""
-
-    private: bool = False
-    gated: bool = False
-    commits: dict[str, Tree] = field(default_factory=dict)
-    branches: dict[str, str] = field(default_factory=dict)
-    messages: list[str] = field(default_factory=list)
-    pulls: int = 0
-
-    def __post_init__(self) -> None:
-        self.commit({".gitattributes": Blob.of(b"*.safetensors filter=lfs diff=lfs merge=lfs -text\n", False)})
-
-    def commit(self, changes: Tree, branch: str = "main", message: str = "initial commit") -> str:
-        parent = self.branches.get(branch, self.branches.get("main", ""))
-        tree = {**self.commits.get(parent, {}), **changes}
-        record = json.dumps([parent, message, len(self.messages), sorted((n, b.sha256) for n, b in tree.items())])
-        commit = hashlib.sha1(record.encode()).hexdigest()
-        self.commits[commit] = tree
-        self.branches[branch] = commit
-        self.messages.append(message)
-        return commit
-
-    @property
-    def head(self) -> Tree:
-        return self.commits[self.branches["main"]]
-
-    def read(self, name: str) -> bytes:
-        content = self.head[name].content
-        assert content is not None
-        return content
-
-    def edit(self, name: str, content: bytes) -> str:
-        """Commit a file as someone else would, on the Hub's pages."""
-        return self.commit({name: Blob.of(content, self.head[name].lfs)}, message="an edit")
 
 
 @dataclass
@@ -156,34 +86,6 @@ class LoopbackHub:
     def bodies(self, *methods: str) -> int:
         """Return how many bytes were sent in bodies: of files to the Hub by PUT and commits, from it by GET."""
         return sum(size for method, path, size in self.requests if method in methods and is_body(method, path))
-
-
-def change_environment(changes: Mapping[str, str | None]) -> None:
-    """Make a process one of this Hub; None removes a variable."""
-    for name in [name for name in os.environ if name.startswith(("HF_", "VSEZOO_"))]:
-        del os.environ[name]
-    os.environ.update({name: value for name, value in changes.items() if value is not None})
-    _read_settings_again()
-
-
-@contextlib.contextmanager
-def client_of(changes: Mapping[str, str | None]) -> Iterator[None]:
-    """Make this process one of this Hub for a while."""
-    before = dict(os.environ)
-    change_environment({"VSEZOO_CACHE": before.get("VSEZOO_CACHE"), **changes})
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
-        _read_settings_again()
-
-
-def _read_settings_again() -> None:
-    """Have the client read the environment, which it does when it is imported."""
-    huggingface_hub.close_session()
-    importlib.reload(constants)
-    hf_api.api.endpoint = constants.ENDPOINT
 
 
 def is_body(method: str, path: str) -> bool:

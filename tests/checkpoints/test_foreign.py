@@ -14,7 +14,9 @@ import pictures
 import processes
 import pytest
 import torch
-from loopback import Blob, LoopbackHub, Repository, client_of
+from hub_environment import client_of
+from hub_repositories import Blob, Repository
+from loopback import LoopbackHub
 from originals import FIXTURES
 
 import vsezoo

@@ -14,7 +14,9 @@ import processes
 import pytest
 import tiny
 import torch
-from loopback import Blob, LoopbackHub, Repository, client_of
+from hub_environment import client_of
+from hub_repositories import Blob, Repository
+from loopback import LoopbackHub
 
 import vsezoo
 from vsezoo.checkpoints.opened import Checkpoint

@@ -1,4 +1,4 @@
-"""A file of lists and its checkpoint, which the tests of `convert` share."""
+"""What several files of tests share: a file of lists and its checkpoint for `convert`, data and two runs for `eval`."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from lists_importer import (
     convert,
 )
 
+import vsezoo
 from vsezoo.model import JointEmbedding
 
 
@@ -31,3 +32,21 @@ def made(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("made")
     convert(folder, source)
     return folder / "runs" / "lists"
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that holds data in the name of a registered data set."""
+    root = tmp_path_factory.mktemp("eval")
+    tiny.write_data(root / "f30k_precomp")
+    return root
+
+
+@pytest.fixture(scope="module")
+def runs(root: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Two runs that differ in their seeds."""
+    runs = [tmp_path_factory.mktemp("runs") / f"seed-{seed}" for seed in range(2)]
+    for seed, run in enumerate(runs):
+        settings = tiny.SETTINGS | {"training.num_epochs": 8, "training.seed": seed}
+        vsezoo.train("vsepp", "f30k_precomp", data_root=root, output=run, settings=settings, device="cpu")
+    return runs

@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import loopback
+import hub_environment
 import pytest
-from loopback import Blob, LoopbackHub, Repository
+from hub_repositories import Blob, Repository
+from loopback import LoopbackHub
 from picture_folders import list_shades, make_picture, make_sample, show, write_shard
 
 from vsezoo.data import lookup
@@ -46,7 +47,7 @@ def photos(hub: LoopbackHub, environment: dict[str, str], monkeypatch: pytest.Mo
     publish(hub, {f"data/{split}-00000-of-00001.parquet": make_parquet(shades) for split, shades in SHADES.items()})
     monkeypatch.setattr(addresses, "PAUSES", (0.0, 0.0))
     monkeypatch.setattr(time, "sleep", lambda seconds: None)  # of the Hub's client between its own attempts
-    with loopback.client_of(environment):
+    with hub_environment.client_of(environment):
         forget(monkeypatch)
         yield hub
     find_hub_data.cache_clear()

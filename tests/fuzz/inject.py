@@ -31,7 +31,8 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "features"))
 import numpy as np
 import tiny
 import torch
-from loopback import OWNER, LoopbackHub, change_environment
+from hub_environment import change_environment
+from loopback import OWNER, LoopbackHub
 from made_pictures import extract
 from tqdm import tqdm
 

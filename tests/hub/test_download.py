@@ -8,11 +8,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import hub_environment
 import loopback
 import processes
 import pytest
 import torch
-from loopback import Blob, LoopbackHub, Repository
+from hub_repositories import Blob, Repository
+from loopback import LoopbackHub
 
 import vsezoo
 
@@ -255,7 +257,7 @@ def test_python(hub: LoopbackHub, work: Path, environment: dict[str, str], monke
     publish(hub, work / "run" / "best")
     monkeypatch.chdir(work)
     texts = ["red and green .", "zebra"]
-    with loopback.client_of(environment):
+    with hub_environment.client_of(environment):
         model, local = vsezoo.load("hub:org/name"), vsezoo.load("run")
         assert torch.equal(model.encode_texts(texts), local.encode_texts(texts))
         assert not model.training

@@ -10,8 +10,9 @@ from typing import Any
 
 import processes
 import pytest
+from hub_repositories import Repository
 from huggingface_hub import get_session
-from loopback import Fault, LoopbackHub, Repository
+from loopback import Fault, LoopbackHub
 from test_download import assert_whole, publish
 
 from vsezoo.hub import client

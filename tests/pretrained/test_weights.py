@@ -12,7 +12,9 @@ import dual
 import processes
 import pytest
 import torch
-from loopback import Blob, LoopbackHub, Repository, client_of
+from hub_environment import client_of
+from hub_repositories import Blob, Repository
+from loopback import LoopbackHub
 from safetensors.torch import load_file, save_file
 
 import vsezoo

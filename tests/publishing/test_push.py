@@ -7,11 +7,11 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-import loopback
 import processes
 import pytest
+from hub_repositories import Blob, Repository
 from huggingface_hub import ModelCard
-from loopback import LoopbackHub, Repository
+from loopback import LoopbackHub
 
 Vse = Callable[..., processes.Done]
 
@@ -35,7 +35,7 @@ def change_metrics(work: Path, rsum: float) -> None:
             value["rsum"] = rsum
         else:
             content = (work / "run" / "best" / "metrics.json").read_bytes()
-            blob = loopback.Blob.of(content, False)
+            blob = Blob.of(content, False)
             value["files"]["metrics.json"] = {"size": blob.size, "sha256": blob.sha256}
             del value["entries_sha256"]  # of the other entries
         path.write_text(json.dumps(value), encoding="utf-8")
@@ -221,7 +221,7 @@ def test_with_xet_where_there_is_none(hub: LoopbackHub, vse: Vse, work: Path) ->
     done = push(vse, HF_HUB_DISABLE_XET=None)
     assert f"{hub.endpoint} does not accept xet: uploaded with LFS." in done.stderr
     weights = (work / "run" / "best" / "model.safetensors").read_bytes()
-    assert hub.objects[loopback.Blob.of(weights, True).sha256] == weights
+    assert hub.objects[Blob.of(weights, True).sha256] == weights
     assert vse("show", "hub:org/name", HF_HUB_DISABLE_XET=None).code == 0
 
 
@@ -232,7 +232,7 @@ def test_with_xet(hub: LoopbackHub, vse: Vse, work: Path) -> None:
     assert "LFS" not in done.stderr
     assert hub.bodies("PUT") == 0
     weights = (work / "run" / "best" / "model.safetensors").read_bytes()
-    assert hub.repositories["org/name"].head["model.safetensors"].sha256 == loopback.Blob.of(weights, True).sha256
+    assert hub.repositories["org/name"].head["model.safetensors"].sha256 == Blob.of(weights, True).sha256
     assert any(path.is_file() for path in (work / "xet").rglob("*"))
 
 

@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 import tiny
 from loops_of_tiny import MakeLoop
+from stopped_runs import train
 
+from vsezoo import registry
 from vsezoo.construction import build_loss, build_model
 from vsezoo.data.lookup import open_data
 from vsezoo.parts import load_text_encoder, resolve_recipe
@@ -28,6 +30,15 @@ from vsezoo.training.state import Progress, seed_all
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Write the data set of `tiny`, which the tests of a file share."""
     return tiny.write_data(tmp_path_factory.mktemp("training") / "data")
+
+
+@pytest.fixture(scope="module")
+def whole(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that was never stopped."""
+    output = tmp_path_factory.mktemp("whole") / "run"
+    with registry.session():
+        train(data, output)
+    return output
 
 
 @pytest.fixture
