@@ -9,12 +9,12 @@ dark mode.
 
 from __future__ import annotations
 
-import argparse
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
+
+from outdated import list_outdated, write_outdated
 
 FIGURES = Path(__file__).parent / "figures"
 
@@ -147,28 +147,17 @@ BADGES = {
 
 def main() -> None:
     """Write the figures, or name those that are not current."""
-    write_figures(__doc__, "docs/draw.py", find_outdated)
+    write_outdated(__doc__, "docs/draw.py", find_outdated)
 
 
-def write_figures(about: str | None, script: str, find: Callable[[], dict[Path, str]]) -> None:
-    """Write the figures of a script that are not current, or with `--check` name them and exit with 1."""
-    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 where a figure is not current")
-    options = parser.parse_args()
-    outdated = find()
-    for file, drawing in outdated.items():
-        if options.check:
-            print(f"{file.name} is not current: run python {script}")
-        else:
-            file.write_text(drawing, encoding="utf-8")
-    sys.exit(1 if options.check and outdated else 0)
-
-
-def find_outdated() -> dict[Path, str]:
+def find_outdated() -> dict[Path, str | None]:
     """Return the figures that are not current, each with what it should hold."""
-    wanted = {FIGURES / f"{name}.svg": draw(figure) for name, figure in {**MODELS, **FLOW}.items()}
-    wanted |= {FIGURES / f"badge-{name}.svg": draw_badge(*badge) for name, badge in BADGES.items()}
-    return {file: text for file, text in wanted.items() if not file.exists() or file.read_text("utf-8") != text}
+    wanted: dict[Path, str | None] = {}
+    for name, figure in {**MODELS, **FLOW}.items():
+        wanted[FIGURES / f"{name}.svg"] = draw(figure)
+    for name, badge in BADGES.items():
+        wanted[FIGURES / f"badge-{name}.svg"] = draw_badge(*badge)
+    return list_outdated(wanted)
 
 
 def draw(figure: Figure) -> str:

@@ -15,7 +15,7 @@ from html import escape
 from pathlib import Path
 from typing import NamedTuple
 
-from draw import write_figures
+from outdated import list_outdated, write_outdated
 
 PAGE = Path(__file__).parent / "indexes.md"
 FIGURE = Path(__file__).parent / "figures" / "recall.svg"
@@ -46,13 +46,12 @@ class Curve(NamedTuple):
 
 def main() -> None:
     """Write the figure, or say that it is not current."""
-    write_figures(__doc__, "docs/plot.py", find_outdated)
+    write_outdated(__doc__, "docs/plot.py", find_outdated)
 
 
-def find_outdated() -> dict[Path, str]:
+def find_outdated() -> dict[Path, str | None]:
     """Return the figure with what it should hold, if it is not current."""
-    drawing = draw(read_curves(PAGE.read_text(encoding="utf-8")))
-    return {} if FIGURE.exists() and FIGURE.read_text("utf-8") == drawing else {FIGURE: drawing}
+    return list_outdated({FIGURE: draw(read_curves(PAGE.read_text(encoding="utf-8")))})
 
 
 def read_curves(page: str) -> list[Curve]:

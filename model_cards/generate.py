@@ -9,7 +9,6 @@ recipe that is gone is removed. Its chapter is the docstring of the recipe's mod
 
 from __future__ import annotations
 
-import argparse
 import importlib
 import inspect
 import re
@@ -35,6 +34,10 @@ from vsezoo.cards.command import flatten
 from vsezoo.parts import load_part, resolve_recipe
 from vsezoo.recipe import PART_KINDS, Paper, Recipe
 
+sys.path.append(str(Path(__file__).parents[1] / "docs"))
+
+from outdated import list_outdated, write_outdated
+
 FOLDER = Path(__file__).parent
 TEMPLATE = FOLDER / "template.md"
 PAGES = (FOLDER.parent / "README.md", *sorted((FOLDER.parent / "docs").glob("*.md")))
@@ -45,18 +48,7 @@ BLOCK = re.compile(
 
 def main() -> None:
     """Write what is not current, or name it."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 where a file is not current")
-    options = parser.parse_args()
-    outdated = find_outdated()
-    for file, text in outdated.items():
-        if options.check:
-            print(f"{file.relative_to(FOLDER.parent)} is not current: run python model_cards/generate.py")
-        elif text is None:
-            file.unlink()
-        else:
-            file.write_text(text, encoding="utf-8")
-    sys.exit(1 if options.check and outdated else 0)
+    write_outdated(__doc__, "model_cards/generate.py", find_outdated)
 
 
 def find_outdated() -> dict[Path, str | None]:
@@ -69,7 +61,7 @@ def find_outdated() -> dict[Path, str | None]:
         wanted[page] = render_tables(page.read_text(encoding="utf-8"), runs, recipes)
     for file in set(FOLDER.glob("*.md")) - wanted.keys() - {TEMPLATE}:
         wanted[file] = None
-    return {file: text for file, text in wanted.items() if not file.exists() or file.read_text("utf-8") != text}
+    return list_outdated(wanted)
 
 
 def list_recipes() -> list[Recipe]:

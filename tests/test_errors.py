@@ -38,7 +38,10 @@ def test_a_command_ends_with_one_message(error: OSError) -> None:
     assert "Traceback" not in result.stderr
 
 
-@pytest.mark.parametrize(("text", "line"), [("\n a. \nb", "a"), ("cut off:\nhere", "cut off"), (" \n", "ValueError")])
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [("\n a. \nb", "a"), ("no:\n\tValueError: x = 3.\nb", "no: x = 3"), ("a:", "a"), (" \n", "ValueError")],
+)
 def test_the_first_line_of_an_error(text: str, line: str) -> None:
     assert first_line(ValueError(text)) == line
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,9 @@ from vsezoo.pretrained.weights import open_weights
 from vsezoo.recipe import Part, Recipe
 from vsezoo.recipe.signatures import read_parameters
 from vsezoo.registry.owners import describe_origin, guard
+
+SIZES = ("embed_size", "learning_rate")
+"""Arguments that are settings of the recipe, which a user may change."""
 
 
 def create_model(
@@ -125,26 +128,25 @@ def call_part(recipe: Recipe, kind: str, at_hand: Mapping[str, Any]) -> Any:
             return function(**given, **part.options)
     except (ArithmeticError, MemoryError, RuntimeError, TypeError, ValueError) as error:
         # torch raises these for impossible sizes, from negative widths to more than the memory holds.
-        reason = first_line(error)
-        sizes = {name: given[name] for name in ("embed_size", "learning_rate") if name in given} | dict(part.options)
-        origin, listing = describe_origin(function), ", ".join(f"{name}={value!r}" for name, value in sizes.items())
-        absent = [
-            name
-            for name, parameter in read_parameters(function).items()
-            if parameter.default is parameter.empty
-            and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
-            and name not in {**given, **part.options}
-        ]
-        if absent:
-            remedy = f"Options need defaults: its author must give one to {' and '.join(map(repr, absent))}."
-        elif listing:
-            remedy = f"Change its options: {listing}."
-        else:
-            remedy = "It has no options to change: its author must correct the constructor."
-        raise RecipeError(
-            f"{kind} {part.name!r}{origin} cannot be built: {reason}.",
-            remedy=remedy,
-        ) from error
+        problem = f"{kind} {part.name!r}{describe_origin(function)} cannot be built: {first_line(error)}."
+        raise RecipeError(problem, remedy=_advise(function, given, part.options)) from error
+
+
+def _advise(function: Callable[..., Any], given: Mapping[str, Any], options: Mapping[str, Any]) -> str:
+    """Return what to do about a part that cannot be built from these arguments and options."""
+    absent = [
+        repr(name)
+        for name, parameter in read_parameters(function).items()
+        if parameter.default is parameter.empty
+        and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+        and name not in {**given, **options}
+    ]
+    if absent:
+        return f"Options need defaults: its author must give one to {' and '.join(absent)}."
+    sizes = {name: given[name] for name in SIZES if name in given} | dict(options)
+    if not sizes:
+        return "It has no options to change: its author must correct the constructor."
+    return f"Change its options: {', '.join(f'{name}={value!r}' for name, value in sizes.items())}."
 
 
 COUNT_WORDS = 10_000

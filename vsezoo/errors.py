@@ -169,9 +169,13 @@ def pluralise(number: int, noun: str) -> str:
 
 
 def first_line(error: BaseException) -> str:
-    """Return the first line of an error's text, without its full stop; the name of its class if it has no text."""
-    lines = map(str.strip, str(error).splitlines())
-    return next(filter(None, lines), type(error).__name__).rstrip(".:")
+    """Return the first line of an error's text, with the one that it announces by a colon, without the full stop.
+
+    An error without text gives the name of its class; classes that the text names before a message are left out.
+    """
+    lines = list(filter(None, map(str.strip, str(error).splitlines()))) or [type(error).__name__]
+    text = " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]
+    return re.sub(r"\b\w+Error: ", "", text).rstrip(".:")
 
 
 def explain_system(error: Exception) -> tuple[str, str]:

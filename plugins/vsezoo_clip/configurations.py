@@ -6,9 +6,9 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from vsezoo.errors import CheckpointError, RecipeError
+from vsezoo.errors import CheckpointError, RecipeError, first_line
 from vsezoo_clip.families import KNOWN
-from vsezoo_clip.library import quiet, shorten
+from vsezoo_clip.library import quiet
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
@@ -35,7 +35,7 @@ def read_config(config: Mapping[str, Any]) -> PreTrainedConfig:
         parsed: PreTrainedConfig = make_config(config)
         return parsed
     except Exception as error:  # transformers raises what it likes
-        raise RecipeError(f"its configuration cannot be read: {shorten(error)}.") from error
+        raise RecipeError(f"its configuration cannot be read: {first_line(error)}.") from error
 
 
 def make_config(config: Mapping[str, Any]) -> Any:
@@ -63,7 +63,7 @@ def describe_networks(config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
             side: clean_config(json.loads(network.to_json_string(use_diff=False))) for side, network in networks.items()
         }
     except Exception as error:
-        raise CheckpointError(f"has a config.json that cannot be read: {shorten(error)}.") from error
+        raise CheckpointError(f"has a config.json that cannot be read: {first_line(error)}.") from error
 
 
 def measure_width(config: Mapping[str, Any]) -> int:

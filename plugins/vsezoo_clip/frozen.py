@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from vsezoo.batch import Embeddings
-from vsezoo.errors import RecipeError, UsageError
+from vsezoo.errors import RecipeError, UsageError, first_line
 from vsezoo.interfaces import TextEncoder, Weights
 from vsezoo.pretrained.frozen import FrozenPart
 from vsezoo.recipe.declared import Option
@@ -21,7 +21,7 @@ from vsezoo.recipe.options import Above, AtLeast, Below, OneOf
 from vsezoo.recipe.signatures import read_options
 from vsezoo_clip.adapters import add_adapters, merge_adapters
 from vsezoo_clip.head import HEADS, ProjectionHead
-from vsezoo_clip.library import NEEDED, OF_WEIGHTS, shorten
+from vsezoo_clip.library import NEEDED, OF_WEIGHTS
 from vsezoo_clip.tokenizer import DualTokenizer
 
 
@@ -186,7 +186,7 @@ class FrozenTower(FrozenPart):
             height, width = pixels.shape[2:]
             raise RecipeError(
                 f"its image processor makes pictures of {height} x {width} pixels, which its network does not take: "
-                f"{shorten(error)}.",
+                f"{first_line(error)}.",
                 remedy=OF_WEIGHTS,
             ) from error
 

@@ -6,7 +6,6 @@ is in `text_network.py`, and none of transformers.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from logging import ERROR
@@ -43,10 +42,3 @@ def require_config(config: Mapping[str, Any] | None) -> Mapping[str, Any]:
     if not config:
         raise RecipeError("a dual encoder cannot be built without pretrained weights.", remedy=NEEDED)
     return config
-
-
-def shorten(error: BaseException) -> str:
-    """Return the first line of what an error says, and the one that it announces."""
-    lines = [line.strip().rstrip(".") for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
-    text = lines[0] if not lines[0].endswith(":") or len(lines) == 1 else f"{lines[0]} {lines[1]}"
-    return re.sub(r"\b\w+Error: ", "", text)

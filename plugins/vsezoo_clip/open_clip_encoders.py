@@ -9,11 +9,10 @@ import torch
 from torch import Tensor
 
 from vsezoo.backbones.transform import decode_picture
-from vsezoo.errors import RecipeError, require_package
+from vsezoo.errors import RecipeError, first_line, require_package
 from vsezoo.interfaces import ImageEncoder, Tokens, Weights
 from vsezoo.recipe.options import AtLeast
 from vsezoo_clip.frozen import FrozenTextTower, FrozenTower
-from vsezoo_clip.library import shorten
 from vsezoo_clip.open_clip_towers import CONTEXT, VOCABULARY, OpenClipTower, read_settings, read_text_network
 from vsezoo_clip.tokenizer import DualTokenizer
 
@@ -34,7 +33,8 @@ class OpenClipTransform:
             known = library.PreprocessCfg(**library.merge_preprocess_dict(library.PreprocessCfg(), settings))
             self._transform = library.image_transform_v2(known, is_train=False)
         except Exception as error:  # open_clip raises what it likes
-            raise RecipeError(f"open_clip cannot prepare pictures by this preprocess_cfg: {shorten(error)}.") from error
+            problem = f"open_clip cannot prepare pictures by this preprocess_cfg: {first_line(error)}."
+            raise RecipeError(problem) from error
 
     def __call__(self, pictures: Any) -> Tensor:
         """Return the tensor.

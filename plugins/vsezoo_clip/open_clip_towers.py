@@ -13,7 +13,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from vsezoo.errors import CheckpointError, HubError, RecipeError, require_package
+from vsezoo.errors import CheckpointError, HubError, RecipeError, first_line, require_package
 from vsezoo.hub.reference import HubReference, is_repository
 from vsezoo.interfaces import Weights
 from vsezoo.pretrained.weights import read_small_json
@@ -22,7 +22,7 @@ from vsezoo.storage.tensors import require_finite, require_same
 from vsezoo_clip.configurations import clean_config
 from vsezoo_clip.families import BUFFERS, find_outer
 from vsezoo_clip.frozen import PretrainedTower
-from vsezoo_clip.library import require_config, shorten
+from vsezoo_clip.library import require_config
 
 IMAGE, TEXT = "visual.", "text."
 SCALARS = ("logit_scale", "logit_bias")
@@ -136,7 +136,7 @@ class OpenClipTower(PretrainedTower):
                     known["text_cfg"] |= {NAME: folder, "hf_model_pretrained": False}
                 model = (library.CustomTextCLIP if self.custom else library.CLIP)(**known)
         except Exception as error:  # open_clip, timm and transformers raise what they like
-            raise RecipeError(f"open_clip cannot make the model of this configuration: {shorten(error)}.") from error
+            raise RecipeError(f"open_clip cannot make the model of this configuration: {first_line(error)}.") from error
         self.prefix = IMAGE if side == "image" else TEXT if self.custom else ""
         self.network: nn.Module
         if side == "image":

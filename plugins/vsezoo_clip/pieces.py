@@ -14,8 +14,8 @@ from typing import Any
 
 import tokenizers
 
-from vsezoo.errors import CheckpointError, MissingPackageError, require_package
-from vsezoo_clip.library import quiet, shorten
+from vsezoo.errors import CheckpointError, MissingPackageError, first_line, require_package
+from vsezoo_clip.library import quiet
 
 FAST = "tokenizer.json"
 SENTENCEPIECE = ("spiece.model", "sentencepiece.bpe.model", "tokenizer.model")
@@ -152,7 +152,7 @@ def load_tokenizer(folder: Path) -> Any:
         raise
     except Exception as error:  # transformers raises what it likes
         raise CheckpointError(
-            f"has no tokenizer that can be read: {shorten(error)}.",
+            f"has no tokenizer that can be read: {first_line(error)}.",
             file=folder,
             remedy=WHOLE,
         ) from error

@@ -17,9 +17,9 @@ from transformers import AutoImageProcessor
 from transformers.models.auto.auto_mappings import IMAGE_PROCESSOR_MAPPING_NAMES
 
 from vsezoo.backbones.transform import decode_picture
-from vsezoo.errors import CheckpointError, RecipeError
+from vsezoo.errors import CheckpointError, RecipeError, first_line
 from vsezoo.pretrained.weights import read_small_json
-from vsezoo_clip.library import OF_WEIGHTS, quiet, shorten
+from vsezoo_clip.library import OF_WEIGHTS, quiet
 
 BACKENDS = ("torchvision", "pil")
 FILES = ("processor_config.json", "preprocessor_config.json")
@@ -95,7 +95,7 @@ class ProcessorTransform:
                     folder, backend=backend, local_files_only=True, trust_remote_code=False
                 )
             except Exception as error:  # transformers raises what it likes
-                raise RecipeError(f"the image processor {kind!r} cannot be made: {shorten(error)}.") from error
+                raise RecipeError(f"the image processor {kind!r} cannot be made: {first_line(error)}.") from error
         made = type(self._process).__name__
         if made.endswith("Pil") != (backend == "pil"):
             raise RecipeError(
@@ -118,5 +118,5 @@ class ProcessorTransform:
             pixels: Tensor = self._process(images=decoded, return_tensors="pt")["pixel_values"]
         except (ValueError, TypeError, RuntimeError) as error:
             name = type(self._process).__name__
-            raise RecipeError(f"the image processor {name} fails: {shorten(error)}.", remedy=OF_WEIGHTS) from error
+            raise RecipeError(f"the image processor {name} fails: {first_line(error)}.", remedy=OF_WEIGHTS) from error
         return pixels.float()

@@ -15,13 +15,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vsezoo.errors import CheckpointError, RecipeError, VsezooWarning
+from vsezoo.errors import CheckpointError, RecipeError, VsezooWarning, first_line
 from vsezoo.interfaces import Tokenizer, Tokens
 from vsezoo.storage.digests import RESTORE
 from vsezoo.storage.json_file import read_object
 from vsezoo_clip.cleaning import CLEANERS
 from vsezoo_clip.families import Family
-from vsezoo_clip.library import shorten
 from vsezoo_clip.pieces import OpenClipPieces, Pieces, load_tokenizer, make_pieces, read_pieces
 from vsezoo_clip.text_network import FIRST_EOS, KINDS
 
@@ -171,7 +170,7 @@ class DualTokenizer(Tokenizer):
             (ids,) = self.encode_split([self.clean(SAMPLE)])
         except Exception as error:  # tokenizers raises it without a type of its own
             raise CheckpointError(
-                f"has a tokenizer that cannot be used: {shorten(error)}.", file=folder, remedy=OTHERS
+                f"has a tokenizer that cannot be used: {first_line(error)}.", file=folder, remedy=OTHERS
             ) from error
         if len(self) > rows or int(ids.max()) >= rows:
             raise CheckpointError(
@@ -241,7 +240,7 @@ class DualTokenizer(Tokenizer):
         except CheckpointError:
             raise
         except (OSError, ValueError, TypeError) as error:
-            raise CheckpointError(f"cannot be read: {shorten(error)}.", file=path, remedy=RESTORE) from error
+            raise CheckpointError(f"cannot be read: {first_line(error)}.", file=path, remedy=RESTORE) from error
 
     def __len__(self) -> int:
         """Return the number of ids."""

@@ -13,13 +13,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vsezoo.errors import CheckpointError, RecipeError, list_names
+from vsezoo.errors import CheckpointError, RecipeError, first_line, list_names
 from vsezoo.interfaces import Weights
 from vsezoo.storage.tensors import require_finite, require_same
 from vsezoo_clip.configurations import clean_config, make_config, read_config
 from vsezoo_clip.families import BUFFERS, Family, Side, find_outer
 from vsezoo_clip.frozen import PretrainedTower
-from vsezoo_clip.library import quiet, require_config, shorten
+from vsezoo_clip.library import quiet, require_config
 from vsezoo_clip.text_network import TextNetwork
 
 WRAPPED = ("vision_model.vision_model.", "text_model.text_model.")
@@ -172,7 +172,7 @@ def build_network(side: Side, config: Mapping[str, Any]) -> nn.Module:
             made = getattr(importlib.import_module(f"transformers.models.{module}"), name)(parsed, **side.arguments)
             return made.float()
     except Exception as error:  # transformers raises what it likes
-        raise RecipeError(f"transformers cannot make the network of {side.config}: {shorten(error)}.") from error
+        raise RecipeError(f"transformers cannot make the network of {side.config}: {first_line(error)}.") from error
 
 
 def _measure_states(side: Side, config: Mapping[str, Any]) -> int:
@@ -196,7 +196,7 @@ def _convert(tower: LibraryTower, found: Mapping[str, Tensor], weights: Weights)
                 ignore_mismatched_sizes=True,  # they are in the report
             )
     except Exception as error:  # transformers raises what it likes
-        raise CheckpointError(f"has tensors that cannot be read: {shorten(error)}.", file=weights.folder) from error
+        raise CheckpointError(f"has tensors that cannot be read: {first_line(error)}.", file=weights.folder) from error
     kinds = {"missing_keys": "lacks the tensors", "unexpected_keys": "has the unknown tensors"}
     for key, words in {
         **kinds,

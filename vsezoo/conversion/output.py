@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from vsezoo.errors import StorageError, explain_system
+from vsezoo.storage.atomic_file import explain_unwritten
 
 PROTOCOL = 2
 """Pickle protocol: the last one that Python 2 reads."""
@@ -21,12 +21,8 @@ def create_file(path: Path) -> Iterator[BinaryIO]:
     Raises:
         StorageError: if it cannot be written.
     """
-    try:
-        with path.open("wb") as stream:
-            yield stream
-    except OSError as error:
-        reason, remedy = explain_system(error)
-        raise StorageError(f"cannot be written: {reason}.", file=path, remedy=remedy) from error
+    with explain_unwritten(path), path.open("wb") as stream:
+        yield stream
 
 
 def write_pickle(value: Any, path: Path) -> Path:

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -17,10 +16,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vsezoo.errors import StorageError, explain_system
+from vsezoo.errors import StorageError
 from vsezoo.evaluation.encoded import EncodedSide, EncodedSplit
 from vsezoo.evaluation.scratch import Rows
-from vsezoo.storage.atomic_file import detach, write_whole
+from vsezoo.storage.atomic_file import detach, explain_unwritten, write_whole
 from vsezoo.storage.checkpoint_layout import to_text
 from vsezoo.storage.json_file import read_object
 
@@ -46,7 +45,7 @@ class KeptScores:
         record = {"images": self._shape[0], "captions": self._shape[1], "sha256": _hash_members(members)}
         self._header = _make_header(self._shape)
         about = path.with_name(f"{path.name}.json")
-        with self._explain():
+        with explain_unwritten(self.path):
             if path.exists() or about.exists():
                 self._require(about, record)
             else:
@@ -69,7 +68,7 @@ class KeptScores:
         Raises:
             StorageError: when there is no space for them.
         """
-        with self._explain():
+        with explain_unwritten(self.path):
             self._file.write(np.ascontiguousarray(block).data)
             self._file.flush()
             os.fsync(self._file.fileno())
@@ -99,14 +98,6 @@ class KeptScores:
             with self.path.open("rb") as file:
                 if file.read(len(self._header)) != self._header[: self.path.stat().st_size]:
                     raise StorageError("is not the array that its .json describes.", file=self.path, remedy=REPLACE)
-
-    @contextmanager
-    def _explain(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            reason, remedy = explain_system(error)
-            raise StorageError(f"cannot be written: {reason}.", file=self.path, remedy=remedy) from error
 
 
 def _make_header(shape: tuple[int, int]) -> bytes:

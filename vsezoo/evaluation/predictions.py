@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vsezoo.errors import DataError, StorageError, UsageError, explain_system, require_package
-from vsezoo.storage.atomic_file import prepare_file
+from vsezoo.errors import DataError, UsageError, require_package
+from vsezoo.storage.atomic_file import explain_unwritten, prepare_file
 from vsezoo.storage.garbage import pause_collection
 from vsezoo.storage.json_file import LARGEST, SEAL, parse_object, seal
 from vsezoo.storage.plain_file import explain_unread, open_plain
@@ -181,7 +181,7 @@ def write_predictions(file: Path, predictions: Predictions) -> None:
         MissingPackageError: for a `.parquet` file without pyarrow.
     """
     require_suffix(file)
-    try:
+    with explain_unwritten(file):
         if file.suffix == PARQUET:
             from vsezoo.evaluation.parquet_predictions import write_table
 
@@ -196,9 +196,6 @@ def write_predictions(file: Path, predictions: Predictions) -> None:
             for name, lines in make_runs(predictions).items():
                 with prepare_file(file.with_suffix(name)) as temporary:
                     _write_lines(temporary, lines)
-    except OSError as error:
-        reason, remedy = explain_system(error)
-        raise StorageError(f"cannot be written: {reason}.", file=file, remedy=remedy) from error
 
 
 def require_suffix(file: Path) -> None:

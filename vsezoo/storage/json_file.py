@@ -15,10 +15,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from vsezoo.errors import CheckpointError, VsezooError, explain_system
+from vsezoo.errors import CheckpointError, VsezooError
 from vsezoo.storage.digests import RESTORE
 from vsezoo.storage.forms import Form, FormError
-from vsezoo.storage.plain_file import read_plain
+from vsezoo.storage.plain_file import explain_unread, read_plain
 
 LARGEST = 256 * 2**20
 """Bytes of a file."""
@@ -77,13 +77,11 @@ def read_object(
     Raises:
         VsezooError: of the given class, for a file that is missing, cannot be read, or has other contents.
     """
-    try:
-        content = read_plain(file, LARGEST)
-    except FileNotFoundError as problem:
-        raise error("is missing.", file=file, remedy=remedy) from problem
-    except OSError as problem:
-        reason, advice = explain_system(problem)
-        raise error(f"cannot be read: {reason}.", file=file, remedy=advice) from problem
+    with explain_unread(file, error):
+        try:
+            content = read_plain(file, LARGEST)
+        except FileNotFoundError as problem:
+            raise error("is missing.", file=file, remedy=remedy) from problem
     return parse_object(content, file, form, error=error, remedy=remedy)
 
 

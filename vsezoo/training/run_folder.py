@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from vsezoo.errors import DataError, StorageError, UsageError, explain_system
+from vsezoo.errors import DataError, StorageError, UsageError
+from vsezoo.storage.atomic_file import explain_unwritten
 from vsezoo.storage.lock import BusyError, hold_lock
 from vsezoo.training.layout import LAST, LOCK, LOG, TENSORBOARD
 from vsezoo.training.state import Progress, State, read_step
@@ -32,14 +33,12 @@ def hold_run(folder: Path, state: State | None) -> Iterator[None]:
     """
     held = ExitStack()
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        held.enter_context(hold_lock(folder / LOCK))
+        with explain_unwritten(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            held.enter_context(hold_lock(folder / LOCK))
     except BusyError:
         remedy = "Wait until it ends, or choose another --output."
         raise UsageError("is in use by another training run.", file=folder, remedy=remedy) from None
-    except OSError as error:
-        reason, remedy = explain_system(error)
-        raise StorageError(f"cannot be written: {reason}.", file=folder, remedy=remedy) from error
     try:
         if read_step(folder) != (None if state is None else state.progress.step):
             remedy = "Continue that run with --resume, or choose another --output."

@@ -20,10 +20,10 @@ from numpy.lib import format as npy
 
 from vsezoo.data.precomputed.collected import Piece, collect, is_of_images, order_images, read_parquet
 from vsezoo.data.precomputed.region_counts import OTHERS
-from vsezoo.errors import CheckpointError, DataError, list_names, require_package
+from vsezoo.errors import CheckpointError, DataError, first_line, list_names, require_package
 from vsezoo.storage.atomic_file import replace_file
 from vsezoo.storage.cache import find_cache, identify
-from vsezoo.storage.plain_file import map_content, require_plain
+from vsezoo.storage.plain_file import explain_unread, map_content, require_plain
 from vsezoo.storage.tensor_file import TensorFile
 
 NAMES = ("features", "image_features", "img_features", "feats", "feat", "images", "ims", "embeddings", "arr_0", "data")
@@ -63,12 +63,9 @@ def read_header(path: Path) -> Header:
         DataError: for a file that holds none or cannot be read.
         MissingPackageError: for HDF5 without h5py.
     """
-    try:
+    with explain_unread(path, remedy="Check that the file exists and that you may read it."):
         require_plain(path.stat(), path)  # opening a pipe would wait for its writer
         return READERS.get(path.suffix.lower(), _read_npy)(path)
-    except OSError as error:
-        remedy = "Check that the file exists and that you may read it."
-        raise DataError(f"cannot be read: {error.strerror or error}.", file=path, remedy=remedy) from None
 
 
 def choose_array(shapes: Mapping[str, tuple[int, ...]], path: Path) -> str:
@@ -179,8 +176,7 @@ def _read_torch(path: Path) -> Header:
     try:
         found = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except Exception as error:  # whatever is wrong with it, or with what it would unpickle
-        reason = str(error).strip().split("\n")[0][:200].rstrip(".")
-        problem = f"is not a file of tensors alone that torch can map: {reason}."
+        problem = f"is not a file of tensors alone that torch can map: {first_line(error)[:200]}."
         remedy = f"If you trust whoever wrote it, save it as {path.stem}.npy: {command}"
         raise DataError(problem, file=path, remedy=remedy) from None
     named = found if isinstance(found, dict) else {"data": found}

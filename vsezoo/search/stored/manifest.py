@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from vsezoo import registry
-from vsezoo.errors import DataError, UnknownNameError, UsageError, explain_system
+from vsezoo.errors import DataError, UnknownNameError, UsageError
 from vsezoo.storage.atomic_file import write_whole
 from vsezoo.storage.forms import Anything, Fields, FormError, Integer, ListOf, Mapped, Text
 from vsezoo.storage.json_file import LARGEST, parse_object, seal
-from vsezoo.storage.plain_file import read_plain
+from vsezoo.storage.plain_file import explain_unread, read_plain
 
 NAME, DRAFT = "index.json", "building.json"
 """The manifest, and that of a change that has not been finished."""
@@ -126,15 +126,12 @@ def read_manifest(folder: Path) -> Manifest:
         UsageError: for a folder that is not an index, or one of a later version.
         DataError: for a manifest that is damaged.
     """
-    try:
-        content = read_plain(folder / NAME, LARGEST)
-    except (FileNotFoundError, NotADirectoryError):
-        raise UsageError(
-            "is not an index.", file=folder, remedy="Name a folder that `vsezoo index build` has written."
-        ) from None
-    except OSError as error:
-        reason, remedy = explain_system(error)
-        raise DataError(f"cannot be read: {reason}.", file=folder / NAME, remedy=remedy) from None
+    with explain_unread(folder / NAME):
+        try:
+            content = read_plain(folder / NAME, LARGEST)
+        except (FileNotFoundError, NotADirectoryError):
+            remedy = "Name a folder that `vsezoo index build` has written."
+            raise UsageError("is not an index.", file=folder, remedy=remedy) from None
     return parse_manifest(content, folder / NAME)
 
 
