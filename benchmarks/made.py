@@ -34,8 +34,8 @@ def write_captions(path: Path, lengths: np.ndarray, rng: np.random.Generator) ->
     path.write_text("\n".join(captions) + "\n", encoding="utf-8")
 
 
-def write_sparse(path: Path, shape: tuple[int, ...]) -> None:
-    """Write a `.npy` file of float32 zeros that takes no space on the disk."""
+def write_sparse(path: Path, shape: tuple[int, ...], dtype: str = "<f4") -> None:
+    """Write a `.npy` file of zeros that takes no space on the disk."""
     with path.open("wb") as file:
-        npy.write_array_header_1_0(file, {"descr": "<f4", "fortran_order": False, "shape": shape})
-        file.truncate(file.tell() + 4 * int(np.prod(shape, dtype=np.int64)))
+        npy.write_array_header_1_0(file, {"descr": dtype, "fortran_order": False, "shape": shape})
+        file.truncate(file.tell() + np.dtype(dtype).itemsize * int(np.prod(shape, dtype=np.int64)))

@@ -22,7 +22,8 @@ class Tokens:
 
     Attributes:
         ids: `(B, L)` int64.
-        lengths: `(B,)` int64, always in main memory, as packed sequences need it.
+        lengths: `(B,)` int64, in main memory, as packed sequences need it; on the device of the ids for encoders that
+            are `replayable`.
     """
 
     ids: Tensor

@@ -66,6 +66,13 @@ class ModelPart(ChecksOptions, nn.Module, ABC):
     uncertain: bool = False
     """Encoders: a vector has one number more than embed_size, its uncertainty, at the end. Similarities: wanted."""
 
+    replayable: bool = False
+    """Whether a training step may be recorded once for each shape of a batch and replayed on a GPU (CUDA graphs). True
+    promises that `forward` in training depends on tensors, shapes, and attributes that are plain values and change in
+    `start_epoch` only; reads no value of a tensor (`item`, `if tensor`, a boolean index), draws no random numbers,
+    changes no buffer, and takes `tokens.lengths` on the device. It counts for the class that says it, not for others
+    derived from it."""
+
     renamed: ClassVar[Mapping[str, str]] = {}
     """Prefixes of tensor names in checkpoints of earlier versions, and the current prefixes."""
 

@@ -133,6 +133,7 @@ class PrecomputedImageEncoder(FeatureImageEncoder):
     kinds: ClassVar[tuple[str, ...]] = ("vector",)
     gives = "vectors"
     region_order = "invariant"
+    replayable = True
 
     def __init__(
         self,

@@ -96,6 +96,8 @@ class RecurrentTextEncoder(WordTextEncoder):
 
     def forward(self, tokens: Tokens) -> Tensor | Embeddings:
         """Return joint embeddings `(B, D)`, with `keep_items` also words `(B, L, D)`."""
+        if tokens.lengths.device.type != "cpu":
+            return self._read_padded(tokens)
         if self.pooling is None and not self.keep_items and can_share(self.rnn, tokens.ids):
             words, places = torch.unique(tokens.ids, return_inverse=True)
             return self.finish(read_prefixes(self.rnn, self.embed_words(words[None])[0], places, tokens.lengths))
@@ -108,6 +110,17 @@ class RecurrentTextEncoder(WordTextEncoder):
         if self.pooling is not None:
             embeddings = self.finish(self.pooling(items, lengths))
         return Embeddings(embeddings, items, lengths) if self.keep_items else embeddings
+
+    @property
+    def has_fixed_shapes(self) -> bool:
+        """Whether padded captions can be read as they are: in one direction, for the last state."""
+        return not self.rnn.bidirectional and self.pooling is None and not self.keep_items
+
+    def _read_padded(self, tokens: Tokens) -> Tensor:
+        """Return joint embeddings `(B, D)` of captions whose lengths are on the device: no number of them is read."""
+        states = self.rnn(self.embed_words(tokens.ids))[0].float()
+        last = (tokens.lengths - 1)[:, None, None].expand(-1, 1, states.shape[-1])
+        return self.finish(states.gather(1, last)[:, 0])
 
     def _find_last(self, outputs: PackedSequence, states: Tensor) -> Tensor:
         """Return the last state `(B, D)`, averaged over both directions."""
@@ -122,9 +135,11 @@ class GRUTextEncoder(RecurrentTextEncoder):
     """A `torch.nn.GRU`, whose formulas are those of the Theano release of Kiros et al. (2014)."""
 
     network = nn.GRU
+    replayable = property(lambda self: self.has_fixed_shapes)  # of this class alone
 
 
 class LSTMTextEncoder(RecurrentTextEncoder):
     """A `torch.nn.LSTM` without peepholes; the caption is its hidden state."""
 
     network = nn.LSTM
+    replayable = property(lambda self: self.has_fixed_shapes)

@@ -33,6 +33,7 @@ class InfoNCELoss(Loss):
         RecipeError: for an invalid temperature.
     """
 
+    replayable = True
     log_scale: Tensor
 
     def __init__(
@@ -83,6 +84,7 @@ class SigmoidLoss(Loss):
         mask_same_image: leave out pairs of an image and another caption of it. They count as negatives in the paper.
     """
 
+    replayable = True
     log_scale: Tensor
     bias: Tensor
 

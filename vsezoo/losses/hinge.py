@@ -40,6 +40,8 @@ class HingeLoss(Loss):
         RecipeError: for an invalid value, `ncon` with `max_violation`, or `selective_epsilon` without it.
     """
 
+    replayable = True
+
     def __init__(
         self,
         *,

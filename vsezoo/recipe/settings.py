@@ -30,6 +30,7 @@ class TrainingSettings:
         criterion: criterion for the best checkpoint, on the dev split.
         select_mid_epoch: let a validation within an epoch give the best checkpoint (VSRN).
         precision: precision of the encoders; bf16: autocast, with parameters kept in float32.
+        cuda_graphs: on one GPU, record the steps of models whose parts allow it and replay them: equal results, sooner.
         seed: seed of weights, data order and augmentation.
         weight_decay: weight of Σ θ², which is added to the loss before the gradient is clipped (Kiros' decay_c).
         decay_biases: include the biases in weight_decay.
@@ -68,6 +69,7 @@ class TrainingSettings:
     criterion: str = "rsum"
     select_mid_epoch: bool = False
     precision: Annotated[str, OneOf("fp32", "bf16")] = "fp32"
+    cuda_graphs: bool = True
     seed: Annotated[int, AtLeast(0), Below(2**64)] = 0
     weight_decay: Annotated[float, AtLeast(0)] = 0.0
     decay_biases: bool = True

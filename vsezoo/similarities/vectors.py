@@ -17,6 +17,7 @@ class CosineSimilarity(Similarity):
     """
 
     metric = "inner_product"
+    replayable = True
 
     def forward(self, images: Tensor, texts: Tensor) -> Tensor:
         """Return the scores `(N, M)`."""
@@ -33,6 +34,8 @@ class OrderSimilarity(Similarity):
     Args:
         squared: omit the root, as in the order-embedding paper. The ranks are the same, the loss is not.
     """
+
+    replayable = True
 
     def __init__(self, *, squared: bool = False) -> None:
         super().__init__()

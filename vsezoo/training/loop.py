@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import shlex
+import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
@@ -18,23 +19,24 @@ from vsezoo.errors import InterruptedTrainingError
 from vsezoo.evaluation.metrics import score_metrics
 from vsezoo.evaluation.report import Evaluation
 from vsezoo.interfaces import Batch, Loss, LossOutput
-from vsezoo.losses.sides import wants_sets
 from vsezoo.model import JointEmbedding
 from vsezoo.storage.checkpoint_layout import BEST
 from vsezoo.training.averaging import WeightAverage
-from vsezoo.training.batches import PairBatches
 from vsezoo.training.callbacks import Callback, RunLog, StepRecord
 from vsezoo.training.collapse import CURE, CollapseMonitor
-from vsezoo.training.encoding import Encoding, MicroBatches, WholeBatch
+from vsezoo.training.feed import Feed, has_one_shape
 from vsezoo.training.frozen_outputs import FrozenOutputs
 from vsezoo.training.interruption import Interruption
-from vsezoo.training.optimizer_step import build_optimizer, build_schedule, group_parameters, prepare_gradients
+from vsezoo.training.optimizer_step import build_optimizer, build_schedule, group_parameters
 from vsezoo.training.preparation import Prepared
+from vsezoo.training.replay import ReplayedStep, can_replay
 from vsezoo.training.runtime import Runtime
 from vsezoo.training.sampling import order_epoch, share_batches
+from vsezoo.training.saved import Saved
 from vsezoo.training.splits import evaluate_split
 from vsezoo.training.state import Progress, save_state
-from vsezoo.training.step_checks import check_results, compute_loss, require_finite
+from vsezoo.training.step import Step
+from vsezoo.training.step_checks import require_finite
 
 
 class Loop:
@@ -66,7 +68,7 @@ class Loop:
         self.sentinel = prepared.sentinel
         self.runtime, self.output, self.progress, self.log = runtime, output, progress, log
         self.callbacks = [*([log] if log else []), *callbacks] if runtime.is_main else []
-        self.workers, self.save_step = workers, save_step
+        self.save_step = save_step
         self.settings = model.recipe.training
         self.modules: dict[str, nn.Module] = {"model": model, "loss": loss}
         # Each parameter once: the original VSRN passes those of the caption head to its optimiser twice.
@@ -82,14 +84,15 @@ class Loop:
         scales = {f"model.{start}": scale for start, scale in model.learning_rate_scales().items()}
         scales |= {f"loss.{start}": scale for start, scale in loss.learning_rate_scales().items()}
         self.optimizer = build_optimizer(model.recipe, group_parameters(self.parameters, scales))
-        self._sets = tuple(model.compares_sets or wanted for wanted in wants_sets(loss))
-        model.keep_items(images=self._sets[0], texts=self._sets[1])
         self._captions = self._choose_captions()
-        size = self.settings.micro_batch
         self._frozen = FrozenOutputs(model, self.train, self.dev) if self.settings.cache_frozen else None
         self._shown = self._frozen or prepared  # what encodes, and what it is given
-        encoding = self._shown.model, runtime
-        self._encoding: Encoding = MicroBatches(*encoding, size) if size else WholeBatch(*encoding)
+        self._step = Step(model, loss, self._shown.model, runtime, self.parameters)
+        encoder = self._shown.model.image_encoder
+        replays = can_replay(model, loss, runtime) and has_one_shape(self._shown.train, encoder)
+        self._replayed = ReplayedStep(self._step, self.modules.values(), self.warn) if replays else None
+        self._feed = Feed(self._shown.train, encoder, runtime.device, workers, stored=replays)
+        self._saved = Saved()
         self._monitor = CollapseMonitor(progress.records_on_plateau)
         self._interruption = Interruption()
         self._weight = 1.0  # of the loss, see `ramp_epoch`
@@ -111,7 +114,7 @@ class Loop:
                 f"{self.settings.max_words} words and are skipped (training.max_words)."
             )
         with self._interruption:
-            while self.progress.epoch < self.settings.num_epochs and not self._out_of_patience():
+            while not self._is_over():
                 self._train_epoch()
 
     def warn(self, text: str) -> None:
@@ -132,8 +135,10 @@ class Loop:
     def save(self) -> None:
         """Save the state, in the main process."""
         if self.runtime.is_main and self.log:
+            start = time.monotonic()
             run = replace(self.run, log_size=self.log.size, world_size=self.runtime.world_size)
             save_state(self.output, self.progress, self.modules, self.optimizer, run)
+            self._saved = Saved(time.monotonic(), time.monotonic() - start)
 
     def step(self, batch: Batch) -> tuple[LossOutput, Tensor, float]:
         """Perform one optimiser step.
@@ -142,30 +147,20 @@ class Loop:
             the loss, the norm of the gradient before clipping, and the loss if all scores were equal (NaN between
             records).
         """
-        batch = batch.to(self.runtime.device)
-        outputs = self._encoding.encode(batch)
-        batch = self.runtime.gather_pairs(batch)
-        # Similarity and loss are computed in float32: differences of cosines are small.
-        images, texts = map(self.runtime.gather_output, outputs, self._sets)
-        for side, embedded, sets in zip(self.model.encoders, (images, texts), self._sets, strict=True):
-            if sets and embedded.items is None:  # the encoder does not declare its output, or wrongly
-                self.model.refuse_vectors(side, f"The loss {self.model.recipe.loss.name!r} or the similarity")
-        scores, sides, output = compute_loss(self.model, self.loss, images, texts, batch)
-        first = self.progress.step == 0
-        check_results(self.model, self.loss, images, texts, scores, output, first=first)
-        self.optimizer.zero_grad(set_to_none=True)
-        (output.total * self._weight).backward()  # type: ignore[no-untyped-call]
-        self._encoding.finish()
-        self.runtime.average_gradients(self.loss)
-        norm = prepare_gradients(self.settings, self.parameters)
+        batch, first = batch.to(self.runtime.device), self.progress.step == 0
+        if self._replayed:
+            result = self._replayed.compute(batch, self._weight, first=first)
+        else:
+            self.optimizer.zero_grad(set_to_none=True)
+            result = self._step.compute(batch, self._weight, first=first)
         self.optimizer.step()
         if self._average:
             self._average.update(self.progress.step + 1)
         plateau = math.nan
         if self._records(self.progress.step + 1):
             with torch.no_grad():
-                plateau = float(self.loss.plateau(scores, *sides, batch, output))
-        return output, norm, plateau
+                plateau = float(self.loss.plateau(result.scores, *result.sides, result.batch, result.output))
+        return result.output, result.norm, plateau
 
     def _compute_frozen(self) -> None:
         """Have the main process compute what frozen parts give, and the others find it in the cache."""
@@ -182,10 +177,8 @@ class Loop:
         self._start_epoch()
         order = self.order(progress.epoch)
         schedule = build_schedule(self.model.recipe, len(order))
-        shown, transform = self._shown.train, self._shown.model.image_encoder.transform(training=True)
         seed = (settings.seed, progress.epoch, self.runtime.rank)
-        batches = PairBatches(shown.data, shown.tokens, transform, order[progress.batch :], seed, start=progress.batch)
-        for batch in batches.load(self.workers):
+        for batch in self._feed.load(order[progress.batch :], seed, progress.batch):
             rate = schedule(progress.step, progress.epoch)
             for group in self.optimizer.param_groups:
                 group["lr"] = rate * group["scale"]
@@ -205,7 +198,7 @@ class Loop:
             self._notify(lambda callback: callback.step(progress))
             if validates:
                 self._validate(choose=settings.select_mid_epoch)
-            if saves or stops:
+            if stops or (saves and self._saved.is_due()):
                 self.save()
             if self._out_of_patience():
                 return
@@ -214,8 +207,10 @@ class Loop:
         if settings.val_epoch or progress.epoch + 1 == settings.num_epochs:
             self._validate(choose=True)
         progress.epoch, progress.batch = progress.epoch + 1, 0
-        self.save()
-        if self.runtime.any(self._interruption.asked):
+        stops = self.runtime.any(self._interruption.asked)
+        if stops or self._is_over() or self._saved.is_due():
+            self.save()
+        if stops:
             raise self._describe_stop()
 
     def _start_epoch(self) -> None:
@@ -226,9 +221,11 @@ class Loop:
         if val_step and progress.step // val_step > (progress.step - progress.batch) // val_step:
             # A validation in this epoch before the interruption: repeat its effect on the model.
             self.model.eval().train()
-        self._encoding.start_epoch()
+        self._step.encoding.start_epoch()
         self.loss.train()
         self.loss.start_epoch(progress.epoch)
+        if self._replayed:
+            self._replayed.start_epoch()
 
     def _validate(self, *, choose: bool) -> None:
         self.model.eval()
@@ -248,6 +245,9 @@ class Loop:
             self.progress.best_epoch = self.progress.epoch + 1
             self.save_best(self.model, self.loss, evaluation)
         self._notify(lambda callback: callback.validation(self.progress, evaluation, score, best))
+
+    def _is_over(self) -> bool:
+        return self.progress.epoch >= self.settings.num_epochs or self._out_of_patience()
 
     def _out_of_patience(self) -> bool:
         return 0 < self.settings.patience <= self.progress.without_improvement

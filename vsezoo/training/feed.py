@@ -1,0 +1,93 @@
+"""The batches of a run on their way to its device: from data loader workers, threads, or a GPU's own memory."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vsezoo.batch import Batch
+from vsezoo.data.precomputed.pairs import PrecomputedPairs
+from vsezoo.encoders.precomputed import to_sets, to_tensor
+from vsezoo.errors import VsezooError
+from vsezoo.interfaces import ImageEncoder
+from vsezoo.storage.read_ahead import read_ahead
+from vsezoo.training.batches import PairBatches
+from vsezoo.training.resident import ResidentPairs
+from vsezoo.training.splits import Split
+
+READERS = max(1, min(8, (os.cpu_count() or 1) // 2))
+"""Threads that read features for a GPU."""
+
+
+def has_one_shape(split: Split, encoder: ImageEncoder) -> bool:
+    """Return whether an image encoder takes the images of a split as they are stored: features of one shape."""
+    plain = encoder.transform(training=True) in (to_tensor, to_sets) and split.data.kind != "picture"
+    return plain and isinstance(split.data.images(np.arange(1)), np.ndarray)
+
+
+class Feed:
+    """Makes the batches of a split.
+
+    Args:
+        split: the split.
+        encoder: the image encoder, for its `transform`.
+        device: where the batches are used.
+        workers: data loader workers; without any, a GPU's batches of features are read ahead by threads.
+        stored: pass features on as they are stored, in float16 perhaps, and keep them on the GPU if they fit.
+    """
+
+    def __init__(
+        self, split: Split, encoder: ImageEncoder, device: torch.device, workers: int = 0, *, stored: bool = False
+    ) -> None:
+        self._split, self._encoder, self._device, self._workers, self._stored = split, encoder, device, workers, stored
+        fits = stored and ResidentPairs.fits(split.data, device)
+        self._resident = ResidentPairs(split.data, split.tokens, device) if fits else None
+
+    def load(self, batches: Sequence[np.ndarray], seed: tuple[int, ...], start: int) -> Iterator[Batch]:
+        """Yield batches of caption indices; see `PairBatches` for seed and start.
+
+        Raises:
+            DataError: for images that cannot be read.
+        """
+        if self._resident:
+            return self._resident.load(batches)
+        transform = torch.from_numpy if self._stored else self._encoder.transform(training=True)
+        data = self._split.data
+        pairs = PairBatches(data, self._split.tokens, transform, batches, seed, start=start)
+        if self._device.type != "cuda" or data.kind == "picture" or self._workers:
+            return pairs.load(self._workers)
+        return self._read_ahead(pairs)
+
+    def _read_ahead(self, pairs: PairBatches) -> Iterator[Batch]:
+        """Yield batches that threads read, and copy to the GPU while it computes."""
+        copies = torch.cuda.Stream(self._device)
+
+        def read(index: int) -> tuple[Batch | VsezooError, torch.cuda.Event]:
+            batch, done = pairs[index], torch.cuda.Event()
+            with torch.cuda.stream(copies):
+                if isinstance(batch, Batch):
+                    if isinstance(batch.images, Tensor):
+                        batch = replace(batch, images=batch.images.pin_memory())
+                    batch = batch.to(self._device)
+                done.record(copies)
+            return batch, done
+
+        threads = READERS if isinstance(self._split.data, PrecomputedPairs) else 1
+        for _, (batch, done) in read_ahead(read, range(len(pairs)), threads):
+            if isinstance(batch, VsezooError):
+                raise batch
+            torch.cuda.current_stream(self._device).wait_event(done)
+            for tensor in _list_tensors(batch):  # their memory must not be used again before this stream is done
+                tensor.record_stream(torch.cuda.current_stream(self._device))
+            yield batch
+
+
+def _list_tensors(batch: Batch) -> list[Any]:
+    images = [batch.images] if isinstance(batch.images, Tensor) else [batch.images.features, batch.images.lengths]
+    return [*images, batch.tokens.ids, batch.image_index, batch.caption_index]
