@@ -22,6 +22,7 @@ from vsezoo.errors import RecipeError, VsezooError
 from vsezoo.parts import load_text_encoder, resolve_recipe
 from vsezoo.training.batches import PairBatches, TokenTable
 from vsezoo.training.callbacks import Callback
+from vsezoo.training.encoding import MicroBatches
 from vsezoo.training.loop import Loop
 from vsezoo.training.plan import plan_recipe
 from vsezoo.training.preparation import Prepared
@@ -122,7 +123,7 @@ def test_both_passes_draw_the_same_numbers(make_loop: Callable[..., Loop], monke
     assert not torch.equal(first[0], first[1])
     numbers = torch.rand(3)
     again = make_loop(**settings)
-    monkeypatch.setattr(type(again._encoding), "finish", lambda self: self._pieces.clear())
+    monkeypatch.setattr(MicroBatches, "finish", lambda self: self._pieces.clear())
     output = [parameter.requires_grad_(True) for parameter in again.model.parameters()]
     assert output
     again.model.train()

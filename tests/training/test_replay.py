@@ -165,6 +165,7 @@ def test_a_graph_computes_what_steps_without_one_compute(tmp_path: Path, monkeyp
 
 
 @on_gpu
+@pytest.mark.process
 def test_features_read_ahead_are_those_kept_on_the_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data = tiny.write_data(tmp_path / "data")
     kept = train(data, tmp_path / "kept")

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vsezoo.data.caption_file import read_captions
+from vsezoo.data.precomputed import feature_file
 from vsezoo.data.precomputed.feature_file import FeatureFile
 from vsezoo.errors import DataError
 
@@ -173,3 +174,16 @@ def test_file_without_permission_is_reported(tmp_path: Path) -> None:
     np.save(path, np.ones((2, 3), np.float32))
     path.chmod(0)
     assert "cannot be read" in refuse_features(path)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 65504, -0.0])
+@pytest.mark.parametrize("place", [0, 7, 14])
+def test_only_infinity_and_nan_are_refused(
+    monkeypatch: pytest.MonkeyPatch, dtype: str, value: float, place: int
+) -> None:
+    monkeypatch.setattr(feature_file, "AT_ONCE", 4)
+    block = np.linspace(-1, 1, 15, dtype=dtype).reshape(5, 3)
+    block.flat[place] = value
+    assert feature_file._is_finite(block) == bool(np.isfinite(value))
+    assert feature_file._is_finite(block[:0])

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from vsezoo.data.precomputed.feature_file import FeatureFile
 from vsezoo.data.precomputed.source import PrecomputedSource
 from vsezoo.data.source import OpenOptions
 from vsezoo.errors import DataError
@@ -186,6 +187,16 @@ def test_value_that_is_not_finite_in_a_large_file_is_found_when_read(tmp_path: P
     assert not pairs.images([0, 2]).any()
     with pytest.raises(DataError, match=r"train_ims\.npy: row 3 "):
         pairs.images([0, 3, 2])
+
+
+def test_an_image_is_looked_at_when_it_is_first_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    array = features(4, 3)
+    write_split(tmp_path, "train", array)
+    pairs, looked, usual = source(tmp_path).open("train", VECTOR), [], FeatureFile.read
+    monkeypatch.setattr(FeatureFile, "read", lambda file, rows: (looked.append(list(rows)), usual(file, rows))[1])
+    for chosen in ([0, 2], [2, 0, 0], [2, 3], [3]):
+        np.testing.assert_array_equal(pairs.images(chosen), array[chosen])
+    assert looked == [[0, 2], [2, 3]]
 
 
 def test_file_cut_off_while_in_use_gives_a_message(tmp_path: Path) -> None:

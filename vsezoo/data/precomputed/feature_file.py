@@ -18,6 +18,8 @@ CHECKED_WHOLE = 256 * 2**20  # bytes: only a sample of a larger file is checked,
 SAMPLED_IMAGES = 100  # equidistant images of a larger file that are checked
 BLOCK = 16 * 2**20  # bytes that a check reads at once
 
+AT_ONCE = 2**20  # numbers of float16 that are looked at together
+
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
@@ -179,7 +181,9 @@ class FeatureFile:
 
 
 def _is_finite(block: Array) -> bool:
-    """Return whether all values are finite. Of float16 the bits: NumPy takes six times as long for the numbers."""
-    if block.dtype == np.float16:
-        return not block.size or bool((block.view(np.uint16) & 0x7FFF).max() < 0x7C00)
-    return bool(np.isfinite(block).all())
+    """Return whether all values are finite. Of float16 the bits: NumPy takes ten times as long for the numbers."""
+    if block.dtype != np.float16:
+        return bool(np.isfinite(block).all())
+    bits = block.reshape(-1).view(np.uint16)
+    parts = (bits[start : start + AT_ONCE] & 0x7FFF for start in range(0, len(bits), AT_ONCE))
+    return all(part.max() < 0x7C00 for part in parts)

@@ -55,6 +55,7 @@ class PrecomputedPairs(PairDataset):
         self.image_shape = self._features.shape[1:]
         self.extraction = read_extraction(files.stem)
         self._rule, self._there = groups.rule, len(groups.ids)
+        self._is_finite = np.zeros(len(image_ids), dtype=bool)  # each image is looked at when it is first read
 
     @property
     def all_captions(self) -> Sequence[str]:
@@ -94,12 +95,17 @@ class PrecomputedPairs(PairDataset):
 
         Raises:
             IndexError: for an index outside the split.
-            DataError: for a row with NaN or an infinite value.
+            DataError: for a row with NaN or an infinite value, when it is first read.
         """
         chosen = np.asarray(indices, dtype=np.int64)
         if chosen.size and not 0 <= chosen.min() <= chosen.max() < len(self.image_ids):
             raise IndexError(f"image {chosen.min()} to {chosen.max()} of {len(self.image_ids)}")
-        return self._features.read(chosen * self._copies)
+        rows = chosen * self._copies
+        if self._is_finite[chosen].all():
+            return self._features.read_raw(rows)
+        features = self._features.read(rows)
+        self._is_finite[chosen] = True
+        return features
 
     def boxes(self, index: int) -> np.ndarray | None:
         """Return the boxes of the regions of an image, see `vsezoo.data.precomputed.boxes`."""
