@@ -26,6 +26,7 @@ import hub_environment
 import loopback
 import processes
 import pytest
+from hypothesis import HealthCheck, settings
 
 import vsezoo
 from vsezoo import registry
@@ -37,6 +38,10 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 # The width of the terminal that the tests are started in (or what pytest-xdist says of it) breaks no line of ours.
 os.environ.pop("COLUMNS", None)
+
+# A busy machine may take a second for the first example.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
 # These tests are not about power cuts, and waiting for the disk is a tenth of their time. Their own processes do wait.
 os.fsync = lambda descriptor: None

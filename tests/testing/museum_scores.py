@@ -74,6 +74,34 @@ class NoInnerProduct(SoundScores):
 
 
 @exhibit()
+class SoundReplayedScores(SoundScores):
+    """Nothing is wrong: what a GPU replays needs no value."""
+
+    replayable = True
+
+
+@exhibit("replayable")
+class ReadsAValue(SoundScores):
+    """A replayed step would keep the scale of the batch that was recorded."""
+
+    replayable = True
+
+    def forward(self, images: Tensor, texts: Tensor) -> Tensor:
+        scores = super().forward(images, texts)
+        return scores if bool(scores.isfinite().all()) else scores.nan_to_num()
+
+
+@exhibit("replayable")
+class DropsNumbers(SoundScores):
+    """Recording a step draws numbers that an interrupted run has not drawn."""
+
+    replayable = True
+
+    def forward(self, images: Tensor, texts: Tensor) -> Tensor:
+        return super().forward(functional.dropout(images, 0.1, self.training), texts)
+
+
+@exhibit()
 class SoundSets(Similarity):
     """Nothing is wrong: the mean, over the words, of the region that fits best."""
 

@@ -15,7 +15,8 @@ from vsezoo.construction import count_parameters
 from vsezoo.errors import VsezooError
 from vsezoo.interfaces import Encoder
 from vsezoo.testing.kit import promise, require, require_equal
-from vsezoo.testing.parts import Built, PartKit
+from vsezoo.testing.parts import Built
+from vsezoo.testing.replaying import ReplayedKit
 
 SIZES = (1, 2, 5)
 """Batch sizes."""
@@ -47,7 +48,7 @@ def require_same(found: Tensor | Embeddings, expected: Tensor | Embeddings, what
 
 
 @dataclass
-class EncoderKit(PartKit):
+class EncoderKit(ReplayedKit):
     """The checks of image and text encoders."""
 
     def encode(self, built: Built, size: int) -> Tensor | Embeddings:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
 from torch import Tensor, nn
@@ -33,6 +33,33 @@ def record_inputs(part: nn.Module) -> Iterator[dict[str, tuple[Tensor, Tensor]]]
         yield given
     finally:
         handle.remove()
+
+
+@contextmanager
+def record_call(part: nn.Module) -> Iterator[list[Any]]:
+    """Return the arguments that the part is called with, once the block has ended.
+
+    Args:
+        part: called inside the block.
+    """
+    given: list[Any] = []
+    handle = part.register_forward_pre_hook(lambda module, inputs: given.extend(inputs))
+    try:
+        yield given
+    finally:
+        handle.remove()
+
+
+def drop_values(values: Sequence[Any]) -> list[Any]:
+    """Return tensors, or batches of them, with their shapes but without their values: on torch's device `meta`."""
+    return [
+        value.to("meta")
+        if isinstance(value, Tensor)
+        else replace(value, **{field.name: drop_values([getattr(value, field.name)])[0] for field in fields(value)})
+        if is_dataclass(value) and not isinstance(value, type)
+        else value
+        for value in values
+    ]
 
 
 def _name_tensors(name: str, value: Any) -> Iterator[tuple[str, Tensor]]:

@@ -13,7 +13,8 @@ from vsezoo.batch import Embeddings
 from vsezoo.interfaces import Batch, Loss, LossOutput, Tokens
 from vsezoo.losses.sides import choose_sides, wants_sets
 from vsezoo.testing.kit import promise, require, require_equal
-from vsezoo.testing.parts import Built, PartKit
+from vsezoo.testing.parts import Built
+from vsezoo.testing.replaying import ReplayedKit
 from vsezoo.testing.samples import CAPTIONS, pad_with_noise
 
 PAIRS = 6
@@ -64,7 +65,7 @@ def _name(side: str, embeddings: Embeddings) -> dict[str, Tensor]:
 
 
 @dataclass
-class LossKit(PartKit):
+class LossKit(ReplayedKit):
     """The checks of losses."""
 
     part = "loss"

@@ -12,7 +12,8 @@ from torch.nn import functional
 from vsezoo.batch import Embeddings
 from vsezoo.interfaces import Similarity
 from vsezoo.testing.kit import promise, require, require_equal
-from vsezoo.testing.parts import Built, PartKit
+from vsezoo.testing.parts import Built
+from vsezoo.testing.replaying import ReplayedKit
 from vsezoo.testing.samples import pad_with_noise
 
 IMAGES, TEXTS = 4, 5
@@ -21,7 +22,7 @@ ITEMS = 3
 
 
 @dataclass
-class SimilarityKit(PartKit):
+class SimilarityKit(ReplayedKit):
     """The checks of similarities."""
 
     part = "similarity"

@@ -18,7 +18,7 @@ from vsezoo.errors import VsezooError
 from vsezoo.interfaces import ImageEncoder
 from vsezoo.storage.read_ahead import read_ahead
 from vsezoo.training.batches import PairBatches
-from vsezoo.training.resident import ResidentPairs
+from vsezoo.training.resident import ResidentPairs, as_stored
 from vsezoo.training.splits import Split
 
 READERS = max(1, min(12, (os.cpu_count() or 1) - 2))
@@ -27,8 +27,11 @@ READERS = max(1, min(12, (os.cpu_count() or 1) - 2))
 
 def has_one_shape(split: Split, encoder: ImageEncoder) -> bool:
     """Return whether an image encoder takes the images of a split as they are stored: features of one shape."""
-    plain = encoder.transform(training=True) in (to_tensor, to_sets) and split.data.kind != "picture"
-    return plain and isinstance(split.data.images(np.arange(1)), np.ndarray)
+    return _takes_features(split, encoder) and isinstance(split.data.images(np.arange(1)), np.ndarray)
+
+
+def _takes_features(split: Split, encoder: ImageEncoder) -> bool:
+    return encoder.transform(training=True) in (to_tensor, to_sets) and split.data.kind != "picture"
 
 
 class Feed:
@@ -57,12 +60,11 @@ class Feed:
         """
         if self._resident:
             return self._resident.load(batches)
-        transform = torch.from_numpy if self._stored else self._encoder.transform(training=True)
-        data = self._split.data
-        pairs = PairBatches(data, self._split.tokens, transform, batches, seed, start=start)
-        if self._device.type != "cuda" or data.kind == "picture" or self._workers:
-            return pairs.load(self._workers)
-        return self._read_ahead(pairs)
+        transform = as_stored if self._stored else self._encoder.transform(training=True)
+        pairs = PairBatches(self._split.data, self._split.tokens, transform, batches, seed, start=start)
+        if self._device.type == "cuda" and not self._workers and _takes_features(self._split, self._encoder):
+            return self._read_ahead(pairs)
+        return pairs.load(self._workers)
 
     def _read_ahead(self, pairs: PairBatches) -> Iterator[Batch]:
         """Yield batches that threads read, and copy to the GPU while it computes."""

@@ -35,10 +35,10 @@ def can_replay(model: JointEmbedding, loss: Loss, runtime: Runtime) -> bool:
     settings = model.recipe.training
     alone = runtime.device.type == "cuda" and runtime.world_size == 1
     plain = settings.cuda_graphs and not settings.micro_batch and not settings.cache_frozen
-    return alone and plain and all(map(_promises, (*model.parts.values(), loss)))
+    return alone and plain and all(map(is_replayable, (*model.parts.values(), loss)))
 
 
-def _promises(part: ModelPart) -> bool:
+def is_replayable(part: ModelPart) -> bool:
     """Return whether a part is replayable. A subclass must say so again: it may have other code."""
     return "replayable" in vars(type(part)) and bool(part.replayable)
 

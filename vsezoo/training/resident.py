@@ -61,11 +61,16 @@ class ResidentPairs:
         return Tokens(torch.where(inside, self._ids[places], 0).long(), lengths)
 
 
+def as_stored(features: np.ndarray) -> Tensor:
+    """Return features as a tensor of their own type."""
+    return torch.from_numpy(np.require(features, requirements="W"))
+
+
 def _upload(data: PairDataset, device: torch.device) -> Tensor:
     """Return all images of a split on a device, as they are stored: float16 stays so."""
     images: Tensor | None = None
     for start in range(0, len(data.image_ids), BLOCK):
-        block = torch.from_numpy(data.images(np.arange(start, min(start + BLOCK, len(data.image_ids)))))
+        block = as_stored(data.images(np.arange(start, min(start + BLOCK, len(data.image_ids)))))
         if images is None:
             images = torch.empty(len(data.image_ids), *block.shape[1:], dtype=block.dtype, device=device)
         images[start : start + len(block)].copy_(block)
