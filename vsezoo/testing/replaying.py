@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from vsezoo.errors import first_line
+from vsezoo.interfaces import Encoder, ModelPart
 from vsezoo.testing.inputs import drop_values, record_call
 from vsezoo.testing.kit import promise, require
 from vsezoo.testing.parts import PartKit
@@ -29,13 +30,14 @@ class ReplayedKit(PartKit):
         """
         built = self.build()
         part = self.find(built).train()
-        if not is_replayable(part):
+        if not (isinstance(part, ModelPart) and is_replayable(part)):
             return
-        keeps, before = getattr(part, "keep_items", False), torch.get_rng_state()
+        keeps, before = isinstance(part, Encoder) and part.keep_items, torch.get_rng_state()
         with record_call(part) as given:
             self.run(built)
         require(torch.equal(torch.get_rng_state(), before), "its forward draws random numbers")
-        part.keep_items = keeps
+        if isinstance(part, Encoder):
+            part.keep_items = keeps
         try:
             part.to("meta")(*drop_values(given))
         except (RuntimeError, NotImplementedError) as error:

@@ -68,10 +68,10 @@ class Feed:
 
     def _read_ahead(self, pairs: PairBatches) -> Iterator[Batch]:
         """Yield batches that threads read, and copy to the GPU while it computes."""
-        copies = torch.cuda.Stream(self._device)
+        copies = torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]
 
         def read(index: int) -> tuple[Batch | VsezooError, torch.cuda.Event]:
-            batch, done = pairs[index], torch.cuda.Event()
+            batch, done = pairs[index], torch.cuda.Event()  # type: ignore[no-untyped-call]
             with torch.cuda.stream(copies):
                 if isinstance(batch, Batch):
                     if isinstance(batch.images, Tensor):

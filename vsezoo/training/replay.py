@@ -73,7 +73,7 @@ class ReplayedStep:
 
     def __init__(self, step: Step, modules: Iterable[nn.Module], warn: Callable[[str], None]) -> None:
         self._step, self._modules, self._warn = step, list(modules), warn
-        self._stream = torch.cuda.Stream(step.runtime.device)
+        self._stream = torch.cuda.Stream(step.runtime.device)  # type: ignore[no-untyped-call]
         self._recordings: dict[Any, Recording] = {}
         self._seen: set[Any] = set()
         self._state: Any = None

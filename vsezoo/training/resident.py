@@ -50,7 +50,7 @@ class ResidentPairs:
             return
         device = self._images.device
         order = torch.from_numpy(np.concatenate(batches)).to(device)
-        for chosen, captions in zip(order.split([len(batch) for batch in batches]), batches, strict=True):
+        for chosen, captions in zip(torch.split(order, [len(batch) for batch in batches]), batches, strict=True):
             images = self._image_of[chosen]
             yield Batch(self._images[images], self._pad(chosen, int(self._widths[captions].max())), images, chosen)
 
