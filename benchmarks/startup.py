@@ -19,7 +19,7 @@ from collections import Counter
 from pathlib import Path
 
 from figures import Figure, Report, make_parser
-from processes import find_script, measure
+from processes import find_script, keep_bytecode, measure
 
 COMMANDS = (
     ["list-models"],
@@ -70,7 +70,7 @@ def show_imports(report: Report, folder: Path, script: str) -> None:
     data = write_data(folder / "made", {"train": 1000, "dev": 100, "test": 1000}, width=512)
     train = open_data(str(data), "train", ("vector",))
     save_checkpoint(folder / "run", vsezoo.create_model("vsepp", train), train, {})
-    environment = {**os.environ, "VSEZOO_CACHE": str(folder / "cache")}
+    environment = {**keep_bytecode(os.environ), "VSEZOO_CACHE": str(folder / "cache")}
     for words in COMMANDS:
         command = [sys.executable, "-X", "importtime", script, *words]
         for _ in range(2):

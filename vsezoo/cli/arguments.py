@@ -7,13 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-from click.shell_completion import CompletionItem
 
 from vsezoo import registry
 from vsezoo.errors import VsezooError
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 
 class _Named(click.ParamType[str]):
@@ -47,7 +49,7 @@ class _Named(click.ParamType[str]):
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
         """Return the known names, the folders and the files that begin with what has been typed."""
         names = [name for name in self.list_known() if name.startswith(incomplete)]
-        return [CompletionItem(name) for name in dict.fromkeys([*names, *_list_paths(incomplete, self._suffix)])]
+        return _complete(dict.fromkeys([*names, *_list_paths(incomplete, self._suffix)]))
 
 
 class _Model(_Named):
@@ -137,7 +139,7 @@ class _Setting(click.ParamType[str]):
         kind, dot, _ = incomplete.partition(".")
         if dot and kind in (*PART_KINDS, *TRAINING_PARTS):
             names += [f"{kind}.{option}" for option in _list_part_options(model, kind)]
-        return [CompletionItem(f"{name}=") for name in sorted(names) if name.startswith(incomplete)]
+        return _complete(f"{name}=" for name in sorted(names) if name.startswith(incomplete))
 
 
 class PartName(_Named):
@@ -157,7 +159,7 @@ class PartName(_Named):
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
         """Return the registered names."""
-        return [CompletionItem(name) for name in self.list_known() if name.startswith(incomplete)]
+        return _complete(name for name in self.list_known() if name.startswith(incomplete))
 
 
 MODEL = _Model("model", suffix=".json")
@@ -194,3 +196,10 @@ def _list_paths(incomplete: str, suffix: str) -> Sequence[str]:
     folders = {entry for entry in shown if entry.is_dir()}
     files = {entry for entry in shown if suffix and entry.name.endswith(suffix)}
     return [folder + slash + entry.name + "/" * (entry in folders) for entry in shown if entry in folders | files]
+
+
+def _complete(texts: Iterable[str]) -> list[CompletionItem]:
+    """Return texts as what the shell may complete."""
+    from click.shell_completion import CompletionItem  # needed in a shell's own calls alone
+
+    return list(map(CompletionItem, texts))

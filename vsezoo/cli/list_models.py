@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.text import Text
@@ -14,7 +14,9 @@ from vsezoo import registry
 from vsezoo.cli import console, shared_options
 from vsezoo.cli.command import Command
 from vsezoo.errors import PluginError, VsezooError, suggest_name
-from vsezoo.recipe import Paper, Pretrained
+
+if TYPE_CHECKING:
+    from vsezoo.recipe import Paper
 
 
 @click.command(
@@ -125,6 +127,8 @@ def _list_pretrained(pattern: str, as_json: bool) -> None:
 
 def describe_pretrained(entry: registry.Entry) -> dict[str, Any]:
     """Return what is known of a registered checkpoint: the fields of `Pretrained`, and where it comes from."""
+    from vsezoo.recipe import Pretrained
+
     record, failed = None, None
     try:
         record = entry.load()

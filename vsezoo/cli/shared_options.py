@@ -8,7 +8,6 @@ from typing import Any, TypeVar
 
 import click
 
-from vsezoo.cli.arguments import DATASET
 from vsezoo.cli.output import JSONOption
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -34,10 +33,15 @@ as_json = click.option("--json", "as_json", is_flag=True, cls=JSONOption, help="
 """A `Command` that gets it reserves standard output for `console.print_json`."""
 
 
-def data(default: str, type: click.ParamType[str] = DATASET) -> Callable[[Function], Function]:
-    """Return `--data`, `default` being shown as its default."""
+def data(default: str, type: click.ParamType[str] | None = None) -> Callable[[Function], Function]:
+    """Return `--data`, `default` being shown as its default; its type is `DATASET` unless another is given."""
+    from vsezoo.cli.arguments import DATASET  # listings, which must start fast, take no data
+
     return click.option(
-        "--data", type=type, metavar="DATASET", help=f"A registered data set or a folder.  [default: {default}]"
+        "--data",
+        type=type or DATASET,
+        metavar="DATASET",
+        help=f"A registered data set or a folder.  [default: {default}]",
     )
 
 

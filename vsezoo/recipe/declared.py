@@ -6,8 +6,7 @@ import math
 import sys
 import types
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Any, Literal, NamedTuple, Union, get_args, get_origin
 
 from vsezoo.errors import RecipeError, suggest_name
 from vsezoo.recipe.options import Limit
@@ -16,8 +15,7 @@ PLAIN = (bool, int, float, str)
 """The types of single JSON values."""
 
 
-@dataclass(frozen=True)
-class Option:
+class Option(NamedTuple):
     """An option: its default, and the values that it accepts.
 
     Attributes:

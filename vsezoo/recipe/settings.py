@@ -88,7 +88,9 @@ class TrainingSettings:
 
     def __post_init__(self, lr_update: int | None, lr_decay: float | None) -> None:
         for name, option in TRAINING_OPTIONS.items():
-            object.__setattr__(self, name, option.convert(getattr(self, name), f"training.{name}"))
+            value = getattr(self, name)
+            if value is not option.default:
+                object.__setattr__(self, name, option.convert(value, f"training.{name}"))
         if isinstance(self.optimizer, str):  # as API version 1 has it
             object.__setattr__(self, "optimizer", Part(self.optimizer))
         given = {name: value for name, value in (("every", lr_update), ("factor", lr_decay)) if value is not None}

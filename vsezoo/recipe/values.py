@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -11,6 +10,8 @@ from vsezoo.errors import RecipeError, suggest_name
 
 def parse_value(text: str) -> Any:
     """Return the value of `NAME=VALUE`: JSON, or Python's True or False; any other text stays one."""
+    import json  # most commands parse no value
+
     try:
         return json.loads(text)
     except (ValueError, RecursionError):

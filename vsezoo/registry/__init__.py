@@ -25,7 +25,6 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import Any, TypeVar
 
@@ -35,15 +34,15 @@ from vsezoo.registry.distributions import Distribution as Distribution
 from vsezoo.registry.distributions import list_distributions as list_distributions
 from vsezoo.registry.entry import SESSION as SESSION
 from vsezoo.registry.entry import Entry as Entry
-from vsezoo.registry.entry import SessionEntry
 from vsezoo.registry.entry import explain as explain
+from vsezoo.registry.entry import session_objects
 from vsezoo.registry.kinds import KINDS as KINDS
 from vsezoo.registry.kinds import OWN as OWN
 from vsezoo.registry.kinds import require_kind, require_type
 from vsezoo.registry.names import natural_key as natural_key
 from vsezoo.registry.names import normalize
 
-_session: dict[tuple[str, str], SessionEntry] = {}
+_session: dict[tuple[str, str], Entry] = {}
 
 
 def list_names(kind: str) -> list[str]:
@@ -65,7 +64,7 @@ def _gather(kind: str) -> list[Entry]:
     session = [entry for entry in _session.values() if entry.kind == kind]
     count, taken = Counter(entry.name for entry in installed), {entry.name for entry in session}
     marked = [
-        replace(entry, conflict=True) if entry.name in taken or (count[entry.name] > 1 and not entry.own) else entry
+        entry._replace(conflict=True) if entry.name in taken or (count[entry.name] > 1 and not entry.own) else entry
         for entry in installed
     ]
     return [*marked, *session]
@@ -179,7 +178,8 @@ def register(kind: str, name: str, *, replace: bool = False) -> Callable[[Regist
             raise UsageError(f"{name!r} cannot be registered: {error}.") from None
         module = getattr(thing, "__module__", type(thing).__module__)
         value = f"{module}:{getattr(thing, '__qualname__', type(thing).__qualname__)}"
-        _session[kind, name] = SessionEntry(kind, name, value, SESSION, "", thing=thing)
+        _session[kind, name] = Entry(kind, name, value, SESSION, "")
+        session_objects[kind, name] = thing
         return thing
 
     return keep
@@ -192,14 +192,15 @@ def session(*, empty: bool = False) -> Iterator[None]:
     Args:
         empty: begin without what this process has registered so far, as another process would.
     """
-    before = dict(_session)
+    before = dict(_session), dict(session_objects)
     if empty:
         _session.clear()
     try:
         yield
     finally:
-        _session.clear()
-        _session.update(before)
+        for registered, earlier in zip((_session, session_objects), before, strict=True):
+            registered.clear()
+            registered.update(earlier)
 
 
 def _describe_unknown(kind: str, name: str, known: list[Entry]) -> UnknownNameError:

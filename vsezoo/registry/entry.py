@@ -7,8 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, redirect_stdout
 from contextvars import ContextVar
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from vsezoo.errors import PluginError, VsezooError
 from vsezoo.registry.audit.api import API_VERSION, require_version
@@ -24,11 +23,13 @@ DIFFERENT_BUILDS = (
     "release, from the same index."
 )
 
+session_objects: dict[tuple[str, str], Any] = {}
+"""The objects registered by `register`, by kind and name."""
+
 _loading: ContextVar[tuple[str, ...]] = ContextVar("loading", default=())
 
 
-@dataclass(frozen=True)
-class Entry:
+class Entry(NamedTuple):
     """A registered name.
 
     Attributes:
@@ -71,6 +72,8 @@ class Entry:
             PluginError: when it cannot be imported or is not a valid object of its kind (`explain` gives the reason),
                 or when its distribution was written for an unknown version of the plugin API.
         """
+        if self.distribution == SESSION:
+            return session_objects[self.kind, self.name]
         require_version(self.distribution, self.version, self.api_version)
         try:
             # Standard output is reserved for results, such as the JSON of a listing.
@@ -115,17 +118,6 @@ class Entry:
                 f"Install the package with the module {absent}, upgrade or uninstall {self.distribution}, or {without}."
             )
         return f"Upgrade or uninstall {self.distribution}, or {without}."
-
-
-@dataclass(frozen=True)
-class SessionEntry(Entry):
-    """A name registered by `register`, with its object."""
-
-    thing: Any = field(default=None, compare=False)
-
-    def load(self) -> Any:
-        """Return the object."""
-        return self.thing
 
 
 def explain(error: PluginError) -> str:

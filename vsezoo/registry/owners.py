@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import functools
 import sys
-import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import FrameType, TracebackType
 from typing import Any
 
 from vsezoo.errors import PluginError
 from vsezoo.registry import list_entries
-from vsezoo.registry.entry import Entry, SessionEntry
+from vsezoo.registry.entry import SESSION, Entry, session_objects
 from vsezoo.registry.global_state import watch
 from vsezoo.registry.kinds import KINDS, split_value
 
@@ -45,7 +45,7 @@ def describe_origin(thing: object) -> str:
     entry = find_entry(thing)
     if entry is None or entry.own:
         return ""
-    return " of this session" if isinstance(entry, SessionEntry) else f" of {entry.distribution} {entry.version}"
+    return " of this session" if entry.distribution == SESSION else f" of {entry.distribution} {entry.version}"
 
 
 @contextmanager
@@ -98,7 +98,7 @@ def point_to_checks(thing: object) -> str:
 def note_owner(error: BaseException) -> None:
     """Add a note to an exception that was raised in a registered object of another distribution: which one it is."""
     plugins = [found for entry, found in _list_loaded() if not entry.own]
-    for frame, _ in reversed(list(traceback.walk_tb(error.__traceback__))):
+    for frame in reversed(list(_list_frames(error.__traceback__))):
         bound = [frame.f_locals[name] for name in ("self", "cls") if name in frame.f_locals]
         for found in plugins:
             code = getattr(found, "__code__", None)
@@ -107,12 +107,19 @@ def note_owner(error: BaseException) -> None:
                 return
 
 
+def _list_frames(traceback: TracebackType | None) -> Iterator[FrameType]:
+    """Yield the frames of a traceback, as `traceback.walk_tb`, whose module takes a millisecond to import."""
+    while traceback is not None:
+        yield traceback.tb_frame
+        traceback = traceback.tb_next
+
+
 def _list_loaded() -> Iterator[tuple[Entry, Any]]:
     """Yield the entries whose module has been imported, and their objects."""
     for kind in KINDS:
         for entry in list_entries(kind):
-            if isinstance(entry, SessionEntry):
-                yield entry, entry.thing
+            if entry.distribution == SESSION:
+                yield entry, session_objects[kind, entry.name]
                 continue
             module, attributes = split_value(entry.value)
             found = functools.reduce(
