@@ -58,6 +58,20 @@ WIDTH = 120
 RUNS = re.compile(r"(<!-- measured -->\n)[\s\S]*?(?=<!-- end -->)")
 MACHINE = ("cores", "accelerator", "threads", "load", "python", "torch", "numpy")
 """What the page says about the machine of a run, besides the processor."""
+PROGRAM = """
+import json, sys
+from click.testing import CliRunner
+from vsezoo.cli import main
+
+outputs = []
+for arguments in json.load(sys.stdin):
+    done = CliRunner().invoke(main, arguments, prog_name="vsezoo", terminal_width=78, catch_exceptions=False)
+    if done.exit_code:
+        sys.exit(done.output)
+    outputs.append(done.stdout)
+print(json.dumps(outputs))
+"""
+"""Reads lists of arguments, and writes what `vsezoo` prints for each; of 80 columns click fills 78."""
 BLOCK = re.compile(r"(<!-- output: (?P<command>[^\n]+) -->\n)[\s\S]*?(?=<!-- end -->)")
 
 
@@ -71,24 +85,29 @@ def main() -> None:
 
 def render(text: str) -> str:
     """Return a page with the present outputs between its markers."""
-    return BLOCK.sub(lambda match: f"{match[1]}\n```text\n{run(match['command'])}\n```\n\n", text)
+    outputs = run([match["command"] for match in BLOCK.finditer(text)])
+    return BLOCK.sub(lambda match: f"{match[1]}\n```text\n{outputs[match['command']]}\n```\n\n", text)
 
 
-def run(command: str) -> str:
-    """Return what a command prints, without spaces at the ends of lines."""
-    _, *arguments = shlex.split(command)
+def run(commands: list[str]) -> dict[str, str]:
+    """Return what commands print, without spaces at the ends of lines. One process runs all of them in turn."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "SYSTEMROOT") if name in os.environ}
     environment = {**kept, "COLUMNS": "80", "PYTHONUTF8": "1", "VSEZOO_PLUGINS": "none"}
     with tempfile.TemporaryDirectory() as folder:
         done = subprocess.run(
-            [sys.executable, "-c", "from vsezoo.cli import main; main(prog_name='vsezoo')", *arguments],
+            [sys.executable, "-c", PROGRAM],
+            input=json.dumps([shlex.split(command)[1:] for command in commands]),
             cwd=folder,
             env=environment,
             stdout=subprocess.PIPE,
             encoding="utf-8",
             check=True,
         )
-    return "\n".join(line.rstrip() for line in done.stdout.strip().splitlines())
+    outputs = json.loads(done.stdout)
+    return {
+        command: "\n".join(line.rstrip() for line in output.strip().splitlines())
+        for command, output in zip(commands, outputs, strict=True)
+    }
 
 
 def render_runs(text: str, measured: list[dict[str, Any]]) -> str:
