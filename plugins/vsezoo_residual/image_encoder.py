@@ -28,6 +28,7 @@ class ResidualImageEncoder(FeatureImageEncoder):
         hidden_size: see `Residual`.
         input_dropout: see `Residual`.
         dropout: see `Residual`.
+        noise: standard deviation of normal noise that is added to `(φ(i) - μ) / σ` in training, 0: none.
         **of_features: the options of `FeatureImageEncoder`.
 
     Raises:
@@ -45,9 +46,11 @@ class ResidualImageEncoder(FeatureImageEncoder):
         hidden_size: Annotated[int, AtLeast(0)] = 512,
         input_dropout: Annotated[float, AtLeast(0), Below(1)] = 0.2,
         dropout: Annotated[float, AtLeast(0), Below(1)] = 0.3,
+        noise: Annotated[float, AtLeast(0)] = 0.0,
         **of_features: Any,
     ) -> None:
         super().__init__(center=center, **of_features)
+        self.noise = noise
         self.residual = Residual(self.fc, hidden_size, input_dropout, dropout)
         self.register_buffer("deviation", torch.ones(()))
 
@@ -70,4 +73,7 @@ class ResidualImageEncoder(FeatureImageEncoder):
         Raises:
             DataError: for features of another shape.
         """
-        return self.finish(self.residual(self.prepare(images, ("images",)) / self.deviation, self.fc))
+        features = self.prepare(images, ("images",)) / self.deviation
+        if self.training and self.noise:
+            features = features + self.noise * torch.randn_like(features)
+        return self.finish(self.residual(features, self.fc))
