@@ -72,13 +72,14 @@ def main() -> None:
     """Measure and print."""
     parser = make_parser(__doc__)
     parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--precision", nargs="*", default=["bf16", "fp32"], help="of the run; none: only the regions")
     options = parser.parse_args()
     if not torch.cuda.is_available():
         sys.exit("This benchmark needs a GPU.")
     with Report(options) as report, tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         data = write_data(folder / "flickr30k", FLICKR30K, width=2048)
-        for precision in ("bf16", "fp32"):
+        for precision in options.precision:
             settings = {"training.precision": precision, "training.val_step": 0}
             settings |= {"training.num_epochs": 2} if options.quick else {}
             clock = Clock()

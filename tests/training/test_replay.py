@@ -183,7 +183,7 @@ def test_a_step_that_cannot_be_recorded_runs_as_usual_and_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def forward(loss: HingeLoss, scores: torch.Tensor, *others: Any) -> LossOutput:
-        float(scores.sum())  # reads a value, so that it is not replayable
+        float(scores.detach().sum())  # reads a value, so that it is not replayable
         return usual(loss, scores, *others)
 
     class Warnings(Callback):

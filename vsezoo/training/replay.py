@@ -126,7 +126,8 @@ class ReplayedStep:
         self._compute(batch, weight)  # torch's libraries prepare themselves for the stream
         graph = torch.cuda.CUDAGraph()
         try:
-            with torch.cuda.graph(graph, pool=self._pool, stream=self._stream):
+            # Other threads copy batches to the GPU meanwhile, which the default mode forbids.
+            with torch.cuda.graph(graph, self._pool, self._stream, capture_error_mode="thread_local"):
                 result = self._run(batch, weight)
         except RuntimeError as error:
             self._works = False
