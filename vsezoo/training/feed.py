@@ -21,7 +21,7 @@ from vsezoo.training.batches import PairBatches
 from vsezoo.training.resident import ResidentPairs, as_stored
 from vsezoo.training.splits import Split
 
-READERS = max(1, min(12, (os.cpu_count() or 1) - 2))
+READERS = max(1, min(8, (os.cpu_count() or 1) // 2))
 """Threads that read features for a GPU."""
 
 
