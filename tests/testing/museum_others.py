@@ -163,7 +163,7 @@ for source, *fails in (
 def find_heavy(kind: str, name: str) -> Subject:
     """Return what is registered under this name, as if it came from a module that imports torch."""
     entry = registry.find(kind, name)
-    return Subject(kind, name, entry.load(), replace(entry, value=f"{HEAVY}:thing"))
+    return Subject(kind, name, entry.load(), entry._replace(value=f"{HEAVY}:thing"))
 
 
 put_on_show("heavy", find_heavy("datasets", "shapes"), "light")

@@ -80,6 +80,7 @@ DEFAULTS: dict[str, Any] = {
     "training.average": 0.0,
     "training.batches": "captions",
     "training.cache_frozen": False,
+    "training.cuda_graphs": True,
     "training.micro_batch": 0,
     "training.last_batch": "keep",
     "training.max_words": 0,
