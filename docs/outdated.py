@@ -29,7 +29,8 @@ def write_outdated(about: str | None, script: str, find: Callable[[], Mapping[Pa
     outdated = find()
     for file, text in outdated.items():
         if options.check:
-            print(f"{file.relative_to(ROOT)} is not current: run python {script}")
+            name = file.relative_to(ROOT) if file.is_relative_to(ROOT) else Path(*file.parts[-2:])
+            print(f"{name} is not current: run python {script}")
         elif text is None:
             file.unlink()
         else:
