@@ -94,6 +94,13 @@ class Batch:
     image_index: Tensor
     caption_index: Tensor
 
+    @property
+    def tensors(self) -> list[Tensor]:
+        """All tensors, in the order of the attributes."""
+        images = self.images
+        first = [images.features, images.lengths] if isinstance(images, RegionSets) else [images]
+        return [*first, self.tokens.ids, self.tokens.lengths, self.image_index, self.caption_index]
+
     def to(self, device: torch.device) -> Batch:
         """Move the batch to a device."""
         images = self.images

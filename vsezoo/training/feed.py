@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import torch
@@ -85,11 +84,7 @@ class Feed:
             if isinstance(batch, VsezooError):
                 raise batch
             torch.cuda.current_stream(self._device).wait_event(done)
-            for tensor in _list_tensors(batch):  # their memory must not be used again before this stream is done
-                tensor.record_stream(torch.cuda.current_stream(self._device))
+            for tensor in batch.tensors:
+                if tensor.is_cuda:  # its memory must not be used again before this stream is done
+                    tensor.record_stream(torch.cuda.current_stream(self._device))
             yield batch
-
-
-def _list_tensors(batch: Batch) -> list[Any]:
-    images = [batch.images] if isinstance(batch.images, Tensor) else [batch.images.features, batch.images.lengths]
-    return [*images, batch.tokens.ids, batch.image_index, batch.caption_index]

@@ -98,7 +98,7 @@ class ReplayedStep:
         if key in self._seen and key not in self._recordings and self._works and not first:
             self._record(key, batch, weight)
         if (recording := self._recordings.get(key)) is not None:
-            for target, source in zip(_list_tensors(recording.batch), _list_tensors(batch), strict=True):
+            for target, source in zip(recording.batch.tensors, batch.tensors, strict=True):
                 target.copy_(source, non_blocking=True)
             recording.graph.replay()
             return recording.result
@@ -122,7 +122,7 @@ class ReplayedStep:
 
     def _record(self, key: Any, batch: Batch, weight: float) -> None:
         """Record the step for batches like this one."""
-        batch = _rebuild([tensor.clone() for tensor in _list_tensors(batch)])
+        batch = _rebuild([tensor.clone() for tensor in batch.tensors])
         self._compute(batch, weight)  # torch's libraries prepare themselves for the stream
         graph = torch.cuda.CUDAGraph()
         try:
@@ -138,11 +138,6 @@ class ReplayedStep:
             return
         self._pool = graph.pool()
         self._recordings[key] = Recording(graph, batch, result)
-
-
-def _list_tensors(batch: Batch) -> list[Tensor]:
-    assert isinstance(batch.images, Tensor)
-    return [batch.images, batch.tokens.ids, batch.tokens.lengths, batch.image_index, batch.caption_index]
 
 
 def _rebuild(tensors: Sequence[Tensor]) -> Batch:

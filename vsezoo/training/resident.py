@@ -33,16 +33,14 @@ class ResidentPairs:
         self._widths, self._lengths = tokens.lengths, torch.from_numpy(tokens.lengths).to(device)
         starts = torch.from_numpy(tokens.ends - tokens.lengths)
         self._ids, self._starts = torch.from_numpy(tokens.ids).to(device), starts.to(device)
-        self._image_of = torch.from_numpy(data.image_of).to(device)
+        self._image_of = as_stored(data.image_of).to(device)
 
     @staticmethod
     def fits(data: PairDataset, device: torch.device) -> bool:
-        """Return whether the features have one shape and fit into the free memory of a GPU."""
-        first = data.images(np.arange(min(1, len(data.image_ids))))
-        if not isinstance(first, np.ndarray):
-            return False
+        """Return whether features of one shape fit into the free memory of a GPU."""
         free, _ = torch.cuda.mem_get_info(device)
-        return len(data.image_ids) * first.nbytes <= SHARE * free
+        size: int = len(data.image_ids) * data.images(np.arange(1)).nbytes
+        return size <= SHARE * free
 
     def load(self, batches: Sequence[np.ndarray]) -> Iterator[Batch]:
         """Yield the batches of these caption indices, with the lengths of the captions on the device, too."""
