@@ -85,6 +85,15 @@ def test_json_tells_what_came_of_each_split(tmp_path: Path, photos: Path, weight
     ]
 
 
+def test_bf16_is_fp32_on_a_cpu_without_its_instructions(
+    tmp_path: Path, photos: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vsezoo.devices.has_bf16_instructions", lambda: False)
+    done = extract(tmp_path, photos, weights, "--split", "dev", "--precision", "bf16")
+    assert "the backbone computes in fp32" in done.stderr
+    assert json.loads((tmp_path / "out" / "features.json").read_bytes())["settings"]["precision"] == "fp32"
+
+
 @pytest.mark.slow
 def test_a_training_on_the_output(tmp_path: Path, photos: Path, weights: Path) -> None:
     assert extract(tmp_path, photos, weights, "--normalize").code == 0

@@ -93,7 +93,8 @@ def test_a_batch_larger_than_the_data(make_loop: MakeLoop) -> None:
 
 
 @pytest.mark.slow
-def test_bf16_is_for_the_encoders_alone(make_loop: MakeLoop) -> None:
+def test_bf16_is_for_the_encoders_alone(make_loop: MakeLoop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vsezoo.devices.has_bf16_instructions", lambda: True)
     losses = {}
     for precision in ("fp32", "bf16"):
         loop = make_loop(training__precision=precision)
@@ -108,6 +109,22 @@ def test_bf16_is_for_the_encoders_alone(make_loop: MakeLoop) -> None:
         losses[precision] = output.total.item()
     assert losses["bf16"] != losses["fp32"]
     assert losses["bf16"] == pytest.approx(losses["fp32"], rel=0.02)
+
+
+def test_bf16_is_fp32_and_said_so_on_a_cpu_without_its_instructions(
+    make_loop: MakeLoop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vsezoo.devices.has_bf16_instructions", lambda: False)
+    witness, losses = Witness(), {}
+    for precision in ("fp32", "bf16"):
+        loop = make_loop(witness, training__precision=precision, training__num_epochs=1)
+        loop.start()
+        losses[precision] = loop.step(first_batch(loop))[0].total.item()
+    assert losses["bf16"] == losses["fp32"]
+    assert [text for text in witness.warnings if "bf16" in text] == [
+        "this CPU has no bf16 instructions (avx512_bf16 or amx_bf16, see `lscpu`): the encoders compute in fp32, which is "
+        "faster here."
+    ]
 
 
 # Schedule, clipping, validations

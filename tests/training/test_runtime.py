@@ -20,7 +20,7 @@ import vsezoo
 from vsezoo.batch import Embeddings
 from vsezoo.construction import build_loss, build_model
 from vsezoo.data.lookup import open_data
-from vsezoo.devices import choose_device
+from vsezoo.devices import choose_device, choose_precision
 from vsezoo.errors import UsageError
 from vsezoo.parts import load_text_encoder, resolve_recipe
 from vsezoo.training.batches import PairBatches, TokenTable
@@ -63,6 +63,35 @@ def test_devices() -> None:
     assert choose_device("auto").type == (
         torch.accelerator.current_accelerator().type if torch.accelerator.is_available() else "cpu"
     )
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "precision"),
+    [
+        ({"avx2": True, "avx512_f": True, "avx512_bf16": False, "amx_bf16": False}, "fp32"),
+        ({"avx512_bf16": True, "amx_bf16": False}, "bf16"),
+        ({"amx_bf16": True}, "bf16"),
+        ({"neon": True, "bf16": True}, "fp32"),  # of Apple, where torch has no products in it
+        ({"neon": True, "bf16": True, "sve_bf16": True}, "bf16"),
+        ({}, "fp32"),
+    ],
+)
+def test_bf16_where_the_cpu_has_instructions_for_it(
+    monkeypatch: pytest.MonkeyPatch, capabilities: dict[str, bool], precision: str
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
+    cpu = torch.device("cpu")
+    assert choose_precision("bf16", cpu) == precision
+    assert choose_precision("bf16", torch.device("cuda")) == "bf16"
+    assert choose_precision("fp32", cpu) == "fp32"
+
+
+@pytest.mark.parametrize("amx", [True, False])
+def test_older_torch_knows_of_bf16_instructions(monkeypatch: pytest.MonkeyPatch, amx: bool) -> None:
+    monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False, raising=False)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx, raising=False)
+    assert choose_precision("bf16", torch.device("cpu")) == ("bf16" if amx else "fp32")
 
 
 def test_one_process_changes_nothing() -> None:

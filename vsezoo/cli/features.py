@@ -150,6 +150,7 @@ def features(
         )
     options = read_assignments("--set", settings, "image_size=192")
     from vsezoo.cli.bars import show_splits
+    from vsezoo.devices import SLOW_BF16, choose_precision
     from vsezoo.features.extraction import extract_features
     from vsezoo.features.extractor import FeatureForm
     from vsezoo.features.pictures import find_pictures
@@ -166,6 +167,8 @@ def features(
 
     share = shards.read_shard(shard)
     place = shards.choose_device(device)
+    if (chosen := choose_precision(precision, place)) != precision:
+        console.print_warning(SLOW_BF16.format(what="the backbone computes"))
     network = _open(backbone) or _build(backbone, {**_check(options), "weights": weights, "crops": int(crops)}, grid)
     with show_splits() as advance:
         try:
@@ -174,7 +177,7 @@ def features(
                 splits or pictures.names,
                 network,
                 output,
-                form=FeatureForm(dtype, normalize, precision, batch_size or max(1, 32 // network.views)),
+                form=FeatureForm(dtype, normalize, chosen, batch_size or max(1, 32 // network.views)),
                 options=OpenOptions(data_root, use_restval=use_restval, on_bad_image=on_bad_image),
                 workers=max(1, (os.cpu_count() or 1) - 1) if workers is None else workers,
                 device=place,

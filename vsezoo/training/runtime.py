@@ -13,7 +13,7 @@ from torch.nn import functional
 from torch.nn.parallel import DistributedDataParallel
 
 from vsezoo.batch import Embeddings
-from vsezoo.devices import choose_device
+from vsezoo.devices import SLOW_BF16, choose_device, choose_precision
 from vsezoo.interfaces import Batch, Tokens
 from vsezoo.training.peers import list_peers
 
@@ -30,13 +30,15 @@ class Runtime:
 
     Args:
         device: name of a torch device, or `auto`.
-        precision: `fp32`, or `bf16` for encoders that compute in bfloat16 with float32 parameters.
+        precision: `fp32`, or `bf16` for encoders that compute in bfloat16 with float32 parameters. On a CPU
+            that is slower in bfloat16 it becomes `fp32`.
     """
 
     def __init__(self, device: str = "auto", precision: str = "fp32") -> None:
         self.rank, self.world_size = read_rank(), int(os.environ.get("WORLD_SIZE", 1))
         self.device = choose_device(device)
-        self.precision = precision
+        self.precision = choose_precision(precision, self.device)
+        self.warnings = [] if self.precision == precision else [SLOW_BF16.format(what="the encoders compute")]
         if self.world_size > 1:
             if self.device.type == "cuda":
                 self.device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
