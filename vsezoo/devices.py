@@ -6,9 +6,7 @@ import torch
 
 from vsezoo.errors import UsageError, first_line
 
-SLOW_BF16 = (
-    "this CPU has no bf16 instructions (avx512_bf16 or amx_bf16, see `lscpu`): {what} in fp32, which is faster here."
-)
+SLOW_BF16 = "this CPU has no bf16 instructions: {what} in fp32, which is faster here."
 """What is reported to a user who asked for bf16 where fp32 is used instead."""
 
 
