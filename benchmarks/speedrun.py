@@ -28,6 +28,8 @@ from typing import Any
 
 from figures import Figure, Report, make_parser
 
+from vsezoo.cli.assignments import read_assignments
+
 REPOSITORY = Path(__file__).parents[1]
 PAPER = {"loss.max_violation": True, "training.precision": "fp32"}
 
@@ -137,13 +139,7 @@ def compare(report: Report, arguments: argparse.Namespace) -> None:
         report.show(f"target: {target:.1f}", Figure("target", target))
         show_arrivals(report, "vsepp --no-overrides", runs, target)
 
-    settings = {}
-    for assignment in arguments.set:
-        name, _, value = assignment.partition("=")
-        try:
-            settings[name] = json.loads(value)
-        except json.JSONDecodeError:
-            settings[name] = value
+    settings = read_assignments("--set", arguments.set, "embed_size=256")
     runs = [
         train(REPOSITORY, arguments.recipe, arguments, settings={**settings, "training.seed": seed})
         for seed in arguments.seeds
