@@ -69,8 +69,13 @@ class Done:
 
 def run_command(folder: Path, *arguments: str | Path, before: Callable[[], None] | None = None) -> Done:
     """Run `vsezoo` in a process of its own, in a folder, after a function that changes the process."""
+    return run(folder, _run_main, [str(argument) for argument in arguments], before)
+
+
+def run(folder: Path, target: Callable[..., None], *arguments: Any) -> Done:
+    """Run a function of a module in a process of its own, in a folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    code = finish(start(_run_main, str(folder), [str(argument) for argument in arguments], before))
+    code = finish(start(_run_in, str(folder), target, *arguments))
     stdout, stderr = ((folder / name).read_text(encoding="utf-8") for name in (".stdout", ".stderr"))
     return Done(code, stdout, stderr)
 
@@ -82,11 +87,15 @@ def _run(target: Callable[..., None], *arguments: Any) -> None:
     target(*arguments)
 
 
-def _run_main(folder: str, arguments: list[str], before: Callable[[], None] | None) -> None:
+def _run_in(folder: str, target: Callable[..., None], *arguments: Any) -> None:
     os.chdir(folder)
     os.environ.pop("COLUMNS", None)
     for stream, name in ((sys.stdout, ".stdout"), (sys.stderr, ".stderr")):
         os.dup2(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), stream.fileno())
+    target(*arguments)
+
+
+def _run_main(arguments: list[str], before: Callable[[], None] | None) -> None:
     if before:
         before()
     main(arguments, prog_name="vsezoo")
