@@ -10,6 +10,7 @@ import os
 os.environ["OMP_NUM_THREADS"] = "1"
 
 import itertools
+import math
 import multiprocessing.process
 import re
 import shutil
@@ -31,6 +32,7 @@ from hypothesis import HealthCheck, settings
 import vsezoo
 from vsezoo import registry
 from vsezoo.cli.arguments import CHECKPOINT, DATASET, IMAGES, TEXTS
+from vsezoo.training import saved
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell without job control makes what it starts in the background ignore Ctrl-C, and all that this starts, too.
@@ -43,8 +45,15 @@ os.environ.pop("COLUMNS", None)
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any machine")
 
+if os.environ.pop("PYTHONDONTWRITEBYTECODE", None):
+    # Or each process that a test starts, and each worker of pytest-xdist, would compile all modules again.
+    sys.dont_write_bytecode = False
+
 # These tests are not about power cuts, and waiting for the disk is a tenth of their time. Their own processes do wait.
 os.fsync = lambda descriptor: None
+
+# Nor about what saving costs: on a busy machine, states that tests look for would not be saved.
+saved.CHEAP = math.inf
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -6,8 +6,10 @@ import multiprocessing
 import os
 import re
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from multiprocessing import forkserver
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -20,33 +22,27 @@ PATIENCE = 600
 """Seconds for what takes a few; a busy machine may need them."""
 
 _processes = multiprocessing.get_context("forkserver")
-_processes.set_forkserver_preload(
-    [
-        "pytest",
-        "torch._dynamo",  # which torch's optimisers import when the first is made
-        "vsezoo.captioning.loss",
-        "vsezoo.cli.caption",
-        "vsezoo.cli.eval",
-        "vsezoo.cli.train",
-        "vsezoo.data.precomputed.pairs",
-        "vsezoo.encoders.recurrent",
-        "vsezoo.encoders.bow",
-        "vsezoo.encoders.recurrent",
-        "vsezoo.encoders.precomputed",
-        "vsezoo.encoders.regions",
-        "vsezoo.losses",
-        "vsezoo.similarities",
-        "vsezoo.training.train",
-        "vsezoo_vsepp.recipes",
-    ]
-)
+_processes.set_forkserver_preload(["pytest", "vsezoo.cli.caption", "vsezoo.cli.eval", "vsezoo.cli.train", "preloaded"])
 
 
 def start(target: Callable[..., None], *arguments: Any) -> BaseProcess:
     """Start a function of a module in a process of its own, forked from one that has torch already."""
+    _start_server()
     process = _processes.Process(target=_run, args=(target, *arguments))
     process.start()
     return process
+
+
+def _start_server() -> None:
+    """Start what processes are forked from, if it does not run; it finds modules by its environment alone."""
+    before = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(Path(__file__).parent), before]))
+    try:
+        forkserver.ensure_running()
+    finally:
+        del os.environ["PYTHONPATH"]
+        if before is not None:
+            os.environ["PYTHONPATH"] = before
 
 
 def finish(process: BaseProcess) -> int:
@@ -74,10 +70,33 @@ def run_command(folder: Path, *arguments: str | Path, before: Callable[[], None]
 
 def run(folder: Path, target: Callable[..., None], *arguments: Any) -> Done:
     """Run a function of a module in a process of its own, in a folder."""
-    folder.mkdir(parents=True, exist_ok=True)
-    code = finish(start(_run_in, str(folder), target, *arguments))
+    return read_command(folder, _start_in(folder, target, *arguments))
+
+
+def start_command(folder: Path, *arguments: str | Path, before: Callable[[], None] | None = None) -> BaseProcess:
+    """Start `vsezoo` as `run_command` does, without waiting for its end."""
+    return _start_in(folder, _run_main, [str(argument) for argument in arguments], before)
+
+
+def read_command(folder: Path, process: BaseProcess) -> Done:
+    """Wait for a command that was started in a folder, and return what it left."""
+    code = finish(process)
     stdout, stderr = ((folder / name).read_text(encoding="utf-8") for name in (".stdout", ".stderr"))
     return Done(code, stdout, stderr)
+
+
+def wait_until(process: BaseProcess, condition: Callable[[], Any]) -> Any:
+    """Wait until something is true of what a process has left so far, and return it; the process must not end before.
+
+    Raises:
+        TimeoutError: if it does not become true.
+    """
+    end = time.monotonic() + PATIENCE
+    while not (found := condition()):
+        if process.exitcode is not None or time.monotonic() > end:
+            raise TimeoutError(f"the process {process.exitcode} has not come so far")
+        time.sleep(0.02)
+    return found
 
 
 def _run(target: Callable[..., None], *arguments: Any) -> None:
@@ -85,6 +104,13 @@ def _run(target: Callable[..., None], *arguments: Any) -> None:
 
     torch.set_num_threads(1)
     target(*arguments)
+
+
+def _start_in(folder: Path, target: Callable[..., None], *arguments: Any) -> BaseProcess:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in (".stdout", ".stderr"):
+        (folder / name).write_bytes(b"")  # for who looks before the process writes
+    return start(_run_in, str(folder), target, *arguments)
 
 
 def _run_in(folder: str, target: Callable[..., None], *arguments: Any) -> None:

@@ -79,7 +79,7 @@ def write_slowly(decoder: CaptionDecoder, regions: Tensor, tokens: Tokens, max_l
 
 
 @pytest.mark.slow
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=15)
 @given(st.lists(st.integers(2, 9), min_size=1, max_size=5), st.integers(3, 9), st.integers(0, 2**31))
 def test_against_the_original_step_by_step(lengths: list[int], max_len: int, seed: int) -> None:
     """Values and all gradients, for captions shorter than, as long as, and longer than the longest allowed."""

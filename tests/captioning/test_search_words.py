@@ -121,7 +121,7 @@ def list_captions(table: dict[int, dict[int, float]], max_len: int) -> list[tupl
 
 
 @pytest.mark.slow
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=15)
 @given(st.lists(words_of_three, min_size=3, max_size=3), st.integers(1, 4))
 def test_a_beam_that_keeps_everything_finds_the_best_of_all(counts: list[list[int]], max_len: int) -> None:
     table = make_table(counts)
@@ -132,7 +132,7 @@ def test_a_beam_that_keeps_everything_finds_the_best_of_all(counts: list[list[in
     assert any(math.exp(sum(one)) == pytest.approx(probability) for one in steps)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=15)
 @given(st.lists(words_of_three, min_size=3, max_size=3))
 def test_a_beam_of_one_takes_the_likeliest_word_each_time(counts: list[list[int]]) -> None:
     table, words, total = make_table(counts), [START], 1.0

@@ -207,13 +207,12 @@ def test_no_load_mixes_two_checkpoints(tmp_path: Path) -> None:
     writer = processes.start(replace_again_and_again, str(tmp_path / "run"), str(tmp_path / "variants"), stop)
     seen = Counter[frozenset[int]]()
     try:
-        for turn in range(200):
-            model = vsezoo.load(tmp_path / "run" if turn % 2 else tmp_path / "run" / "best")
+        while sum(seen.values()) < 60 or (len(seen) < 3 and sum(seen.values()) < 2000):
+            model = vsezoo.load(tmp_path / "run" if sum(seen.values()) % 2 else tmp_path / "run" / "best")
             seen[frozenset(read_variant(model))] += 1
     finally:
         stop.set()
         assert processes.finish(writer) == 0
-    assert sum(seen.values()) == 200
     assert all(len(numbers) == 1 for numbers in seen)
     assert len(seen) == 3  # it was replaced meanwhile
 

@@ -282,7 +282,7 @@ values = scalars | odd | st.lists(scalars, max_size=3) | st.dictionaries(st.text
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["config.json", "vocab.json"])
-@settings(deadline=None, max_examples=250)
+@settings(deadline=None, max_examples=80)
 @given(data=st.data())
 def test_no_json_brings_anything_but_a_clear_error(
     tmp_path_factory: pytest.TempPathFactory, name: str, data: st.DataObject
@@ -320,7 +320,7 @@ def test_no_json_brings_anything_but_a_clear_error(
 
 
 @pytest.mark.slow
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=50)
 @given(data=st.data())
 def test_no_damaged_tensors_bring_anything_but_a_clear_error(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject

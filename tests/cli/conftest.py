@@ -34,7 +34,7 @@ def made(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "runs" / "lists"
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder that holds data in the name of a registered data set."""
     root = tmp_path_factory.mktemp("eval")
@@ -42,11 +42,11 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def runs(root: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """Two runs that differ in their seeds."""
     runs = [tmp_path_factory.mktemp("runs") / f"seed-{seed}" for seed in range(2)]
     for seed, run in enumerate(runs):
-        settings = tiny.SETTINGS | {"training.num_epochs": 8, "training.seed": seed}
+        settings = tiny.SETTINGS | {"training.num_epochs": 6, "training.seed": seed}
         vsezoo.train("vsepp", "f30k_precomp", data_root=root, output=run, settings=settings, device="cpu")
     return runs

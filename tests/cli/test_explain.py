@@ -90,8 +90,8 @@ def test_an_image_of_one_vector(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_shapes_are_drawn_on(tmp_path: Path) -> None:
-    data = vsezoo.open_data("shapes", "train", kinds=("regions",))
-    settings = {"embed_size": 8, "text_encoder.word_dim": 4, "text_encoder.vocab_threshold": 400}
+    data = vsezoo.open_data("shapes", "dev", kinds=("regions",))
+    settings = {"embed_size": 8, "text_encoder.word_dim": 4, "text_encoder.vocab_threshold": 100}
     # Without figures: to compare all captions with all images takes a minute.
     save_checkpoint(tmp_path / "run", vsezoo.create_model("scan-t2i", data, settings=settings), data, {})
     done = explain(tmp_path, "run", "2", "a small blue star", "--html", "page.html")

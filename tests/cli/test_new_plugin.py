@@ -11,6 +11,7 @@ import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 
+import processes
 import pytest
 from click.testing import CliRunner, Result
 from commands import call_vsezoo, install
@@ -80,21 +81,28 @@ def test_every_name_is_registered_and_can_be_loaded(path: tuple[Path, ...]) -> N
     assert {model["name"] for model in listed} == {ALL, *(f"made-{kind}" for kind in EXAMPLES)}
 
 
+def run_tests(path: list[str], arguments: list[str]) -> None:
+    """Run pytest in a process of its own, as in a Python that these folders are installed into."""
+    os.environ |= {"PYTHONPATH": os.pathsep.join(path), "PYTEST_ADDOPTS": ""}
+    sys.path[:0] = path
+    registry.list_distributions.cache_clear()
+    os.chdir(Path(arguments[-1]).parent)
+    with Path("printed").open("w", encoding="utf-8") as stream:
+        for descriptor in (sys.stdout.fileno(), sys.stderr.fileno()):
+            os.dup2(stream.fileno(), descriptor)
+    sys.exit(pytest.main(arguments))
+
+
 @pytest.mark.process
 def test_their_tests_pass(packages: dict[str, Path], path: tuple[Path, ...]) -> None:
-    """Every test of the package of all kinds; of the others what is not said of that one."""
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, path)), "PYTEST_ADDOPTS": ""}
+    """Every test of the package of all kinds; of the others, whose parts are the same, what is said of the model."""
     options = ["-q", "--import-mode=importlib", "-c", os.devnull, "--rootdir", ".", "-p", "no:cacheprovider"]
-    chosen = f"{ALL} or not recipe or construction or light or json"
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", *options, "-k", chosen, *map(str, packages.values())],
-        env=environment,
-        cwd=packages[ALL].parent,
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stdout
-    assert f"{ALL}/" not in done.stdout  # nothing is said of a test that passes
+    chosen = f"{ALL} or construction or json"
+    arguments = [*options, "-k", chosen, *map(str, packages.values())]
+    code = processes.finish(processes.start(run_tests, [*map(str, path)], arguments))
+    printed = (packages[ALL].parent / "printed").read_text(encoding="utf-8")
+    assert code == 0, printed
+    assert f"{ALL}/" not in printed  # nothing is said of a test that passes
 
 
 @pytest.mark.process

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import commands
 import httpx
 import numpy as np
 import processes
@@ -32,34 +33,37 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class Started:
-    """A process that serves."""
+    """A process that serves, with what it writes in a folder of its own."""
 
-    def __init__(self, folder: Path, *arguments: str) -> None:
-        command = [sys.executable, "-m", "vsezoo", "serve", "run", "--device", "cpu", *arguments]
-        environment = {**os.environ, "VSEZOO_CACHE": str(folder / "cache")}
-        self.process = subprocess.Popen(
-            command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
+    def __init__(self, folder: Path, output: Path, *arguments: str | Path) -> None:
+        self.output = output
+        command = ("serve", folder / "run", "--images", folder / "features.npy", "--device", "cpu", "--port", "0")
+        self.process = processes.start_command(output, *command, *arguments, before=processes.set_cache)
 
     def read_address(self) -> str:
         """Return the address that it prints when it is ready."""
-        assert self.process.stdout is not None
-        return self.process.stdout.readline().strip()
+
+        def read_line() -> str:
+            line, end, _ = (self.output / ".stdout").read_text(encoding="utf-8").partition("\n")
+            return line if end else ""
+
+        address: str = processes.wait_until(self.process, read_line)
+        return address
 
     def stop(self, number: int = signal.SIGINT) -> tuple[int, str]:
         """Send a signal; return the exit code and what was written to standard error."""
-        self.process.send_signal(number)
-        _, errors = self.process.communicate(timeout=PATIENCE)
-        return self.process.returncode, errors
+        assert self.process.pid is not None
+        os.kill(self.process.pid, number)
+        done = processes.read_command(self.output, self.process)
+        return done.code, done.stderr
 
 
 @pytest.fixture
-def started(folder: Path) -> Iterator[Started]:
-    running = Started(folder, "--images", "features.npy", "--port", "0")
+def started(folder: Path, tmp_path: Path) -> Iterator[Started]:
+    running = Started(folder, tmp_path)
     yield running
-    if running.process.poll() is None:
-        running.process.kill()
-        running.process.communicate()
+    running.process.kill()
+    running.process.join()
 
 
 @pytest.mark.process
@@ -71,7 +75,9 @@ def test_it_serves_until_it_is_interrupted(started: Started) -> None:
     assert [result["rank"] for result in answer["results"]] == [1, 2, 3]
     code, errors = started.stop()
     assert (code, "Traceback" in errors) == (0, False)
-    assert "12 images of features.npy, searched with vsepp. Ctrl-C stops it." in errors
+    assert re.search(
+        r"12 images of \S*features\.npy, searched with vsepp\. Ctrl-C stops it\.", " ".join(errors.split())
+    )
     assert errors.endswith("Stopped.\n")
 
 
@@ -91,7 +97,7 @@ def test_clients_that_hang_do_not_keep_it_from_ending(started: Started) -> None:
 
 
 def serve(folder: Path, *arguments: str) -> processes.Done:
-    return processes.run_command(folder, "serve", "run", "--device", "cpu", *arguments, before=processes.set_cache)
+    return commands.run_command(folder, "serve", "run", "--device", "cpu", *arguments, before=processes.set_cache)
 
 
 def test_answers_do_not_wait_for_acknowledgements() -> None:
@@ -100,7 +106,6 @@ def test_answers_do_not_wait_for_acknowledgements() -> None:
         assert bound.proto == socket.IPPROTO_TCP
 
 
-@pytest.mark.process
 def test_a_port_in_use(folder: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = str(other.getsockname()[1])
@@ -109,7 +114,6 @@ def test_a_port_in_use(folder: Path) -> None:
     processes.assert_one_message(done, 2, message)
 
 
-@pytest.mark.process
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
@@ -142,9 +146,9 @@ def test_the_extra_is_named(folder: Path) -> None:
 
 @pytest.mark.process
 @pytest.mark.slow
-def test_others_need_a_token(folder: Path) -> None:
+def test_others_need_a_token(folder: Path, tmp_path: Path) -> None:
     """On all addresses, a token is made if none is given."""
-    running = Started(folder, "--images", "features.npy", "--port", "0", "--host", "0.0.0.0")
+    running = Started(folder, tmp_path, "--host", "0.0.0.0")
     try:
         address, _, token = running.read_address().partition("#token=")
         with httpx.Client(base_url=address, timeout=PATIENCE, trust_env=False) as client:

@@ -113,7 +113,7 @@ def test_what_is_not_a_safetensors_file(content: bytes) -> None:
 
 
 @pytest.mark.slow
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=100)
 @given(data=st.data())
 def test_what_is_read_is_what_the_library_reads(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     path = tmp_path_factory.getbasetemp() / "whole.safetensors"

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
+import processes
 import pytest
 import tiny
 from click.testing import CliRunner
@@ -153,21 +150,17 @@ def test_a_hopeless_trial_ends_early(data: Path, tmp_path: Path, monkeypatch: py
 @pytest.mark.slow
 def test_a_killed_search_goes_on(data: Path, tmp_path: Path) -> None:
     flags = ["sweep", "vsepp", "--data", str(data), "--output", str(tmp_path / "out"), "--device", "cpu"]
-    flags += [*tiny.make_flags(training__num_epochs=30), "--set", "loss.margin=0.1..0.3", "--trials", "2"]
-    program = [sys.executable, "-m", "vsezoo", *flags]
-    killed = subprocess.Popen(program, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
-    log, end = tmp_path / "out" / "trial-1" / "log.jsonl", time.monotonic() + 300
-    while not (log.exists() and log.read_text().count('"validation"') >= 2):
-        assert killed.poll() is None
-        assert time.monotonic() < end
-        time.sleep(0.05)
-    os.killpg(killed.pid, signal.SIGKILL)
-    killed.wait()
+    flags += [*tiny.make_flags(training__num_epochs=8), "--set", "loss.margin=0.1..0.3", "--trials", "2"]
+    killed = processes.start_command(tmp_path, *flags)
+    log = tmp_path / "out" / "trial-1" / "log.jsonl"
+    processes.wait_until(killed, lambda: log.exists() and log.read_text().count('"validation"') >= 2)
+    killed.kill()
+    assert processes.finish(killed) == -signal.SIGKILL
     (first,) = list_trials(tmp_path / "out")
     assert first.state == "open"
-    done = subprocess.run([*program, "--json"], capture_output=True, text=True, timeout=600)
-    assert done.returncode == 0, done.stderr
+    done = CliRunner().invoke(main, [*flags, "--json"])
+    assert done.exit_code == 0, done.stderr
     trials = list_trials(tmp_path / "out")
     assert [trial.state for trial in trials] == ["complete", "complete"]
     assert trials[0].settings == first.settings
-    assert [len(trial.scores) for trial in trials] == [30, 30]
+    assert [len(trial.scores) for trial in trials] == [8, 8]

@@ -77,7 +77,7 @@ def test_words_by_hand_are_those_of_nltk(sentence: str) -> None:
 
 
 @pytest.mark.slow
-@settings(deadline=None, max_examples=1000)
+@settings(deadline=None, max_examples=300)
 @given(st.lists(st.sampled_from(PIECES), max_size=14).map("".join) | st.text(max_size=14))
 def test_any_text_has_the_words_of_the_rules_of_nltk(text: str) -> None:
     assert split_words(text) == PlainNLTK().tokenize(text)
@@ -89,7 +89,7 @@ def is_ordinary(character: str) -> bool:
 
 
 @pytest.mark.slow
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=100)
 @given(st.text(st.characters(max_codepoint=0x24F).filter(is_ordinary), max_size=20))
 def test_latin_text_has_the_words_of_nltk(text: str) -> None:
     assert split_words(text) == NLTKWordTokenizer().tokenize(text)
@@ -98,11 +98,11 @@ def test_latin_text_has_the_words_of_nltk(text: str) -> None:
 @pytest.mark.skipif(not (SHARED / "data/flickr8k").is_dir(), reason="VSEZOO_SHARED has no Flickr8K")
 @pytest.mark.slow
 def test_captions_of_flickr8k_have_the_words_of_nltk() -> None:
-    """Every fourth; all of them, 16 s, were the same when this was written."""
-    lines = (SHARED / "data/flickr8k/Flickr8k.token.txt").read_text(encoding="utf-8").splitlines()[::4]
+    """Every twentieth; all of them, 16 s, were the same when this was written."""
+    lines = (SHARED / "data/flickr8k/Flickr8k.token.txt").read_text(encoding="utf-8").splitlines()[::20]
     captions = [caption for line in lines for caption in (line.split("\t", 1)[1], line.split("\t", 1)[1].lower())]
     nltk = NLTKWordTokenizer()
-    assert len(captions) == 2 * 10_115
+    assert len(captions) == 2 * 2_023
     assert [caption for caption in captions if split_words(caption) != nltk.tokenize(caption)] == []
 
 

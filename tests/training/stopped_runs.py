@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import random
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -50,12 +50,12 @@ class Stop(Callback):
 
     def step(self, progress: Progress) -> None:
         if progress.step == self.at_step:
-            os.kill(os.getpid(), self.signal)
+            signal.raise_signal(self.signal)
 
     def validation(self, progress: Progress, evaluation: Evaluation, score: float, best: bool) -> None:
         self.validations += 1
         if self.validations == self.at_validation:
-            os.kill(os.getpid(), self.signal)
+            signal.raise_signal(self.signal)
 
 
 def train(data: Path, output: Path, *, resume: bool = False, stop: Stop | None = None, **changes: Any) -> Any:

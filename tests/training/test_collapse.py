@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import signal
@@ -19,6 +20,7 @@ from vsezoo import registry
 from vsezoo.encoders.recurrent import GRUTextEncoder
 from vsezoo.errors import InterruptedTrainingError
 from vsezoo.interfaces import Tokens
+from vsezoo.training import loop
 from vsezoo.training.callbacks import Callback
 from vsezoo.training.collapse import CollapseMonitor
 from vsezoo.training.state import Progress
@@ -66,6 +68,12 @@ def test_a_collapsed_training_warns_once(data: Path, tmp_path: Path) -> None:
     assert [event["loss"] for event in events if event["event"] == "step"] == [pytest.approx(12.8, rel=1e-4)] * 13
 
 
+@pytest.fixture
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A warning after 40 steps, where the number does not matter."""
+    monkeypatch.setattr(loop, "CollapseMonitor", functools.partial(CollapseMonitor, patience=4))
+
+
 class Leave(Callback):
     """Stops the training after a step."""
 
@@ -78,15 +86,16 @@ class Leave(Callback):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("_impatient")
 def test_a_collapse_is_told_once_in_a_run_that_was_stopped(tmp_path: Path) -> None:
     folder = tiny.write_data(tmp_path / "data", mean=1.0)
-    settings = tiny.SETTINGS | {"training.num_epochs": 25}
+    settings = tiny.SETTINGS | {"training.num_epochs": 9}
     vsezoo.train("vsepp", str(folder), output=tmp_path / "whole", settings=settings, device="cpu")
     log = (tmp_path / "whole" / "log.jsonl").read_bytes()
     events = [json.loads(line) for line in log.splitlines()]
     warned = next(events[index - 1]["step"] for index, event in enumerate(events) if event["event"] == "warning")
     options: dict[str, Any] = {"output": tmp_path / "run", "settings": settings, "device": "cpu"}
-    for at in (warned - 35, warned + 15):  # while it is counted, and when it has been told
+    for at in (warned - 15, warned + 5):  # while it is counted, and when it has been told
         with pytest.raises(InterruptedTrainingError):
             vsezoo.train("vsepp", str(folder), resume=at > warned, callbacks=[Leave(at)], **options)
     vsezoo.train("vsepp", str(folder), resume=True, **options)
@@ -94,12 +103,13 @@ def test_a_collapse_is_told_once_in_a_run_that_was_stopped(tmp_path: Path) -> No
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("_impatient")
 def test_a_real_collapse_and_a_cure(tmp_path: Path) -> None:
     """Hardest negatives on features that share a large mean; with the mean subtracted, the same training learns."""
     folder = tiny.write_data(tmp_path / "data", mean=1.0)
     for center in (False, True):
         witness = Witness()
-        settings = tiny.SETTINGS | {"training.num_epochs": 25, "image_encoder.center": center}
+        settings = tiny.SETTINGS | {"training.num_epochs": 11, "image_encoder.center": center}
         output = tmp_path / f"run-{center}"
         vsezoo.train("vsepp", str(folder), output=output, settings=settings, device="cpu", callbacks=[witness])
         last = witness.records[-1].loss
@@ -107,10 +117,11 @@ def test_a_real_collapse_and_a_cure(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("_impatient")
 @pytest.mark.parametrize("hardest", [False, True])
 def test_a_healthy_training_does_not_warn(data: Path, tmp_path: Path, hardest: bool) -> None:
     witness = Witness()
-    settings = tiny.SETTINGS | {"training.num_epochs": 20, "loss.max_violation": hardest}
+    settings = tiny.SETTINGS | {"training.num_epochs": 10, "loss.max_violation": hardest}
     vsezoo.train("vsepp", str(data), output=tmp_path / "run", settings=settings, device="cpu", callbacks=[witness])
     assert witness.warnings == []
     assert witness.validations[-1][1] > 300

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import os
-import re
 import signal
 import socket
-import subprocess
-import sys
 import time
 from pathlib import Path
 
+import processes
 import pytest
 import tiny
 
@@ -28,44 +27,35 @@ def find_port() -> int:
         return port
 
 
-def start_ranks(data: Path, output: Path, *more: str) -> list[subprocess.Popen[str]]:
-    """Start two ranks, as torch's launcher does."""
-    shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "localhost", "MASTER_PORT": str(find_port()), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "vsezoo", "train", "vsepp", "--output", str(output), "--device", "cpu", *more]
-    if "--resume" not in more:
-        command += ["--data", str(data), *tiny.make_flags(training__num_epochs=200), "--save-step", "1"]
-    return [
-        subprocess.Popen(
-            command,
-            env=os.environ | shared | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for rank in range(2)
-    ]
+def be_rank(rank: int, port: int) -> None:
+    """Be one of two ranks, as torch's launcher starts them."""
+    shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "localhost", "MASTER_PORT": str(port)}
+    os.environ |= shared | {"RANK": str(rank), "LOCAL_RANK": str(rank)}
 
 
 @pytest.mark.process
 @pytest.mark.slow
 def test_a_killed_rank(tmp_path: Path) -> None:
-    data = tiny.write_data(tmp_path / "data")
-    first, second = start_ranks(data, tmp_path / "run")
-    while not (tmp_path / "run" / "best").exists() and first.poll() is None:
-        time.sleep(0.05)
-    second.send_signal(signal.SIGKILL)
-    _, message = first.communicate(timeout=120)
-    second.communicate()
-    assert first.returncode == 1, message
-    assert re.search(r"Error: .*run: rank 1 has ended, so rank 0 of 2 cannot continue", message)
-    assert "repeat the command with --resume and as many processes" in message
-    assert "Traceback" not in message
-    state = read_state(tmp_path / "run")
+    data, run, port = tiny.write_data(tmp_path / "data"), tmp_path / "run", find_port()
+    command = ["train", "vsepp", "--output", run, "--device", "cpu", "--data", data, "--save-step", "1"]
+    command += tiny.make_flags(training__num_epochs=200)
+    places = [tmp_path / "first", tmp_path / "second"]
+    first, second = (
+        processes.start_command(place, *command, before=functools.partial(be_rank, rank, port))
+        for rank, place in enumerate(places)
+    )
+    processes.wait_until(first, (run / "best").exists)
+    second.kill()
+    done = processes.read_command(places[0], first)
+    second.join()
+    processes.assert_one_message(done, 1, r"^.*run: rank 1 has ended, so rank 0 of 2 cannot continue")
+    assert "repeat the command with --resume and as many processes" in done.stderr
+    state = read_state(run)
     assert state.run.world_size == 2
     with pytest.raises(
         UsageError, match=r"started with 2 processes, not with 1.*\nContinue .*torchrun --nproc-per-node 2"
     ):
-        vsezoo.train("vsepp", output=tmp_path / "run", resume=True, device="cpu")
+        vsezoo.train("vsepp", output=run, resume=True, device="cpu")
 
 
 @pytest.mark.process

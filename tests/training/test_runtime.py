@@ -32,7 +32,7 @@ from vsezoo.training.runtime import Runtime
 from vsezoo.training.splits import Split
 from vsezoo.training.state import Progress, seed_all
 
-BATCHES = 3
+BATCHES = 2
 LOSSES = ("sum", "max", "order", "sigmoid", "caption", "sets", "scan", "sgr", "saf")
 MICRO = {"max": 5, "sigmoid": 16, "caption": 7}
 """Losses whose two processes encode so many captions at a time, while the single one encodes the batch at once."""

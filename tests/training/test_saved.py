@@ -13,7 +13,8 @@ from vsezoo.training import loop, saved
 from vsezoo.training.saved import Saved
 
 
-def test_saving_takes_a_share_of_the_time() -> None:
+def test_saving_takes_a_share_of_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(saved, "CHEAP", 0.1)
     now = time.monotonic()
     assert Saved().is_due()
     assert Saved(now, 0.05).is_due()  # cheap

@@ -177,7 +177,8 @@ def test_a_checkpoint_without_the_parameters_of_its_loss(data: Path, tmp_path: P
 
 
 @pytest.mark.slow
-def test_a_batch_of_one_pair_is_told(data: Path, tmp_path: Path) -> None:
+def test_a_batch_of_one_pair_is_told(tmp_path: Path) -> None:
+    data = tiny.write_data(tmp_path / "data", images={"train": 2, "dev": 2, "test": 2})
     settings = tiny.SETTINGS | {"training.num_epochs": 1, "training.batch_size": 1}
     witness = Witness()
     vsezoo.train("vsepp", str(data), output=tmp_path / "run", settings=settings, device="cpu", callbacks=[witness])

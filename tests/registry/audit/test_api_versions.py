@@ -38,7 +38,7 @@ def install_for(install: Install, recipe_source: Callable[..., str]) -> Callable
 
 
 def get_state() -> tuple[int, str, str]:
-    (demo,) = [plugin for plugin in plugins() if plugin.distribution == "demo"]
+    (demo,) = plugins("demo")
     return demo.api_version, demo.state, demo.reason
 
 
@@ -136,7 +136,7 @@ def test_the_newest_known_of_several_counts(install_for: Callable[..., None]) ->
 @pytest.mark.parametrize("version", ["0", "1.0", "two", "-1"])
 def test_a_version_is_a_whole_number(install_for: Callable[..., None], version: str) -> None:
     install_for(version)
-    (fault,) = [plugin for plugin in plugins() if plugin.distribution == "demo" and plugin.state == "failed"]
+    (fault,) = [plugin for plugin in plugins("demo") if plugin.state == "failed"]
     assert (fault.kind, fault.name, fault.reason) == (
         "api",
         version,

@@ -19,7 +19,7 @@ from vsezoo.registry.entry import Entry
 def test_an_import_that_does_not_end(
     make_distribution: Callable[..., Path], recipe_source: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    modules = {"made_endless": "while True: pass", "made_sound": recipe_source("sound")}
+    modules = {"made_endless": "import signal\nwhile True: signal.pause()", "made_sound": recipe_source("sound")}
     monkeypatch.syspath_prepend(make_distribution("demo", {}, modules))
     entries = [Entry("models", name, f"made_{name}:recipe", "demo", "1.0", 1) for name in ("endless", "sound")]
     endless, sound = try_entries(entries, limit=3)
