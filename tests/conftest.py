@@ -301,6 +301,26 @@ def start_vse(environment: dict[str, str], tmp_path: Path) -> Vse:
 
 
 @pytest.fixture(scope="session")
+def _drawn() -> dict[bytes, bytes | None]:
+    """The curves of each log."""
+    return {}
+
+
+@pytest.fixture
+def draw_once(_drawn: dict[bytes, bytes | None], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the curves of a log drawn once in all tests: they are the same bytes, and most of the time of a card."""
+    from vsezoo.publishing import publication  # imports torch
+
+    def draw(run: Path, draw_curves: Callable[[Path], bytes | None] = publication.draw_curves) -> bytes | None:
+        log = (run / "log.jsonl").read_bytes()
+        if log not in _drawn:
+            _drawn[log] = draw_curves(run)
+        return _drawn[log]
+
+    monkeypatch.setattr(publication, "draw_curves", draw)
+
+
+@pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run on tiny data in the name of a registered data set; the data lie next to it, in data/."""
     import tiny  # imports torch, which the process that only starts others does without

@@ -56,12 +56,14 @@ def as_file(path: Path, network: nn.Module, **changes: Any) -> Path:
 )
 def test_features_without_the_classifier(name: str, left_out: list[str], pooled: Any, grid: Any) -> None:
     with torch.device("meta"):
-        backbone = create_backbone(name, weights="none")
-        assert create_backbone(name, weights="none", features="grid").width == grid[1]
-        assert measure_features(name) == pooled
-        assert measure_features(name, features="grid") == grid
+        backbone, of_cells = (
+            create_backbone(name, weights="none", features=kind).eval() for kind in ("pooled", "grid")
+        )
+        picture = torch.empty(1, 3, backbone.form.image_size, backbone.form.image_size)
+        assert backbone(picture).shape == (1, *pooled)
+        assert of_cells(picture).shape == (1, *grid)
     assert list(backbone.left_out) == left_out
-    assert (backbone.width,) == pooled
+    assert ((backbone.width,), of_cells.width) == (pooled, grid[1])
 
 
 @pytest.mark.slow

@@ -57,9 +57,16 @@ def test_a_whole_set_is_opened(tmp_path: Path, form: str) -> None:
     assert not check_data(str(tmp_path)).fails
 
 
+def is_spoilt(form: str, way: str) -> bool:
+    """Return whether a way changes anything: features have no texts in their file, and no pictures beside it."""
+    packed = form in ("shards", "parquet", "arrow")
+    if way in ("change_case", "decompose", "break_picture"):
+        return not (packed or form.startswith("features"))
+    return way != "make_numbers" or not form.startswith("features")
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("way", SPOIL)
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize(("form", "way"), [(form, way) for form in FORMS for way in SPOIL if is_spoilt(form, way)])
 def test_a_spoilt_set(tmp_path: Path, own_cache: Path, form: str, way: str) -> None:
     folder = tmp_path / "data"
     folder.mkdir()

@@ -18,4 +18,4 @@ def bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny.write_data(tmp_path_factory.mktemp("data") / "words")
+    return tiny.write_data(tmp_path_factory.mktemp("data") / "words", images={"train": 64, "dev": 6, "test": 6})

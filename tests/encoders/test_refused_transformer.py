@@ -6,10 +6,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+import hub_environment
 import pytest
 import tiny
-from huggingface_hub import constants
-from processes import assert_one_message, run_command
+from commands import run_command
+from processes import assert_one_message
 from tiny_bert import PIECES, SIZES, write_model
 from tiny_transformers import make_model
 from transformers import (
@@ -139,14 +140,9 @@ def test_a_name_that_is_neither_folder_nor_repository() -> None:
         vsezoo.create_model("vsepp", tiny.TinyPairs(), settings={"text_encoder": "hf:a/b/c"})
 
 
-def go_offline() -> None:
-    constants.HF_HUB_OFFLINE = True  # what the variable of this name sets, before the client is imported
-
-
-@pytest.mark.process
 def test_a_model_of_the_hub_without_the_network(tmp_path: Path) -> None:
-    flags = ("--text-encoder", "hf:nobody/nothing")
-    done = run_command(tmp_path, "train", "vsepp", *flags, before=go_offline)
+    with hub_environment.client_of({"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path / "hf")}):
+        done = run_command(tmp_path, "train", "vsepp", "--text-encoder", "hf:nobody/nothing")
     assert_one_message(
         done, HubError.exit_code, "nobody/nothing: is not a folder, and could not be downloaded from the Hub: .*offline"
     )

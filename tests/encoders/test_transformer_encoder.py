@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import processes
 import pytest
 import tiny
 import torch
 from tiny_bert import IDS, PIECES, SIZES, write_model
-from tiny_transformers import CAPTIONS, make_model, settings_of
+from tiny_transformers import CAPTIONS, make_model, read_without_network, settings_of
 from torch import nn
 from transformers import (
     AutoTokenizer,
@@ -171,20 +169,6 @@ def test_a_training_that_begins_with_a_checkpoint_needs_no_source(data: Path, tm
     assert all(torch.equal(held[name], begun[name]) for name in begun)
 
 
-BARE = """
-import sys
-
-def refuse(event, arguments):
-    if event.startswith("socket."):
-        raise AssertionError(event, arguments)
-
-sys.addaudithook(refuse)
-import numpy, torch, vsezoo
-torch.set_num_threads(1)
-numpy.save(sys.argv[2], vsezoo.load(sys.argv[1]).encode_texts(sys.argv[3:]).numpy())
-"""
-
-
 @pytest.mark.process
 def test_a_checkpoint_that_stores_the_weights_is_complete_by_itself(tmp_path: Path) -> None:
     """Read in a process without network, with the source gone, it gives the same bits."""
@@ -197,10 +181,9 @@ def test_a_checkpoint_that_stores_the_weights_is_complete_by_itself(tmp_path: Pa
     expected = model.encode_texts(CAPTIONS).numpy()
     torch.set_num_threads(threads)
     shutil.rmtree(source)
-    environment = os.environ | {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path / "empty")}
     found = tmp_path / "found.npy"
-    arguments = [sys.executable, "-c", BARE, str(tmp_path / "checkpoint"), str(found), *CAPTIONS]
-    subprocess.run(arguments, env=environment, check=True)
+    arguments = map(str, (tmp_path / "checkpoint", tmp_path / "empty", found))
+    assert processes.finish(processes.start(read_without_network, *arguments)) == 0
     assert np.load(found).tobytes() == expected.tobytes()
 
 

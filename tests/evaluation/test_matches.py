@@ -42,7 +42,7 @@ def splits(draw):
 
 
 @pytest.mark.slow
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=25)
 @given(splits(), st.sampled_from(sorted(TIE_RULES)))
 def test_the_first_position_is_the_rank(split, ties):
     scores, image_of = split
@@ -62,7 +62,7 @@ def test_the_first_position_is_the_rank(split, ties):
 
 
 @pytest.mark.slow
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=25)
 @given(splits(), st.integers(0, 6))
 def test_the_first_candidates(split, count):
     scores, _ = split

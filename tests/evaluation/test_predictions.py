@@ -143,7 +143,7 @@ def test_a_changed_bit_is_noticed_or_changes_nothing(suffix: str, tmp_path: Path
     assert expected.queries == predictions.queries
     header = content.index(b"\n") if suffix == ".jsonl" else content.index(b"PAR1", 4)
     random, noticed = Random(0), 0
-    for place in [*(random.randrange(header) for _ in range(150)), *random.sample(range(len(content)), 150)]:
+    for place in [*(random.randrange(header) for _ in range(60)), *random.sample(range(len(content)), 60)]:
         altered = bytearray(content)
         altered[place] ^= 1 << random.randrange(8)
         file.write_bytes(altered)
@@ -153,7 +153,7 @@ def test_a_changed_bit_is_noticed_or_changes_nothing(suffix: str, tmp_path: Path
             noticed += 1
         else:
             assert found == expected, place
-    assert noticed > 200
+    assert noticed > 80
 
 
 def test_pipes_and_devices_are_not_waited_for(tmp_path: Path) -> None:

@@ -44,7 +44,7 @@ class Counted(BestRegions):
 
 
 @pytest.mark.slow
-@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(images=st.integers(1, 9), texts=st.integers(1, 14), seed=st.integers(0, 99), memory=st.sampled_from([0, 2**20]))
 def test_equals_each_pair_alone(
     images: int, texts: int, seed: int, memory: int, monkeypatch: pytest.MonkeyPatch
@@ -139,8 +139,7 @@ class Fails(BestRegions):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("fails", [False, True])
-def test_nothing_is_left_of_temporary_files(fails: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_left_of_temporary_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scratch, "IN_MEMORY", 0)
     monkeypatch.setattr(scoring, "IMAGES", 1)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
@@ -153,14 +152,11 @@ def test_nothing_is_left_of_temporary_files(fails: bool, tmp_path: Path, monkeyp
 
     monkeypatch.setattr(tempfile, "TemporaryFile", note)
     sets = draw_sets(4, 3, torch.Generator().manual_seed(0))
-    similarity = (Fails if fails else BestRegions)().eval()
-    try:
-        measured = measure([EncodedSplit(sets, sets, similarity)], np.arange(4))
-        assert not fails
-        assert measured.rsum > 0
-    except MemoryError:
-        assert fails
+    assert measure([EncodedSplit(sets, sets, BestRegions().eval())], np.arange(4)).rsum > 0
     assert len(made) == 3  # images, texts and scores
+    with pytest.raises(MemoryError):
+        measure([EncodedSplit(sets, sets, Fails().eval())], np.arange(4))
+    assert len(made) == 6
     assert list(tmp_path.iterdir()) == []
     made.clear()
     gc.collect()

@@ -13,7 +13,7 @@ from fuzz.readers import READERS
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-EXAMPLES = int(os.environ.get("VSEZOO_FUZZ", "20"))
+EXAMPLES = int(os.environ.get("VSEZOO_FUZZ", "12"))
 """Mutants of each reader."""
 
 QUIET = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.function_scoped_fixture]

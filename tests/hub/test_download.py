@@ -56,10 +56,11 @@ def assert_whole(home: Path) -> None:
             assert path.exists(), path
 
 
-def test_train_push_pull_eval_gives_the_same_figures(hub: LoopbackHub, start_vse: Vse, work: Path) -> None:
-    """As processes of their own."""
+@pytest.mark.usefixtures("draw_once")
+def test_train_push_pull_eval_gives_the_same_figures(hub: LoopbackHub, vse: Vse, start_vse: Vse, work: Path) -> None:
+    """The evaluation as a process of its own."""
     trained = json.loads((work / "run" / "best" / "metrics.json").read_bytes())
-    assert start_vse("push", "run", "hub:org/name").code == 0
+    assert vse("push", "run", "hub:org/name").code == 0
     found = read_json(start_vse("eval", "hub:org/name", "--json", HF_HOME=str(work / "other")))
     found.pop("account")  # of what was opened now
     assert {**found, "checkpoints": 0} == {**trained, "checkpoints": 0}

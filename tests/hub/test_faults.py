@@ -6,7 +6,6 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import processes
 import pytest
@@ -16,6 +15,8 @@ from loopback import Fault, LoopbackHub
 from test_download import assert_whole, publish
 
 from vsezoo.hub import client
+
+pytestmark = pytest.mark.usefixtures("draw_once")
 
 Vse = Callable[..., processes.Done]
 
@@ -31,13 +32,33 @@ def halve(content: bytes) -> bytes:
     return content[: len(content) // 2]
 
 
-PULL = {
-    "500 of the repository": (Fault(r"GET /api/models/org/name$", 500), r"failed with status 500\.\n.*repeat"),
-    "403 of the list": (Fault(r"GET .*/tree/", 403), r"your token does not allow this\.\n"),
-    "wrong bytes of the weights": (
-        Fault(WEIGHTS, spoil=flip),
-        r"was altered: .*\nThe damaged copy was removed",
-    ),
+REFUSED = [
+    (Fault(r"GET /api/models/org/name$", 500), r"failed with status 500\.\n.*repeat"),
+    (Fault(r"GET /api/models/org/name$", 401), r"does not accept your token\.\nLog in"),
+    (Fault(r"GET /api/models/org/name$", 429), r"received too many requests from you\.\nWait a few minutes"),
+    (Fault(r"GET .*/tree/", 403), r"your token does not allow this\.\n"),
+    (Fault(r"GET .*/tree/", 404, {"X-Error-Code": "RevisionNotFound"}), "no such revision"),
+    (Fault(r"GET .*/tree/", 404, {"X-Error-Code": "RepoNotFound"}), "does not exist at http"),
+    # These leave the small files in the cache.
+    (Fault(WEIGHTS, 403), r"your token does not allow this\.\n"),
+    (Fault(WEIGHTS, 404, {"X-Error-Code": "EntryNotFound"}), "lacks a file that it should have"),
+]
+
+
+@pytest.mark.slow
+def test_a_pull_that_is_refused(hub: LoopbackHub, vse: Vse, work: Path) -> None:
+    publish(hub, work / "run" / "best")
+    for fault, message in REFUSED:
+        hub.faults = [fault]
+        assert_failed(vse("eval", "hub:org/name"), message)
+        assert_whole(work / "hf")
+    hub.faults.clear()
+    assert vse("eval", "hub:org/name").code == 0
+    assert_whole(work / "hf")
+
+
+DAMAGED = {
+    "wrong bytes of the weights": (Fault(WEIGHTS, spoil=flip), r"was altered: .*\nThe damaged copy was removed"),
     "wrong bytes of the configuration": (
         Fault(r"GET .*/config\.json", spoil=flip),
         r"differs from the digest|removed|JSON",
@@ -45,49 +66,49 @@ PULL = {
     "wrong bytes of the vocabulary": (Fault(r"GET .*/vocab\.json", spoil=flip), r"vocab\.json: was altered: "),
     "a file cut short": (Fault(WEIGHTS, spoil=halve), r"a file was truncated: .*\nIt was not kept: repeat"),
     "changed between HEAD and GET": (Fault(WEIGHTS, spoil=lambda _: b"another file"), "a file was truncated"),
-    "401": (Fault(r"GET /api/models/org/name$", 401), r"does not accept your token\.\nLog in"),
-    "403": (Fault(WEIGHTS, 403), r"your token does not allow this\.\n"),
-    "404 of a file": (Fault(WEIGHTS, 404, {"X-Error-Code": "EntryNotFound"}), "lacks a file that it should have"),
-    "404 of the revision": (Fault(r"GET .*/tree/", 404, {"X-Error-Code": "RevisionNotFound"}), "no such revision"),
-    "404 of the repository": (Fault(r"GET .*/tree/", 404, {"X-Error-Code": "RepoNotFound"}), "does not exist at http"),
-    "429": (Fault(r"GET /api/models/org/name$", 429), r"received too many requests from you\.\nWait a few minutes"),
 }
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", PULL)
-def test_pull(hub: LoopbackHub, vse: Vse, work: Path, name: str) -> None:
+@pytest.mark.parametrize("name", DAMAGED)
+def test_a_pull_that_is_damaged(hub: LoopbackHub, vse: Vse, work: Path, name: str) -> None:
     publish(hub, work / "run" / "best")
-    fault, message = PULL[name]
+    fault, message = DAMAGED[name]
     hub.faults = [fault]
-    done = vse("eval", "hub:org/name")
-    processes.assert_one_message(done, 1, message)
-    assert done.stderr.count("\n", done.stderr.index("Error: ")) >= 2  # a remedy stands below
+    assert_failed(vse("eval", "hub:org/name"), message)
     assert_whole(work / "hf")
     hub.faults.clear()
     assert vse("eval", "hub:org/name").code == 0
     assert_whole(work / "hf")
 
 
+def assert_failed(done: processes.Done, message: str) -> None:
+    """One message, below which a remedy stands."""
+    processes.assert_one_message(done, 1, message)
+    assert done.stderr.count("\n", done.stderr.index("Error: ")) >= 2
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "fault",
+    "faults",
     [
-        Fault(r"GET /api/models/org/name$", 500, times=1),
-        Fault(r"GET .*/tree/", 500, times=1),
-        Fault(WEIGHTS, cut=True, times=1),
-        Fault(r"HEAD .*/vocab", 500, times=1),
-        Fault(WEIGHTS, before=lambda: time.sleep(1.5), times=1),
-        Fault(WEIGHTS, 429, times=1),
+        [
+            Fault(r"GET /api/models/org/name$", 500, times=1),
+            Fault(r"GET .*/tree/", 500, times=1),
+            Fault(r"HEAD .*/vocab", 500, times=1),
+            Fault(WEIGHTS, cut=True, times=1),
+            Fault(WEIGHTS, before=lambda: time.sleep(1.5), times=1),
+        ],
+        [Fault(WEIGHTS, 429, times=1)],
     ],
-    ids=["500 then 200", "500 of the list", "cut half-way", "500 of HEAD", "slow", "429 then 200"],
+    ids=["500 then 200, cut half-way, then slow", "429 then 200"],
 )
-def test_what_the_client_overcomes(hub: LoopbackHub, vse: Vse, work: Path, fault: Fault) -> None:
+def test_what_the_client_overcomes(hub: LoopbackHub, vse: Vse, work: Path, faults: list[Fault]) -> None:
     publish(hub, work / "run" / "best")
-    hub.faults = [fault]
+    hub.faults = faults
     done = vse("eval", "hub:org/name")
     assert done.code == 0, done.stderr
-    assert fault.times == 0
+    assert [fault.times for fault in faults] == [0] * len(faults)
     assert_whole(work / "hf")
 
 
@@ -116,52 +137,46 @@ def test_a_disk_where_the_cache_cannot_be(hub: LoopbackHub, vse: Vse, work: Path
     processes.assert_one_message(done, 1, r"cannot be written: Not a directory\.\n.*HF_HOME")
 
 
-def edit_card(hub: LoopbackHub) -> Callable[[], object]:
-    return lambda: hub.repositories["org/name"].edit("README.md", b"# Mine\n")
+def publish_card(hub: LoopbackHub, best: Path) -> Repository:
+    """Return a repository that has the card of a checkpoint, and no more."""
+    hub.repositories["org/name"] = Repository()
+    hub.repositories["org/name"].commit({"README.md": publish(hub, best, "org/other").head["README.md"]})
+    return hub.repositories["org/name"]
 
 
-PUSH: dict[str, tuple[str, dict[str, Any], str]] = {
-    "500 of the commit": ("POST .*/commit/", {"status": 500}, r"failed with status 500\.\nNo partial result was left"),
-    "403 of the upload": (
-        "POST .*/batch",
-        {"status": 403},
-        r"your token does not allow this\.\nUse one with",
-    ),
-    "a stale parent": (
-        "POST .*/commit/",
-        {"before": edit_card},
-        "was changed by someone else in the meantime: A ",
-    ),
-    "wrong bytes on the way": ("PUT ", {"status": 400}, r"refused with status 400\.\n"),
-    "429": ("POST .*/commit/", {"status": 429}, "too many requests"),
-    "401": ("GET /api/models/org/name$", {"status": 401}, "requires a login|your token"),
-}
+PUSH = [
+    ("GET /api/models/org/name$", 401, "requires a login|your token"),
+    ("POST .*/batch", 403, r"your token does not allow this\.\nUse one with"),
+    ("PUT ", 400, r"refused with status 400\.\n"),
+    # These leave the weights at the Hub, which belong to no commit.
+    ("POST .*/commit/", 429, "too many requests"),
+    ("POST .*/commit/", 500, r"failed with status 500\.\nNo partial result was left"),
+]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", PUSH)
-def test_push(hub: LoopbackHub, vse: Vse, work: Path, name: str) -> None:
-    pattern, fault, message = PUSH[name]
-    hub.repositories["org/name"] = Repository()
-    hub.repositories["org/name"].commit(
-        {"README.md": publish(hub, work / "run" / "best", "org/other").head["README.md"]}
-    )
-    head = hub.repositories["org/name"].branches["main"]
-    before = processes.read_files(work / "run")
-    if "before" in fault:
-        fault = {"before": fault["before"](hub)}
-    hub.fail(pattern, times=1 if "before" in fault else -1, **fault)
-    done = vse("push", "run", "hub:org/name")
-    processes.assert_one_message(done, 1, message)
-    assert done.stderr.count("\n", done.stderr.index("Error: ")) >= 2
-    assert processes.read_files(work / "run") == before
-    if "before" not in fault:
-        assert hub.repositories["org/name"].branches["main"] == head
+def test_a_push_that_is_refused(hub: LoopbackHub, vse: Vse, work: Path) -> None:
+    repository = publish_card(hub, work / "run" / "best")
+    head, before = repository.branches["main"], processes.read_files(work / "run")
+    for pattern, status, message in PUSH:
+        hub.faults = [Fault(pattern, status)]
+        assert_failed(vse("push", "run", "hub:org/name"), message)
+        assert processes.read_files(work / "run") == before
+        assert repository.branches["main"] == head
     hub.faults.clear()
     assert vse("push", "run", "hub:org/name").code == 0
-    assert "model.safetensors" in hub.repositories["org/name"].head
-    if "before" in fault:
-        assert hub.repositories["org/name"].read("README.md").decode().endswith("<!-- vsezoo: end results -->\n")
+    assert "model.safetensors" in repository.head
+
+
+@pytest.mark.slow
+def test_a_push_beside_another_one(hub: LoopbackHub, vse: Vse, work: Path) -> None:
+    repository, before = publish_card(hub, work / "run" / "best"), processes.read_files(work / "run")
+    hub.fail("POST .*/commit/", before=lambda: repository.edit("README.md", b"# Mine\n"), times=1)
+    assert_failed(vse("push", "run", "hub:org/name"), "was changed by someone else in the meantime: A ")
+    assert processes.read_files(work / "run") == before
+    assert vse("push", "run", "hub:org/name").code == 0
+    assert "model.safetensors" in repository.head
+    assert repository.read("README.md").decode().endswith("<!-- vsezoo: end results -->\n")
 
 
 @pytest.mark.slow

@@ -64,7 +64,7 @@ def test_the_curves_are_those_of_the_log(work: Path) -> None:
     assert draw_curves(work / "run") is None
 
 
-@pytest.mark.slow
+@pytest.mark.usefixtures("draw_once")
 def test_a_licence_is_named_and_stays(work: Path) -> None:
     card = work / "run" / "best" / "README.md"
     assert "licence" not in write_card(work / "run", "--license", "cc-by-nc-4.0").stderr
@@ -74,7 +74,7 @@ def test_a_licence_is_named_and_stays(work: Path) -> None:
     assert ModelCard(card.read_text(encoding="utf-8")).data.to_dict()["license"] == "mit"
 
 
-@pytest.mark.slow
+@pytest.mark.usefixtures("draw_once")
 def test_words_stay_and_damaged_logs_cost_only_the_curves(work: Path) -> None:
     card = work / "run" / "best" / "README.md"
     card.write_text(card.read_text(encoding="utf-8") + "\nAsk Ada.\n", encoding="utf-8")
@@ -84,7 +84,7 @@ def test_words_stay_and_damaged_logs_cost_only_the_curves(work: Path) -> None:
     assert "curves.png" not in card.read_text(encoding="utf-8")
 
 
-@pytest.mark.slow
+@pytest.mark.usefixtures("draw_once")
 def test_a_card_that_cannot_be_read_is_left_alone(work: Path) -> None:
     card = work / "run" / "best" / "README.md"
     card.write_text("---\na: [\n---\n# Mine\n", encoding="utf-8")

@@ -26,6 +26,7 @@ pytestmark = [
 SHADES = 30
 """Number of blue pictures: more than a page of results."""
 MARKUP = "<b>bold</b>.png".replace("/", "\u2215")
+VIEWPORT = {"width": 1200, "height": 800}
 WAIT = 60_000
 """Milliseconds for what takes a few; a busy machine may need them."""
 
@@ -73,17 +74,23 @@ class Watched:
     def count(self, address: str) -> int:
         return sum(address in request for request in self.requests)
 
+    def check(self) -> None:
+        """Nothing went wrong in it, and it asked no other server."""
+        assert self.errors == []
+        foreign = [url for url in self.requests if not url.startswith((self.address, f"blob:{self.address}"))]
+        assert foreign == []
+
 
 Open = Callable[..., Watched]
 
 
 @pytest.fixture
 def visit(browser: Any) -> Iterator[Open]:
-    """Return a function that opens a page; afterwards nothing went wrong in it, and it asked no other server."""
+    """Return a function that opens a page in a context of its own, which is checked afterwards."""
     opened: list[tuple[Any, Watched]] = []
 
     def visit_page(client: httpx.Client, address: str = "", **options: Any) -> Watched:
-        context = browser.new_context(**{"viewport": {"width": 1200, "height": 800}, **options})
+        context = browser.new_context(**{"viewport": VIEWPORT, **options})
         watched = Watched(context.new_page(), str(client.base_url))
         opened.append((context, watched))
         watched.page.goto(f"{client.base_url}{address}".replace("//?", "/?"))
@@ -92,17 +99,25 @@ def visit(browser: Any) -> Iterator[Open]:
     yield visit_page
     for context, watched in opened:
         context.close()
-        assert watched.errors == []
-        foreign = [url for url in watched.requests if not url.startswith((watched.address, f"blob:{watched.address}"))]
-        assert foreign == []
+        watched.check()
+
+
+@pytest.fixture(scope="module")
+def shared(browser: Any, service: httpx.Client) -> Iterator[Watched]:
+    """A page that tests use one after another; the browser has the pictures from the first of them."""
+    with browser.new_context(viewport=VIEWPORT) as context:
+        yield Watched(context.new_page(), str(service.base_url))
 
 
 @pytest.fixture
-def page(visit: Open, service: httpx.Client) -> Any:
-    """Return a page that shows the collection."""
-    page = visit(service).page
-    expect(page, "#status", "24 of 32 images in photos")
-    return page
+def page(shared: Watched) -> Iterator[Any]:
+    """Return a page that shows the collection, which is checked afterwards."""
+    shared.requests.clear()
+    shared.errors.clear()
+    shared.page.goto(shared.address)
+    expect(shared.page, "#status", "24 of 32 images in photos")
+    yield shared.page
+    shared.check()
 
 
 def expect(page: Any, selector: str, text: str) -> None:
@@ -212,12 +227,11 @@ def test_a_picture_is_chosen_and_dropped(page: Any, photos: Path) -> None:
     expect(page, "#problem strong", "notes.txt is not a picture.")
 
 
-def test_a_picture_that_cannot_be_read(visit: Open, service: httpx.Client, tmp_path: Path) -> None:
-    watched = visit(service)
+def test_a_picture_that_cannot_be_read(page: Any, shared: Watched, tmp_path: Path) -> None:
     (tmp_path / "broken.png").write_bytes(b"no picture")
-    watched.page.locator("#file").set_input_files(tmp_path / "broken.png")
-    expect(watched.page, "#problem strong", "The picture is not a picture, or has an unknown format.")
-    watched.errors = [error for error in watched.errors if "422" not in error]
+    page.locator("#file").set_input_files(tmp_path / "broken.png")
+    expect(page, "#problem strong", "The picture is not a picture, or has an unknown format.")
+    shared.errors = [error for error in shared.errors if "422" not in error]
 
 
 def test_the_keyboard_alone(page: Any) -> None:

@@ -35,7 +35,7 @@ LISTED = ("photos/a.jpg", "photos/b.JFIF", "./photos/2024/a.jpg", "photos/f", "p
 
 
 @pytest.mark.slow
-@settings(deadline=None, max_examples=25, suppress_health_check=UNCHECKED)
+@settings(deadline=None, max_examples=12, suppress_health_check=UNCHECKED)
 @given(
     st.sets(st.tuples(st.sampled_from(FOLDERS), st.sampled_from(NAMES)), min_size=1),
     st.sets(st.sampled_from(LISTED)),
@@ -96,7 +96,7 @@ MEMBERS = st.sets(st.tuples(st.sampled_from("abcd"), st.sampled_from(("jpg", "pn
 
 
 @pytest.mark.slow
-@settings(deadline=None, max_examples=15, suppress_health_check=UNCHECKED)
+@settings(deadline=None, max_examples=8, suppress_health_check=UNCHECKED)
 @given(MEMBERS)
 def test_the_same_for_texts_beside_pictures_and_for_shards(members: set[tuple[str, str]]) -> None:
     """Each picture that is there is used, skipped at opening, or left out for a reason."""
@@ -162,7 +162,7 @@ def write_list(folder: Path, form: str, entries: Sequence[Entry]) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("form", ["json", "karpathy", "coco-json", "parquet", "packed"])
-@settings(deadline=None, max_examples=8, suppress_health_check=UNCHECKED)
+@settings(deadline=None, max_examples=4, suppress_health_check=UNCHECKED)
 @given(st.sets(st.sampled_from(("a.jpg", "b.png", "c.JPG", "d.HEIC", ".e.png"))), ENTRIES)
 def test_the_same_for_lists_of_other_forms(form: str, there: set[str], entries: list[Entry]) -> None:
     """Each picture and each caption that is there is used, skipped at opening, or left out for a reason."""

@@ -48,7 +48,7 @@ def check_form(form: str, names: dict[str, tuple[str, list[str]]], size: int) ->
 
 
 @pytest.mark.slow
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=10)
 @given(
     st.dictionaries(
         st.sampled_from(NAMES),

@@ -248,7 +248,7 @@ SEEDS = [encode(make_picture(), form).getvalue() for form in ("JPEG", "PNG", "GI
 
 
 @pytest.mark.slow
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=60)
 @given(st.sampled_from(SEEDS), st.lists(st.tuples(st.floats(0, 0.999), st.integers(0, 255)), min_size=1, max_size=8))
 @pytest.mark.filterwarnings("ignore")
 def test_damaged_bytes_give_a_picture_or_one_message(content: bytes, changes: list[tuple[float, int]]) -> None:

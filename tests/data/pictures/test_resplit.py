@@ -20,7 +20,7 @@ from vsezoo.data.pictures.split_file import read_splits
 from vsezoo.errors import UsageError
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=25)
 @example(sizes=[3, 1, 1], dev=0.1, test=0.3)  # test could have two groups, and none would be left for dev
 @given(
     sizes=st.lists(st.integers(1, 9), min_size=3, max_size=40),

@@ -14,7 +14,7 @@ points = st.lists(st.tuples(st.integers(0, 6), st.integers(0, 3)), min_size=2, m
 
 
 @pytest.mark.slow
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=40)
 @given(points)
 def test_against_all_pairs(drawn):
     x, y = map(np.array, zip(*drawn, strict=True))

@@ -216,7 +216,7 @@ def test_languages_follow_their_captions_through_splits_and_rows_of_one_picture(
 
 
 @pytest.mark.slow
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(st.lists(st.lists(st.text("ab é", max_size=3), min_size=1, max_size=3), min_size=1, max_size=9), st.data())
 def test_columns_are_what_lists_of_objects_would_be(captions: list[list[str]], data: st.DataObject) -> None:
     from vsezoo.data.pictures.columns import ImageColumns, RowPlaces
