@@ -91,23 +91,32 @@ def render(text: str) -> str:
 
 def run(commands: list[str]) -> dict[str, str]:
     """Return what commands print, without spaces at the ends of lines. One process runs all of them in turn."""
-    kept = {name: os.environ[name] for name in ("PATH", "HOME", "SYSTEMROOT") if name in os.environ}
-    environment = {**kept, "COLUMNS": "80", "PYTHONUTF8": "1", "VSEZOO_PLUGINS": "none"}
-    with tempfile.TemporaryDirectory() as folder:
-        done = subprocess.run(
-            [sys.executable, "-c", PROGRAM],
-            input=json.dumps([shlex.split(command)[1:] for command in commands]),
-            cwd=folder,
-            env=environment,
-            stdout=subprocess.PIPE,
-            encoding="utf-8",
-            check=True,
-        )
-    outputs = json.loads(done.stdout)
+    outputs = json.loads(run_program(json.dumps([shlex.split(command)[1:] for command in commands])))
     return {
         command: "\n".join(line.rstrip() for line in output.strip().splitlines())
         for command, output in zip(commands, outputs, strict=True)
     }
+
+
+def run_program(given: str) -> str:
+    """Return what `PROGRAM` writes when it reads this, in an empty folder."""
+    with tempfile.TemporaryDirectory() as folder:
+        done = subprocess.run(
+            [sys.executable, "-c", PROGRAM],
+            input=given,
+            cwd=folder,
+            env=make_environment(),
+            stdout=subprocess.PIPE,
+            encoding="utf-8",
+            check=True,
+        )
+    return done.stdout
+
+
+def make_environment() -> dict[str, str]:
+    """Return the environment of the program: nothing of the caller's settings."""
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "SYSTEMROOT") if name in os.environ}
+    return {**kept, "COLUMNS": "80", "PYTHONUTF8": "1", "VSEZOO_PLUGINS": "none"}
 
 
 def render_runs(text: str, measured: list[dict[str, Any]]) -> str:

@@ -6,12 +6,13 @@ wheel.
 
 from __future__ import annotations
 
+import functools
 import importlib.util
+import json
 import os
 import shutil
 import subprocess
 import sys
-import sysconfig
 import venv
 from dataclasses import dataclass, field
 from importlib import metadata
@@ -30,6 +31,29 @@ OFFLINE = {"PIP_NO_INDEX": "1", "PIP_NO_BUILD_ISOLATION": "0", "PIP_NO_DEPS": "1
 """What keeps pip from the network; of the second, 0 is how pip reads "yes"."""
 
 
+WARM = """
+import json, os, runpy, site, sys, sysconfig
+
+import torch._dynamo, vsezoo.cli.eval, vsezoo.cli.train, vsezoo.encoders.recurrent, vsezoo.losses, vsezoo.similarities
+
+for line in sys.stdin:
+    asked = json.loads(line)
+    child = os.fork()
+    if child == 0:
+        os.chdir(asked["work"])
+        site.addsitedir(sysconfig.get_path("purelib"))  # reads the .pth files that are new
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        for number, path in ((1, asked["stdout"]), (2, asked["stderr"])):
+            os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
+        sys.argv = asked["arguments"]
+        sys.path[0] = os.path.dirname(sys.argv[0])
+        runpy.run_path(sys.argv[0], run_name="__main__")
+        sys.exit()
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+"""
+"""A program that runs scripts, each in a process forked from one that has imported what takes seconds to import."""
+
+
 @dataclass
 class Environment:
     """A Python environment, and the folder in which commands run.
@@ -37,12 +61,28 @@ class Environment:
     Attributes:
         folder: of the environment.
         work: where commands run.
-        variables: of the environment of commands, next to those that every command has.
+        variables: of the environment of commands, next to those that every command has; to be set before the first.
     """
 
     folder: Path
     work: Path
     variables: dict[str, str] = field(default_factory=dict)
+
+    @functools.cached_property
+    def warm(self) -> subprocess.Popen[str]:
+        """The process that runs `WARM`. It ends when this object is forgotten, since its standard input does."""
+        return subprocess.Popen(
+            [self.folder / "bin" / "python", "-c", WARM],
+            env=self.get_variables(),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            encoding="utf-8",
+        )
+
+    def close(self) -> None:
+        """End the process that was kept."""
+        if "warm" in vars(self):
+            self.warm.communicate(timeout=PATIENCE)
 
     def run(
         self, *command: str | Path, check: bool = True, work: Path | None = None
@@ -69,12 +109,30 @@ class Environment:
         return {**kept, **OFFLINE, **own, **self.variables}
 
     def vsezoo(self, *arguments: str | Path, check: bool = True) -> subprocess.CompletedProcess[str]:
-        """Run the command line."""
-        return self.run(self.folder / "bin" / "vsezoo", *arguments, check=check)
+        """Run the command line: the script that was installed."""
+        return self.run_script(self.folder / "bin" / "vsezoo", *arguments, check=check)
+
+    def python(self, program: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run a program."""
+        script = self.folder / "program.py"
+        script.write_text(program, encoding="utf-8")
+        return self.run_script(script, check=check)
+
+    def run_script(self, script: Path, *arguments: str | Path, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run a script in a process that need not import torch; it must succeed unless `check` is False."""
+        command = [str(word) for word in (script, *arguments)]
+        outputs = {name: str(self.folder / name) for name in ("stdout", "stderr")}
+        assert self.warm.stdin is not None
+        assert self.warm.stdout is not None
+        print(json.dumps({"work": str(self.work), "arguments": command, **outputs}), file=self.warm.stdin, flush=True)
+        code = int(self.warm.stdout.readline())
+        stdout, stderr = (Path(path).read_text(encoding="utf-8") for path in outputs.values())
+        assert not check or code == 0, f"{command} failed\n{stdout}\n{stderr}"
+        return subprocess.CompletedProcess(command, code, stdout, stderr)
 
     def install(self, *arguments: str | Path) -> None:
         """Install what pip is told."""
-        self.run(self.folder / "bin" / "python", "-m", "pip", "install", "--quiet", *arguments)
+        self.run(self.folder / "bin" / "python", "-m", "pip", "install", "--quiet", "--no-compile", *arguments)
 
 
 def make_environment(folder: Path, *wheels: Path) -> Environment:
@@ -83,7 +141,8 @@ def make_environment(folder: Path, *wheels: Path) -> Environment:
         pytest.skip("the layout of environments is another on Windows")
     venv.create(folder / "venv", symlinks=True)
     (site,) = (folder / "venv" / "lib").glob("python*/site-packages")
-    (site / "parent.pth").write_text(f"{sysconfig.get_path('purelib')}\n", encoding="utf-8")
+    parents = [path for path in sys.path if Path(path).name == "site-packages"]
+    (site / "parents.pth").write_text("\n".join([*parents, ""]), encoding="utf-8")
     work = folder / "work"
     work.mkdir()
     environment = Environment(folder / "venv", work)
@@ -98,7 +157,7 @@ def build_wheel(source: Path, folder: Path) -> Path:
     Where pip or setuptools are missing, the test that asks is skipped.
     """
     if importlib.util.find_spec("pip") is None or importlib.util.find_spec("setuptools") is None:
-        pytest.skip("pip and setuptools are wanted to build a wheel")
+        pytest.skip("pip and setuptools are wanted to build and install a wheel")
     if int(metadata.version("setuptools").split(".")[0]) < SETUPTOOLS:
         pytest.skip(f"setuptools {SETUPTOOLS} or later is wanted to build a wheel")
     copy = folder / "source"  # building writes next to the sources
@@ -108,9 +167,9 @@ def build_wheel(source: Path, folder: Path) -> Path:
             shutil.copytree(source / name, copy / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
         elif (source / name).exists():
             shutil.copy(source / name, copy)
-    options = ["--quiet", "--no-deps", "--no-build-isolation", "--no-index", "--disable-pip-version-check"]
-    command = [sys.executable, "-m", "pip", "wheel", *options, "--wheel-dir", str(folder), str(copy)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
+    # What pip calls in a process of its own, next to others that ask for requirements and metadata.
+    program = f"from setuptools import build_meta; build_meta.build_wheel({str(folder)!r})"
+    done = subprocess.run([sys.executable, "-c", program], cwd=copy, capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 0, done.stderr
     (built,) = folder.glob("*.whl")
     return built

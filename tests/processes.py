@@ -142,6 +142,13 @@ def read_files(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
+def measure_peak() -> int:
+    """Return the most memory that this process has had, in bytes; 0 where the system does not tell."""
+    status = Path("/proc/self/status")
+    lines = status.read_text(encoding="utf-8").splitlines() if status.exists() else []
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM")), 0)
+
+
 def set_cache() -> None:
     """Have what a command keeps in the folder where it runs: for `before`."""
     os.environ["VSEZOO_CACHE"] = str(Path.cwd() / "cache")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
+import os
 import re
 import shlex
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
@@ -40,8 +43,22 @@ def generate(load_script: Callable[[str], ModuleType]) -> ModuleType:
     return load_script("docs/generate.py")
 
 
+def run_program(program: str, given: str, environment: dict[str, str]) -> None:
+    """Run a program that reads this."""
+    os.environ.clear()
+    os.environ.update(environment)
+    sys.stdin = io.StringIO(given)
+    exec(program, {"__name__": "__main__"})
+
+
 @pytest.mark.process
-def test_outputs_of_commands_are_current(generate: ModuleType) -> None:
+def test_outputs_of_commands_are_current(generate: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def run_forked(given: str) -> str:
+        done = processes.run(tmp_path, run_program, generate.PROGRAM, given, generate.make_environment())
+        assert done.code == 0, done.stderr
+        return done.stdout
+
+    monkeypatch.setattr(generate, "run_program", run_forked)
     page = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
     # Without white space: another version of click or rich may break lines elsewhere.
     assert "".join(generate.render(page).split()) == "".join(page.split()), "run: python docs/generate.py"

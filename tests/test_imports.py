@@ -83,13 +83,12 @@ def read_imports(name: str, *, at_start: bool = False) -> frozenset[str]:
 
 
 def _walk(node: ast.AST, at_start: bool) -> Iterator[ast.AST]:
-    if not at_start:
-        yield from ast.walk(node)
-        return
     for child in ast.iter_child_nodes(node):
-        lazy = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+        if isinstance(child, ast.expr):  # no import stands in one
+            continue
+        lazy = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef)
         typing = isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test)
-        if not (lazy or typing):
+        if not (at_start and (lazy or typing)):
             yield child
             yield from _walk(child, at_start)
 

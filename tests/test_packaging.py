@@ -52,7 +52,8 @@ def walk_executed(tree: ast.AST) -> Iterator[ast.AST]:
     yield tree
     is_typing = isinstance(tree, ast.If) and ast.unparse(tree.test) == "TYPE_CHECKING"
     for node in tree.orelse if is_typing else ast.iter_child_nodes(tree):
-        yield from walk_executed(node)
+        if not isinstance(node, ast.expr):  # no import stands in one
+            yield from walk_executed(node)
 
 
 def list_foreign(modules: set[str]) -> set[str]:

@@ -13,6 +13,7 @@ import torch
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from transformers import BertConfig, BertModel, PreTrainedModel, PreTrainedTokenizerFast
 
+from vsezoo.parts import list_options, load_text_encoder
 from vsezoo.recipe import Recipe
 
 MARKS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
@@ -69,4 +70,13 @@ def list_small_settings(recipe: Recipe) -> Mapping[str, Any]:
         settings |= {"pretrained": "", "image_encoder.patch_size": 16, "image_encoder.image_size": 32}
     if recipe.text_encoder.name.endswith(("hf", "clip")):
         settings |= {"text_encoder.model": _keep_folder().name}
+    return settings
+
+
+def list_narrow_settings(recipe: Recipe) -> Mapping[str, Any]:
+    """Return settings that make what is not as wide as the embedding narrow."""
+    settings = {f"loss.{name}": 16 for name in ("hidden_size", "word_dim") if name in recipe.loss.options}
+    # Words of `bow` are as wide as the embedding.
+    if "word_dim" in list_options(load_text_encoder(recipe)) and recipe.text_encoder.name != "bow":
+        settings["text_encoder.word_dim"] = 16
     return settings

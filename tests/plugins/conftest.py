@@ -26,7 +26,7 @@ def hub() -> Iterator[loopback.LoopbackHub]:
 @pytest.fixture(scope="module")
 def environment(
     wheel: Path, hub: loopback.LoopbackHub, tmp_path_factory: pytest.TempPathFactory
-) -> environments.Environment:
+) -> Iterator[environments.Environment]:
     """An environment with vsezoo alone, whose Hub is that on the loopback."""
     folder = tmp_path_factory.mktemp("environment")
     made = environments.make_environment(folder, wheel)
@@ -37,4 +37,5 @@ def environment(
         "HF_HUB_DISABLE_TELEMETRY": "1",
         "HF_HUB_DISABLE_XET": "1",
     }
-    return made
+    yield made
+    made.close()

@@ -18,7 +18,6 @@ from vsezoo.batch import Embeddings
 from vsezoo.conversion.importer import Source
 from vsezoo.errors import CheckpointError, DataError, RecipeError, UsageError
 from vsezoo.similarities.pairwise import PairwiseSimilarity
-from vsezoo.testing import check
 from vsezoo_chan.encoders import ChanImageEncoder
 from vsezoo_chan.importer import CHANImporter
 from vsezoo_chan.similarity import CODINGS, POOLINGS, HardAlignmentSimilarity
@@ -99,15 +98,6 @@ def test_regions_attend_to_each_other_and_some_are_left_out_in_training() -> Non
         ChanImageEncoder(embed_size=12)
     with pytest.raises(DataError, match=r"takes features of \(images, regions, 6\)"):
         plain(torch.zeros(2, 6))
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("kind", "name"),
-    [("image_encoders", "chan-regions"), ("text_encoders", "chan-gru"), ("similarities", "hard-alignment")],
-)
-def test_every_part_keeps_what_vsezoo_relies_on(kind: str, name: str) -> None:
-    check(kind, name)
 
 
 def write(folder: Path, changed: dict[str, Any] | None = None) -> Source:

@@ -40,9 +40,16 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return pictures.write_pictures(tmp_path_factory.mktemp("adapters") / "made", train=8, dev=3, test=2)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def settings(source: Path) -> dict[str, Any]:
     return {**SETTINGS, "pretrained": str(source)}
+
+
+@pytest.fixture(scope="module")
+def adapted(data: Path, settings: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint whose adapters were trained."""
+    output = tmp_path_factory.mktemp("adapted") / "run"
+    return vsezoo.train("clip", data, output=output, settings={**settings, **RANKS}).checkpoint
 
 
 def read_tensors(checkpoint: Path) -> dict[str, torch.Tensor]:
@@ -128,22 +135,19 @@ class Stop(Callback):
 
 
 @pytest.mark.slow
-def test_a_run_with_adapters_resumes(data: Path, tmp_path: Path, settings: dict[str, Any]) -> None:
+def test_a_run_with_adapters_resumes(data: Path, adapted: Path, tmp_path: Path, settings: dict[str, Any]) -> None:
     changed = {**settings, **RANKS}
-    whole = vsezoo.train("clip", data, output=tmp_path / "whole", settings=changed)
     with pytest.raises((KeyboardInterrupt, InterruptedTrainingError)):
         vsezoo.train("clip", data, output=tmp_path / "run", settings=changed, save_step=1, callbacks=[Stop()])
     resumed = vsezoo.train("clip", data, output=tmp_path / "run", resume=True)
-    expected = read_tensors(whole.checkpoint)
+    expected = read_tensors(adapted)
     assert all(torch.equal(tensor, expected[name]) for name, tensor in read_tensors(resumed.checkpoint).items())
 
 
 @pytest.mark.slow
-def test_a_trained_model_is_written_for_transformers(data: Path, tmp_path: Path, settings: dict[str, Any]) -> None:
-    done = vsezoo.train("clip", data, output=tmp_path / "run", settings={**settings, **RANKS})
-    (tmp_path / "back").mkdir()
-    vsezoo.export(done.checkpoint, "transformers", tmp_path / "back" / "model.safetensors")
-    model, again = vsezoo.load(done.checkpoint), vsezoo.load(tmp_path / "back")
+def test_a_trained_model_is_written_for_transformers(adapted: Path, tmp_path: Path) -> None:
+    vsezoo.export(adapted, "transformers", tmp_path / "model.safetensors")
+    model, again = vsezoo.load(adapted), vsezoo.load(tmp_path)
     torch.testing.assert_close(again.encode_texts(CAPTIONS), model.encode_texts(CAPTIONS), rtol=0, atol=1e-5)
     torch.testing.assert_close(again.encode_images(PICTURES), model.encode_images(PICTURES), rtol=0, atol=1e-5)
 

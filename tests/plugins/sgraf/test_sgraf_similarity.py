@@ -11,7 +11,6 @@ from torch import Tensor
 from vsezoo.batch import Embeddings, Tokens
 from vsezoo.errors import DataError, RecipeError, TrainingError
 from vsezoo.similarities import pairwise
-from vsezoo.testing import check
 from vsezoo.text import WordTokenizer
 from vsezoo_sgraf.encoders import SgrafImageEncoder, SgrafTextEncoder
 from vsezoo_sgraf.nodes import GlobalNode
@@ -215,17 +214,3 @@ def test_another_number_of_regions_is_refused() -> None:
     assert free(torch.zeros(2, 5, 6)).size == 5
     with pytest.raises(RecipeError, match="sim_dim"):
         SGRSimilarity(embed_size=4, sim_dim=0)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("kind", "name"),
-    [
-        ("image_encoders", "sgraf-regions"),
-        ("text_encoders", "sgraf-gru"),
-        ("similarities", "sgr"),
-        ("similarities", "saf"),
-    ],
-)
-def test_every_part_keeps_what_vsezoo_relies_on(kind: str, name: str) -> None:
-    check(kind, name)
