@@ -59,10 +59,10 @@ def test_check(make_distribution: Callable[..., Path], recipe_source: Callable[.
     source = "import os\nprint('printed')\nos.write(1, b'written')\n1 / 0"
     points = {"models": {"bad": "made_bad:x", "odd": "made_odd:recipe"}}
     odd = recipe_source("odd").replace('Part("cosine")', 'Part("cosin")')
-    good = {"models": {"good": "made_good:recipe"}}
+    good = {"schedules": {"good": "made_good:rate"}}  # which needs no torch
     path = (
         make_distribution("demo", points, {"made_bad": source, "made_odd": odd}),
-        make_distribution("fine", good, {"made_good": recipe_source("good")}),
+        make_distribution("fine", good, {"made_good": "def rate(step): return 1.0"}),
     )
     done = call_vsezoo("list-plugins", "--check", "demo", path=path)
     assert done.returncode == 1
@@ -79,7 +79,7 @@ def test_check(make_distribution: Callable[..., Path], recipe_source: Callable[.
 
 
 def test_a_traceback_on_demand(run_vsezoo: Run, make_distribution: Callable[..., Path]) -> None:
-    path = (make_distribution("demo", {"models": {"bad": "made_bad:x"}}, {"made_bad": "1 / 0"}),)
+    path = (make_distribution("demo", {"schedules": {"bad": "made_bad:x"}}, {"made_bad": "1 / 0"}),)
     done = run_vsezoo("list-plugins", "demo", "--check", "--json", path=path, env={"VSEZOO_RAISE_PLUGIN_ERRORS": "1"})
     assert done.returncode == 1
     assert "Traceback" in done.stderr

@@ -116,7 +116,7 @@ def test_killed_again_and_again(data: Path, whole: Path, tmp_path: Path) -> None
     changes = {"save_step": 1, "settings": SETTINGS}
     for _ in range(60):
         process = processes.start(train_in_process, data, output, is_begun(output), None, changes)
-        process.join(moments.uniform(0.05, 0.3) * 1.05**kills)  # longer and longer: a busy machine needs it to get on
+        process.join(moments.uniform(0.05, 0.3) * 1.15**kills)  # longer and longer: a busy machine needs it to get on
         process.kill()
         process.join()
         if process.exitcode == 0:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -195,22 +193,21 @@ def test_two_processes_take_the_steps_of_one(tmp_path: Path) -> None:
                     assert difference <= tolerance * max(1, tensor.abs().max()), (kind, step, name)
 
 
+def launch(command: list[str]) -> None:
+    """Be `torchrun`, which forks the two processes: they need not import torch again."""
+    from torch.distributed import run  # sets up the logging of torch's launcher
+
+    options = ["--standalone", "--nproc-per-node", "2", "--start-method", "fork", "--run-path"]
+    run.main([*options, str(Path(vsezoo.__file__).with_name("__main__.py")), *command])
+
+
 @pytest.mark.process
 def test_training_under_torchs_launcher(tmp_path: Path) -> None:
     """Ends like any other: one report, no warnings of torch, a checkpoint that evaluates."""
     data = tiny.write_data(tmp_path / "data")
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "vsezoo"]
     command = ["train", "vsepp", "--data", str(data), "--output", "run", "--device", "cpu", "--json"]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [*launcher, *command, *tiny.make_flags()],
-        cwd=tmp_path,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=processes.PATIENCE,
-    )
-    assert done.returncode == 0, done.stderr
+    done = processes.run(tmp_path, launch, [*command, *tiny.make_flags()])
+    assert done.code == 0, done.stderr
     assert json.loads(done.stdout)["captions"] == 100  # one report, not two
     assert [line.split(":")[0] for line in done.stderr.splitlines()] == [
         "Training vsepp",

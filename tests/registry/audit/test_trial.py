@@ -13,15 +13,16 @@ import pytest
 from vsezoo.registry.audit.trial import try_entries
 from vsezoo.registry.entry import Entry
 
+SCHEDULE = "def rate(step): return 1.0\n"
+"""What needs no torch."""
+
 
 @pytest.mark.process
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
-def test_an_import_that_does_not_end(
-    make_distribution: Callable[..., Path], recipe_source: Callable[..., str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    modules = {"made_endless": "import signal\nwhile True: signal.pause()", "made_sound": recipe_source("sound")}
+def test_an_import_that_does_not_end(make_distribution: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    modules = {"made_endless": "import signal\nwhile True: signal.pause()", "made_sound": SCHEDULE}
     monkeypatch.syspath_prepend(make_distribution("demo", {}, modules))
-    entries = [Entry("models", name, f"made_{name}:recipe", "demo", "1.0", 1) for name in ("endless", "sound")]
+    entries = [Entry("schedules", name, f"made_{name}:rate", "demo", "1.0", 1) for name in ("endless", "sound")]
     endless, sound = try_entries(entries, limit=3)
     assert endless.reason == "importing it took more than 3 s"
     assert sound.reason == ""
@@ -29,13 +30,12 @@ def test_an_import_that_does_not_end(
 
 FORKS = """
 import os, signal
-from vsezoo.recipe import Part, Recipe
 
 child = os.fork()
 if not child:
     signal.pause()  # holds all that it was born with, until it is told to end
 open({file!r}, "w").write(str(child))
-recipe = Recipe("forks", "Leaves a process.", Part("precomp"), Part("gru"), Part("cosine"), Part("hinge"))
+def rate(step): return 1.0
 """
 
 
@@ -47,7 +47,7 @@ def test_an_import_that_leaves_a_process(
     file = tmp_path / "child"
     monkeypatch.syspath_prepend(make_distribution("demo", {}, {"made_forks": FORKS.format(file=str(file))}))
     try:
-        (outcome,) = try_entries([Entry("models", "forks", "made_forks:recipe", "demo", "1.0", 1)])
+        (outcome,) = try_entries([Entry("schedules", "forks", "made_forks:rate", "demo", "1.0", 1)])
         os.kill(int(file.read_text()), 0)  # raises if it has ended, and the test has shown nothing
     finally:
         os.kill(int(file.read_text()), signal.SIGKILL)
