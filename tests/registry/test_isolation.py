@@ -104,11 +104,13 @@ def get_marks(museum: tuple[Path, ...]) -> set[str]:
 
 @pytest.mark.process
 def test_list_plugins_tells_all(museum: tuple[Path, ...]) -> None:
-    done = call_vsezoo("list-plugins", "--check", "--json", path=museum)
+    """Those that end the process of the check are in test_trial.py: here, each would have torch imported again."""
+    path = tuple(folder for folder in museum if folder.name not in ("bad-vanishes", "bad-crashes"))
+    done = call_vsezoo("list-plugins", "--check", "--json", path=path)
     assert done.returncode == 1
     found = {plugin["distribution"]: plugin for plugin in json.loads(done.stdout)}
-    for key, exhibit in EXHIBITS.items():
-        plugin = found[f"bad-{key}"]
+    for key in EXHIBITS.keys() - {"vanishes", "crashes"}:
+        exhibit, plugin = EXHIBITS[key], found[f"bad-{key}"]
         assert (plugin["kind"], plugin["name"], plugin["version"]) == (exhibit.kind, exhibit.name, "0.9")
         assert (plugin["state"], plugin["reason"][: len(exhibit.reason)]) == (exhibit.state, exhibit.reason), key
     assert found["bad-slow"]["seconds"] >= 1.5

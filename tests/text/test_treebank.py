@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import regex
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from nltk.tokenize import NLTKWordTokenizer
 
 from vsezoo.text.treebank import split_words
 
@@ -54,16 +55,26 @@ PIECES = [
 """What the rules look for, and what is nearly that."""
 
 
-class PlainNLTK(NLTKWordTokenizer):
-    """NLTK's rules with Python's regular expressions, whatever this version of NLTK has them compiled with."""
+@pytest.fixture(scope="module")
+def nltk() -> Any:
+    """NLTK's tokenizer, imported without the rest of NLTK's libraries, which are most of the time."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("scipy", "sklearn"):
+            if name not in sys.modules:
+                patch.setitem(sys.modules, name, None)
+        return importlib.import_module("nltk.tokenize").NLTKWordTokenizer()
 
-    def __init__(self) -> None:
-        for name in ("STARTING_QUOTES", "PUNCTUATION", "ENDING_QUOTES"):
-            rules = getattr(NLTKWordTokenizer, name)
-            setattr(self, name, [(re.compile(pattern.pattern), text) for pattern, text in rules])
-        for name in ("PARENS_BRACKETS", "DOUBLE_DASHES"):
-            pattern, text = getattr(NLTKWordTokenizer, name)
-            setattr(self, name, (re.compile(pattern.pattern), text))
+
+@pytest.fixture(scope="module")
+def plain(nltk: Any) -> Any:
+    """NLTK's rules with Python's regular expressions, whatever this version of NLTK has them compiled with."""
+    tokenizer = type(nltk)()
+    for name in ("STARTING_QUOTES", "PUNCTUATION", "ENDING_QUOTES"):
+        setattr(tokenizer, name, [(re.compile(pattern.pattern), text) for pattern, text in getattr(nltk, name)])
+    for name in ("PARENS_BRACKETS", "DOUBLE_DASHES"):
+        pattern, text = getattr(nltk, name)
+        setattr(tokenizer, name, (re.compile(pattern.pattern), text))
+    return tokenizer
 
 
 @pytest.mark.parametrize("sentence", BY_HAND)
@@ -71,16 +82,17 @@ def test_words_by_hand(sentence: str) -> None:
     assert split_words(sentence) == BY_HAND[sentence].split(" " if sentence else None)
 
 
-@pytest.mark.parametrize("sentence", BY_HAND)
-def test_words_by_hand_are_those_of_nltk(sentence: str) -> None:
-    assert split_words(sentence) == NLTKWordTokenizer().tokenize(sentence)
+def test_words_by_hand_are_those_of_nltk(nltk: Any) -> None:
+    assert {sentence: split_words(sentence) for sentence in BY_HAND} == {
+        sentence: nltk.tokenize(sentence) for sentence in BY_HAND
+    }
 
 
 @pytest.mark.slow
 @settings(deadline=None, max_examples=300)
 @given(st.lists(st.sampled_from(PIECES), max_size=14).map("".join) | st.text(max_size=14))
-def test_any_text_has_the_words_of_the_rules_of_nltk(text: str) -> None:
-    assert split_words(text) == PlainNLTK().tokenize(text)
+def test_any_text_has_the_words_of_the_rules_of_nltk(plain: Any, text: str) -> None:
+    assert split_words(text) == plain.tokenize(text)
 
 
 def is_ordinary(character: str) -> bool:
@@ -91,17 +103,16 @@ def is_ordinary(character: str) -> bool:
 @pytest.mark.slow
 @settings(deadline=None, max_examples=100)
 @given(st.text(st.characters(max_codepoint=0x24F).filter(is_ordinary), max_size=20))
-def test_latin_text_has_the_words_of_nltk(text: str) -> None:
-    assert split_words(text) == NLTKWordTokenizer().tokenize(text)
+def test_latin_text_has_the_words_of_nltk(nltk: Any, text: str) -> None:
+    assert split_words(text) == nltk.tokenize(text)
 
 
 @pytest.mark.skipif(not (SHARED / "data/flickr8k").is_dir(), reason="VSEZOO_SHARED has no Flickr8K")
 @pytest.mark.slow
-def test_captions_of_flickr8k_have_the_words_of_nltk() -> None:
+def test_captions_of_flickr8k_have_the_words_of_nltk(nltk: Any) -> None:
     """Every twentieth; all of them, 16 s, were the same when this was written."""
     lines = (SHARED / "data/flickr8k/Flickr8k.token.txt").read_text(encoding="utf-8").splitlines()[::20]
     captions = [caption for line in lines for caption in (line.split("\t", 1)[1], line.split("\t", 1)[1].lower())]
-    nltk = NLTKWordTokenizer()
     assert len(captions) == 2 * 2_023
     assert [caption for caption in captions if split_words(caption) != nltk.tokenize(caption)] == []
 

@@ -1,4 +1,4 @@
-"""Imports on trial: one that does not end is stopped, and one that leaves something running is not waited for."""
+"""Imports on trial: one that does not end is stopped, one that ends the process or leaves one behind is survived."""
 
 from __future__ import annotations
 
@@ -26,6 +26,23 @@ def test_an_import_that_does_not_end(make_distribution: Callable[..., Path], mon
     endless, sound = try_entries(entries, limit=3)
     assert endless.reason == "importing it took more than 3 s"
     assert sound.reason == ""
+
+
+@pytest.mark.process
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+def test_imports_that_end_the_process(make_distribution: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    modules = {
+        "made_vanishes": "import os\nos._exit(7)",
+        "made_crashes": "import os\nos.kill(os.getpid(), 9)",
+        "made_sound": SCHEDULE,
+    }
+    monkeypatch.syspath_prepend(make_distribution("demo", {}, modules))
+    entries = [Entry("schedules", module, f"{module}:rate", "demo", "1.0", 1) for module in modules]
+    assert [outcome.reason for outcome in try_entries(entries)] == [
+        "importing it ended the process with exit code 7",
+        "importing it ended the process with signal 9",
+        "",
+    ]
 
 
 FORKS = """
