@@ -9,6 +9,7 @@ recipe that is gone is removed. Its chapter is the docstring of the recipe's mod
 
 from __future__ import annotations
 
+import functools
 import importlib
 import inspect
 import re
@@ -75,11 +76,7 @@ def render_card(recipe: Recipe, runs: Iterable[Run]) -> str:
     own = [run for run in runs if run.recipe == recipe.name]
     known = [name_collection(data) for data in (*(result.data for result in recipe.published), *recipe.overrides)]
     measured = {name_collection(run.data) for run in own}
-    environment = jinja2.Environment(
-        undefined=jinja2.StrictUndefined, keep_trailing_newline=True, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters |= {"show": show, "tabulate": tabulate}
-    return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
+    return load_template().render(
         recipe=recipe,
         chapter=read_chapter(recipe),
         parts={kind: describe_part(recipe, kind) for kind in PART_KINDS},
@@ -88,6 +85,16 @@ def render_card(recipe: Recipe, runs: Iterable[Run]) -> str:
         absent=[data for data in dict.fromkeys(known) if data not in measured],
         citation=cite(recipe.paper) if recipe.paper else "",
     )
+
+
+@functools.cache
+def load_template() -> jinja2.Template:
+    """Return the template of a card."""
+    environment = jinja2.Environment(
+        undefined=jinja2.StrictUndefined, keep_trailing_newline=True, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters |= {"show": show, "tabulate": tabulate}
+    return environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
 
 
 def read_chapter(recipe: Recipe) -> str:
