@@ -27,14 +27,14 @@ _processes.set_forkserver_preload(["pytest", "vsezoo.cli.caption", "vsezoo.cli.e
 
 def start(target: Callable[..., None], *arguments: Any) -> BaseProcess:
     """Start a function of a module in a process of its own, forked from one that has torch already."""
-    _start_server()
+    start_server()
     process = _processes.Process(target=_run, args=(target, *arguments))
     process.start()
     return process
 
 
-def _start_server() -> None:
-    """Start what processes are forked from, if it does not run; it finds modules by its environment alone."""
+def start_server() -> None:
+    """Start what processes are forked from, also by others, if it does not run; it finds modules by its environment."""
     before = os.environ.get("PYTHONPATH")
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(Path(__file__).parent), before]))
     try:

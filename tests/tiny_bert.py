@@ -56,6 +56,11 @@ def _keep_folder() -> tempfile.TemporaryDirectory[str]:
     return folder
 
 
+def find_model() -> str:
+    """Return the folder of a model that is written once, and not to be changed."""
+    return _keep_folder().name
+
+
 def list_small_settings(recipe: Recipe) -> Mapping[str, Any]:
     """Return settings that put a small backbone and a tiny BERT in the place of pretrained ones."""
     settings: dict[str, Any] = {}
@@ -69,7 +74,7 @@ def list_small_settings(recipe: Recipe) -> Mapping[str, Any]:
         }
         settings |= {"pretrained": "", "image_encoder.patch_size": 16, "image_encoder.image_size": 32}
     if recipe.text_encoder.name.endswith(("hf", "clip")):
-        settings |= {"text_encoder.model": _keep_folder().name}
+        settings |= {"text_encoder.model": find_model()}
     return settings
 
 

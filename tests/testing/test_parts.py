@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_bert import write_model
+from tiny_bert import find_model
 
 from vsezoo import registry
 from vsezoo.testing import Check, check_text_encoder, list_checks
@@ -67,24 +66,20 @@ def test_a_built_in_part(check: Check) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("options", [{}, {"finetune": True, "pool": "gpo", "max_len": 6}], ids=["frozen", "fine-tuned"])
-def test_the_transformer(tmp_path: Path, options: dict[str, Any]) -> None:
-    write_model(tmp_path)
-    check_text_encoder("hf", options={"model": str(tmp_path), **options})
+def test_the_transformer(options: dict[str, Any]) -> None:
+    check_text_encoder("hf", options={"model": find_model(), **options})
 
 
 @pytest.mark.slow
-def test_the_text_side_of_pcmepp(tmp_path: Path) -> None:
-    write_model(tmp_path)
-    check_text_encoder("pcmepp-clip", options={"model": str(tmp_path), **CLIP})
+def test_the_text_side_of_pcmepp() -> None:
+    check_text_encoder("pcmepp-clip", options={"model": find_model(), **CLIP})
 
 
 @pytest.mark.slow
-def test_the_transformer_with_a_perceptron(tmp_path: Path) -> None:
-    write_model(tmp_path)
-    check_text_encoder("residual-hf", options={"model": str(tmp_path), "layers": [0, -1], "hidden_size": 8})
+def test_the_transformer_with_a_perceptron() -> None:
+    check_text_encoder("residual-hf", options={"model": find_model(), "layers": [0, -1], "hidden_size": 8})
 
 
 @pytest.mark.slow
-def test_the_transformer_of_vse_infty(tmp_path: Path) -> None:
-    write_model(tmp_path)
-    check_text_encoder("vse-infty-hf", options={"model": str(tmp_path)})
+def test_the_transformer_of_vse_infty() -> None:
+    check_text_encoder("vse-infty-hf", options={"model": find_model()})

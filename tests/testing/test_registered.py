@@ -12,6 +12,7 @@ from typing import Any
 
 import dual_families
 import numpy as np
+import processes
 import pytest
 import theano_files
 import tiny
@@ -84,6 +85,7 @@ def test_a_recipe_in_two_processes(name: str) -> None:
     settings = {"training.last_batch": "keep", **shrink(name)}
     checks = list_checks("models", name, settings=settings, slow=True)
     (check,) = [check for check in checks if check.name == "processes"]
+    processes.start_server()
     check()
 
 
