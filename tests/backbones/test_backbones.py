@@ -21,7 +21,12 @@ from torch.nn import functional
 from vsezoo.backbones import Backbone, create_backbone, measure_features
 from vsezoo.errors import CheckpointError, RecipeError, UsageError
 
-TIMM, TORCHVISION = "timm:test_resnet", "torchvision:resnet18"
+TIMM, TORCHVISION = "timm:test_resnet", "torchvision:shufflenet_v2_x0_5"
+
+
+def build_torchvision() -> Any:
+    """Return torchvision's own network of this name."""
+    return torchvision.models.shufflenet_v2_x0_5(weights=None)
 
 
 def make(name: str = TORCHVISION, **options: Any) -> Backbone:
@@ -80,7 +85,7 @@ def test_the_networks_of_the_paper(model: str, last: str, width: int) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [TIMM, TORCHVISION])
 def test_pooled_features_are_the_mean_of_the_grid(name: str) -> None:
-    """Of a ResNet, whose pooling is the mean; and the library's own network gives the same."""
+    """Of networks whose pooling is the mean; and the library's own network gives the same."""
     pooled, grid = make(name), make(name, features="grid")
     grid.network.load_state_dict(pooled.network.state_dict())
     with torch.inference_mode():
@@ -88,7 +93,7 @@ def test_pooled_features_are_the_mean_of_the_grid(name: str) -> None:
     assert cells.shape == (2, 4, pooled.width)
     torch.testing.assert_close(cells.mean(dim=1), features, rtol=1e-4, atol=1e-5)
     if name == TORCHVISION:
-        whole = torchvision.models.resnet18(weights=None).eval()
+        whole = build_torchvision().eval()
         whole.fc = nn.Identity()
     else:
         whole = timm.create_model("test_resnet", num_classes=0).eval()
@@ -136,7 +141,7 @@ def test_features_of_crops_are_averaged() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [TIMM, TORCHVISION])
 def test_weights_from_a_file_with_a_classifier_or_without(tmp_path: Path, name: str) -> None:
-    source = timm.create_model("test_resnet") if name == TIMM else torchvision.models.resnet18(weights=None)
+    source = timm.create_model("test_resnet") if name == TIMM else build_torchvision()
     whole = as_file(tmp_path / "whole.safetensors", source)
     bare = as_file(tmp_path / "bare.safetensors", source, **{"fc.weight": None, "fc.bias": None})
     digests = set()
@@ -169,13 +174,16 @@ def test_arguments_of_the_constructor(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"conv1.weight": None}, r"does not contain the weights of torchvision:resnet18: it lacks conv1\.weight"),
+        (
+            {"conv1.0.weight": None},
+            r"does not contain the weights of torchvision:shufflenet_v2_x0_5: it lacks conv1\.0\.weight",
+        ),
         ({"more.weight": torch.ones(2)}, r"it also has more\.weight"),
-        ({"conv1.weight": torch.ones(2)}, r"in another shape conv1\.weight \(2,\) instead of \(64, 3, 7, 7\)"),
+        ({"conv1.0.weight": torch.ones(2)}, r"in another shape conv1\.0\.weight \(2,\) instead of \(24, 3, 3, 3\)"),
     ],
 )
 def test_weights_that_do_not_fit(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
-    file = as_file(tmp_path / "x.safetensors", torchvision.models.resnet18(weights=None), **changes)
+    file = as_file(tmp_path / "x.safetensors", build_torchvision(), **changes)
     with pytest.raises(CheckpointError, match=message) as caught:
         make(weights=str(file)).load_pretrained()
     assert caught.value.file == str(file)
@@ -193,7 +201,7 @@ def test_files_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         make(weights=str(file)).load_pretrained()
     elsewhere = tmp_path / "weights"
     elsewhere.mkdir()
-    as_file(elsewhere / "y.safetensors", torchvision.models.resnet18(weights=None))
+    as_file(elsewhere / "y.safetensors", build_torchvision())
     monkeypatch.setenv("VSEZOO_WEIGHTS", str(elsewhere))
     backbone = make(weights="nowhere/y.safetensors")
     backbone.load_pretrained()
@@ -202,7 +210,7 @@ def test_files_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.slow
 def test_a_digest_tells_when_weights_have_changed(tmp_path: Path) -> None:
-    file = as_file(tmp_path / "x.safetensors", torchvision.models.resnet18(weights=None))
+    file = as_file(tmp_path / "x.safetensors", build_torchvision())
     backbone = make(weights=str(file))
     assert not backbone.unchanged
     backbone.load_pretrained()
@@ -223,7 +231,7 @@ def test_the_network_is_absent(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", refuse)
     with pytest.raises(
-        CheckpointError, match=r"weights of torchvision:resnet18 cannot be downloaded from https://.*no r"
+        CheckpointError, match=r"weights of torchvision:shufflenet_v2_x0_5 cannot be downloaded from https://.*no r"
     ):
         make(weights="pretrained").load_pretrained()
 
@@ -240,7 +248,7 @@ def test_the_network_is_absent(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.slow
 def test_pretrained_weights_of_torchvision_are_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = {}
-    whole = torchvision.models.resnet18(weights=None)
+    whole = build_torchvision()
 
     def fetch(url: str, **options: Any) -> Any:
         asked.update(options, url=url)
@@ -249,10 +257,14 @@ def test_pretrained_weights_of_torchvision_are_the_first(monkeypatch: pytest.Mon
     monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", fetch)
     backbone = make(weights="pretrained")
     backbone.load_pretrained()
-    assert asked["url"] == str(torchvision.models.ResNet18_Weights.IMAGENET1K_V1.url) == backbone.describe()["origin"]
+    assert (
+        asked["url"]
+        == str(torchvision.models.ShuffleNet_V2_X0_5_Weights.IMAGENET1K_V1.url)
+        == backbone.describe()["origin"]
+    )
     assert asked["weights_only"] is True
     assert asked["check_hash"] is True
-    torch.testing.assert_close(backbone.network.get_parameter("conv1.weight"), whole.conv1.weight, rtol=0, atol=0)
+    torch.testing.assert_close(backbone.network.get_parameter("conv1.0.weight"), whole.conv1[0].weight, rtol=0, atol=0)
 
 
 def test_pretrained_weights_of_timm_come_from_its_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
