@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 
 from environments import Environment
@@ -32,6 +33,8 @@ def follow(page: str, environment: Environment) -> list[str]:
                 commands.append(line)
                 if line.startswith("cd "):
                     environment.work /= line.removeprefix("cd ")
+                elif line.startswith("vsezoo "):
+                    environment.vsezoo(*shlex.split(line)[1:])
                 else:
                     environment.run("bash", "-c", line)
     return commands
@@ -47,4 +50,4 @@ def _exchange_table(file: Path, text: str) -> None:
 
 def _run_python(text: str, environment: Environment) -> None:
     expected = re.findall(r"print\(.*\)  # (.+)$", text, flags=re.MULTILINE)
-    assert environment.run("python", "-c", text).stdout.splitlines() == expected
+    assert environment.python(text).stdout.splitlines() == expected
