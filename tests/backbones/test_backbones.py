@@ -353,11 +353,11 @@ def test_real_weights_and_pictures() -> None:
         crops=10,
     ).eval()
     backbone.load_pretrained()
-    names = (shared / "f8k_precomp" / "test_ids.txt").read_text().split()[:4]
+    names = (shared / "f8k_precomp" / "test_ids.txt").read_text().split()[:2]
     pictures = [Image.open(shared / "flickr8k" / "images" / name) for name in names]
     with torch.inference_mode():
         features = functional.normalize(backbone(backbone.transform(training=False)(pictures)))
-    known = torch.from_numpy(np.load(shared / "f8k_precomp" / "test_ims.npy", mmap_mode="r")[:4].copy())
+    known = torch.from_numpy(np.load(shared / "f8k_precomp" / "test_ims.npy", mmap_mode="r")[:2].copy())
     cosines = features @ known.T
     assert cosines.diagonal().min() > 0.85
-    assert (cosines.argmax(dim=1) == torch.arange(4)).all()
+    assert (cosines.argmax(dim=1) == torch.arange(2)).all()

@@ -118,14 +118,14 @@ def test_rows_that_are_removed_and_added(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_float16_rows(tmp_path: Path) -> None:
-    rows = Rows(draw(1000).half(), None)
+    rows = Rows(draw(400).half(), None)
     index = reopen(tmp_path, rows, keep(tmp_path, rows) | {"probes": 10**6})
     assert_equal_to_exact(index, rows, draw(5, seed=1), 10)
 
 
 @pytest.mark.slow
 def test_files_that_are_missing_or_damaged(tmp_path: Path) -> None:
-    rows = Rows(draw(1000), None)
+    rows = Rows(draw(400), None)
     state = keep(tmp_path, rows)
     file = tmp_path / "1.faiss"
     file.write_bytes(file.read_bytes()[:5000])
@@ -139,7 +139,7 @@ def test_files_that_are_missing_or_damaged(tmp_path: Path) -> None:
 @pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="only Linux tells what of a file is in memory")
 @pytest.mark.slow
 def test_mapped_cells_give_their_memory_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    rows = Rows(draw(3000), None)
+    rows = Rows(draw(1000), None)
     index = reopen(tmp_path, rows, keep(tmp_path, rows) | {"probes": 10**6})
 
     def measure() -> int:
@@ -147,7 +147,7 @@ def test_mapped_cells_give_their_memory_back(tmp_path: Path, monkeypatch: pytest
         return int(re.findall(r"^Rss: +(\d+) kB", maps, re.MULTILINE)[0])
 
     assert_equal_to_exact(index, rows, draw(2, seed=1), 10)
-    assert measure() >= 3000 * WIDTH * 2 // 1024
+    assert measure() >= 1000 * WIDTH * 2 // 1024
     monkeypatch.setattr(cells, "KEPT", 0)
     for _ in range(2):
         assert_equal_to_exact(index, rows, draw(2, seed=1), 10)
