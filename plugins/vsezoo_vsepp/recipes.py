@@ -82,6 +82,19 @@ F8K_REASON = (
     "eight of the paper's 30 epochs; with two epochs of the sum, centred features, and no negatives that are captions "
     "of the same image, ten epochs are enough, for a rsum that is 7.7 lower on f8k_precomp"
 )
+F8K_PRECOMP = {
+    **F8K,
+    "text_encoder.pool": "gpo",
+    "training.average": 0.99,
+    "training.num_epochs": 5,
+    "schedule.every": 4,
+    "training.precision": "bf16",
+}
+F8K_PRECOMP_REASON = (
+    "the paper's settings stall at equal scores for the first eight of their 30 epochs; with two epochs of the sum, "
+    "centred features, no negatives that are captions of the same image, the states of all words pooled (GPO) and "
+    "averaged weights, five epochs are enough, for a rsum that is 8.3 higher"
+)
 
 vsepp = Recipe(
     name="vsepp",
@@ -93,7 +106,7 @@ vsepp = Recipe(
     training=TrainingSettings(),
     overrides={
         "shapes": Override({**SHAPES, "loss.warmup_epochs": 1, "loss.mask_same_image": True}, SHAPES_REASON),
-        "f8k_precomp": Override(F8K, F8K_REASON),
+        "f8k_precomp": Override(F8K_PRECOMP, F8K_PRECOMP_REASON),
         "f8k_regions": Override({"image_encoder.pool": "mean", **F8K}, f"the mean of the regions; {F8K_REASON}"),
         "flickr8k": Override(F8K, F8K_REASON),
     },
