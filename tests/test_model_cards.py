@@ -106,10 +106,12 @@ def test_the_command_of_a_measurement_is_a_training_of_its_recipe(run: dict[str,
     assert (program, command) == ("vsezoo", "train")
     found: click.Command = registry.load("commands", "train")
     given = found.make_context("train", arguments).params
-    assert registry.load("models", given["model"]).name == run["recipe"]
+    recipe = registry.load("models", given["model"])
+    assert recipe.name == run["recipe"]
     assert (given["data"] or "shapes") == run["data"]
     assert (given["seed"] or 0) == seed["seed"]
-    assert (given["precision"] or "fp32") == run["precision"]
+    planned = recipe.for_data(run["data"]) if given["overrides"] else recipe
+    assert (given["precision"] or planned.training.precision) == run["precision"]
 
 
 def test_every_run_is_in_the_results() -> None:

@@ -75,8 +75,8 @@ class Watched:
         return sum(address in request for request in self.requests)
 
     def check(self) -> None:
-        """Nothing went wrong in it, and it asked no other server."""
-        assert self.errors == []
+        """Nothing went wrong in it while its server was there, and it asked no other one."""
+        assert [error for error in self.errors if "ERR_CONNECTION_REFUSED" not in error] == []
         foreign = [url for url in self.requests if not url.startswith((self.address, f"blob:{self.address}"))]
         assert foreign == []
 
