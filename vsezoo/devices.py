@@ -42,5 +42,5 @@ def has_bf16_instructions() -> bool:
     if hasattr(torch.cpu, "get_capabilities"):
         found = torch.cpu.get_capabilities()
         return any(found.get(name, False) for name in ("avx512_bf16", "amx_bf16", "sve_bf16"))
-    older = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")  # x86 only; torch 2.6 has both
+    older = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")  # of x86
     return any(getattr(torch.cpu, name, bool)() for name in older)

@@ -102,7 +102,7 @@ class Loop:
         begins = self.progress.step == 0
         if begins:
             self.note(self.train.data.account.get("summary", ""))
-        for warning in [*self.warnings, *self.runtime.warnings] if begins else ():
+        for warning in [*(self.warnings if begins else ()), *self.runtime.warnings]:
             self.warn(warning)
         self._compute_frozen()
         steps = len(self.order(0))
