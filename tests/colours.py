@@ -111,3 +111,9 @@ def paint_folder(folder: Path) -> Path:
     paint(folder / "more" / "c-blue.png", COLOURS["blue"])
     (folder / "notes.txt").write_text("no picture", encoding="utf-8")
     return folder
+
+
+def write_features(path: Path, count: int, seed: int) -> Path:
+    """Write random features, as wide as the colours, and return their path."""
+    np.save(path, np.random.default_rng(seed).random((count, 3), np.float32))
+    return path

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import deaths
 import numpy as np
 import processes
 import pytest
@@ -31,33 +32,10 @@ FORM = FeatureForm(batch_size=2)
 """Six batches of train, two of dev."""
 
 
-class Killed(BaseException):
-    """What no code catches."""
-
-
-def kill() -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
-def extract_until(output: Path, moment: int, shard: Shard, die: Callable[[], None]) -> None:
-    """Go on, a block for each batch, until so many times something was made sure on the disk; then die.
-
-    Each moment is before a call that flushes, renames or removes a file.
-    """
-    moments = itertools.count(1)
-
-    def mortal(original: Callable[..., Any]) -> Callable[..., Any]:
-        def call(*arguments: Any, **options: Any) -> Any:
-            if next(moments) == moment:
-                die()
-            return original(*arguments, **options)
-
-        return call
-
-    with pytest.MonkeyPatch.context() as patch:
+def extract_until(output: Path, moment: int, shard: Shard, end: Callable[[], None]) -> None:
+    """Go on, a block for each batch, until so many times something was made sure on the disk; then end."""
+    with deaths.doomed(moment, end) as patch:
         patch.setattr(extraction, "BLOCK_SECONDS", -1.0)
-        for owner, name in ((os, "fsync"), (Path, "replace"), (Path, "rename"), (Path, "unlink")):
-            patch.setattr(owner, name, mortal(getattr(owner, name)))
         extract(output, form=FORM, resume=True, shard=shard)
 
 
@@ -81,18 +59,14 @@ def assert_same(found: dict[str, bytes], whole: dict[str, bytes], shards: int = 
 @pytest.mark.parametrize("count", [1, 2])
 def test_stopped_at_every_moment(tmp_path: Path, whole: dict[str, bytes], count: int) -> None:
     """Each life is a moment longer than the one before it, and goes on with what that one left."""
-
-    def die() -> None:
-        raise Killed
-
     lives = 0
     for index in range(count):
         for moment in itertools.count(1):
             lives += 1
             try:
-                extract_until(tmp_path / "out", moment, Shard(index, count), die)
+                extract_until(tmp_path / "out", moment, Shard(index, count), deaths.die)
                 break
-            except Killed:
+            except deaths.Killed:
                 for file in (tmp_path / "out").glob("*_ims.npy"):
                     assert file.read_bytes() == whole[file.name]  # what has its name is whole
     assert lives > 8
@@ -102,7 +76,7 @@ def test_stopped_at_every_moment(tmp_path: Path, whole: dict[str, bytes], count:
 @pytest.mark.process
 def test_killed(tmp_path: Path, whole: dict[str, bytes]) -> None:
     """With what Linux does to a process; the whole takes some 50 moments."""
-    process = processes.start(extract_until, tmp_path / "out", 17, Shard(), kill)
+    process = processes.start(extract_until, tmp_path / "out", 17, Shard(), deaths.kill)
     assert processes.finish(process) == -signal.SIGKILL
     extract(tmp_path / "out", form=FORM, resume=True)
     assert_same(read_files(tmp_path / "out"), whole)

@@ -3,29 +3,26 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import json
 import os
-import resource
 import shutil
-import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import processes
 import pytest
-from colours import COLOURS, ColourImageEncoder, paint, paint_folder, register_colours, save_colour_model
+from colours import COLOURS, ColourImageEncoder, paint, paint_folder, save_colour_model, write_features
 
 from vsezoo.checkpoints.opened import Checkpoint
-from vsezoo.errors import DataError, StorageError, UsageError, VsezooError
+from vsezoo.errors import DataError, UsageError, VsezooError
 from vsezoo.search import embedding
 from vsezoo.search.embedding import EmbeddedBlock
 from vsezoo.search.index import Index, open_index
 from vsezoo.search.sources import collect_images, collect_texts
 from vsezoo.search.stored import building
-from vsezoo.search.stored.building import add_to_folder, build_folder, build_index, remove_from_folder
+from vsezoo.search.stored.building import add_to_folder, build_index, remove_from_folder
 from vsezoo.search.stored.checksums import sum_file
 from vsezoo.search.stored.manifest import NAME, TABLE, read_manifest, write_manifest
 from vsezoo.search.stored.measuring import measure_folder
@@ -238,97 +235,6 @@ def test_a_build_of_another_kind_does_not_continue_an_interrupted_one(
     with pytest.raises(KeyboardInterrupt):
         build_index(run, folder, images=photos, advance=interrupt)
     assert encoded_by(build_index, run, folder, images=photos, dtype="float16") == 3
-
-
-def build_from_features(run: Path, folder: Path, features: Path, limit: int = 0) -> None:
-    register_colours()
-    if limit:
-        embedding.BLOCKS["vector"] = 16
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
-        with pytest.raises(StorageError, match="cannot be written: File too large"):
-            build_folder(Checkpoint.open(run), folder, collect_images(features))
-        return
-    build_folder(Checkpoint.open(run), folder, collect_images(features))
-
-
-def write_features(path: Path, count: int, seed: int) -> Path:
-    np.save(path, np.random.default_rng(seed).random((count, 3), np.float32))
-    return path
-
-
-@pytest.mark.process
-def test_a_full_disk_leaves_the_index_before(run: Path, folder: Path, tmp_path: Path) -> None:
-    small, large = write_features(tmp_path / "small.npy", 20, 0), write_features(tmp_path / "large.npy", 1000, 1)
-    build_index(run, folder, images=small)
-    before = open_index(run, index=str(folder)).search("red", 20)
-    assert processes.finish(processes.start(build_from_features, run, folder, large, 8_000)) == 0
-    assert open_index(run, index=str(folder)).search("red", 20) == before
-    assert build_index(run, folder, images=large).alive == 1000
-
-
-class Killed(BaseException):
-    """What no code catches."""
-
-
-def build_until(run: Path, folder: Path, features: Path, moment: int, die: Callable[[], None]) -> None:
-    """Build in blocks of 16 rows, and die the so many-th time that something is flushed, renamed or removed."""
-    moments = itertools.count(1)
-
-    def mortal(original: Callable[..., Any]) -> Callable[..., Any]:
-        def call(*arguments: Any, **options: Any) -> Any:
-            if next(moments) == moment:
-                die()
-            return original(*arguments, **options)
-
-        return call
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(embedding.BLOCKS, "vector", 16)
-        for owner, name in ((os, "fsync"), (Path, "replace"), (Path, "unlink")):
-            patch.setattr(owner, name, mortal(getattr(owner, name)))
-        build_from_features(run, folder, features)
-
-
-def kill() -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
-@pytest.mark.process
-@pytest.mark.slow
-def test_a_build_that_is_killed_at_any_moment(run: Path, folder: Path, tmp_path: Path) -> None:
-    """After each death the index is the one before or the new one, whole; at the end each row is there once."""
-    first, second = write_features(tmp_path / "a.npy", 20, 0), write_features(tmp_path / "b.npy", 48, 1)
-    before, after = (open_index(run, images=file).search("red green", 48) for file in (first, second))
-
-    def die() -> None:
-        raise Killed
-
-    def begin() -> None:
-        shutil.rmtree(folder, ignore_errors=True)
-        build_index(run, folder, images=first)
-
-    def check_end() -> None:
-        build_index(run, folder, images=second)
-        assert open_index(run, index=str(folder)).search("red green", 48) == after
-        suffixes = sorted(file.suffix for file in folder.iterdir() if file.name[0].isdigit())
-        assert suffixes == [".ends", ".ids", ".keys", ".vectors"]
-
-    begin()
-    for moment in itertools.count(1):  # each life is a moment longer, and goes on with what the one before it left
-        try:
-            build_until(run, folder, second, moment, die)
-            break
-        except Killed:
-            assert open_index(run, index=str(folder)).search("red green", 48) in (before, after)
-    assert moment > 8
-    check_end()
-    for moment in (5, 20):  # with what Linux does to a process; the whole takes some 30 moments
-        begin()
-        process = processes.start(build_until, run, folder, second, moment, kill)
-        assert processes.finish(process) == -signal.SIGKILL
-        assert open_index(run, index=str(folder)).search("red green", 48) in (before, after)
-        check_end()
 
 
 def test_an_exact_index_finds_all_of_itself(run: Path, tmp_path: Path, folder: Path) -> None:
