@@ -49,12 +49,8 @@ REFUSED = [
 def test_a_pull_that_is_refused(hub: LoopbackHub, vse: Vse, work: Path) -> None:
     publish(hub, work / "run" / "best")
     for fault, message in REFUSED:
-        hub.faults = [fault]
-        assert_failed(vse("eval", "hub:org/name"), message)
-        assert_whole(work / "hf")
-    hub.faults.clear()
-    assert vse("eval", "hub:org/name").code == 0
-    assert_whole(work / "hf")
+        check_failure(hub, vse, work, fault, message)
+    check_success(hub, vse, work)
 
 
 DAMAGED = {
@@ -73,10 +69,19 @@ DAMAGED = {
 @pytest.mark.parametrize("name", DAMAGED)
 def test_a_pull_that_is_damaged(hub: LoopbackHub, vse: Vse, work: Path, name: str) -> None:
     publish(hub, work / "run" / "best")
-    fault, message = DAMAGED[name]
+    check_failure(hub, vse, work, *DAMAGED[name])
+    check_success(hub, vse, work)
+
+
+def check_failure(hub: LoopbackHub, vse: Vse, work: Path, fault: Fault, message: str) -> None:
+    """With the fault, an evaluation from the Hub fails with this message, and its cache stays whole."""
     hub.faults = [fault]
     assert_failed(vse("eval", "hub:org/name"), message)
     assert_whole(work / "hf")
+
+
+def check_success(hub: LoopbackHub, vse: Vse, work: Path) -> None:
+    """Without faults, the evaluation succeeds."""
     hub.faults.clear()
     assert vse("eval", "hub:org/name").code == 0
     assert_whole(work / "hf")
