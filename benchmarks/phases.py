@@ -25,22 +25,17 @@ import numpy as np
 import torch
 from figures import Report, make_parser
 from made import write_data
+from step import prepare
 from torch.utils.flop_counter import FlopCounterMode
 
 from vsezoo.cli.assignments import read_assignments
-from vsezoo.construction import build_loss, build_model
-from vsezoo.data.lookup import open_data
 from vsezoo.interfaces import Batch, Loss
 from vsezoo.losses.sides import wants_sets
 from vsezoo.model import JointEmbedding
-from vsezoo.parts import accepted_kinds, load_recipe, load_text_encoder, resolve_recipe
-from vsezoo.training.batches import PairBatches, TokenTable
+from vsezoo.parts import accepted_kinds, load_recipe
 from vsezoo.training.encoding import WholeBatch
 from vsezoo.training.optimizer_step import build_optimizer, group_parameters
-from vsezoo.training.plan import plan_recipe
 from vsezoo.training.runtime import Runtime
-from vsezoo.training.sampling import order_epoch
-from vsezoo.training.state import seed_all
 from vsezoo.training.step_checks import compute_loss
 
 PHASES = ("data", "encoders", "similarity and loss", "backward", "optimiser")
@@ -87,25 +82,17 @@ class Stopwatch:
 def measure(
     data: Path, model: str, settings: dict[str, Any], images: int, steps: int
 ) -> tuple[dict[str, list[float]], int]:
-    """Return the seconds of each phase of each step, and the operations of a step (the mean of all)."""
+    """Return the seconds of each phase of each step, and the operations of the first."""
     write_made(data, images, regions="regions" in accepted_kinds(load_recipe(model)))
-    recipe = plan_recipe(model, str(data), settings, overrides=False)
-    pairs = open_data(str(data), "train", accepted_kinds(recipe))
-    recipe = resolve_recipe(recipe, pairs)
-    tokenizer = load_text_encoder(recipe).make_tokenizer(recipe.text_encoder.options)
-    words = tokenizer.split(pairs.captions)
-    tokenizer.fit(words)
-    tokens = TokenTable(tokenizer.encode_split(words))
-    seed_all(recipe.training.seed)
-    network, loss = build_model(recipe, tokenizer).train(), build_loss(recipe, tokenizer)
-    order = order_epoch(recipe.training, np.arange(len(tokens)), tokens.lengths, pairs.image_of, epoch=0)[: steps + 1]
-    batches = iter(PairBatches(pairs, tokens, network.image_encoder.transform(training=True), order).load(workers=0))
+    prepared, loader = prepare(model, str(data), None, settings, steps + 1)
+    network, loss, recipe = prepared.model.train(), prepared.loss, prepared.model.recipe
+    batches = iter(loader.load(workers=0))
     parameters = dict(torch.nn.ModuleList([network, loss]).named_parameters())
     optimizer = build_optimizer(recipe, group_parameters(parameters, {}))
     runtime, watch = Runtime("cpu", recipe.training.precision), Stopwatch()
     with FlopCounterMode(display=False) as counter:
         take_step(network, loss, next(batches), optimizer, runtime, Stopwatch())
-    for _ in order[1:]:
+    for _ in range(len(loader) - 1):
         with watch.time("data"):
             batch = next(batches)
         take_step(network, loss, batch, optimizer, runtime, watch)

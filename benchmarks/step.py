@@ -121,29 +121,36 @@ def main() -> None:
             report.add(f"{precision}: median of ratios", median(a / b for a, b in zip(ours, theirs, strict=True)))
 
 
-def measure(data: str, root: Path | None, output: Path, runtime: Runtime, steps: int) -> tuple[Clock, int]:
-    """Train for some steps next to the bare loop; return the times, and the captions in a batch."""
-    changes = {"training.precision": runtime.precision, "training.val_step": 0}
-    recipe = plan_recipe("vsepp", data, changes, overrides=False)
+def prepare(
+    name: str, data: str, root: Path | None, changes: dict[str, Any], steps: int
+) -> tuple[Prepared, PairBatches]:
+    """Return the model and the loss of a recipe, without its overrides, and its first batches."""
+    recipe = plan_recipe(name, data, changes, overrides=False)
     pairs = open_data(data, "train", accepted_kinds(recipe), OpenOptions(root))
     recipe = resolve_recipe(recipe, pairs)
     tokenizer = load_text_encoder(recipe).make_tokenizer(recipe.text_encoder.options)
     words = tokenizer.split(pairs.captions)
     tokenizer.fit(words)
     split = Split(pairs, TokenTable(tokenizer.encode_split(words)))
-    settings = recipe.training
-    seed_all(settings.seed)
+    seed_all(recipe.training.seed)
     model, loss = build_model(recipe, tokenizer), build_loss(recipe, tokenizer)
     captions = np.arange(len(split.tokens))
-    order = order_epoch(settings, captions, split.tokens.lengths, pairs.image_of, epoch=0)[: WARM_UP + steps]
-    transform = model.image_encoder.transform(training=True)
-    batches = [batch.to(runtime.device) for batch in PairBatches(pairs, split.tokens, transform, order).load(workers=0)]
+    order = order_epoch(recipe.training, captions, split.tokens.lengths, pairs.image_of, epoch=0)[:steps]
+    batches = PairBatches(pairs, split.tokens, model.image_encoder.transform(training=True), order)
+    return Prepared(model, loss, split, split, RunRecord(recipe)), batches
+
+
+def measure(data: str, root: Path | None, output: Path, runtime: Runtime, steps: int) -> tuple[Clock, int]:
+    """Train for some steps next to the bare loop; return the times, and the captions in a batch."""
+    changes = {"training.precision": runtime.precision, "training.val_step": 0}
+    prepared, loader = prepare("vsepp", data, root, changes, WARM_UP + steps)
+    model, loss, settings = prepared.model, prepared.loss, prepared.model.recipe.training
+    batches = [batch.to(runtime.device) for batch in loader.load(workers=0)]
     # Copied before they are moved: cuDNN wants the weights of a GRU in one piece, as moving puts them.
     bare = BareLoop(copy.deepcopy(model).to(runtime.device), copy.deepcopy(loss), batches, settings.learning_rate)
     model.to(runtime.device)
     clock = Clock(bare, steps, runtime.device)
     log = RunLog(output)
-    prepared = Prepared(model, loss, split, split, RunRecord(recipe))
     loop = Loop(prepared, runtime, output, Progress(), log, [clock], save_step=0)
     try:
         loop.start()
