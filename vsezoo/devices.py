@@ -31,7 +31,7 @@ def choose_device(name: str) -> torch.device:
 def choose_precision(precision: str, device: torch.device) -> str:
     """Return `precision`, or `fp32` for `bf16` on a CPU that has no instructions for it.
 
-    Such a CPU converts each number there and back: a product takes 4 to 9 times as long as in float32.
+    Such a CPU converts each number there and back, so that a product takes longer than in float32.
     """
     slow = precision == "bf16" and device.type == "cpu" and not has_bf16_instructions()
     return "fp32" if slow else precision
