@@ -91,35 +91,66 @@ def test_equals_sorting(collection, ties):
         assert ranks.t2i_tied[caption] == tied
 
 
+IN_ORDER = np.repeat(np.arange(50), np.random.default_rng(0).integers(1, 4, 50))
+LOPSIDED = np.repeat(np.arange(50), [1] * 20 + [60] + [1] * 29)
+SHUFFLED = np.repeat(np.random.default_rng(1).permutation(50), 2)
+
+
 @pytest.mark.parametrize("ties", list(TIE_RULES))
 @pytest.mark.parametrize("block_size", [1, 2_000, 4_749])
-def test_blocks_do_not_matter(ties, block_size):
-    generator = np.random.default_rng(0)
-    image_of = np.repeat(np.arange(50), generator.integers(1, 4, 50))
-    scores = generator.integers(0, 30, (50, len(image_of)))
+@pytest.mark.parametrize("image_of", [IN_ORDER, LOPSIDED, SHUFFLED], ids=["in order", "lopsided", "shuffled"])
+def test_blocks_do_not_matter(ties, block_size, image_of):
+    scores = np.random.default_rng(0).integers(0, 30, (50, len(image_of)))
     whole = rank_pairs(scorer_of(scores), image_of, 50, ties=ties)
-    assert 50 * len(image_of) == 4_750
     cut = rank_pairs(scorer_of(scores), image_of, 50, ties=ties, block_size=block_size)
     for name in ("i2t", "t2i", "i2t_tied", "t2i_tied"):
         np.testing.assert_array_equal(getattr(cut, name), getattr(whole, name))
 
 
-@pytest.mark.parametrize(("block_size", "most"), [(20 * 202, 20 * 202), (1, 16 * 202)])
-def test_blocks_are_bounded_and_never_of_few_queries(block_size, most):
-    image_of = np.repeat(np.arange(101), 2)
-    shapes = []
+def list_blocks(image_of, num_images, block_size):
+    """The blocks that are asked for, as the shape of each and the number of times for each score."""
+    shapes, asked = [], np.zeros((num_images, len(image_of)), int)
 
     def score(images, captions):
         shapes.append((images.stop - images.start, captions.stop - captions.start))
+        asked[images, captions] += 1
         return torch.zeros(shapes[-1])
 
-    rank_pairs(score, image_of, 101, block_size=block_size)
-    images = [rows for rows, columns in shapes if columns == 202]
-    captions = [columns for rows, columns in shapes if rows == 101]
-    assert sum(images) == 101
-    assert sum(captions) == 202
-    assert max(rows * columns for rows, columns in shapes) <= most
-    assert min(images + captions) >= 8
+    rank_pairs(score, image_of, num_images, block_size=block_size)
+    assert asked.min() >= 1
+    return shapes, asked
+
+
+@pytest.mark.parametrize(("block_size", "most"), [(4_000, 4_000), (1, 1_024)])
+def test_blocks_are_bounded_of_one_shape_and_never_of_few_queries(block_size, most):
+    shapes, asked = list_blocks(np.repeat(np.arange(101), 2), 101, block_size)
+    ((images, captions),) = set(shapes)
+    assert images * captions <= most
+    assert min(images, captions) >= 16
+    assert asked.mean() < 1.1  # the last blocks overlap those before
+
+
+def test_scores_are_asked_for_once():
+    _, asked = list_blocks(np.repeat(np.arange(100), 5), 100, 50_000 // 16)
+    assert asked.max() == 1
+
+
+def test_scores_of_pairs_in_any_order_are_asked_for_at_most_twice():
+    _, asked = list_blocks(np.repeat(np.random.default_rng(0).permutation(100), 5), 100, 50_000 // 16)
+    assert asked.max() == 2
+
+
+@pytest.mark.parametrize("dimensions", [7, 300, 1024])
+def test_equal_vectors_have_equal_scores_in_every_block(dimensions):
+    generator = torch.Generator().manual_seed(0)
+    images, texts = (torch.randn(1, dimensions, generator=generator).expand(rows, -1) for rows in (211, 633))
+    images, texts = images.contiguous(), texts.contiguous()
+    image_of = np.repeat(np.arange(211), 3)
+    ranks = rank_pairs(
+        lambda rows, columns: images[rows] @ texts[columns].T, image_of, 211, ties="pessimistic", block_size=2**13
+    )
+    assert set(ranks.i2t) == {630}
+    assert set(ranks.t2i) == {210}
 
 
 # All scores equal: image i has captions 2i and 2i + 1 of 6, so that its first own place is 2i; 4 others are equal.

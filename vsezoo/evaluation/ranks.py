@@ -1,49 +1,31 @@
 """Exact ranks of matching pairs, computed in blocks of scores, on any device and in bounded memory.
 
-Nothing is sorted: a rank is the number of candidates before the best match. The score of the match is read from the
-same block as the scores that it is compared with, because another product of the same vectors may differ in its last
-bit.
+Nothing is sorted: a rank is the number of candidates before the best match. The scores are computed in tiles of one
+shape, each once for both directions, those with the matches first. The score of a match is read from such a tile,
+because another product of the same vectors may differ in its last bit.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from vsezoo.errors import DataError, VsezooError, require_name
+from vsezoo.evaluation.counting import Counter
 from vsezoo.evaluation.metrics import TIE_RULES, Ranks
+from vsezoo.evaluation.tiles import MIN_SIDE, Tile, cut_tiles
 
 Scorer = Callable[[slice, slice], Tensor]
 """Returns the scores of a block of images (rows) and captions (columns)."""
 
 WHOLE_SIZE = 2**24
-"""Scores up to which there is one product for both directions: 64 MB in float32. Ranking takes about as much again."""
+"""Scores up to which there is one tile: 64 MB in float32. Ranking takes about as much again."""
 
 BLOCK_SIZE = 2**22
-"""Scores of a block, if there are more: a quarter of that, which is compared while it is in the processor's cache."""
-
-MIN_QUERIES = 8
-"""Queries in a block, where there are so many: a product with very few vectors runs in another kernel, in which the
-scores of equal vectors may differ in the last bit by their place."""
-
-
-@dataclass(frozen=True)
-class _Match:
-    """The best match of each of Q queries.
-
-    Attributes:
-        score: `(Q, 1)`.
-        index: `(Q, 1)` its candidate, with the lowest index among matches of this score.
-        number: `(Q,)` number of matches with this score.
-    """
-
-    score: Tensor
-    index: Tensor
-    number: Tensor
+"""Scores of a tile, if there are more: a quarter of that, which is compared while it is in the processor's cache."""
 
 
 @torch.no_grad()
@@ -66,12 +48,13 @@ def rank_pairs(
     - `expected`: #(better) + e / (k + 1).
 
     Args:
-        scorer: returns the scores of a block. Unless all scores fit in one block, it is called twice for each.
+        scorer: returns the scores of a block. It is called once for each score; twice for those of the blocks with the
+            pairs, if the captions are not in the order of their images or some images have many more than others.
         image_of: `(M,)` integers, the image of each caption. Captions of one image are consecutive.
         num_images: N. Every image has a caption.
         ties: the tie rule.
-        block_size: scores in memory at once; a block has at least `MIN_QUERIES` queries with all their candidates.
-            None: `WHOLE_SIZE`, or blocks of `BLOCK_SIZE`.
+        block_size: scores in memory at once; a block has at least `MIN_SIDE` images and captions. None: `WHOLE_SIZE`,
+            or blocks of `BLOCK_SIZE`.
 
     Raises:
         DataError: when `image_of` is not as described.
@@ -81,16 +64,21 @@ def rank_pairs(
     require_name("tie rule", ties, TIE_RULES)
     image_of = np.asarray(image_of, np.int64)
     first, count = _locate_captions(image_of, num_images)
-    placed: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {"i2t": [], "t2i": []}
-    for direction, rows, scores in score_blocks(scorer, num_images, len(image_of), block_size=block_size):
-        if direction == "i2t":
-            match = _match_images(scores, first[rows], count[rows])
-        else:
-            match = _match_captions(scores, image_of[rows])
-        placed[direction].append(_place(scores, match, ties))
-    i2t_ranks, i2t_tied = map(np.concatenate, zip(*placed["i2t"], strict=True))
-    t2i_ranks, t2i_tied = map(np.concatenate, zip(*placed["t2i"], strict=True))
-    return Ranks(i2t_ranks, t2i_ranks, i2t_tied, t2i_tied)
+    whole = num_images * len(image_of) <= (block_size or WHOLE_SIZE)
+    tiles = cut_tiles(image_of, num_images, WHOLE_SIZE if whole else block_size or BLOCK_SIZE)
+    counter = None
+    for tile in tiles:
+        if len(tile.pairs):
+            scores = _score_tile(scorer, tile)
+            counter = counter or Counter(image_of, first, count, scores)
+            counter.read_pairs(tile, scores)
+            if tile.alone:
+                counter.add(tile, scores)
+    assert counter is not None  # there are pairs
+    for tile in tiles:
+        if not tile.alone:
+            counter.add(tile, _score_tile(scorer, tile))
+    return counter.finish(ties)
 
 
 def score_blocks(
@@ -144,9 +132,13 @@ def _locate_captions(image_of: np.ndarray, num_images: int) -> tuple[np.ndarray,
 
 def _cut(num_queries: int, num_candidates: int, block_size: int) -> Iterator[slice]:
     """Split the queries into slices of nearly equal length, so that none is very short."""
-    wanted = max(2 * MIN_QUERIES, block_size // num_candidates)  # nearly equal slices have half of it at least
+    wanted = max(MIN_SIDE, block_size // num_candidates)  # nearly equal slices have half of it at least
     bounds = np.linspace(0, num_queries, -(-num_queries // wanted) + 1).astype(int).tolist()
     return map(slice, bounds[:-1], bounds[1:])
+
+
+def _score_tile(scorer: Scorer, tile: Tile) -> Tensor:
+    return _score(scorer, tile.images.whole, tile.captions.whole)
 
 
 def _score(scorer: Scorer, images: slice, captions: slice) -> Tensor:
@@ -161,57 +153,3 @@ def _score(scorer: Scorer, images: slice, captions: slice) -> Tensor:
             remedy="The model has diverged, or its similarity divides by zero; look at its embeddings.",
         )
     return scores
-
-
-def _match_images(scores: Tensor, first: np.ndarray, count: np.ndarray) -> _Match:
-    """Return the best own caption of images, from `(Q, M)` scores; `first` and `count` are `(Q,)`."""
-    own = first[:, None] + np.arange(count.max())  # (Q, most captions of an image)
-    absent = torch.from_numpy(own >= (first + count)[:, None]).to(scores.device)
-    columns = torch.from_numpy(np.minimum(own, scores.shape[1] - 1)).to(scores.device)
-    own_scores = scores.gather(1, columns).masked_fill(absent, -torch.inf)
-    place = own_scores.argmax(1, keepdim=True)  # the first of equals
-    best = own_scores.gather(1, place)
-    return _Match(best, columns.gather(1, place), ((own_scores == best) & ~absent).sum(1))
-
-
-def _match_captions(scores: Tensor, image_of: np.ndarray) -> _Match:
-    """Return the image of captions, from `(Q, N)` scores; `image_of` is `(Q,)`."""
-    index = torch.from_numpy(image_of).to(scores.device)[:, None]
-    return _Match(scores.gather(1, index), index, torch.ones_like(index[:, 0]))
-
-
-def _place(scores: Tensor, match: _Match, ties: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return the ranks of Q queries among C candidates, from `(Q, C)` scores, and which queries are tied."""
-    better, equal = _compare(scores, match.score)
-    equal = equal - match.number
-    tied = equal > 0
-    before = better
-    if ties == "pessimistic":
-        before = better + equal
-    elif ties == "lower_index" and tied.any():
-        queries = tied.nonzero()[:, 0]
-        lower = torch.arange(scores.shape[1], device=scores.device) < match.index[queries]
-        before = better.index_add(0, queries, _count((scores[queries] == match.score[queries]) & lower))
-    ranks = before.cpu().numpy()
-    if ties == "expected":
-        ranks = ranks + equal.cpu().numpy() / (match.number.cpu().numpy() + 1)
-    return ranks, tied.cpu().numpy()
-
-
-def _compare(scores: Tensor, best: Tensor) -> tuple[Tensor, Tensor]:
-    """Return how many scores `(Q, C)` of each row are higher than its best match `(Q, 1)`, and how many are equal.
-
-    Sums of signs are several times as fast as comparisons, whose flags are bytes. They are exact below 2**24.
-    """
-    if not best.isfinite().all():  # the difference of two infinite scores is not a number
-        limits = torch.finfo(scores.dtype)
-        scores, best = scores.clamp(limits.min, limits.max), best.clamp(limits.min, limits.max)
-    signs = (scores - best).sign_()
-    balance = signs.sum(1, dtype=torch.float32)
-    different = signs.abs_().sum(1, dtype=torch.float32)
-    return ((balance + different) / 2).long(), (scores.shape[1] - different).long()
-
-
-def _count(flags: Tensor) -> Tensor:
-    """Return the number of set flags in each row. Summing bytes in 32 bits is far faster than summing booleans."""
-    return flags.view(torch.uint8).sum(1, dtype=torch.int32).long()
