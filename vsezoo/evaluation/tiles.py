@@ -63,7 +63,7 @@ def cut_tiles(image_of: np.ndarray, num_images: int, block_size: int) -> list[Ti
     number = max(1, ceil(sqrt(num_images * num_captions / block_size)))
     images = _cut(_divide(num_images, number))
     bounds = np.searchsorted(image_of, [span.counted.start for span in images] + [num_images])
-    height, width = _longest(images), int(np.diff(bounds).max())
+    height, width = _length(images[0].whole), int(np.diff(bounds).max())
     if np.any(np.diff(image_of) < 0) or width < min(MIN_SIDE, num_captions) or height * width > 2 * block_size:
         bounds = _divide(num_captions, ceil(num_captions * height / block_size))
     captions = _cut(bounds)
@@ -95,10 +95,10 @@ def _cut(bounds: np.ndarray) -> list[Span]:
     return spans
 
 
-def _longest(spans: Sequence[Span]) -> int:
-    return spans[0].whole.stop - spans[0].whole.start
+def _length(span: slice) -> int:
+    return int(span.stop) - int(span.start)
 
 
 def _number(spans: Sequence[Span]) -> np.ndarray:
     """Return the number of the span that each index is counted in."""
-    return np.repeat(np.arange(len(spans)), [span.counted.stop - span.counted.start for span in spans])
+    return np.repeat(np.arange(len(spans)), [_length(span.counted) for span in spans])
