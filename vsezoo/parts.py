@@ -157,15 +157,16 @@ def resolve_recipe(
     """
     for kind in (*PART_KINDS, *(TRAINING_PARTS if training else ())):
         part: Part = getattr(recipe, kind)
-        known = list_options(load_part(recipe, kind), part.options, GIVEN[kind])
+        found = load_part(recipe, kind)
+        known = list_options(found, part.options, GIVEN[kind])
         options = check_options(kind, part, known)
         if weights is not None and kind in PART_KINDS:
-            options = load_part(recipe, kind).resolve_pretrained(options, weights)
+            options = found.resolve_pretrained(options, weights)
             options = check_options(kind, Part(part.name, options), known)
         if kind == "image_encoder" and data is not None:
-            options = load_part(recipe, kind).resolve_options(options, data)
-        for name, value in {**{name: option.default for name, option in known.items()}, **options}.items():
-            recipe = recipe.replace({f"{kind}.{name}": value})
+            options = found.resolve_options(options, data)
+        defaults = {name: option.default for name, option in known.items()}
+        recipe = recipe.with_field(kind, Part(part.name, {**part.options, **defaults, **options}))
     if data is not None and data.kind not in (kinds := accepted_kinds(recipe)):
         raise DataError(
             f"The images of {data.name} are of the kind {data.kind!r}; the image encoder {recipe.image_encoder.name!r} "

@@ -140,7 +140,7 @@ def test_a_head_that_cannot_be_read_is_an_error(head: str, new: str) -> None:
 
 
 @pytest.mark.slow
-@given(words=st.text(st.characters(codec="utf-8", exclude_characters="\r"), max_size=200))
+@given(words=st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r"), max_size=200))
 @settings(deadline=None, max_examples=20)
 def test_any_words_stay(facts: tuple[dict[str, Any], dict[str, Any]], words: str) -> None:
     card = render_card(*facts).text

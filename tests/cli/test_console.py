@@ -15,6 +15,7 @@ import pytest
 import tiny
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from strategies import LETTERS
 
 from vsezoo import registry
 from vsezoo.cli import console, shared_options
@@ -139,7 +140,7 @@ def test_what_is_escaped_can_be_read_back(text: str) -> None:
 
 @pytest.mark.slow
 @settings(deadline=None)
-@given(st.text())
+@given(st.text(LETTERS))
 def test_json_of_any_text(text: str) -> None:
     stream = io.StringIO()
     with pytest.MonkeyPatch.context() as patch:

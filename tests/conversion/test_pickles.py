@@ -12,13 +12,21 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from strategies import LETTERS
 
 from vsezoo.conversion.pickle_contents import Namespace, Record, Vocabulary
 from vsezoo.conversion.pickles import read_pickle
 
 PROTOCOLS = range(pickle.HIGHEST_PROTOCOL + 1)
 whole = st.integers(-(2**200), 2**200)
-keys = st.none() | st.booleans() | st.integers(-(2**59), 2**59) | st.text() | st.binary() | st.floats(allow_nan=False)
+keys = (
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**59), 2**59)
+    | st.text(LETTERS)
+    | st.binary()
+    | st.floats(allow_nan=False)
+)
 leaves = keys | whole | st.complex_numbers(allow_nan=False) | st.binary().map(bytearray) | st.sets(keys)
 trees = st.recursive(
     leaves | st.frozensets(keys),

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from strategies import LETTERS
 
 from vsezoo import registry
 from vsezoo.errors import RecipeError
@@ -219,7 +220,9 @@ def test_json_round_trip() -> None:
         seed=st.integers(0, 2**64 - 1),
         precision=st.sampled_from(["fp32", "bf16"]),
     ),
-    st.dictionaries(st.text(), st.none() | st.booleans() | st.integers() | st.text() | st.lists(st.text())),
+    st.dictionaries(
+        st.text(LETTERS), st.none() | st.booleans() | st.integers() | st.text(LETTERS) | st.lists(st.text(LETTERS))
+    ),
 )
 def test_json_keeps_every_value(training: Training, options: dict[str, Any]) -> None:
     recipe = Recipe("m", "s", Part("a", options), Part("b"), Part("c"), Part("d"), 3, training)

@@ -112,12 +112,12 @@ class Recipe:
                 changed = part if part.name == value else Part(value)
             else:
                 changed = Part(part.name, {**part.options, tail: value})
-            return self._with(head, changed)
+            return self.with_field(head, changed)
         if head == "training" and tail in TRAINING_FIELDS:
             changes: dict[str, Any] = {tail: value}
-            return self._with("training", dataclasses.replace(self.training, **changes))
+            return self.with_field("training", dataclasses.replace(self.training, **changes))
         if head in FIELDS and not dot:
-            return self._with(head, value)
+            return self.with_field(head, value)
         known = [*KINDS, *(f"{kind}.OPTION" for kind in KINDS), *FIELDS]
         known += [f"training.{field}" for field in TRAINING_FIELDS]
         raise RecipeError(
@@ -125,7 +125,8 @@ class Recipe:
             remedy=suggest_name(name, known, f"`vsezoo show {self.name}` lists all."),
         )
 
-    def _with(self, name: str, value: Any) -> Recipe:
+    def with_field(self, name: str, value: Any) -> Recipe:
+        """Return a copy with another value of a field, such as a part; optimizer and schedule count as fields."""
         changes: dict[str, Any] = {name: value}
         if name in TRAINING_PARTS:
             changes = {"training": dataclasses.replace(self.training, **changes)}

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from picture_folders import list_shades, open_error, open_split, show, write_pictures
+from strategies import LETTERS
 
 from vsezoo.data.pictures.splits import draw_all, draw_split
 from vsezoo.errors import DataError
@@ -218,7 +219,7 @@ def test_several_tables(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(st.dictionaries(st.integers(0, 9), st.lists(st.text(), min_size=1, max_size=4), min_size=1))
+@given(st.dictionaries(st.integers(0, 9), st.lists(st.text(LETTERS), min_size=1, max_size=4), min_size=1))
 def test_any_text_comes_back_with_single_spaces(captions: dict[int, list[str]]) -> None:
     captions = {index: [f"{text} end" for text in texts] for index, texts in captions.items()}
     with tempfile.TemporaryDirectory() as name:
