@@ -63,7 +63,7 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     return (os.cpu_count() or 1) + ("not process" not in config.option.markexpr)
 
 
-# What test modules import makes millions of objects that stay. Looking for garbage among them is a thirtieth of all time.
+# Test modules import millions of objects that stay. Looking for garbage among them is a thirtieth of all time.
 gc.disable()
 
 
