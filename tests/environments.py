@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import sys
 import venv
+import zipfile
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -29,29 +30,6 @@ PATIENCE = 900
 
 OFFLINE = {"PIP_NO_INDEX": "1", "PIP_NO_BUILD_ISOLATION": "0", "PIP_NO_DEPS": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
 """What keeps pip from the network; of the second, 0 is how pip reads "yes"."""
-
-
-WARM = """
-import json, os, runpy, site, sys, sysconfig
-
-import torch._dynamo, vsezoo.cli.eval, vsezoo.cli.train, vsezoo.encoders.recurrent, vsezoo.losses, vsezoo.similarities
-
-for line in sys.stdin:
-    asked = json.loads(line)
-    child = os.fork()
-    if child == 0:
-        os.chdir(asked["work"])
-        site.addsitedir(sysconfig.get_path("purelib"))  # reads the .pth files that are new
-        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-        for number, path in ((1, asked["stdout"]), (2, asked["stderr"])):
-            os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
-        sys.argv = asked["arguments"]
-        sys.path[0] = os.path.dirname(sys.argv[0])
-        runpy.run_path(sys.argv[0], run_name="__main__")
-        sys.exit()
-    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
-"""
-"""A program that runs scripts, each in a process forked from one that has imported what takes seconds to import."""
 
 
 @dataclass
@@ -70,9 +48,9 @@ class Environment:
 
     @functools.cached_property
     def warm(self) -> subprocess.Popen[str]:
-        """The process that runs `WARM`. It ends when this object is forgotten, since its standard input does."""
+        """The process that runs warm.py. It ends when this object is forgotten, since its standard input does."""
         return subprocess.Popen(
-            [self.folder / "bin" / "python", "-c", WARM],
+            [self.folder / "bin" / "python", "-P", Path(__file__).with_name("warm.py")],
             env=self.get_variables(),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -105,49 +83,63 @@ class Environment:
         path = os.pathsep.join([str(self.folder / "bin"), os.environ.get("PATH", "")])
         kept.pop("COLUMNS", None)
         # One thread: on a machine with other work to do, threads wait for each other.
-        own = {"PATH": path, "PYTHONUTF8": "1", "OMP_NUM_THREADS": "1"}
+        own = {"PATH": path, "PYTHONUTF8": "1", "OMP_NUM_THREADS": "1", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
         return {**kept, **OFFLINE, **own, **self.variables}
 
     def vsezoo(self, *arguments: str | Path, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run the command line: the script that was installed."""
-        return self.run_script(self.folder / "bin" / "vsezoo", *arguments, check=check)
+        return self.run_warm(self.folder / "bin" / "vsezoo", *arguments, check=check)
 
     def python(self, program: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run a program."""
         script = self.folder / "program.py"
         script.write_text(program, encoding="utf-8")
-        return self.run_script(script, check=check)
+        return self.run_warm(script, check=check)
 
-    def run_script(self, script: Path, *arguments: str | Path, check: bool = True) -> subprocess.CompletedProcess[str]:
-        """Run a script in a process that need not import torch; it must succeed unless `check` is False."""
+    def run_warm(
+        self, script: str | Path, *arguments: str | Path, module: str | None = None, check: bool = True
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a script or a module in a process that need not import torch; it must succeed unless `check` is False."""
         command = [str(word) for word in (script, *arguments)]
         outputs = {name: str(self.folder / name) for name in ("stdout", "stderr")}
         assert self.warm.stdin is not None
         assert self.warm.stdout is not None
-        print(json.dumps({"work": str(self.work), "arguments": command, **outputs}), file=self.warm.stdin, flush=True)
+        asked = {"work": str(self.work), "module": module, "arguments": command, **outputs}
+        print(json.dumps(asked), file=self.warm.stdin, flush=True)
         code = int(self.warm.stdout.readline())
         stdout, stderr = (Path(path).read_text(encoding="utf-8") for path in outputs.values())
         assert not check or code == 0, f"{command} failed\n{stdout}\n{stderr}"
         return subprocess.CompletedProcess(command, code, stdout, stderr)
 
-    def install(self, *arguments: str | Path) -> None:
-        """Install what pip is told."""
-        self.run(self.folder / "bin" / "python", "-m", "pip", "install", "--quiet", "--no-compile", *arguments)
+    @property
+    def site(self) -> Path:
+        """The folder in which packages are."""
+        (site,) = (self.folder / "lib").glob("python*/site-packages")
+        return site
+
+    def install(self, wheel: Path) -> None:
+        """Unpack a wheel and write its scripts, as pip does, which takes seconds to start."""
+        with zipfile.ZipFile(wheel) as archive:
+            archive.extractall(self.site)
+        for distribution in metadata.distributions(path=[str(self.site)]):
+            for point in distribution.entry_points.select(group="console_scripts"):
+                script = self.folder / "bin" / point.name
+                program = f"from {point.module} import {point.attr}\n{point.attr}()\n"
+                script.write_text(f"#!{self.folder}/bin/python\n{program}", encoding="utf-8")
+                script.chmod(0o755)
 
 
-def make_environment(folder: Path, *wheels: Path) -> Environment:
-    """Make an environment with these wheels, and an empty folder to work in."""
+def make_environment(folder: Path, wheel: Path) -> Environment:
+    """Make an environment with this wheel, and an empty folder to work in."""
     if os.name == "nt":
         pytest.skip("the layout of environments is another on Windows")
     venv.create(folder / "venv", symlinks=True)
-    (site,) = (folder / "venv" / "lib").glob("python*/site-packages")
-    parents = [path for path in sys.path if Path(path).name == "site-packages"]
-    (site / "parents.pth").write_text("\n".join([*parents, ""]), encoding="utf-8")
     work = folder / "work"
     work.mkdir()
     environment = Environment(folder / "venv", work)
-    # vsezoo may be among what is installed next to these tests, and would be enough for pip.
-    environment.install("--ignore-installed", *wheels)
+    parents = [path for path in sys.path if Path(path).name == "site-packages"]
+    (environment.site / "parents.pth").write_text("\n".join([*parents, ""]), encoding="utf-8")
+    environment.install(wheel)
     return environment
 
 

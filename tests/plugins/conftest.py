@@ -16,14 +16,14 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return environments.build_wheel(environments.ROOT, tmp_path_factory.mktemp("wheel"))
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def hub() -> Iterator[loopback.LoopbackHub]:
     hub = loopback.LoopbackHub()
     yield hub
     hub.close()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def environment(
     wheel: Path, hub: loopback.LoopbackHub, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[environments.Environment]:

@@ -35,6 +35,9 @@ def follow(page: str, environment: Environment) -> list[str]:
                     environment.work /= line.removeprefix("cd ")
                 elif line.startswith("vsezoo "):
                     environment.vsezoo(*shlex.split(line)[1:])
+                elif line.startswith("python -m "):
+                    module, *arguments = shlex.split(line)[2:]
+                    environment.run_warm(module, *arguments, module=module)
                 else:
                     environment.run("bash", "-c", line)
     return commands

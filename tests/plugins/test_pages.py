@@ -27,7 +27,7 @@ def test_a_model_of_your_own_in_six_commands(environment: Environment, tmp_path:
         "api_version": 1,
     }
     metrics = json.loads((environment.work / "runs/example-zoo-shapes/best/metrics.json").read_text(encoding="utf-8"))
-    assert metrics["rsum"] > 400  # it is learned: without, it is about 6
+    assert metrics["rsum"] > 150  # it is learned: without, it is about 32
 
 
 def test_the_tutorial(environment: Environment, hub: loopback.LoopbackHub, tmp_path: Path) -> None:
@@ -37,5 +37,5 @@ def test_the_tutorial(environment: Environment, hub: loopback.LoopbackHub, tmp_p
     assert "pip install 'example-gpo>=0.1.0'" in card
     assert "Learning the Best Pooling Strategy" in card
     metrics = json.loads(hub.repositories["someone/example-gpo"].read("metrics.json"))
-    assert metrics["rsum"] > 400
+    assert metrics["rsum"] > 150
     assert list((environment.work / "dist").glob("example_gpo-0.1.0-*.whl"))
