@@ -31,6 +31,7 @@ WIDTH, COSINE = 24, CosineSimilarity()
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ivf, "LEAST", 100)
+    monkeypatch.setattr(ivf, "QUERIES", 100)
 
 
 def draw(count: int, groups: int = 40, seed: int = 0) -> Tensor:
