@@ -160,7 +160,7 @@ def count_parameters(recipe: Recipe) -> dict[str, int]:
     often = max(1, recipe.text_encoder.options.get("vocab_threshold", 1))
     absent = COUNT_WORDS - len(tokenizer)
     letters = str.maketrans("0123456789", "abcdefghij")  # some tokenizers drop digits
-    tokenizer.fit(tokenizer.split([" ".join(str(index).translate(letters) for index in range(absent))] * often))
+    tokenizer.fit(tokenizer.split([" ".join(str(index).translate(letters) for index in range(absent))]) * often)
     with torch.device("meta"):
         model = build_model(recipe, tokenizer)
     counts = {

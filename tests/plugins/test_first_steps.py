@@ -1,4 +1,4 @@
-"""The losses of the first five steps of every recipe, from a fixed beginning, are those that they were.
+"""The losses of the first three steps of every recipe, from a fixed beginning, are those that they were.
 
 `python tests/plugins/test_first_steps.py` writes `first_steps.json` anew; look at the difference before committing it.
 """
@@ -27,7 +27,7 @@ from vsezoo.training.splits import Split
 from vsezoo.training.state import Progress, seed_all
 
 EXPECTED = Path(__file__).with_name("first_steps.json")
-STEPS = 5
+STEPS = 3
 IMAGES = 64  # of `shapes`, from whose captions the vocabulary is made
 SIZES = {"embed_size": 32, "training.batch_size": 32, "training.seed": 5, "training.cache_frozen": False}
 PRETRAINED = {"blip-2", "clip", "vse-on-clip"}  # all of its weights come from the Hub
@@ -65,7 +65,11 @@ def take_steps(name: str) -> list[float]:
     for index in np.concatenate(order):  # the ids of the captions that are read are enough for all else
         (tokens[index],) = tokenizer.encode([data.captions[index]])
     batches = PairBatches(data, TokenTable(tokens), model.image_encoder.transform(training=True), order)
-    return [loop.step(batch)[0].total.item() for batch in batches.load(0)]
+    losses = []
+    for batch in batches.load(0):
+        losses.append(loop.step(batch)[0].total.item())
+        loop.progress.step += 1  # or all of what only the first step checks would be done again
+    return losses
 
 
 def draws_as_recorded() -> bool:

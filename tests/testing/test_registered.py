@@ -54,7 +54,7 @@ def shrink(name: str) -> dict[str, Any]:
 @functools.cache
 def open_few(kinds: tuple[str, ...]) -> PairDataset:
     """Open images enough for a batch: a vocabulary of all captions would be made again and again."""
-    return FirstPairs(open_data("shapes", "dev", kinds), 64)
+    return FirstPairs(open_data("shapes", "dev", kinds), 32)
 
 
 RECIPES = sorted(

@@ -10,7 +10,7 @@ import torch
 
 from vsezoo.backbones.backbone import Backbone
 from vsezoo.backbones.options import BackboneOptions
-from vsezoo.errors import UsageError, suggest_name
+from vsezoo.errors import RecipeError, UsageError, suggest_name
 
 LIBRARIES = ("timm", "torchvision")
 
@@ -51,8 +51,14 @@ def measure_features(name: str, **options: Any) -> tuple[int, ...]:
     return _measure_features(name, json.dumps(options, sort_keys=True))
 
 
-@functools.cache  # a recipe is resolved several times, and building a network takes up to seconds
+@functools.cache  # a recipe is resolved several times, and building a network takes up to a second
 def _measure_features(name: str, options: str) -> tuple[int, ...]:
-    backbone = create_backbone(name, **json.loads(options)).eval().to("meta")
+    chosen = json.loads(options)
+    try:
+        with torch.device("meta"):  # VGG19 has 548 MB of weights
+            backbone = create_backbone(name, **chosen)
+    except (RecipeError, RuntimeError):  # one that reads numbers out of its weights, or what no device can build
+        backbone = create_backbone(name, **chosen)
+    backbone = backbone.eval().to("meta")
     side = backbone.form.image_size
     return tuple(backbone(torch.empty(1, 3, side, side, device="meta")).shape[1:])

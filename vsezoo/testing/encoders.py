@@ -14,8 +14,8 @@ from vsezoo.batch import Embeddings
 from vsezoo.construction import count_parameters
 from vsezoo.errors import VsezooError
 from vsezoo.interfaces import Encoder
+from vsezoo.testing.built import Built, weigh
 from vsezoo.testing.kit import promise, require, require_equal
-from vsezoo.testing.parts import Built
 from vsezoo.testing.replaying import ReplayedKit
 
 SIZES = (1, 2, 5)
@@ -106,7 +106,7 @@ class EncoderKit(ReplayedKit):
     )
     def check_gives(self) -> None:
         """It returns what it declares, vectors or (if keep_items is set) sets, with the same embeddings."""
-        built = self._build_trained()
+        built = self.build_trained()
         encoder = self.find(built)
         assert isinstance(encoder, Encoder)
         require(encoder.gives in ("vectors", "sets"), f"gives = {encoder.gives!r}")
@@ -126,12 +126,6 @@ class EncoderKit(ReplayedKit):
             f"lengths {counts.tolist()}, of sets of {kept.size}",
         )
 
-    def _build_trained(self) -> Built:
-        built = self.build()
-        self.train(built)
-        self.find(built).eval()
-        return built
-
     @promise(
         "autocast",
         "Let autocast choose the dtype of each product; convert with .float() or .to(other.dtype) where they differ.",
@@ -143,7 +137,7 @@ class EncoderKit(ReplayedKit):
         with torch.autocast("cpu", torch.bfloat16):
             output = self.encode(built, max(SIZES))
         self._require_form(output, max(SIZES), dtype=False)
-        total = self._objective({name: tensor.float() for name, tensor in split_output(output).items()})
+        total = weigh({name: tensor.float() for name, tensor in split_output(output).items()})
         if total.requires_grad:
             total.backward()  # type: ignore[no-untyped-call]
         for name, parameter in self.find(built).named_parameters():

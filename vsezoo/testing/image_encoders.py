@@ -14,9 +14,9 @@ from torch import Tensor, nn
 
 from vsezoo.batch import Embeddings
 from vsezoo.interfaces import KINDS, Encoder, ImageEncoder, PairDataset
+from vsezoo.testing.built import Built
 from vsezoo.testing.encoders import SIZES, EncoderKit, require_same, split_output
 from vsezoo.testing.kit import promise, require, require_equal
-from vsezoo.testing.parts import Built
 from vsezoo.testing.samples import SamplePairs
 from vsezoo.training.state import seed_all
 
@@ -79,7 +79,7 @@ class ImageEncoderKit(EncoderKit):
     )
     def check_batch(self) -> None:
         """In eval mode the embedding of an image depends neither on the rest of the batch nor on its order."""
-        built = self._build_trained()
+        built = self.build_trained()
         order = torch.tensor([3, 0, 4, 1, 2])
         together = Embeddings.of(self.encode(built, max(SIZES)))
         permuted = self._encode(built, order.tolist(), self.pairs)
@@ -95,9 +95,7 @@ class ImageEncoderKit(EncoderKit):
     )
     def check_regions(self) -> None:
         """region_order is 'invariant': regions in another order give the same embedding."""
-        built = self.build()
-        self.train(built)
-        encoder = built.model.image_encoder.eval()
+        encoder = self.build_trained().model.image_encoder
         pairs = self.pairs if self.pairs.kind == "regions" else SamplePairs("regions")
         images = encoder.transform(training=False)(pairs.images(range(2)))
         assert isinstance(images, Tensor)

@@ -12,8 +12,8 @@ from torch.nn import functional
 from vsezoo.batch import Embeddings
 from vsezoo.interfaces import Batch, Loss, LossOutput, Tokens
 from vsezoo.losses.sides import choose_sides, wants_sets
+from vsezoo.testing.built import Built
 from vsezoo.testing.kit import promise, require, require_equal
-from vsezoo.testing.parts import Built
 from vsezoo.testing.replaying import ReplayedKit
 from vsezoo.testing.samples import CAPTIONS, pad_with_noise
 

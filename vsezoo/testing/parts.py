@@ -11,22 +11,22 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import torch
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
-from vsezoo.checkpoints.checkpoint import load as load_model
-from vsezoo.checkpoints.checkpoint import load_loss, save_checkpoint
+from vsezoo.checkpoints.checkpoint import save_checkpoint
+from vsezoo.checkpoints.opened import Checkpoint
 from vsezoo.construction import build_loss, build_model, build_part
 from vsezoo.errors import RecipeError
-from vsezoo.interfaces import ImageEncoder, Loss, PairDataset
-from vsezoo.model import JointEmbedding
+from vsezoo.interfaces import ImageEncoder, PairDataset
 from vsezoo.parts import GIVEN_BY_VSEZOO, list_options, load_text_encoder, resolve_recipe
 from vsezoo.recipe import Part, Recipe
 from vsezoo.recipe.signatures import read_parameters
 from vsezoo.storage.tensors import load_tensors
+from vsezoo.testing.built import STEPS, Built, duplicate, train_part
 from vsezoo.testing.inputs import record_inputs
 from vsezoo.testing.kit import Kit, promise, require, require_equal
 from vsezoo.testing.samples import CAPTIONS, SamplePairs
@@ -34,15 +34,6 @@ from vsezoo.training.state import seed_all
 
 OFTEN = 10
 """How often the tokenizer is given the captions, so that none of their words is rare."""
-STEPS = 3
-"""Training steps until every parameter has had a gradient: a layer may start with a scale of zero."""
-
-
-class Built(NamedTuple):
-    """A model and its loss."""
-
-    model: JointEmbedding
-    loss: Loss
 
 
 @dataclass
@@ -59,6 +50,7 @@ class PartKit(Kit):
     options: Mapping[str, Any] = field(default_factory=dict)
     embed_size: int = 8
     data: PairDataset | None = None
+    _built: dict[int, Built] = field(default_factory=dict, init=False, repr=False)  # by seed; nobody changes them
 
     @abstractmethod
     def run(self, built: Built) -> dict[str, Tensor]:
@@ -101,9 +93,30 @@ class PartKit(Kit):
         return Recipe.from_json(json.loads(json.dumps(resolved.to_json())))
 
     def build(self, seed: int = 0) -> Built:
-        """Build the model and its loss as training does, but without pretrained weights."""
+        """Return what `construct` does, for the caller alone: a copy, which is quicker than to build it again."""
+        if seed not in self._built:
+            self._built[seed] = self.construct(seed)
         seed_all(seed)
+        return duplicate(self._built[seed]) or self.construct(seed)
+
+    def build_trained(self) -> Built:
+        """Return what `build` does, the part trained for a few steps and in eval mode."""
+        built = duplicate(self._trained[0])
+        if built is None:
+            self.train(built := self.build())
+        self.find(built).eval()
+        return built
+
+    @functools.cached_property
+    def _trained(self) -> tuple[Built, set[str]]:
+        """What `train` makes of a part, and what it returns; nobody changes it."""
+        built = self.build()
+        return built, self.train(built)
+
+    def construct(self, seed: int = 0) -> Built:
+        """Build the model and its loss as training does, but without pretrained weights."""
         recipe = self.recipe
+        seed_all(seed)
         tokenizer = load_text_encoder(recipe).make_tokenizer(recipe.text_encoder.options)
         tokenizer.fit(tokenizer.split([*self.pairs.captions, *CAPTIONS]) * OFTEN)
         built = Built(build_model(recipe, tokenizer), build_loss(recipe, tokenizer))
@@ -117,31 +130,7 @@ class PartKit(Kit):
 
     def train(self, built: Built) -> set[str]:
         """Train only the part for a few steps, and return the names of the parameters that never had a gradient."""
-        part = self.find(built).train()
-        parameters = {name: value for name, value in part.named_parameters() if value.requires_grad}
-        waiting = set(parameters)
-        if not parameters:
-            return waiting
-        optimizer = torch.optim.Adam(parameters.values(), 1e-2)
-        for _ in range(STEPS):
-            total = self._objective(self.run(built))
-            if not total.requires_grad:
-                return waiting
-            total.backward()  # type: ignore[no-untyped-call]
-            for name, parameter in parameters.items():
-                if parameter.grad is not None:
-                    require(bool(parameter.grad.isfinite().all()), f"the gradient of {name} is not finite")
-                    if parameter.grad.any():
-                        waiting.discard(name)
-            optimizer.step()
-            optimizer.zero_grad()
-        return waiting
-
-    def _objective(self, outputs: Mapping[str, Tensor]) -> Tensor:
-        """Return a number that depends on all outputs; squares and sums would be constant for unit vectors."""
-        generator = torch.Generator().manual_seed(0)
-        weighted = [(output * torch.randn(output.shape, generator=generator)).sum() for output in outputs.values()]
-        return torch.stack(weighted).sum()
+        return train_part(self.find(built).train(), lambda: self.run(built))
 
     @promise(
         "construction",
@@ -171,7 +160,7 @@ class PartKit(Kit):
             )
         require(self.resolve() == self.recipe, "the options resolve differently at a second call")
         require(resolve_recipe(self.recipe) == self.recipe, "resolved options change when they are resolved again")
-        built = self.build()
+        built = self.construct()
         require(self.resolve() == self.recipe, "the constructor changes the options that it receives, or its defaults")
         if any(parameter.kind == parameter.VAR_KEYWORD for parameter in inspect.signature(part).parameters.values()):
             misspelt = self.recipe.replace({f"{self.part}.no_such_option": 0})
@@ -186,11 +175,11 @@ class PartKit(Kit):
     )
     def check_seed(self) -> None:
         """The same seed gives the same weights and, in training, the same outputs; it sets no seed itself."""
-        first, second = self.build(), self.build()
+        first, second = self.build(), self.construct()
         after = [torch.get_rng_state()]
         for name, tensor in self.find(first).state_dict().items():
             require_equal(self.find(second).state_dict()[name], tensor, f"{name}, initialised twice from one seed", 0)
-        self.build(1)
+        self.construct(1)
         after.append(torch.get_rng_state())
         require(
             not torch.equal(*after), "building the part from another seed leaves torch's generator in the same state"
@@ -237,9 +226,9 @@ class PartKit(Kit):
     )
     def check_gradients(self) -> None:
         """Within 3 steps each trainable parameter gets a gradient, and it is finite."""
-        built = self.build()
+        built, names = self._trained
         exempt = tuple(getattr(self.find(built), "without_gradient", ()))
-        waiting = sorted(name for name in self.train(built) if not name.startswith(exempt or ("\0",)))
+        waiting = sorted(name for name in names if not name.startswith(exempt or ("\0",)))
         require(not waiting, f"no gradient, or only zeros, for {', '.join(waiting)}")
 
     @promise(
@@ -273,13 +262,13 @@ class PartKit(Kit):
     )
     def check_checkpoint(self) -> None:
         """After training, saving and loading it gives the same outputs."""
-        built = self.build()
-        self.train(built)
+        built = self.build_trained()
         with tempfile.TemporaryDirectory() as folder:
             place = Path(folder) / "checkpoint"
             trained = {"epoch": 1, "step": STEPS, "criterion": "rsum", "score": 0.0}
             save_checkpoint(place, built.model.eval(), self.pairs, trained, loss=built.loss.eval())
-            loaded = Built(load_model(place), load_loss(place))
+            checkpoint = Checkpoint.open(place)
+            loaded = Built(checkpoint.model(), checkpoint.loss())
         expected, found = self.run(built), self.run(loaded)
         for name, output in expected.items():
             require_equal(found[name], output, f"{name} after saving and loading", 0)

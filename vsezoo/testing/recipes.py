@@ -22,7 +22,7 @@ from vsezoo.testing.kit import Kit, promise, require, require_equal
 from vsezoo.testing.steps import PROCESSES, prepare_loop, share_steps, take_steps
 
 STEPS = 10
-PAIRS = 32
+PAIRS = 16
 """Maximum size of the batch to train on."""
 
 

@@ -11,8 +11,8 @@ from torch.nn import functional
 
 from vsezoo.batch import Embeddings
 from vsezoo.interfaces import Similarity
+from vsezoo.testing.built import Built
 from vsezoo.testing.kit import promise, require, require_equal
-from vsezoo.testing.parts import Built
 from vsezoo.testing.replaying import ReplayedKit
 from vsezoo.testing.samples import pad_with_noise
 

@@ -57,11 +57,13 @@ def prepare_loop(recipe: Recipe, data: PairDataset, images: int) -> Loop:
 def take_steps(loop: Loop, steps: int) -> list[dict[str, Tensor]]:
     """Take steps on one batch; return the loss of each, and the gradients as the optimiser receives them."""
     split, runtime = loop.train, loop.runtime
-    order = share_batches([np.arange(len(split.tokens))] * steps, runtime.rank, runtime.world_size)
+    order = share_batches([np.arange(len(split.tokens))], runtime.rank, runtime.world_size)
     transform = loop.model.image_encoder.transform(training=False)
+    (batch,) = PairBatches(split.data, split.tokens, transform, order).load(workers=0)
     taken = []
-    for batch in PairBatches(split.data, split.tokens, transform, order).load(workers=0):
+    for _ in range(steps):
         output, _, _ = loop.step(batch)
+        loop.progress.step += 1
         gradients = {name: value.grad.clone() for name, value in loop.parameters.items() if value.grad is not None}
         taken.append({"loss": output.total.detach(), **gradients})
     return taken

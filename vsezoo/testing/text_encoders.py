@@ -14,9 +14,9 @@ from torch import Tensor
 from vsezoo.batch import Embeddings
 from vsezoo.interfaces import Tokenizer, Tokens
 from vsezoo.storage.checkpoint_layout import CARD, CONFIG, LOSS, METRICS, MODEL
+from vsezoo.testing.built import Built
 from vsezoo.testing.encoders import SIZES, EncoderKit, require_same
 from vsezoo.testing.kit import promise, require
-from vsezoo.testing.parts import Built
 from vsezoo.testing.samples import CAPTIONS
 
 ODD_CAPTIONS = ("", " ", ".", "Zwölf Boxkämpfer", "犬が走る", "🐕 runs", "a" * 300)
@@ -93,7 +93,7 @@ class TextEncoderKit(EncoderKit):
     )
     def check_padding(self) -> None:
         """A caption has the same embedding alone and among longer ones: padding has no effect."""
-        built = self._build_trained()
+        built = self.build_trained()
         together = Embeddings.of(self._encode(built, CAPTIONS))
         for index, caption in enumerate(CAPTIONS):
             alone = self._encode(built, [caption])
@@ -105,7 +105,7 @@ class TextEncoderKit(EncoderKit):
     )
     def check_batch(self) -> None:
         """In eval mode the embedding of a caption depends neither on the rest of the batch nor on its order."""
-        built = self._build_trained()
+        built = self.build_trained()
         # All of one length, so that padding plays no role: pieces of the concatenated captions.
         encoded = built.model.tokenizer.encode(CAPTIONS)
         ids, length = np.concatenate(encoded), max(map(len, encoded))
@@ -126,7 +126,7 @@ class TextEncoderKit(EncoderKit):
     )
     def check_order(self) -> None:
         """Captions of different lengths come out in the order in which they went in."""
-        built = self._build_trained()
+        built = self.build_trained()
         forwards, backwards = (Embeddings.of(self._encode(built, given)) for given in (CAPTIONS, CAPTIONS[::-1]))
         reverse = torch.arange(len(CAPTIONS)).flip(0)
         require_same(backwards[reverse], forwards, "captions in reverse order")

@@ -220,7 +220,9 @@ def _list_external(module: torch.nn.Module, left_out: Any) -> tuple[str, ...]:
 
 def seed_all(seed: int) -> None:
     """Seed every generator that a part may use."""
-    torch.manual_seed(seed)
+    # Without a GPU, `torch.manual_seed` keeps a traceback for each kind of GPU at each call, which takes a millisecond.
+    seed_torch = torch.manual_seed if torch.accelerator.is_available() else torch.default_generator.manual_seed
+    seed_torch(seed)
     random.seed(seed)
     np.random.seed(seed % 2**32)
 
