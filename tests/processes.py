@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import re
 import sys
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ PATIENCE = 600
 
 _processes = multiprocessing.get_context("forkserver")
 _processes.set_forkserver_preload(["pytest", "vsezoo.cli.caption", "vsezoo.cli.eval", "vsezoo.cli.train", "preloaded"])
+_starting = threading.Lock()
 
 
 def start(target: Callable[..., None], *arguments: Any) -> BaseProcess:
@@ -35,14 +37,15 @@ def start(target: Callable[..., None], *arguments: Any) -> BaseProcess:
 
 def start_server() -> None:
     """Start what processes are forked from, also by others, if it does not run; it finds modules by its environment."""
-    before = os.environ.get("PYTHONPATH")
-    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(Path(__file__).parent), before]))
-    try:
-        forkserver.ensure_running()
-    finally:
-        del os.environ["PYTHONPATH"]
-        if before is not None:
-            os.environ["PYTHONPATH"] = before
+    with _starting:
+        before = os.environ.get("PYTHONPATH")
+        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(Path(__file__).parent), before]))
+        try:
+            forkserver.ensure_running()
+        finally:
+            del os.environ["PYTHONPATH"]
+            if before is not None:
+                os.environ["PYTHONPATH"] = before
 
 
 def finish(process: BaseProcess) -> int:

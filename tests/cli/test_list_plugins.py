@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import os
-import shutil
 import subprocess
-import sys
+import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import programs
 import pytest
 import torch
 from commands import call_vsezoo, install
+from environments import build_wheel
 
 from vsezoo import registry
 from vsezoo.cli.list_plugins import print_distribution
 from vsezoo.registry import KINDS
+from vsezoo.registry.audit import trial
 from vsezoo.registry.audit.inventory import Plugin
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -55,7 +55,10 @@ def test_json_without_check(make_distribution: Callable[..., Path]) -> None:
 
 
 @pytest.mark.process
-def test_check(make_distribution: Callable[..., Path], recipe_source: Callable[..., str]) -> None:
+def test_check(
+    make_distribution: Callable[..., Path], recipe_source: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trial, "subprocess", programs.FORKED)
     source = "import os\nprint('printed')\nos.write(1, b'written')\n1 / 0"
     points = {"models": {"bad": "made_bad:x", "odd": "made_odd:recipe"}}
     odd = recipe_source("odd").replace('Part("cosine")', 'Part("cosin")')
@@ -129,19 +132,15 @@ def test_a_slow_import_is_told(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Build tests/thirdparty with pip, without the network, and install it into a folder."""
-    if not all(map(importlib.util.find_spec, ("setuptools", "pip"))):
-        pytest.skip("setuptools and pip are wanted to build a distribution")
+    """Build tests/thirdparty, and install it into a folder."""
     work = tmp_path_factory.mktemp("thirdparty")
-    source = shutil.copytree(THIRDPARTY, work / "source")  # building writes next to the sources
-    options = ["--quiet", "--no-deps", "--no-build-isolation", "--no-index", "--disable-pip-version-check"]
-    command = [sys.executable, "-m", "pip", "install", *options, "--target", str(work / "site"), str(source)]
-    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": ""})
-    assert done.returncode == 0, done.stderr
+    with zipfile.ZipFile(build_wheel(THIRDPARTY, work / "wheel")) as wheel:
+        wheel.extractall(work / "site")
     return work / "site"
 
 
-def test_a_second_distribution_is_at_home(run_vsezoo: Run, installed: Path) -> None:
+def test_a_second_distribution_is_at_home(run_vsezoo: Run, installed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trial, "subprocess", programs.FORKED)
     models = json.loads(call_vsezoo("list-models", "example-e*", "--json", path=(installed,)).stdout)
     assert [(m["name"], m["distribution"], m["version"], m["paper"]) for m in models] == [
         ("example-euclid", "vsezoo-example", "1.2.0", "Author 2024")

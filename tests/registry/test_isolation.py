@@ -7,10 +7,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import programs
 import pytest
 from commands import call_vsezoo
 
-from vsezoo.registry.audit import inventory
+from vsezoo.registry.audit import inventory, trial
 from vsezoo.registry.audit.trial import Outcome, try_entries
 from vsezoo.registry.entry import Entry
 
@@ -118,6 +119,7 @@ def test_list_plugins_tells_all(museum: tuple[Path, ...], monkeypatch: pytest.Mo
     """Those that end the process of the check are in test_trial.py: here, each would have torch imported again."""
     path = tuple(folder for folder in museum if folder.name not in ("bad-vanishes", "bad-crashes"))
     monkeypatch.setattr(inventory, "try_entries", try_exhibits)
+    monkeypatch.setattr(trial, "subprocess", programs.FORKED)
     done = call_vsezoo("list-plugins", "--check", "--json", path=path)
     assert done.returncode == 1
     found = {plugin["distribution"]: plugin for plugin in json.loads(done.stdout)}

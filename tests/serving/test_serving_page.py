@@ -90,7 +90,7 @@ def visit(browser: Any) -> Iterator[Open]:
     opened: list[tuple[Any, Watched]] = []
 
     def visit_page(client: httpx.Client, address: str = "", **options: Any) -> Watched:
-        context = browser.new_context(**{"viewport": VIEWPORT, **options})
+        context = browser.new_context(**{"viewport": VIEWPORT, "reduced_motion": "reduce", **options})
         watched = Watched(context.new_page(), str(client.base_url))
         opened.append((context, watched))
         watched.page.goto(f"{client.base_url}{address}".replace("//?", "/?"))
@@ -105,7 +105,7 @@ def visit(browser: Any) -> Iterator[Open]:
 @pytest.fixture(scope="module")
 def shared(browser: Any, service: httpx.Client) -> Iterator[Watched]:
     """A page that tests use one after another; the browser has the pictures from the first of them."""
-    with browser.new_context(viewport=VIEWPORT) as context:
+    with browser.new_context(viewport=VIEWPORT, reduced_motion="reduce") as context:
         yield Watched(context.new_page(), str(service.base_url))
 
 

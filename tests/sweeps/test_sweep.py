@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import programs
 import pytest
 import tiny
 from click.testing import CliRunner
@@ -13,6 +14,7 @@ from filelock import FileLock
 import vsezoo
 from vsezoo.cli import main
 from vsezoo.evaluation.predictions import read_predictions
+from vsezoo.sweeps import running
 from vsezoo.sweeps.listing import list_runs, summarize
 from vsezoo.sweeps.plan import Plan
 from vsezoo.sweeps.sweep import SweepOptions, sweep
@@ -94,7 +96,8 @@ def test_unknown_settings_fail_with_their_message(data: Path, tmp_path: Path) ->
 
 @pytest.mark.process
 @pytest.mark.slow
-def test_two_at_a_time_and_a_killed_sweep(data: Path, tmp_path: Path) -> None:
+def test_two_at_a_time_and_a_killed_sweep(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(running, "subprocess", programs.FORKED)
     plan = make_plan(data, tmp_path / "out", seeds=(1, 2))
     settings = {**plan.settings, "training.seed": 1}  # a run that goes on after its first epoch
     vsezoo.train("vsepp", str(data), output=plan.folder / "seed-1", settings=settings, device="cpu")
