@@ -169,6 +169,11 @@ class TextEncoder(Encoder):
     tokenizer: Tokenizer
     batch_size: ClassVar[int] = 128
 
+    @property
+    def shares_beginnings(self) -> bool:
+        """Whether it reads once, now, what captions have in common at the start; a batch may mix lengths then."""
+        return False
+
     @classmethod
     @abstractmethod
     def make_tokenizer(cls, options: Mapping[str, Any]) -> Tokenizer:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vsezoo.batch import Embeddings, RegionSets, cut_by_length
+from vsezoo.batch import Embeddings, RegionSets, cut_by_length, cut_evenly
 from vsezoo.errors import DataError, RecipeError, UsageError
 from vsezoo.interfaces import Encoder, ImageEncoder, ModelPart, Similarity, TextEncoder, Tokenizer, Tokens
 from vsezoo.pretrained.parts import PretrainedParts
@@ -252,14 +252,20 @@ class JointEmbedding(PretrainedParts, EncodesVectors, nn.Module):
     def embed_by_length(
         self, captions: Sequence[np.ndarray], batch_size: int | None = None, *, sets: bool | None = None
     ) -> Iterator[tuple[np.ndarray, Embeddings]]:
-        """Yield batches of captions given as ids, the shortest first: their indices, and their embeddings.
+        """Yield batches of captions given as ids: their indices, and their embeddings.
 
-        Batches of similar lengths need hardly any padding. Captions that begin alike are neighbours, for encoders that
-        read what they have in common once.
+        Batches of similar lengths need hardly any padding. An encoder that reads once what captions have in common at
+        the start gets them in the order of their words.
         """
         alike = np.array(sorted(range(len(captions)), key=lambda one: captions[one].tolist()), dtype=np.int64)
-        size = batch_size or cast(TextEncoder, self.encoders["text_encoder"]).batch_size
-        for part in cut_by_length([len(captions[one]) for one in alike], size):
+        encoder = cast(TextEncoder, self.encoders["text_encoder"])
+        size, keeps_items = batch_size or encoder.batch_size, self.compares_sets if sets is None else sets
+        parts: Iterable[slice | np.ndarray] = (
+            cut_evenly(len(alike), size)
+            if encoder.shares_beginnings and not keeps_items
+            else cut_by_length([len(captions[one]) for one in alike], size)
+        )
+        for part in parts:
             chosen = alike[part]
             tokens = Tokens.pad([captions[index] for index in chosen]).to(self.device)
             yield chosen, self._embed("text_encoder", tokens, sets)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import tiny
 import torch
@@ -44,14 +46,22 @@ def test_each_beginning_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_where_they_are_not_shared() -> None:
-    ids, plain = torch.zeros(1, 1), nn.GRU(2, 3)
-    assert not can_share(plain, ids)  # gradients may be asked for
+    plain = nn.GRU(2, 3)
+    assert not can_share(plain)  # gradients may be asked for
     with torch.no_grad():
-        assert can_share(plain, ids)
-        assert not can_share(nn.GRU(2, 3, num_layers=2), ids)
-        assert not can_share(nn.GRU(2, 3, bidirectional=True), ids)
+        assert can_share(plain)
+        assert not can_share(nn.GRU(2, 3, num_layers=2))
+        assert not can_share(nn.GRU(2, 3, bidirectional=True))
         with torch.autocast("cpu", torch.bfloat16):
-            assert not can_share(plain, ids)
+            assert not can_share(plain)
+
+
+@pytest.mark.parametrize(("options", "batches"), [({}, 1), ({"pool": "mean"}, 2), ({"bidirectional": True}, 2)])
+def test_a_batch_mixes_lengths_where_beginnings_are_shared(options: dict[str, Any], batches: int) -> None:
+    model = tiny.make_model(**{f"text_encoder__{name}": value for name, value in options.items()}).eval()
+    captions = model.tokenizer.encode([*["red blue"] * 20, *["red blue red blue red blue"] * 20])
+    assert len(list(model.embed_by_length(captions))) == batches
+    assert len(list(model.embed_by_length(captions, 8))) >= 5
 
 
 def test_embeddings_are_those_of_training() -> None:

@@ -9,9 +9,9 @@ from torch.nn import functional
 from vsezoo.encoders.recurrence import GRUCell, LSTMCell, Step
 
 
-def can_share(rnn: nn.GRU | nn.LSTM, ids: Tensor) -> bool:
+def can_share(rnn: nn.GRU | nn.LSTM) -> bool:
     """Return whether `read_prefixes` gives what the network does: in one layer and direction, in float32 on the CPU."""
-    is_plain = rnn.num_layers == 1 and not rnn.bidirectional and ids.device.type == "cpu"
+    is_plain = rnn.num_layers == 1 and not rnn.bidirectional and next(rnn.parameters()).device.type == "cpu"
     return is_plain and not torch.is_grad_enabled() and not torch.is_autocast_enabled("cpu")
 
 

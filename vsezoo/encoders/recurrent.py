@@ -77,6 +77,11 @@ class RecurrentTextEncoder(WordTextEncoder):
                 for gate in torch.split(parameter, self.rnn.hidden_size):
                     init_block(gate)
 
+    @property
+    def shares_beginnings(self) -> bool:
+        """Whether only last states are wanted, and `read_prefixes` gives them."""
+        return self.pooling is None and not self.keep_items and can_share(self.rnn)
+
     def embed_words(self, ids: Tensor) -> Tensor:
         """Return the input of the network for words `(B, L)`: their embeddings `(B, L, word_dim)`."""
         embedded: Tensor = self.embed(ids)
@@ -98,7 +103,7 @@ class RecurrentTextEncoder(WordTextEncoder):
         """Return joint embeddings `(B, D)`, with `keep_items` also words `(B, L, D)`."""
         if tokens.lengths.device.type != "cpu":
             return self._read_padded(tokens)
-        if self.pooling is None and not self.keep_items and can_share(self.rnn, tokens.ids):
+        if self.shares_beginnings:
             words, places = torch.unique(tokens.ids, return_inverse=True)
             return self.finish(read_prefixes(self.rnn, self.embed_words(words[None])[0], places, tokens.lengths))
         outputs, states = self.run(tokens)
