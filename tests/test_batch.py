@@ -92,6 +92,7 @@ def test_parts_of_nearly_equal_length(count: int, size: int, lengths: list[int])
     parts = cut_evenly(count, size)
     assert [part.stop - part.start for part in parts] == lengths
     assert (parts[0].start, parts[-1].stop) == (0, count)
+    assert cut_evenly(0, size) == []
 
 
 def test_captions_are_cut_where_they_become_longer() -> None:

@@ -264,8 +264,8 @@ def cut_evenly(count: int, size: int) -> list[slice]:
     Products with very few vectors use another kernel, in which equal vectors may get scores that differ in the last
     bit.
     """
-    parts = -(-count // size)
-    bounds = [count * part // parts for part in range(parts + 1)]
+    parts = max(1, -(-count // size))
+    bounds = [count * part // parts for part in range(parts + 1)] if count else []
     return list(map(slice, bounds[:-1], bounds[1:]))
 
 
