@@ -71,12 +71,15 @@ MISTAKES = {
 }
 
 PACKAGES = (
-    "IPython fastapi huggingface_hub matplotlib optuna pandas prompt_toolkit pydantic rich starlette tokenizers "
-    "transformers"
+    "IPython PIL fastapi filelock huggingface_hub jinja2 matplotlib optuna pandas prompt_toolkit pydantic rich "
+    "safetensors starlette tokenizers transformers"
 )
 OF_TORCH = (
-    "_decomp _dynamo _export _functorch _higher_order_ops _inductor _library _meta_registrations _native _numpy _prims "
-    "_refs _subclasses ao cuda distributed distributions export fx jit onnx package profiler testing"
+    "_decomp _dynamo _export _functorch _guards _higher_order_ops _inductor _library _logging _meta_registrations "
+    "_native _numpy _ops _precompile _prims _prims_common _refs _subclasses _torch_docs _weights_only_unpickler amp "
+    "ao autograd.profiler autograd.profiler_util backends cuda distributed distributions export fx jit library masked "
+    "mtia multiprocessing nn.parallel nn.utils onnx optim overrides package profiler quantization sparse storage "
+    "testing utils.data utils.checkpoint xpu"
 )
 """What mypy need not read: no type of the programs comes from there, and to read all of it takes four times as long."""
 
