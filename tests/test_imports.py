@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 import tiny
 
+from vsezoo import registry
+
 ROOT = Path(__file__).parent.parent
 
 LAYERS: tuple[set[str], ...] = (
@@ -169,6 +171,25 @@ def test_what_must_start_fast_loads_nothing_heavy(program: str) -> None:
     loaded = ast.literal_eval(done.stdout.splitlines()[-1].removeprefix("loaded "))
     assert "vsezoo" in loaded
     assert not set(HEAVY) & set(loaded)
+
+
+def test_importers_load_no_library_of_models() -> None:
+    """To recognise a file, `vsezoo convert` imports all of them."""
+    waiting = [entry.value.partition(":")[0] for entry in registry.list_entries("importers") if entry.own]
+    found = set(waiting)
+    assert "vsezoo_vsepp.importer" in found
+    while waiting:
+        name = waiting.pop()
+        packages = {name.rpartition(".")[0]} & set(MODULES)  # which are imported before what is in them
+        new = (read_imports(name, at_start=True) | packages) - found
+        found |= new
+        waiting += new
+    for name in found:
+        for node in _walk(ast.parse(MODULES[name].read_text(encoding="utf-8")), at_start=True):
+            given = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            given += [str(node.module)] if isinstance(node, ast.ImportFrom) else []
+            loaded = {module.split(".")[0] for module in given} & {"open_clip", "timm", "torchvision", "transformers"}
+            assert not loaded, f"{name} imports {loaded}"
 
 
 @pytest.mark.process

@@ -8,9 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
-import transformers
 from torch import Tensor
-from transformers import AutoConfig
 
 from vsezoo.checkpoints.uninitialized import build_uninitialized
 from vsezoo.construction import build_model
@@ -59,11 +57,13 @@ class TransformersImporter(Importer):
 
     def write(self, model: JointEmbedding, path: Path, data: str = "") -> list[Path]:
         """Write what `from_pretrained` of transformers reads: weights, configuration, tokenizer, image processor."""
+        import transformers  # takes seconds, and what is converted is nearly always another's
+
         images, texts = self._require_dual(model)
         family = images.family
         tensors = _list_tensors(family, images.export_tower(), texts.export_tower(), model.similarity)
         with quiet():
-            config = AutoConfig.for_model(family.name, **_describe(model, family))
+            config = transformers.AutoConfig.for_model(family.name, **_describe(model, family))
             dual = getattr(transformers, family.architecture)(config)
             shapes = {name: tensor.shape for name, tensor in dual.state_dict().items()}
             with torch.no_grad():

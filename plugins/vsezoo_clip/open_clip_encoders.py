@@ -8,7 +8,6 @@ from typing import Annotated, Any, ClassVar
 import torch
 from torch import Tensor
 
-from vsezoo.backbones.transform import decode_picture
 from vsezoo.errors import RecipeError, first_line, require_package
 from vsezoo.interfaces import ImageEncoder, Tokens, Weights
 from vsezoo.recipe.options import AtLeast
@@ -42,6 +41,8 @@ class OpenClipTransform:
         Raises:
             DataError: for an object that is not a picture, or cannot be decoded.
         """
+        from vsezoo.backbones.transform import decode_picture  # imports torchvision
+
         return torch.stack([self._transform(decode_picture(picture)) for picture in pictures])
 
 

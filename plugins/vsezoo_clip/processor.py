@@ -13,10 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from torch import Tensor
-from transformers import AutoImageProcessor
-from transformers.models.auto.auto_mappings import IMAGE_PROCESSOR_MAPPING_NAMES
 
-from vsezoo.backbones.transform import decode_picture
 from vsezoo.errors import CheckpointError, RecipeError, first_line
 from vsezoo.pretrained.weights import read_small_json
 from vsezoo_clip.library import OF_WEIGHTS, quiet
@@ -53,8 +50,9 @@ def find_settings(folder: Path, family: str) -> dict[str, Any]:
                 file=folder / name,
                 remedy="Choose weights that transformers reads without remote code.",
             )
-        kind = kind or IMAGE_PROCESSOR_MAPPING_NAMES.get(family, {}).get(BACKENDS[0])
-        if kind and _name_class(kind) not in _list_classes():
+        known = _list_classes()
+        kind = kind or known.get(family, {}).get(BACKENDS[0])
+        if kind and _name_class(kind) not in {_name_class(name) for names in known.values() for name in names.values()}:
             problem = f"names the image processor {kind!r}, which transformers does not have."
             raise CheckpointError(problem, file=folder / name, remedy=OF_WEIGHTS)
         if kind:
@@ -71,8 +69,14 @@ def _name_class(kind: str) -> str:
     return kind.removesuffix("Fast").removesuffix("Pil")
 
 
-def _list_classes() -> set[str]:
-    return {_name_class(name) for names in IMAGE_PROCESSOR_MAPPING_NAMES.values() for name in names.values() if name}
+def _list_classes() -> dict[str, dict[str, str]]:
+    """Return the classes of the image processors: of each family, by their backends."""
+    from transformers.models.auto.auto_mappings import IMAGE_PROCESSOR_MAPPING_NAMES  # takes seconds
+
+    return {
+        family: {backend: name for backend, name in names.items() if name}
+        for family, names in IMAGE_PROCESSOR_MAPPING_NAMES.items()
+    }
 
 
 class ProcessorTransform:
@@ -87,6 +91,8 @@ class ProcessorTransform:
     """
 
     def __init__(self, settings: Mapping[str, Any], backend: str) -> None:
+        from transformers import AutoImageProcessor  # takes seconds, and every conversion imports this module
+
         kind = settings.get(KIND)
         with tempfile.TemporaryDirectory() as folder, quiet():
             Path(folder, FILES[1]).write_text(json.dumps(dict(settings)), encoding="utf-8")
@@ -113,6 +119,8 @@ class ProcessorTransform:
         Raises:
             DataError: for an object that is not a picture, or cannot be decoded.
         """
+        from vsezoo.backbones.transform import decode_picture  # imports torchvision
+
         decoded = [decode_picture(picture) for picture in pictures]
         try:
             pixels: Tensor = self._process(images=decoded, return_tensors="pt")["pixel_values"]

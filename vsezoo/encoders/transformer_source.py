@@ -10,7 +10,6 @@ from pathlib import Path
 
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError, RepositoryNotFoundError
-from transformers.utils import logging
 
 from vsezoo.errors import CheckpointError, HubError, RecipeError, first_line
 from vsezoo.hub.reference import COMMIT
@@ -89,6 +88,8 @@ def read_revision(folder: Path) -> str | None:
 @contextmanager
 def explain_errors(model: str) -> Iterator[None]:
     """Convert errors of transformers to one message, and suppress its progress bars and notes on unused weights."""
+    from transformers.utils import logging
+
     verbosity, shows_progress = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity(ERROR)
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]

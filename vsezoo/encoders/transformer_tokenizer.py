@@ -1,7 +1,7 @@
 """The tokenizer and the configuration of a pretrained transformer.
 
 A new model loads them from the Hub or a folder, and later from the checkpoint. Code of a pretrained model is never
-executed, and nothing is unpickled.
+executed, and nothing is unpickled. What imports this module need not import transformers, which takes seconds.
 """
 
 from __future__ import annotations
@@ -10,17 +10,19 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import tokenizers
-from transformers import AutoConfig, AutoTokenizer, PreTrainedConfig
 
 from vsezoo.encoders.transformer_source import SUITABLE, explain_errors, find_model
 from vsezoo.errors import CheckpointError, RecipeError, first_line
 from vsezoo.inputs import Tokenizer
 from vsezoo.storage.digests import RESTORE
 from vsezoo.storage.json_file import read_object
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig
 
 # Set explicitly, so that tokenizers does not warn about every worker process that is forked after its use.
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
@@ -56,6 +58,8 @@ class TransformerTokenizer(Tokenizer):
             RecipeError: for a model that is not a text model, or has no fast tokenizer.
             HubError: if it cannot be downloaded.
         """
+        from transformers import AutoConfig, AutoTokenizer
+
         folder = find_model(model)
         with explain_errors(model):
             config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
@@ -114,6 +118,8 @@ class TransformerTokenizer(Tokenizer):
 
     def make_config(self) -> PreTrainedConfig:
         """Return the configuration of the model."""
+        from transformers import AutoConfig
+
         config = AutoConfig.for_model(**self.values)
         config.use_cache = False  # the key-value cache of decoders is not needed
         return config
