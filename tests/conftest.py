@@ -24,6 +24,7 @@ from types import ModuleType
 from typing import Any
 
 import commands
+import environments
 import hub_environment
 import loopback
 import processes
@@ -85,7 +86,7 @@ recipe = Recipe("{name}", "{summary}", Part("precomp"), Part("gru"), Part("cosin
 # Markers
 
 
-PROCESS_FIXTURES = {"run_vsezoo", "start_vse", "wheel"}
+PROCESS_FIXTURES = {"run_vsezoo", "start_vse", "thirdparty", "wheel"}
 """Fixtures that start processes, or exist for it: who has one of them is marked `process`."""
 
 _started: list[str] = []
@@ -237,6 +238,18 @@ def install(make_distribution: Callable[..., Path], monkeypatch: pytest.MonkeyPa
     for name in set(sys.modules) - before:
         if name.startswith("made_"):
             del sys.modules[name]
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Build vsezoo's wheel from a copy of the sources, without the network."""
+    return environments.build_wheel(environments.ROOT, tmp_path_factory.mktemp("wheel"))
+
+
+@pytest.fixture(scope="session")
+def thirdparty(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Build the wheel of a second distribution, with plugins of every kind."""
+    return environments.build_wheel(Path(__file__).parent / "thirdparty", tmp_path_factory.mktemp("thirdparty"))
 
 
 @pytest.fixture

@@ -14,7 +14,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from environments import build_wheel
 
 from vsezoo.errors import EXTRAS
 
@@ -70,12 +69,6 @@ def test_each_extra_is_in_all() -> None:
     assert set(EXTRAS.values()) <= set(extras)
     assert list_packages(extras["plot"]) == {"matplotlib"}
     assert extras["network"][0].startswith("fsspec[http]>=")
-
-
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Build the wheel from a copy of the sources, without the network."""
-    return build_wheel(ROOT, tmp_path_factory.mktemp("wheel"))
 
 
 def test_every_source_file_is_in_the_wheel(wheel: Path) -> None:

@@ -13,7 +13,6 @@ import programs
 import pytest
 import torch
 from commands import call_vsezoo, install
-from environments import build_wheel
 
 from vsezoo import registry
 from vsezoo.cli.list_plugins import print_distribution
@@ -22,7 +21,6 @@ from vsezoo.registry.audit import trial
 from vsezoo.registry.audit.inventory import Plugin
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
-THIRDPARTY = Path(__file__).parent.parent / "thirdparty"
 
 
 @pytest.mark.slow
@@ -131,12 +129,12 @@ def test_a_slow_import_is_told(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.fixture(scope="module")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Build tests/thirdparty, and install it into a folder."""
-    work = tmp_path_factory.mktemp("thirdparty")
-    with zipfile.ZipFile(build_wheel(THIRDPARTY, work / "wheel")) as wheel:
-        wheel.extractall(work / "site")
-    return work / "site"
+def installed(thirdparty: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Install a second distribution into a folder."""
+    site = tmp_path_factory.mktemp("site")
+    with zipfile.ZipFile(thirdparty) as wheel:
+        wheel.extractall(site)
+    return site
 
 
 def test_a_second_distribution_is_at_home(run_vsezoo: Run, installed: Path, monkeypatch: pytest.MonkeyPatch) -> None:

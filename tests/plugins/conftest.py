@@ -1,4 +1,4 @@
-"""Wheels that are built once, environments that have them, and a Hub on the loopback."""
+"""An environment that has vsezoo's wheel, and a Hub on the loopback."""
 
 from __future__ import annotations
 
@@ -8,12 +8,6 @@ from pathlib import Path
 import environments
 import loopback
 import pytest
-
-
-@pytest.fixture(scope="session")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Vsezoo's own wheel."""
-    return environments.build_wheel(environments.ROOT, tmp_path_factory.mktemp("wheel"))
 
 
 @pytest.fixture(scope="session")

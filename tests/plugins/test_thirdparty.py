@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import json
 import shutil
+from pathlib import Path
 from typing import Any
 
 import loopback
 import pytest
-from environments import ROOT, Environment, build_wheel
+from environments import Environment
 
 RUN = "runs/example-gated-example-numbers"
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _installed(environment: Environment, tmp_path_factory: pytest.TempPathFactory) -> None:
-    environment.install(build_wheel(ROOT / "tests" / "thirdparty", tmp_path_factory.mktemp("example")))
+def _installed(environment: Environment, thirdparty: Path) -> None:
+    environment.install(thirdparty)
     environment.vsezoo("train", "example-gated", "--data", "example-numbers", "--device", "cpu")
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import signal
 from pathlib import Path
+from typing import Any
 
+import deaths
 import processes
 import pytest
 import tiny
@@ -21,6 +23,7 @@ from vsezoo.sweeps.search import find_best, search, write_command
 from vsezoo.sweeps.space import Range, Search
 from vsezoo.sweeps.study import choose_settings, is_hopeless
 from vsezoo.sweeps.trials import Trial, add_trial, list_trials
+from vsezoo.training.callbacks import RunLog
 
 pytest.importorskip("optuna")
 
@@ -146,21 +149,28 @@ def test_a_hopeless_trial_ends_early(data: Path, tmp_path: Path, monkeypatch: py
     assert find_best(trials).number == 1
 
 
+def die_after_a_validation() -> None:
+    """Have this process killed as soon as it has logged one."""
+    original = RunLog.validation
+
+    def validation(*arguments: Any) -> None:
+        original(*arguments)
+        deaths.kill()
+
+    RunLog.validation = validation  # type: ignore[method-assign]
+
+
 @pytest.mark.process
 @pytest.mark.slow
 def test_a_killed_search_goes_on(data: Path, tmp_path: Path) -> None:
     flags = ["sweep", "vsepp", "--data", str(data), "--output", str(tmp_path / "out"), "--device", "cpu"]
-    flags += [*tiny.make_flags(training__num_epochs=8), "--set", "loss.margin=0.1..0.3", "--trials", "2"]
-    killed = processes.start_command(tmp_path, *flags)
-    log = tmp_path / "out" / "trial-1" / "log.jsonl"
-    processes.wait_until(killed, lambda: log.exists() and log.read_text().count('"validation"') >= 2)
-    killed.kill()
-    assert processes.finish(killed) == -signal.SIGKILL
+    flags += [*tiny.make_flags(training__num_epochs=2), "--set", "loss.margin=0.1..0.3", "--trials", "2"]
+    assert processes.run_command(tmp_path, *flags, before=die_after_a_validation).code == -signal.SIGKILL
     (first,) = list_trials(tmp_path / "out")
-    assert first.state == "open"
+    assert (first.state, len(first.scores)) == ("open", 1)
     done = CliRunner().invoke(main, [*flags, "--json"])
     assert done.exit_code == 0, done.stderr
     trials = list_trials(tmp_path / "out")
     assert [trial.state for trial in trials] == ["complete", "complete"]
     assert trials[0].settings == first.settings
-    assert [len(trial.scores) for trial in trials] == [8, 8]
+    assert [len(trial.scores) for trial in trials] == [2, 2]
