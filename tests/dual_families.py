@@ -121,6 +121,7 @@ def make_blip2(**top: Any) -> Any:
     """Return a BLIP-2 for retrieval with random weights: five queries, three layers, cross-attention in two."""
     torch.manual_seed(8)
     language = {"model_type": "opt", "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1, "ffn_dim": 8}
+    language |= {"vocab_size": 8, "word_embed_proj_dim": 8, "max_position_embeddings": 8}
     config = transformers.Blip2Config(
         vision_config={**VISION, "hidden_size": 18},
         qformer_config={**TEXT, "num_hidden_layers": 3, "use_qformer_text_input": True},

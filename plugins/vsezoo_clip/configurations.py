@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -55,13 +56,9 @@ def describe_networks(config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     Raises:
         CheckpointError: for values that cannot be a configuration.
     """
-    family = KNOWN[config["model_type"]]
     try:
-        dual = make_config(clean_config(config))
-        networks = {side: getattr(dual, family.side(side).config) for side in ("image", "text")}
-        return {
-            side: clean_config(json.loads(network.to_json_string(use_diff=False))) for side, network in networks.items()
-        }
+        described: dict[str, dict[str, Any]] = json.loads(_describe(json.dumps(config)))["networks"]
+        return described
     except Exception as error:
         raise CheckpointError(f"has a config.json that cannot be read: {first_line(error)}.") from error
 
@@ -72,10 +69,22 @@ def measure_width(config: Mapping[str, Any]) -> int:
     Args:
         config: its `config.json`.
     """
-    family = KNOWN[config["model_type"]]
-    dual = make_config(clean_config(config))
-    width: int = getattr(dual, family.width) if family.width else dual.vision_config.hidden_size
+    width: int = json.loads(_describe(json.dumps(config)))["width"]
     return width
+
+
+@functools.lru_cache(maxsize=8)  # each part of a model asks several times, and transformers takes milliseconds
+def _describe(config: str) -> str:
+    """Return the networks and the width of a dual encoder, from and as JSON."""
+    content = json.loads(config)
+    family = KNOWN[content["model_type"]]
+    dual = make_config(clean_config(content))
+    networks = {side: getattr(dual, family.side(side).config) for side in ("image", "text")}
+    described = {
+        side: clean_config(json.loads(network.to_json_string(use_diff=False))) for side, network in networks.items()
+    }
+    width = getattr(dual, family.width) if family.width else dual.vision_config.hidden_size
+    return json.dumps({"networks": described, "width": width})
 
 
 def clean_config(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from torch.nn import functional
 from transformers import AutoTokenizer, CLIPImageProcessor
 
 import vsezoo
+from vsezoo import registry
 from vsezoo.checkpoints.checkpoint import save_checkpoint
 from vsezoo.construction import open_pretrained
 from vsezoo.errors import CheckpointError, RecipeError
@@ -255,14 +256,21 @@ def train(data: Path, output: Path, source: Path, **more: Any) -> Path:
     return vsezoo.train(RECIPE.name, data, output=output, device="cpu", settings=settings, **more).checkpoint
 
 
+@pytest.fixture(scope="module")
+def trained(source: Path, data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of one epoch."""
+    with registry.session():
+        register_dual()
+        return train(data, tmp_path_factory.mktemp("trained") / "run", source).parent
+
+
 @pytest.mark.slow
-def test_a_training_loads_them_into_every_part(source: Path, data: Path, tmp_path: Path) -> None:
+def test_a_training_loads_them_into_every_part(source: Path, data: Path, trained: Path, tmp_path: Path) -> None:
     train(data, tmp_path / "still", source, settings={"training.learning_rate": 1e-30})
     still, scale = vsezoo.Checkpoint.open(tmp_path / "still"), write_dual(tmp_path / "clip").logit_scale
     assert_same(still.model(), make(source))
     assert still.loss().log_scale == scale
-    checkpoint = train(data, tmp_path / "run", source)
-    model = vsezoo.load(checkpoint)
+    model = vsezoo.load(trained)
     assert model.similarity.log_scale != scale
     assert model.image_encoder.bias.abs().max() > 0
     towers = make(source)
@@ -273,10 +281,10 @@ def test_a_training_loads_them_into_every_part(source: Path, data: Path, tmp_pat
 
 
 @pytest.mark.slow
-def test_a_resumed_run_ends_with_the_same_bits(source: Path, data: Path, tmp_path: Path) -> None:
+def test_a_resumed_run_ends_with_the_same_bits(source: Path, data: Path, trained: Path, tmp_path: Path) -> None:
     epochs = {"training.num_epochs": 2}
     train(data, tmp_path / "whole", source, settings=epochs)
-    train(data, tmp_path / "halves", source)
+    shutil.copytree(trained, tmp_path / "halves")
     held = load_file(tmp_path / "halves" / "last" / "state.safetensors")
     assert not [name for name in held if ".tower." in name and not name.startswith("optimizer.")]
     vsezoo.train(RECIPE.name, output=tmp_path / "halves", settings=epochs, resume=True, device="cpu")
@@ -285,8 +293,8 @@ def test_a_resumed_run_ends_with_the_same_bits(source: Path, data: Path, tmp_pat
 
 
 @pytest.mark.slow
-def test_a_training_that_begins_with_such_a_checkpoint(source: Path, data: Path, tmp_path: Path) -> None:
-    first = train(data, tmp_path / "first", source)
+def test_a_training_that_begins_with_such_a_checkpoint(source: Path, data: Path, trained: Path, tmp_path: Path) -> None:
+    first = trained / "best"
     second = train(data, tmp_path / "second", source, init=first, settings={"training.learning_rate": 1e-30})
     assert read_config(second)["left_out"] == read_config(first)["left_out"]
     before, after = vsezoo.load(first), vsezoo.load(second)

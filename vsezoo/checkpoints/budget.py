@@ -17,6 +17,8 @@ SHAPED = ("empty", "empty_strided", "eye", "full", "ones", "rand", "randint", "r
 """Functions that create a tensor of a shape; those of tensors are `new_empty`, …"""
 COUNTED = ("arange", "linspace", "randperm")
 """Functions that create as many numbers as one of their arguments says."""
+FILLS = ("constant_", "fill_", "kaiming_uniform_", "normal_", "uniform_", "zero_")
+"""Functions that only change the values of the tensor that they return, which comes first."""
 
 
 class TooLargeError(VsezooError):
@@ -44,9 +46,14 @@ class TensorBudget(TorchFunctionMode):
         args: tuple[Any, ...] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
-        """Look at the sizes that functions such as `empty`, `zeros` and `randn` get, then call them."""
+        """Look at the sizes that functions such as `empty`, `zeros` and `randn` get, then call them.
+
+        Those that fill a tensor without memory are not called: torch would take a millisecond for nothing.
+        """
         name = getattr(func, "__name__", "").removeprefix("new_")
         given = [*args, *(kwargs or {}).values()]
+        if name in FILLS and given[0].is_meta:
+            return given[0]
         if name in SHAPED:
             size = _find_size(given)
             if math.prod(size) > self.most:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import weakref
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -119,4 +120,11 @@ def _copy(parameter: nn.Parameter, data: Tensor) -> nn.Parameter:
 
 
 def _holds_meta(module: nn.Module) -> bool:
-    return any(isinstance(value, Tensor) and value.is_meta for value in tree_leaves(vars(module)))
+    """Return whether a tensor of a module, but not of those in it, is on the meta device."""
+    held = [value for name, value in vars(module).items() if name != "_modules" and _may_hold(value)]
+    return any(isinstance(leaf, Tensor) and leaf.is_meta for leaf in tree_leaves(held))
+
+
+def _may_hold(value: Any) -> bool:
+    """Return whether a value is a tensor, or a collection that is not empty: most are neither."""
+    return isinstance(value, Tensor) or (isinstance(value, dict | list | tuple | deque) and len(value) > 0)

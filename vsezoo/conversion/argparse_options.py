@@ -105,34 +105,54 @@ def apply_options(
         CheckpointError: for an unknown option or an unsupported value.
     """
     known = {**SETTINGS, **settings}
-    for name, value in {**DEFAULTS, **options}.items():
-        if name in NOTED or name in noted:
-            continue
-        changes = dict.fromkeys(known.get(name, ()), value)
-        if name == UNSCALED and type(value) is bool:
-            changes = {SCALED: not value}
-        elif name == MORE:
-            changes = _read_more(value, file)
-        elif name == "measure":
-            require_choice(name, value, MEASURES, file)
-        if not changes and name != MORE:
-            raise CheckpointError(
-                f"has the option {show(name)}={show(repr(value))}, whose effect on the model is unknown.",
-                file=file,
-                remedy=f"If it has none: --option ignore={show(name)}",
-            )
+    changes = {
+        name: _find_changes(name, value, known, file)
+        for name, value in {**DEFAULTS, **options}.items()
+        if name not in NOTED and name not in noted
+    }
+    changed = recipe
+    try:
+        for own in changes.values():
+            changed = changed.replace(own)
+        return _resolve(changed)
+    except VsezooError:  # of one of them, or of their order: each is checked, which takes longer
+        pass
+    for name, own in changes.items():
         try:
-            recipe = resolve_recipe(recipe.replace(changes))
-            # On the meta device, without memory: a file may ask for any width.
-            with torch.device("meta"):
-                build_loss(recipe, WordTokenizer())
+            recipe = _resolve(recipe.replace(own))
         except VsezooError as error:
+            value = {**DEFAULTS, **options}[name]
             raise CheckpointError(
                 f"has the option {show(name)}={show(repr(value))}, which is not supported. {error.problem}",
                 file=file,
                 remedy=REMEDY,
             ) from error
     return recipe
+
+
+def _find_changes(name: str, value: Any, known: Mapping[str, tuple[str, ...]], file: Path) -> dict[str, Any]:
+    """Return the settings of an option."""
+    if name == UNSCALED and type(value) is bool:
+        return {SCALED: not value}
+    if name == MORE:
+        return _read_more(value, file)
+    if name == "measure":
+        require_choice(name, value, MEASURES, file)
+    if not known.get(name):
+        raise CheckpointError(
+            f"has the option {show(name)}={show(repr(value))}, whose effect on the model is unknown.",
+            file=file,
+            remedy=f"If it has none: --option ignore={show(name)}",
+        )
+    return dict.fromkeys(known[name], value)
+
+
+def _resolve(recipe: Recipe) -> Recipe:
+    """Return the resolved recipe, from which a loss can be built."""
+    resolved = resolve_recipe(recipe)
+    with torch.device("meta"):  # without memory: a file may ask for any width
+        build_loss(resolved, WordTokenizer())
+    return resolved
 
 
 def require_choice(name: str, value: Any, choices: Collection[Any], file: Path) -> None:

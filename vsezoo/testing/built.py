@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +14,7 @@ from vsezoo.interfaces import Loss
 from vsezoo.model import JointEmbedding
 from vsezoo.testing.kit import require
 
+HOOKS = (dict, OrderedDict)
 STEPS = 3
 """Training steps until every parameter has had a gradient: a layer may start with a scale of zero."""
 
@@ -24,11 +26,20 @@ class Built(NamedTuple):
     loss: Loss
 
 
-def duplicate(built: Built) -> Built | None:
-    """Return a copy that shares only the recipe and the tokenizer; None: a part holds what cannot be copied."""
-    shared = {id(value): value for value in (built.model.recipe, built.model.tokenizer)}
+def duplicate(built: Built, kind: str) -> Built | None:
+    """Return the same with a copy of one part; None: it holds what cannot be copied.
+
+    Args:
+        built: its tokenizer and the other parts are shared.
+        kind: of the part, as the recipe's field for it.
+    """
+    parts = {**built.model.parts, "loss": built.loss}
+    shared = [built.model.recipe, built.model.tokenizer, *(part for name, part in parts.items() if name != kind)]
+    copies: dict[int, Any] = {id(value): value for value in shared}
+    for module in parts[kind].modules():  # each has a dozen dictionaries of hooks, whose copies take most of the time
+        copies |= {id(held): type(held)() for held in vars(module).values() if type(held) in HOOKS and not held}
     try:
-        return copy.deepcopy(built, shared)
+        return copy.deepcopy(built, copies)
     except Exception:  # of any kind: an author's part may hold anything, such as a tensor with a history
         return None
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from vsezoo.batch import Embeddings
-from vsezoo.construction import count_parameters
+from vsezoo.construction import build_part
 from vsezoo.errors import VsezooError
 from vsezoo.interfaces import Encoder
 from vsezoo.testing.built import Built, weigh
@@ -163,6 +163,8 @@ class EncoderKit(ReplayedKit):
     )
     def check_count(self) -> None:
         """It can be built without memory, on the device `meta`: `vsezoo show` counts its parameters there."""
-        counted = count_parameters(self.recipe)[self.part]
-        sizes = sum(parameter.numel() for parameter in self.find(self.build()).parameters())
-        require(counted > 0 or sizes == 0, f"{counted:,} parameters on meta, {sizes:,} in memory")
+        built = self.build()
+        with torch.device("meta"):
+            part = build_part(self.recipe, self.part, built.model.tokenizer)
+        counted, sizes = (sum(value.numel() for value in it.parameters()) for it in (part, self.find(built)))
+        require(counted == sizes, f"{counted:,} parameters on meta, {sizes:,} in memory")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import json
 import tempfile
@@ -43,6 +44,12 @@ class ImporterKit(Kit):
         require(importer.recognise(source) is True, f"recognise does not return True for {Path(path).name}")
         imported = importer.read(source, options)
         return imported.recipe, imported.build(source)
+
+    @functools.cached_property
+    def _imported(self) -> tuple[Recipe, JointEmbedding]:
+        """What it reads of the source."""
+        assert self.source is not None
+        return self._read(self.source, self.options)
 
     @promise(
         "construction",
@@ -86,8 +93,7 @@ class ImporterKit(Kit):
     )
     def check_reading(self) -> None:
         """It recognises and reads the source: the recipe can be stored as JSON, and the embeddings are finite."""
-        assert self.source is not None
-        recipe, model = self._read(self.source, self.options)
+        recipe, model = self._imported
         stored = recipe.to_json()
         require(
             Recipe.from_json(json.loads(json.dumps(stored))).to_json() == stored,
@@ -102,8 +108,7 @@ class ImporterKit(Kit):
     )
     def check_writing(self) -> None:
         """Reading what it wrote gives the same model."""
-        assert self.source is not None
-        _, model = self._read(self.source, self.options)
+        _, model = self._imported
         with tempfile.TemporaryDirectory() as folder:
             importer = self._make()
             files = importer.write(model, Path(folder) / importer.file_name)

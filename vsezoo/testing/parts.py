@@ -93,15 +93,15 @@ class PartKit(Kit):
         return Recipe.from_json(json.loads(json.dumps(resolved.to_json())))
 
     def build(self, seed: int = 0) -> Built:
-        """Return what `construct` does, for the caller alone: a copy, which is quicker than to build it again."""
+        """Return what `construct` does, with a part for the caller alone: to copy is quicker than to build."""
         if seed not in self._built:
             self._built[seed] = self.construct(seed)
         seed_all(seed)
-        return duplicate(self._built[seed]) or self.construct(seed)
+        return duplicate(self._built[seed], self.part) or self.construct(seed)
 
     def build_trained(self) -> Built:
         """Return what `build` does, the part trained for a few steps and in eval mode."""
-        built = duplicate(self._trained[0])
+        built = duplicate(self._trained[0], self.part)
         if built is None:
             self.train(built := self.build())
         self.find(built).eval()
@@ -160,7 +160,7 @@ class PartKit(Kit):
             )
         require(self.resolve() == self.recipe, "the options resolve differently at a second call")
         require(resolve_recipe(self.recipe) == self.recipe, "resolved options change when they are resolved again")
-        built = self.construct()
+        built = self.build()
         require(self.resolve() == self.recipe, "the constructor changes the options that it receives, or its defaults")
         if any(parameter.kind == parameter.VAR_KEYWORD for parameter in inspect.signature(part).parameters.values()):
             misspelt = self.recipe.replace({f"{self.part}.no_such_option": 0})
@@ -179,7 +179,7 @@ class PartKit(Kit):
         after = [torch.get_rng_state()]
         for name, tensor in self.find(first).state_dict().items():
             require_equal(self.find(second).state_dict()[name], tensor, f"{name}, initialised twice from one seed", 0)
-        self.construct(1)
+        self._built[1] = self.construct(1)
         after.append(torch.get_rng_state())
         require(
             not torch.equal(*after), "building the part from another seed leaves torch's generator in the same state"

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import dual_families
 import numpy as np
@@ -22,35 +25,58 @@ CAPTIONS = ["a dog", "the red thing is small and round", "dogs", "this old blue 
 PICTURES = [pictures.draw(0), pictures.draw(3, 50), pictures.draw(4, 33)]
 
 
+class Source(NamedTuple):
+    """A model of transformers, its folder, and what transformers computes of it."""
+
+    original: Any
+    folder: Path
+    computed: tuple[torch.Tensor, torch.Tensor, torch.Tensor]
+
+
+@pytest.fixture(scope="module")
+def find(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Source]:
+    """Return the source of a family, which is made once and not to be changed."""
+
+    @functools.cache
+    def make(family: str) -> Source:
+        folder = tmp_path_factory.mktemp(family) / "model"
+        original = dual_families.write(folder, family)
+        computed = dual_families.compute(family, original, folder, CAPTIONS, PICTURES, "torchvision")
+        return Source(original, folder, computed)
+
+    return make
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("backend", ["torchvision", "pil"])
 @pytest.mark.parametrize("family", FAMILIES)
-def test_embeddings_and_logits_are_those_of_transformers(family: str, backend: str, tmp_path: Path) -> None:
-    original = dual_families.write(tmp_path / "model", family)
-    expected = dual_families.compute(family, original, tmp_path / "model", CAPTIONS, PICTURES, backend)
-    if backend == "torchvision":
-        model = vsezoo.load(tmp_path / "model")
-    else:
-        settings = {"pretrained": str(tmp_path / "model"), "image_encoder.backend": backend}
-        model = vsezoo.create_model("clip", settings=settings)
+def test_embeddings_and_logits_are_those_of_transformers(family: str, find: Callable[[str], Source]) -> None:
+    original, folder, (*embeddings, logits) = find(family)
+    model = vsezoo.load(folder)
     images, texts = model.encode_images(PICTURES).clone(), model.encode_texts(CAPTIONS).clone()
     assert len({tuple(row) for row in texts.round(decimals=3).tolist()}) == len(CAPTIONS)
-    torch.testing.assert_close(images, dual_families.normalise(expected[0]), rtol=0, atol=1e-5)
-    torch.testing.assert_close(texts, dual_families.normalise(expected[1]), rtol=0, atol=1e-5)
+    torch.testing.assert_close(images, dual_families.normalise(embeddings[0]), rtol=0, atol=1e-5)
+    torch.testing.assert_close(texts, dual_families.normalise(embeddings[1]), rtol=0, atol=1e-5)
     scores = model.similarity.compare(images, texts).detach()
-    torch.testing.assert_close(scores, expected[2], rtol=0, atol=1e-4)
+    torch.testing.assert_close(scores, logits, rtol=0, atol=1e-4)
     # One at a time, nothing else in the batch to pad for.
     alone = torch.cat([model.encode_texts([caption]) for caption in CAPTIONS])
     torch.testing.assert_close(alone, texts, rtol=0, atol=1e-5)
+    # The other backend of the image processor.
+    expected = dual_families.compute(family, original, folder, CAPTIONS, PICTURES, "pil")
+    settings = {"pretrained": str(folder), "image_encoder.backend": "pil"}
+    model = vsezoo.create_model("clip", settings=settings)
+    images = model.encode_images(PICTURES).clone()
+    torch.testing.assert_close(images, dual_families.normalise(expected[0]), rtol=0, atol=1e-5)
+    scores = model.similarity.compare(images, texts).detach()
+    torch.testing.assert_close(scores, expected[2], rtol=0, atol=1e-4)
 
 
 @pytest.mark.parametrize("family", ["clip", "align", "siglip"])
 @pytest.mark.slow
-def test_features_that_are_not_normalised(family: str, tmp_path: Path) -> None:
-    original = dual_families.write(tmp_path / "model", family)
-    images, texts, _ = dual_families.compute(family, original, tmp_path / "model", CAPTIONS, PICTURES, "torchvision")
+def test_features_that_are_not_normalised(family: str, find: Callable[[str], Source]) -> None:
+    _, folder, (images, texts, _) = find(family)
     plain = {"image_encoder.normalize": False, "text_encoder.normalize": False}
-    model = vsezoo.create_model("clip", settings={"pretrained": str(tmp_path / "model"), **plain})
+    model = vsezoo.create_model("clip", settings={"pretrained": str(folder), **plain})
     torch.testing.assert_close(model.encode_images(PICTURES).clone(), images, rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(model.encode_texts(CAPTIONS).clone(), texts, rtol=1e-5, atol=1e-5)
 
@@ -174,14 +200,15 @@ def test_a_checkpoint_of_it_is_whole_without_the_folder(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES)
-def test_a_checkpoint_is_written_as_transformers_reads_it(family: str, tmp_path: Path) -> None:
-    original = dual_families.write(tmp_path / "model", family)
-    expected = dual_families.compute(family, original, tmp_path / "model", CAPTIONS, PICTURES, "torchvision")
-    made = vsezoo.convert(tmp_path / "model", tmp_path / "made").checkpoint
+def test_a_checkpoint_is_written_as_transformers_reads_it(
+    family: str, find: Callable[[str], Source], tmp_path: Path
+) -> None:
+    original, source, expected = find(family)
+    made = vsezoo.convert(source, tmp_path / "made").checkpoint
     (tmp_path / "back").mkdir()
     vsezoo.export(made, "transformers", tmp_path / "back" / "model.safetensors")
     again = type(original).from_pretrained(tmp_path / "back", local_files_only=True).eval()
-    held, tensors = (load_file(tmp_path / folder / "model.safetensors") for folder in ("model", "back"))
+    held, tensors = (load_file(folder / "model.safetensors") for folder in (source, tmp_path / "back"))
     assert tensors.keys() == held.keys()  # with BLIP's classifier of matching pairs, which no embedding depends on
     assert all(tensors[name].equal(tensor) for name, tensor in held.items())
     found = dual_families.compute(family, again, tmp_path / "back", CAPTIONS, PICTURES, "torchvision")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +53,10 @@ FORMS: dict[str, dict[str, Any]] = {
 }
 
 
+Computed = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
+Find = Callable[[str], tuple[Path, Computed]]
+
+
 def write(folder: Path, form: str) -> Any:
     """Write a model of open_clip with random weights, and return it."""
     config = {"embed_dim": 8, "vision_cfg": VISION, **FORMS[form]}
@@ -78,7 +84,7 @@ def write(folder: Path, form: str) -> Any:
     return model
 
 
-def compute(folder: Path) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def compute(folder: Path) -> Computed:
     """Return what the library computes of the folder, loaded by itself: embeddings, and logits."""
     model, _, transform = open_clip.create_model_and_transforms(f"local-dir:{folder}")
     tokens = open_clip.get_tokenizer(f"local-dir:{folder}")(CAPTIONS)
@@ -89,31 +95,43 @@ def compute(folder: Path) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     return images, texts, logits if model.logit_bias is None else logits + model.logit_bias.detach()
 
 
+@pytest.fixture(scope="module")
+def find(tmp_path_factory: pytest.TempPathFactory) -> Find:
+    """Return the folder of a form and what the library computes of it, both made once and not to be changed."""
+
+    @functools.cache
+    def make(form: str) -> tuple[Path, Computed]:
+        folder = tmp_path_factory.mktemp(form) / "model"
+        write(folder, form)
+        return folder, compute(folder)
+
+    return make
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("form", FORMS)
-def test_embeddings_and_logits_are_those_of_open_clip(form: str, tmp_path: Path) -> None:
-    write(tmp_path / "model", form)
-    expected = compute(tmp_path / "model")
-    converted = vsezoo.convert(tmp_path / "model", tmp_path / "converted").checkpoint
-    for reference in (tmp_path / "model", converted):
+def test_embeddings_and_logits_are_those_of_open_clip(form: str, find: Find, tmp_path: Path) -> None:
+    folder, expected = find(form)
+    converted = vsezoo.convert(folder, tmp_path / "converted").checkpoint
+    for reference in (folder, converted):
         model = vsezoo.load(reference)
         images, texts = model.encode_images(PICTURES).clone(), model.encode_texts(CAPTIONS).clone()
         torch.testing.assert_close(images, expected[0], rtol=0, atol=1e-5)
         torch.testing.assert_close(texts, expected[1], rtol=0, atol=1e-5)
         scores = model.similarity.compare(images, texts).detach()
         torch.testing.assert_close(scores, expected[2], rtol=0, atol=1e-4)
-    side = vsezoo.Checkpoint.open(tmp_path / "model").text_side()
+    side = vsezoo.Checkpoint.open(folder).text_side()
     torch.testing.assert_close(side.encode_texts(CAPTIONS).clone(), expected[1], rtol=0, atol=1e-5)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("form", ["clip", "last"])
-def test_and_back(form: str, tmp_path: Path) -> None:
-    write(tmp_path / "model", form)
-    made = vsezoo.convert(tmp_path / "model", tmp_path / "converted").checkpoint
+def test_and_back(form: str, find: Find, tmp_path: Path) -> None:
+    folder, computed = find(form)
+    made = vsezoo.convert(folder, tmp_path / "converted").checkpoint
     (tmp_path / "back").mkdir()
     vsezoo.export(made, "open_clip", tmp_path / "back" / "open_clip_model.safetensors")
-    for found, expected in zip(compute(tmp_path / "back"), compute(tmp_path / "model"), strict=True):
+    for found, expected in zip(compute(tmp_path / "back"), computed, strict=True):
         assert torch.equal(found, expected)
     with pytest.raises(UsageError, match="is not a dual encoder of transformers"):
         vsezoo.export(made, "transformers", tmp_path / "back" / "model.safetensors")
@@ -141,8 +159,8 @@ def test_a_text_tower_of_transformers(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 @pytest.mark.slow
-def test_a_pickle_beside_it_is_not_read(tmp_path: Path) -> None:
-    write(tmp_path / "model", "clip")
+def test_a_pickle_beside_it_is_not_read(find: Find, tmp_path: Path) -> None:
+    shutil.copytree(find("clip")[0], tmp_path / "model")
     (tmp_path / "model" / "open_clip_pytorch_model.bin").write_bytes(b"cposix\nsystem\n(S'false'\ntR.")
     expected = vsezoo.load(tmp_path / "model").encode_texts(CAPTIONS)
     assert expected.isfinite().all()
@@ -170,8 +188,10 @@ def test_a_pickle_beside_it_is_not_read(tmp_path: Path) -> None:
     ],
 )
 @pytest.mark.slow
-def test_folders_that_cannot_be_used(tmp_path: Path, part: str, changes: dict[str, Any] | None, message: str) -> None:
-    write(tmp_path / "bad", "clip")
+def test_folders_that_cannot_be_used(
+    find: Find, tmp_path: Path, part: str, changes: dict[str, Any] | None, message: str
+) -> None:
+    shutil.copytree(find("clip")[0], tmp_path / "bad")
     path = tmp_path / "bad" / "open_clip_config.json"
     config = json.loads(path.read_text())
     config["model_cfg"][part] = changes and {**config["model_cfg"].get(part, {}), **changes}

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import torch
 import vsepp_files
-from processes import assert_one_message, run_command
+from commands import run_command
+from processes import assert_one_message
 from vsepp_files import (
     CAPTIONS,
     IDS,
@@ -55,16 +56,15 @@ def checkpoint(tmp_path: Path) -> Callable[..., Path]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("legacy", [False, True])
 @pytest.mark.parametrize(
-    ("data", "batch_norm", "told", "first_norm", "axis"),
+    ("data", "batch_norm", "told", "first_norm", "axis", "legacy"),
     [
-        ("coco_precomp", False, {}, True, 0),
-        ("f30k_precomp", True, {}, False, 0),
-        ("f30k_precomp", False, {}, True, 0),  # code of 2019, which treated all data alike
-        ("my_precomp", True, {"data": "f30k_precomp"}, False, 0),
-        ("coco_precomp", False, {"norm_axis": "feature"}, True, 1),
-        ("coco_precomp", False, {"norm_axis": "region"}, True, 0),
+        ("coco_precomp", False, {}, True, 0, False),
+        ("f30k_precomp", True, {}, False, 0, True),
+        ("f30k_precomp", False, {}, True, 0, True),  # code of 2019, which treated all data alike
+        ("my_precomp", True, {"data": "f30k_precomp"}, False, 0, False),
+        ("coco_precomp", False, {"norm_axis": "feature"}, True, 1, False),
+        ("coco_precomp", False, {"norm_axis": "region"}, True, 0, True),
     ],
 )
 def test_embeddings_are_the_formulas(
@@ -186,7 +186,7 @@ def test_vsrn_and_vsepp_are_told_apart(checkpoint: Callable[..., Path], tmp_path
     assert not VSRNImporter().recognise(Source(write_checkpoint(tmp_path, VSEPP, make_vsepp(VSEPP))))
 
 
-@pytest.mark.process
+@pytest.mark.slow
 def test_captions_of_a_converted_model(checkpoint: Callable[..., Path], tmp_path: Path) -> None:
     convert(checkpoint(), tmp_path / "vsrn")
     np.save(tmp_path / "x.npy", FEATURES)

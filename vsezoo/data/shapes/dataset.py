@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vsezoo.data.shapes.captions import CAPTIONS_PER_SCENE, write_captions
+from vsezoo.data.shapes.captions import CAPTIONS_PER_SCENE, Caption, write_captions
 from vsezoo.data.shapes.features import locate_regions, make_regions, make_vectors
 from vsezoo.data.shapes.pictures import draw_scene
-from vsezoo.data.shapes.scenes import SIDE, find_twin, make_scenes
+from vsezoo.data.shapes.scenes import SIDE, Scene, find_twin, make_scenes
 from vsezoo.inputs import PairDataset
 
 if TYPE_CHECKING:
@@ -34,8 +34,7 @@ class ShapesDataset(PairDataset):
     def __init__(self, split: str, kind: str) -> None:
         self.split = split
         self.kind = kind
-        self.scenes = make_scenes(split)
-        written = [write_captions(scene) for scene in self.scenes]
+        self.scenes, written = _write_split(split)
         self.captions: Sequence[str] = tuple(caption.text for group in written for caption in group)
         self.image_ids: Sequence[str] = tuple(scene.id for scene in self.scenes)
         self.image_of = np.repeat(np.arange(len(self.scenes), dtype=np.int64), CAPTIONS_PER_SCENE)
@@ -63,6 +62,13 @@ class ShapesDataset(PairDataset):
     def picture(self, index: int) -> Image.Image:
         """Return the picture of an image, whatever its kind."""
         return draw_scene(self.scenes[index])
+
+
+@functools.cache
+def _write_split(split: str) -> tuple[tuple[Scene, ...], list[list[Caption]]]:
+    """Return the scenes of a split and the captions of each, which all kinds of images share."""
+    scenes = make_scenes(split)
+    return scenes, [write_captions(scene) for scene in scenes]
 
 
 @functools.cache

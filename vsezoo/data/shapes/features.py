@@ -36,7 +36,8 @@ _CODES = dict(zip(_CODED, np.where(_SIGNS, 0.5, -0.5), strict=True))
 
 def make_regions(scenes: Sequence[Scene]) -> np.ndarray:
     """Return float32 `(N, MAX_OBJECTS, WIDTH)`: a region per object, then empty background, in random order."""
-    regions = np.stack([_shuffle_rows(*_describe_regions(scene)) for scene in scenes])
+    rng = np.random.RandomState(0)
+    regions = np.stack([_shuffle_rows(_describe_regions(scene, rng), rng) for scene in scenes])
     return regions.astype(np.float32)
 
 
@@ -49,12 +50,15 @@ def locate_regions(scene: Scene) -> np.ndarray:
     for box, thing in zip(boxes, scene.objects, strict=False):
         x, y, radius = thing.x + 0.5, thing.y + 0.5, RADIUS[thing.size] + 0.5
         box[:] = np.clip(np.array([x - radius, y - radius, x + radius, y + radius]) / SIDE, 0, 1)
-    return _shuffle_rows(boxes, _describe_regions(scene)[1])
+    rng = np.random.RandomState(0)
+    _describe_regions(scene, rng)
+    return _shuffle_rows(boxes, rng)
 
 
 def make_vectors(scenes: Sequence[Scene]) -> np.ndarray:
     """Return float32 `(N, WIDTH)`: the mean of the object regions, scaled to unit L2 norm."""
-    sums = np.stack([_describe_regions(scene)[0][: len(scene.objects)].sum(axis=0) for scene in scenes])
+    rng = np.random.RandomState(0)
+    sums = np.stack([_describe_regions(scene, rng)[: len(scene.objects)].sum(axis=0) for scene in scenes])
     vectors: np.ndarray = sums / np.sqrt(np.square(sums).sum(axis=1, keepdims=True))
     return vectors.astype(np.float32)
 
@@ -71,16 +75,21 @@ def encode_location(x: int, y: int) -> np.ndarray:
     return LOCATION_SCALE * _round_to_grid(np.concatenate(axes))
 
 
-def _describe_regions(scene: Scene) -> tuple[np.ndarray, np.random.RandomState]:
-    """Return float64 `(MAX_OBJECTS, WIDTH)` with the objects first, and the generator for further draws."""
-    rng = np.random.RandomState(zlib.crc32(f"shapes/features/{scene.id}".encode()))
+def _describe_regions(scene: Scene, rng: np.random.RandomState) -> np.ndarray:
+    """Return float64 `(MAX_OBJECTS, WIDTH)` with the objects first.
+
+    Args:
+        scene: the scene.
+        rng: is seeded here, and left ready for further draws; to make one takes longer than all else.
+    """
+    rng.seed(zlib.crc32(f"shapes/features/{scene.id}".encode()))
     regions = _round_to_grid(NOISE * (2 * rng.random_sample((MAX_OBJECTS, WIDTH)) - 1))
     for region, thing in zip(regions, scene.objects, strict=False):
         for part in (thing.colour, thing.shape, thing.size, (thing.colour, thing.shape)):
             region[:APPEARANCE_WIDTH] += _CODES[part]
         region[APPEARANCE_WIDTH:] += encode_location(thing.x, thing.y)
     regions[len(scene.objects) :, :APPEARANCE_WIDTH] += 2 * _CODES[EMPTY]
-    return regions, rng
+    return regions
 
 
 def _shuffle_rows(rows: np.ndarray, rng: np.random.RandomState) -> np.ndarray:
