@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import pytest
 import tiny
 
@@ -36,6 +38,12 @@ def test_a_view_passes_on_every_attribute(name: str) -> None:
 def test_a_view_passes_on_the_images() -> None:
     data = DevPairs()
     assert (PairView(data).images([3, 1]) == data.images([3, 1])).all()
+
+
+def test_a_view_is_sent_to_processes_that_are_not_forked() -> None:
+    data = tiny.TinyPairs()
+    again = pickle.loads(pickle.dumps(PairView(data)))
+    assert (again.captions, again.skipped) == (data.captions, data.skipped)
 
 
 def test_features_of_pictures_are_no_picture_files() -> None:

@@ -83,7 +83,8 @@ def test_a_built_in_recipe(name: str) -> None:
 def test_a_recipe_in_two_processes(name: str) -> None:
     """That with a part of its own in every place, pooled sets, and distributions, whose loss reads extras."""
     settings = {"training.last_batch": "keep", **shrink(name)}
-    checks = list_checks("models", name, settings=settings, slow=True)
+    data = open_few(tuple(accepted_kinds(registry.load("models", name))))
+    checks = list_checks("models", name, settings=settings, data=data, slow=True)
     (check,) = [check for check in checks if check.name == "processes"]
     processes.start_server()
     check()

@@ -9,6 +9,8 @@ import numpy as np
 
 from vsezoo.inputs import PairDataset
 
+ABSENT = object()
+
 
 class PairView(PairDataset):
     """The pairs of another split. A subclass sets or overrides what differs.
@@ -20,7 +22,9 @@ class PairView(PairDataset):
     def __init__(self, data: PairDataset) -> None:
         self.data = data
         for name in PairDataset.__annotations__:
-            setattr(self, name, getattr(data, name))
+            value = getattr(data, name)
+            if value is not getattr(PairDataset, name, ABSENT):  # defaults are not all of a kind that can be pickled
+                setattr(self, name, value)
 
     @property
     def all_captions(self) -> Sequence[str]:

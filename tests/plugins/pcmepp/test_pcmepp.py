@@ -244,6 +244,7 @@ def test_a_resumed_run_draws_the_same(tmp_path: Path) -> None:
     """Two epochs at once, and one that is resumed for another: the same bits, whatever training has drawn."""
     data = tiny.write_regions(tmp_path / "data")
     settings = {name: value for name, value in tiny.SETTINGS.items() if not name.startswith("loss.")}
+    settings["training.batch_size"] = 160  # two steps in each epoch
     vsezoo.train("pcmepp-regions", str(data), output=tmp_path / "whole", device="cpu", settings=settings)
     once = {**settings, "training.num_epochs": 1}
     vsezoo.train("pcmepp-regions", str(data), output=tmp_path / "run", device="cpu", settings=once)
