@@ -68,11 +68,10 @@ def test_train_push_pull_eval_gives_the_same_figures(hub: LoopbackHub, vse: Vse,
     assert found["checkpoints"] == [trained["checkpoints"][0] | {"reference": f"hub:org/name@{commit}"}]
 
 
-@pytest.mark.parametrize("prefix", ["hub:", "hf-hub:", "hf://"])
 @pytest.mark.slow
-def test_a_reference_is_resolved_to_a_commit(hub: LoopbackHub, vse: Vse, work: Path, prefix: str) -> None:
+def test_a_reference_is_resolved_to_a_commit(hub: LoopbackHub, vse: Vse, work: Path) -> None:
     commit = publish(hub, work / "run" / "best").branches["main"]
-    done = vse("eval", f"{prefix}org/name", "--json")
+    done = vse("eval", "hf://org/name", "--json")
     assert read_json(done)["checkpoints"][0]["reference"] == f"hub:org/name@{commit}"
     assert f"hub:org/name is commit {commit}\n" in done.stderr
     assert [path for method, path, _ in hub.requests if path == "/api/models/org/name"] == ["/api/models/org/name"]
