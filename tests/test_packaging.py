@@ -48,11 +48,13 @@ def test_what_is_imported_is_a_dependency_and_the_other_way_round() -> None:
 
 def walk_executed(tree: ast.AST) -> Iterator[ast.AST]:
     """Walk a module, except what only type checkers read: no program needs what is imported there."""
-    yield tree
-    is_typing = isinstance(tree, ast.If) and ast.unparse(tree.test) == "TYPE_CHECKING"
-    for node in tree.orelse if is_typing else ast.iter_child_nodes(tree):
-        if not isinstance(node, ast.expr):  # no import stands in one
-            yield from walk_executed(node)
+    waiting = [tree]
+    while waiting:
+        node = waiting.pop()
+        yield node
+        is_typing = isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+        children = node.orelse if is_typing else ast.iter_child_nodes(node)
+        waiting += [child for child in children if not isinstance(child, ast.expr)]  # no import stands in one
 
 
 def list_foreign(modules: set[str]) -> set[str]:

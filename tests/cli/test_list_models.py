@@ -138,7 +138,7 @@ def test_usage_errors() -> None:
 
 def test_version(run_vsezoo: Run) -> None:
     assert run_vsezoo("--version").stdout == f"vsezoo {version('vsezoo')}\n"
-    assert run_vsezoo("-h").stdout == run_vsezoo("--help").stdout
+    assert call_vsezoo("-h").stdout == call_vsezoo("--help").stdout
 
 
 COMMAND = """
