@@ -95,6 +95,7 @@ def test_a_frozen_backbone_comes_from_its_source(tmp_path: Path) -> None:
         lambda: Drawn(nn.init.trunc_normal_),
         lambda: nn.Conv2d(3, 4, 3).to(memory_format=torch.channels_last),
         lambda: Drawn(lambda weight: nn.init.orthogonal_(weight.detach()[:3])),
+        lambda: Drawn(lambda weight: nn.init.normal_(mean=0.0, std=1.0, tensor=weight)),
     ],
 )
 def test_nothing_is_drawn(make: Callable[[], nn.Module]) -> None:

@@ -52,7 +52,7 @@ class TensorBudget(TorchFunctionMode):
         """
         name = getattr(func, "__name__", "").removeprefix("new_")
         given = [*args, *(kwargs or {}).values()]
-        if name in FILLS and given[0].is_meta:
+        if name in FILLS and isinstance(given[0], Tensor) and given[0].is_meta:
             return given[0]
         if name in SHAPED:
             size = _find_size(given)
