@@ -20,6 +20,7 @@ from vsezoo.recipe import Recipe
 from vsezoo.testing.imports import require_light
 from vsezoo.testing.kit import Kit, promise, require, require_equal
 from vsezoo.testing.steps import PROCESSES, prepare_loop, share_steps, take_steps
+from vsezoo.training.loop import Loop
 
 STEPS = 10
 PAIRS = 16
@@ -53,6 +54,15 @@ class RecipeKit(Kit):
         if isinstance(self.data, PairDataset):
             return self.data
         return open_data(self.data, "dev", accepted_kinds(self.recipe))
+
+    @functools.cached_property
+    def _trained(self) -> tuple[Loop, list[float]]:
+        """A loop after ten steps on one batch, and the loss of each."""
+        loop = prepare_loop(self.recipe, self.pairs, PAIRS)
+        loop.model.train()
+        loop.loss.train()
+        loop.loss.start_epoch(0)
+        return loop, [float(step["loss"]) for step in take_steps(loop, STEPS)]
 
     @promise(
         "construction",
@@ -109,11 +119,7 @@ class RecipeKit(Kit):
     )
     def check_training(self) -> None:
         """In ten steps on one batch the loss falls and stays finite."""
-        loop = prepare_loop(self.recipe, self.pairs, PAIRS)
-        loop.model.train()
-        loop.loss.train()
-        loop.loss.start_epoch(0)
-        losses = [float(step["loss"]) for step in take_steps(loop, STEPS)]
+        _, losses = self._trained
         listing = ", ".join(f"{loss:.4g}" for loss in losses)
         require(all(map(math.isfinite, losses)), f"the losses {listing}")
         require(sum(losses[-3:]) / 3 < losses[0], f"the losses {listing}")
@@ -124,12 +130,11 @@ class RecipeKit(Kit):
     )
     def check_checkpoint(self) -> None:
         """After training, saving and loading it gives the same embeddings."""
-        loop = prepare_loop(self.recipe, self.pairs, 4)
-        take_steps(loop, 2)
+        loop, _ = self._trained
         images, captions = self.pairs.images(range(4)), list(self.pairs.captions[:4])
         with tempfile.TemporaryDirectory() as folder:
             place = Path(folder) / "checkpoint"
-            trained = {"epoch": 1, "step": 2, "criterion": "rsum", "score": 0.0}
+            trained = {"epoch": 1, "step": STEPS, "criterion": "rsum", "score": 0.0}
             save_checkpoint(place, loop.model.eval(), self.pairs, trained, loss=loop.loss)
             loaded = load(place)
         require_equal(loaded.encode_images(images), loop.model.encode_images(images), "images after loading", 0)
