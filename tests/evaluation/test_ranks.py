@@ -1,5 +1,6 @@
 """Exact ranks: against values worked out by hand, and against plain sorting."""
 
+import tracemalloc
 from itertools import combinations
 
 import numpy as np
@@ -222,3 +223,12 @@ def test_captions_that_do_not_fit(image_of, num_images, problem):
 def test_unknown_tie_rule():
     with pytest.raises(UsageError, match="Did you mean 'pessimistic'"):
         rank_pairs(scorer_of(SCORES), IMAGE_OF, 3, ties="pesimistic")
+
+
+def test_memory_does_not_grow_with_the_captions_of_one_image():
+    image_of = np.repeat(np.arange(400), [1] * 200 + [20_000] + [1] * 199)
+    tracemalloc.start()
+    rank_pairs(lambda *block: torch.zeros([part.stop - part.start for part in block]), image_of, 400, block_size=2**20)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 4e6  # of NumPy alone: indices of the captions, not of 20,000 for each of the images

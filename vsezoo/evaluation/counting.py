@@ -104,13 +104,15 @@ class Counter:
     def _match_images(self, images: slice) -> _Match:
         """Return the best own captions."""
         first, count = self._first[images], self._count[images]
-        own = first[:, None] + np.arange(count.max())  # (Q, most captions of an image)
-        absent = torch.from_numpy(own >= (first + count)[:, None]).to(self._own.device)
-        captions = torch.from_numpy(np.minimum(own, len(self._own) - 1)).to(self._own.device)
-        scores = self._own[captions].masked_fill(absent, -torch.inf)
-        place = scores.argmax(1, keepdim=True)  # the first of equals
-        best = scores.gather(1, place)
-        return _Match(best, captions.gather(1, place), ((scores == best) & ~absent).sum(1))
+        own = np.arange(count.sum()) + np.repeat(first - count.cumsum() + count, count)  # not padded to the most of any
+        captions = torch.from_numpy(own).to(self._own.device)
+        rows = torch.from_numpy(np.repeat(np.arange(len(first)), count)).to(self._own.device)
+        scores = self._own[captions]
+        best = scores.new_full((len(first),), -torch.inf).scatter_reduce_(0, rows, scores, "amax")
+        is_best = scores == best[rows]
+        rows, captions = rows[is_best], captions[is_best]
+        index = torch.full_like(best, len(self._own), dtype=torch.long).scatter_reduce_(0, rows, captions, "amin")
+        return _Match(best[:, None], index[:, None], rows.bincount(minlength=len(first)))
 
     def _match_captions(self, captions: slice) -> _Match:
         """Return the images of captions."""
