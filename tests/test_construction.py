@@ -23,6 +23,7 @@ from vsezoo.construction import build_loss
 from vsezoo.encoders.precomputed import PrecomputedImageEncoder
 from vsezoo.errors import CheckpointError
 from vsezoo.parts import accepted_kinds
+from vsezoo.storage.unfilled import without_memory
 
 SMALL: dict[str, dict[str, Any]] = {
     "chan": {"image_encoder.heads": 5},
@@ -250,3 +251,16 @@ def test_weights_that_nobody_brings_are_an_error(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=message) as raised:
         vsezoo.load(tmp_path / "run")
     assert raised.value.file == str(tmp_path / "run" / "model.safetensors")
+
+
+def test_without_memory_nothing_is_filled(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fill(*arguments: object, **options: object) -> None:
+        raise AssertionError("torch imports its compiler for it")
+
+    monkeypatch.setattr(torch.Tensor, "uniform_", fill)
+    monkeypatch.setattr(torch.Tensor, "normal_", fill)
+    with without_memory():
+        modules = nn.ModuleList([nn.Linear(2, 3), nn.Embedding(4, 5), nn.GRU(2, 2)])
+        filled = torch.zeros(2, device="cpu").fill_(3)
+    assert all(parameter.is_meta for parameter in modules.parameters())
+    assert filled.tolist() == [3, 3]

@@ -18,6 +18,7 @@ from vsezoo.pretrained.weights import open_weights
 from vsezoo.recipe import Part, Recipe
 from vsezoo.recipe.signatures import read_parameters
 from vsezoo.registry.owners import describe_origin, guard
+from vsezoo.storage.unfilled import without_memory
 
 SIZES = ("embed_size", "learning_rate")
 """Arguments that are settings of the recipe, which a user may change."""
@@ -161,7 +162,7 @@ def count_parameters(recipe: Recipe) -> dict[str, int]:
     absent = COUNT_WORDS - len(tokenizer)
     letters = str.maketrans("0123456789", "abcdefghij")  # some tokenizers drop digits
     tokenizer.fit(tokenizer.split([" ".join(str(index).translate(letters) for index in range(absent))]) * often)
-    with torch.device("meta"):
+    with without_memory():
         model = build_model(recipe, tokenizer)
     counts = {
         "image_encoder": sum(p.numel() for p in model.image_encoder.parameters()),

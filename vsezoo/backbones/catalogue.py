@@ -11,6 +11,7 @@ import torch
 from vsezoo.backbones.backbone import Backbone
 from vsezoo.backbones.options import BackboneOptions
 from vsezoo.errors import RecipeError, UsageError, suggest_name
+from vsezoo.storage.unfilled import without_memory
 
 LIBRARIES = ("timm", "torchvision")
 
@@ -55,7 +56,7 @@ def measure_features(name: str, **options: Any) -> tuple[int, ...]:
 def _measure_features(name: str, options: str) -> tuple[int, ...]:
     chosen = json.loads(options)
     try:
-        with torch.device("meta"):  # VGG19 has 548 MB of weights
+        with without_memory():  # VGG19 has 548 MB of weights
             backbone = create_backbone(name, **chosen)
     except (RecipeError, RuntimeError):  # one that reads numbers out of its weights, or what no device can build
         backbone = create_backbone(name, **chosen)

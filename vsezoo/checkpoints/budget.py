@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from torch import Tensor
-from torch.overrides import TorchFunctionMode
 
 from vsezoo.errors import VsezooError
+from vsezoo.storage.unfilled import Unfilled
 
 SPARE_ELEMENTS = 2**26
 """Elements of tensors that are not stored, such as positions and masks: 256 MiB of float32."""
@@ -17,15 +17,13 @@ SHAPED = ("empty", "empty_strided", "eye", "full", "ones", "rand", "randint", "r
 """Functions that create a tensor of a shape; those of tensors are `new_empty`, …"""
 COUNTED = ("arange", "linspace", "randperm")
 """Functions that create as many numbers as one of their arguments says."""
-FILLS = ("constant_", "fill_", "kaiming_uniform_", "normal_", "uniform_", "zero_")
-"""Functions that only change the values of the tensor that they return, which comes first."""
 
 
 class TooLargeError(VsezooError):
     """A module that asks for more parameters or larger tensors than its weights allow."""
 
 
-class TensorBudget(TorchFunctionMode):
+class TensorBudget(Unfilled):
     """Refuses to create a tensor of more than so many elements, before it takes memory.
 
     It looks at the functions of torch, not at its operators: for a mode of those, torch imports its compiler, which
@@ -46,14 +44,9 @@ class TensorBudget(TorchFunctionMode):
         args: tuple[Any, ...] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
-        """Look at the sizes that functions such as `empty`, `zeros` and `randn` get, then call them.
-
-        Those that fill a tensor without memory are not called: torch would take a millisecond for nothing.
-        """
+        """Look at the sizes that functions such as `empty`, `zeros` and `randn` get, then call them."""
         name = getattr(func, "__name__", "").removeprefix("new_")
         given = [*args, *(kwargs or {}).values()]
-        if name in FILLS and isinstance(given[0], Tensor) and given[0].is_meta:
-            return given[0]
         if name in SHAPED:
             size = _find_size(given)
             if math.prod(size) > self.most:
@@ -62,7 +55,7 @@ class TensorBudget(TorchFunctionMode):
             count = max((value for value in given if isinstance(value, int | float)), default=0)
             if count > self.most:
                 raise TooLargeError(f"describes a tensor of {count:,} numbers, more than all of its weights.")
-        return func(*args, **(kwargs or {}))
+        return super().__torch_function__(func, types, args, kwargs)
 
 
 def _find_size(given: Iterable[Any]) -> tuple[int, ...]:

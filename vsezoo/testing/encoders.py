@@ -14,6 +14,7 @@ from vsezoo.batch import Embeddings
 from vsezoo.construction import build_part
 from vsezoo.errors import VsezooError
 from vsezoo.interfaces import Encoder
+from vsezoo.storage.unfilled import without_memory
 from vsezoo.testing.built import Built, weigh
 from vsezoo.testing.kit import promise, require, require_equal
 from vsezoo.testing.replaying import ReplayedKit
@@ -164,7 +165,7 @@ class EncoderKit(ReplayedKit):
     def check_count(self) -> None:
         """It can be built without memory, on the device `meta`: `vsezoo show` counts its parameters there."""
         built = self.build()
-        with torch.device("meta"):
+        with without_memory():
             part = build_part(self.recipe, self.part, built.model.tokenizer)
         counted, sizes = (sum(value.numel() for value in it.parameters()) for it in (part, self.find(built)))
         require(counted == sizes, f"{counted:,} parameters on meta, {sizes:,} in memory")
