@@ -7,7 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 from click.testing import CliRunner
 
 from vsezoo import registry
@@ -84,8 +86,16 @@ def test_the_command_line_adds_the_note(install: Install) -> None:
     assert error.__notes__[0].startswith("Raised in the layout 'work' of demo 1.0")
 
 
-@pytest.mark.parametrize(("scores", "given"), [((1, 2), "a tuple"), (None, "a NoneType")])
-def test_scores_that_are_no_tensor(scores: Any, given: str) -> None:
+@pytest.mark.parametrize(
+    ("scores", "given"),
+    [
+        ((1, 2), "a tuple"),
+        (None, "a NoneType"),
+        (np.zeros((2, 3), np.float32), "a ndarray"),
+        (torch.zeros(2, 3, dtype=torch.int64), "scores of type torch.int64 instead of floating-point numbers"),
+    ],
+)
+def test_scores_that_are_not_a_tensor_of_floats(scores: Any, given: str) -> None:
     with pytest.raises(PluginError, match=rf"^The similarity 'cosine' returned {given}; .* shape \(2, 3\)"):
         require_scores(CosineSimilarity(), scores, 2, 3)
 

@@ -71,15 +71,19 @@ def _name_plugin(found: type) -> str:
 
 
 def require_scores(similarity: object, scores: Any, images: int, captions: int) -> None:
-    """Refuse what a similarity returned if it is not a tensor `(images, captions)`.
+    """Refuse what a similarity returned if it is not a floating-point tensor `(images, captions)`.
 
     Raises:
         PluginError: names the similarity and its distribution.
     """
-    shape = getattr(scores, "shape", None)
-    if shape == (images, captions):
+    if not hasattr(scores, "is_floating_point"):  # not a tensor; this module does not load torch
+        returned = f"a {type(scores).__name__}"
+    elif scores.shape != (images, captions):
+        returned = f"scores of shape {tuple(scores.shape)}"
+    elif not scores.is_floating_point():
+        returned = f"scores of type {scores.dtype} instead of floating-point numbers"
+    else:
         return
-    returned = f"a {type(scores).__name__}" if shape is None else f"scores of shape {tuple(shape)}"
     raise PluginError(
         f"The {describe(similarity)} returned {returned}; expected a tensor of shape ({images}, {captions}): images in "
         "rows, captions in columns.",
