@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # Package:   timm 1.0.31 and open_clip_torch 3.3.0, with torch 2.14.1, torchvision 0.29.1 and pillow 13.0.0.
 # Behaviour: the evaluation transform that timm resolves for the image tower of a dual encoder is not that of the dual
-#            encoder for OpenAI's base models and all of SigLIP: it has the crop_pct 0.9 of ImageNet classifiers. The
-#            towers of OpenAI's large models and of LAION have 1.0, as in open_clip.
+#            encoder for OpenAI's base models and most of SigLIP: it has the crop_pct 0.9 of ImageNet classifiers. The
+#            towers of OpenAI's large models and LAION's ViT-B-16 have 1.0, as in open_clip.
 # Seen:      columns that are left of a picture of 640 x 320 pixels, in percent of its width. OpenAI ViT-B-16: 27 to 73
 #            in timm, 25 to 75 in open_clip; ViT-L-14, and LAION's ViT-B-16: 25 to 75 in both. SigLIP and SigLIP 2
 #            ViT-B-16: 27 to 73 in timm, 0 to 100 in open_clip, which squashes the picture as in their training.
-# Expected:  one picture for one release of weights; the two packages have the same authors, and both name the
-#            repository timm/vit_base_patch16_clip_224.openai for that tower.
+# Expected:  one picture for one release of weights. The packages share maintainers, and both name the repository
+#            timm/vit_base_patch16_clip_224.openai for the first tower.
 # Matters:   features extracted with timm are of a narrower picture than the text tower was trained with. For SigLIP more
 #            than half of a wide picture is gone, and what captions say of its sides with it.
 set -euo pipefail
