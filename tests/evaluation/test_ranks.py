@@ -185,6 +185,14 @@ def test_infinite_scores_are_ranked():
     assert ranks.t2i.tolist() == [1, 1]
 
 
+@pytest.mark.parametrize("ties", list(TIE_RULES))
+def test_the_largest_number_is_below_infinity(ties):
+    most = np.finfo(np.float32).max
+    ranks = rank_pairs(scorer_of([[most, np.inf], [0, np.inf]]), np.array([0, 1]), 2, ties=ties)
+    assert ranks.i2t.tolist() == [1, 0]
+    assert ranks.i2t_tied.tolist() == [False, False]
+
+
 def test_infinite_scores_of_images_with_fewer_captions():
     ranks = rank_pairs(scorer_of(np.full((2, 3), -np.inf)), np.array([0, 0, 1]), 2, ties="expected")
     assert ranks.i2t.tolist() == [1 / 3, 2 / 2]  # two matches and one other; one match and two others
