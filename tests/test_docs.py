@@ -22,7 +22,7 @@ from vsezoo.cli import main
 from vsezoo.cli.setting_flags import read_settings
 from vsezoo.data.lookup import find_source
 from vsezoo.data.shapes import scenes
-from vsezoo.data.shapes.dataset import open_split
+from vsezoo.data.shapes.dataset import open_split, write_split
 from vsezoo.parts import resolve_recipe
 from vsezoo.training.plan import plan_recipe
 
@@ -157,7 +157,8 @@ def run_programs(programs: list[tuple[str, str]]) -> None:
     sizes = dict(scenes.SPLITS)
     for name, program in [("the training", TRAINING), *programs]:
         scenes.SPLITS.update(sizes | SIZES.get(name, SMALL))
-        open_split.cache_clear()
+        for cached in (open_split, write_split):
+            cached.cache_clear()
         with registry.session():
             exec(compile(program, name, "exec"), {"__name__": "__main__"})
         print(NEXT_PROGRAM, flush=True)

@@ -34,7 +34,7 @@ class ShapesDataset(PairDataset):
     def __init__(self, split: str, kind: str) -> None:
         self.split = split
         self.kind = kind
-        self.scenes, written = _write_split(split)
+        self.scenes, written = write_split(split)
         self.captions: Sequence[str] = tuple(caption.text for group in written for caption in group)
         self.image_ids: Sequence[str] = tuple(scene.id for scene in self.scenes)
         self.image_of = np.repeat(np.arange(len(self.scenes), dtype=np.int64), CAPTIONS_PER_SCENE)
@@ -65,7 +65,7 @@ class ShapesDataset(PairDataset):
 
 
 @functools.cache
-def _write_split(split: str) -> tuple[tuple[Scene, ...], list[list[Caption]]]:
+def write_split(split: str) -> tuple[tuple[Scene, ...], list[list[Caption]]]:
     """Return the scenes of a split and the captions of each, which all kinds of images share."""
     scenes = make_scenes(split)
     return scenes, [write_captions(scene) for scene in scenes]
