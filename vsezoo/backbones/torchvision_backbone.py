@@ -15,6 +15,7 @@ from vsezoo.backbones.backbone import Backbone
 from vsezoo.backbones.options import GRID, BackboneOptions
 from vsezoo.backbones.transform import PictureForm
 from vsezoo.errors import CheckpointError, RecipeError, suggest_name
+from vsezoo.storage.unfilled import without_memory
 
 FORKED = ("googlenet", "inception_v3")
 """CNNs that return more than features in training mode."""
@@ -112,7 +113,7 @@ def _find_grid(model: str, arguments: Mapping[str, Any], size: int) -> tuple[str
     The order of the layers is found by running them once on a picture of this side in pixels, without computing
     anything.
     """
-    with torch.device("meta"):
+    with without_memory():
         network, picture = torchvision.models.get_model(model, weights=None, **arguments), torch.zeros(1, 3, size, size)
     ran: list[tuple[str, nn.Module, tuple[int, ...]]] = []
     for name, module in network.named_modules():

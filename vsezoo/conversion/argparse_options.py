@@ -11,14 +11,13 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from vsezoo.cards.command import flatten
 from vsezoo.construction import build_loss
 from vsezoo.conversion.files import show
 from vsezoo.errors import CheckpointError, UsageError, VsezooError
 from vsezoo.parts import load_part, resolve_recipe
 from vsezoo.recipe import Recipe
+from vsezoo.storage.unfilled import without_memory
 from vsezoo.text import WordTokenizer
 
 SETTINGS: dict[str, tuple[str, ...]] = {
@@ -150,7 +149,7 @@ def _find_changes(name: str, value: Any, known: Mapping[str, tuple[str, ...]], f
 def _resolve(recipe: Recipe) -> Recipe:
     """Return the resolved recipe, from which a loss can be built."""
     resolved = resolve_recipe(recipe)
-    with torch.device("meta"):  # without memory: a file may ask for any width
+    with without_memory():  # a file may ask for any width
         build_loss(resolved, WordTokenizer())
     return resolved
 

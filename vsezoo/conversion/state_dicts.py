@@ -29,6 +29,7 @@ from vsezoo.inputs import Tokenizer
 from vsezoo.parts import resolve_recipe
 from vsezoo.recipe import Recipe
 from vsezoo.storage.tensors import load_tensors
+from vsezoo.storage.unfilled import without_memory
 from vsezoo.text import SPECIAL_WORDS, Vocabulary, WordTokenizer
 
 OPTIONS = {**VOCAB, "ignore": "options of the checkpoint, separated by commas, that do not affect the model"}
@@ -237,7 +238,7 @@ def _name_tensors(part: Mapping[Any, Any], file: Path) -> dict[str, Tensor]:
 
 def _require_fit(recipe: Recipe, tokenizer: Tokenizer, tensors: Mapping[str, Tensor], file: Path) -> None:
     """Compare the tensors with a model on the meta device before building the real one."""
-    with torch.device("meta"), warnings.catch_warnings():
+    with without_memory(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # avoid copies
         try:
             load_tensors(build_model(resolve_recipe(recipe), tokenizer), tensors, file)

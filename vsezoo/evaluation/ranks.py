@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vsezoo.batch import cut_evenly
 from vsezoo.errors import DataError, VsezooError, require_name
 from vsezoo.evaluation.counting import Counter
 from vsezoo.evaluation.metrics import TIE_RULES, Ranks
@@ -102,9 +103,9 @@ def score_blocks(
         yield "t2i", every_caption, whole.T
         return
     block_size = block_size or BLOCK_SIZE
-    for images in _cut(num_images, num_captions, block_size):
+    for images in cut_evenly(num_images, max(MIN_SIDE, block_size // num_captions)):
         yield "i2t", images, _score(scorer, images, every_caption)
-    for captions in _cut(num_captions, num_images, block_size):
+    for captions in cut_evenly(num_captions, max(MIN_SIDE, block_size // num_images)):
         yield "t2i", captions, _score(scorer, every_image, captions).T
 
 
@@ -128,13 +129,6 @@ def _locate_captions(image_of: np.ndarray, num_images: int) -> tuple[np.ndarray,
     first = np.empty(num_images, np.int64)
     first[image_of[heads]] = heads
     return first, count
-
-
-def _cut(num_queries: int, num_candidates: int, block_size: int) -> Iterator[slice]:
-    """Split the queries into slices of nearly equal length, so that none is very short."""
-    wanted = max(MIN_SIDE, block_size // num_candidates)  # nearly equal slices have half of it at least
-    bounds = np.linspace(0, num_queries, -(-num_queries // wanted) + 1).astype(int).tolist()
-    return map(slice, bounds[:-1], bounds[1:])
 
 
 def _score_tile(scorer: Scorer, tile: Tile) -> Tensor:
