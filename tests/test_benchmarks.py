@@ -18,7 +18,7 @@ import pytest
 import vsezoo
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
-MODULES = {"figures", "made", "processes"}
+MODULES = {"figures", "made", "original_modules", "processes"}
 SCRIPTS = sorted(path for path in BENCHMARKS.glob("*.py") if path.stem not in MODULES)
 
 
@@ -109,6 +109,23 @@ def test_a_run_with_json(tmp_path: Path) -> None:
     assert (found["script"], found["arguments"]) == ("f8k_90.py", ["made", "halves"])
     figures = {figure["name"]: figure["value"] for figure in found["figures"]}
     assert figures == {"train images": 9, "train captions": 45, "dev images": 1, "dev captions": 5}
+
+
+@pytest.mark.parametrize("model", ["vsepp", "vsrn"])
+def test_the_original_has_the_losses_of_our_training_loop(
+    model: str, load_script: Callable[[str], ModuleType], tmp_path: Path
+) -> None:
+    import numpy as np
+
+    script, made = load_script("benchmarks/original_step.py"), tmp_path / "made"
+    load_script("benchmarks/made.py").write_data(made, {"train": 40}, width=8)
+    changes = {"embed_size": 12, "training.batch_size": 32}
+    if model == "vsrn":
+        np.save(made / "train_ims.npy", np.random.default_rng(0).random((40, 3, 8), dtype=np.float32))
+        changes["loss.hidden_size"] = 8
+    turns, loop = script.compare(model, str(made), None, changes, 3, tmp_path / "run")
+    assert len(set(turns.original.losses)) == len(turns.seconds) == len(turns.original.seconds) == 3
+    assert turns.original.losses == pytest.approx(loop.losses, rel=1e-5)
 
 
 def write_split(folder: Path, split: str, images: str) -> None:
