@@ -7,8 +7,8 @@
 Our side is the training loop with the paper's settings, 128 captions in a batch. After each of its steps the original's
 takes the same batch, from equal weights: item by item from the features in memory, collated and padded, through its
 modules (`original_modules.py`), clipped, and Adam with torch's defaults. Captions are ids already, which the original
-finds for each item anew. The caption decoder of VSRN is without dropout on both sides, so that no random numbers differ,
-and each of its parameters is updated once, where the original gives them to the optimiser twice.
+finds for each item anew. The caption decoder of VSRN is without dropout on both sides, which would draw other random
+numbers, and each of its parameters is updated once, where the original gives them to the optimiser twice.
 
 Prints medians without the first step, and the largest relative difference of the losses of all steps.
 Targets: `ratio` at least 3, with `--precision bf16` 5 for VSE++; `difference of losses` at most 1e-4 in float32.
