@@ -13,8 +13,10 @@ from pathlib import Path
 
 import pytest
 import tiny
+from click.testing import CliRunner
 
 from vsezoo import registry
+from vsezoo.cli import main
 
 ROOT = Path(__file__).parent.parent
 
@@ -200,6 +202,17 @@ def test_what_reads_no_tensors_imports_no_torch(command: list[str], tmp_path: Pa
     program = "import sys; from vsezoo.cli import main; main(sys.argv[1:], standalone_mode=False)"
     program += "; assert 'vsezoo' in sys.modules and 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", program, *command], cwd=tmp_path, capture_output=True, check=True)
+
+
+@pytest.mark.process
+def test_show_of_a_model_imports_torch_only_once() -> None:
+    first = CliRunner().invoke(main, ["show", "vsepp", "--json"], catch_exceptions=False)
+    program = "import sys; sys.path[:] = sys.argv[1:]; sys.modules.update(torch=None, numpy=None)"  # cannot be imported
+    program += "; from vsezoo.cli import main; main(['show', 'vsepp', '--json'], standalone_mode=False)"
+    command = [sys.executable, "-c", program, *sys.path]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert '"total": 11268800' in done.stdout
+    assert done.stdout == first.stdout
 
 
 @pytest.mark.process

@@ -12,18 +12,9 @@ from vsezoo.interfaces import ImageEncoder, PairDataset, TextEncoder, Tokenizer,
 from vsezoo.recipe import PART_KINDS, TRAINING_PARTS, Part, Recipe
 from vsezoo.recipe.declared import Option
 from vsezoo.recipe.file import is_recipe_file, read_recipe
+from vsezoo.recipe.part import GROUPS
 from vsezoo.recipe.recipe import put_parts_first
 from vsezoo.recipe.signatures import read_options
-
-GROUPS = {
-    "image_encoder": "image_encoders",
-    "text_encoder": "text_encoders",
-    "similarity": "similarities",
-    "loss": "losses",
-    "optimizer": "optimizers",
-    "schedule": "schedules",
-}
-"""The registry's group of each part of a recipe."""
 
 GIVEN_BY_VSEZOO = ("embed_size", "tokenizer")
 """Arguments of a part's constructor that are not options."""

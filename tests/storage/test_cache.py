@@ -1,12 +1,15 @@
 """The cache folder."""
 
+import json
 import os
 import resource
+import shutil
+import sys
 from pathlib import Path
 
 import pytest
 
-from vsezoo.storage.cache import find_cache, identify, remember
+from vsezoo.storage.cache import find_cache, identify, identify_code, remember
 
 
 @pytest.fixture(autouse=True)
@@ -71,3 +74,48 @@ def test_identity_of_a_file_follows_its_content_and_its_time(tmp_path: Path, mon
     assert identify("a") == first
     os.utime(file, ns=(5, 6))
     assert identify(file) != first
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A package that can be imported; nothing else is on the path."""
+    folder = tmp_path / "site" / "package"
+    (folder / "inner").mkdir(parents=True)
+    (folder / "__init__.py").write_text("raise RuntimeError('imported')")
+    (folder / "inner" / "part.py").write_text("width = 4")
+    monkeypatch.setattr("sys.path", [str(tmp_path / "site"), str(tmp_path / "absent")])
+    return folder
+
+
+def test_identity_of_code_changes_with_it_alone(package: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def identify_package() -> str:
+        return json.dumps(identify_code(["package", "no_such_package"]))
+
+    seen = [identify_package()]
+    (package / "__pycache__").mkdir()
+    (package / "__pycache__" / "part.pyc").write_text("bytecode")
+    (package.parent / "file.py").write_text("of nobody")
+    assert identify_package() == seen[0]
+
+    def note() -> None:
+        assert identify_package() not in seen
+        seen.append(identify_package())
+
+    part, before = package / "inner" / "part.py", (package / "inner" / "part.py").stat()
+    os.utime(part, ns=(before.st_atime_ns, before.st_mtime_ns + 1))  # edited: 5 instead of 4
+    note()
+    (package / "inner" / "more.py").write_text("")
+    note()
+    (package.parent / "torch-2.9.0.dist-info").mkdir()
+    note()
+    (package.parent / "torch-2.9.0.dist-info").rename(package.parent / "torch-2.9.1.dist-info")
+    note()
+    monkeypatch.setattr("sys.path", sys.path[:1])
+    note()
+
+
+def test_code_in_an_archive_has_no_identity(package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    archive = shutil.make_archive(str(tmp_path / "code"), "zip", package.parent)
+    monkeypatch.setattr("sys.path", [archive])
+    with pytest.raises(NotADirectoryError):
+        identify_code(["package"])

@@ -15,8 +15,9 @@ from typing import Any
 
 from vsezoo import registry
 from vsezoo.errors import CheckpointError, ConflictError, UnknownNameError, VsezooWarning
-from vsezoo.parts import GROUPS, load_part
+from vsezoo.parts import load_part
 from vsezoo.recipe import PART_KINDS, Part, Recipe
+from vsezoo.recipe.part import GROUPS
 from vsezoo.registry.names import normalize
 
 ALWAYS = ("vsezoo", "torch", "numpy")

@@ -15,16 +15,16 @@ from vsezoo.cli import console, shared_options
 from vsezoo.cli.arguments import SHOWN, UNCHECKED_DATASET
 from vsezoo.cli.command import Command
 from vsezoo.cli.show_checkpoint import show_checkpoint
+from vsezoo.cli.show_parts import describe_option, describe_parts
 from vsezoo.cli.show_pretrained import show_pretrained
-from vsezoo.errors import HubError, UsageError
+from vsezoo.errors import UsageError
 from vsezoo.hub.reference import parse_reference
-from vsezoo.recipe import PART_KINDS, TRAINING_FIELDS, TRAINING_PARTS, PublishedResult
+from vsezoo.recipe import TRAINING_FIELDS, PublishedResult
 from vsezoo.recipe.file import is_recipe_file
 from vsezoo.recipe.settings import TRAINING_OPTIONS
 
 if TYPE_CHECKING:
     from vsezoo.recipe import Recipe
-    from vsezoo.recipe.declared import Option
 
 
 @click.command(
@@ -100,6 +100,7 @@ def _is_pretrained(model: str) -> bool:
 
 
 def _describe(model: str, entry: registry.Entry | None, recipe: Recipe, data: str | None) -> dict[str, Any]:
+    of_parts = describe_parts(recipe, own=entry is not None and entry.own)
     return {
         "name": recipe.name,
         "aliases": [name for name in (entry.label, *registry.list_aliases(entry)) if name != recipe.name]
@@ -112,50 +113,14 @@ def _describe(model: str, entry: registry.Entry | None, recipe: Recipe, data: st
         "data": data,
         "embed_size": recipe.embed_size,
         "pretrained": recipe.pretrained or None,
-        "parts": {kind: _describe_part(recipe, kind) for kind in (*PART_KINDS, *TRAINING_PARTS)},
+        "parts": of_parts["parts"],
         "training": {name: getattr(recipe.training, name) for name in TRAINING_FIELDS},
-        "training_options": {name: _describe_option(option) for name, option in TRAINING_OPTIONS.items()},
-        "parameters": _count(recipe),
+        "training_options": {name: describe_option(option) for name, option in TRAINING_OPTIONS.items()},
+        "parameters": of_parts["parameters"],
         "overrides": {name: dataclasses.asdict(override) for name, override in recipe.overrides.items()},
         "paper": None if recipe.paper is None else dataclasses.asdict(recipe.paper),
         "published": [dataclasses.asdict(result) for result in recipe.published],
     }
-
-
-def _count(recipe: Recipe) -> dict[str, Any] | None:
-    """Return the numbers of parameters; None where pretrained weights decide them that would have to be fetched."""
-    from vsezoo.construction import COUNT_ASSUMPTION, count_parameters  # imports torch
-
-    if recipe.pretrained:
-        return None
-    try:
-        return {**count_parameters(recipe), "assumption": COUNT_ASSUMPTION}
-    except HubError:
-        return None
-
-
-def _describe_part(recipe: Recipe, kind: str) -> dict[str, Any]:
-    """Return the name of a part, its distribution, and value and default of each of its options."""
-    from vsezoo.parts import GIVEN, GROUPS, list_options
-
-    part = getattr(recipe, kind)
-    entry = registry.find(GROUPS[kind], part.name)
-    known = list_options(entry.load(), part.options, GIVEN[kind])
-    return {
-        "name": part.name,
-        "distribution": entry.distribution,
-        "version": entry.version,
-        "options": {
-            name: {"value": part.options.get(name, option.default), **_describe_option(option)}
-            for name, option in known.items()
-        },
-    }
-
-
-def _describe_option(option: Option) -> dict[str, Any]:
-    """Return what a value of an option may be, as JSON values."""
-    choices = list(option.choices) or None
-    return {"default": option.default, "range": option.range or None, "choices": choices, "doc": option.doc or None}
 
 
 def _print(value: dict[str, Any], recipe: Recipe) -> None:

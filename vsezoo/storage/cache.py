@@ -11,8 +11,10 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,8 @@ from vsezoo.storage.json_file import read_object, seal
 PINNED = re.compile(r"hf://[^@]+@[0-9a-f]{40}/")
 CACHE_VARIABLE = "VSEZOO_CACHE"
 ANSWER = Fields({"answer": Anything()})
+METADATA = (".dist-info", ".egg-info")
+"""How the folder with the metadata of a distribution ends, `name-version.dist-info`."""
 
 
 def find_cache() -> Path:
@@ -54,6 +58,40 @@ def identify(file: str | Path) -> tuple[str, int, int | str]:
         return identify_address(str(file))
     found = Path(file).stat()
     return str(Path(file).absolute()), found.st_size, found.st_mtime_ns
+
+
+def identify_code(packages: Iterable[str]) -> list[Any]:
+    """Return an identity that changes with the code of packages, and with what is installed next to them.
+
+    It has path, size and time of each file in the packages, since they may be edited where they are, and the names of
+    all distributions on `sys.path` with their versions. Nothing is imported.
+
+    Args:
+        packages: the names of packages that are not in others.
+
+    Raises:
+        OSError: if the files cannot be listed, such as those of a package in an archive.
+    """
+    installed = [_list_distributions(folder) for folder in sys.path]
+    places = [place for spec in map(find_spec, packages) if spec for place in spec.submodule_search_locations or ()]
+    without_docstrings = sys.flags.optimize > 1
+    return [sys.path, installed, without_docstrings, [file for place in places for file in _identify_files(place)]]
+
+
+def _list_distributions(folder: str) -> list[str]:
+    try:
+        return sorted(item.name for item in os.scandir(folder or ".") if item.name.endswith(METADATA))
+    except OSError:  # an archive, or a folder that does not exist
+        return []
+
+
+def _identify_files(folder: str) -> Iterator[tuple[str, int, int]]:
+    """Yield the identity of each file in a folder and those below; of bytecode, which follows the sources, none."""
+    for item in sorted(os.scandir(folder), key=lambda item: item.name):
+        if not item.is_dir():
+            yield item.path, item.stat().st_size, item.stat().st_mtime_ns
+        elif item.name != "__pycache__":
+            yield from _identify_files(item.path)
 
 
 def remember(topic: str, key: Any, find_out: Callable[[], Any]) -> Any:

@@ -21,6 +21,7 @@ TOPICS: Mapping[str, str] = {
     "frozen": "outputs of frozen parts, for training",
     "hub": "data sets of the Hub: their commits and files",
     "indexes": "copies of index folders on object storage",
+    "models": "options and numbers of parameters of models, for `vsezoo show`",
     "opened": "checkpoints of pretrained weights of other libraries",
     "pictures": "pictures that were read whole",
     "rows": "row groups of Parquet files on servers",
