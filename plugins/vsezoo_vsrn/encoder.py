@@ -47,6 +47,10 @@ class RelationBlock(nn.Module):
     shift are initialised to 0, so that the block starts as the identity. The original's convolutions of width 1 over
     the regions are the same linear maps, slower on a CPU.
 
+    Two maps in succession are one: the relations are `v_iᵀ (Θᵀ Φ) v_j` with the matrices of θ and φ, and W after g is
+    the matrix `W G`, each with the terms of the biases. A batch of more regions than the width takes these: two
+    products of matrices replace two with all regions, and their gradients as well.
+
     Args:
         width: D, the width of a region.
     """
@@ -60,11 +64,24 @@ class RelationBlock(nn.Module):
 
     def forward(self, regions: Tensor) -> Tensor:
         """Return the related regions `(B, R, D)` of regions `(B, R, D)`."""
-        relations = self.theta(regions) @ self.phi(regions).transpose(1, 2) / regions.shape[1]
-        gathered = relations @ self.g(regions)
+        merges = len(regions) * regions.shape[1] > regions.shape[2]
+        change = self._change_merged(regions) if merges else self._change(regions)
         # The regions of all images are the samples of batch norm.
-        change: Tensor = self.W(gathered.flatten(0, 1)).view_as(regions)
-        return change + regions
+        normed: Tensor = self.W[1](change.flatten(0, 1)).view_as(regions)
+        return normed + regions
+
+    def _change(self, regions: Tensor) -> Tensor:
+        relations = self.theta(regions) @ self.phi(regions).transpose(1, 2) / regions.shape[1]
+        change: Tensor = self.W[0](relations @ self.g(regions))
+        return change
+
+    def _change_merged(self, regions: Tensor) -> Tensor:
+        theta, phi, last = self.theta, self.phi, self.W[0]
+        queries = functional.linear(regions, phi.weight.T @ theta.weight, theta.bias @ phi.weight)
+        of_bias = functional.linear(regions, (phi.bias @ theta.weight)[None], (theta.bias @ phi.bias)[None])
+        relations = torch.baddbmm(of_bias, queries, regions.transpose(1, 2)) / regions.shape[1]
+        values = functional.linear(regions, last.weight @ self.g.weight, last.weight @ self.g.bias)
+        return torch.baddbmm(last.bias.expand(1, 1, -1), relations, values)
 
 
 class VSRNImageEncoder(FeatureImageEncoder):

@@ -97,6 +97,26 @@ def test_a_block_against_a_slow_reference(images: Tensor, training: bool) -> Non
     torch.testing.assert_close(found, expected)
 
 
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("count", [1, 5])
+def test_a_block_and_its_gradients_are_those_of_its_maps_one_by_one(images: Tensor, count: int, training: bool) -> None:
+    """With fewer regions than the width, and with more, when maps in succession are merged."""
+    torch.manual_seed(4)
+    block = RelationBlock(WIDTH).double().train(training)
+    for parameter in block.parameters():
+        nn.init.normal_(parameter)  # biases and batch norm too
+    regions = images[:count].double().requires_grad_()
+    wanted = [regions, *block.parameters()]
+    outputs = block(regions)
+    relations = torch.einsum("bid,bjd->bij", block.theta(regions), block.phi(regions)) / REGIONS
+    change = block.W[0](torch.einsum("bij,bjd->bid", relations, block.g(regions)))
+    expected = block.W[1](change.transpose(1, 2)).transpose(1, 2) + regions
+    torch.testing.assert_close(outputs, expected)
+    weights = torch.linspace(-1, 1, outputs.numel(), dtype=torch.float64).view_as(outputs).sin()
+    found, theirs = (torch.autograd.grad((result * weights).sum(), wanted) for result in (outputs, expected))
+    torch.testing.assert_close(found, theirs)
+
+
 def test_relations_let_a_region_see_the_others(images: Tensor) -> None:
     changed = images.clone()
     changed[0, 2] += 1
