@@ -76,12 +76,13 @@ class RelationBlock(nn.Module):
         return change
 
     def _change_merged(self, regions: Tensor) -> Tensor:
-        theta, phi, last = self.theta, self.phi, self.W[0]
+        theta, phi = self.theta, self.phi
         queries = functional.linear(regions, phi.weight.T @ theta.weight, theta.bias @ phi.weight)
         of_bias = functional.linear(regions, (phi.bias @ theta.weight)[None], (theta.bias @ phi.bias)[None])
         relations = torch.baddbmm(of_bias, queries, regions.transpose(1, 2)) / regions.shape[1]
-        values = functional.linear(regions, last.weight @ self.g.weight, last.weight @ self.g.bias)
-        return torch.baddbmm(last.bias.expand(1, 1, -1), relations, values)
+        weight, bias = self.W[0].parameters()
+        values = functional.linear(regions, weight @ self.g.weight, weight @ self.g.bias)
+        return torch.baddbmm(bias.expand(1, 1, -1), relations, values)
 
 
 class VSRNImageEncoder(FeatureImageEncoder):
