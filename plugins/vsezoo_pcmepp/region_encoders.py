@@ -112,6 +112,6 @@ class PCMEPPTextEncoder(GRUTextEncoder):
                 count=len(self.tokenizer),
                 fixed=torch.isin(tokens.ids, marks),
             )
-        words, lengths = self.make_items(self.run(tokens)[0], tokens)
+        words, lengths = self.read_items(tokens)
         assert self.pooling is not None, "it has no other"
         return join(self.pooling(words, lengths), self.variance_head(words, lengths))

@@ -148,7 +148,7 @@ class SgrafTextEncoder(GRUTextEncoder):
 
     def forward(self, tokens: Tokens) -> Embeddings:
         """Return global nodes `(B, D)` and words `(B, L, D)`."""
-        items, lengths = self.make_items(self.run(tokens)[0], tokens)
+        items, lengths = self.read_items(tokens)
         output = Embeddings(items[:, 0], items.float(), lengths)
         output = scale_items(output) if self.normalize_items else output
         return Embeddings(self.node(output.regions, output.mask), output.items, lengths)

@@ -26,11 +26,10 @@ from typing import Annotated, Any, ClassVar
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.nn.utils.rnn import PackedSequence
 
 from vsezoo.batch import Embeddings
 from vsezoo.encoders.precomputed import FeatureImageEncoder
-from vsezoo.encoders.recurrence import run_gru
+from vsezoo.encoders.recurrence import Sequences, read_last
 from vsezoo.errors import DataError, TrainingError
 from vsezoo.interfaces import PairDataset
 from vsezoo.recipe.options import AtLeast, OneOf
@@ -150,7 +149,8 @@ class VSRNImageEncoder(FeatureImageEncoder):
         if self.first_norm:
             regions = self._scale(regions)
         regions = self._scale(self.blocks(regions))
-        embeddings = run_gru(self.img_rnn, _pack(regions))
+        count = torch.full((len(regions),), regions.shape[1])
+        embeddings = read_last(self.img_rnn, Sequences.of(regions, count))[-1]
         if self.bn is not None:
             if self.training and len(embeddings) == 1:
                 raise TrainingError(
@@ -162,12 +162,6 @@ class VSRNImageEncoder(FeatureImageEncoder):
 
     def _scale(self, regions: Tensor) -> Tensor:
         return functional.normalize(regions, dim=NORM_AXES[self.norm_axis])
-
-
-def _pack(regions: Tensor) -> PackedSequence:
-    """Return sequences `(B, R, D)` of equal length in the form of the GRU's recurrence: `(R · B, D)`, step by step."""
-    steps = regions.transpose(0, 1)
-    return PackedSequence(steps.flatten(0, 1), torch.full((len(steps),), len(regions)))
 
 
 def _require_several(regions: int, norm_axis: str) -> None:

@@ -1,4 +1,4 @@
-"""Captions that begin alike, read once: against the network itself."""
+"""The distinct beginnings of sequences, and captions whose beginnings are read once."""
 
 from __future__ import annotations
 
@@ -8,52 +8,39 @@ import pytest
 import tiny
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pack_padded_sequence
 
 from vsezoo.batch import Tokens
-from vsezoo.encoders import prefixes
-from vsezoo.encoders.prefixes import can_share, read_prefixes
-from vsezoo.encoders.recurrence import run_recurrence
-
-WORDS = torch.tensor([[0, 1, 2, 0], [0, 1, 0, 0], [3, 1, 2, 0], [0, 1, 2, 3], [0, 0, 0, 0], [0, 1, 2, 0]])
-"""Rows of inputs; the first is padding, too."""
-LENGTHS = torch.tensor([3, 2, 3, 4, 1, 3])
+from vsezoo.encoders.prefixes import find_prefixes
+from vsezoo.encoders.recurrent import GRUTextEncoder
 
 
-@pytest.mark.parametrize("network", [nn.GRU, nn.LSTM])
-def test_the_states_are_those_of_the_network(network: type[nn.GRU] | type[nn.LSTM]) -> None:
-    torch.manual_seed(0)
-    rnn, inputs = network(7, 5, batch_first=True, dtype=torch.float64), torch.randn(4, 7, dtype=torch.float64)
-    packed = pack_padded_sequence(inputs[WORDS], LENGTHS, batch_first=True, enforce_sorted=False)
-    with torch.no_grad():
-        found = read_prefixes(rnn, inputs, WORDS, LENGTHS)
-        torch.testing.assert_close(found, run_recurrence(rnn, packed)[1][-1], rtol=0, atol=1e-14)
-    assert torch.equal(found[0], found[5])
+def test_beginnings_of_three_sequences_by_hand() -> None:
+    """Of `5 7 8`, `5` and `5 7 9`: 5; 5 7; 5 7 8 and 5 7 9."""
+    prefixes = find_prefixes(torch.tensor([[5, 7, 8, 0], [5, 3, 3, 3], [5, 7, 9, 0]]), torch.tensor([3, 1, 3]))
+    assert prefixes.sizes == [1, 1, 2]
+    assert [chosen.tolist() for chosen in prefixes.parents] == [[0], [0, 0]]
+    assert prefixes.items.tolist() == [5, 7, 8, 9]
+    assert prefixes.of_sequences[0, :3].tolist() == [0, 1, 2]
+    assert prefixes.of_sequences[1, :1].tolist() == [0]
+    assert prefixes.of_sequences[2, :3].tolist() == [0, 1, 3]
 
 
-def test_each_beginning_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    read = []
-
-    class Cell(prefixes.GRUCell):
-        @staticmethod
-        def advance(step: prefixes.Step, inputs: Tensor, states: Tensor) -> None:
-            read.append(len(states))
-            states.zero_()
-
-    monkeypatch.setattr(prefixes, "GRUCell", Cell)
-    read_prefixes(nn.GRU(7, 5), torch.zeros(4, 7), WORDS, LENGTHS)
-    assert read == [2, 2, 2, 1]
-
-
-def test_where_they_are_not_shared() -> None:
-    plain = nn.GRU(2, 3)
-    assert not can_share(plain)  # gradients may be asked for
-    with torch.no_grad():
-        assert can_share(plain)
-        assert not can_share(nn.GRU(2, 3, num_layers=2))
-        assert not can_share(nn.GRU(2, 3, bidirectional=True))
-        with torch.autocast("cpu", torch.bfloat16):
-            assert not can_share(plain)
+@pytest.mark.parametrize("items", [1, 2, 30])
+def test_beginnings_against_a_slow_reference(items: int) -> None:
+    generator = torch.Generator().manual_seed(items)
+    places = torch.randint(0, items, (40, 6), generator=generator)
+    lengths = torch.randint(1, 7, (40,), generator=generator)
+    prefixes = find_prefixes(places, lengths)
+    words: list[tuple[int, ...]] = []
+    before: list[tuple[int, ...]] = [()]
+    for size, parents in zip(prefixes.sizes, [torch.zeros(prefixes.sizes[0]), *prefixes.parents], strict=True):
+        items_of_level = prefixes.items[len(words) :][:size].tolist()
+        before = [(*before[int(one)], item) for one, item in zip(parents, items_of_level, strict=True)]
+        words += before
+    expected = {tuple(row[: end + 1]) for row, n in zip(places.tolist(), lengths, strict=True) for end in range(int(n))}
+    assert sorted(words) == sorted(expected)
+    for row, length, found in zip(places.tolist(), lengths.tolist(), prefixes.of_sequences.tolist(), strict=True):
+        assert [words[one] for one in found[:length]] == [tuple(row[: end + 1]) for end in range(length)]
 
 
 @pytest.mark.parametrize(("options", "batches"), [({}, 1), ({"pool": "mean"}, 2), ({"bidirectional": True}, 2)])
@@ -70,3 +57,19 @@ def test_embeddings_are_those_of_training() -> None:
     batch = Tokens.pad(captions)
     expected = model.encoders["text_encoder"](batch).detach()
     torch.testing.assert_close(model.embed_tokens(captions).embeddings, expected, rtol=0, atol=1e-6)
+
+
+class NoisyTextEncoder(GRUTextEncoder):
+    """Embeds the same word in different ways in training."""
+
+    def embed_words(self, ids: Tensor) -> Tensor:
+        """Return embeddings, some of their numbers zero in training."""
+        return nn.functional.dropout(super().embed_words(ids), 0.5, self.training)
+
+
+def test_words_with_dropout_differ_in_training() -> None:
+    tokenizer = tiny.make_model().tokenizer
+    encoder = NoisyTextEncoder(embed_size=8, tokenizer=tokenizer, word_dim=16)
+    tokens = Tokens.pad(tokenizer.encode(["red red", "red red"]))
+    assert not torch.equal(*encoder.train()(tokens))
+    assert torch.equal(*encoder.eval()(tokens))

@@ -10,9 +10,8 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from vsezoo.encoders.recurrence import run_recurrence
+from vsezoo.encoders.recurrence import Sequences, read_all
 
 LOWEST = -10_000.0
 """Value of padding before items are sorted, as in the original code: below any item."""
@@ -89,12 +88,11 @@ class GeneralizedPooling(Pooling):
         """Return the weights `(U, K)` of sets of these sizes `(U,)`, each 1 or more; K is the largest."""
         sizes, weight = sizes.cpu(), self.linear.weight
         codes = encode_positions(int(sizes.max()), self.WIDTH).to(weight)
-        codes = codes.expand(len(sizes), -1, -1)
-        packed = pack_padded_sequence(codes, sizes, batch_first=True, enforce_sorted=False)
-        states, _ = pad_packed_sequence(run_recurrence(self.gru, packed)[0], batch_first=True)
+        places = torch.arange(len(codes))
+        states = read_all(self.gru, Sequences(codes, places.expand(len(sizes), -1).to(codes.device), sizes))
         states = torch.stack(torch.split(states, self.WIDTH, dim=-1)).mean(dim=0)
         scores: Tensor = self.linear(states)[:, :, 0].to(weight.dtype)
-        absent = torch.arange(codes.shape[1]) >= sizes[:, None]
+        absent = places >= sizes[:, None]
         scores = (scores / self.TEMPERATURE).masked_fill(absent.to(weight.device), -torch.inf)
         return scores.softmax(dim=1)
 

@@ -1,46 +1,37 @@
-"""The last states of a recurrent network without gradients: what captions have in common at the start is read once."""
+"""The beginnings of the sequences of a batch, each once: what sequences have in common at the start is read once."""
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
-from torch import Tensor, nn
-from torch.nn import functional
-
-from vsezoo.encoders.recurrence import GRUCell, LSTMCell, Step
+from torch import Tensor
 
 
-def can_share(rnn: nn.GRU | nn.LSTM) -> bool:
-    """Return whether `read_prefixes` gives what the network does: in one layer and direction, in float32 on the CPU."""
-    is_plain = rnn.num_layers == 1 and not rnn.bidirectional and next(rnn.parameters()).device.type == "cpu"
-    return is_plain and not torch.is_grad_enabled() and not torch.is_autocast_enabled("cpu")
+class Prefixes(NamedTuple):
+    """The N distinct beginnings of B sequences, in the order of their lengths: first those of one item."""
+
+    sizes: list[int]  # how many there are of each length
+    parents: tuple[Tensor, ...]  # for each length but one: the index of each without its last item among the shorter
+    items: Tensor  # the last item of each, `(N,)`
+    of_sequences: Tensor  # the beginning that ends with each item of each sequence, `(B, L)`; past its end, any
 
 
-def read_prefixes(rnn: nn.GRU | nn.LSTM, inputs: Tensor, words: Tensor, lengths: Tensor) -> Tensor:
-    """Return the state after the last word of each caption, `(B, H)`.
-
-    At each step, captions are in groups of the same words so far, and each group has one state.
+def find_prefixes(places: Tensor, lengths: Tensor) -> Prefixes:
+    """Return the distinct beginnings of sequences.
 
     Args:
-        rnn: the network; see `can_share`.
-        inputs: the embeddings of distinct words, `(W, word_dim)`.
-        words: the words of the captions as rows of `inputs`, `(B, L)`.
-        lengths: their numbers of words, `(B,)`.
+        places: the items as numbers from 0, `(B, L)`; equal numbers are equal items.
+        lengths: the numbers of items, `(B,)`, 1 or more and L at most.
     """
-    cell = LSTMCell if isinstance(rnn, nn.LSTM) else GRUCell
-    weight_ih, weight_hh, bias_ih, bias_hh = rnn.all_weights[0]
-    read = functional.linear(inputs, weight_ih, bias_ih)
-    count, group = len(inputs), torch.zeros(len(words), dtype=torch.int64)
-    state = kept = read.new_zeros(1, rnn.hidden_size)
-    last = read.new_zeros(len(words), rnn.hidden_size)
-    for step in range(int(lengths.max())):
-        captions = (lengths > step).nonzero()[:, 0]
-        groups, group[captions] = torch.unique(group[captions] * count + words[captions, step], return_inverse=True)
-        before = state[groups // count]
-        state = torch.empty_like(before)
-        pushed = functional.linear(before, weight_hh, bias_hh)
-        now = Step(before, kept[groups // count], pushed, torch.empty_like(before))
-        cell.advance(now, read[groups % count], state)
-        kept = now.kept
-        ended = captions[lengths[captions] == step + 1]
-        last[ended] = state[group[ended]]
-    return last
+    ended = torch.arange(places.shape[1]) >= lengths[:, None]
+    # Sorted sequences: those that begin alike are neighbours, and a beginning is new where it differs from the last.
+    rows, row_of = torch.unique(places.masked_fill(ended, -1), dim=0, return_inverse=True)
+    new = torch.ones_like(rows, dtype=torch.bool)
+    new[1:] = (rows[1:] != rows[:-1]).cumsum(dim=1) > 0
+    new = (new & (rows >= 0)).T.contiguous()
+    index = new.flatten().cumsum(0).view(new.shape) - 1  # (L, rows)
+    sizes = new.sum(dim=1)
+    within = index - (sizes.cumsum(0) - sizes)[:, None]
+    counts = sizes[: int(lengths.max())].tolist()
+    return Prefixes(counts, within[:-1][new[1:]].split(counts[1:]), rows.T[new], index.T[row_of])

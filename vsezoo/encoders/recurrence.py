@@ -1,155 +1,137 @@
-"""The recurrence of a GRU or an LSTM over packed captions, for the CPU.
+"""The recurrence of a GRU or an LSTM over sequences of different lengths.
 
-torch's own networks leave the gradient of the recurrent weights to autograd, which on the CPU creates a matrix of the
+On the CPU, torch's own networks leave the gradient of the recurrent weights to autograd, which creates a matrix of the
 size of the weights for each time step and adds them up: for a GRU with 1,024 units, 12 MB thirty times over, most of a
-training step. Here that gradient is one product over all time steps. The formulas are those of `torch.nn.GRU` and
-`torch.nn.LSTM`, whose parameters are used unchanged; on other devices torch's own networks (cuDNN) are faster and used.
+training step. Here that gradient is one product over all time steps, and what sequences have in common is computed
+once: the input of an item, and the state after items with which several begin (`vsezoo.encoders.prefixes`). The
+formulas are those of `torch.nn.GRU` and `torch.nn.LSTM`, whose parameters are used unchanged. On other devices torch's
+own networks (cuDNN) are faster and used.
+
+Sizes: B sequences of up to L items, U distinct items, N distinct beginnings of sequences, H the width of a state.
 """
 
 from __future__ import annotations
 
 import itertools
-from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.nn.utils.rnn import PackedSequence
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
-ROWS = 128  # the number of words in a batch is padded to a multiple of this
-SEQUENCES = 8  # the number of sequences in a product is padded to a multiple of this
+from vsezoo.encoders.cells import Cell, GRUCell, LSTMCell, Step
+from vsezoo.encoders.prefixes import find_prefixes
 
-sigmoid_backward, tanh_backward = torch.ops.aten.sigmoid_backward, torch.ops.aten.tanh_backward
+ROWS = 128  # the rows of a product over all steps are padded to a multiple of this
+SEQUENCES = 8  # those of a product of one step to a multiple of this
 
 
-def run_recurrence(rnn: nn.GRU | nn.LSTM, packed: PackedSequence) -> tuple[PackedSequence, Tensor]:
-    """Return the output of a network for packed sequences, in float32 also under autocast.
+class Sequences(NamedTuple):
+    """Sequences of items, which may have items in common."""
 
-    Args:
-        rnn: the network, with biases and without dropout.
-        packed: output of `pack_padded_sequence`.
+    items: Tensor  # `(U, E)`
+    places: Tensor  # the items of each sequence as rows of `items`, `(B, L)`; past its end, any
+    lengths: Tensor  # `(B,)` on the CPU, each 1 or more
 
-    Returns:
-        the last layer's states at all steps, `(T, directions * H)`, packed like the input; and those after the last
-        step of each direction, `(directions, B, H)`, in the order before packing.
+    @classmethod
+    def of(cls, items: Tensor, lengths: Tensor) -> Sequences:
+        """Return sequences `(B, L, E)` without common items."""
+        count, length, width = items.shape
+        places = torch.arange(count * length, device=items.device).view(count, length)
+        return cls(items.reshape(-1, width), places, lengths)
+
+
+class _Reading(NamedTuple):
+    """What one direction of a layer has read."""
+
+    states: Tensor  # after each beginning, `(N, H)`; further rows are zeros
+    after: Tensor  # the row of `states` after each item, in the order of reading, `(B, L)`
+    backwards: bool
+
+
+def read_all(rnn: nn.GRU | nn.LSTM, sequences: Sequences) -> Tensor:
+    """Return the last layer's states after each item, `(B, L, directions * H)`; past the end of a sequence, zeros.
+
+    The states are float32 also under autocast. The network has biases and no dropout.
     """
-    directions = 2 if rnn.bidirectional else 1
-    if packed.data.device.type != "cpu":
-        outputs, states = rnn(packed)
-        last = states[0] if isinstance(rnn, nn.LSTM) else states
-        return outputs._replace(data=outputs.data.float()), last[-directions:].float()
-    cell = LSTMCell if isinstance(rnn, nn.LSTM) else GRUCell
-    sizes = packed.batch_sizes.tolist()
-    # Zero rows at the end limit the number of distinct batch sizes; see `_round_up`.
-    steps = functional.pad(packed.data, (0, 0, 0, -len(packed.data) % ROWS))
-    backwards = _reverse(packed.batch_sizes, len(steps)) if rnn.bidirectional else None
+    if sequences.items.device.type != "cpu":
+        states, _ = _run_torch(rnn, sequences)
+        return pad_packed_sequence(states, batch_first=True, total_length=sequences.places.shape[1])[0].float()
+    if not len(sequences.lengths):
+        return sequences.items.new_zeros(*sequences.places.shape, (1 + rnn.bidirectional) * rnn.hidden_size)
+    return _spread(_read_layers(rnn, sequences), sequences.lengths)
+
+
+def read_last(rnn: nn.GRU | nn.LSTM, sequences: Sequences) -> Tensor:
+    """Return the last layer's states after the last step of each direction, `(directions, B, H)`; see `read_all`."""
+    if sequences.items.device.type != "cpu":
+        _, states = _run_torch(rnn, sequences)
+        return (states[0] if isinstance(rnn, nn.LSTM) else states)[-1 - rnn.bidirectional :].float()
+    if not len(sequences.lengths):
+        return sequences.items.new_zeros(1 + rnn.bidirectional, 0, rnn.hidden_size)
+    end = sequences.lengths[:, None] - 1
+    readings = _read_layers(rnn, sequences)
+    return torch.stack([reading.states.index_select(0, reading.after.gather(1, end)[:, 0]) for reading in readings])
+
+
+def _run_torch(rnn: nn.GRU | nn.LSTM, sequences: Sequences) -> tuple[PackedSequence, Any]:
+    items = functional.embedding(sequences.places, sequences.items)
+    packed = pack_padded_sequence(items, sequences.lengths, batch_first=True, enforce_sorted=False)
+    outputs: tuple[PackedSequence, Any] = rnn(packed)
+    return outputs
+
+
+def _read_layers(rnn: nn.GRU | nn.LSTM, sequences: Sequences) -> list[_Reading]:
+    """Return what each direction of the last layer has read."""
+    readings: list[_Reading] = []
     for layer in range(rnn.num_layers):
-        suffixes = [f"l{layer}", f"l{layer}_reverse"][:directions]
-        orders = [None, backwards][:directions]
-        results = [
-            _run_layer(cell, rnn, suffix, steps, sizes, order) for suffix, order in zip(suffixes, orders, strict=True)
-        ]
-        steps = torch.cat([states for states, _ in results], dim=1)
-        last = torch.stack([after for _, after in results])
-    if packed.unsorted_indices is not None:
-        last = last[:, packed.unsorted_indices]
-    return packed._replace(data=steps[: len(packed.data)]), last
+        if layer:
+            sequences = Sequences.of(_spread(readings, sequences.lengths), sequences.lengths)
+        readings = [_read(rnn, f"l{layer}", sequences)]
+        if rnn.bidirectional:
+            readings.append(_read(rnn, f"l{layer}_reverse", sequences, backwards=True))
+    return readings
 
 
-def run_gru(gru: nn.GRU, packed: PackedSequence) -> Tensor:
-    """Return the state of a GRU of one direction after the last step of each sequence, `(B, H)` float32."""
-    return run_recurrence(gru, packed)[1][-1]
+def _spread(readings: Sequence[_Reading], lengths: Tensor) -> Tensor:
+    """Return the states of all directions after each item, `(B, L, directions * H)`."""
+    places = [_reverse(one.after, lengths) if one.backwards else one.after for one in readings]
+    states = [functional.embedding(place, one.states) for place, one in zip(places, readings, strict=True)]
+    ended = torch.arange(places[0].shape[1]) >= lengths[:, None]
+    return torch.cat(states, dim=2).masked_fill(ended[:, :, None], 0)
 
 
-def _run_layer(
-    cell: type[_Cell], rnn: nn.Module, suffix: str, steps: Tensor, sizes: list[int], order: Tensor | None
-) -> tuple[Tensor, Tensor]:
-    """Return the states of all steps and the last ones of one layer in one direction."""
+def _reverse(places: Tensor, lengths: Tensor) -> Tensor:
+    """Return the first `lengths` entries of each row in reverse."""
+    index = lengths[:, None] - 1 - torch.arange(places.shape[1])
+    return places.gather(1, index.clamp(min=0))
+
+
+def _read(rnn: nn.GRU | nn.LSTM, suffix: str, sequences: Sequences, backwards: bool = False) -> _Reading:
+    """Read sequences with one layer in one direction."""
     weight_ih, weight_hh, bias_ih, bias_hh = (
-        getattr(rnn, f"{name}_{suffix}") for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+        rnn.get_parameter(f"{name}_{suffix}") for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
     )
-    inputs = functional.linear(steps if order is None else steps[order], weight_ih, bias_ih)
-    states, last = _Recurrence.apply(cell, inputs, weight_hh, bias_hh, sizes)
-    return states if order is None else states[order], last
+    items, places, lengths = sequences
+    prefixes = find_prefixes(_reverse(places, lengths) if backwards else places, lengths)
+    rows = _pad(prefixes.items)
+    if len(items) < len(rows):
+        # In float32 at least: the gradients of an item are added up.
+        read = functional.linear(_pad(items), weight_ih, bias_ih)
+        inputs = functional.embedding(rows, read.to(torch.promote_types(read.dtype, torch.float32)))
+    else:
+        inputs = functional.linear(functional.embedding(rows, items), weight_ih, bias_ih)
+    cell = LSTMCell if isinstance(rnn, nn.LSTM) else GRUCell
+    keep = torch.is_grad_enabled()
+    states: Tensor = _Recurrence.apply(cell, inputs, weight_hh, bias_hh, prefixes.sizes, prefixes.parents, keep)
+    return _Reading(states, prefixes.of_sequences, backwards)
 
 
-class Step(NamedTuple):
-    """Inputs and outputs of one step of a layer: rows of larger tensors, each `(sequences, H)` or `(…, gates * H)`."""
-
-    state: Tensor  # h, the previous state
-    before: Tensor  # `kept` of the previous step
-    pushed: Tensor  # W h + b; `advance` replaces it by what `retreat` needs
-    kept: Tensor  # filled by `advance`
-
-
-class _Cell(ABC):
-    """The formulas of one step, forwards and backwards."""
-
-    @staticmethod
-    @abstractmethod
-    def advance(step: Step, inputs: Tensor, states: Tensor) -> None:
-        """Fill `states` from the inputs `W x + b`."""
-
-    @staticmethod
-    @abstractmethod
-    def retreat(step: Step, gradient: Tensor, carried: Tensor, of_inputs: Tensor, of_pushed: Tensor) -> Tensor:
-        """Fill the gradients of inputs and pushed from that of the states, which may be modified.
-
-        `carried` is the return value for the following step, for the sequences that continue there.
-        """
-
-
-class GRUCell(_Cell):
-    """`h' = (1 - z) n + z h` with `r, z = σ(a + W h + b)` and `n = tanh(a_n + r (W_n h + b_n))`; keeps n."""
-
-    @staticmethod
-    def advance(step: Step, inputs: Tensor, states: Tensor) -> None:
-        """Fill `states`."""
-        width = states.shape[1]
-        step.pushed[:, : 2 * width].add_(inputs[:, : 2 * width]).sigmoid_()
-        reset, update, recurrent = step.pushed.chunk(3, dim=1)
-        torch.addcmul(inputs[:, 2 * width :], reset, recurrent, out=step.kept).tanh_()
-        torch.lerp(step.kept, step.state, update, out=states)
-
-    @staticmethod
-    def retreat(step: Step, gradient: Tensor, carried: Tensor, of_inputs: Tensor, of_pushed: Tensor) -> Tensor:
-        """Fill the gradients."""
-        reset, update, recurrent = step.pushed.chunk(3, dim=1)
-        gradient[: len(carried)] += carried
-        of_new = tanh_backward(torch.addcmul(gradient, gradient, update, value=-1), step.kept)
-        of_reset = sigmoid_backward(of_new * recurrent, reset)
-        of_update = sigmoid_backward(gradient * (step.state - step.kept), update)
-        torch.cat([of_reset, of_update, of_new], dim=1, out=of_inputs)
-        torch.cat([of_reset, of_update, of_new * reset], dim=1, out=of_pushed)
-        return gradient * update
-
-
-class LSTMCell(_Cell):
-    """`h' = o tanh(c')`, `c' = f c + i g` with `i, f, o = σ(a + W h + b)`, `g = tanh(a_g + W_g h + b_g)`; keeps c'."""
-
-    @staticmethod
-    def advance(step: Step, inputs: Tensor, states: Tensor) -> None:
-        """Fill `states`."""
-        enter, forget, new, leave = step.pushed.add_(inputs).chunk(4, dim=1)
-        for gate in (enter, forget, leave):
-            gate.sigmoid_()
-        torch.mul(forget, step.before, out=step.kept).addcmul_(enter, new.tanh_())
-        torch.tanh(step.kept, out=states).mul_(leave)
-
-    @staticmethod
-    def retreat(step: Step, gradient: Tensor, carried: Tensor, of_inputs: Tensor, of_pushed: Tensor) -> Tensor:
-        """Fill the gradients."""
-        enter, forget, new, leave = step.pushed.chunk(4, dim=1)
-        shown = step.kept.tanh()
-        of_kept: Tensor = tanh_backward(gradient * leave, shown)
-        of_kept[: len(carried)] += carried
-        of_enter = sigmoid_backward(of_kept * new, enter)
-        of_forget = sigmoid_backward(of_kept * step.before, forget)
-        of_new = tanh_backward(of_kept * enter, new)
-        torch.cat([of_enter, of_forget, of_new, sigmoid_backward(gradient * shown, leave)], dim=1, out=of_inputs)
-        of_pushed.copy_(of_inputs)
-        return of_kept * forget
+def _pad(tensor: Tensor) -> Tensor:
+    """Return a tensor with zero rows at the end: in bfloat16, oneDNN compiles a kernel for each new shape."""
+    return functional.pad(tensor, [0, 0] * (tensor.ndim - 1) + [0, -len(tensor) % ROWS])
 
 
 class _Recurrence(torch.autograd.Function):
@@ -160,83 +142,87 @@ class _Recurrence(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, cell: type[_Cell], inputs: Tensor, weight: Tensor, bias: Tensor, sizes: list[int]
-    ) -> tuple[Tensor, Tensor]:
-        """Return the states of all steps `(T, H)`, packed like the inputs, and the last ones `(B, H)`.
+        ctx: Any,
+        cell: type[Cell],
+        inputs: Tensor,
+        weight: Tensor,
+        bias: Tensor,
+        sizes: list[int],
+        parents: tuple[Tensor, ...],
+        keep: bool,
+    ) -> Tensor:
+        """Return the states of all steps `(N, H)`, with the rows of the inputs.
 
         Args:
             ctx: torch's context.
             cell: the formulas of the network.
-            inputs: `W x + b` of all steps, packed, `(T, gates * H)`.
+            inputs: `W x + b` of all steps, `(N, gates * H)`, and rows that are padding.
             weight: recurrent weight.
             bias: recurrent bias.
-            sizes: number of sequences at each step.
+            sizes: the number of states of each step; see `Prefixes`.
+            parents: for each step but the first, the states of the step before that are continued.
+            keep: keep what `backward` needs.
         """
-        ctx.set_materialize_grads(False)
-        ctx.cell, ctx.dtype, ctx.sizes = cell, inputs.dtype, sizes
+        ctx.cell, ctx.dtype, ctx.sizes, ctx.parents = cell, inputs.dtype, sizes, parents
         half = torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu")
         with torch.autocast("cpu", enabled=False):
             weight = weight.to(half or weight.dtype)
             bias, inputs = bias.to(weight.dtype), inputs.to(torch.promote_types(inputs.dtype, torch.float32))
             width = weight.shape[1]
-            pushed = torch.empty_like(inputs)
-            kept, states = (inputs.new_empty(len(inputs), width) for _ in range(2))
-            previous = weight.new_zeros(len(inputs), width)
+            room = len(inputs) if keep else max(sizes) + SEQUENCES
+            pushed, kept = (inputs.new_empty(room, columns) for columns in (len(weight), width))
+            previous = weight.new_zeros(room, width)
+            states = inputs.new_empty(len(inputs), width)
             states[sum(sizes) :] = 0
-            last, state, before = (inputs.new_zeros(sizes[0], width) for _ in range(3))
-            for rows, going_on in _steps(sizes):
+            state = inputs.new_zeros(sizes[0], width)
+            before = state if cell.remembers else state[:0]
+            pushed[: sizes[0]] = bias
+            for rows, chosen in zip(_cut(sizes), [None, *parents], strict=True):
                 size = rows.stop - rows.start
-                previous[rows] = state[:size]
-                pushed[rows] = functional.linear(_round_up(previous, rows), weight, bias)[:size]
-                step = Step(state[:size], before[:size], pushed[rows], kept[rows])
+                here = rows if keep else slice(0, size)
+                if chosen is not None:
+                    state = state.index_select(0, chosen)
+                    before = before.index_select(0, chosen) if cell.remembers else before
+                    previous[here] = state
+                    pushed[here] = functional.linear(_round_up(previous, here), weight, bias)[:size]
+                step = Step(state, before, pushed[here], kept[here])
                 cell.advance(step, inputs[rows], states[rows])
-                state, before = states[rows], kept[rows]
-                last[going_on:size] = state[going_on:]
-        ctx.save_for_backward(pushed, kept, previous, weight)
-        return states, last
+                state, before = states[rows], step.kept if cell.remembers else before
+        if keep:
+            ctx.save_for_backward(pushed, kept, previous, weight)
+        return states
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[None, Tensor, Tensor, Tensor, None]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         """Return the gradients of inputs, weight and bias."""
         pushed, kept, previous, weight = ctx.saved_tensors
-        of_states, of_last = gradients
-        width, total, steps = weight.shape[1], sum(ctx.sizes), _steps(ctx.sizes)
+        cell, parents, width, slices = ctx.cell, ctx.parents, weight.shape[1], _cut(ctx.sizes)
         of_inputs = torch.empty_like(pushed, dtype=ctx.dtype)
         of_pushed = torch.empty_like(pushed, dtype=weight.dtype)
-        of_inputs[total:], of_pushed[total:] = 0, 0
-        of_state = carried = kept[:0]
-        befores = [kept.new_zeros(ctx.sizes[0], width), *(kept[rows] for rows, _ in steps[:-1])]
-        for (rows, going_on), before in zip(reversed(steps), reversed(befores), strict=True):
-            size = rows.stop - rows.start
-            ended = kept.new_zeros(size - going_on, width) if of_last is None else of_last[going_on:size]
-            gradient = torch.cat([of_state, ended])
-            if of_states is not None:
-                gradient += of_states[rows]
-            step = Step(previous[rows], before[:size], pushed[rows], kept[rows])
-            carried = ctx.cell.retreat(step, gradient, carried, of_inputs[rows], of_pushed[rows])
-            of_state = (_round_up(of_pushed, rows) @ weight)[:size].to(kept.dtype)
+        of_inputs[slices[-1].stop :], of_pushed[slices[-1].stop :] = 0, 0
+        of_states, of_kept = gradients[0][slices[-1]].clone(), kept.new_zeros(ctx.sizes[-1], width)
+        for level in reversed(range(len(slices))):
+            rows, before = slices[level], kept[:0]
+            if cell.remembers:
+                before = kept[slices[level - 1]].index_select(0, parents[level - 1]) if level else kept.new_zeros(1)
+            step = Step(previous[rows], before, pushed[rows], kept[rows])
+            of_state, of_before = cell.retreat(step, of_states, of_kept, of_inputs[rows], of_pushed[rows])
+            if level:
+                of_state = of_state + (_round_up(of_pushed, rows) @ weight)[: len(step.kept)]
+                of_states = gradients[0][slices[level - 1]].index_add(0, parents[level - 1], of_state)
+                if cell.remembers:
+                    of_kept = kept.new_zeros(of_states.shape).index_add_(0, parents[level - 1], of_before)
         of_weight, of_bias = of_pushed.T @ previous, of_pushed.new_ones(1, len(of_pushed)) @ of_pushed
-        return None, of_inputs, of_weight.to(kept.dtype), of_bias[0].to(kept.dtype), None
+        return None, of_inputs, of_weight.to(kept.dtype), of_bias[0].to(kept.dtype), None, None, None
 
 
-def _reverse(sizes: Tensor, rows: int) -> Tensor:
-    """Return the row order that reverses each packed sequence; rows past the sequences stay in place."""
-    index = torch.arange(rows)
-    step = torch.arange(len(sizes)).repeat_interleave(sizes)
-    starts = sizes.cumsum(0) - sizes
-    sequence = index[: len(step)] - starts[step]
-    lengths = (sizes[:, None] > torch.arange(int(sizes[0]))).sum(dim=0)
-    index[: len(step)] = starts[lengths[sequence] - 1 - step] + sequence
-    return index
-
-
-def _steps(sizes: list[int]) -> list[tuple[slice, int]]:
-    """Yield the rows of each time step, and the number of sequences that continue: the first ones."""
+def _cut(sizes: list[int]) -> list[slice]:
+    """Return the rows of each step."""
     starts = [0, *itertools.accumulate(sizes)]
-    return list(zip(map(slice, starts[:-1], starts[1:]), [*sizes[1:], 0], strict=True))
+    return list(map(slice, starts[:-1], starts[1:]))
 
 
 def _round_up(tensor: Tensor, rows: slice) -> Tensor:
-    """Return the rows and some that follow: in bfloat16, oneDNN compiles and caches a kernel for each new shape."""
+    """Return the rows and some that follow, for the reason of `_pad`."""
     size = rows.stop - rows.start
     return tensor[rows.start : rows.start + size + -size % SEQUENCES]

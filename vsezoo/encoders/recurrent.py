@@ -6,12 +6,10 @@ from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from vsezoo.batch import Embeddings
 from vsezoo.encoders.pooling import POOLINGS
-from vsezoo.encoders.prefixes import can_share, read_prefixes
-from vsezoo.encoders.recurrence import run_recurrence
+from vsezoo.encoders.recurrence import Sequences, read_all, read_last
 from vsezoo.encoders.words import WordTextEncoder, init_block
 from vsezoo.interfaces import Tokenizer, Tokens
 from vsezoo.recipe.options import OneOf
@@ -79,42 +77,51 @@ class RecurrentTextEncoder(WordTextEncoder):
 
     @property
     def shares_beginnings(self) -> bool:
-        """Whether only last states are wanted, and `read_prefixes` gives them."""
-        return self.pooling is None and not self.keep_items and can_share(self.rnn)
+        """Whether captions are read from the start alone, once for the last state, by `vsezoo.encoders.recurrence`."""
+        on_cpu = next(self.rnn.parameters()).device.type == "cpu"
+        return on_cpu and self.has_fixed_shapes and self.rnn.num_layers == 1
 
     def embed_words(self, ids: Tensor) -> Tensor:
         """Return the input of the network for words `(B, L)`: their embeddings `(B, L, word_dim)`."""
         embedded: Tensor = self.embed(ids)
         return embedded
 
-    def run(self, tokens: Tokens) -> tuple[PackedSequence, Tensor]:
-        """Return the states at all steps, packed, and the last ones of each direction; see `run_recurrence`."""
-        words = self.embed_words(tokens.ids)
-        return run_recurrence(
-            self.rnn, pack_padded_sequence(words, tokens.lengths, batch_first=True, enforce_sorted=False)
-        )
+    def arrange(self, tokens: Tokens) -> Sequences:
+        """Return captions as sequences of embeddings: on the CPU, each word is embedded once."""
+        # A subclass may embed a word in several ways in training, as dropout does.
+        varies = self.training and type(self).embed_words is not RecurrentTextEncoder.embed_words
+        if varies or tokens.ids.device.type != "cpu":
+            return Sequences.of(self.embed_words(tokens.ids), tokens.lengths)
+        words, places = torch.unique(tokens.ids, return_inverse=True)
+        return Sequences(self.embed_words(words[None])[0], places, tokens.lengths)
 
-    def make_items(self, outputs: PackedSequence, tokens: Tokens) -> tuple[Tensor, Tensor]:
+    def read_items(self, tokens: Tokens) -> tuple[Tensor, Tensor]:
         """Return the states after each word, `(B, L, D)`, both directions averaged, and how many there are."""
-        padded, lengths = pad_packed_sequence(outputs, batch_first=True, total_length=tokens.ids.shape[1])
-        return torch.stack(torch.split(padded, self.rnn.hidden_size, dim=-1)).mean(dim=0), lengths
+        return self._average(read_all(self.rnn, self.arrange(tokens))), tokens.lengths
 
     def forward(self, tokens: Tokens) -> Tensor | Embeddings:
         """Return joint embeddings `(B, D)`, with `keep_items` also words `(B, L, D)`."""
         if tokens.lengths.device.type != "cpu":
             return self._read_padded(tokens)
-        if self.shares_beginnings:
-            words, places = torch.unique(tokens.ids, return_inverse=True)
-            return self.finish(read_prefixes(self.rnn, self.embed_words(words[None])[0], places, tokens.lengths))
-        outputs, states = self.run(tokens)
-        if self.pooling is None:
-            embeddings = self.finish(self._find_last(outputs, states))
-            if not self.keep_items:
-                return embeddings
-        items, lengths = self.make_items(outputs, tokens)
-        if self.pooling is not None:
-            embeddings = self.finish(self.pooling(items, lengths))
+        of_caption = self.backward_reads == "caption" or not self.rnn.bidirectional
+        if self.pooling is None and not self.keep_items and of_caption:
+            return self.finish(read_last(self.rnn, self.arrange(tokens)).mean(dim=0))
+        states = read_all(self.rnn, self.arrange(tokens))
+        items, lengths = self._average(states), tokens.lengths
+        vectors = self._pick_last(states, lengths) if self.pooling is None else self.pooling(items, lengths)
+        embeddings = self.finish(vectors)
         return Embeddings(embeddings, items, lengths) if self.keep_items else embeddings
+
+    def _pick_last(self, states: Tensor, lengths: Tensor) -> Tensor:
+        """Return the last state of each direction, averaged, `(B, D)`; see `backward_reads`."""
+        width, last = self.rnn.hidden_size, states[torch.arange(len(states)), lengths - 1]
+        if self.rnn.bidirectional and self.backward_reads == "caption":
+            last = torch.cat([last[:, :width], states[:, 0, width:]], dim=1)
+        return self._average(last)
+
+    def _average(self, states: Tensor) -> Tensor:
+        """Return states `(…, directions * D)` with the directions averaged."""
+        return torch.stack(torch.split(states, self.rnn.hidden_size, dim=-1)).mean(dim=0)
 
     @property
     def has_fixed_shapes(self) -> bool:
@@ -126,14 +133,6 @@ class RecurrentTextEncoder(WordTextEncoder):
         states = self.rnn(self.embed_words(tokens.ids))[0].float()
         last = (tokens.lengths - 1)[:, None, None].expand(-1, 1, states.shape[-1])
         return self.finish(states.gather(1, last)[:, 0])
-
-    def _find_last(self, outputs: PackedSequence, states: Tensor) -> Tensor:
-        """Return the last state `(B, D)`, averaged over both directions."""
-        if self.rnn.bidirectional and self.backward_reads == "last_word":
-            padded, lengths = pad_packed_sequence(outputs, batch_first=True)
-            at_last_word = padded[torch.arange(len(lengths)), lengths - 1]
-            states = torch.stack(at_last_word.chunk(2, dim=-1))
-        return states.mean(dim=0)
 
 
 class GRUTextEncoder(RecurrentTextEncoder):

@@ -15,7 +15,7 @@ from torch.nn import functional
 from vsezoo.checkpoints.checkpoint import save_checkpoint
 from vsezoo.conversion.theano import make_gru
 from vsezoo.data.lookup import open_data
-from vsezoo.encoders.recurrence import run_recurrence
+from vsezoo.encoders.recurrence import Sequences, read_last
 from vsezoo.evaluation.evaluate import evaluate
 from vsezoo.interfaces import Tokens
 from vsezoo.model import JointEmbedding
@@ -34,7 +34,7 @@ def test_a_gru_of_theano_is_one_of_torch(word_dim: int, width: int) -> None:
     inputs = torch.from_numpy(words).transpose(0, 1)
     packed = nn.utils.rnn.pack_padded_sequence(inputs, lengths, batch_first=True, enforce_sorted=False)
     np.testing.assert_allclose(gru(packed)[1][0], expected, rtol=0, atol=1e-6)
-    np.testing.assert_allclose(run_recurrence(gru, packed)[1][0], expected, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(read_last(gru, Sequences.of(inputs, lengths))[0], expected, rtol=0, atol=1e-6)
     # A batch of one length, as the originals make them, is a batch with a mask.
     for row, length in enumerate(lengths):
         alone = run_gru(theano, words[:length, [row]], np.ones((length, 1), np.float32))

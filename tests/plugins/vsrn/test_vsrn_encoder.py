@@ -309,7 +309,7 @@ def test_the_gradient_of_the_recurrence_reaches_the_regions(images: Tensor, monk
     images.requires_grad_()
     weights = torch.linspace(-1, 1, EMBED_SIZE)
     (ours,) = torch.autograd.grad((encoder(images).embeddings @ weights).sum(), images)
-    monkeypatch.setattr(vsezoo_vsrn.encoder, "run_gru", lambda gru, packed: gru(packed)[1][-1])
+    monkeypatch.setattr(vsezoo_vsrn.encoder, "read_last", lambda gru, sets: gru(sets.items[sets.places])[1])
     (theirs,) = torch.autograd.grad((encoder(images).embeddings @ weights).sum(), images)
     torch.testing.assert_close(ours, theirs)
 
