@@ -68,7 +68,8 @@ def read_last(rnn: nn.GRU | nn.LSTM, sequences: Sequences) -> Tensor:
     """Return the last layer's states after the last step of each direction, `(directions, B, H)`; see `read_all`."""
     if sequences.items.device.type != "cpu":
         _, states = _run_torch(rnn, sequences)
-        return (states[0] if isinstance(rnn, nn.LSTM) else states)[-1 - rnn.bidirectional :].float()
+        last: Tensor = states[0] if isinstance(rnn, nn.LSTM) else states
+        return last[-1 - rnn.bidirectional :].float()
     if not len(sequences.lengths):
         return sequences.items.new_zeros(1 + rnn.bidirectional, 0, rnn.hidden_size)
     end = sequences.lengths[:, None] - 1
