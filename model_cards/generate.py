@@ -31,7 +31,6 @@ from measured import (
 )
 
 from vsezoo import registry
-from vsezoo.cards.command import flatten
 from vsezoo.parts import load_part, resolve_recipe
 from vsezoo.recipe import PART_KINDS, Paper, Recipe
 
@@ -80,7 +79,7 @@ def render_card(recipe: Recipe, runs: Iterable[Run]) -> str:
         recipe=recipe,
         chapter=read_chapter(recipe),
         parts={kind: describe_part(recipe, kind) for kind in PART_KINDS},
-        settings=flatten(resolve_recipe(recipe)),
+        settings=resolve_recipe(recipe).flatten(),
         runs=own,
         absent=[data for data in dict.fromkeys(known) if data not in measured],
         citation=cite(recipe.paper) if recipe.paper else "",

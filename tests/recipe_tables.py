@@ -6,12 +6,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from vsezoo import registry
-from vsezoo.cards.command import flatten
 from vsezoo.parts import resolve_recipe
 
 
 def assert_settings(name: str, expected: Mapping[str, Any]) -> None:
-    found = flatten(resolve_recipe(registry.load("models", name)))
+    found = resolve_recipe(registry.load("models", name)).flatten()
     assert {setting: found[setting] for setting in expected} == expected
 
 
@@ -21,8 +20,8 @@ def assert_overrides(name: str) -> None:
     assert "shapes" in recipe.overrides
     for data, override in recipe.overrides.items():
         resolved = resolve_recipe(recipe.for_data(data))
-        assert flatten(resolved).keys() == flatten(resolve_recipe(recipe)).keys()
-        assert flatten(resolved) != flatten(resolve_recipe(recipe))
+        assert resolved.flatten().keys() == resolve_recipe(recipe).flatten().keys()
+        assert resolved.flatten() != resolve_recipe(recipe).flatten()
         assert override.reason
 
 

@@ -201,6 +201,7 @@ def test_what_reads_no_tensors_imports_no_torch(command: list[str], tmp_path: Pa
     tiny.save_model(tmp_path / "run")
     program = "import sys; from vsezoo.cli import main; main(sys.argv[1:], standalone_mode=False)"
     program += "; assert 'vsezoo' in sys.modules and 'torch' not in sys.modules"
+    program += "; assert ('numpy' in sys.modules) == ('data' in sys.argv)"  # features are arrays
     subprocess.run([sys.executable, "-c", program, *command], cwd=tmp_path, capture_output=True, check=True)
 
 

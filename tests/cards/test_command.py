@@ -10,7 +10,7 @@ import pytest
 from tiny import TinyPairs
 
 from vsezoo import registry
-from vsezoo.cards.command import find_changes, flatten, write_command
+from vsezoo.cards.command import find_changes, write_command
 from vsezoo.cli.setting_flags import read_settings
 from vsezoo.parts import resolve_recipe
 from vsezoo.recipe import Recipe
@@ -48,7 +48,7 @@ def test_the_command_gives_the_same_recipe(changes: dict[str, Any]) -> None:
     recipe = resolve_recipe(plan_recipe("vsepp", "f8k_precomp", changes), data)
     found = find_changes(recipe, registered, DATA)
     assert {name: value for name, (value, _) in found.items()} == changes
-    assert flatten(read_command(write_command(recipe, "f8k_precomp", found))) == flatten(recipe)
+    assert read_command(write_command(recipe, "f8k_precomp", found)).flatten() == recipe.flatten()
 
 
 def test_what_the_data_decide_is_no_change() -> None:
@@ -65,7 +65,7 @@ def test_a_recipe_that_is_not_known_here_gives_all_settings() -> None:
     recipe = resolve_recipe(plan_recipe("vsepp", "shapes", {}), TinyPairs())
     command = write_command(recipe, "my photos", None)
     assert command.startswith("vsezoo train vsepp --data './my photos' --set embed_size=256 ")
-    assert command.count("--set") == len(flatten(recipe))
+    assert command.count("--set") == len(recipe.flatten())
 
 
 def test_a_recipe_that_is_not_registered_is_that_of_the_checkpoint() -> None:

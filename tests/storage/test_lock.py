@@ -26,7 +26,7 @@ def test_a_file_system_without_locks(tmp_path: Path, monkeypatch: pytest.MonkeyP
     def refuse(self: FileLock) -> None:
         raise error
 
-    monkeypatch.setattr(lock.FileLock, "_acquire", refuse)
+    monkeypatch.setattr(FileLock, "_acquire", refuse)
     monkeypatch.setattr(lock, "_warned", set())
     with ExitStack() as held:
         with pytest.warns(VsezooWarning, match=r"has no locks.*remove \.lock\.held there"):

@@ -16,7 +16,7 @@ from typing import Any
 import jinja2
 
 from vsezoo import registry
-from vsezoo.cards.command import find_changes, flatten, write_command
+from vsezoo.cards.command import find_changes, write_command
 from vsezoo.cards.metadata import UNKNOWN_LICENSE
 from vsezoo.data.lookup import find_source
 from vsezoo.errors import first_line
@@ -133,7 +133,7 @@ def _render(
         published=_find_published(registered.published, data["name"]) if registered else [],
         command=write_command(recipe, data["name"], changes, flags=run.flags),
         changes=changes,
-        settings=[(name, value) for name, value in flatten(recipe).items() if not changes or name not in changes],
+        settings=[(name, value) for name, value in recipe.flatten().items() if not changes or name not in changes],
         run=run,
         config=config,
         converted=converted,

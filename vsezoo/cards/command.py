@@ -11,8 +11,8 @@ import numpy as np
 
 from vsezoo import registry
 from vsezoo.inputs import PairDataset
-from vsezoo.recipe import PART_KINDS, TRAINING_PARTS, Recipe
-from vsezoo.recipe.recipe import FIELDS
+from vsezoo.recipe import Recipe
+from vsezoo.recipe.recipe import KINDS
 from vsezoo.storage.checkpoint_layout import CONFIG
 
 
@@ -32,19 +32,6 @@ class StoredData(PairDataset):
         raise IndexError("a checkpoint contains no images")
 
 
-def flatten(recipe: Recipe) -> dict[str, Any]:
-    """Return all settings of a recipe by dotted name."""
-    value = recipe.to_json()
-    settings = {name: value[name] for name in FIELDS if name in value}
-    for kind in KINDS:
-        settings[kind] = value[kind]["name"]
-        settings |= {f"{kind}.{name}": option for name, option in value[kind]["options"].items()}
-    return settings | {f"training.{name}": setting for name, setting in value["training"].items()}
-
-
-KINDS = (*PART_KINDS, *TRAINING_PARTS)
-
-
 def find_changes(recipe: Recipe, registered: Recipe, data: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
     """Return the settings of a resolved recipe that differ from the registered recipe for its data set.
 
@@ -59,14 +46,14 @@ def find_changes(recipe: Recipe, registered: Recipe, data: Mapping[str, Any]) ->
     from vsezoo.parts import resolve_recipe  # imports torch
 
     base = registered.for_data(data["name"])
-    own = flatten(base)
+    own = base.flatten()
     parts = {kind: getattr(recipe, kind).name for kind in KINDS if getattr(recipe, kind).name != own[kind]}
     stored = StoredData(data["name"], data["kind"], data["image_shape"]) if data["image_shape"] else None
     if base.embed_size is None:  # the pretrained weights decided it
         base = base.replace({"embed_size": recipe.embed_size})
-    compared = flatten(resolve_recipe(base.replace(parts), stored))
+    compared = resolve_recipe(base.replace(parts), stored).flatten()
     changes = {name: (value, own[name]) for name, value in parts.items()}
-    for name, value in flatten(recipe).items():
+    for name, value in recipe.flatten().items():
         if name not in compared or compared[name] != value:
             changes[name] = (value, compared.get(name))
     return changes
@@ -83,7 +70,7 @@ def write_command(
     if changes is None and recipe.name not in registry.list_names("models"):
         model, changes = CONFIG, {}
     elif changes is None:
-        changes = {name: (value, None) for name, value in flatten(recipe).items()}
+        changes = {name: (value, None) for name, value in recipe.flatten().items()}
     words = ["vsezoo", "train", model, "--data", data if data in registry.list_names("datasets") else f"./{data}"]
     for name, (value, _) in changes.items():
         words += ["--set", f"{name}={_write_value(value)}"]

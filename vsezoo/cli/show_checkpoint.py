@@ -36,7 +36,6 @@ def show_checkpoint(reference: str, as_json: bool) -> None:
 
 
 def _print(value: dict[str, Any]) -> None:
-    from vsezoo.cards.command import flatten
     from vsezoo.recipe import Recipe
 
     recipe, data, trained = Recipe.from_json(value["recipe"]), value["data"], value["trained"]
@@ -53,7 +52,7 @@ def _print(value: dict[str, Any]) -> None:
     console.print_fields(f"{value['reference']}\n{recipe.name}: {recipe.summary}", fields)
     if "converted" in value:
         console.print_fields("\nConverted from", list_origin(value["converted"]))
-    console.print_fields("\nSettings", [(name, str(setting)) for name, setting in flatten(recipe).items()])
+    console.print_fields("\nSettings", [(name, str(setting)) for name, setting in recipe.flatten().items()])
 
 
 def _round(value: Any) -> Any:

@@ -11,15 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from vsezoo import registry
 from vsezoo.errors import HubError
-from vsezoo.recipe import PART_KINDS, TRAINING_PARTS
 from vsezoo.recipe.part import GROUPS
+from vsezoo.recipe.recipe import KINDS
 from vsezoo.storage.cache import identify_code, remember
 
 if TYPE_CHECKING:
     from vsezoo.recipe import Recipe
     from vsezoo.recipe.declared import Option
-
-KINDS = (*PART_KINDS, *TRAINING_PARTS)
 
 
 def describe_parts(recipe: Recipe, own: bool) -> dict[str, Any]:

@@ -11,7 +11,6 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from vsezoo.cards.command import flatten
 from vsezoo.construction import build_loss
 from vsezoo.conversion.files import show
 from vsezoo.errors import CheckpointError, UsageError, VsezooError
@@ -187,7 +186,7 @@ def list_options(
     """
     if recipe.similarity.name not in similarities:
         raise _refuse(codebase, f"similarity {recipe.similarity.name!r}")
-    held = flatten(recipe)
+    held = recipe.flatten()
     return {
         **dict.fromkeys(NOTED, ""),
         "workers": 0,
@@ -214,7 +213,7 @@ def list_more(recipe: Recipe, written: Recipe, codebase: str) -> dict[str, str]:
     for kind in ("image_encoder", "text_encoder", "similarity"):
         if load_part(recipe, kind) is not load_part(written, kind):
             raise _refuse(codebase, f"{kind} {getattr(recipe, kind).name!r}")
-    own, expressed = flatten(recipe), flatten(written)
+    own, expressed = recipe.flatten(), written.flatten()
     another_loss = own["loss"] != expressed["loss"]
     more = {}
     for name, value in own.items():

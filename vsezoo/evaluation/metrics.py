@@ -1,17 +1,18 @@
 """The standard metrics, from ranks counted from 0, and the criteria for the best checkpoint.
 
-Uses ranks as arrays only and does not import torch, so that stored results can be shown quickly.
+Uses ranks as arrays only. Imports neither torch nor, before there are ranks, NumPy: stored results are shown quickly.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from vsezoo.errors import require_name
+
+if TYPE_CHECKING:
+    import numpy as np
 
 TIE_RULES: Mapping[str, str] = {
     "lower_index": "of equal scores the lower index comes first",
@@ -64,6 +65,8 @@ class DirectionMetrics:
         R@K = 100 · #(rank < K) / Q, MedR = ⌊median(rank)⌋ + 1, MeanR = mean(rank) + 1, as in Kiros et al. (2014) and
         all later papers.
         """
+        import numpy as np
+
         r1, r5, r10 = (100.0 * float(np.mean(ranks < k)) for k in (1, 5, 10))
         return cls(r1, r5, r10, float(np.floor(np.median(ranks))) + 1, float(np.mean(ranks)) + 1)
 
@@ -131,6 +134,7 @@ def average_metrics(parts: Sequence[Metrics]) -> Metrics:
 
     The rsum of the result is the mean of the parts' rsum, as both are sums.
     """
+    import numpy as np
 
     def average(directions: Iterable[DirectionMetrics]) -> DirectionMetrics:
         return DirectionMetrics(*np.mean([astuple(direction) for direction in directions], axis=0).tolist())

@@ -14,7 +14,7 @@ from typing import Any
 from vsezoo.errors import RecipeError, UsageError
 from vsezoo.recipe.part import PART_KINDS, TRAINING_PARTS
 from vsezoo.recipe.published import Paper, PublishedResult
-from vsezoo.recipe.recipe import Override, Recipe
+from vsezoo.recipe.recipe import KINDS, Override, Recipe
 from vsezoo.recipe.values import require_keys
 from vsezoo.storage.json_file import LARGEST, parse_strictly
 from vsezoo.storage.plain_file import explain_unread, read_plain
@@ -22,7 +22,6 @@ from vsezoo.storage.plain_file import explain_unread, read_plain
 SUFFIX = ".json"
 SHOWN = ("aliases", "distribution", "version", "file", "parameters", "training_options")
 """Keys that `show` prints in addition to the recipe and its parts."""
-KINDS = (*PART_KINDS, *TRAINING_PARTS)
 
 
 def is_recipe_file(model: str | Path) -> bool:

@@ -152,6 +152,15 @@ class Recipe:
             "training": {name: getattr(self.training, name) for name in TRAINING_FIELDS},
         }
 
+    def flatten(self) -> dict[str, Any]:
+        """Return all settings by dotted names, as `replace` takes them."""
+        value = self.to_json()
+        settings = {name: value[name] for name in FIELDS if name in value}
+        for kind in KINDS:
+            settings[kind] = value[kind]["name"]
+            settings |= {f"{kind}.{name}": option for name, option in value[kind]["options"].items()}
+        return settings | {f"training.{name}": setting for name, setting in value["training"].items()}
+
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Recipe:
         """Read the output of `to_json` of this version or an earlier one; an unknown field is an error."""

@@ -7,10 +7,12 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-
-from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
+from typing import TYPE_CHECKING
 
 from vsezoo.errors import VsezooWarning
+
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
 
 WITHOUT_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK)
 """Errors of file systems without locks, such as some network disks."""
@@ -44,6 +46,8 @@ def hold_lock(file: Path, *, wait: bool = False) -> Iterator[None]:
 
 
 def _acquire(file: Path, timeout: float) -> BaseFileLock:
+    from filelock import FileLock, SoftFileLock, Timeout
+
     try:
         try:
             return _take(FileLock(file, timeout=timeout))

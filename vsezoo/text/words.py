@@ -9,7 +9,6 @@ import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
@@ -198,6 +197,8 @@ def read_subwords(options: Mapping[str, Any]) -> Subwords | None:
 
 def name_version(package: str) -> str:
     """Return a package and its installed version; the package alone if it is not installed."""
+    from importlib.metadata import PackageNotFoundError, version
+
     try:
         return f"{package} {version(package)}"
     except PackageNotFoundError:

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from vsezoo import list_models, registry
-from vsezoo.cards.command import flatten
 from vsezoo.parts import resolve_recipe
 from vsezoo.recipe import Training
 
@@ -95,14 +94,14 @@ def test_every_setting_is_the_original_one(name: str) -> None:
     expected = DEFAULTS | DIFFERENCES[name]
     if expected["similarity"] == "order":
         expected["similarity.squared"] = False  # VSE++ takes the root
-    assert flatten(resolve_recipe(registry.load("models", name))) == expected
+    assert resolve_recipe(registry.load("models", name)).flatten() == expected
 
 
 @pytest.mark.parametrize("finetuned", [False, True])
 @pytest.mark.parametrize("cnn", ["vgg19", "resnet152"])
 def test_on_pictures_only_the_cnn_and_the_fine_tuning_differ(cnn: str, finetuned: bool) -> None:
     name = f"vsepp-{cnn}{'-finetuned' if finetuned else ''}"
-    settings = flatten(resolve_recipe(registry.load("models", name)))
+    settings = resolve_recipe(registry.load("models", name)).flatten()
     alone = {
         "image_encoder": "torchvision",
         "image_encoder.model": cnn,
@@ -141,7 +140,7 @@ def test_overrides_are_settings_that_exist(name: str) -> None:
     recipe = registry.load("models", name)
     for data in recipe.overrides:
         resolved = resolve_recipe(recipe.for_data(data))
-        assert flatten(resolved).keys() == flatten(resolve_recipe(recipe)).keys()
+        assert resolved.flatten().keys() == resolve_recipe(recipe).flatten().keys()
         assert resolved.training != Training()
 
 

@@ -12,7 +12,6 @@ import torch
 import vsepp_files
 from vsepp_files import CAPTIONS, IDS, IMAGES, VSEPP, WIDTH, WORDS, make_vsepp, write_checkpoint, write_words
 
-from vsezoo.cards.command import flatten
 from vsezoo.conversion.importer import Imported, Source
 from vsezoo.conversion.recognition import find_importer
 from vsezoo.errors import CheckpointError
@@ -70,7 +69,7 @@ def test_embeddings_are_the_formulas(checkpoint: Callable[..., Path], changes: d
 
 def test_options_are_settings(checkpoint: Callable[..., Path]) -> None:
     _, imported = read(checkpoint(use_abs=True, no_imgnorm=True))
-    held = flatten(imported.recipe)
+    held = imported.recipe.flatten()
     assert imported.recipe.name == "vsepp"
     expected = {
         "embed_size": 6,
@@ -124,7 +123,7 @@ def test_absent_options_are_the_originals_defaults_and_widths_those_of_the_tenso
 ) -> None:
     absent = {name: ... for name in VSEPP if name != "data_name"}
     _, imported = read(checkpoint(make_vsepp(VSEPP), **absent))
-    held = flatten(imported.recipe)
+    held = imported.recipe.flatten()
     expected = {
         "embed_size": 6,
         "image_encoder.img_dim": 9,

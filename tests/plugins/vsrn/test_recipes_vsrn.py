@@ -9,7 +9,6 @@ import pytest
 from click.testing import CliRunner
 
 from vsezoo import registry
-from vsezoo.cards.command import flatten
 from vsezoo.cli import main
 from vsezoo.parts import resolve_recipe
 from vsezoo.recipe import Recipe
@@ -81,7 +80,7 @@ def recipe() -> Recipe:
 
 
 def test_every_setting_is_the_original_one(recipe: Recipe) -> None:
-    assert pick(flatten(resolve_recipe(recipe)), EXPECTED) == EXPECTED
+    assert pick(resolve_recipe(recipe).flatten(), EXPECTED) == EXPECTED
 
 
 @pytest.mark.parametrize(
@@ -94,7 +93,7 @@ def test_every_setting_is_the_original_one(recipe: Recipe) -> None:
 )
 def test_the_commands_of_the_original_readme(data: str, flags: dict[str, Any], differences: dict[str, Any]) -> None:
     expected = EXPECTED | differences
-    assert pick(flatten(resolve_recipe(plan_recipe("vsrn", data, flags, overrides=True))), expected) == expected
+    assert pick(resolve_recipe(plan_recipe("vsrn", data, flags, overrides=True)).flatten(), expected) == expected
 
 
 def test_the_flags_are_those_of_the_original(recipe: Recipe) -> None:
@@ -109,7 +108,7 @@ def test_overrides_are_settings_that_exist_and_have_reasons(recipe: Recipe) -> N
     assert set(recipe.overrides) == {"f30k_precomp", "f8k_regions", "shapes"}
     for data, override in recipe.overrides.items():
         assert override.reason
-        assert flatten(resolve_recipe(recipe.for_data(data))).keys() == flatten(resolve_recipe(recipe)).keys()
+        assert resolve_recipe(recipe.for_data(data)).flatten().keys() == resolve_recipe(recipe).flatten().keys()
 
 
 def test_the_recipe_says_what_it_is(recipe: Recipe) -> None:

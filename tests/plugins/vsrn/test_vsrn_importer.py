@@ -26,7 +26,6 @@ from vsepp_files import (
     write_words,
 )
 
-from vsezoo.cards.command import flatten
 from vsezoo.conversion.convert import convert
 from vsezoo.conversion.importer import Imported, Source
 from vsezoo.conversion.recognition import find_importer
@@ -102,7 +101,7 @@ def test_names_in_data_parallel_and_without_batch_counts(checkpoint: Callable[..
 @pytest.mark.slow
 def test_options_are_settings(checkpoint: Callable[..., Path]) -> None:
     _, imported = read(checkpoint(dim_vid=31, measure="order", use_abs=True, no_imgnorm=True))
-    held = flatten(imported.recipe)
+    held = imported.recipe.flatten()
     expected = {
         "embed_size": 6,
         "image_encoder": "vsrn",

@@ -6,8 +6,7 @@ import hashlib
 import shutil
 from contextlib import closing, suppress
 from pathlib import Path
-
-import fsspec
+from typing import TYPE_CHECKING
 
 from vsezoo.errors import MissingPackageError, ServerError, UsageError
 from vsezoo.search.stored.manifest import NAME, OWN, list_files, parse_manifest, read_manifest
@@ -15,6 +14,9 @@ from vsezoo.search.stored.writer import lock_folder
 from vsezoo.storage.addresses import AddressError, is_address, open_address, show_address
 from vsezoo.storage.atomic_folder import replace_folder
 from vsezoo.storage.cache import find_cache
+
+if TYPE_CHECKING:
+    import fsspec
 
 TOPIC = "indexes"
 """The folder in the cache."""
@@ -34,6 +36,8 @@ def send_folder(folder: Path, address: str) -> None:
         ServerError: when the files cannot be written.
         MissingPackageError: when the package for this kind of address is not installed.
     """
+    import fsspec
+
     manifest = read_manifest(folder)
     with lock_folder(folder):
         files = [file for file in list_files(folder, manifest) if file.name != NAME]
