@@ -4,7 +4,8 @@
 
 Runs `vsezoo list-models` and `python -c "import click, rich.console"` in turn and prints the medians and their ratio.
 Then it prints what other commands spend on imports, by `python -X importtime`: in all, and for the packages that take
-most. The search is a second one, of 1,000 made features by an untrained model.
+most. Each is a second call: the first may look up what is remembered, as `show` of a model does. The search is among
+1,000 made features, by an untrained model.
 """
 
 from __future__ import annotations
