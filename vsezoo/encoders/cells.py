@@ -62,12 +62,14 @@ class GRUCell(Cell):
         step: Step, of_states: Tensor, of_kept: Tensor, of_inputs: Tensor, of_pushed: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Fill the gradients."""
+        width = of_states.shape[1]
         reset, update, recurrent = step.pushed.chunk(3, dim=1)
         of_new = tanh_backward(torch.addcmul(of_states, of_states, update, value=-1), step.kept)
         of_reset = sigmoid_backward(of_new * recurrent, reset)
         of_update = sigmoid_backward(of_states * (step.state - step.kept), update)
         torch.cat([of_reset, of_update, of_new], dim=1, out=of_inputs)
-        torch.cat([of_reset, of_update, of_new.mul_(reset)], dim=1, out=of_pushed)
+        of_pushed[:, : 2 * width] = of_inputs[:, : 2 * width]
+        torch.mul(of_new, reset, out=of_pushed[:, 2 * width :])
         return of_states.mul_(update), of_kept
 
 

@@ -23,6 +23,7 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_
 
 from vsezoo.encoders.cells import Cell, GRUCell, LSTMCell, Step
 from vsezoo.encoders.prefixes import find_prefixes
+from vsezoo.encoders.products import prepare_product
 
 ROWS = 128  # the rows of a product over all steps are padded to a multiple of this
 SEQUENCES = 8  # those of a product of one step to a multiple of this
@@ -169,52 +170,54 @@ class _Recurrence(torch.autograd.Function):
         with torch.autocast("cpu", enabled=False):
             weight = weight.to(half or weight.dtype)
             bias, inputs = bias.to(weight.dtype), inputs.to(torch.promote_types(inputs.dtype, torch.float32))
+            push = prepare_product(weight, max(sizes))
             width = weight.shape[1]
-            room = len(inputs) if keep else max(sizes) + SEQUENCES
-            pushed, kept = (inputs.new_empty(room, columns) for columns in (len(weight), width))
-            previous = weight.new_zeros(room, width)
             states = inputs.new_empty(len(inputs), width)
             states[sum(sizes) :] = 0
+            previous = weight.new_zeros(len(inputs) if keep else max(sizes) + SEQUENCES, width)
             state = inputs.new_zeros(sizes[0], width)
             before = state if cell.remembers else state[:0]
-            pushed[: sizes[0]] = bias
+            pushed = bias.to(inputs.dtype).repeat(sizes[0], 1)
+            taken: list[Tensor] = []
             for rows, chosen in zip(_cut(sizes), [None, *parents], strict=True):
-                size = rows.stop - rows.start
-                here = rows if keep else slice(0, size)
                 if chosen is not None:
                     state = state.index_select(0, chosen)
                     before = before.index_select(0, chosen) if cell.remembers else before
+                    here = rows if keep else slice(0, len(state))
                     previous[here] = state
-                    pushed[here] = functional.linear(_round_up(previous, here), weight, bias)[:size]
-                step = Step(state, before, pushed[here], kept[here])
+                    pushed = push(_round_up(previous, here), bias)[: len(state)].to(inputs.dtype)
+                step = Step(state, before, pushed, torch.empty_like(state))
                 cell.advance(step, inputs[rows], states[rows])
                 state, before = states[rows], step.kept if cell.remembers else before
+                taken += (step.pushed, step.kept) if keep else ()
         if keep:
-            ctx.save_for_backward(pushed, kept, previous, weight)
+            ctx.save_for_backward(previous, weight, *taken)
         return states
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         """Return the gradients of inputs, weight and bias."""
-        pushed, kept, previous, weight = ctx.saved_tensors
-        cell, parents, width, slices = ctx.cell, ctx.parents, weight.shape[1], _cut(ctx.sizes)
-        of_inputs = torch.empty_like(pushed, dtype=ctx.dtype)
-        of_pushed = torch.empty_like(pushed, dtype=weight.dtype)
+        previous, weight, *taken = ctx.saved_tensors
+        cell, parents, slices = ctx.cell, ctx.parents, _cut(ctx.sizes)
+        pull = prepare_product(weight.T, max(ctx.sizes))
+        pushed, kept, (of_all,) = taken[::2], taken[1::2], gradients
+        of_inputs = weight.new_empty(len(of_all), len(weight), dtype=ctx.dtype)
+        of_pushed = torch.empty_like(of_inputs, dtype=weight.dtype)
         of_inputs[slices[-1].stop :], of_pushed[slices[-1].stop :] = 0, 0
-        of_states, of_kept = gradients[0][slices[-1]].clone(), kept.new_zeros(ctx.sizes[-1], width)
+        of_states, of_kept = of_all[slices[-1]].clone(), torch.zeros_like(kept[-1])
         for level in reversed(range(len(slices))):
-            rows, before = slices[level], kept[:0]
+            rows, before = slices[level], kept[level][:0]
             if cell.remembers:
-                before = kept[slices[level - 1]].index_select(0, parents[level - 1]) if level else kept.new_zeros(1)
-            step = Step(previous[rows], before, pushed[rows], kept[rows])
+                before = kept[level - 1].index_select(0, parents[level - 1]) if level else torch.zeros_like(kept[0])
+            step = Step(previous[rows], before, pushed[level], kept[level])
             of_state, of_before = cell.retreat(step, of_states, of_kept, of_inputs[rows], of_pushed[rows])
             if level:
-                of_state = of_state + (_round_up(of_pushed, rows) @ weight)[: len(step.kept)]
-                of_states = gradients[0][slices[level - 1]].index_add(0, parents[level - 1], of_state)
+                of_state = of_state + pull(_round_up(of_pushed, rows), None)[: len(of_state)]
+                of_states = of_all[slices[level - 1]].index_add(0, parents[level - 1], of_state)
                 if cell.remembers:
-                    of_kept = kept.new_zeros(of_states.shape).index_add_(0, parents[level - 1], of_before)
+                    of_kept = torch.zeros_like(of_states).index_add_(0, parents[level - 1], of_before)
         of_weight, of_bias = of_pushed.T @ previous, of_pushed.new_ones(1, len(of_pushed)) @ of_pushed
-        return None, of_inputs, of_weight.to(kept.dtype), of_bias[0].to(kept.dtype), None, None, None
+        return None, of_inputs, of_weight.to(of_all.dtype), of_bias[0].to(of_all.dtype), None, None, None
 
 
 def _cut(sizes: list[int]) -> list[slice]:
