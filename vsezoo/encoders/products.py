@@ -33,7 +33,7 @@ def prepare_product(weight: Tensor, rows: int) -> Product:
 @functools.cache
 def _can_pack(dtype: torch.dtype) -> bool:
     """Return whether torch has its operations for weights in oneDNN's order, and the processor their instructions."""
-    if platform.machine() not in ("x86_64", "AMD64") or not torch.backends.mkldnn.is_available():
+    if platform.machine() not in ("x86_64", "AMD64") or not torch._C._has_mkldnn:
         return False
     names = ("_reorder_linear_weight", "_linear_pointwise", "_is_mkldnn_bf16_supported")
     if not all(hasattr(torch.ops.mkldnn, name) for name in names):
