@@ -25,7 +25,7 @@ from vsezoo.encoders.cells import Cell, GRUCell, LSTMCell, Step
 from vsezoo.encoders.prefixes import find_prefixes
 from vsezoo.encoders.products import prepare_product
 
-ROWS = 128  # the rows of a product over all steps are padded to a multiple of this
+ROWS = 128  # the rows of a product over all steps are padded to a multiple of this, see `_pad`
 SEQUENCES = 8  # those of a product of one step to a multiple of this
 
 
@@ -132,8 +132,9 @@ def _read(rnn: nn.GRU | nn.LSTM, suffix: str, sequences: Sequences, backwards: b
 
 
 def _pad(tensor: Tensor) -> Tensor:
-    """Return a tensor with zero rows at the end: in bfloat16, oneDNN compiles a kernel for each new shape."""
-    return functional.pad(tensor, [0, 0] * (tensor.ndim - 1) + [0, -len(tensor) % ROWS])
+    """Return a tensor, with zero rows at the end under autocast: in bfloat16, oneDNN compiles a kernel for each shape."""
+    missing = -len(tensor) % ROWS if torch.is_autocast_enabled("cpu") else 0
+    return functional.pad(tensor, [0, 0] * (tensor.ndim - 1) + [0, missing])
 
 
 class _Recurrence(torch.autograd.Function):
