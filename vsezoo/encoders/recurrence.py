@@ -132,7 +132,7 @@ def _read(rnn: nn.GRU | nn.LSTM, suffix: str, sequences: Sequences, backwards: b
 
 
 def _pad(tensor: Tensor) -> Tensor:
-    """Return a tensor, with zero rows at the end under autocast: in bfloat16, oneDNN compiles a kernel for each shape."""
+    """Return a tensor, under autocast with zero rows after it: in bfloat16, oneDNN compiles kernels for each shape."""
     missing = -len(tensor) % ROWS if torch.is_autocast_enabled("cpu") else 0
     return functional.pad(tensor, [0, 0] * (tensor.ndim - 1) + [0, missing])
 
