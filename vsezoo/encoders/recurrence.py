@@ -25,8 +25,10 @@ from vsezoo.encoders.cells import Cell, GRUCell, LSTMCell, Step
 from vsezoo.encoders.prefixes import find_prefixes
 from vsezoo.encoders.products import prepare_product
 
-ROWS = 128  # the rows of a product over all steps are padded to a multiple of this, see `_pad`
+ROWS = 128  # the rows of a product over all steps are padded to a multiple of this, see `_count_padded`
 SEQUENCES = 8  # those of a product of one step to a multiple of this
+
+embedding_backward = torch.ops.aten.embedding_dense_backward
 
 
 class Sequences(NamedTuple):
@@ -118,23 +120,25 @@ def _read(rnn: nn.GRU | nn.LSTM, suffix: str, sequences: Sequences, backwards: b
     )
     items, places, lengths = sequences
     prefixes = find_prefixes(_reverse(places, lengths) if backwards else places, lengths)
-    rows = _pad(prefixes.items)
-    if len(items) < len(rows):
-        # In float32 at least: the gradients of an item are added up.
-        read = functional.linear(_pad(items), weight_ih, bias_ih)
-        inputs = functional.embedding(rows, read.to(torch.promote_types(read.dtype, torch.float32)))
-    else:
-        inputs = functional.linear(functional.embedding(rows, items), weight_ih, bias_ih)
+    chosen: Tensor | None = prefixes.items
+    if len(items) >= len(prefixes.items):
+        items, chosen = functional.embedding(prefixes.items, items), None
+    inputs = functional.linear(_pad(items), weight_ih, bias_ih)
     cell = LSTMCell if isinstance(rnn, nn.LSTM) else GRUCell
     keep = torch.is_grad_enabled()
-    states: Tensor = _Recurrence.apply(cell, inputs, weight_hh, bias_hh, prefixes.sizes, prefixes.parents, keep)
+    states: Tensor = _Recurrence.apply(cell, inputs, chosen, weight_hh, bias_hh, prefixes.sizes, prefixes.parents, keep)
     return _Reading(states, prefixes.of_sequences, backwards)
 
 
 def _pad(tensor: Tensor) -> Tensor:
-    """Return a tensor, under autocast with zero rows after it: in bfloat16, oneDNN compiles kernels for each shape."""
-    missing = -len(tensor) % ROWS if torch.is_autocast_enabled("cpu") else 0
-    return functional.pad(tensor, [0, 0] * (tensor.ndim - 1) + [0, missing])
+    """Return a tensor `(N, …)`, under autocast with zero rows after it."""
+    missing = _count_padded(len(tensor)) - len(tensor)
+    return functional.pad(tensor, [0, 0] * (tensor.ndim - 1) + [0, missing]) if missing else tensor
+
+
+def _count_padded(rows: int) -> int:
+    """Return the rows of a product over all steps: in bfloat16, oneDNN compiles kernels for each shape."""
+    return rows + -rows % ROWS if torch.is_autocast_enabled("cpu") else rows
 
 
 class _Recurrence(torch.autograd.Function):
@@ -148,47 +152,51 @@ class _Recurrence(torch.autograd.Function):
         ctx: Any,
         cell: type[Cell],
         inputs: Tensor,
+        chosen: Tensor | None,
         weight: Tensor,
         bias: Tensor,
         sizes: list[int],
         parents: tuple[Tensor, ...],
         keep: bool,
     ) -> Tensor:
-        """Return the states of all steps `(N, H)`, with the rows of the inputs.
+        """Return the states of all steps `(N, H)`, and rows of zeros that are padding.
 
         Args:
             ctx: torch's context.
             cell: the formulas of the network.
-            inputs: `W x + b` of all steps, `(N, gates * H)`, and rows that are padding.
+            inputs: `W x + b` of the items `(U, gates * H)`, and rows that are padding.
+            chosen: the item of each state, `(N,)`; None for items in the order of the states.
             weight: recurrent weight.
             bias: recurrent bias.
             sizes: the number of states of each step; see `Prefixes`.
             parents: for each step but the first, the states of the step before that are continued.
             keep: keep what `backward` needs.
         """
-        ctx.cell, ctx.dtype, ctx.sizes, ctx.parents = cell, inputs.dtype, sizes, parents
+        ctx.cell, ctx.sizes, ctx.parents, ctx.chosen = cell, sizes, parents, chosen
+        ctx.items, ctx.dtype, count, padded = len(inputs), inputs.dtype, sum(sizes), _count_padded(sum(sizes))
         half = torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu")
         with torch.autocast("cpu", enabled=False):
             weight = weight.to(half or weight.dtype)
             bias, inputs = bias.to(weight.dtype), inputs.to(torch.promote_types(inputs.dtype, torch.float32))
             push = prepare_product(weight, max(sizes))
             width = weight.shape[1]
-            states = inputs.new_empty(len(inputs), width)
-            states[sum(sizes) :] = 0
-            previous = weight.new_zeros(len(inputs) if keep else max(sizes) + SEQUENCES, width)
+            states = inputs.new_empty(padded, width)
+            states[count:] = 0
+            previous = weight.new_zeros(padded if keep else max(sizes) + SEQUENCES, width)
             state = inputs.new_zeros(sizes[0], width)
             before = state if cell.remembers else state[:0]
             pushed = bias.to(inputs.dtype).repeat(sizes[0], 1)
             taken: list[Tensor] = []
-            for rows, chosen in zip(_cut(sizes), [None, *parents], strict=True):
-                if chosen is not None:
-                    state = state.index_select(0, chosen)
-                    before = before.index_select(0, chosen) if cell.remembers else before
+            for rows, parent in zip(_cut(sizes), [None, *parents], strict=True):
+                if parent is not None:
+                    state = state.index_select(0, parent)
+                    before = before.index_select(0, parent) if cell.remembers else before
                     here = rows if keep else slice(0, len(state))
                     previous[here] = state
                     pushed = push(_round_up(previous, here), bias)[: len(state)].to(inputs.dtype)
                 step = Step(state, before, pushed, torch.empty_like(state))
-                cell.advance(step, inputs[rows], states[rows])
+                read = inputs[rows] if chosen is None else inputs.index_select(0, chosen[rows])
+                cell.advance(step, read, states[rows])
                 state, before = states[rows], step.kept if cell.remembers else before
                 taken += (step.pushed, step.kept) if keep else ()
         if keep:
@@ -202,7 +210,9 @@ class _Recurrence(torch.autograd.Function):
         cell, parents, slices = ctx.cell, ctx.parents, _cut(ctx.sizes)
         pull = prepare_product(weight.T, max(ctx.sizes))
         pushed, kept, (of_all,) = taken[::2], taken[1::2], gradients
-        of_inputs = weight.new_empty(len(of_all), len(weight), dtype=ctx.dtype)
+        # The gradients of an item are added up, in float32 at least.
+        dtype = ctx.dtype if ctx.chosen is None else of_all.dtype
+        of_inputs = weight.new_empty(len(of_all), len(weight), dtype=dtype)
         of_pushed = torch.empty_like(of_inputs, dtype=weight.dtype)
         of_inputs[slices[-1].stop :], of_pushed[slices[-1].stop :] = 0, 0
         of_states, of_kept = of_all[slices[-1]].clone(), torch.zeros_like(kept[-1])
@@ -218,7 +228,10 @@ class _Recurrence(torch.autograd.Function):
                 if cell.remembers:
                     of_kept = torch.zeros_like(of_states).index_add_(0, parents[level - 1], of_before)
         of_weight, of_bias = of_pushed.T @ previous, of_pushed.new_ones(1, len(of_pushed)) @ of_pushed
-        return None, of_inputs, of_weight.to(of_all.dtype), of_bias[0].to(of_all.dtype), None, None, None
+        if ctx.chosen is not None:
+            of_states = of_inputs[: len(ctx.chosen)]
+            of_inputs = embedding_backward(of_states, ctx.chosen, ctx.items, -1, False).to(ctx.dtype)
+        return None, of_inputs, None, of_weight.to(of_all.dtype), of_bias[0].to(of_all.dtype), None, None, None
 
 
 def _cut(sizes: list[int]) -> list[slice]:
@@ -228,6 +241,6 @@ def _cut(sizes: list[int]) -> list[slice]:
 
 
 def _round_up(tensor: Tensor, rows: slice) -> Tensor:
-    """Return the rows and some that follow, for the reason of `_pad`."""
+    """Return the rows and some that follow, for the reason of `_count_padded`."""
     size = rows.stop - rows.start
     return tensor[rows.start : rows.start + size + -size % SEQUENCES]
