@@ -23,3 +23,12 @@ def test_products_are_those_of_linear(packs: bool, dtype: torch.dtype, monkeypat
             inputs = torch.randn(rows, 40).to(dtype)
             torch.testing.assert_close(multiply(inputs, bias), functional.linear(inputs, matrix, bias))
             torch.testing.assert_close(multiply(inputs, None), functional.linear(inputs, matrix))
+
+
+def test_onednn_can_be_switched_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    def reorder(*values: object) -> None:
+        raise AssertionError("oneDNN is used")
+
+    monkeypatch.setattr(torch.ops.mkldnn, "_reorder_linear_weight", reorder)
+    monkeypatch.setattr(torch.backends.mkldnn, "enabled", False)
+    assert prepare_product(torch.eye(3), 8)(torch.ones(2, 3), None).tolist() == [[1, 1, 1], [1, 1, 1]]

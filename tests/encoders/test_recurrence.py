@@ -8,6 +8,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+from torch.utils import _pytree as pytree
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from vsezoo.encoders import recurrence
 from vsezoo.encoders.cells import GRUCell, Step
@@ -90,6 +92,29 @@ def test_each_beginning_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert read == [2, 2, 2, 1]
     assert torch.equal(states[0], states[5])
     assert not torch.equal(states[0], states[2])
+
+
+class Largest(TorchDispatchMode):
+    """Notes the size of the largest tensor that an operation returns."""
+
+    numbers = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Run the operation."""
+        result = func(*args, **(kwargs or {}))
+        self.numbers = max(
+            [self.numbers, *(one.numel() for one in pytree.tree_leaves(result) if isinstance(one, Tensor))]
+        )
+        return result
+
+
+@NETWORKS
+def test_last_states_without_gradients_take_no_memory_for_each_step(network: type[Network]) -> None:
+    rnn = network(2, 64, bidirectional=True)
+    sequences = Sequences(torch.randn(3, 2), torch.randint(0, 3, (20, 100)), torch.full((20,), 100))
+    with torch.no_grad(), Largest() as largest:
+        read_last(rnn, sequences)
+    assert largest.numbers <= 4 * 64 * 64  # a weight; all states were 2,000 * 64
 
 
 @NETWORKS

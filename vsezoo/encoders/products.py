@@ -18,13 +18,13 @@ def prepare_product(weight: Tensor, rows: int) -> Product:
     """Return the linear map of a weight `(out, in)`, without gradients.
 
     oneDNN orders a weight anew for each product, which for few rows takes as long as the product itself: here it does
-    so once, if torch has that operation.
+    so once, if torch has that operation, and oneDNN is not switched off.
 
     Args:
         weight: on the CPU.
         rows: the usual number of rows of `x`.
     """
-    if not _can_pack(weight.dtype):
+    if not (torch.backends.mkldnn.enabled and _can_pack(weight.dtype)):
         return lambda inputs, bias: functional.linear(inputs, weight, bias)
     packed = torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), rows)
     return lambda inputs, bias: torch.ops.mkldnn._linear_pointwise(inputs, packed, bias, "none", [], "")

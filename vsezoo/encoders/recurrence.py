@@ -50,7 +50,7 @@ class _Reading(NamedTuple):
     """What one direction of a layer has read."""
 
     states: Tensor  # after each beginning, `(N, H)`; further rows are zeros
-    after: Tensor  # the row of `states` after each item, in the order of reading, `(B, L)`
+    after: Tensor  # the row of `states` after each item, in the order of reading, `(B, L)`; only after the last, `(B,)`
     backwards: bool
 
 
@@ -75,9 +75,8 @@ def read_last(rnn: nn.GRU | nn.LSTM, sequences: Sequences) -> Tensor:
         return last[-1 - rnn.bidirectional :].float()
     if not len(sequences.lengths):
         return sequences.items.new_zeros(1 + rnn.bidirectional, 0, rnn.hidden_size)
-    end = sequences.lengths[:, None] - 1
-    readings = _read_layers(rnn, sequences)
-    return torch.stack([reading.states.index_select(0, reading.after.gather(1, end)[:, 0]) for reading in readings])
+    readings = _read_layers(rnn, sequences, last=True)
+    return torch.stack([reading.states.index_select(0, reading.after) for reading in readings])
 
 
 def _run_torch(rnn: nn.GRU | nn.LSTM, sequences: Sequences) -> tuple[PackedSequence, Any]:
@@ -87,15 +86,16 @@ def _run_torch(rnn: nn.GRU | nn.LSTM, sequences: Sequences) -> tuple[PackedSeque
     return outputs
 
 
-def _read_layers(rnn: nn.GRU | nn.LSTM, sequences: Sequences) -> list[_Reading]:
-    """Return what each direction of the last layer has read."""
+def _read_layers(rnn: nn.GRU | nn.LSTM, sequences: Sequences, last: bool = False) -> list[_Reading]:
+    """Return what each direction of the last layer has read; see `_read`."""
     readings: list[_Reading] = []
     for layer in range(rnn.num_layers):
         if layer:
             sequences = Sequences.of(_spread(readings, sequences.lengths), sequences.lengths)
-        readings = [_read(rnn, f"l{layer}", sequences)]
+        ends = last and layer == rnn.num_layers - 1
+        readings = [_read(rnn, f"l{layer}", sequences, ends)]
         if rnn.bidirectional:
-            readings.append(_read(rnn, f"l{layer}_reverse", sequences, backwards=True))
+            readings.append(_read(rnn, f"l{layer}_reverse", sequences, ends, backwards=True))
     return readings
 
 
@@ -113,8 +113,8 @@ def _reverse(places: Tensor, lengths: Tensor) -> Tensor:
     return places.gather(1, index.clamp(min=0))
 
 
-def _read(rnn: nn.GRU | nn.LSTM, suffix: str, sequences: Sequences, backwards: bool = False) -> _Reading:
-    """Read sequences with one layer in one direction."""
+def _read(rnn: nn.GRU | nn.LSTM, suffix: str, sequences: Sequences, last: bool, backwards: bool = False) -> _Reading:
+    """Read sequences with one layer in one direction; with `last`, only the states after their ends are wanted."""
     weight_ih, weight_hh, bias_ih, bias_hh = (
         rnn.get_parameter(f"{name}_{suffix}") for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
     )
@@ -125,9 +125,14 @@ def _read(rnn: nn.GRU | nn.LSTM, suffix: str, sequences: Sequences, backwards: b
         items, chosen = functional.embedding(prefixes.items, items), None
     inputs = functional.linear(_pad(items), weight_ih, bias_ih)
     cell = LSTMCell if isinstance(rnn, nn.LSTM) else GRUCell
-    keep = torch.is_grad_enabled()
-    states: Tensor = _Recurrence.apply(cell, inputs, chosen, weight_hh, bias_hh, prefixes.sizes, prefixes.parents, keep)
-    return _Reading(states, prefixes.of_sequences, backwards)
+    after, wanted, keep = prefixes.of_sequences, None, torch.is_grad_enabled()
+    if last:
+        after = after.gather(1, lengths[:, None] - 1)[:, 0]
+    if last and not keep:
+        wanted, after = after, torch.arange(len(after))
+    sizes, parents = prefixes.sizes, prefixes.parents
+    states: Tensor = _Recurrence.apply(cell, inputs, chosen, weight_hh, bias_hh, sizes, parents, wanted, keep)
+    return _Reading(states, after, backwards)
 
 
 def _pad(tensor: Tensor) -> Tensor:
@@ -157,9 +162,10 @@ class _Recurrence(torch.autograd.Function):
         bias: Tensor,
         sizes: list[int],
         parents: tuple[Tensor, ...],
+        wanted: Tensor | None,
         keep: bool,
     ) -> Tensor:
-        """Return the states of all steps `(N, H)`, and rows of zeros that are padding.
+        """Return the states of all steps `(N, H)`, and rows of zeros that are padding; or those that are wanted.
 
         Args:
             ctx: torch's context.
@@ -170,7 +176,8 @@ class _Recurrence(torch.autograd.Function):
             bias: recurrent bias.
             sizes: the number of states of each step; see `Prefixes`.
             parents: for each step but the first, the states of the step before that are continued.
-            keep: keep what `backward` needs.
+            wanted: the states to return, `(B,)`; None for all.
+            keep: keep what `backward` needs; then all states are wanted.
         """
         ctx.cell, ctx.sizes, ctx.parents, ctx.chosen = cell, sizes, parents, chosen
         ctx.items, ctx.dtype, count, padded = len(inputs), inputs.dtype, sum(sizes), _count_padded(sum(sizes))
@@ -180,7 +187,7 @@ class _Recurrence(torch.autograd.Function):
             bias, inputs = bias.to(weight.dtype), inputs.to(torch.promote_types(inputs.dtype, torch.float32))
             push = prepare_product(weight, max(sizes))
             width = weight.shape[1]
-            states = inputs.new_empty(padded, width)
+            states = inputs.new_empty(padded if wanted is None else len(wanted), width)
             states[count:] = 0
             previous = weight.new_zeros(padded if keep else max(sizes) + SEQUENCES, width)
             state = inputs.new_zeros(sizes[0], width)
@@ -196,8 +203,12 @@ class _Recurrence(torch.autograd.Function):
                     pushed = push(_round_up(previous, here), bias)[: len(state)].to(inputs.dtype)
                 step = Step(state, before, pushed, torch.empty_like(state))
                 read = inputs[rows] if chosen is None else inputs.index_select(0, chosen[rows])
-                cell.advance(step, read, states[rows])
-                state, before = states[rows], step.kept if cell.remembers else before
+                new = states[rows] if wanted is None else torch.empty_like(state)
+                cell.advance(step, read, new)
+                if wanted is not None:
+                    found = (wanted >= rows.start) & (wanted < rows.stop)
+                    states[found] = new[wanted[found] - rows.start]
+                state, before = new, step.kept if cell.remembers else before
                 taken += (step.pushed, step.kept) if keep else ()
         if keep:
             ctx.save_for_backward(previous, weight, *taken)
@@ -231,7 +242,8 @@ class _Recurrence(torch.autograd.Function):
         if ctx.chosen is not None:
             of_states = of_inputs[: len(ctx.chosen)]
             of_inputs = embedding_backward(of_states, ctx.chosen, ctx.items, -1, False).to(ctx.dtype)
-        return None, of_inputs, None, of_weight.to(of_all.dtype), of_bias[0].to(of_all.dtype), None, None, None
+        of_weight, of_bias = of_weight.to(of_all.dtype), of_bias[0].to(of_all.dtype)
+        return None, of_inputs, None, of_weight, of_bias, None, None, None, None
 
 
 def _cut(sizes: list[int]) -> list[slice]:

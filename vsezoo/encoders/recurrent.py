@@ -82,7 +82,10 @@ class RecurrentTextEncoder(WordTextEncoder):
         return on_cpu and self.has_fixed_shapes and self.rnn.num_layers == 1
 
     def embed_words(self, ids: Tensor) -> Tensor:
-        """Return the input of the network for words `(B, L)`: their embeddings `(B, L, word_dim)`."""
+        """Return the input of the network for words `(B, L)`: their embeddings `(B, L, word_dim)`.
+
+        In evaluation, that of a word is the same wherever it stands: it may be computed once for a batch.
+        """
         embedded: Tensor = self.embed(ids)
         return embedded
 
