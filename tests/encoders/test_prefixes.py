@@ -18,7 +18,8 @@ def test_beginnings_of_three_sequences_by_hand() -> None:
     """Of `5 7 8`, `5` and `5 7 9`: 5; 5 7; 5 7 8 and 5 7 9."""
     prefixes = find_prefixes(torch.tensor([[5, 7, 8, 0], [5, 3, 3, 3], [5, 7, 9, 0]]), torch.tensor([3, 1, 3]))
     assert prefixes.sizes == [1, 1, 2]
-    assert [chosen.tolist() for chosen in prefixes.parents] == [[0], [0, 0]]
+    assert [chosen.tolist() for chosen in prefixes.continued] == [[0], [0], [0]]
+    assert [parents if parents is None else parents.tolist() for parents in prefixes.parents] == [None, None, [0, 0]]
     assert prefixes.items.tolist() == [5, 7, 8, 9]
     assert prefixes.of_sequences[0, :3].tolist() == [0, 1, 2]
     assert prefixes.of_sequences[1, :1].tolist() == [0]
@@ -33,9 +34,11 @@ def test_beginnings_against_a_slow_reference(items: int) -> None:
     prefixes = find_prefixes(places, lengths)
     words: list[tuple[int, ...]] = []
     before: list[tuple[int, ...]] = [()]
-    for size, parents in zip(prefixes.sizes, [torch.zeros(prefixes.sizes[0]), *prefixes.parents], strict=True):
+    for size, continued, parents in zip(prefixes.sizes, prefixes.continued, prefixes.parents, strict=True):
+        assert len(set(continued.tolist())) == len(continued)
+        chosen = continued if parents is None else continued[parents]
         items_of_level = prefixes.items[len(words) :][:size].tolist()
-        before = [(*before[int(one)], item) for one, item in zip(parents, items_of_level, strict=True)]
+        before = [(*before[int(one)], item) for one, item in zip(chosen, items_of_level, strict=True)]
         words += before
     expected = {tuple(row[: end + 1]) for row, n in zip(places.tolist(), lengths, strict=True) for end in range(int(n))}
     assert sorted(words) == sorted(expected)

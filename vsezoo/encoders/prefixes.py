@@ -12,7 +12,8 @@ class Prefixes(NamedTuple):
     """The N distinct beginnings of B sequences, in the order of their lengths: first those of one item."""
 
     sizes: list[int]  # how many there are of each length
-    parents: tuple[Tensor, ...]  # for each length but one: the index of each without its last item among the shorter
+    continued: list[Tensor]  # for each length: the indices of those shorter by one that they continue, each once
+    parents: list[Tensor | None]  # and which of these each of them continues; None for one after the other
     items: Tensor  # the last item of each, `(N,)`
     of_sequences: Tensor  # the beginning that ends with each item of each sequence, `(B, L)`; past its end, any
 
@@ -34,4 +35,10 @@ def find_prefixes(places: Tensor, lengths: Tensor) -> Prefixes:
     sizes = new.sum(dim=1)
     within = index - (sizes.cumsum(0) - sizes)[:, None]
     counts = sizes[: int(lengths.max())].tolist()
-    return Prefixes(counts, within[:-1][new[1:]].split(counts[1:]), rows.T[new], index.T[row_of])
+    continued, parents = [], list[Tensor | None]()
+    # Those of one item continue the empty beginning.
+    for found in (sizes.new_zeros(counts[0]), *within[:-1][new[1:]].split(counts[1:])):
+        distinct, which = torch.unique_consecutive(found, return_inverse=True)
+        continued.append(distinct)
+        parents.append(which if len(distinct) < len(found) else None)
+    return Prefixes(counts, continued, parents, rows.T[new], index.T[row_of])

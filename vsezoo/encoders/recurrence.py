@@ -12,7 +12,6 @@ Sizes: B sequences of up to L items, U distinct items, N distinct beginnings of 
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -21,14 +20,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
-from vsezoo.encoders.cells import Cell, GRUCell, LSTMCell, Step
+from vsezoo.encoders.cells import GRUCell, LSTMCell
 from vsezoo.encoders.prefixes import find_prefixes
-from vsezoo.encoders.products import prepare_product
-
-ROWS = 128  # the rows of a product over all steps are padded to a multiple of this, see `_count_padded`
-SEQUENCES = 8  # those of a product of one step to a multiple of this
-
-embedding_backward = torch.ops.aten.embedding_dense_backward
+from vsezoo.encoders.recurrent_steps import RecurrentSteps, count_padded
 
 
 class Sequences(NamedTuple):
@@ -130,129 +124,11 @@ def _read(rnn: nn.GRU | nn.LSTM, suffix: str, sequences: Sequences, last: bool, 
         after = after.gather(1, lengths[:, None] - 1)[:, 0]
     if last and not keep:
         wanted, after = after, torch.arange(len(after))
-    sizes, parents = prefixes.sizes, prefixes.parents
-    states: Tensor = _Recurrence.apply(cell, inputs, chosen, weight_hh, bias_hh, sizes, parents, wanted, keep)
+    states: Tensor = RecurrentSteps.apply(cell, prefixes, inputs, chosen, weight_hh, bias_hh, wanted, keep)
     return _Reading(states, after, backwards)
 
 
 def _pad(tensor: Tensor) -> Tensor:
-    """Return a tensor `(N, …)`, under autocast with zero rows after it."""
-    missing = _count_padded(len(tensor)) - len(tensor)
+    """Return a tensor `(N, …)`, under autocast with zero rows after it; see `count_padded`."""
+    missing = count_padded(len(tensor)) - len(tensor)
     return functional.pad(tensor, [0, 0] * (tensor.ndim - 1) + [0, missing]) if missing else tensor
-
-
-def _count_padded(rows: int) -> int:
-    """Return the rows of a product over all steps: in bfloat16, oneDNN compiles kernels for each shape."""
-    return rows + -rows % ROWS if torch.is_autocast_enabled("cpu") else rows
-
-
-class _Recurrence(torch.autograd.Function):
-    """All steps of one layer in one direction.
-
-    Products are computed in bfloat16 under autocast to it; states and gates are float32 at least.
-    """
-
-    @staticmethod
-    def forward(
-        ctx: Any,
-        cell: type[Cell],
-        inputs: Tensor,
-        chosen: Tensor | None,
-        weight: Tensor,
-        bias: Tensor,
-        sizes: list[int],
-        parents: tuple[Tensor, ...],
-        wanted: Tensor | None,
-        keep: bool,
-    ) -> Tensor:
-        """Return the states of all steps `(N, H)`, and rows of zeros that are padding; or those that are wanted.
-
-        Args:
-            ctx: torch's context.
-            cell: the formulas of the network.
-            inputs: `W x + b` of the items `(U, gates * H)`, and rows that are padding.
-            chosen: the item of each state, `(N,)`; None for items in the order of the states.
-            weight: recurrent weight.
-            bias: recurrent bias.
-            sizes: the number of states of each step; see `Prefixes`.
-            parents: for each step but the first, the states of the step before that are continued.
-            wanted: the states to return, `(B,)`; None for all.
-            keep: keep what `backward` needs; then all states are wanted.
-        """
-        ctx.cell, ctx.sizes, ctx.parents, ctx.chosen = cell, sizes, parents, chosen
-        ctx.items, ctx.dtype, count, padded = len(inputs), inputs.dtype, sum(sizes), _count_padded(sum(sizes))
-        half = torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu")
-        with torch.autocast("cpu", enabled=False):
-            weight = weight.to(half or weight.dtype)
-            bias, inputs = bias.to(weight.dtype), inputs.to(torch.promote_types(inputs.dtype, torch.float32))
-            push = prepare_product(weight, max(sizes))
-            width = weight.shape[1]
-            states = inputs.new_empty(padded if wanted is None else len(wanted), width)
-            states[count:] = 0
-            previous = weight.new_zeros(padded if keep else max(sizes) + SEQUENCES, width)
-            state = inputs.new_zeros(sizes[0], width)
-            before = state if cell.remembers else state[:0]
-            pushed = bias.to(inputs.dtype).repeat(sizes[0], 1)
-            taken: list[Tensor] = []
-            for rows, parent in zip(_cut(sizes), [None, *parents], strict=True):
-                if parent is not None:
-                    state = state.index_select(0, parent)
-                    before = before.index_select(0, parent) if cell.remembers else before
-                    here = rows if keep else slice(0, len(state))
-                    previous[here] = state
-                    pushed = push(_round_up(previous, here), bias)[: len(state)].to(inputs.dtype)
-                step = Step(state, before, pushed, torch.empty_like(state))
-                read = inputs[rows] if chosen is None else inputs.index_select(0, chosen[rows])
-                new = states[rows] if wanted is None else torch.empty_like(state)
-                cell.advance(step, read, new)
-                if wanted is not None:
-                    found = (wanted >= rows.start) & (wanted < rows.stop)
-                    states[found] = new[wanted[found] - rows.start]
-                state, before = new, step.kept if cell.remembers else before
-                taken += (step.pushed, step.kept) if keep else ()
-        if keep:
-            ctx.save_for_backward(previous, weight, *taken)
-        return states
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        """Return the gradients of inputs, weight and bias."""
-        previous, weight, *taken = ctx.saved_tensors
-        cell, parents, slices = ctx.cell, ctx.parents, _cut(ctx.sizes)
-        pull = prepare_product(weight.T, max(ctx.sizes))
-        pushed, kept, (of_all,) = taken[::2], taken[1::2], gradients
-        # The gradients of an item are added up, in float32 at least.
-        dtype = ctx.dtype if ctx.chosen is None else of_all.dtype
-        of_inputs = weight.new_empty(len(of_all), len(weight), dtype=dtype)
-        of_pushed = torch.empty_like(of_inputs, dtype=weight.dtype)
-        of_inputs[slices[-1].stop :], of_pushed[slices[-1].stop :] = 0, 0
-        of_states, of_kept = of_all[slices[-1]].clone(), torch.zeros_like(kept[-1])
-        for level in reversed(range(len(slices))):
-            rows, before = slices[level], kept[level][:0]
-            if cell.remembers:
-                before = kept[level - 1].index_select(0, parents[level - 1]) if level else torch.zeros_like(kept[0])
-            step = Step(previous[rows], before, pushed[level], kept[level])
-            of_state, of_before = cell.retreat(step, of_states, of_kept, of_inputs[rows], of_pushed[rows])
-            if level:
-                of_state = of_state + pull(_round_up(of_pushed, rows), None)[: len(of_state)]
-                of_states = of_all[slices[level - 1]].index_add(0, parents[level - 1], of_state)
-                if cell.remembers:
-                    of_kept = torch.zeros_like(of_states).index_add_(0, parents[level - 1], of_before)
-        of_weight, of_bias = of_pushed.T @ previous, of_pushed.new_ones(1, len(of_pushed)) @ of_pushed
-        if ctx.chosen is not None:
-            of_states = of_inputs[: len(ctx.chosen)]
-            of_inputs = embedding_backward(of_states, ctx.chosen, ctx.items, -1, False).to(ctx.dtype)
-        of_weight, of_bias = of_weight.to(of_all.dtype), of_bias[0].to(of_all.dtype)
-        return None, of_inputs, None, of_weight, of_bias, None, None, None, None
-
-
-def _cut(sizes: list[int]) -> list[slice]:
-    """Return the rows of each step."""
-    starts = [0, *itertools.accumulate(sizes)]
-    return list(map(slice, starts[:-1], starts[1:]))
-
-
-def _round_up(tensor: Tensor, rows: slice) -> Tensor:
-    """Return the rows and some that follow, for the reason of `_count_padded`."""
-    size = rows.stop - rows.start
-    return tensor[rows.start : rows.start + size + -size % SEQUENCES]
