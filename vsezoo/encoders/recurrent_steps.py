@@ -101,7 +101,6 @@ class RecurrentSteps(torch.autograd.Function):
         previous, weight, *taken = ctx.saved_tensors
         cell, prefixes, pushed, kept, (of_all,) = ctx.cell, ctx.prefixes, taken[::2], taken[1::2], gradients
         slices, pushes = cut(prefixes.sizes), cut_pushes(prefixes)
-        pull = prepare_product(weight.T, max(prefixes.sizes))
         # The gradients of an item are added up, in float32 at least.
         dtype = ctx.dtype if ctx.chosen is None else of_all.dtype
         of_inputs = weight.new_empty(len(of_all), len(weight), dtype=dtype)
@@ -126,7 +125,7 @@ class RecurrentSteps(torch.autograd.Function):
                 of_pushes[here] = gather(of_pushed, parents, len(continued))
             if level:
                 of_state = gather(of_state, parents, len(continued))
-                of_state = of_state + pull(_round_up(of_pushes, here), None)[: len(continued)]
+                of_state = of_state + (_round_up(of_pushes, here) @ weight)[: len(continued)]
                 of_states = of_all[slices[level - 1]].index_add(0, continued, of_state)
             if level and cell.remembers:
                 of_before = gather(of_before, parents, len(continued))
