@@ -90,10 +90,12 @@ class RecurrentTextEncoder(WordTextEncoder):
         return embedded
 
     def arrange(self, tokens: Tokens) -> Sequences:
-        """Return captions as sequences of embeddings: on the CPU, each word is embedded once."""
-        # A subclass may embed a word in several ways in training, as dropout does.
-        varies = self.training and type(self).embed_words is not RecurrentTextEncoder.embed_words
-        if varies or tokens.ids.device.type != "cpu":
+        """Return captions as sequences of embeddings: on the CPU, each word is embedded once if it can be."""
+        if self.training:  # a subclass may embed a word in several ways, as dropout does
+            apart = type(self).embed_words is not RecurrentTextEncoder.embed_words
+        else:  # gradients are then those of each word where it stands, for explanations
+            apart = torch.is_grad_enabled()
+        if apart or tokens.ids.device.type != "cpu":
             return Sequences.of(self.embed_words(tokens.ids), tokens.lengths)
         words, places = torch.unique(tokens.ids, return_inverse=True)
         return Sequences(self.embed_words(words[None])[0], places, tokens.lengths)
