@@ -128,7 +128,7 @@ def _read(rnn: nn.GRU | nn.LSTM, suffix: str, sequences: Sequences, last: bool, 
     return _Reading(states, after, backwards)
 
 
-def _pad(tensor: Tensor) -> Tensor:
-    """Return a tensor `(N, …)`, under autocast with zero rows after it; see `count_padded`."""
-    missing = count_padded(len(tensor)) - len(tensor)
-    return functional.pad(tensor, [0, 0] * (tensor.ndim - 1) + [0, missing]) if missing else tensor
+def _pad(items: Tensor) -> Tensor:
+    """Return items `(N, E)`, under autocast with zero rows after them; see `count_padded`."""
+    missing = count_padded(len(items)) - len(items)
+    return functional.pad(items, (0, 0, 0, missing)) if missing else items

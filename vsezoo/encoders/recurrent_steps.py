@@ -58,19 +58,17 @@ class RecurrentSteps(torch.autograd.Function):
             keep: keep what `backward` needs; then all states are wanted.
         """
         ctx.cell, ctx.prefixes, ctx.chosen, ctx.items, ctx.dtype = cell, prefixes, chosen, len(inputs), inputs.dtype
-        slices, pushes, continued = cut(prefixes.sizes), cut_pushes(prefixes), prefixes.continued
-        count, largest = slices[-1].stop, max(map(len, continued)) + SEQUENCES
-        room = (
-            count_padded(count) if wanted is None else len(wanted),
-            count_padded(pushes[-1].stop) if keep else largest,
-        )
+        slices, pushes, continued = _cut(prefixes.sizes), _cut_pushes(prefixes), prefixes.continued
+        count = slices[-1].stop
+        returned = count_padded(count) if wanted is None else len(wanted)
+        multiplied = count_padded(pushes[-1].stop) if keep else max(map(len, continued)) + SEQUENCES
         half = torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu")
         with torch.autocast("cpu", enabled=False):
             weight = weight.to(half or weight.dtype)
             bias, inputs = bias.to(weight.dtype), inputs.to(torch.promote_types(inputs.dtype, torch.float32))
             push = prepare_product(weight, max(prefixes.sizes))
             width = weight.shape[1]
-            states, previous = inputs.new_empty(room[0], width), weight.new_zeros(room[1], width)
+            states, previous = inputs.new_empty(returned, width), weight.new_zeros(multiplied, width)
             states[count:] = 0
             state = before = inputs.new_zeros(1, width)
             taken: list[Tensor] = []
@@ -79,9 +77,9 @@ class RecurrentSteps(torch.autograd.Function):
                 here = pushes[level] if keep else slice(0, len(state))
                 previous[here] = state
                 pushed = push(_round_up(previous, here), bias)[: len(state)].to(inputs.dtype)
-                state, pushed = (spread(tensor, prefixes.parents[level]) for tensor in (state, pushed))
+                state, pushed = (_spread(tensor, prefixes.parents[level]) for tensor in (state, pushed))
                 if cell.remembers:
-                    before = spread(before.index_select(0, continued[level]), prefixes.parents[level])
+                    before = _spread(before.index_select(0, continued[level]), prefixes.parents[level])
                 step = Step(state, before, pushed, torch.empty_like(state))
                 read = inputs[rows] if chosen is None else inputs.index_select(0, chosen[rows])
                 new = states[rows] if wanted is None else torch.empty_like(state)
@@ -100,61 +98,56 @@ class RecurrentSteps(torch.autograd.Function):
         """Return the gradients of inputs, weight and bias."""
         previous, weight, *taken = ctx.saved_tensors
         cell, prefixes, pushed, kept, (of_all,) = ctx.cell, ctx.prefixes, taken[::2], taken[1::2], gradients
-        slices, pushes = cut(prefixes.sizes), cut_pushes(prefixes)
+        slices, pushes = _cut(prefixes.sizes), _cut_pushes(prefixes)
         # The gradients of an item are added up, in float32 at least.
         dtype = ctx.dtype if ctx.chosen is None else of_all.dtype
         of_inputs = weight.new_empty(len(of_all), len(weight), dtype=dtype)
         of_pushes = weight.new_empty(len(previous), len(weight))
         of_inputs[slices[-1].stop :], of_pushes[pushes[-1].stop :] = 0, 0
         of_states, of_kept = of_all[slices[-1]].clone(), torch.zeros_like(kept[-1])
-        for level in reversed(range(len(slices))):
-            rows, here, continued, parents = (
-                slices[level],
-                pushes[level],
-                prefixes.continued[level],
-                prefixes.parents[level],
-            )
+        levels = list(enumerate(zip(slices, pushes, prefixes.continued, prefixes.parents, strict=True)))
+        for level, (rows, here, continued, parents) in reversed(levels):
             before = kept[level][:0]
             if cell.remembers:
                 last = kept[level - 1] if level else torch.zeros_like(kept[0][:1])
-                before = spread(last.index_select(0, continued), parents)
-            step = Step(spread(previous[here], parents), before, pushed[level], kept[level])
+                before = _spread(last.index_select(0, continued), parents)
+            step = Step(_spread(previous[here], parents), before, pushed[level], kept[level])
             of_pushed = of_pushes[here] if parents is None else torch.empty_like(pushed[level])
             of_state, of_before = cell.retreat(step, of_states, of_kept, of_inputs[rows], of_pushed)
             if parents is not None:
-                of_pushes[here] = gather(of_pushed, parents, len(continued))
+                of_pushes[here] = _gather(of_pushed, parents, len(continued))
             if level:
-                of_state = gather(of_state, parents, len(continued))
+                of_state = _gather(of_state, parents, len(continued))
                 of_state = of_state + (_round_up(of_pushes, here) @ weight)[: len(continued)]
                 of_states = of_all[slices[level - 1]].index_add(0, continued, of_state)
             if level and cell.remembers:
-                of_before = gather(of_before, parents, len(continued))
+                of_before = _gather(of_before, parents, len(continued))
                 of_kept = torch.zeros_like(of_states).index_add_(0, continued, of_before)
         of_weight, of_bias = of_pushes.T @ previous, of_pushes.new_ones(1, len(of_pushes)) @ of_pushes
         if ctx.chosen is not None:
-            of_inputs = gather(of_inputs[: len(ctx.chosen)], ctx.chosen, ctx.items).to(ctx.dtype)
+            of_inputs = _gather(of_inputs[: len(ctx.chosen)], ctx.chosen, ctx.items).to(ctx.dtype)
         of_weight, of_bias = of_weight.to(of_all.dtype), of_bias[0].to(of_all.dtype)
         return None, None, of_inputs, None, of_weight, of_bias, None, None
 
 
-def cut(sizes: list[int]) -> list[slice]:
+def _cut(sizes: list[int]) -> list[slice]:
     """Return the rows of each step."""
     starts = [0, *itertools.accumulate(sizes)]
     return list(map(slice, starts[:-1], starts[1:]))
 
 
-def cut_pushes(prefixes: Prefixes) -> list[slice]:
+def _cut_pushes(prefixes: Prefixes) -> list[slice]:
     """Return the rows of the recurrent products of each step."""
-    return cut(list(map(len, prefixes.continued)))
+    return _cut(list(map(len, prefixes.continued)))
 
 
-def spread(values: Tensor, parents: Tensor | None) -> Tensor:
+def _spread(values: Tensor, parents: Tensor | None) -> Tensor:
     """Return the rows of states that are continued for each state that continues them."""
     return values if parents is None else values.index_select(0, parents)
 
 
-def gather(values: Tensor, parents: Tensor | None, count: int) -> Tensor:
-    """Return the sums of the rows that `spread` took from each of the rows; faster than `index_add`."""
+def _gather(values: Tensor, parents: Tensor | None, count: int) -> Tensor:
+    """Return the sums of the rows that `_spread` took from each of the rows; faster than `index_add`."""
     total: Tensor = values if parents is None else embedding_backward(values, parents, count, -1, False)
     return total
 
