@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 from vsezoo.data.workers import draw_from, leave_interrupts_to_parent
 from vsezoo.errors import TrainingError, VsezooError
 from vsezoo.interfaces import Batch, PairDataset, RegionSets, Tokens
+from vsezoo.storage.read_ahead import read_ahead
 
 
 class TokenTable:
@@ -87,6 +88,17 @@ class PairBatches(Dataset[Batch | VsezooError]):
             image_index=torch.from_numpy(images),
             caption_index=torch.from_numpy(captions),
         )
+
+    def read_ahead(self) -> Iterator[Batch]:
+        """Yield the batches in order, the next read by a thread.
+
+        Raises:
+            DataError: for images that cannot be read.
+        """
+        for _, batch in read_ahead(self.__getitem__, range(len(self))):
+            if isinstance(batch, VsezooError):
+                raise batch
+            yield batch
 
     def load(self, workers: int) -> Iterator[Batch]:
         """Yield the batches in order, read ahead by data loader workers if there are any.

@@ -33,6 +33,10 @@ def _takes_features(split: Split, encoder: ImageEncoder) -> bool:
     return encoder.transform(training=True) in (to_tensor, to_sets) and split.data.kind != "picture"
 
 
+def _as_float32(features: np.ndarray) -> Tensor:
+    return as_stored(features).float()
+
+
 class Feed:
     """Makes the batches of a split.
 
@@ -40,14 +44,21 @@ class Feed:
         split: the split.
         encoder: the image encoder, for its `transform`.
         device: where the batches are used.
-        workers: data loader workers; without any, a GPU's batches of features are read ahead by threads.
+        workers: data loader workers; without any, batches of features are read ahead by threads.
         stored: pass features on as they are stored, in float16 perhaps, and keep them on the GPU if they fit.
     """
 
     def __init__(
         self, split: Split, encoder: ImageEncoder, device: torch.device, workers: int = 0, *, stored: bool = False
     ) -> None:
-        self._split, self._encoder, self._device, self._workers, self._stored = split, encoder, device, workers, stored
+        self._split, self._device, self._workers = split, device, workers
+        self._is_file = isinstance(split.data, PrecomputedPairs)  # whose rows are read anew for each batch
+        self._transform = encoder.transform(training=True)
+        self._takes_features = _takes_features(split, encoder)
+        if stored:
+            self._transform = as_stored
+        elif self._is_file and has_one_shape(split, encoder):
+            self._transform = _as_float32  # without a copy
         fits = stored and ResidentPairs.fits(split.data, device)
         self._resident = ResidentPairs(split.data, split.tokens, device) if fits else None
 
@@ -59,13 +70,14 @@ class Feed:
         """
         if self._resident:
             return self._resident.load(batches)
-        transform = as_stored if self._stored else self._encoder.transform(training=True)
-        pairs = PairBatches(self._split.data, self._split.tokens, transform, batches, seed, start=start)
-        if self._device.type == "cuda" and not self._workers and _takes_features(self._split, self._encoder):
-            return self._read_ahead(pairs)
-        return pairs.load(self._workers)
+        pairs = PairBatches(self._split.data, self._split.tokens, self._transform, batches, seed, start=start)
+        if self._workers or not self._takes_features:
+            return pairs.load(self._workers)
+        if self._device.type == "cuda":
+            return self._copy_ahead(pairs)
+        return pairs.read_ahead() if self._is_file else pairs.load(0)
 
-    def _read_ahead(self, pairs: PairBatches) -> Iterator[Batch]:
+    def _copy_ahead(self, pairs: PairBatches) -> Iterator[Batch]:
         """Yield batches that threads read, and copy to the GPU while it computes."""
         copies = torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]
 
@@ -79,7 +91,7 @@ class Feed:
                 done.record(copies)
             return batch, done
 
-        threads = READERS if isinstance(self._split.data, PrecomputedPairs) else 1
+        threads = READERS if self._is_file else 1
         for _, (batch, done) in read_ahead(read, range(len(pairs)), threads):
             if isinstance(batch, VsezooError):
                 raise batch

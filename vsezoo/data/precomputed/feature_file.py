@@ -6,12 +6,13 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from vsezoo.data.precomputed.feature_header import describe_objects, read_header
 from vsezoo.data.precomputed.region_counts import RegionCounts, read_counts
+from vsezoo.data.precomputed.rows import FileRows
 from vsezoo.errors import DataError, require_package
 
 CHECKED_WHOLE = 256 * 2**20  # bytes: only a sample of a larger file is checked, so that opening it is fast
@@ -27,9 +28,8 @@ Array = np.ndarray[Any, np.dtype[Any]]
 class FeatureFile:
     """A file of features that can be read by row; see `vsezoo.data.precomputed.feature_header` for its forms.
 
-    Keeps neither a mapping nor an open file, so that it is cheap to pass to worker processes. Each read maps the file
-    again, because pages count as memory of the process as long as the mapping exists: training on 31 GB of region
-    features would seem to take 31 GB.
+    Keeps neither a mapping nor an open file, so that it is cheap to pass to worker processes. Nothing is mapped, because
+    the pages of a mapping count as memory of the process: training on 31 GB of region features would seem to take 31 GB.
 
     Attributes:
         path: the file, as messages call it.
@@ -121,20 +121,25 @@ class FeatureFile:
             with np.errstate(over="ignore"):
                 if self.sets is not None:
                     return [image.astype(kept) for image in self._read_sets(rows)]
-                block = self._read_chunks(np.asarray(rows)) if self.dataset else np.asarray(self._map())[rows]
+                block = self._read_chunks(np.asarray(rows)) if self.dataset else self._read_rows(np.asarray(rows))
                 return block.astype(kept, copy=False)
         except (OSError, ValueError) as error:
             problem = f"can no longer be read ({error})."
             raise DataError(problem, file=self.path, remedy="It was removed or truncated: restore it.") from None
 
-    def _map(self) -> Array:
-        return np.memmap(self.content, self.dtype, "r", self.offset, self.stored or self.shape)
+    def _read_rows(self, rows: Array) -> Array:
+        with self.content.open("rb") as file:
+            return self._rows_of(file).take(rows)
+
+    def _rows_of(self, file: BinaryIO) -> FileRows:
+        return FileRows(file, self.dtype, self.offset, self.stored or self.shape)
 
     def _read_sets(self, rows: Sequence[int] | Array) -> list[Array]:
         assert self.sets is not None
         if not self.dataset:
-            content = self._map()
-            return [self.sets.take(content, int(row)) for row in rows]
+            with self.content.open("rb") as file:
+                content = self._rows_of(file)
+                return [self.sets.take(content, int(row)) for row in rows]
         h5py = require_package("h5py", "a file of features in HDF5", self.path)
         with h5py.File(self.content, "r") as file:
             return [self.sets.take(file[self.dataset], int(row)) for row in rows]
