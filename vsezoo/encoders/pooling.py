@@ -10,8 +10,7 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
-
-from vsezoo.encoders.recurrence import Sequences, read_all
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 LOWEST = -10_000.0
 """Value of padding before items are sorted, as in the original code: below any item."""
@@ -86,28 +85,42 @@ class GeneralizedPooling(Pooling):
 
     def weigh(self, sizes: Tensor) -> Tensor:
         """Return the weights `(U, K)` of sets of these sizes `(U,)`, each 1 or more; K is the largest."""
-        sizes, weight = sizes.cpu(), self.linear.weight
-        codes = encode_positions(int(sizes.max()), self.WIDTH).to(weight)
-        places = torch.arange(len(codes))
-        states = read_all(self.gru, Sequences(codes, places.expand(len(sizes), -1).to(codes.device), sizes))
-        states = torch.stack(torch.split(states, self.WIDTH, dim=-1)).mean(dim=0)
-        scores: Tensor = self.linear(states)[:, :, 0].to(weight.dtype)
-        absent = places >= sizes[:, None]
-        scores = (scores / self.TEMPERATURE).masked_fill(absent.to(weight.device), -torch.inf)
-        return scores.softmax(dim=1)
+        sizes, device = sizes.cpu(), self.linear.weight.device
+        longest = int(sizes.max())
+        # In float32: there is little to compute. By torch's network, since steps as narrow as these take it no time.
+        with torch.autocast(device.type, enabled=False):
+            codes = encode_positions(longest, self.WIDTH).to(self.linear.weight)
+            packed = pack_padded_sequence(
+                codes.expand(len(sizes), -1, -1), sizes, batch_first=True, enforce_sorted=False
+            )
+            states, _ = pad_packed_sequence(self.gru(packed)[0], batch_first=True)
+            scores: Tensor = self.linear(states.unflatten(-1, (2, -1)).mean(dim=-2))[:, :, 0]
+        absent = torch.arange(longest) >= sizes[:, None]
+        return (scores / self.TEMPERATURE).masked_fill(absent.to(device), -torch.inf).softmax(dim=1)
 
     def pool(self, items: Tensor) -> Tensor:
         """Return `(B, D)`."""
-        return _sort(items) @ self.weigh(torch.tensor([items.shape[1]]))[0]
+        return _add_sorted(items, self.weigh(torch.tensor([items.shape[1]]))[0])
 
     def pool_padded(self, items: Tensor, lengths: Tensor, present: Tensor) -> Tensor:
         """Return `(B, D)`."""
         sizes, place = torch.unique(lengths.clamp(min=1), return_inverse=True)
-        weights = self.weigh(sizes)[place]  # (B, K'), K' the largest size
+        weights = self.weigh(sizes)  # (U, K'), K' the largest size
+        if items.device.type == "cpu":
+            return _pool_by_size(items, sizes, place, weights).masked_fill(lengths[:, None] < 1, 0)
         items, present = items[:, : weights.shape[1]], present[:, : weights.shape[1]]
         # Padding is sorted to the end, so that it keeps its positions.
         ordered = _sort(items.masked_fill(~present, LOWEST)).masked_fill(~present.transpose(1, 2), 0)
-        return (ordered @ weights[:, :, None])[:, :, 0]
+        return (ordered @ weights[place][:, :, None])[:, :, 0]
+
+
+def _pool_by_size(items: Tensor, sizes: Tensor, place: Tensor, weights: Tensor) -> Tensor:
+    """Return the sums of sorted items, those of the sets of one size at a time, so that no padding is sorted."""
+    order = place.argsort()
+    parts = items.index_select(0, order).split(place.bincount().tolist())
+    each = zip(parts, sizes.tolist(), weights, strict=True)
+    pooled = [_add_sorted(part[:, :size], weight[:size]) for part, size, weight in each]
+    return torch.cat(pooled).index_select(0, order.argsort())
 
 
 POOLINGS: dict[str, Callable[[], Pooling]] = {"mean": MeanPooling, "max": MaxPooling, "gpo": GeneralizedPooling}
@@ -119,6 +132,12 @@ def encode_positions(count: int, width: int) -> Tensor:
     rates = torch.exp(torch.arange(0, width, 2) * (-math.log(10_000) / width))
     angles = torch.arange(count)[:, None] * rates
     return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(1)
+
+
+def _add_sorted(items: Tensor, weights: Tensor) -> Tensor:
+    """Return `Σ_k θ_k max_k(x_d)` of sets of K items each, in float32: in bfloat16, that product is slow on a CPU."""
+    with torch.autocast(items.device.type, enabled=False):
+        return _sort(items.to(weights)) @ weights
 
 
 def _sort(items: Tensor) -> Tensor:

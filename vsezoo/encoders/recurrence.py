@@ -43,7 +43,7 @@ class Sequences(NamedTuple):
 class _Reading(NamedTuple):
     """What one direction of a layer has read."""
 
-    states: Tensor  # after each beginning, `(N, H)`; further rows are zeros
+    states: Tensor  # after each beginning, `(N, H)`; if all are wanted, a last row of zeros
     after: Tensor  # the row of `states` after each item, in the order of reading, `(B, L)`; only after the last, `(B,)`
     backwards: bool
 
@@ -95,10 +95,12 @@ def _read_layers(rnn: nn.GRU | nn.LSTM, sequences: Sequences, last: bool = False
 
 def _spread(readings: Sequence[_Reading], lengths: Tensor) -> Tensor:
     """Return the states of all directions after each item, `(B, L, directions * H)`."""
-    places = [_reverse(one.after, lengths) if one.backwards else one.after for one in readings]
-    states = [functional.embedding(place, one.states) for place, one in zip(places, readings, strict=True)]
-    ended = torch.arange(places[0].shape[1]) >= lengths[:, None]
-    return torch.cat(states, dim=2).masked_fill(ended[:, :, None], 0)
+    found = []
+    for states, after, backwards in readings:
+        places, zeros = _reverse(after, lengths) if backwards else after, len(states) - 1
+        places = places.masked_fill(torch.arange(places.shape[1]) >= lengths[:, None], zeros)
+        found.append(functional.embedding(places, states, padding_idx=zeros))
+    return torch.cat(found, dim=2) if len(found) > 1 else found[0]
 
 
 def _reverse(places: Tensor, lengths: Tensor) -> Tensor:

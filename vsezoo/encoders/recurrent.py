@@ -126,7 +126,7 @@ class RecurrentTextEncoder(WordTextEncoder):
 
     def _average(self, states: Tensor) -> Tensor:
         """Return states `(…, directions * D)` with the directions averaged."""
-        return torch.stack(torch.split(states, self.rnn.hidden_size, dim=-1)).mean(dim=0)
+        return states.unflatten(-1, (2, -1)).mean(dim=-2) if self.rnn.bidirectional else states
 
     @property
     def has_fixed_shapes(self) -> bool:

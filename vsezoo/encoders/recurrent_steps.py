@@ -44,7 +44,7 @@ class RecurrentSteps(torch.autograd.Function):
         wanted: Tensor | None,
         keep: bool,
     ) -> Tensor:
-        """Return the states of all steps `(N, H)`, and rows of zeros that are padding; or those that are wanted.
+        """Return the states of all steps `(N, H)`, and one or more rows of zeros; or those that are wanted.
 
         Args:
             ctx: torch's context.
@@ -60,7 +60,7 @@ class RecurrentSteps(torch.autograd.Function):
         ctx.cell, ctx.prefixes, ctx.chosen, ctx.items, ctx.dtype = cell, prefixes, chosen, len(inputs), inputs.dtype
         slices, pushes, continued = _cut(prefixes.sizes), _cut_pushes(prefixes), prefixes.continued
         count = slices[-1].stop
-        returned = count_padded(count) if wanted is None else len(wanted)
+        returned = count_padded(count + 1) if wanted is None else len(wanted)
         multiplied = count_padded(pushes[-1].stop) if keep else max(map(len, continued)) + SEQUENCES
         half = torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu")
         with torch.autocast("cpu", enabled=False):
@@ -100,8 +100,8 @@ class RecurrentSteps(torch.autograd.Function):
         cell, prefixes, pushed, kept, (of_all,) = ctx.cell, ctx.prefixes, taken[::2], taken[1::2], gradients
         slices, pushes = _cut(prefixes.sizes), _cut_pushes(prefixes)
         # The gradients of an item are added up, in float32 at least.
-        dtype = ctx.dtype if ctx.chosen is None else of_all.dtype
-        of_inputs = weight.new_empty(len(of_all), len(weight), dtype=dtype)
+        size, dtype = (ctx.items, ctx.dtype) if ctx.chosen is None else (len(ctx.chosen), of_all.dtype)
+        of_inputs = weight.new_empty(size, len(weight), dtype=dtype)
         of_pushes = weight.new_empty(len(previous), len(weight))
         of_inputs[slices[-1].stop :], of_pushes[pushes[-1].stop :] = 0, 0
         of_states, of_kept = of_all[slices[-1]].clone(), torch.zeros_like(kept[-1])
@@ -125,7 +125,7 @@ class RecurrentSteps(torch.autograd.Function):
                 of_kept = torch.zeros_like(of_states).index_add_(0, continued, of_before)
         of_weight, of_bias = of_pushes.T @ previous, of_pushes.new_ones(1, len(of_pushes)) @ of_pushes
         if ctx.chosen is not None:
-            of_inputs = _gather(of_inputs[: len(ctx.chosen)], ctx.chosen, ctx.items).to(ctx.dtype)
+            of_inputs = _gather(of_inputs, ctx.chosen, ctx.items).to(ctx.dtype)
         of_weight, of_bias = of_weight.to(of_all.dtype), of_bias[0].to(of_all.dtype)
         return None, None, of_inputs, None, of_weight, of_bias, None, None
 
