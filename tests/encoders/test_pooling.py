@@ -8,7 +8,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from vsezoo.encoders.pooling import POOLINGS, GeneralizedPooling, Pooling, encode_positions
+from vsezoo.encoders.pooling import (
+    POOLINGS,
+    GeneralizedPooling,
+    Pooling,
+    _pool_by_size,
+    _pool_together,
+    encode_positions,
+)
 from vsezoo.encoders.recurrent import GRUTextEncoder
 from vsezoo.encoders.regions import RegionImageEncoder
 from vsezoo.errors import DataError
@@ -98,6 +105,31 @@ def test_a_set_of_no_items_becomes_zeros(name: str) -> None:
     assert bool(items.grad.isfinite().all())
     assert not items.grad[0].any()
     assert not pooling(torch.randn(2, 0, 3)).any()
+
+
+def test_sets_of_one_size_at_a_time_are_pooled_as_all_together() -> None:
+    """On the CPU, sets are pooled by size; on other devices all at once, padded."""
+    torch.manual_seed(0)
+    items, lengths = torch.randn(9, 6, 5, requires_grad=True), torch.tensor([3, 6, 1, 3, 4, 6, 3, 1, 2])
+    sizes, place = torch.unique(lengths, return_inverse=True)
+    weights = torch.rand(len(sizes), 6)
+    by_size = _pool_by_size(items, sizes, place, weights)
+    together = _pool_together(items, (torch.arange(6) < lengths[:, None])[:, :, None], weights[place])
+    torch.testing.assert_close(by_size, together)
+    slopes = [torch.autograd.grad(pooled.square().sum(), items)[0] for pooled in (by_size, together)]
+    torch.testing.assert_close(*slopes)
+    for row, (image, size) in enumerate(zip(items, lengths.tolist(), strict=True)):
+        ranked = image[:size].sort(dim=0, descending=True).values
+        expected = (ranked * weights[place[row], :size, None]).sum(0)
+        torch.testing.assert_close(by_size[row], expected)
+
+
+def test_gpo_adds_up_in_float32_whatever_the_precision() -> None:
+    torch.manual_seed(0)
+    pooling, items, lengths = GeneralizedPooling(), torch.randn(3, 5, 4), torch.tensor([5, 2, 4])
+    expected = pooling(items, lengths), pooling(items)
+    with torch.autocast("cpu", torch.bfloat16):
+        torch.testing.assert_close((pooling(items, lengths), pooling(items)), expected, rtol=0, atol=0)
 
 
 @pytest.mark.slow

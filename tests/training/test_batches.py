@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import random
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,12 @@ import tiny
 import torch
 
 from vsezoo.data.lookup import open_data
-from vsezoo.encoders.precomputed import to_tensor
+from vsezoo.data.view import PairView
+from vsezoo.encoders.precomputed import PrecomputedImageEncoder, to_tensor
+from vsezoo.errors import DataError
 from vsezoo.training.batches import PairBatches, TokenTable
+from vsezoo.training.feed import Feed
+from vsezoo.training.splits import Split
 
 
 def test_tokens_are_padded_at_the_end() -> None:
@@ -43,6 +48,41 @@ def test_a_batch_pairs_each_caption_with_its_image(batches: PairBatches, data: P
         assert batch.image_index.tolist() == [caption // 5 for caption in captions]
         assert np.array_equal(batch.images.numpy(), features[captions // 5])
         assert batch.tokens.ids[:, 1].tolist() == [4 + caption % 9 for caption in captions]
+
+
+def test_a_thread_reads_the_next_batch(batches: PairBatches, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While the first is in use, the second is read; what is wrong with it is raised when it is due."""
+    begun, read = [], PairBatches.__getitem__
+
+    def record(batch: PairBatches, index: int) -> object:
+        begun.append((index, threading.current_thread() is threading.main_thread()))
+        return read(batch, index) if index < 2 else DataError("is damaged.")
+
+    expected = list(batches.load(0))[:2]
+    monkeypatch.setattr(PairBatches, "__getitem__", record)
+    coming = batches.read_ahead()
+    for batch in expected:
+        found = next(coming)
+        assert torch.equal(found.images, batch.images)
+        assert torch.equal(found.tokens.ids, batch.tokens.ids)
+        assert torch.equal(found.caption_index, batch.caption_index)
+    with pytest.raises(DataError, match="is damaged"):
+        next(coming)
+    assert begun[:3] == [(0, False), (1, False), (2, False)]
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_who_reads_ahead(data: Path, monkeypatch: pytest.MonkeyPatch, workers: int) -> None:
+    """Workers if there are any, else a thread, but only for rows of a file: other data might refuse threads."""
+    pairs, encoder = open_data(str(data), "train", ("vector",)), PrecomputedImageEncoder(embed_size=4, img_dim=12)
+    tokens = TokenTable([np.array([1, 4, 2], np.int32)] * len(pairs.captions))
+    ways = []
+    monkeypatch.setattr(PairBatches, "read_ahead", lambda self: ways.append("thread") or iter(()))
+    monkeypatch.setattr(PairBatches, "load", lambda self, workers: ways.append(workers) or iter(()))
+    for source in (pairs, PairView(pairs)):
+        feed = Feed(Split(source, tokens), encoder, torch.device("cpu"), workers)
+        assert list(feed.load([np.arange(5)], (0,), 0)) == []
+    assert ways == ([1, 1] if workers else ["thread", 0])
 
 
 @pytest.mark.process

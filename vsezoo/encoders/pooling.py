@@ -87,7 +87,7 @@ class GeneralizedPooling(Pooling):
         """Return the weights `(U, K)` of sets of these sizes `(U,)`, each 1 or more; K is the largest."""
         sizes, device = sizes.cpu(), self.linear.weight.device
         longest = int(sizes.max())
-        # In float32: there is little to compute. By torch's network, since steps as narrow as these take it no time.
+        # In float32, and with torch's own loop over the steps: they are so narrow that a loop in Python costs more.
         with torch.autocast(device.type, enabled=False):
             codes = encode_positions(longest, self.WIDTH).to(self.linear.weight)
             packed = pack_padded_sequence(
@@ -108,19 +108,7 @@ class GeneralizedPooling(Pooling):
         weights = self.weigh(sizes)  # (U, K'), K' the largest size
         if items.device.type == "cpu":
             return _pool_by_size(items, sizes, place, weights).masked_fill(lengths[:, None] < 1, 0)
-        items, present = items[:, : weights.shape[1]], present[:, : weights.shape[1]]
-        # Padding is sorted to the end, so that it keeps its positions.
-        ordered = _sort(items.masked_fill(~present, LOWEST)).masked_fill(~present.transpose(1, 2), 0)
-        return (ordered @ weights[place][:, :, None])[:, :, 0]
-
-
-def _pool_by_size(items: Tensor, sizes: Tensor, place: Tensor, weights: Tensor) -> Tensor:
-    """Return the sums of sorted items, those of the sets of one size at a time, so that no padding is sorted."""
-    order = place.argsort()
-    parts = items.index_select(0, order).split(place.bincount().tolist())
-    each = zip(parts, sizes.tolist(), weights, strict=True)
-    pooled = [_add_sorted(part[:, :size], weight[:size]) for part, size, weight in each]
-    return torch.cat(pooled).index_select(0, order.argsort())
+        return _pool_together(items, present, weights[place])
 
 
 POOLINGS: dict[str, Callable[[], Pooling]] = {"mean": MeanPooling, "max": MaxPooling, "gpo": GeneralizedPooling}
@@ -132,6 +120,23 @@ def encode_positions(count: int, width: int) -> Tensor:
     rates = torch.exp(torch.arange(0, width, 2) * (-math.log(10_000) / width))
     angles = torch.arange(count)[:, None] * rates
     return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(1)
+
+
+def _pool_by_size(items: Tensor, sizes: Tensor, place: Tensor, weights: Tensor) -> Tensor:
+    """Return the sums of sorted items, those of the sets of one size at a time, so that no padding is sorted."""
+    order = place.argsort()
+    parts = items.index_select(0, order).split(place.bincount().tolist())
+    each = zip(parts, sizes.tolist(), weights, strict=True)
+    pooled = [_add_sorted(part[:, :size], weight[:size]) for part, size, weight in each]
+    return torch.cat(pooled).index_select(0, order.argsort())
+
+
+def _pool_together(items: Tensor, present: Tensor, weights: Tensor) -> Tensor:
+    """Return the sums of sorted items of all sets at once, the fewest operations; weights `(B, K')`."""
+    items, present = items[:, : weights.shape[1]], present[:, : weights.shape[1]]
+    # Padding is sorted to the end, so that it keeps its positions.
+    ordered = _sort(items.masked_fill(~present, LOWEST)).masked_fill(~present.transpose(1, 2), 0)
+    return (ordered @ weights[:, :, None])[:, :, 0]
 
 
 def _add_sorted(items: Tensor, weights: Tensor) -> Tensor:

@@ -28,8 +28,8 @@ Array = np.ndarray[Any, np.dtype[Any]]
 class FeatureFile:
     """A file of features that can be read by row; see `vsezoo.data.precomputed.feature_header` for its forms.
 
-    Keeps neither a mapping nor an open file, so that it is cheap to pass to worker processes. Nothing is mapped, because
-    the pages of a mapping count as memory of the process: training on 31 GB of region features would seem to take 31 GB.
+    Keeps neither a mapping nor an open file, so that it is cheap to pass to worker processes. Nothing is mapped: pages
+    count as memory of the process, and training on 31 GB of region features would seem to take 31 GB.
 
     Attributes:
         path: the file, as messages call it.
