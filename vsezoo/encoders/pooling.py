@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
+from vsezoo.encoders.recurrence import average_directions
+
 LOWEST = -10_000.0
 """Value of padding before items are sorted, as in the original code: below any item."""
 
@@ -94,7 +96,7 @@ class GeneralizedPooling(Pooling):
                 codes.expand(len(sizes), -1, -1), sizes, batch_first=True, enforce_sorted=False
             )
             states, _ = pad_packed_sequence(self.gru(packed)[0], batch_first=True)
-            scores: Tensor = self.linear(states.unflatten(-1, (2, -1)).mean(dim=-2))[:, :, 0]
+            scores: Tensor = self.linear(average_directions(states))[:, :, 0]
         absent = torch.arange(longest) >= sizes[:, None]
         return (scores / self.TEMPERATURE).masked_fill(absent.to(device), -torch.inf).softmax(dim=1)
 
@@ -125,7 +127,7 @@ def encode_positions(count: int, width: int) -> Tensor:
 def _pool_by_size(items: Tensor, sizes: Tensor, place: Tensor, weights: Tensor) -> Tensor:
     """Return the sums of sorted items, those of the sets of one size at a time, so that no padding is sorted."""
     order = place.argsort()
-    parts = items.index_select(0, order).split(place.bincount().tolist())
+    parts = torch.split(items.index_select(0, order), place.bincount().tolist())
     each = zip(parts, sizes.tolist(), weights, strict=True)
     pooled = [_add_sorted(part[:, :size], weight[:size]) for part, size, weight in each]
     return torch.cat(pooled).index_select(0, order.argsort())

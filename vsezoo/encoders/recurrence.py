@@ -73,6 +73,11 @@ def read_last(rnn: nn.GRU | nn.LSTM, sequences: Sequences) -> Tensor:
     return torch.stack([reading.states.index_select(0, reading.after) for reading in readings])
 
 
+def average_directions(states: Tensor) -> Tensor:
+    """Return the means `(…, H)` of the states of both directions, `(…, 2 * H)`."""
+    return states.reshape(*states.shape[:-1], 2, -1).mean(dim=-2)
+
+
 def _run_torch(rnn: nn.GRU | nn.LSTM, sequences: Sequences) -> tuple[PackedSequence, Any]:
     items = functional.embedding(sequences.places, sequences.items)
     packed = pack_padded_sequence(items, sequences.lengths, batch_first=True, enforce_sorted=False)

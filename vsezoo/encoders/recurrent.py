@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from vsezoo.batch import Embeddings
 from vsezoo.encoders.pooling import POOLINGS
-from vsezoo.encoders.recurrence import Sequences, read_all, read_last
+from vsezoo.encoders.recurrence import Sequences, average_directions, read_all, read_last
 from vsezoo.encoders.words import WordTextEncoder, init_block
 from vsezoo.interfaces import Tokenizer, Tokens
 from vsezoo.recipe.options import OneOf
@@ -126,7 +126,7 @@ class RecurrentTextEncoder(WordTextEncoder):
 
     def _average(self, states: Tensor) -> Tensor:
         """Return states `(…, directions * D)` with the directions averaged."""
-        return states.unflatten(-1, (2, -1)).mean(dim=-2) if self.rnn.bidirectional else states
+        return average_directions(states) if self.rnn.bidirectional else states
 
     @property
     def has_fixed_shapes(self) -> bool:

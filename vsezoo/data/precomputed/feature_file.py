@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
@@ -131,7 +132,7 @@ class FeatureFile:
         with self.content.open("rb") as file:
             return self._rows_of(file).take(rows)
 
-    def _rows_of(self, file: BinaryIO) -> FileRows:
+    def _rows_of(self, file: BufferedReader) -> FileRows:
         return FileRows(file, self.dtype, self.offset, self.stored or self.shape)
 
     def _read_sets(self, rows: Sequence[int] | Array) -> list[Array]:

@@ -7,7 +7,8 @@ four times as long as reading them, and holds up all threads of the process.
 from __future__ import annotations
 
 import math
-from typing import Any, BinaryIO
+from io import BufferedReader
+from typing import Any
 
 import numpy as np
 
@@ -24,7 +25,7 @@ class FileRows:
         shape: of the array.
     """
 
-    def __init__(self, file: BinaryIO, dtype: np.dtype[Any], offset: int, shape: tuple[int, ...]) -> None:
+    def __init__(self, file: BufferedReader, dtype: np.dtype[Any], offset: int, shape: tuple[int, ...]) -> None:
         self._file, self._dtype, self._offset, self.shape = file, dtype, offset, shape
         self._row_bytes = math.prod(shape[1:]) * dtype.itemsize
 
@@ -42,7 +43,7 @@ class FileRows:
             ValueError: for a file that ends before.
         """
         found = np.empty((len(rows), *self.shape[1:]), self._dtype)
-        content = memoryview(found.reshape(-1).view(np.uint8))
+        content = found.reshape(-1).view(np.uint8).data
         cuts = np.flatnonzero(np.diff(rows) != 1) + 1
         for start, stop in zip([0, *cuts], [*cuts, len(rows)], strict=True):
             if start == stop:
