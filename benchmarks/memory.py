@@ -63,7 +63,6 @@ def main() -> None:
         report.add("steps", steps)
         large = train(folder, "large", 1, options.embed_size, options.workers, steps)
         unit = 1 if sys.platform == "darwin" else 1024
-        # Of the largest process; the pages of the file that it has mapped are counted.
         peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * unit
         epochs = -(-options.images // options.few)
         few = train(folder, "few", epochs, options.embed_size, options.workers, steps)

@@ -163,7 +163,8 @@ class TextEncoder(Encoder):
     """Maps captions to joint embeddings. The constructor takes `embed_size`, `tokenizer` and its options by keyword.
 
     Attributes:
-        batch_size: number of captions that are encoded at a time without gradients.
+        batch_size: number of captions that are encoded at a time without gradients; twice as many if the encoder
+            shares beginnings.
     """
 
     tokenizer: Tokenizer

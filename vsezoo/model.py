@@ -260,11 +260,11 @@ class JointEmbedding(PretrainedParts, EncodesVectors, nn.Module):
         alike = np.array(sorted(range(len(captions)), key=lambda one: captions[one].tolist()), dtype=np.int64)
         encoder = cast(TextEncoder, self.encoders["text_encoder"])
         size, keeps_items = batch_size or encoder.batch_size, self.compares_sets if sets is None else sets
-        parts: Iterable[slice | np.ndarray] = (
-            cut_evenly(len(alike), size)
-            if encoder.shares_beginnings and not keeps_items
-            else cut_by_length([len(captions[one]) for one in alike], size)
-        )
+        parts: Iterable[slice | np.ndarray]
+        if encoder.shares_beginnings and not keeps_items:  # nothing is padded: room for twice as many
+            parts = cut_evenly(len(alike), batch_size or 2 * size)
+        else:
+            parts = cut_by_length([len(captions[one]) for one in alike], size)
         for part in parts:
             chosen = alike[part]
             tokens = Tokens.pad([captions[index] for index in chosen]).to(self.device)
