@@ -8,7 +8,8 @@ from typing import ClassVar, NamedTuple
 import torch
 from torch import Tensor
 
-sigmoid_backward, tanh_backward = torch.ops.aten.sigmoid_backward, torch.ops.aten.tanh_backward
+sigmoid_backward = torch.ops.aten.sigmoid_backward.grad_input
+tanh_backward = torch.ops.aten.tanh_backward.grad_input
 
 
 class Step(NamedTuple):
@@ -64,10 +65,12 @@ class GRUCell(Cell):
         """Fill the gradients."""
         width = of_states.shape[1]
         reset, update, recurrent = step.pushed.chunk(3, dim=1)
-        of_new = tanh_backward(torch.addcmul(of_states, of_states, update, value=-1), step.kept)
-        of_reset = sigmoid_backward(of_new * recurrent, reset)
-        of_update = sigmoid_backward(of_states * (step.state - step.kept), update)
-        torch.cat([of_reset, of_update, of_new], dim=1, out=of_inputs)
+        of_reset, of_update, of_new = of_inputs.chunk(3, dim=1)
+        torch.addcmul(of_states, of_states, update, value=-1, out=of_new)
+        tanh_backward(of_new, step.kept, grad_input=of_new)
+        sigmoid_backward(torch.mul(of_new, recurrent, out=of_reset), reset, grad_input=of_reset)
+        torch.sub(step.state, step.kept, out=of_update).mul_(of_states)
+        sigmoid_backward(of_update, update, grad_input=of_update)
         of_pushed[:, : 2 * width] = of_inputs[:, : 2 * width]
         torch.mul(of_new, reset, out=of_pushed[:, 2 * width :])
         return of_states.mul_(update), of_kept
@@ -94,10 +97,12 @@ class LSTMCell(Cell):
         """Fill the gradients."""
         enter, forget, new, leave = step.pushed.chunk(4, dim=1)
         shown = step.kept.tanh()
-        of_kept = of_kept + tanh_backward(of_states * leave, shown)
-        of_enter = sigmoid_backward(of_kept * new, enter)
-        of_forget = sigmoid_backward(of_kept * step.before, forget)
-        of_new = tanh_backward(of_kept * enter, new)
-        torch.cat([of_enter, of_forget, of_new, sigmoid_backward(of_states * shown, leave)], dim=1, out=of_inputs)
+        of_shown = of_states * leave
+        of_kept = of_kept + tanh_backward(of_shown, shown, grad_input=of_shown)
+        of_enter, of_forget, of_new, of_leave = of_inputs.chunk(4, dim=1)
+        sigmoid_backward(of_kept * new, enter, grad_input=of_enter)
+        sigmoid_backward(of_kept * step.before, forget, grad_input=of_forget)
+        tanh_backward(of_kept * enter, new, grad_input=of_new)
+        sigmoid_backward(of_states * shown, leave, grad_input=of_leave)
         of_pushed.copy_(of_inputs)
         return torch.zeros_like(of_states), of_kept * forget

@@ -99,9 +99,7 @@ class RecurrentSteps(torch.autograd.Function):
         previous, weight, *taken = ctx.saved_tensors
         cell, prefixes, pushed, kept, (of_all,) = ctx.cell, ctx.prefixes, taken[::2], taken[1::2], gradients
         slices, pushes = _cut(prefixes.sizes), _cut_pushes(prefixes)
-        # The gradients of an item are added up, in float32 at least.
-        size, dtype = (ctx.items, ctx.dtype) if ctx.chosen is None else (len(ctx.chosen), of_all.dtype)
-        of_inputs = weight.new_empty(size, len(weight), dtype=dtype)
+        of_inputs = of_all.new_empty(ctx.items if ctx.chosen is None else len(ctx.chosen), len(weight))
         of_pushes = weight.new_empty(len(previous), len(weight))
         of_inputs[slices[-1].stop :], of_pushes[pushes[-1].stop :] = 0, 0
         of_states, of_kept = of_all[slices[-1]].clone(), torch.zeros_like(kept[-1])
@@ -125,9 +123,9 @@ class RecurrentSteps(torch.autograd.Function):
                 of_kept = torch.zeros_like(of_states).index_add_(0, continued, of_before)
         of_weight, of_bias = of_pushes.T @ previous, of_pushes.new_ones(1, len(of_pushes)) @ of_pushes
         if ctx.chosen is not None:
-            of_inputs = _gather(of_inputs, ctx.chosen, ctx.items).to(ctx.dtype)
+            of_inputs = _gather(of_inputs, ctx.chosen, ctx.items)
         of_weight, of_bias = of_weight.to(of_all.dtype), of_bias[0].to(of_all.dtype)
-        return None, None, of_inputs, None, of_weight, of_bias, None, None
+        return None, None, of_inputs.to(ctx.dtype), None, of_weight, of_bias, None, None
 
 
 def _cut(sizes: list[int]) -> list[slice]:
