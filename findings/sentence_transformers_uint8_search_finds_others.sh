@@ -12,8 +12,8 @@
 # Expected:  what int8 gives: both are the same 8 bits, and which of them it is follows from the library that searches,
 #            as each function takes one only. The documentation says nothing of a difference; of rescoring, that it is
 #            for what quantization loses.
-# Matters:   a search for pictures by quantized vectors seems to work: it finds the right one for some captions, and the
-#            same few pictures for most. One would blame 8 bits, or the model.
+# Matters:   a search for pictures by quantized vectors seems to work: it finds the right one for some captions, and
+#            others, less than half of the collection, for the rest. One would blame 8 bits, or the model.
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
