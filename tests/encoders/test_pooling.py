@@ -107,6 +107,17 @@ def test_a_set_of_no_items_becomes_zeros(name: str) -> None:
     assert not pooling(torch.randn(2, 0, 3)).any()
 
 
+def test_what_is_in_an_empty_set_does_not_reach_the_weights() -> None:
+    torch.manual_seed(0)
+    pooling, items = GeneralizedPooling(), torch.randn(3, 4, 2)
+    items[0], items[1, 2:] = torch.nan, torch.inf
+    pooling(items, torch.tensor([0, 2, 4])).square().sum().backward()
+    for parameter in pooling.parameters():
+        assert parameter.grad is not None
+        assert bool(parameter.grad.isfinite().all())
+    assert not pooling(items[:1], torch.tensor([0])).any()
+
+
 def test_sets_of_one_size_at_a_time_are_pooled_as_all_together() -> None:
     """On the CPU, sets are pooled by size; on other devices all at once, padded."""
     torch.manual_seed(0)

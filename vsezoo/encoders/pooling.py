@@ -106,10 +106,10 @@ class GeneralizedPooling(Pooling):
 
     def pool_padded(self, items: Tensor, lengths: Tensor, present: Tensor) -> Tensor:
         """Return `(B, D)`."""
-        sizes, place = torch.unique(lengths.clamp(min=1), return_inverse=True)
-        weights = self.weigh(sizes)  # (U, K'), K' the largest size
+        sizes, place = torch.unique(lengths.clamp(min=0), return_inverse=True)
+        weights = self.weigh(sizes.clamp(min=1))  # (U, K'), K' the largest size
         if items.device.type == "cpu":
-            return _pool_by_size(items, sizes, place, weights).masked_fill(lengths[:, None] < 1, 0)
+            return _pool_by_size(items, sizes, place, weights)
         return _pool_together(items, present, weights[place])
 
 
