@@ -64,3 +64,9 @@ def test_a_file_that_ends_before_says_what_is_missing(tmp_path: Path) -> None:
     assert len(read(path, [5])) == 1
     with pytest.raises(ValueError, match="ends 5 bytes before the end of row 6"):
         read(path, [0, 5, 6])
+
+
+def test_what_is_beside_the_array_is_not_read(file: Path) -> None:
+    for rows in ([-1], [0, 7]):
+        with pytest.raises(IndexError, match="of 7"):
+            read(file, rows)

@@ -41,7 +41,10 @@ class FileRows:
         Raises:
             OSError: for a file that cannot be read.
             ValueError: for a file that ends before.
+            IndexError: for a row that the array does not have, where the file may have something else.
         """
+        if len(rows) and not 0 <= rows.min() <= rows.max() < self.shape[0]:
+            raise IndexError(f"row {rows.min()} to {rows.max()} of {self.shape[0]}")
         found = np.empty((len(rows), *self.shape[1:]), self._dtype)
         content = found.reshape(-1).view(np.uint8).data
         cuts = np.flatnonzero(np.diff(rows) != 1) + 1
