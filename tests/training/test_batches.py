@@ -5,14 +5,18 @@ from __future__ import annotations
 import multiprocessing
 import random
 import threading
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import tiny
 import torch
+from torch import Tensor
 
 from vsezoo.data.lookup import open_data
+from vsezoo.data.precomputed.pairs import PrecomputedPairs
 from vsezoo.data.view import PairView
 from vsezoo.encoders.precomputed import PrecomputedImageEncoder, to_tensor
 from vsezoo.errors import DataError
@@ -83,6 +87,36 @@ def test_who_reads_ahead(data: Path, monkeypatch: pytest.MonkeyPatch, workers: i
         feed = Feed(Split(source, tokens), encoder, torch.device("cpu"), workers)
         assert list(feed.load([np.arange(5)], (0,), 0)) == []
     assert ways == ([1, 1] if workers else ["thread", 0])
+
+
+def test_a_class_made_from_that_of_feature_files_is_read_by_the_main_thread(data: Path) -> None:
+    class Other(PrecomputedPairs):
+        def images(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
+            assert threading.current_thread() is threading.main_thread()
+            return super().images(indices)
+
+    pairs, encoder = open_data(str(data), "train", ("vector",)), PrecomputedImageEncoder(embed_size=4, img_dim=12)
+    pairs.__class__ = Other
+    split = Split(pairs, TokenTable([np.array([1, 4, 2], np.int32)] * len(pairs.captions)))
+    feed = Feed(split, encoder, torch.device("cpu"))
+    assert len(list(feed.load([np.arange(5), np.arange(5)], (0,), 0))) == 2
+
+
+def test_each_epoch_asks_the_encoder_what_it_takes(data: Path) -> None:
+    class Growing(PrecomputedImageEncoder):
+        scale = 1.0
+
+        def transform(self, training: bool) -> Callable[[Any], Tensor]:
+            scale = self.scale
+            return to_tensor if scale == 1 else lambda features: to_tensor(features) * scale
+
+    pairs, encoder = open_data(str(data), "train", ("vector",)), Growing(embed_size=4, img_dim=12)
+    split = Split(pairs, TokenTable([np.array([1, 4, 2], np.int32)] * len(pairs.captions)))
+    feed = Feed(split, encoder, torch.device("cpu"))
+    (first,) = feed.load([np.arange(5)], (0,), 0)
+    encoder.scale = 2.0
+    (second,) = feed.load([np.arange(5)], (1,), 0)
+    assert torch.equal(second.images, 2 * first.images)
 
 
 @pytest.mark.process

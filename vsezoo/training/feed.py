@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from vsezoo.batch import Batch
+from vsezoo.batch import Batch, RegionSets
 from vsezoo.data.precomputed.pairs import PrecomputedPairs
 from vsezoo.encoders.precomputed import to_sets, to_tensor
 from vsezoo.errors import VsezooError
@@ -51,14 +52,9 @@ class Feed:
     def __init__(
         self, split: Split, encoder: ImageEncoder, device: torch.device, workers: int = 0, *, stored: bool = False
     ) -> None:
-        self._split, self._device, self._workers = split, device, workers
-        self._is_file = isinstance(split.data, PrecomputedPairs)  # whose rows are read anew for each batch
-        self._transform = encoder.transform(training=True)
-        self._takes_features = _takes_features(split, encoder)
-        if stored:
-            self._transform = as_stored
-        elif self._is_file and has_one_shape(split, encoder):
-            self._transform = _as_float32  # without a copy
+        self._split, self._encoder, self._device, self._workers, self._stored = split, encoder, device, workers, stored
+        # The rows of a file are read anew for each batch, in any thread; a subclass might refuse either.
+        self._is_file = type(split.data) is PrecomputedPairs
         fits = stored and ResidentPairs.fits(split.data, device)
         self._resident = ResidentPairs(split.data, split.tokens, device) if fits else None
 
@@ -70,12 +66,21 @@ class Feed:
         """
         if self._resident:
             return self._resident.load(batches)
-        pairs = PairBatches(self._split.data, self._split.tokens, self._transform, batches, seed, start=start)
-        if self._workers or not self._takes_features:
+        transform = self._choose_transform()
+        pairs = PairBatches(self._split.data, self._split.tokens, transform, batches, seed, start=start)
+        if self._workers or not _takes_features(self._split, self._encoder):
             return pairs.load(self._workers)
         if self._device.type == "cuda":
             return self._copy_ahead(pairs)
         return pairs.read_ahead() if self._is_file else pairs.load(0)
+
+    def _choose_transform(self) -> Callable[[Any], Tensor | RegionSets]:
+        """Return how images become the input of the encoder, which may say otherwise in each epoch."""
+        if self._stored:
+            return as_stored
+        if self._is_file and has_one_shape(self._split, self._encoder):
+            return _as_float32  # without a copy
+        return self._encoder.transform(training=True)
 
     def _copy_ahead(self, pairs: PairBatches) -> Iterator[Batch]:
         """Yield batches that threads read, and copy to the GPU while it computes."""
