@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from multiprocessing.pool import AsyncResult, ThreadPool
+from concurrent.futures import Future
+from queue import SimpleQueue
+from threading import Thread
 from typing import TypeVar
 
 Asked = TypeVar("Asked")
@@ -23,12 +25,32 @@ def read_ahead(
         batches: what to read.
         threads: their number, which is also that of batches which are read or being read at a time.
     """
-    with ThreadPool(threads) as readers:  # its threads do not keep the process alive after Ctrl-C
-        coming: deque[tuple[Asked, AsyncResult[Content]]] = deque()
+    # Not a `ThreadPool`, which starts three threads more: glibc keeps freed memory of each that has read once, and who
+    # reads the next epoch would be another.
+    asked: SimpleQueue[tuple[Asked, Future[Content]] | None] = SimpleQueue()
+    coming: deque[tuple[Asked, Future[Content]]] = deque()
+
+    def answer() -> None:
+        while found := asked.get():
+            batch, content = found
+            try:
+                content.set_result(read(batch))
+            except BaseException as error:  # raised when it is due
+                content.set_exception(error)
+            del found, batch, content  # memory of what was read
+
+    try:
+        for _ in range(threads):
+            Thread(target=answer, daemon=True).start()  # does not keep the process alive after Ctrl-C
         for batch in batches:
-            coming.append((batch, readers.apply_async(read, (batch,))))
+            coming.append((batch, Future()))
+            asked.put(coming[-1])
             if len(coming) > threads:
                 begun, content = coming.popleft()
-                yield begun, content.get()
-        for begun, content in coming:
-            yield begun, content.get()
+                yield begun, content.result()
+        while coming:
+            begun, content = coming.popleft()
+            yield begun, content.result()
+    finally:
+        for _ in range(threads):
+            asked.put(None)
