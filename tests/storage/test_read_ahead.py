@@ -13,7 +13,9 @@ from vsezoo.storage.read_ahead import read_ahead
 @pytest.mark.parametrize("threads", [1, 3])
 @pytest.mark.parametrize("count", [0, 1, 2, 7])
 def test_each_batch_comes_with_its_content_in_order(threads: int, count: int) -> None:
+    there = threading.enumerate()
     assert list(read_ahead(lambda batch: -batch, range(count), threads)) == [(each, -each) for each in range(count)]
+    assert threading.enumerate() == there
 
 
 @pytest.mark.parametrize("error", [OSError, SystemExit])

@@ -39,9 +39,11 @@ def read_ahead(
                 content.set_exception(error)
             del found, batch, content  # memory of what was read
 
+    # Daemons: the process does not wait for them after Ctrl-C.
+    readers = [Thread(target=answer, daemon=True) for _ in range(threads)]
     try:
-        for _ in range(threads):
-            Thread(target=answer, daemon=True).start()  # does not keep the process alive after Ctrl-C
+        for reader in readers:
+            reader.start()
         for batch in batches:
             coming.append((batch, Future()))
             asked.put(coming[-1])
@@ -52,5 +54,7 @@ def read_ahead(
             begun, content = coming.popleft()
             yield begun, content.result()
     finally:
-        for _ in range(threads):
+        for _ in readers:
             asked.put(None)
+    for reader in readers:  # done; after an error or an interruption, one may take long to read
+        reader.join()
