@@ -42,6 +42,8 @@ class Cell(ABC):
     ) -> tuple[Tensor, Tensor]:
         """Fill the gradients of inputs and pushed from those of the states, which may be modified, and of `kept`.
 
+        `of_inputs` has the type of the states, since intermediate results are kept there.
+
         Returns the gradients of `state`, but for that through `pushed`, and of `before`.
         """
 

@@ -25,8 +25,8 @@ def read_ahead(
         batches: what to read.
         threads: their number, which is also that of batches which are read or being read at a time.
     """
-    # Not a `ThreadPool`, which starts three threads more: glibc keeps freed memory of each that has read once, and who
-    # reads the next epoch would be another.
+    # Not a `ThreadPool`, which starts three more threads and does not wait for them: glibc keeps what each reading
+    # thread has freed, so that memory would grow with each epoch.
     asked: SimpleQueue[tuple[Asked, Future[Content]] | None] = SimpleQueue()
     coming: deque[tuple[Asked, Future[Content]]] = deque()
 
@@ -56,5 +56,5 @@ def read_ahead(
     finally:
         for _ in readers:
             asked.put(None)
-    for reader in readers:  # done; after an error or an interruption, one may take long to read
+    for reader in readers:  # not after an error or an interruption, when one may still be reading
         reader.join()

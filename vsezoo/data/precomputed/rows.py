@@ -1,7 +1,7 @@
 """Rows of an array in a file, read without mapping it.
 
 A mapping that is made anew for each batch finds each of its pages anew: for random rows of region features that takes
-four times as long as reading them, and holds up all threads of the process.
+several times as long as reading them.
 """
 
 from __future__ import annotations
