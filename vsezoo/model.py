@@ -259,12 +259,11 @@ class JointEmbedding(PretrainedParts, EncodesVectors, nn.Module):
         """
         alike = np.array(sorted(range(len(captions)), key=lambda one: captions[one].tolist()), dtype=np.int64)
         encoder = cast(TextEncoder, self.encoders["text_encoder"])
-        size, keeps_items = batch_size or encoder.batch_size, self.compares_sets if sets is None else sets
-        parts: Iterable[slice | np.ndarray]
-        if encoder.shares_beginnings and not keeps_items:  # nothing is padded: room for twice as many
-            parts = cut_evenly(len(alike), batch_size or 2 * size)
-        else:
-            parts = cut_by_length([len(captions[one]) for one in alike], size)
+        shares = encoder.shares_beginnings and not (self.compares_sets if sets is None else sets)
+        size = batch_size or (1 + shares) * encoder.batch_size  # without padding there is room for twice as many
+        parts: Iterable[slice | np.ndarray] = (
+            cut_evenly(len(alike), size) if shares else cut_by_length([len(captions[one]) for one in alike], size)
+        )
         for part in parts:
             chosen = alike[part]
             tokens = Tokens.pad([captions[index] for index in chosen]).to(self.device)

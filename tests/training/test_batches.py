@@ -56,14 +56,16 @@ def test_a_batch_pairs_each_caption_with_its_image(batches: PairBatches, data: P
 
 def test_a_thread_reads_the_next_batch(batches: PairBatches, monkeypatch: pytest.MonkeyPatch) -> None:
     """While the first is in use, the second is read; what is wrong with it is raised when it is due."""
-    begun, read = [], PairBatches.__getitem__
+    begun, read = [], PairBatches.read
 
     def record(batch: PairBatches, index: int) -> object:
         begun.append((index, threading.current_thread() is threading.main_thread()))
-        return read(batch, index) if index < 2 else DataError("is damaged.")
+        if index == 2:
+            raise DataError("is damaged.")
+        return read(batch, index)
 
     expected = list(batches.load(0))[:2]
-    monkeypatch.setattr(PairBatches, "__getitem__", record)
+    monkeypatch.setattr(PairBatches, "read", record)
     coming = batches.read_ahead()
     for batch in expected:
         found = next(coming)

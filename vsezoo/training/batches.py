@@ -74,14 +74,22 @@ class PairBatches(Dataset[Batch | VsezooError]):
 
     def __getitem__(self, index: int) -> Batch | VsezooError:
         """Read a batch or return its error, because a data loader would wrap an exception raised in a worker."""
-        captions = self.batches[index]
-        images = self.data.image_of[captions]
         try:
-            pictures = self.data.images(images)
-            with draw_from(*self.seed, self.start + index) if self.data.kind == "picture" else nullcontext():
-                features = self.transform(pictures)
+            return self.read(index)
         except VsezooError as error:
             return error
+
+    def read(self, index: int) -> Batch:
+        """Read a batch.
+
+        Raises:
+            DataError: for images that cannot be read.
+        """
+        captions = self.batches[index]
+        images = self.data.image_of[captions]
+        pictures = self.data.images(images)
+        with draw_from(*self.seed, self.start + index) if self.data.kind == "picture" else nullcontext():
+            features = self.transform(pictures)
         return Batch(
             images=features,
             tokens=self.tokens.pad(captions),
@@ -95,9 +103,7 @@ class PairBatches(Dataset[Batch | VsezooError]):
         Raises:
             DataError: for images that cannot be read.
         """
-        for _, batch in read_ahead(self.__getitem__, range(len(self))):
-            if isinstance(batch, VsezooError):
-                raise batch
+        for _, batch in read_ahead(self.read, range(len(self))):
             yield batch
 
     def load(self, workers: int) -> Iterator[Batch]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,6 @@ from torch import Tensor
 from vsezoo.batch import Batch, RegionSets
 from vsezoo.data.precomputed.pairs import PrecomputedPairs
 from vsezoo.encoders.precomputed import to_sets, to_tensor
-from vsezoo.errors import VsezooError
 from vsezoo.interfaces import ImageEncoder
 from vsezoo.storage.read_ahead import read_ahead
 from vsezoo.training.batches import PairBatches
@@ -34,8 +34,9 @@ def _takes_features(split: Split, encoder: ImageEncoder) -> bool:
     return encoder.transform(training=True) in (to_tensor, to_sets) and split.data.kind != "picture"
 
 
-def _as_float32(features: np.ndarray) -> Tensor:
-    return as_stored(features).float()
+def _convert(convert: Callable[[Any], Tensor | RegionSets], features: Any) -> Tensor | RegionSets:
+    """Return features that nobody else has as `convert` does, arrays without a copy."""
+    return as_stored(features).float() if isinstance(features, np.ndarray) else convert(features)
 
 
 class Feed:
@@ -78,28 +79,24 @@ class Feed:
         """Return how images become the input of the encoder, which may say otherwise in each epoch."""
         if self._stored:
             return as_stored
-        if self._is_file and has_one_shape(self._split, self._encoder):
-            return _as_float32  # without a copy
-        return self._encoder.transform(training=True)
+        transform = self._encoder.transform(training=True)
+        return partial(_convert, transform) if self._is_file and transform in (to_tensor, to_sets) else transform
 
     def _copy_ahead(self, pairs: PairBatches) -> Iterator[Batch]:
         """Yield batches that threads read, and copy to the GPU while it computes."""
         copies = torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]
 
-        def read(index: int) -> tuple[Batch | VsezooError, torch.cuda.Event]:
-            batch, done = pairs[index], torch.cuda.Event()  # type: ignore[no-untyped-call]
+        def read(index: int) -> tuple[Batch, torch.cuda.Event]:
+            batch, done = pairs.read(index), torch.cuda.Event()  # type: ignore[no-untyped-call]
             with torch.cuda.stream(copies):
-                if isinstance(batch, Batch):
-                    if isinstance(batch.images, Tensor):
-                        batch = replace(batch, images=batch.images.pin_memory())
-                    batch = batch.to(self._device)
+                if isinstance(batch.images, Tensor):
+                    batch = replace(batch, images=batch.images.pin_memory())
+                batch = batch.to(self._device)
                 done.record(copies)
             return batch, done
 
         threads = READERS if self._is_file else 1
         for _, (batch, done) in read_ahead(read, range(len(pairs)), threads):
-            if isinstance(batch, VsezooError):
-                raise batch
             torch.cuda.current_stream(self._device).wait_event(done)
             for tensor in batch.tensors:
                 if tensor.is_cuda:  # its memory must not be used again before this stream is done
